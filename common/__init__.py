@@ -1,0 +1,1 @@
+"""What the backend and the ingestor must agree on, and nothing that only one of them uses."""

@@ -1,0 +1,69 @@
+"""Brasília's wall clock: the only place where a time is converted, a date is read or a window is judged.
+
+The portal writes its stamps in Brasília civil time without an offset (Manual de Consulta; every recorded answer),
+so windows are kept and answered that way. Our own events are aware.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+BRASILIA = ZoneInfo("America/Sao_Paulo")
+LONGEST_WINDOW = timedelta(days=365)  # the portal answers 422 to more
+EARLIEST = datetime(2021, 1, 1)  # noqa: DTZ001  # wall clock; the PNCP opened in August 2021
+DATE_FORMAT = "YYYY-MM-DDTHH:MM:SS"
+
+_WALL_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
+
+
+class WindowError(ValueError):
+    """A date or a window that cannot be asked of the portal; its text is for the person who sent it."""
+
+
+def to_wall_clock(moment: datetime) -> datetime:
+    """Brasília's wall clock at an aware moment; a naive one is taken to be that already."""
+    return moment.astimezone(BRASILIA).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def parse_wall_clock(text: object) -> datetime:
+    """Read `YYYY-MM-DDTHH:MM:SS`, and only that.
+
+    Raises:
+        WindowError: any other type, form, offset, or a day that no calendar has.
+
+    """
+    if not isinstance(text, str) or not _WALL_CLOCK.fullmatch(text):
+        raise WindowError(f"data inválida: use {DATE_FORMAT}, no horário de Brasília e sem fuso")
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise WindowError(f"data inexistente no calendário: use {DATE_FORMAT}") from None
+
+
+def check_window(start: datetime, end: datetime, now: datetime) -> None:
+    """Judge a backfill's window (all three in Brasília's wall clock).
+
+    Raises:
+        WindowError: reversed, longer than 365 days, not begun yet, ending more than a day ahead, or before the PNCP.
+
+    """
+    if start > end:
+        raise WindowError("data_ini deve ser anterior ou igual a data_fim")
+    if start < EARLIEST:
+        raise WindowError("data_ini é anterior ao PNCP: use uma data a partir de 2021-01-01T00:00:00")
+    if start > now:
+        raise WindowError("data_ini está no futuro (horário de Brasília)")
+    if end > now + timedelta(days=1):
+        raise WindowError("data_fim está mais de um dia no futuro (horário de Brasília)")
+    if end - start > LONGEST_WINDOW:
+        raise WindowError("o intervalo entre data_ini e data_fim não pode passar de 365 dias")
+
+
+def days(start: datetime, end: datetime) -> Iterator[tuple[date, datetime, datetime]]:
+    """Cut a window at midnights: each day with the part of the window that lies in it, ends included."""
+    day = start.date()
+    while day <= end.date():
+        midnight = datetime.combine(day, datetime.min.time())
+        yield day, max(start, midnight), min(end, midnight + timedelta(days=1, seconds=-1))
+        day += timedelta(days=1)

@@ -1,0 +1,95 @@
+"""Settings that both services read: database, broker, logging; and the one way to load any settings."""
+
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+
+class ConfigurationError(Exception):
+    """A variable is missing or holds a value that cannot be used."""
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    """Take any PostgreSQL URL and name the driver that we use."""
+    try:
+        url = make_url(value.get_secret_value())
+    except (ArgumentError, ValueError):
+        raise ValueError("is not a URL; expected postgresql://user:password@host:5432/database") from None
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise ValueError("must begin with postgresql://")
+    url = url.set(drivername="postgresql+asyncpg")
+    if "sslmode" in url.query:  # libpq's name, which people paste from their provider; asyncpg calls it ssl
+        query = {**url.query, "ssl": url.query["sslmode"]}
+        query.pop("sslmode")
+        url = url.set(query=query)
+    return SecretStr(url.render_as_string(hide_password=False))
+
+
+def _rabbitmq_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    try:
+        known = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("is not a broker's URL; expected amqp://user:password@host:5672/vhost")
+    return value
+
+
+DatabaseURL = Annotated[SecretStr, AfterValidator(_database_url)]
+RabbitMQURL = Annotated[SecretStr, AfterValidator(_rabbitmq_url)]
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,  # `RABBITMQ_URL=` in a compose file means "none", not "the empty URL"
+        extra="ignore",
+        hide_input_in_errors=True,  # a rejected DATABASE_URL carries its password
+    )
+
+
+class DatabaseSettings(_Settings):
+    """Where PostgreSQL is."""
+
+    database_url: DatabaseURL
+
+
+class BrokerSettings(_Settings):
+    """Where RabbitMQ is; without it executions are found by polling."""
+
+    rabbitmq_url: RabbitMQURL | None = None
+    queue_name: Annotated[str, AfterValidator(str.strip)] = "ingest.pncp"
+
+
+class LoggingSettings(_Settings):
+    """How loud, and in which form."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] | None = None
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load_settings(kind: type[S]) -> S:
+    """Read settings from the environment and `.env`.
+
+    Raises:
+        ConfigurationError: one line that names each variable at fault, never its value.
+
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
+            message = "is required" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+            faults.append(f"{name}: {message}")
+        raise ConfigurationError("; ".join(faults)) from None

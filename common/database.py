@@ -1,0 +1,92 @@
+"""One engine per process, bounded in every direction, and the errors that mean "the database is not there"."""
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from common.tables import SCHEMA_REVISION
+
+_ABSENT = ("08", "53", "57", "58")
+"""Classes of SQLSTATE: connection, resources (disk full, too many clients), operator (shutdown, timeout), system."""
+_TRANSIENT = ("40001", "40P01")
+
+
+class SchemaMismatchError(Exception):
+    """The database is not at the revision that this code was written for."""
+
+
+def create_engine(url: str, *, application_name: str, pool_size: int, statement_seconds: float = 30) -> AsyncEngine:
+    """Make the engine; it connects at first use. `url` carries the asyncpg driver."""
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        hide_parameters=True,  # errors end up in logs, parameters may be anything
+        connect_args={
+            "timeout": 5,
+            "command_timeout": statement_seconds + 5,
+            "server_settings": {
+                "application_name": application_name,
+                "statement_timeout": str(int(statement_seconds * 1000)),
+                "idle_in_transaction_session_timeout": "60000",
+                "timezone": "UTC",
+            },
+        },
+    )
+
+
+async def check_schema(engine: AsyncEngine) -> None:
+    """Compare the database's revision with the code's.
+
+    Raises:
+        SchemaMismatchError: one line that says what to run.
+
+    """
+    try:
+        async with engine.connect() as db:
+            found = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+    except ProgrammingError:
+        found = None
+    if found != SCHEMA_REVISION:
+        raise SchemaMismatchError(
+            f"the database is at schema {found or 'nothing'} and this version needs {SCHEMA_REVISION}:"
+            " run `alembic upgrade head`"
+        )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same transaction may succeed if it is run again: a deadlock or a serialization failure."""
+    return _sqlstate(error) in _TRANSIENT
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database is down, full or too slow, rather than asked something wrong.
+
+    A refused connection arrives as a bare OSError, as does a time-out; a connection that the server closes arrives as
+    the driver's own error where the driver is used directly, and wrapped elsewhere.
+    """
+    if isinstance(error, OSError | PoolTimeoutError):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, ValueError):  # the driver refuses a parameter before it is sent
+        return False
+    state = _sqlstate(error)
+    if state is not None:
+        return state.startswith(_ABSENT)
+    return isinstance(error, DBAPIError | asyncpg.InterfaceError | asyncpg.PostgresError)
+
+
+def is_overloaded(error: BaseException) -> bool:
+    """Whether the database answers, but could not do it: disk full, too many clients, statement too slow."""
+    state = _sqlstate(error)
+    return state is not None and (state.startswith("53") or state == "57014")
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    state: str | None = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+    return state

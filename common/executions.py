@@ -1,0 +1,466 @@
+"""The state machine: the only file that writes the status of an execution or of a slice.
+
+An execution is `running`, then `success` or `error`, and never changes again. A slice is `pending`, `running`
+(under a lease, fenced by `attempt`), then `success` or `error`. Every transition is one conditional UPDATE that says
+whether it won. Locks are always taken in the order execution, slice, data, and all arithmetic uses the
+database's clock.
+
+Each function works in the transaction of the connection that it is given; the caller commits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, delete, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from common.tables import sync_executions, sync_pages, sync_slices
+
+Mode = Literal["update", "backfill"]
+Criterio = Literal["publicacao", "atualizacao"]
+
+MAX_STALLS = 6
+"""Claims in a row without a committed page after which a slice is taken to kill its workers."""
+
+PUBLISH_FAILED = "Failed to publish to RabbitMQ"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What planning needs to know of an execution: its window is Brasília's wall clock, absent for an update."""
+
+    id: int
+    mode: Mode
+    criterio: Criterio
+    window_start: datetime | None
+    window_end: datetime | None
+    modalidades: list[int] | None
+
+
+@dataclass(frozen=True)
+class PlannedSlice:
+    """One listing to read: a span of days, one modalidade, and the part of the span that counts."""
+
+    modalidade: int
+    first_day: date
+    last_day: date
+    window_start: datetime
+    window_end: datetime
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A slice held by one worker; `attempt` is the token that every write is fenced with."""
+
+    slice_id: int
+    execution_id: int
+    attempt: int
+    worker_id: str
+    mode: Mode
+    criterio: Criterio
+    modalidade: int
+    first_day: date
+    last_day: date
+    window_start: datetime
+    window_end: datetime
+    reading: int
+    failures: int
+
+
+@dataclass(frozen=True)
+class PageCounts:
+    """What one committed page adds to its slice."""
+
+    processed: int = 0
+    inserted: int = 0
+    updated: int = 0
+    rejected: int = 0
+    itens: int = 0
+
+
+# --- executions -------------------------------------------------------------------------------------------------
+
+
+async def create(
+    db: AsyncConnection,
+    *,
+    mode: Mode,
+    window_start: datetime | None,
+    window_end: datetime | None,
+    trigger: str,
+    criterio: Criterio | None = None,
+    modalidades: Iterable[int] | None = None,
+    message_id: str | None = None,
+) -> int | None:
+    """Record an execution and answer its id; `None` if the message that asks for it has made its row before."""
+    if criterio is None:
+        criterio = "atualizacao" if mode == "update" else "publicacao"
+    statement = (
+        insert(sync_executions)
+        .values(
+            mode=mode,
+            criterio=criterio,
+            window_start=window_start,
+            window_end=window_end,
+            trigger=trigger,
+            modalidades=None if modalidades is None else list(modalidades),
+            message_id=message_id,
+        )
+        .on_conflict_do_nothing(index_elements=["message_id"])
+        .returning(sync_executions.c.id)
+    )
+    created: int | None = (await db.execute(statement)).scalar_one_or_none()
+    return created
+
+
+_EXISTS = text("SELECT 1 FROM sync_executions WHERE id = :id")
+_MARK_PUBLISHED = text("UPDATE sync_executions SET published_at = now(), updated_at = now() WHERE id = :id")
+_REFUSE = text("""
+    UPDATE sync_executions
+       SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0, error_message = :reason
+     WHERE id = :id AND status = 'running' AND planned_at IS NULL
+""")
+
+
+async def exists(db: AsyncConnection, execution_id: int) -> bool:
+    """Whether there is such a row."""
+    return (await db.execute(_EXISTS, {"id": execution_id})).scalar_one_or_none() is not None
+
+
+async def mark_published(db: AsyncConnection, execution_id: int) -> None:
+    """Stamp that the broker has confirmed the bell."""
+    await db.execute(_MARK_PUBLISHED, {"id": execution_id})
+
+
+async def refuse(db: AsyncConnection, execution_id: int, reason: str = PUBLISH_FAILED) -> bool:
+    """End an execution whose bell may not have rung; `False` if a worker has it already, so that it runs."""
+    return (await db.execute(_REFUSE, {"id": execution_id, "reason": reason})).rowcount == 1
+
+
+_LOCK_UNPLANNED = text("""
+    SELECT id, mode, criterio, window_start, window_end, modalidades
+      FROM sync_executions
+     WHERE status = 'running' AND planned_at IS NULL
+       AND (id = :id OR created_at <= now() - make_interval(secs => :older_than_seconds))
+     ORDER BY id
+     LIMIT 1
+       FOR UPDATE SKIP LOCKED
+""")
+_MARK_PLANNED = text("""
+    UPDATE sync_executions
+       SET planned_at = now(), updated_at = now(), window_start = :window_start, window_end = :window_end
+     WHERE id = :id AND status = 'running' AND planned_at IS NULL
+""")
+
+
+async def lock_unplanned(
+    db: AsyncConnection, *, older_than_seconds: float, execution_id: int | None = None
+) -> Execution | None:
+    """Lock the named unplanned execution, or the oldest one that has waited for so many seconds."""
+    row = (
+        await db.execute(_LOCK_UNPLANNED, {"id": execution_id, "older_than_seconds": float(older_than_seconds)})
+    ).one_or_none()
+    return None if row is None else Execution(*row)
+
+
+async def plan(db: AsyncConnection, execution: Execution, slices: list[PlannedSlice], *, give_up_at: datetime) -> None:
+    """Write the slices of a locked execution and fix its window as their span.
+
+    `slices` holds at least one; `give_up_at` is aware.
+    """
+    await db.execute(
+        insert(sync_slices),
+        [
+            {
+                "execution_id": execution.id,
+                "ordinal": ordinal,
+                "mode": execution.mode,
+                "criterio": execution.criterio,
+                "give_up_at": give_up_at,
+                "modalidade": piece.modalidade,
+                "first_day": piece.first_day,
+                "last_day": piece.last_day,
+                "window_start": piece.window_start,
+                "window_end": piece.window_end,
+            }
+            for ordinal, piece in enumerate(slices, start=1)
+        ],
+    )
+    await db.execute(
+        _MARK_PLANNED,
+        {
+            "id": execution.id,
+            "window_start": min(piece.window_start for piece in slices),
+            "window_end": max(piece.window_end for piece in slices),
+        },
+    )
+
+
+_MARK_STARTED = text("""
+    UPDATE sync_executions SET started_at = now(), updated_at = now()
+     WHERE id = :id AND started_at IS NULL AND status = 'running'
+""")
+
+
+async def mark_started(db: AsyncConnection, execution_id: int) -> None:
+    """Stamp the first claim of an execution's slices; later ones change nothing."""
+    await db.execute(_MARK_STARTED, {"id": execution_id})
+
+
+_LOCK_RUNNING = text("SELECT id FROM sync_executions WHERE id = :id AND status = 'running' FOR UPDATE")
+_CLOSE = text("""
+    WITH done AS (
+        SELECT count(*) AS slices,
+               count(*) FILTER (WHERE status = 'error') AS failed,
+               count(*) FILTER (WHERE status IN ('pending', 'running')) AS unfinished,
+               coalesce(sum(records_processed), 0) AS records,
+               min(error_message) FILTER (WHERE status = 'error') AS cause
+          FROM sync_slices WHERE execution_id = :id
+    )
+    UPDATE sync_executions e
+       SET status = CASE WHEN done.failed = 0 THEN 'success' ELSE 'error' END,
+           error_message = CASE WHEN done.failed > 0
+               THEN format('%s of %s slices failed: %s', done.failed, done.slices, done.cause) END,
+           records_processed = done.records,
+           duration_seconds = extract(epoch FROM clock_timestamp() - coalesce(e.started_at, e.planned_at)),
+           finished_at = clock_timestamp(),
+           updated_at = clock_timestamp()
+      FROM done
+     WHERE e.id = :id AND done.slices > 0 AND done.unfinished = 0
+    RETURNING e.status
+""")
+_LEFT_OPEN = text("""
+    SELECT e.id FROM sync_executions e
+     WHERE e.status = 'running' AND e.planned_at IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM sync_slices s
+                        WHERE s.execution_id = e.id AND s.status IN ('pending', 'running'))
+     ORDER BY e.id
+""")
+
+
+async def close(db: AsyncConnection, execution_id: int) -> str | None:
+    """End an execution whose slices have all ended; answers its status, or `None` where some have not.
+
+    The execution is locked before its slices are counted: of two workers that finish the last two slices at once,
+    the later one sees both.
+    """
+    if (await db.execute(_LOCK_RUNNING, {"id": execution_id})).one_or_none() is None:
+        return None
+    status: str | None = (await db.execute(_CLOSE, {"id": execution_id})).scalar_one_or_none()
+    return status
+
+
+async def end(
+    db: AsyncConnection,
+    execution_id: int,
+    *,
+    status: str,
+    records_processed: int | None = None,
+    duration_seconds: float | None = None,
+    error_message: str | None = None,
+) -> bool:
+    """End a running execution from outside, and what is left of its slices; `False` if it had ended before.
+
+    What is not given is taken from its slices and its start.
+
+    Raises:
+        ValueError: a status that is no end.
+
+    """
+    if status not in ("success", "error"):
+        raise ValueError("an execution ends as 'success' or 'error'")
+    if (await db.execute(_LOCK_RUNNING, {"id": execution_id})).one_or_none() is None:
+        return False
+    unfinished = [sync_slices.c.execution_id == execution_id, sync_slices.c.status.in_(["pending", "running"])]
+    await db.execute(
+        update(sync_slices)
+        .where(*unfinished)
+        .values(status="error", error_message=error_message, finished_at=func.now(), updated_at=func.now(), **_NOBODY)
+    )
+    sums = select(func.coalesce(func.sum(sync_slices.c.records_processed), 0)).where(
+        sync_slices.c.execution_id == execution_id
+    )
+    column = sync_executions.c
+    age = func.extract("epoch", func.now() - func.coalesce(column.started_at, func.now()))
+    await db.execute(
+        update(sync_executions)
+        .where(column.id == execution_id)
+        .values(
+            status=status,
+            error_message=error_message,
+            records_processed=sums.scalar_subquery() if records_processed is None else records_processed,
+            duration_seconds=age if duration_seconds is None else duration_seconds,
+            finished_at=func.now(),
+            updated_at=func.now(),
+        )
+    )
+    return True
+
+
+async def left_open(db: AsyncConnection) -> list[int]:
+    """Executions whose last slice ended but which nobody closed, because that worker died in between."""
+    return list((await db.execute(_LEFT_OPEN)).scalars())
+
+
+# --- slices -----------------------------------------------------------------------------------------------------
+
+_CLAIM = text("""
+    UPDATE sync_slices
+       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
+           lease_until = now() + make_interval(secs => :lease_seconds),
+           started_at = coalesce(started_at, now()), updated_at = now()
+     WHERE id = (
+        SELECT id FROM sync_slices
+         WHERE status IN ('pending', 'running')
+           AND (lease_until IS NULL OR lease_until < now())
+           AND (run_after IS NULL OR run_after <= now())
+           AND stalls < :max_stalls
+         ORDER BY (mode = 'backfill'), execution_id, ordinal
+         LIMIT 1
+           FOR UPDATE SKIP LOCKED)
+    RETURNING id AS slice_id, execution_id, attempt, worker_id, mode, criterio, modalidade,
+              first_day, last_day, window_start, window_end, reading, failures
+""")
+_RENEW = text("""
+    UPDATE sync_slices s
+       SET lease_until = now() + make_interval(secs => :lease_seconds)
+      FROM unnest(CAST(:slice_ids AS bigint[]), CAST(:attempts AS int[])) AS held (id, attempt)
+     WHERE s.id = held.id AND s.attempt = held.attempt AND s.worker_id = :worker_id AND s.status = 'running'
+    RETURNING s.id
+""")
+_FAIL_STALLED = text("""
+    UPDATE sync_slices
+       SET status = 'error', finished_at = now(), worker_id = NULL, lease_until = NULL, updated_at = now(),
+           error_message = concat_ws(': ', format('%s workers in a row ended without a page', stalls), error_message)
+     WHERE status IN ('pending', 'running') AND stalls >= :max_stalls
+       AND (lease_until IS NULL OR lease_until < now())
+    RETURNING execution_id
+""")
+
+
+async def claim(db: AsyncConnection, worker_id: str, *, lease_seconds: float) -> Claim | None:
+    """Take the next free slice under a lease: updates before backfills, older executions first."""
+    parameters = {"worker_id": worker_id, "lease_seconds": float(lease_seconds), "max_stalls": MAX_STALLS}
+    row = (await db.execute(_CLAIM, parameters)).one_or_none()
+    return None if row is None else Claim(*row)
+
+
+async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, lease_seconds: float) -> set[int]:
+    """Lengthen the leases that this worker holds; answers the ids of those that are still its own."""
+    claims = list(held)
+    if not claims:
+        return set()
+    parameters = {
+        "worker_id": worker_id,
+        "lease_seconds": float(lease_seconds),
+        "slice_ids": [claim.slice_id for claim in claims],
+        "attempts": [claim.attempt for claim in claims],
+    }
+    return set((await db.execute(_RENEW, parameters)).scalars())
+
+
+async def hold(db: AsyncConnection, claim: Claim) -> bool:
+    """Lock the slice for this transaction, before its data; `False` if it is no longer this worker's."""
+    locked = select(sync_slices.c.id).where(_mine(claim)).with_for_update()
+    return (await db.execute(locked)).one_or_none() is not None
+
+
+async def advance(
+    db: AsyncConnection,
+    claim: Claim,
+    counts: PageCounts,
+    *,
+    pages_done: int,
+    pages_total: int,
+    total_registros: int,
+    lease_seconds: float,
+) -> bool:
+    """Move a slice's counts and lease by one committed page."""
+    column = sync_slices.c
+    return await _change(
+        db,
+        claim,
+        lease_until=func.now() + timedelta(seconds=lease_seconds),
+        stalls=0,
+        pages_done=pages_done,
+        pages_total=pages_total,
+        total_registros=total_registros,
+        records_processed=column.records_processed + counts.processed,
+        records_inserted=column.records_inserted + counts.inserted,
+        records_updated=column.records_updated + counts.updated,
+        records_rejected=column.records_rejected + counts.rejected,
+        itens_written=column.itens_written + counts.itens,
+    )
+
+
+async def reread(db: AsyncConnection, claim: Claim) -> bool:
+    """Begin the slice's listing anew, under the same claim."""
+    return await _change(db, claim, reading=sync_slices.c.reading + 1, pages_done=0)
+
+
+async def release(db: AsyncConnection, claim: Claim) -> bool:
+    """Give a slice back because the worker stops, or lost its database; the next claim goes on from its pages."""
+    return await _change(db, claim, status="pending", stalls=func.greatest(sync_slices.c.stalls - 1, 0), **_NOBODY)
+
+
+async def postpone(
+    db: AsyncConnection, claim: Claim, *, delay_seconds: float, cause: str, progressed: bool, is_stall: bool = False
+) -> bool:
+    """Put a slice back until later; `False` if it is past its give-up time without progress, or not ours.
+
+    `is_stall`: it is not the source that failed, so that this claim counts towards `MAX_STALLS`.
+    """
+    changes: dict[str, Any] = {
+        "status": "pending",
+        "failures": 1 if progressed else sync_slices.c.failures + 1,
+        "run_after": func.now() + timedelta(seconds=delay_seconds),
+        "error_message": cause,
+        **_NOBODY,
+    }
+    if not is_stall:
+        changes["stalls"] = 0
+    return await _change(db, claim, literal(progressed) | (sync_slices.c.give_up_at > func.now()), **changes)
+
+
+async def fail(db: AsyncConnection, claim: Claim, cause: str) -> bool:
+    """End a slice as failed; its committed records stay."""
+    return await _end(db, claim, status="error", error_message=cause)
+
+
+async def finish(db: AsyncConnection, claim: Claim) -> bool:
+    """End a slice as complete."""
+    return await _end(db, claim, status="success", error_message=None)
+
+
+async def fail_stalled(db: AsyncConnection) -> set[int]:
+    """End slices that have used up their stalls; answers the executions they belong to."""
+    return set((await db.execute(_FAIL_STALLED, {"max_stalls": MAX_STALLS})).scalars())
+
+
+_NOBODY: dict[str, Any] = {"worker_id": None, "lease_until": None}
+
+
+def _mine(claim: Claim) -> ColumnElement[bool]:
+    column = sync_slices.c
+    return and_(
+        column.id == claim.slice_id,
+        column.attempt == claim.attempt,
+        column.worker_id == claim.worker_id,
+        column.status == "running",
+    )
+
+
+async def _end(db: AsyncConnection, claim: Claim, **changes: Any) -> bool:
+    if not await _change(db, claim, finished_at=func.now(), **changes, **_NOBODY):
+        return False
+    await db.execute(delete(sync_pages).where(sync_pages.c.slice_id == claim.slice_id))
+    return True
+
+
+async def _change(db: AsyncConnection, claim: Claim, *conditions: ColumnElement[bool], **changes: Any) -> bool:
+    """Apply a transition to a slice that is still this claim's; says whether it won."""
+    statement = update(sync_slices).where(_mine(claim), *conditions).values(updated_at=func.now(), **changes)
+    return (await db.execute(statement)).rowcount == 1

@@ -1,0 +1,96 @@
+"""The queue's contract: what a message says, in both directions. Bytes in, bytes out; no broker here."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from common.clock import WindowError, check_window, parse_wall_clock
+from common.executions import Criterio, Mode
+
+LONGEST_BODY = 16 * 1024
+LONGEST_ID = 19  # digits of a bigint
+DEAD_SUFFIX = ".dead"
+EXECUTION_HEADER = "execution_id"
+REASON_HEADER = "reason"
+
+
+class PoisonError(ValueError):
+    """A message that cannot be understood; its text says why, for the dead-letter queue."""
+
+
+@dataclass(frozen=True)
+class SyncCommand:
+    """What a message asks for; the window is Brasília's wall clock and absent for an update."""
+
+    mode: Mode
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    criterio: Criterio = "publicacao"
+
+
+def encode(command: SyncCommand) -> bytes:
+    """The body of a message."""
+    body: dict[str, str] = {"mode": command.mode}
+    if command.mode == "backfill" and command.window_start and command.window_end:
+        body |= {
+            "data_ini": command.window_start.isoformat(),
+            "data_fim": command.window_end.isoformat(),
+            "criterio": command.criterio,
+        }
+    return json.dumps(body).encode()
+
+
+def decode(body: bytes, *, now: datetime) -> SyncCommand:
+    """Read a body; nothing at all and `{}` mean an update, unknown keys are ignored. `now` is Brasília's.
+
+    Raises:
+        PoisonError: anything that the HTTP interface would refuse too.
+
+    """
+    fields = _read_object(body)
+    mode = fields.get("mode", "update")
+    if mode not in ("update", "backfill"):
+        raise PoisonError("mode is neither 'update' nor 'backfill'")
+    if mode == "update":
+        return SyncCommand("update")
+    criterio = fields.get("criterio", "publicacao")
+    if criterio not in ("publicacao", "atualizacao"):
+        raise PoisonError("criterio is neither 'publicacao' nor 'atualizacao'")
+    try:
+        start, end = parse_wall_clock(fields.get("data_ini")), parse_wall_clock(fields.get("data_fim"))
+        check_window(start, end, now)
+    except WindowError as error:
+        raise PoisonError(str(error)) from None
+    return SyncCommand("backfill", start, end, cast("Criterio", criterio))
+
+
+def execution_id_of(headers: dict[str, Any]) -> int | None:
+    """The execution that our own message names, or `None` for another party's.
+
+    Raises:
+        PoisonError: a header that is no identity of ours.
+
+    """
+    value = headers.get(EXECUTION_HEADER)
+    if value is None:
+        return None
+    if isinstance(value, str | bytes) and len(value) <= LONGEST_ID and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
+        raise PoisonError("the header execution_id is not the id of an execution")
+    return value
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    if len(body) > LONGEST_BODY:
+        raise PoisonError(f"the body is longer than {LONGEST_BODY} bytes")
+    if not body.strip():
+        return {}
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        raise PoisonError("the body is not JSON") from None
+    if not isinstance(fields, dict):
+        raise PoisonError("the body is not a JSON object")
+    return fields

@@ -1,0 +1,354 @@
+"""Every table, as SQLAlchemy Core: PRODUCT names, one naming convention, and the revision that the code expects."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+SCHEMA_REVISION = "0001"
+"""The newest migration; a service refuses to start on a database that is at another one."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+WALL_CLOCK = DateTime(timezone=False)  # Brasília's, as the source writes it
+MOMENT = DateTime(timezone=True)  # an event of ours
+
+
+def _moment(name: str) -> Column[object]:
+    return Column(name, MOMENT)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, MOMENT, nullable=False, server_default=text("now()"))
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+sync_executions = Table(
+    "sync_executions",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    Column("mode", Text, CheckConstraint("mode IN ('update', 'backfill')", name="mode"), nullable=False),
+    Column(
+        "criterio",
+        Text,
+        CheckConstraint("criterio IN ('publicacao', 'atualizacao')", name="criterio"),
+        nullable=False,
+    ),
+    Column("window_start", WALL_CLOCK),
+    Column("window_end", WALL_CLOCK),
+    # null: all that the ingestor is configured with
+    Column("modalidades", ARRAY(Integer)),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status IN ('running', 'success', 'error')", name="status"),
+        nullable=False,
+        server_default="running",
+    ),
+    _count("records_processed"),
+    Column("duration_seconds", Numeric(10, 2)),
+    Column("error_message", Text),
+    # who asked: api, message (another party's), gap (an update that found a long hole)
+    Column("trigger", Text, nullable=False),
+    # another party's message, so that its redelivery makes no second row
+    Column("message_id", Text, unique=True),
+    _now("created_at"),
+    _now("updated_at"),
+    _moment("published_at"),
+    _moment("planned_at"),
+    _moment("started_at"),
+    _moment("finished_at"),
+    Index("idx_sync_executions_status", "status"),
+    Index("idx_sync_executions_created_at", "created_at"),
+    CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
+)
+
+sync_slices = Table(
+    "sync_slices",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="CASCADE"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    # mode and criterio stand here too, so that a claim and a watermark need no join
+    Column("mode", Text, nullable=False),
+    Column("criterio", Text, nullable=False),
+    Column("resource", Text, nullable=False, server_default="contratacoes"),
+    Column("modalidade", Integer, nullable=False),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    Column("window_start", WALL_CLOCK, nullable=False),
+    Column("window_end", WALL_CLOCK, nullable=False),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status IN ('pending', 'running', 'success', 'error')", name="status"),
+        nullable=False,
+        server_default="pending",
+    ),
+    # the fencing token: one more at each claim
+    _count("attempt"),
+    Column("worker_id", Text),
+    _moment("lease_until"),
+    _moment("run_after"),
+    Column("give_up_at", MOMENT, nullable=False),
+    # claims in a row that ended without a committed page
+    _count("stalls"),
+    # times in a row that the source failed it: the back-off's exponent
+    _count("failures"),
+    # how often the listing was begun anew
+    Column("reading", Integer, nullable=False, server_default=text("1")),
+    Column("pages_total", Integer),
+    _count("pages_done"),
+    _count("records_processed"),
+    _count("records_inserted"),
+    _count("records_updated"),
+    _count("records_rejected"),
+    _count("itens_written"),
+    # the last page's totalRegistros
+    Column("total_registros", BigInteger),
+    Column("error_message", Text),
+    _moment("started_at"),
+    _moment("finished_at"),
+    _now("updated_at"),
+    Index("uq_sync_slices_execution_id_ordinal", "execution_id", "ordinal", unique=True),
+    # what a claim looks through, in the order in which it takes
+    Index(
+        "ix_sync_slices_claim",
+        text("(mode = 'backfill')"),
+        "execution_id",
+        "ordinal",
+        postgresql_where=text("status IN ('pending', 'running')"),
+    ),
+    # where a modalidade's updates have got to
+    Index(
+        "ix_sync_slices_watermark",
+        "modalidade",
+        "window_end",
+        postgresql_where=text("mode = 'update' AND status = 'success'"),
+    ),
+)
+
+sync_pages = Table(
+    "sync_pages",
+    metadata,
+    Column("slice_id", BigInteger, ForeignKey("sync_slices.id", ondelete="CASCADE"), primary_key=True),
+    Column("reading", Integer, primary_key=True),
+    Column("page", Integer, primary_key=True),
+    # every distinct record on the page, those without a key by their hash
+    Column("keys", ARRAY(Text), nullable=False),
+    # those of them that lay in the window and could be stored
+    Column("processed", ARRAY(Text), nullable=False),
+    Column("total_registros", BigInteger, nullable=False),
+    Column("total_paginas", Integer, nullable=False),
+    _now("read_at"),
+)
+
+rejected_records = Table(
+    "rejected_records",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="CASCADE"), nullable=False),
+    Column("slice_id", BigInteger, ForeignKey("sync_slices.id", ondelete="SET NULL")),
+    Column("resource", Text, nullable=False),
+    # whatever of its key could be read
+    Column("natural_key", Text),
+    Column("reason", Text, nullable=False),
+    Column("payload_hash", Text, nullable=False),
+    # text and not jsonb: it is here because the database may have refused it
+    Column("payload", Text, nullable=False),
+    _now("created_at"),
+    Index("uq_rejected_records_execution_id_payload_hash", "execution_id", "payload_hash", unique=True),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _now("started_at"),
+    _now("last_seen_at"),
+    _moment("stopped_at"),
+)
+
+source_pauses = Table(
+    "source_pauses",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("paused_until", MOMENT, nullable=False),
+)
+
+
+def _source_columns(**types: type[TypeEngine[Any]] | TypeEngine[Any]) -> list[Column[object]]:
+    return [Column(name, kind) for name, kind in types.items()]
+
+
+contratacoes = Table(
+    "contratacoes",
+    metadata,
+    Column("numero_controle_pncp", Text, primary_key=True),
+    Column("data_publicacao_pncp", WALL_CLOCK, nullable=False),
+    Column("data_atualizacao", WALL_CLOCK, nullable=False),
+    Column("data_atualizacao_global", WALL_CLOCK, nullable=False),
+    *_source_columns(
+        data_inclusao=WALL_CLOCK,
+        data_abertura_proposta=WALL_CLOCK,
+        data_encerramento_proposta=WALL_CLOCK,
+        ano_compra=Integer,
+        sequencial_compra=Integer,
+        numero_compra=Text,
+        processo=Text,
+        objeto_compra=Text,
+        informacao_complementar=Text,
+        justificativa_presencial=Text,
+        link_sistema_origem=Text,
+        link_processo_eletronico=Text,
+        modalidade_id=Integer,
+        modalidade_nome=Text,
+        modo_disputa_id=Integer,
+        modo_disputa_nome=Text,
+        situacao_compra_id=Integer,
+        situacao_compra_nome=Text,
+        tipo_instrumento_convocatorio_codigo=Integer,
+        tipo_instrumento_convocatorio_nome=Text,
+        srp=Boolean,
+        emenda_parlamentar=Boolean,
+        valor_total_estimado=Numeric,
+        valor_total_homologado=Numeric,
+        usuario_nome=Text,
+        amparo_legal_codigo=Integer,
+        amparo_legal_nome=Text,
+        amparo_legal_descricao=Text,
+        fontes_orcamentarias=JSONB,
+        orgao_entidade_cnpj=Text,
+        orgao_entidade_razao_social=Text,
+        orgao_entidade_poder_id=Text,
+        orgao_entidade_esfera_id=Text,
+        unidade_orgao_codigo_unidade=Text,
+        unidade_orgao_nome_unidade=Text,
+        unidade_orgao_codigo_ibge=Text,
+        unidade_orgao_municipio_nome=Text,
+        unidade_orgao_uf_sigla=Text,
+        unidade_orgao_uf_nome=Text,
+        orgao_sub_rogado_cnpj=Text,
+        orgao_sub_rogado_razao_social=Text,
+        orgao_sub_rogado_poder_id=Text,
+        orgao_sub_rogado_esfera_id=Text,
+        unidade_sub_rogada_codigo_unidade=Text,
+        unidade_sub_rogada_nome_unidade=Text,
+        unidade_sub_rogada_codigo_ibge=Text,
+        unidade_sub_rogada_municipio_nome=Text,
+        unidade_sub_rogada_uf_sigla=Text,
+        unidade_sub_rogada_uf_nome=Text,
+    ),
+    Column("payload", JSONB, nullable=False),
+    # when its items were last read in full; null asks for them again at the next sight of the record
+    _moment("itens_at"),
+    _now("created_at"),
+    _now("updated_at"),
+    Index("ix_contratacoes_data_publicacao_pncp", "data_publicacao_pncp", "modalidade_id"),
+    Index("ix_contratacoes_data_atualizacao_global", "data_atualizacao_global"),
+    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj"),
+)
+
+itens_contratacao = Table(
+    "itens_contratacao",
+    metadata,
+    Column("numero_controle_pncp", Text, primary_key=True),
+    Column("numero_item", Integer, primary_key=True),
+    *_source_columns(
+        descricao=Text,
+        material_ou_servico=Text,
+        material_ou_servico_nome=Text,
+        quantidade=Numeric,
+        unidade_medida=Text,
+        valor_unitario_estimado=Numeric,
+        valor_total=Numeric,
+        orcamento_sigiloso=Boolean,
+        item_categoria_id=Integer,
+        item_categoria_nome=Text,
+        criterio_julgamento_id=Integer,
+        criterio_julgamento_nome=Text,
+        situacao_compra_item=Integer,
+        situacao_compra_item_nome=Text,
+        tipo_beneficio=Integer,
+        tipo_beneficio_nome=Text,
+        incentivo_produtivo_basico=Boolean,
+        exigencia_conteudo_nacional=Boolean,
+        tem_resultado=Boolean,
+        imagem=Integer,
+        informacao_complementar=Text,
+        ncm_nbs_codigo=Text,
+        ncm_nbs_descricao=Text,
+        patrimonio=Text,
+        codigo_registro_imobiliario=Text,
+        aplicabilidade_margem_preferencia_normal=Boolean,
+        aplicabilidade_margem_preferencia_adicional=Boolean,
+        percentual_margem_preferencia_normal=Numeric,
+        percentual_margem_preferencia_adicional=Numeric,
+        tipo_margem_preferencia=JSONB,
+        catalogo=JSONB,
+        catalogo_codigo_item=Text,
+        categoria_item_catalogo=JSONB,
+        data_inclusao=WALL_CLOCK,
+        data_atualizacao=WALL_CLOCK,
+    ),
+    Column("payload", JSONB, nullable=False),
+    _now("created_at"),
+    _now("updated_at"),
+    ForeignKeyConstraint(
+        ["numero_controle_pncp"], ["contratacoes.numero_controle_pncp"], ondelete="CASCADE", initially="DEFERRED"
+    ),
+)
+
+orgaos = Table(
+    "orgaos",
+    metadata,
+    Column("cnpj", Text, primary_key=True),
+    *_source_columns(razao_social=Text, poder_id=Text, esfera_id=Text),
+    Column("payload", JSONB, nullable=False),
+    # dataAtualizacaoGlobal of the contratação that these values were read from
+    Column("as_of", WALL_CLOCK, nullable=False),
+    _now("created_at"),
+    _now("updated_at"),
+)
+
+unidades = Table(
+    "unidades",
+    metadata,
+    Column("cnpj", Text, primary_key=True),
+    Column("codigo_unidade", Text, primary_key=True),
+    *_source_columns(nome_unidade=Text, codigo_ibge=Text, municipio_nome=Text, uf_sigla=Text, uf_nome=Text),
+    Column("payload", JSONB, nullable=False),
+    Column("as_of", WALL_CLOCK, nullable=False),
+    _now("created_at"),
+    _now("updated_at"),
+)

@@ -1,0 +1,44 @@
+"""How Alembic reaches the database: our settings, short lock waits, one deployer at a time."""
+
+import asyncio
+import sys
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from common.config import ConfigurationError, DatabaseSettings, load_settings
+from common.database import create_engine
+from common.tables import metadata
+
+ONE_DEPLOYER = 7_020_114_133  # an advisory lock of our own: the laws behind the PNCP, 14.133 of 2021
+
+
+def migrate(connection: Connection) -> None:
+    """Run the revisions in one transaction; a second deployer waits here for the first."""
+    context.configure(connection=connection, target_metadata=metadata, compare_server_default=False)
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_DEPLOYER})
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))  # rather fail than stand in everyone's way
+        context.run_migrations()
+
+
+async def main() -> None:
+    """Connect and migrate."""
+    settings = load_settings(DatabaseSettings)
+    engine = create_engine(
+        settings.database_url.get_secret_value(),
+        application_name="pncp-migrations",
+        pool_size=1,
+        statement_seconds=3600,
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+    finally:
+        await engine.dispose()
+
+
+try:
+    asyncio.run(main())
+except ConfigurationError as error:
+    sys.exit(str(error))

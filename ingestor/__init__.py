@@ -1,0 +1,1 @@
+"""The worker: hears the bell, claims slices, pulls the portal and writes PostgreSQL."""

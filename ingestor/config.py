@@ -1,0 +1,58 @@
+"""The ingestor's settings."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import NoDecode
+
+from common.config import BrokerSettings, DatabaseSettings, LoggingSettings
+
+LAST_MODALIDADE = 99
+"""The portal's table ends at 19 today; room for those to come."""
+
+
+def parse_modalidades(value: object) -> object:
+    """Read `1-13,15` as the list it means; anything that is not text is left to the type's own check."""
+    if not isinstance(value, str):
+        return value
+    chosen: set[int] = set()
+    for part in value.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise ValueError("expected numbers and ranges such as 1-13,15")
+        chosen.update(range(int(first), int(last or first) + 1)[: LAST_MODALIDADE + 1])
+    return sorted(chosen)
+
+
+def _known_modalidades(values: list[int]) -> list[int]:
+    if not values or min(values) < 1 or max(values) > LAST_MODALIDADE:
+        raise ValueError(f"expected at least one number, each from 1 to {LAST_MODALIDADE}")
+    return values
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not a URL; expected https://pncp.gov.br/api")
+    return value.rstrip("/")
+
+
+class IngestorSettings(DatabaseSettings, BrokerSettings, LoggingSettings):
+    """What the ingestor reads from the environment; `.env.example` gives each a line of meaning."""
+
+    pncp_base_url: Annotated[str, AfterValidator(_base_url)] = "https://pncp.gov.br/api"
+    pncp_user_agent: str = "pncp-sync/0.1"
+    pncp_modalidades: Annotated[
+        list[int], NoDecode, Field(validate_default=True), AfterValidator(_known_modalidades)
+    ] = Field(default_factory=lambda: list(range(1, 20)))
+    pncp_page_size: Annotated[int, Field(ge=10, le=50)] = 50
+    pncp_requests_per_second: Annotated[float, Field(ge=0, le=1000)] = 1
+    pncp_itens_concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    pncp_retry_wait_max: Annotated[float, Field(ge=0, le=300)] = 30
+    http_timeout: Annotated[float, Field(gt=0, le=600)] = 30
+    rolling_window_minutes: Annotated[int, Field(ge=1, le=10080)] = 15
+    update_overlap_minutes: Annotated[int, Field(ge=0, le=10080)] = 10
+    worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    lease_seconds: Annotated[float, Field(ge=2, le=3600)] = 60
+    slice_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 60

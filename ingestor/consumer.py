@@ -1,0 +1,130 @@
+"""The bell: a message becomes a row and is acknowledged at once; what cannot be understood goes to the dead letters.
+
+Nobody holds a message longer than an INSERT takes, so that a long backfill never meets the broker's consumer timeout.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common import executions, rabbit
+from common.clock import to_wall_clock
+from common.database import is_unavailable
+from common.messages import DEAD_SUFFIX, REASON_HEADER, PoisonError, decode, execution_id_of
+
+log = structlog.get_logger(__name__)
+
+PREFETCH = 10
+HEARTBEAT_SECONDS = 30
+CONFIRM_SECONDS = 5.0
+WATCH_SECONDS = 60.0
+RECONNECT_SECONDS = (1.0, 5.0)
+FOREIGN_TRIGGER = "message"
+
+
+class Consumer:
+    """Listens to one queue of one broker and rings for every message that it understands."""
+
+    def __init__(self, url: str, queue: str, engine: AsyncEngine, ring: Callable[[int], None]) -> None:
+        self._url = url
+        self._queue = queue
+        self._engine = engine
+        self._ring = ring
+        self._dead_letters: aio_pika.abc.AbstractChannel | None = None
+
+    async def run(self) -> None:
+        """Listen for ever; whatever happens to the connection, a new one is made. Ends by cancellation."""
+        while True:
+            try:
+                await self._listen()
+            except rabbit.BROKER_UNAVAILABLE as error:  # the URL carries a password, so that only the kind is told
+                log.warning("broker is not available", queue=self._queue, error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
+
+    async def _listen(self) -> None:
+        """Two connections, because a publisher that the broker blocks must not block the consumer with it."""
+        async with await self._connect("consumer") as consuming, await self._connect("dead letters") as publishing:
+            self._dead_letters = await publishing.channel(on_return_raises=True)
+            channel = await consuming.channel()
+            await channel.set_qos(prefetch_count=PREFETCH)
+            queue = await rabbit.declare_queues(channel, self._queue)
+            tag = await queue.consume(self._hear)
+            log.info("listening", queue=self._queue)
+            while True:
+                await asyncio.sleep(WATCH_SECONDS)
+                # Brokers have been seen to take a consumer away without a word; declaring asks how many there are.
+                declared = await rabbit.declare_queues(channel, self._queue)
+                if declared.declaration_result.consumer_count == 0:
+                    log.warning("the queue has lost its consumer, connecting anew", queue=self._queue, tag=tag)
+                    return
+
+    async def _connect(self, name: str) -> AbstractRobustConnection:
+        return await aio_pika.connect_robust(
+            self._url,
+            client_properties={"connection_name": f"pncp ingestor {name}"},
+            timeout=CONFIRM_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+        )
+
+    async def _hear(self, message: AbstractIncomingMessage) -> None:
+        """Row, then ack, then bell. A message is never requeued: some brokers answer that with a hot loop."""
+        try:
+            execution_id = await self._ensure_row(message)
+        except PoisonError as error:
+            await self._bury(message, str(error))
+            return
+        await message.ack()
+        if execution_id is not None:
+            self._ring(execution_id)
+
+    async def _ensure_row(self, message: AbstractIncomingMessage) -> int | None:
+        """The execution that the message names or asks for; `None` if it was redelivered and made its row before."""
+        named = execution_id_of(dict(message.headers))
+        while True:
+            try:
+                async with self._engine.begin() as db:
+                    if named is not None and await executions.exists(db, named):
+                        return named
+                    command = decode(message.body, now=to_wall_clock(datetime.now(UTC)))
+                    return await executions.create(
+                        db,
+                        mode=command.mode,
+                        window_start=command.window_start,
+                        window_end=command.window_end,
+                        criterio=None if command.mode == "update" else command.criterio,
+                        trigger=FOREIGN_TRIGGER,
+                        message_id=message.message_id,
+                    )
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                log.warning("database is not available, the message waits", error=type(error).__name__)
+                await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
+
+    async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
+        """Move a message to the dead letters, confirmed, before it is acknowledged."""
+        log.warning("message cannot be understood", reason=reason, message_id=message.message_id)
+        while True:
+            try:
+                if self._dead_letters is None:
+                    raise RuntimeError("no channel for dead letters")
+                await rabbit.send(
+                    self._dead_letters,
+                    self._queue + DEAD_SUFFIX,
+                    message.body,
+                    headers={REASON_HEADER: reason[:1000]},
+                    message_id=message.message_id,
+                    seconds=CONFIRM_SECONDS,
+                )
+            except rabbit.BROKER_UNAVAILABLE as error:
+                log.warning("message could not be buried yet", error=type(error).__name__)
+                await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
+            else:
+                await message.ack()
+                return

@@ -1,0 +1,63 @@
+"""What can go wrong while a slice is ingested.
+
+IngestionError
+  PncpError
+    PncpUnavailable    # may pass: no answer, 429, 5xx, cut or foreign body
+    PncpRejected       # will not pass by itself: 401, 403, 400, 422, redirects
+    PageBeyondEnd      # a page that an earlier one had promised is not there
+  LeaseLost            # another worker has taken the slice over
+"""
+
+
+class IngestionError(Exception):
+    """Something that ends the work on a slice for now."""
+
+
+class PncpError(IngestionError):
+    """The portal's answer is not a page of what was asked.
+
+    `tries`: how often one request is sent at most before this error stands.
+    """
+
+    tries = 1
+
+
+class PncpUnavailable(PncpError):
+    """The portal does not answer properly just now.
+
+    `retry_after`: seconds that it asked for, where it asked for more than a request waits.
+    """
+
+    tries = 6
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PncpThrottled(PncpUnavailable):
+    """The portal wants a pause (429); every ingestor keeps it before the next try."""
+
+
+class PncpRejected(PncpError):
+    """The portal refuses a request that is well formed."""
+
+
+class PncpDisputed(PncpRejected):
+    """As before with 400 or 422, which also come spuriously under load."""
+
+    tries = 3
+
+
+class PageBeyondEnd(PncpError):
+    """The listing is shorter than its first page had said."""
+
+    tries = 3
+
+
+class ListingIncomplete(PncpError):
+    """A closed day's listing shows fewer records than it promises, however often it is read."""
+
+
+class LeaseLost(IngestionError):
+    """Another worker has taken this slice over, or it has been ended."""

@@ -1,0 +1,137 @@
+"""An execution becomes its window and its slices, once, in one transaction; the rest here is arithmetic on values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common import executions
+from common.clock import LONGEST_WINDOW, days, to_wall_clock
+from common.executions import Execution, PlannedSlice
+
+log = structlog.get_logger(__name__)
+
+LONGEST_GAP = timedelta(days=7)
+GIVE_UP_AFTER = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
+GAP_TRIGGER = "gap"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the settings say about planning."""
+
+    modalidades: tuple[int, ...]
+    rolling_window: timedelta
+    overlap: timedelta
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Modalidades whose updates stopped so long ago that a backfill of its own must bridge it."""
+
+    modalidades: tuple[int, ...]
+    window_start: datetime
+    window_end: datetime
+
+
+_NOW = text("SELECT now()")
+_WATERMARKS = text("""
+    SELECT modalidade, max(window_end) FROM sync_slices
+     WHERE mode = 'update' AND status = 'success' AND modalidade = ANY(CAST(:modalidades AS int[]))
+     GROUP BY modalidade
+""")
+_GAP_UNDER_WAY = text("""
+    SELECT 1 FROM sync_executions
+     WHERE trigger = 'gap' AND status = 'running'
+       AND window_start <= :window_start AND window_end >= :window_end - interval '1 day'
+       AND modalidades @> CAST(:modalidades AS int[])
+     LIMIT 1
+""")
+
+
+async def plan_next(
+    engine: AsyncEngine, rules: Rules, *, older_than_seconds: float, execution_id: int | None = None
+) -> int | None:
+    """Plan the named execution, or the oldest that has waited so long; answers its id, `None` if there is none."""
+    async with engine.begin() as db:
+        execution = await executions.lock_unplanned(
+            db, older_than_seconds=older_than_seconds, execution_id=execution_id
+        )
+        if execution is None:
+            return None
+        moment: datetime = (await db.execute(_NOW)).scalar_one()
+        now = to_wall_clock(moment).replace(microsecond=0)
+        if execution.mode == "backfill":
+            slices = backfill_slices(execution, rules.modalidades)
+        else:
+            watermarks = await _load_watermarks(db, rules.modalidades)
+            slices, gap = update_slices(watermarks, now, rules)
+            if gap is not None:
+                await _bridge(db, gap)
+        give_up_at = moment + GIVE_UP_AFTER[execution.mode]
+        await executions.plan(db, execution, slices, give_up_at=give_up_at)
+    log.info("execution planned", execution_id=execution.id, mode=execution.mode, slices=len(slices))
+    return execution.id
+
+
+def backfill_slices(execution: Execution, modalidades: tuple[int, ...]) -> list[PlannedSlice]:
+    """One slice per day and modalidade of the execution's window."""
+    if execution.window_start is None or execution.window_end is None:
+        raise ValueError("a backfill has a window")
+    chosen = execution.modalidades or modalidades
+    return [
+        PlannedSlice(modalidade, day, day, start, end)
+        for day, start, end in days(execution.window_start, execution.window_end)
+        for modalidade in chosen
+    ]
+
+
+def update_slices(
+    watermarks: Mapping[int, datetime], now: datetime, rules: Rules
+) -> tuple[list[PlannedSlice], Gap | None]:
+    """One slice per modalidade, each from where its updates have got to; and the gap that is too long for that.
+
+    `watermarks`: per modalidade the end of its last successful update slice, in Brasília's wall clock like `now`.
+    """
+    recent = now - rules.rolling_window
+    slices: list[PlannedSlice] = []
+    behind: dict[int, datetime] = {}
+    for modalidade in rules.modalidades:
+        start = min(recent, watermarks.get(modalidade, now) - rules.overlap)
+        if modalidade not in watermarks:
+            start = recent
+        elif now - watermarks[modalidade] > LONGEST_GAP:
+            behind[modalidade] = start
+            start = recent
+        slices.append(PlannedSlice(modalidade, start.date(), now.date(), start, now))
+    return slices, Gap(tuple(behind), min(behind.values()), now) if behind else None
+
+
+async def _load_watermarks(db: AsyncConnection, modalidades: tuple[int, ...]) -> dict[int, datetime]:
+    rows = await db.execute(_WATERMARKS, {"modalidades": list(modalidades)})
+    return {row.modalidade: row.max for row in rows}
+
+
+async def _bridge(db: AsyncConnection, gap: Gap) -> None:
+    """Record the backfills that close a gap, each no longer than the portal's limit; not twice while one runs."""
+    window = {"window_start": gap.window_start, "window_end": gap.window_end}
+    found = await db.execute(_GAP_UNDER_WAY, {**window, "modalidades": list(gap.modalidades)})
+    if found.one_or_none() is not None:
+        return
+    start = gap.window_start
+    while start <= gap.window_end:
+        end = min(start + LONGEST_WINDOW, gap.window_end)
+        await executions.create(
+            db,
+            mode="backfill",
+            criterio="atualizacao",
+            window_start=start,
+            window_end=end,
+            trigger=GAP_TRIGGER,
+            modalidades=gap.modalidades,
+        )
+        log.warning("updates stopped long ago, a backfill bridges the gap", window_start=start, window_end=end)
+        start = end + timedelta(seconds=1)

@@ -1,0 +1,289 @@
+"""The portal's client: pages of contratações and lists of items, its limits kept and its failures told apart.
+
+Everything that the portal dictates is in CONTRACT sections 2, 3, 4, 8, 9 and 11 of what was reconstructed from
+recordings; each rule stands at the line that obeys it.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+import aiohttp
+import httpx
+import structlog
+from httpx_aiohttp import AiohttpTransport
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_random_exponential
+
+from ingestor.errors import PageBeyondEnd, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
+from ingestor.pncp.records import NotAPageError, Page, itens_path, parse_array, parse_page
+
+log = structlog.get_logger(__name__)
+
+LONGEST_BODY = 20 * 1024 * 1024
+CONNECT_SECONDS = 5
+PAUSE_SECONDS = 60  # the portal's block lasts about a minute and names no time of its own
+LONGEST_PAUSE = 120
+ITENS_PAGE_SIZE = 500  # 500 and 1000 are accepted; without it 10 come and the rest is missing without a sign
+MOST_ITENS_PAGES = 1000
+BREAKER_WINDOW = 40
+RETRIED_STATUS = {404, 408, 425}  # a listing answers 404 now and then though it exists
+
+R = TypeVar("R")
+
+
+class Pause(Protocol):
+    """The brake that one 429 puts on every ingestor."""
+
+    async def clear(self) -> None:
+        """Wait until nobody is paused."""
+
+    async def begin(self, seconds: float) -> None:
+        """Stop everyone for so long."""
+
+
+class PncpClient:
+    """Asks the portal. Use it as a context manager; it holds the connections open.
+
+    `base_url` ends before `/consulta` and `/pncp`; `requests_per_second` 0 means no limit; `transport` replaces the
+    network in tests.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        pause: Pause,
+        page_size: int = 50,
+        requests_per_second: float = 1,
+        itens_concurrency: int = 4,
+        timeout_seconds: float = 30,
+        retry_wait_max: float = 30,
+        user_agent: str = "pncp-sync",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._pause = pause
+        self._page_size = page_size
+        self._longest_answer = 4 * timeout_seconds  # a body may drip for ever without a read timing out
+        self._interval = 1 / requests_per_second if requests_per_second else 0.0
+        self._next_turn = 0.0
+        self._itens_slots = asyncio.Semaphore(itens_concurrency)
+        self._outcomes: deque[bool] = deque(maxlen=BREAKER_WINDOW)
+        self._backoff = wait_random_exponential(multiplier=1, max=retry_wait_max)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport or AiohttpTransport(trust_env=False, client=_open_session),
+            timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
+            headers={"Accept": "application/json", "User-Agent": user_agent},
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def fetch_page(self, criterio: str, modalidade: int, first_day: date, last_day: date, number: int) -> Page:
+        """Page `number` (from 1) of a listing; an empty listing is page 1 without records.
+
+        `criterio` is `publicacao` or `atualizacao`; both days are included.
+
+        Raises:
+            PncpUnavailable: it may work later.
+            PncpRejected: it will not.
+            PageBeyondEnd: an earlier page had promised this one.
+
+        """
+        parameters: dict[str, str | int] = {
+            "dataInicial": f"{first_day:%Y%m%d}",
+            "dataFinal": f"{last_day:%Y%m%d}",
+            "codigoModalidadeContratacao": modalidade,
+            "pagina": number,
+            "tamanhoPagina": self._page_size,  # left out, it is 10
+        }
+
+        async def once() -> Page:
+            await self._take_turn()
+            return await self._page_once(f"/consulta/v1/contratacoes/{criterio}", parameters, number)
+
+        return await self._with_retries(once)
+
+    async def fetch_itens(self, numero_controle_pncp: str) -> list[bytes]:
+        """All items of a contratação, each as its JSON; none for 204, 404 and `[]`.
+
+        Raises:
+            PncpUnavailable, PncpRejected: as for a page.
+
+        """
+        cnpj, year, sequence = itens_path(numero_controle_pncp)
+        path = f"/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
+        itens: list[bytes] = []
+        for number in range(1, MOST_ITENS_PAGES + 1):
+            page = await self._fetch_itens_page(path, number)
+            fresh = [item for item in page if item not in itens] if number > 1 else page
+            itens.extend(fresh)
+            # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
+            # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
+            if not fresh or len(page) % 10:
+                return itens
+        raise PncpUnavailable(f"{path} does not end after {MOST_ITENS_PAGES} pages")
+
+    async def _fetch_itens_page(self, path: str, number: int) -> list[bytes]:
+        async def once() -> list[bytes]:
+            async with self._itens_slots:
+                return await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
+
+        return await self._with_retries(once)
+
+    async def _page_once(self, path: str, parameters: dict[str, str | int], number: int) -> Page:
+        status, body = await self._get(path, parameters)
+        if status == httpx.codes.OK:
+            try:
+                page = parse_page(body, number)
+            except NotAPageError as error:
+                raise PncpUnavailable(f"{path} page {number}: {error}") from None
+            if page.records or number == 1:
+                return page
+        elif status == httpx.codes.NO_CONTENT and number == 1:
+            return Page(1, 0, 0, [])
+        elif status not in (httpx.codes.NO_CONTENT, httpx.codes.BAD_REQUEST) or number == 1:
+            raise _refusal(status, path, body)
+        raise PageBeyondEnd(f"{path} page {number} is not there (status {status})")
+
+    async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> list[bytes]:
+        status, body = await self._get(path, parameters)
+        if status in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
+            return []
+        if status != httpx.codes.OK:
+            raise _refusal(status, path, body)
+        try:
+            return parse_array(body)
+        except NotAPageError as error:
+            raise PncpUnavailable(f"{path}: {error}") from None
+
+    async def _get(self, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
+        """One request, after any pause; a throttled one puts the pause on everybody."""
+        await self._pause.clear()
+        try:
+            async with (
+                asyncio.timeout(self._longest_answer),
+                self._http.stream("GET", path, params=parameters) as response,
+            ):
+                if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                    await self._throttled(path, response.headers.get("Retry-After"))
+                return response.status_code, await _read_limited(response)
+        except (httpx.HTTPError, aiohttp.ClientError, TimeoutError) as error:
+            # not all of aiohttp's errors are translated, and most time-outs carry no text
+            raise PncpUnavailable(f"{path}: {type(error).__name__} {error}".rstrip()) from None
+
+    async def _throttled(self, path: str, retry_after: str | None) -> None:
+        asked = parse_retry_after(retry_after, datetime.now(UTC))
+        seconds = PAUSE_SECONDS if asked is None else asked
+        log.warning("portal throttles", path=path, pause_seconds=min(seconds, LONGEST_PAUSE), asked_seconds=asked)
+        await self._pause.begin(min(seconds, LONGEST_PAUSE))
+        if seconds > LONGEST_PAUSE:
+            raise PncpUnavailable(f"{path}: status 429, Retry-After {seconds:.0f} s", retry_after=seconds)
+        raise PncpThrottled(f"{path}: status 429")
+
+    async def _take_turn(self) -> None:
+        """Keep the starts of consulta requests the configured time apart."""
+        now = time.monotonic()
+        turn = max(self._next_turn, now)
+        self._next_turn = turn + self._interval
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
+    async def _with_retries(self, once: Callable[[], Awaitable[R]]) -> R:
+        async def counted() -> R:
+            try:
+                answer = await once()
+            except PncpUnavailable as error:
+                if not isinstance(error, PncpThrottled):  # a pause says nothing about the portal's health
+                    self._outcomes.append(False)
+                raise
+            self._outcomes.append(True)
+            return answer
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(PncpError), stop=self._is_enough, wait=self._wait, reraise=True
+        )
+        return await retrying(counted)
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        error = _error_of(state)
+        if isinstance(error, PncpUnavailable) and (error.retry_after is not None or self.is_failing):
+            return True
+        return state.attempt_number >= error.tries
+
+    def _wait(self, state: RetryCallState) -> float:
+        return 0 if isinstance(_error_of(state), PncpThrottled) else self._backoff(state)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether more than half of the last forty requests failed: then nothing is tried twice."""
+        return self._outcomes.count(False) > BREAKER_WINDOW // 2
+
+
+def _open_session() -> aiohttp.ClientSession:
+    """Connections without a limit of their own: the slots and the pace above are the limit. Cookies are not kept."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _error_of(state: RetryCallState) -> PncpError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, PncpError)  # noqa: S101  # nothing else is retried
+    return error
+
+
+async def _read_limited(response: httpx.Response) -> bytes:
+    """The decoded body, cut off at the limit, which a compressed bomb reaches as well."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > LONGEST_BODY:
+            raise PncpUnavailable(f"{response.url.path}: the body is larger than {LONGEST_BODY} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _refusal(status: int, path: str, body: bytes) -> PncpError:
+    """The error for a status that is not an answer; 400 and 422 come spuriously under load."""
+    told = f"{path}: status {status}{_message_of(body)}"
+    if status in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY):
+        return PncpDisputed(told)
+    if status in RETRIED_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return PncpUnavailable(told)
+    return PncpRejected(told)
+
+
+def _message_of(body: bytes) -> str:
+    """What the portal says of its error, shortened; by content, because its Content-Type lies."""
+    text = " ".join(body[:2000].decode("utf-8", "replace").split())
+    return f", {text[:200]}" if text and not text.startswith("<") else ""
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a `Retry-After` header, given as seconds or as a date; `None` if it says nothing usable."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:10]), 86_400))
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), 86_400.0)

@@ -1,0 +1,521 @@
+"""The portal's JSON, typed: pages, contratações and itens; which version is newer; what has to be rejected.
+
+Field names are the portal's (CONTRACT sections 3, 5.1 and 5.5 of what was recorded), each alias written out. A record's
+bytes are kept beside its typed form: they are its `payload`, so that a key that nobody knows yet is not lost and a
+number keeps every digit.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct, field
+
+from common.clock import to_wall_clock
+
+Small = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
+Code = Small | str
+"""An id that the document calls a string and the recordings a number; both are taken."""
+
+LONGEST_NUMBER = 60
+"""Digits on either side of the point that a numeric column is trusted with; the largest real value has nine."""
+
+
+class NotAPageError(ValueError):
+    """A body that is not the JSON it should be."""
+
+
+class RejectedError(ValueError):
+    """A record that cannot be stored; its text says why."""
+
+
+class Orgao(Struct, frozen=True, gc=False):
+    """`orgaoEntidade`, `orgaoSubRogado`."""
+
+    cnpj: str | None = None
+    razao_social: str | None = field(default=None, name="razaoSocial")
+    poder_id: str | None = field(default=None, name="poderId")
+    esfera_id: str | None = field(default=None, name="esferaId")
+
+
+class Unidade(Struct, frozen=True, gc=False):
+    """`unidadeOrgao`, `unidadeSubRogada`."""
+
+    codigo_unidade: str | None = field(default=None, name="codigoUnidade")
+    nome_unidade: str | None = field(default=None, name="nomeUnidade")
+    codigo_ibge: str | None = field(default=None, name="codigoIbge")
+    municipio_nome: str | None = field(default=None, name="municipioNome")
+    uf_sigla: str | None = field(default=None, name="ufSigla")
+    uf_nome: str | None = field(default=None, name="ufNome")
+
+
+class AmparoLegal(Struct, frozen=True, gc=False):
+    """`amparoLegal`."""
+
+    codigo: Code | None = None
+    nome: str | None = None
+    descricao: str | None = None
+
+
+class Contratacao(Struct, frozen=True, gc=False):
+    """A contratação in a listing."""
+
+    numero_controle_pncp: str = field(name="numeroControlePNCP")
+    data_publicacao_pncp: datetime = field(name="dataPublicacaoPncp")
+    data_atualizacao: datetime = field(name="dataAtualizacao")
+    data_atualizacao_global: datetime = field(name="dataAtualizacaoGlobal")
+    data_inclusao: datetime | None = field(default=None, name="dataInclusao")
+    data_abertura_proposta: datetime | None = field(default=None, name="dataAberturaProposta")
+    data_encerramento_proposta: datetime | None = field(default=None, name="dataEncerramentoProposta")
+    ano_compra: Small | None = field(default=None, name="anoCompra")
+    sequencial_compra: Small | None = field(default=None, name="sequencialCompra")
+    numero_compra: str | None = field(default=None, name="numeroCompra")
+    processo: str | None = None
+    objeto_compra: str | None = field(default=None, name="objetoCompra")
+    informacao_complementar: str | None = field(default=None, name="informacaoComplementar")
+    justificativa_presencial: str | None = field(default=None, name="justificativaPresencial")
+    link_sistema_origem: str | None = field(default=None, name="linkSistemaOrigem")
+    link_processo_eletronico: str | None = field(default=None, name="linkProcessoEletronico")
+    modalidade_id: Code | None = field(default=None, name="modalidadeId")
+    modalidade_nome: str | None = field(default=None, name="modalidadeNome")
+    modo_disputa_id: Code | None = field(default=None, name="modoDisputaId")
+    modo_disputa_nome: str | None = field(default=None, name="modoDisputaNome")
+    situacao_compra_id: Code | None = field(default=None, name="situacaoCompraId")
+    situacao_compra_nome: str | None = field(default=None, name="situacaoCompraNome")
+    tipo_instrumento_convocatorio_codigo: Code | None = field(default=None, name="tipoInstrumentoConvocatorioCodigo")
+    tipo_instrumento_convocatorio_nome: str | None = field(default=None, name="tipoInstrumentoConvocatorioNome")
+    srp: bool | None = None
+    emenda_parlamentar: bool | None = field(default=None, name="emendaParlamentar")
+    valor_total_estimado: Decimal | None = field(default=None, name="valorTotalEstimado")
+    valor_total_homologado: Decimal | None = field(default=None, name="valorTotalHomologado")
+    usuario_nome: str | None = field(default=None, name="usuarioNome")
+    amparo_legal: AmparoLegal | None = field(default=None, name="amparoLegal")
+    fontes_orcamentarias: Raw = field(default=Raw(b"null"), name="fontesOrcamentarias")
+    orgao_entidade: Orgao | None = field(default=None, name="orgaoEntidade")
+    unidade_orgao: Unidade | None = field(default=None, name="unidadeOrgao")
+    orgao_sub_rogado: Orgao | None = field(default=None, name="orgaoSubRogado")
+    unidade_sub_rogada: Unidade | None = field(default=None, name="unidadeSubRogada")
+
+
+class Item(Struct, frozen=True, gc=False):
+    """An item of a contratação."""
+
+    numero_item: Small = field(name="numeroItem")
+    descricao: str | None = None
+    material_ou_servico: str | None = field(default=None, name="materialOuServico")
+    material_ou_servico_nome: str | None = field(default=None, name="materialOuServicoNome")
+    quantidade: Decimal | None = None
+    unidade_medida: str | None = field(default=None, name="unidadeMedida")
+    valor_unitario_estimado: Decimal | None = field(default=None, name="valorUnitarioEstimado")
+    valor_total: Decimal | None = field(default=None, name="valorTotal")
+    orcamento_sigiloso: bool | None = field(default=None, name="orcamentoSigiloso")
+    item_categoria_id: Code | None = field(default=None, name="itemCategoriaId")
+    item_categoria_nome: str | None = field(default=None, name="itemCategoriaNome")
+    criterio_julgamento_id: Code | None = field(default=None, name="criterioJulgamentoId")
+    criterio_julgamento_nome: str | None = field(default=None, name="criterioJulgamentoNome")
+    situacao_compra_item: Code | None = field(default=None, name="situacaoCompraItem")
+    situacao_compra_item_nome: str | None = field(default=None, name="situacaoCompraItemNome")
+    tipo_beneficio: Code | None = field(default=None, name="tipoBeneficio")
+    tipo_beneficio_nome: str | None = field(default=None, name="tipoBeneficioNome")
+    incentivo_produtivo_basico: bool | None = field(default=None, name="incentivoProdutivoBasico")
+    exigencia_conteudo_nacional: bool | None = field(default=None, name="exigenciaConteudoNacional")
+    tem_resultado: bool | None = field(default=None, name="temResultado")
+    imagem: Small | None = None
+    informacao_complementar: str | None = field(default=None, name="informacaoComplementar")
+    ncm_nbs_codigo: str | None = field(default=None, name="ncmNbsCodigo")
+    ncm_nbs_descricao: str | None = field(default=None, name="ncmNbsDescricao")
+    patrimonio: str | None = None
+    codigo_registro_imobiliario: str | None = field(default=None, name="codigoRegistroImobiliario")
+    aplicabilidade_margem_preferencia_normal: bool | None = field(
+        default=None, name="aplicabilidadeMargemPreferenciaNormal"
+    )
+    aplicabilidade_margem_preferencia_adicional: bool | None = field(
+        default=None, name="aplicabilidadeMargemPreferenciaAdicional"
+    )
+    percentual_margem_preferencia_normal: Decimal | None = field(default=None, name="percentualMargemPreferenciaNormal")
+    percentual_margem_preferencia_adicional: Decimal | None = field(
+        default=None, name="percentualMargemPreferenciaAdicional"
+    )
+    tipo_margem_preferencia: Raw = field(default=Raw(b"null"), name="tipoMargemPreferencia")
+    catalogo: Raw = Raw(b"null")
+    catalogo_codigo_item: str | None = field(default=None, name="catalogoCodigoItem")
+    categoria_item_catalogo: Raw = field(default=Raw(b"null"), name="categoriaItemCatalogo")
+    data_inclusao: datetime | None = field(default=None, name="dataInclusao")
+    data_atualizacao: datetime | None = field(default=None, name="dataAtualizacao")
+
+
+T = TypeVar("T", bound=Struct)
+
+
+@dataclass(frozen=True)
+class Record(Generic[T]):
+    """One record as it came and as it was read."""
+
+    typed: T
+    payload: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One record that cannot be stored, as it came."""
+
+    natural_key: str | None
+    reason: str
+    payload: str
+
+    @property
+    def hash(self) -> str:
+        """What tells it from other rejected records."""
+        return hashlib.sha256(self.payload.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a listing; an empty listing is page 1 without records."""
+
+    number: int
+    total_registros: int
+    total_paginas: int
+    records: list[bytes]
+
+
+class _Envelope(Struct, frozen=True):
+    data: list[Raw]
+    total_registros: Annotated[int, Meta(ge=0, lt=2**40)] = field(name="totalRegistros")
+    total_paginas: Annotated[int, Meta(ge=0, lt=2**31)] = field(name="totalPaginas")
+    numero_pagina: int = field(name="numeroPagina")
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_array = msgspec.json.Decoder(list[Raw]).decode
+_decode_contratacao = msgspec.json.Decoder(Contratacao).decode
+_decode_item = msgspec.json.Decoder(Item).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+_CONTROL_NUMBER = re.compile(r"([0-9A-Z]{14})-1-([0-9]{6,9})/([0-9]{4})")
+_CODE = re.compile("[0-9]{1,9}")
+_REFUSED_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # NUL and surrogates, which jsonb does not take
+_REFUSED_CHARACTER = re.compile("[\x00\ud800-\udfff]")
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------
+
+
+def parse_page(body: bytes, number: int) -> Page:
+    """Read the envelope of page `number`.
+
+    Raises:
+        NotAPageError: not JSON, another shape, another page, or totals that contradict each other.
+
+    """
+    envelope = _decode_or_mend(_decode_envelope, body)
+    if envelope.numero_pagina != number:
+        raise NotAPageError(f"page {envelope.numero_pagina} came instead of page {number}")
+    if number == 1 and len(envelope.data) < envelope.total_registros and envelope.total_paginas <= 1:
+        raise NotAPageError(
+            f"{envelope.total_registros} records are promised on {envelope.total_paginas} page(s)"
+            f" and {len(envelope.data)} came"
+        )
+    if number == 1 and envelope.total_registros and not envelope.data:
+        raise NotAPageError(f"{envelope.total_registros} records are promised and page 1 is empty")
+    return Page(number, envelope.total_registros, envelope.total_paginas, [bytes(record) for record in envelope.data])
+
+
+def parse_array(body: bytes) -> list[bytes]:
+    """Read a bare array, as the integration API answers.
+
+    Raises:
+        NotAPageError: not JSON, or not an array.
+
+    """
+    return [bytes(record) for record in _decode_or_mend(_decode_array, body)]
+
+
+D = TypeVar("D")
+
+
+def _decode_or_mend(decode: Callable[[bytes], D], body: bytes) -> D:
+    try:
+        return decode(body)
+    except RecursionError:
+        raise NotAPageError("the body is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise NotAPageError(f"not the expected shape: {error}") from None
+    except msgspec.DecodeError:
+        pass  # one record with NaN or a lone surrogate must not cost the page, so the whole is read leniently
+    try:
+        return decode(mend(body))
+    except (ValueError, RecursionError) as error:
+        raise NotAPageError(f"not JSON: {error}") from None
+
+
+def mend(raw: bytes) -> bytes:
+    """The same JSON without what PostgreSQL refuses: NUL and lone surrogates go, `NaN` and `Infinity` become text."""
+    loose = json.loads(
+        raw.decode("utf-8", "replace"), strict=False, parse_float=Decimal, parse_int=_whole, parse_constant=str
+    )
+    return _encode(_without_refused(loose))
+
+
+def _whole(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) < 19 else Decimal(digits)  # noqa: PLR2004  # what the encoder's 64 bits hold
+
+
+def _without_refused(value: Any) -> Any:
+    match value:
+        case str():
+            return _REFUSED_CHARACTER.sub("", value)
+        case list():
+            return [_without_refused(entry) for entry in value]
+        case dict():
+            return {_without_refused(key): _without_refused(entry) for key, entry in value.items()}
+        case _:
+            return value
+
+
+# --- records ----------------------------------------------------------------------------------------------------
+
+
+def parse_contratacao(raw: bytes) -> Record[Contratacao] | Rejected:
+    """Read one record of a listing."""
+    return _parse(raw, _decode_contratacao, check_contratacao, "numeroControlePNCP")
+
+
+def parse_item(raw: bytes) -> Record[Item] | Rejected:
+    """Read one item."""
+    return _parse(raw, _decode_item, check_item, "numeroItem")
+
+
+def _parse(raw: bytes, decode: Callable[[bytes], T], check: Callable[[T], None], key: str) -> Record[T] | Rejected:
+    try:
+        if _REFUSED_ESCAPE.search(raw):
+            raw = mend(raw)
+        payload = raw.decode("utf-8")
+        typed = decode(raw)
+        check(typed)
+    except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
+        return Rejected(_key_of(raw, key), str(error), raw.decode("utf-8", "replace").replace("\x00", ""))
+    return Record(typed, payload)
+
+
+def _key_of(raw: bytes, name: str) -> str | None:
+    try:
+        value = msgspec.json.decode(raw).get(name)
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return None if value is None else str(value)[:100]
+
+
+def check_contratacao(record: Contratacao) -> None:
+    """Refuse what no column can hold, and a control number that leads to no items.
+
+    Raises:
+        RejectedError: it says which field and why.
+
+    """
+    if not _CONTROL_NUMBER.fullmatch(record.numero_controle_pncp):
+        raise RejectedError("numeroControlePNCP is not of the form CNPJ-1-SSSSSS/AAAA")
+    _check_codes(*_codes_of(record), (record.amparo_legal or _NO_AMPARO).codigo)
+    _check_numbers(valorTotalEstimado=record.valor_total_estimado, valorTotalHomologado=record.valor_total_homologado)
+
+
+def check_item(record: Item) -> None:
+    """Refuse what no column can hold.
+
+    Raises:
+        RejectedError: it says which field and why.
+
+    """
+    _check_codes(*_item_codes_of(record))
+    _check_numbers(
+        quantidade=record.quantidade,
+        valorUnitarioEstimado=record.valor_unitario_estimado,
+        valorTotal=record.valor_total,
+        percentualMargemPreferenciaNormal=record.percentual_margem_preferencia_normal,
+        percentualMargemPreferenciaAdicional=record.percentual_margem_preferencia_adicional,
+    )
+
+
+def _check_codes(*codes: int | str | None) -> None:
+    for code in codes:
+        if isinstance(code, str) and code and not _CODE.fullmatch(code):
+            raise RejectedError(f"{code[:40]!r} stands where an id belongs")
+
+
+def _check_numbers(**numbers: Decimal | None) -> None:
+    for name, number in numbers.items():
+        if number is None:
+            continue
+        if not number.is_finite():
+            raise RejectedError(f"{name} is not a finite number")
+        exponent = number.as_tuple().exponent
+        if number.adjusted() > LONGEST_NUMBER or (isinstance(exponent, int) and exponent < -LONGEST_NUMBER):
+            raise RejectedError(f"{name} has more than {LONGEST_NUMBER} digits on one side of the point")
+
+
+def itens_path(numero_controle_pncp: str) -> tuple[str, int, int]:
+    """CNPJ, year and sequence as the items' address wants them (1,899 of 1,899 records recompose exactly)."""
+    match = _CONTROL_NUMBER.fullmatch(numero_controle_pncp)
+    if match is None:
+        raise ValueError("not a contratação's control number")
+    cnpj, sequence, year = match.groups()
+    return cnpj, int(year), int(sequence)
+
+
+# --- versions and windows ---------------------------------------------------------------------------------------
+
+Stamps = tuple[datetime, datetime]
+"""(`dataAtualizacao`, `dataAtualizacaoGlobal`): a version. Neither stamp alone will do, CONTRACT section 6."""
+
+
+def stamps(record: Contratacao) -> Stamps:
+    """The version of a record, in Brasília's wall clock."""
+    return to_wall_clock(record.data_atualizacao), to_wall_clock(record.data_atualizacao_global)
+
+
+def compare_versions(incoming: Stamps, stored: Stamps) -> Literal["unchanged", "older", "newer"]:
+    """Judge an incoming version against the stored one (PRODUCT section 5.4)."""
+    if incoming == stored:
+        return "unchanged"
+    if incoming[0] <= stored[0] and incoming[1] <= stored[1]:
+        return "older"
+    return "newer"
+
+
+def choose_newest(records: list[Record[Contratacao]]) -> dict[str, Record[Contratacao]]:
+    """The newest version per control number: a page may hold a record twice."""
+    newest: dict[str, Record[Contratacao]] = {}
+    for record in records:
+        key = record.typed.numero_controle_pncp
+        known = newest.get(key)
+        if known is None or compare_versions(stamps(record.typed), stamps(known.typed)) == "newer":
+            newest[key] = record
+    return newest
+
+
+def stamp_for(record: Contratacao, criterio: str) -> datetime:
+    """The stamp that a listing filters on, in Brasília's wall clock."""
+    return to_wall_clock(record.data_publicacao_pncp if criterio == "publicacao" else record.data_atualizacao_global)
+
+
+# --- rows -------------------------------------------------------------------------------------------------------
+
+_STAMPS = (
+    "data_publicacao_pncp",
+    "data_atualizacao",
+    "data_atualizacao_global",
+    "data_inclusao",
+    "data_abertura_proposta",
+    "data_encerramento_proposta",
+)
+_CODES = ("modalidade_id", "modo_disputa_id", "situacao_compra_id", "tipo_instrumento_convocatorio_codigo")
+_PLAIN = (
+    "numero_controle_pncp",
+    "ano_compra",
+    "sequencial_compra",
+    "numero_compra",
+    "processo",
+    "objeto_compra",
+    "informacao_complementar",
+    "justificativa_presencial",
+    "link_sistema_origem",
+    "link_processo_eletronico",
+    "modalidade_nome",
+    "modo_disputa_nome",
+    "situacao_compra_nome",
+    "tipo_instrumento_convocatorio_nome",
+    "srp",
+    "emenda_parlamentar",
+    "valor_total_estimado",
+    "valor_total_homologado",
+    "usuario_nome",
+)
+_ORGAO = ("cnpj", "razao_social", "poder_id", "esfera_id")
+_UNIDADE = ("codigo_unidade", "nome_unidade", "codigo_ibge", "municipio_nome", "uf_sigla", "uf_nome")
+
+CONTRATACAO_COLUMNS = (
+    *_PLAIN,
+    *_STAMPS,
+    *_CODES,
+    "amparo_legal_codigo",
+    "amparo_legal_nome",
+    "amparo_legal_descricao",
+    "fontes_orcamentarias",
+    *(f"orgao_entidade_{name}" for name in _ORGAO),
+    *(f"unidade_orgao_{name}" for name in _UNIDADE),
+    *(f"orgao_sub_rogado_{name}" for name in _ORGAO),
+    *(f"unidade_sub_rogada_{name}" for name in _UNIDADE),
+    "payload",
+)
+_ITEM_STAMPS = ("data_inclusao", "data_atualizacao")
+_ITEM_CODES = ("item_categoria_id", "criterio_julgamento_id", "situacao_compra_item", "tipo_beneficio")
+_ITEM_OBJECTS = ("tipo_margem_preferencia", "catalogo", "categoria_item_catalogo")
+_ITEM_PLAIN = tuple(
+    name for name in Item.__struct_fields__ if name not in {*_ITEM_STAMPS, *_ITEM_CODES, *_ITEM_OBJECTS}
+)
+ITEM_COLUMNS = ("numero_controle_pncp", *_ITEM_PLAIN, *_ITEM_STAMPS, *_ITEM_CODES, *_ITEM_OBJECTS, "payload")
+
+_plain_of = attrgetter(*_PLAIN)
+_stamps_of = attrgetter(*_STAMPS)
+_codes_of = attrgetter(*_CODES)
+_orgao_of = attrgetter(*_ORGAO)
+_unidade_of = attrgetter(*_UNIDADE)
+_item_plain_of = attrgetter(*_ITEM_PLAIN)
+_item_stamps_of = attrgetter(*_ITEM_STAMPS)
+_item_codes_of = attrgetter(*_ITEM_CODES)
+_item_objects_of = attrgetter(*_ITEM_OBJECTS)
+
+_NO_ORGAO, _NO_UNIDADE, _NO_AMPARO = Orgao(), Unidade(), AmparoLegal()
+
+
+def contratacao_row(record: Record[Contratacao]) -> tuple[Any, ...]:
+    """The values of `CONTRATACAO_COLUMNS`."""
+    typed = record.typed
+    amparo = typed.amparo_legal or _NO_AMPARO
+    return (
+        *_plain_of(typed),
+        *map(_wall_clock, _stamps_of(typed)),
+        *map(_code, _codes_of(typed)),
+        _code(amparo.codigo),
+        amparo.nome,
+        amparo.descricao,
+        _json_text(typed.fontes_orcamentarias),
+        *_orgao_of(typed.orgao_entidade or _NO_ORGAO),
+        *_unidade_of(typed.unidade_orgao or _NO_UNIDADE),
+        *_orgao_of(typed.orgao_sub_rogado or _NO_ORGAO),
+        *_unidade_of(typed.unidade_sub_rogada or _NO_UNIDADE),
+        record.payload,
+    )
+
+
+def item_row(numero_controle_pncp: str, record: Record[Item]) -> tuple[Any, ...]:
+    """The values of `ITEM_COLUMNS`."""
+    typed = record.typed
+    return (
+        numero_controle_pncp,
+        *_item_plain_of(typed),
+        *map(_wall_clock, _item_stamps_of(typed)),
+        *map(_code, _item_codes_of(typed)),
+        *map(_json_text, _item_objects_of(typed)),
+        record.payload,
+    )
+
+
+def _wall_clock(moment: datetime | None) -> datetime | None:
+    return to_wall_clock(moment) if moment is not None and moment.tzinfo is not None else moment
+
+
+def _code(value: int | str | None) -> int | None:
+    return None if value is None or value == "" else int(value)
+
+
+def _json_text(raw: Raw) -> str | None:
+    text = bytes(raw).decode()
+    return None if text == "null" else text

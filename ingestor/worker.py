@@ -1,0 +1,304 @@
+"""The work loop: plan what is unplanned, claim slices into slots, keep their leases, settle how each ended.
+
+Every recovery goes the same way: work that was lost, by whatever fault, is work that a poll finds again.
+"""
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common import executions
+from common.database import is_overloaded, is_unavailable
+from common.executions import Claim
+from ingestor.errors import LeaseLost, ListingIncomplete, PncpError, PncpRejected, PncpUnavailable
+from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.planning import Rules, plan_next
+from ingestor.pncp.client import PncpClient
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+PLAN_AFTER_SECONDS = 30.0  # with a broker the bell should have come by then
+LONGEST_BACKOFF = 1800.0
+GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
+DATABASE_WAIT = (1.0, 5.0)
+FORGET_WORKERS_AFTER_DAYS = 7
+
+_BEAT = text("""
+    INSERT INTO workers (id) VALUES (:id)
+    ON CONFLICT (id) DO UPDATE SET last_seen_at = now()
+""")
+_LEAVE = text("UPDATE workers SET stopped_at = now(), last_seen_at = now() WHERE id = :id")
+_FORGET = text("DELETE FROM workers WHERE last_seen_at < now() - make_interval(days => :days)")
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What the settings say about the work."""
+
+    rules: Rules
+    slots: int
+    lease_seconds: float
+    slice_retry_seconds: float
+    has_broker: bool
+
+
+@dataclass
+class _Held:
+    claim: Claim
+    task: asyncio.Task[None]
+    renewed_at: float
+
+
+class Worker:
+    """One ingestor process's share of the work; `run` returns when `stopping` is set and its slices are settled."""
+
+    def __init__(self, engine: AsyncEngine, client: PncpClient, options: WorkerOptions) -> None:
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.stopping = asyncio.Event()
+        self._engine = engine
+        self._client = client
+        self._options = options
+        self._held: dict[int, _Held] = {}
+        self._bells: set[int] = set()
+        self._wake_planner = asyncio.Event()
+        self._wake_slots = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+
+    def ring(self, execution_id: int) -> None:
+        """Have an execution planned now; the poll would find it too, later."""
+        self._bells.add(execution_id)
+        self._wake_planner.set()
+
+    async def run(self) -> None:
+        """Work until `stopping` is set. A loop that dies takes the process with it, so that it is restarted."""
+        log.info("worker started", worker_id=self.id, slots=self._options.slots)
+        async with self._tasks as tasks:
+            tasks.create_task(self._keep(self._beat, self._options.lease_seconds / 4, self.stopping))
+            tasks.create_task(self._keep(self._plan, POLL_SECONDS, self._wake_planner))
+            tasks.create_task(self._keep(self._fill_slots, POLL_SECONDS, self._wake_slots))
+            await self.stopping.wait()
+            self._wake_planner.set()
+            self._wake_slots.set()
+            await self._settle_all()
+        log.info("worker stopped", worker_id=self.id)
+
+    async def _keep(self, step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event) -> None:
+        """Take a step again and again until the worker stops; while the database is away, keep trying calmly."""
+        while not self.stopping.is_set():
+            pause = seconds
+            try:
+                await step()
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                pause = random.uniform(*DATABASE_WAIT)  # noqa: S311  # jitter
+                log.warning("database is not available", step=step.__name__, error=type(error).__name__)
+            try:
+                async with asyncio.timeout(pause):
+                    await wake.wait()
+            except TimeoutError:
+                continue
+            if wake is not self.stopping:
+                wake.clear()
+
+    # --- loops ----------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Say that this worker lives and renew its leases; give up what could not be renewed in time."""
+        try:
+            async with self._engine.begin() as db:
+                await db.execute(_BEAT, {"id": self.id})
+                still_ours = await executions.renew(
+                    db,
+                    self.id,
+                    [held.claim for held in self._held.values()],
+                    lease_seconds=self._options.lease_seconds,
+                )
+            now = time.monotonic()
+            for held in self._held.values():
+                if held.claim.slice_id in still_ours:
+                    held.renewed_at = now
+        finally:
+            oldest = time.monotonic() - 0.75 * self._options.lease_seconds
+            for held in list(self._held.values()):
+                if held.renewed_at < oldest:
+                    log.warning("lease could not be renewed, the slice is let go", slice_id=held.claim.slice_id)
+                    held.task.cancel()
+
+    async def _plan(self) -> None:
+        """Plan what the bells name, then whatever has waited; close and end what a dead worker left behind."""
+        while self._bells:
+            await self._plan_one(execution_id=self._bells.pop())
+        while await self._plan_one() is not None:
+            pass
+        async with self._engine.begin() as db:
+            stalled = await executions.fail_stalled(db)
+        async with self._engine.connect() as db:
+            left_open = await executions.left_open(db)
+        for execution_id in {*stalled, *left_open}:
+            await self._close(execution_id)
+
+    async def _plan_one(self, execution_id: int | None = None) -> int | None:
+        older_than = PLAN_AFTER_SECONDS if self._options.has_broker else 0.0
+        planned = await plan_next(
+            self._engine, self._options.rules, older_than_seconds=older_than, execution_id=execution_id
+        )
+        if planned is not None:
+            self._wake_slots.set()
+        return planned
+
+    async def _fill_slots(self) -> None:
+        while len(self._held) < self._options.slots and not self.stopping.is_set():
+            async with self._engine.begin() as db:
+                claim = await executions.claim(db, self.id, lease_seconds=self._options.lease_seconds)
+            if claim is None:
+                return
+            task = self._tasks.create_task(self._work_on(claim), name=f"slice {claim.slice_id}")
+            self._held[claim.slice_id] = _Held(claim, task, time.monotonic())
+            task.add_done_callback(partial(self._let_go, claim.slice_id))
+
+    def _let_go(self, slice_id: int, _: asyncio.Task[None]) -> None:
+        self._held.pop(slice_id, None)
+        self._wake_slots.set()
+
+    # --- one slice ------------------------------------------------------------------------------------------------
+
+    async def _work_on(self, claim: Claim) -> None:
+        with structlog.contextvars.bound_contextvars(
+            execution_id=claim.execution_id, slice_id=claim.slice_id, modalidade=claim.modalidade
+        ):
+            work = SliceIngestion(self._engine, self._client, claim, self.stopping, self._options.lease_seconds)
+            try:
+                async with self._engine.begin() as db:
+                    await executions.mark_started(db, claim.execution_id)
+                complete = await ingest_slice(work)
+                await (self._finish(claim) if complete else self._release(claim))
+            except LeaseLost:
+                log.warning("slice is no longer ours")
+            except PncpRejected as error:
+                await self._fail(claim, str(error))
+            except PncpError as error:
+                await self._postpone(work, error)
+            except Exception as error:
+                if is_unavailable(error) and not is_overloaded(error):
+                    log.warning("database is not available, the slice is given back", error=type(error).__name__)
+                    await self._release(claim)
+                else:
+                    log.exception("slice ended unexpectedly")
+                    await self._postpone(work, error)
+
+    async def _finish(self, claim: Claim) -> None:
+        async def end() -> bool:
+            async with self._engine.begin() as db:
+                return await executions.finish(db, claim)
+
+        await self._settle(claim, end, closes=True)
+
+    async def _fail(self, claim: Claim, cause: str) -> None:
+        async def end() -> bool:
+            async with self._engine.begin() as db:
+                return await executions.fail(db, claim, _describe(claim, cause))
+
+        log.error("slice failed", cause=cause)
+        await self._settle(claim, end, closes=True)
+
+    async def _release(self, claim: Claim) -> None:
+        async def give_back() -> bool:
+            async with self._engine.begin() as db:
+                return await executions.release(db, claim)
+
+        await self._settle(claim, give_back)
+
+    async def _postpone(self, work: SliceIngestion, error: Exception) -> None:
+        """Put the slice back for later, or end it where its time is up and nothing moves any more."""
+        claim = work.claim
+        cause = str(error) if isinstance(error, PncpError) else f"unexpected {type(error).__name__}"
+        delay = backoff_seconds(claim.failures, self._options.slice_retry_seconds)
+        if isinstance(error, PncpUnavailable) and error.retry_after is not None:
+            delay = max(delay, min(error.retry_after, LONGEST_BACKOFF))
+
+        async def put_back() -> bool:
+            async with self._engine.begin() as db:
+                if await executions.postpone(
+                    db,
+                    claim,
+                    delay_seconds=delay,
+                    cause=_describe(claim, cause),
+                    # a listing that does not add up is read again and again, and moves nowhere by that
+                    progressed=work.committed > 0 and not isinstance(error, ListingIncomplete),
+                    is_stall=not isinstance(error, PncpError),
+                ):
+                    return True
+                return await executions.fail(db, claim, _describe(claim, cause))
+
+        log.warning("slice is put back", cause=cause, delay_seconds=round(delay, 1))
+        await self._settle(claim, put_back, closes=True)
+
+    async def _settle(self, claim: Claim, transition: Callable[[], Awaitable[bool]], *, closes: bool = False) -> None:
+        """Carry a transition through, also when the database is away for a while; past the lease it is void anyway."""
+        deadline = time.monotonic() + self._options.lease_seconds
+        while True:
+            try:
+                if not await transition():
+                    log.warning("slice is no longer ours")
+                elif closes:
+                    await self._close(claim.execution_id)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                if time.monotonic() > deadline:
+                    log.warning("database stayed away, the lease will run out")
+                    return
+                await asyncio.sleep(random.uniform(*DATABASE_WAIT))  # noqa: S311  # jitter
+            else:
+                return
+
+    async def _close(self, execution_id: int) -> None:
+        async with self._engine.begin() as db:
+            status = await executions.close(db, execution_id)
+        if status is not None:
+            log.info("execution finished", execution_id=execution_id, status=status)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    async def _settle_all(self) -> None:
+        """Let the pages in hand be finished, give the rest back, and say good-bye."""
+        tasks = {held.task: held.claim for held in self._held.values()}
+        if tasks:
+            log.info("finishing the pages in hand", slices=len(tasks))
+            _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+                for task in late:
+                    await self._release(tasks[task])
+        try:
+            async with self._engine.begin() as db:
+                await db.execute(_LEAVE, {"id": self.id})
+                await db.execute(_FORGET, {"days": FORGET_WORKERS_AFTER_DAYS})
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.warning("database is not available, leaving without good-bye", error=type(error).__name__)
+
+
+def backoff_seconds(failures: int, first: float) -> float:
+    """The pause after so many failures in a row: twice as long each time, up to half an hour, with jitter."""
+    longest: float = min(first * 2 ** min(failures, 20), LONGEST_BACKOFF)
+    return random.uniform(0.5, 1.0) * longest  # noqa: S311  # jitter
+
+
+def _describe(claim: Claim, cause: str) -> str:
+    return f"{claim.first_day} modalidade {claim.modalidade}: {cause}"[:2000]

@@ -1,0 +1,42 @@
+"""What endpoints may ask for; the only file that says Depends."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, TypedDict, cast
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from backend.services.publisher import RabbitMQPublisher
+from backend.services.status import SyncStatusService
+
+
+class State(TypedDict):
+    """What the process holds open; the lifespan makes it and closes it."""
+
+    engine: AsyncEngine
+    publisher: RabbitMQPublisher | None
+
+
+def _state(request: Request) -> State:
+    return cast("State", request.state._state)  # noqa: SLF001  # Starlette keeps the lifespan's dictionary there
+
+
+async def _status_service(state: Annotated[State, Depends(_state)]) -> AsyncIterator[SyncStatusService]:
+    """One session for one read; nothing is written through it, so that nothing is left to commit."""
+    async with AsyncSession(state["engine"]) as session:
+        yield SyncStatusService(session)
+
+
+def _each_once(request: Request) -> None:
+    """A parameter that is given twice is a mistake, not a choice."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1:
+            fault = {"type": "repeated", "loc": ("query", name), "msg": "foi informado mais de uma vez"}
+            raise RequestValidationError([fault])
+
+
+AppState = Annotated[State, Depends(_state)]
+Status = Annotated[SyncStatusService, Depends(_status_service, scope="function")]
+EachParameterOnce = Depends(_each_once)

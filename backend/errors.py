@@ -1,0 +1,166 @@
+"""Every error as `application/problem+json` (RFC 9457): a `detail` that a person can act on, and no inner life.
+
+The table of texts is in Brazilian Portuguese because administrators read it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from common.database import is_unavailable
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS = 10
+MOST_FAULTS = 20
+
+
+def _documented(code: int, description: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {code: {"description": description, "content": {"application/problem+json": {"schema": schema}}}}
+
+
+PROBLEM_RESPONSES = {
+    **_documented(400, "O corpo não pôde ser lido"),
+    **_documented(413, "O corpo passa do limite"),
+    **_documented(422, "Algum valor não serve; `detail` diz qual e o que se espera"),
+    **_documented(503, "Banco de dados ou RabbitMQ indisponível; tente depois de `Retry-After` segundos"),
+}
+NOT_FOUND_RESPONSE = _documented(404, "Não existe")
+
+_FAULTS = {
+    "missing": "é obrigatório",
+    "extra_forbidden": "não é um campo conhecido",
+    "literal_error": "deve ser {expected}",
+    "string_type": "deve ser um texto",
+    "int_type": "deve ser um número inteiro",
+    "int_parsing": "deve ser um número inteiro",
+    "int_parsing_size": "é um número grande demais",
+    "int_from_float": "deve ser um número inteiro",
+    "greater_than_equal": "deve ser no mínimo {ge}",
+    "less_than_equal": "deve ser no máximo {le}",
+    "string_pattern_mismatch": "tem um formato que não é aceito",
+    "string_too_long": "é longo demais",
+    "json_invalid": "não é JSON válido",
+    "model_attributes_type": "deve ser um objeto JSON, enviado como application/json",
+    "dict_type": "deve ser um objeto JSON",
+    "repeated": "foi informado mais de uma vez",
+}
+_STATUS = {
+    400: "O corpo do pedido não pôde ser lido como JSON.",
+    404: "Não existe nada neste endereço.",
+    405: "Este endereço não aceita este método.",
+    413: "O corpo do pedido passa do limite de 16 KiB.",
+    415: "O corpo do pedido deve ser application/json.",
+}
+
+
+class NotFoundError(Exception):
+    """There is no such thing; the text says of what."""
+
+
+class PublishFailedError(Exception):
+    """The broker did not take the bell, and the execution has been ended for it."""
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, str]] | None = None,
+) -> Response:
+    """An answer that tells an error; pure ASCII, so that no echoed character can break it."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = list(errors)
+    return Response(
+        json.dumps(body), status_code=status, media_type="application/problem+json", headers=dict(headers or {})
+    )
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Say for each kind of error what it becomes."""
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(NotFoundError, _on_not_found)
+    app.add_exception_handler(PublishFailedError, _on_publish_failed)
+    for kind in (DBAPIError, PoolTimeoutError, OSError):
+        app.add_exception_handler(kind, _on_database)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def _on_invalid(_: Request, error: Exception) -> Response:
+    """Never with the input: it may be a secret, and NaN or a lone surrogate would make the answer itself fail."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
+    faults = [
+        {"field": _ascii(_field_of(fault["loc"])), "message": _message_of(fault)}
+        for fault in error.errors()[:MOST_FAULTS]
+    ]
+    detail = "; ".join(f"{fault['field']} {fault['message']}".strip() for fault in faults)
+    return problem(422, detail, errors=faults)
+
+
+def _field_of(location: Sequence[Any]) -> str:
+    """`body.data_ini` as `data_ini`; where the body as a whole is at fault, words for it."""
+    names = [str(part) for part in location if part not in ("body", "query", "path", "header")]
+    names = [name for name in names if not name.isdigit()]  # the position of a fault in broken JSON
+    return ".".join(names)[:100] or "o corpo do pedido"
+
+
+def _message_of(fault: Mapping[str, Any]) -> str:
+    known = _FAULTS.get(fault["type"])
+    if known is not None:
+        return known.format_map({"expected": "", "ge": "", "le": "", **fault.get("ctx", {})})
+    if fault["type"] == "value_error":
+        return _ascii_safe(str(fault["msg"]).removeprefix("Value error, "))
+    return "não é um valor aceito"
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
+def _ascii_safe(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
+    detail = _STATUS.get(error.status_code, HTTPStatus(error.status_code).phrase)
+    return problem(error.status_code, detail, headers=error.headers)
+
+
+def _on_not_found(_: Request, error: Exception) -> Response:
+    return problem(404, str(error))
+
+
+def _on_publish_failed(_: Request, error: Exception) -> Response:
+    return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def _on_database(request: Request, error: Exception) -> Response:
+    if not is_unavailable(error):
+        return _on_unexpected(request, error)
+    log.warning("database is not available", path=request.url.path, error=type(error).__name__)
+    detail = "O banco de dados está indisponível. Consulte o histórico antes de repetir o pedido."
+    return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def _on_unexpected(request: Request, error: Exception) -> Response:
+    log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
+    return problem(500, "Erro interno. O registro do servidor (log) traz a causa.")

@@ -1,0 +1,215 @@
+"""What the sync endpoints take and answer."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from common.clock import check_window, parse_wall_clock, to_wall_clock
+from common.messages import SyncCommand
+
+Mode = Literal["update", "backfill"]
+Status = Literal["running", "success", "error"]
+SliceStatus = Literal["pending", "running", "success", "error"]
+Phase = Literal["queued", "running", "waiting", "finished"]
+Criterio = Literal["publicacao", "atualizacao"]
+
+MISSING_DATES = "data_ini e data_fim são obrigatórios para modo backfill"
+
+WallClock = Annotated[datetime, Field(description="horário de Brasília, sem fuso", examples=["2025-01-31T23:59:59"])]
+Moment = Annotated[datetime, Field(description="instante com fuso", examples=["2025-01-31T12:00:00Z"])]
+
+
+class SyncRequest(BaseModel):
+    """Pedido de sincronização: `update` (o que mudou desde a última) ou `backfill` (um intervalo)."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"mode": "update"},
+                {"mode": "backfill", "data_ini": "2025-01-01T00:00:00", "data_fim": "2025-01-10T23:59:59"},
+            ]
+        },
+    )
+
+    mode: Mode = "update"
+    data_ini: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, horário de Brasília")
+    data_fim: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, até 365 dias depois")
+    criterio: Criterio = Field(
+        "publicacao", description="`publicacao`: o que foi publicado no intervalo; `atualizacao`: o que mudou nele"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.to_command()
+        return self
+
+    def to_command(self) -> SyncCommand:
+        """What the queue's message says of this request; an update has no dates, even if some were sent.
+
+        Raises:
+            ValueError: dates that are missing, malformed, or make no window that the portal answers.
+
+        """
+        if self.mode == "update":
+            return SyncCommand("update")
+        if self.data_ini is None or self.data_fim is None:
+            raise ValueError(MISSING_DATES)
+        start, end = parse_wall_clock(self.data_ini), parse_wall_clock(self.data_fim)
+        check_window(start, end, to_wall_clock(datetime.now(UTC)))
+        return SyncCommand("backfill", start, end, self.criterio)
+
+
+class SyncResponse(BaseModel):
+    """O pedido foi aceito."""
+
+    success: bool
+    message: str = Field(examples=["Sync request published: update"])
+    request_id: str = Field(description="o identificador da execução", examples=["42"])
+
+
+class Progress(BaseModel):
+    """Quanto de uma execução está feito."""
+
+    percent: float = Field(description="0 a 100, pelas fatias e pelas páginas das que correm")
+    slices_total: int
+    slices_done: int
+    slices_failed: int
+    slices_running: int
+    pages_done: int
+    records_inserted: int
+    records_updated: int
+    records_rejected: int
+    itens_written: int
+
+
+class SyncExecution(BaseModel):
+    """Uma execução."""
+
+    id: int
+    mode: Mode
+    criterio: Criterio
+    trigger: str = Field(description="quem pediu: `api`, `message`, `gap`")
+    window_start: WallClock | None
+    window_end: WallClock | None
+    status: Status
+    phase: Phase
+    records_processed: int = Field(description="contratações distintas da janela que foram processadas")
+    duration_seconds: float | None
+    error_message: str | None
+    created_at: Moment
+    updated_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+
+
+class SyncSlice(BaseModel):
+    """Uma fatia: um dia (ou a janela de um update) de uma modalidade."""
+
+    id: int
+    ordinal: int
+    resource: str
+    criterio: Criterio
+    modalidade: int
+    window_start: WallClock
+    window_end: WallClock
+    status: SliceStatus
+    attempt: int
+    reading: int
+    pages_done: int
+    pages_total: int | None
+    total_registros: int | None = Field(description="o que o portal disse na última página lida")
+    records_processed: int
+    records_rejected: int
+    error_message: str | None
+    run_after: Moment | None = Field(description="quando será tentada de novo")
+    updated_at: Moment
+
+
+class SyncExecutionDetail(SyncExecution):
+    """Uma execução com o andamento e as fatias que falharam."""
+
+    progress: Progress
+    failed_slices: list[SyncSlice] = Field(description="as primeiras cem; todas em `/slices?status=error`")
+
+
+class SyncSlices(BaseModel):
+    """Fatias de uma execução, na ordem em que são lidas."""
+
+    slices: list[SyncSlice]
+    next_cursor: str | None
+
+
+class SyncStatus(BaseModel):
+    """A última execução; antes da primeira, `idle` e mais nada."""
+
+    last_execution: Moment | None = Field(description="quando foi pedida")
+    status: Literal["idle", "running", "success", "error"]
+    mode: Mode | None
+    window_start: WallClock | None
+    window_end: WallClock | None
+    records_processed: int
+    duration_seconds: float | None
+    error_message: str | None
+    last_updated: Moment | None
+    execution_id: int | None
+    phase: Phase | None
+    progress: Progress | None
+
+
+class SyncHistory(BaseModel):
+    """Execuções, da mais nova para a mais antiga; as contagens são de todas as que passam pelos filtros."""
+
+    executions: list[SyncExecution]
+    total_count: int
+    success_count: int
+    error_count: int
+    running_count: int
+    next_cursor: str | None
+
+
+class HistoryQuery(BaseModel):
+    """Filtros do histórico."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=500)
+    status: Status | None = None
+    mode: Mode | None = None
+    trigger: str | None = Field(None, pattern="^[a-z]{1,20}$")
+    since: str | None = Field(None, max_length=100, description="criadas desde `YYYY-MM-DDTHH:MM:SS`, Brasília")
+    until: str | None = Field(None, max_length=100, description="criadas até `YYYY-MM-DDTHH:MM:SS`, Brasília")
+    cursor: int | None = Field(None, ge=1, le=2**63 - 1, description="`next_cursor` da página anterior")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for bound in (self.since, self.until):
+            if bound is not None:
+                parse_wall_clock(bound)
+        return self
+
+
+class SlicesQuery(BaseModel):
+    """Filtros das fatias."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=500)
+    status: SliceStatus | None = None
+    cursor: int | None = Field(None, ge=1, le=2**31 - 1, description="`next_cursor` da página anterior")
+
+
+class Health(BaseModel):
+    """Saúde do serviço e do que ele usa."""
+
+    status: Literal["ok", "degraded"]
+    database: Literal["connected", "disconnected"]
+    broker: Literal["connected", "disconnected", "disabled"]
+    timestamp: Moment
+
+
+class Alive(BaseModel):
+    """O processo responde."""
+
+    status: Literal["ok"] = "ok"

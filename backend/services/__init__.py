@@ -1,0 +1,1 @@
+"""What the endpoints do: use cases, queries, the publisher."""

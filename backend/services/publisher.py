@@ -1,0 +1,102 @@
+"""The bell's rope: one long-lived connection to RabbitMQ, and messages that are confirmed or said not to be."""
+
+import asyncio
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import DeliveryError
+
+from backend.models.sync import SyncRequest
+from common import rabbit
+from common.messages import EXECUTION_HEADER, encode
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_SECONDS = 5.0
+CHECK_SECONDS = 2.0
+HEARTBEAT_SECONDS = 30
+
+
+class RabbitMQPublisher:
+    """Publishes to one queue; connects when it has to, so that a broker that was away is found again."""
+
+    def __init__(self, url: str, queue: str = "ingest.pncp") -> None:
+        self._url = url
+        self._queue = queue
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+
+    async def connect(self) -> bool:
+        """Connect now, within two seconds; `False` if the broker cannot be reached."""
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._open_channel()
+        except rabbit.BROKER_UNAVAILABLE as error:
+            log.info("broker cannot be reached", error=type(error).__name__)
+            return False
+        return True
+
+    async def publish_sync_request(self, request: SyncRequest, execution_id: int | None = None) -> bool:
+        """Ring for an execution; `True` only if the broker has confirmed it.
+
+        `False` is not a denial: the message may have arrived all the same.
+        """
+        body = encode(request.to_command())
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                try:
+                    await self._publish(body, execution_id)
+                except DeliveryError:  # the queue was deleted: declare it and ring once more
+                    await self._drop()
+                    await self._publish(body, execution_id)
+        except rabbit.BROKER_UNAVAILABLE as error:
+            log.warning("bell did not ring", execution_id=execution_id, error=type(error).__name__)
+            await self._drop()
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._drop()
+
+    async def _publish(self, body: bytes, execution_id: int | None) -> None:
+        channel = await self._open_channel()
+        identity = None if execution_id is None else str(execution_id)
+        await rabbit.send(
+            channel,
+            self._queue,
+            body,
+            headers={} if execution_id is None else {EXECUTION_HEADER: execution_id},
+            message_id=identity,
+            seconds=PUBLISH_SECONDS,
+        )
+
+    async def _open_channel(self) -> AbstractChannel:
+        async with self._opening:
+            if self._channel is not None and not self._channel.is_closed and self._is_connected():
+                return self._channel
+            await self._drop()
+            self._connection = await aio_pika.connect(
+                self._url,
+                client_properties={"connection_name": "pncp backend"},
+                heartbeat=HEARTBEAT_SECONDS,
+            )
+            self._channel = await self._connection.channel(on_return_raises=True)
+            await rabbit.declare_queues(self._channel, self._queue)
+            return self._channel
+
+    def _is_connected(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed
+
+    async def _drop(self) -> None:
+        """Let go of a connection that may be dead; its close may fail or hang, and matters to nobody any more."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(1):
+                await connection.close()
+        except rabbit.BROKER_UNAVAILABLE as error:
+            log.debug("connection was dead already", error=type(error).__name__)

@@ -1,0 +1,272 @@
+"""What is known of executions: the queries behind status, history and one execution, and two writes handed on.
+
+Counts live on slices while an execution runs, and on its own row when it has ended.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.selectable import LateralFromClause
+
+from backend.errors import NotFoundError
+from backend.models.sync import (
+    HistoryQuery,
+    Phase,
+    Progress,
+    SlicesQuery,
+    SyncExecution,
+    SyncExecutionDetail,
+    SyncHistory,
+    SyncSlice,
+    SyncSlices,
+    SyncStatus,
+)
+from common import executions
+from common.clock import BRASILIA, parse_wall_clock
+from common.executions import Mode
+from common.tables import sync_executions, sync_slices
+
+FAILED_SLICES_SHOWN = 100
+
+_execution = sync_executions.c
+_slice = sync_slices.c
+_is_done = _slice.status.in_(["success", "error"])
+
+
+def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:
+    """What the slices of the execution beside it add up to."""
+    pages_share = func.least(_slice.pages_done * 1.0 / func.greatest(_slice.pages_total, 1), 0.99)
+    return (
+        select(
+            func.count().label("slices_total"),
+            func.count().filter(_is_done).label("slices_done"),
+            func.count().filter(_slice.status == "error").label("slices_failed"),
+            func.count().filter(_slice.status == "running").label("slices_running"),
+            func.count()
+            .filter(_slice.status == "pending", or_(_slice.run_after.is_(None), _slice.run_after <= func.now()))
+            .label("slices_ready"),
+            func.coalesce(func.sum(_slice.pages_done), 0).label("pages_done"),
+            func.coalesce(func.sum(_slice.records_processed), 0).label("slices_records"),
+            func.coalesce(func.sum(_slice.records_inserted), 0).label("records_inserted"),
+            func.coalesce(func.sum(_slice.records_updated), 0).label("records_updated"),
+            func.coalesce(func.sum(_slice.records_rejected), 0).label("records_rejected"),
+            func.coalesce(func.sum(_slice.itens_written), 0).label("itens_written"),
+            func.avg(case((_is_done, 1.0), else_=pages_share)).label("share"),
+            func.max(_slice.updated_at).label("slices_updated_at"),
+        )
+        .where(_slice.execution_id == _execution.id, *conditions)
+        .lateral("counts")
+    )
+
+
+def _select_executions(counts: LateralFromClause) -> Select[Any]:
+    is_running = _execution.status == "running"
+    age = func.extract("epoch", func.now() - _execution.started_at)
+    return select(
+        _execution.id,
+        _execution.mode,
+        _execution.criterio,
+        _execution.trigger,
+        _execution.window_start,
+        _execution.window_end,
+        _execution.status,
+        case((is_running, counts.c.slices_records), else_=_execution.records_processed).label("records_processed"),
+        case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
+        _execution.error_message,
+        _execution.created_at,
+        func.greatest(_execution.updated_at, counts.c.slices_updated_at).label("updated_at"),
+        _execution.started_at,
+        _execution.finished_at,
+        *[column for column in counts.c if column.name not in ("slices_records", "slices_updated_at")],
+    ).select_from(sync_executions.outerjoin(counts, true()))
+
+
+_WITH_PROGRESS = _select_executions(_counts())
+# In a list only running executions need their slices counted.
+_LISTED = _select_executions(_counts(_execution.status == "running"))
+
+
+class SyncStatusService:
+    """Reads, and hands writes on, in the session that it is given; the caller commits."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get_last_execution(self) -> SyncExecutionDetail | None:
+        """The newest execution, without its failed slices; `None` before the first."""
+        newest = _WITH_PROGRESS.order_by(_execution.id.desc()).limit(1)
+        row = (await self._session.execute(newest)).one_or_none()
+        return None if row is None else _to_detail(row, [])
+
+    async def get_current_status(self) -> SyncStatus:
+        """How the newest execution goes."""
+        last = await self.get_last_execution()
+        if last is None:
+            return SyncStatus(
+                last_execution=None,
+                status="idle",
+                mode=None,
+                window_start=None,
+                window_end=None,
+                records_processed=0,
+                duration_seconds=None,
+                error_message=None,
+                last_updated=None,
+                execution_id=None,
+                phase=None,
+                progress=None,
+            )
+        return SyncStatus(
+            last_execution=last.created_at,
+            status=last.status,
+            mode=last.mode,
+            window_start=last.window_start,
+            window_end=last.window_end,
+            records_processed=last.records_processed,
+            duration_seconds=last.duration_seconds,
+            error_message=last.error_message,
+            last_updated=last.updated_at,
+            execution_id=last.id,
+            phase=last.phase,
+            progress=last.progress,
+        )
+
+    async def get_history(self, query: HistoryQuery) -> SyncHistory:
+        """Executions that pass the filters, newest first, and how many there are in all."""
+        filters = _filters(query)
+        page = _LISTED.where(*filters).order_by(_execution.id.desc()).limit(query.limit + 1)
+        if query.cursor is not None:
+            page = page.where(_execution.id < query.cursor)
+        rows = (await self._session.execute(page)).all()
+        shown = [_to_execution(row) for row in rows[: query.limit]]
+        grouped = select(_execution.status, func.count()).where(*filters).group_by(_execution.status)
+        counts: dict[str, int] = dict((await self._session.execute(grouped)).tuples().all())
+        return SyncHistory(
+            executions=shown,
+            total_count=sum(counts.values()),
+            success_count=counts.get("success", 0),
+            error_count=counts.get("error", 0),
+            running_count=counts.get("running", 0),
+            next_cursor=str(shown[-1].id) if len(rows) > query.limit else None,
+        )
+
+    async def get_execution(self, execution_id: int) -> SyncExecutionDetail:
+        """One execution with its progress and its failed slices.
+
+        Raises:
+            NotFoundError: there is none of this id.
+
+        """
+        row = (await self._session.execute(_WITH_PROGRESS.where(_execution.id == execution_id))).one_or_none()
+        if row is None:
+            raise NotFoundError(f"Não existe a execução {execution_id}.")
+        failed = await self._load_slices(execution_id, SlicesQuery(status="error", limit=FAILED_SLICES_SHOWN))
+        return _to_detail(row, failed[:FAILED_SLICES_SHOWN])
+
+    async def get_slices(self, execution_id: int, query: SlicesQuery) -> SyncSlices:
+        """The slices of an execution that pass the filters.
+
+        Raises:
+            NotFoundError: there is no such execution.
+
+        """
+        known = select(_execution.id).where(_execution.id == execution_id)
+        if (await self._session.execute(known)).one_or_none() is None:
+            raise NotFoundError(f"Não existe a execução {execution_id}.")
+        slices = await self._load_slices(execution_id, query)
+        shown = slices[: query.limit]
+        return SyncSlices(slices=shown, next_cursor=str(shown[-1].ordinal) if len(slices) > query.limit else None)
+
+    async def create_execution(
+        self, mode: Mode, window_start: datetime | None = None, window_end: datetime | None = None
+    ) -> int | None:
+        """Record an execution (bounds in Brasília's wall clock); an ingestor's poll finds it without a bell."""
+        return await executions.create(
+            await self._session.connection(),
+            mode=mode,
+            window_start=window_start,
+            window_end=window_end,
+            trigger="api",
+        )
+
+    async def update_execution(
+        self,
+        execution_id: int,
+        status: str,
+        records_processed: int | None = None,
+        duration_seconds: float | None = None,
+        error_message: str | None = None,
+    ) -> bool:
+        """End a running execution as `success` or `error`; `False` if it has ended already.
+
+        Raises:
+            ValueError: any other status; a running execution's counts are its slices' alone.
+
+        """
+        return await executions.end(
+            await self._session.connection(),
+            execution_id,
+            status=status,
+            records_processed=records_processed,
+            duration_seconds=duration_seconds,
+            error_message=error_message,
+        )
+
+    async def _load_slices(self, execution_id: int, query: SlicesQuery) -> list[SyncSlice]:
+        """One more than the limit, where there are more."""
+        statement = select(*[_slice[name] for name in SyncSlice.model_fields]).where(
+            _slice.execution_id == execution_id
+        )
+        if query.status is not None:
+            statement = statement.where(_slice.status == query.status)
+        if query.cursor is not None:
+            statement = statement.where(_slice.ordinal > query.cursor)
+        rows = await self._session.execute(statement.order_by(_slice.ordinal).limit(query.limit + 1))
+        return [SyncSlice.model_validate(row, from_attributes=True) for row in rows]
+
+
+def _filters(query: HistoryQuery) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    if query.status is not None:
+        filters.append(_execution.status == query.status)
+    if query.mode is not None:
+        filters.append(_execution.mode == query.mode)
+    if query.trigger is not None:
+        filters.append(_execution.trigger == query.trigger)
+    if query.since is not None:
+        filters.append(_execution.created_at >= parse_wall_clock(query.since).replace(tzinfo=BRASILIA))
+    if query.until is not None:
+        filters.append(_execution.created_at <= parse_wall_clock(query.until).replace(tzinfo=BRASILIA))
+    return filters
+
+
+def _phase_of(row: Row[Any]) -> Phase:
+    if row.status != "running":
+        return "finished"
+    if row.started_at is None:
+        return "queued"
+    if row.slices_running == 0 and row.slices_ready == 0 and row.slices_done < row.slices_total:
+        return "waiting"
+    return "running"
+
+
+def _fields_of(row: Row[Any]) -> dict[str, Any]:
+    fields = {name: getattr(row, name) for name in SyncExecution.model_fields if name != "phase"}
+    return {**fields, "phase": _phase_of(row), "duration_seconds": _rounded(row.duration_seconds)}
+
+
+def _to_execution(row: Row[Any]) -> SyncExecution:
+    return SyncExecution(**_fields_of(row))
+
+
+def _to_detail(row: Row[Any], failed: list[SyncSlice]) -> SyncExecutionDetail:
+    counted = {name: getattr(row, name) for name in Progress.model_fields if name != "percent"}
+    percent = 100.0 if row.status != "running" else round(float(row.share or 0) * 100, 1)
+    return SyncExecutionDetail(**_fields_of(row), progress=Progress(percent=percent, **counted), failed_slices=failed)
+
+
+def _rounded(seconds: Decimal | float | None) -> float | None:
+    return None if seconds is None else round(float(seconds), 2)

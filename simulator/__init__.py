@@ -1,0 +1,21 @@
+"""A local PNCP: generated or recorded contratações and items, served as the portal serves them, with its faults on
+demand.
+"""
+
+from simulator.app import Simulator, Stats, create_app, serve
+from simulator.generated import generate
+from simulator.quirks import Quirks, Rule
+from simulator.world import Query, World, brasilia_now
+
+__all__ = [
+    "Query",
+    "Quirks",
+    "Rule",
+    "Simulator",
+    "Stats",
+    "World",
+    "brasilia_now",
+    "create_app",
+    "generate",
+    "serve",
+]

@@ -1,0 +1,63 @@
+"""A world of generated records: so many days, so many contratações a day, all from one seed."""
+
+import random
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from simulator import domains
+from simulator.invention import Inventor, times_of_day
+from simulator.world import World, brasilia_now
+
+_WEEKEND: Final = 0.12  # how many contratações a day of the weekend has for each of a weekday
+_BLOCK_DAYS: Final = 10  # modalidades 1..13 all occur within this many days, given enough records
+_SATURDAY: Final = 5
+
+
+def generate(
+    seed: int,
+    first_day: date,
+    last_day: date,
+    per_day: float,
+    *,
+    until: datetime | None = None,
+    now: Callable[[], datetime] = brasilia_now,
+) -> World:
+    """A world with a mean of `per_day` contratações per weekday, all modalidades together, from `first_day` to
+    `last_day`.
+
+    The same arguments give the same records. Update stamps spread over the days after publication up to `until`
+    (default: the end of `last_day`), and nothing lies after `now`, so a world that includes today grows with the hour.
+    """
+    if last_day < first_day:
+        raise ValueError(f"the last day, {last_day}, lies before the first, {first_day}")
+    limit = min(until or datetime.combine(last_day, time(23, 59, 59)), now())
+    inventor = Inventor(seed)
+    world = World(inventor, now=now)
+    for offset in range((last_day - first_day).days + 1):
+        day = first_day + timedelta(days=offset)
+        rng = random.Random(f"{seed}/{day}")
+        mean = per_day * (_WEEKEND if day.weekday() >= _SATURDAY else 1)
+        count = max(0, round(rng.gauss(mean, mean**0.5)))
+        modalidades = rng.choices(list(domains.WEIGHTS), list(domains.WEIGHTS.values()), k=count)
+        promised = _promised(seed, first_day, last_day, day)[:count]
+        modalidades[: len(promised)] = promised
+        midnight = datetime.combine(day, time())
+        published = [midnight + moment for moment in times_of_day(rng, count)]
+        known = [(at, modalidade) for at, modalidade in zip(published, modalidades, strict=True) if at <= limit]
+        world.add(inventor.contratacoes(rng, [at for at, _ in known], [modalidade for _, modalidade in known], limit))
+    world.first_day, world.last_day = first_day, last_day
+    return world
+
+
+def _promised(seed: int, first_day: date, last_day: date, day: date) -> list[int]:
+    """The modalidades of 1..13 that this day has at least one record of, so that every ten days have them all."""
+    block = (day - first_day).days // _BLOCK_DAYS
+    start = first_day + timedelta(days=block * _BLOCK_DAYS)
+    # The last day may be today, of which only the hours gone by are there.
+    days = [
+        start + timedelta(days=offset) for offset in range(_BLOCK_DAYS) if start + timedelta(days=offset) < last_day
+    ]
+    weekdays = [each for each in days if each.weekday() < _SATURDAY] or days or [last_day]
+    rng = random.Random(f"{seed}/{block}/promised")
+    return [modalidade for modalidade in range(1, 14) if rng.choice(weekdays) == day]

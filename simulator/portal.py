@@ -1,0 +1,331 @@
+"""What the portal answers to a path and its parameters, and how quirks change a true answer. No network here."""
+
+import math
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+
+from simulator.answers import (
+    NO_CONTRATACAO,
+    NO_ITEMS,
+    Answer,
+    absent,
+    envelope,
+    json_answer,
+    nothing_found,
+    spring_error,
+    validation_error,
+)
+from simulator.quirks import SPOILERS, Facts, Quirks, Rule
+from simulator.records import Contratacao, Criterio, control_number, decode_json, encode_json
+from simulator.world import Filters, Query, World
+
+_LISTING: Final = re.compile(r"/api/consulta/v1/contratacoes/(publicacao|atualizacao)")
+# Numbers in a path stand without leading zeros.
+_COMPRA: Final = re.compile(
+    r"/api/(consulta|pncp)/v1/orgaos/([^/]+)/compras/([1-9]\d{3})/([1-9]\d*)(?:(/itens)(/quantidade)?)?"
+)
+_LONGEST_DAYS: Final = 365  # 20240101..20241231 is accepted, a day more is not
+_PAGE_SIZES: Final = range(10, 51)
+_DEFAULT_PAGE_SIZE: Final = 10
+# Declared type of each parameter, in the order in which their absence is told.
+_REQUIRED: Final = {
+    "dataInicial": "String",
+    "dataFinal": "String",
+    "codigoModalidadeContratacao": "Long",
+    "pagina": "Integer",
+}
+_INT32: Final = 2**31
+_INT64: Final = 2**63
+_RECORD_KEYS: Final = {
+    "text": "objetoCompra",
+    "nan": "valorTotalEstimado",
+    "huge_number": "valorTotalEstimado",
+    "wrong_type": "valorTotalEstimado",
+    "missing_key": "numeroControlePNCP",
+}
+_ITEM_KEYS: Final = {
+    "text": "descricao",
+    "nan": "valorTotal",
+    "huge_number": "valorTotal",
+    "wrong_type": "valorTotal",
+    "missing_key": "numeroItem",
+}
+
+Parameters = Mapping[str, str]
+
+
+class Refusal(Exception):
+    """An answer that ends the reading of parameters."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+def read_facts(path: str, parameters: Parameters) -> Facts:
+    """What quirks may match on, as far as a request tells it, well-formed or not."""
+    if listing := _LISTING.fullmatch(path):
+        return Facts(
+            service="consulta",
+            path=path,
+            criterio=listing[1],
+            modalidade=_whole(parameters.get("codigoModalidadeContratacao")),
+            page=_whole(parameters.get("pagina")),
+            first_day=_day(parameters.get("dataInicial")),
+            last_day=_day(parameters.get("dataFinal")),
+            cnpj=parameters.get("cnpj"),
+        )
+    service: Any = "consulta" if path.startswith("/api/consulta/") else "itens"
+    if compra := _COMPRA.fullmatch(path):
+        key = control_number(compra[2], int(compra[4]), int(compra[3]))
+        return Facts(service, path, page=_whole(parameters.get("pagina")), cnpj=compra[2], key=key)
+    return Facts(service, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request: whom it asks, its path and parameters, and the quirks' rules that act on it."""
+
+    world: World
+    quirks: Quirks
+    path: str
+    parameters: Parameters
+    rules: list[Rule]
+
+    def rule(self, name: str) -> Rule | None:
+        """The last rule of that name."""
+        return next((rule for rule in reversed(self.rules) if rule.name == name), None)
+
+    def refusal(self, message: str) -> Refusal:
+        """400 as Spring says it."""
+        return Refusal(spring_error(HTTPStatus.BAD_REQUEST, message, self.path, self.world.now()))
+
+
+def answer(asked: Asked) -> Answer:
+    """The answer of the portal, changed by the rules, and the world changed if a rule says so."""
+    world, path = asked.world, asked.path
+    try:
+        if listing := _LISTING.fullmatch(path):
+            return _answer_listing(asked, "publicacao" if listing[1] == "publicacao" else "atualizacao")
+        if compra := _COMPRA.fullmatch(path):
+            service, cnpj, ano, sequencial, itens, quantidade = compra.groups()
+            record = world.get(control_number(cnpj, int(sequencial), int(ano)))
+            if service == "consulta" and itens is None:
+                return absent(NO_CONTRATACAO) if record is None else _detail(world, record)
+            if service == "pncp" and itens is not None:
+                return _answer_items(asked, record, count_only=quantidade is not None)
+    except Refusal as refusal:
+        return refusal.answer
+    return spring_error(HTTPStatus.NOT_FOUND, None, path, world.now())
+
+
+def _answer_listing(asked: Asked, criterio: Criterio) -> Answer:
+    query, page, size = _read_query(asked, criterio)
+    listing = asked.world.listing(query)
+    pages = math.ceil(len(listing) / size)
+    if not listing or (page > pages and asked.quirks.page_beyond_end == "204"):
+        return nothing_found()
+    if page > pages and asked.quirks.page_beyond_end == "400":
+        raise asked.refusal("Número de página inválido")
+    data = _rows(asked, listing, (page - 1) * size, size)
+    numbers = (
+        _told(asked.rule(name), true)
+        for name, true in (("total_records", len(listing)), ("total_pages", pages), ("page_number", page))
+    )
+    body = envelope(data, *numbers)
+    if change := asked.rule("change"):
+        _change(asked.world, query, (page - 1) * size, size, change)
+    return Answer(HTTPStatus.OK, body)
+
+
+def _rows(asked: Asked, listing: Sequence[Contratacao], start: int, size: int) -> list[bytes]:
+    """The records of one page, after the quirks that act on them."""
+    payload = asked.world.payload
+    if asked.rule("empty_page"):
+        return []
+    if asked.rule("unordered"):
+        listing = list(listing)
+        random.Random(f"{asked.quirks.seed}/{len(listing)}").shuffle(listing)
+    data = [payload(record) for record in listing[start : start + size]]
+    repeat = asked.rule("repeat")
+    if repeat and repeat.value == "next_page" and data and start:
+        data.insert(0, payload(listing[start - 1]))
+    elif repeat and repeat.value != "next_page" and data:
+        data.append(data[0])
+    return spoil(data, asked.rules, _RECORD_KEYS)
+
+
+def _answer_items(asked: Asked, record: Contratacao | None, *, count_only: bool) -> Answer:
+    if record is None:
+        return absent(NO_CONTRATACAO)
+    if count_only:
+        return json_answer(record.item_count)
+    page = _parameter(asked, "pagina", "Integer", 1)
+    # Ten by default, and nothing tells that there are more.
+    size = _parameter(asked, "tamanhoPagina", "Integer", _DEFAULT_PAGE_SIZE)
+    if page < 1 or size < 1:
+        raise asked.refusal("Número de página inválido")
+    items = asked.world.items(record.numero_controle_pncp)
+    if not items and asked.quirks.no_items != "empty":
+        return absent(NO_ITEMS) if asked.quirks.no_items == "404" else nothing_found()
+    data = spoil(items[(page - 1) * size : page * size], asked.rules, _ITEM_KEYS)
+    return Answer(HTTPStatus.OK, b"[" + b",".join(data) + b"]")
+
+
+def _detail(world: World, record: Contratacao) -> Answer:
+    """The record of the listing and three keys more; its bytes are kept as they are."""
+    more = {
+        "orcamentoSigilosoCodigo": 1,
+        "orcamentoSigilosoDescricao": "Compra sem sigilo",
+        "existeResultado": any(b'"temResultado":true' in item for item in world.items(record.numero_controle_pncp)),
+    }
+    return Answer(HTTPStatus.OK, world.payload(record)[:-1] + b"," + orjson.dumps(more)[1:])
+
+
+# Parameters
+
+
+def _read_query(asked: Asked, criterio: Criterio) -> tuple[Query, int, int]:
+    """The query, page and page size asked for; Refusal as the portal refuses."""
+    parameters = asked.parameters
+    for name, kind in _REQUIRED.items():
+        if not parameters.get(name):
+            raise asked.refusal(f"Required request parameter '{name}' for method parameter type {kind} is not present")
+    modalidade = _parameter(asked, "codigoModalidadeContratacao", "Long", 0)
+    modo = _parameter(asked, "codigoModoDisputa", "Long", 0) or None
+    page = _parameter(asked, "pagina", "Integer", 1)
+    size = _parameter(asked, "tamanhoPagina", "Integer", _DEFAULT_PAGE_SIZE)
+    if size not in _PAGE_SIZES:
+        raise asked.refusal("Tamanho de página inválido")
+    if page < 1:
+        raise asked.refusal("Número de página inválido")
+    first, last = _read_days(asked)
+    filters = Filters(
+        uf=parameters.get("uf") or None,
+        codigo_ibge=parameters.get("codigoMunicipioIbge") or None,
+        cnpj=parameters.get("cnpj") or None,
+        codigo_unidade=parameters.get("codigoUnidadeAdministrativa") or None,
+        modo_disputa=modo,
+    )
+    return Query(criterio, modalidade, first, last, filters), page, size
+
+
+def _read_days(asked: Asked) -> tuple[date, date]:
+    """The first and the last day asked for, both included."""
+    first, last = _day(asked.parameters["dataInicial"]), _day(asked.parameters["dataFinal"])
+    if first is None or last is None:
+        message = f"Data {'Inicial' if first is None else 'Final'} inválida"
+    elif first > last:
+        message = "Data Inicial deve ser anterior ou igual à Data Final"
+    elif (last - first).days > _LONGEST_DAYS:
+        message = "Período inicial e final maior que 365 dias."
+    else:
+        return first, last
+    raise Refusal(validation_error(message, asked.path, asked.world.now()))
+
+
+def _parameter(asked: Asked, name: str, kind: str, default: int) -> int:
+    text = asked.parameters.get(name)
+    if not text:
+        return default
+    value = _whole(text)
+    if value is None or abs(value) >= (_INT32 if kind == "Integer" else _INT64):
+        raise asked.refusal(
+            f"Failed to convert value of type 'java.lang.String' to required type 'java.lang.{kind}'; nested exception "
+            f'is java.lang.NumberFormatException: For input string: "{text}"'
+        )
+    return value
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch(r"[+-]?[0-9]{1,20}", text) else None
+
+
+def _day(text: str | None) -> date | None:
+    if text is None or not re.fullmatch(r"[0-9]{8}", text):
+        return None
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        return None
+
+
+# What quirks do to a true answer
+
+
+def spoil(data: list[bytes], rules: list[Rule], keys: Mapping[str, str]) -> list[bytes]:
+    """The records of a page, some of them spoiled by `rules`; `keys` has the key that each kind spoils by default."""
+    for rule in rules:
+        if rule.name not in SPOILERS or not data:
+            continue
+        value = rule.value if isinstance(rule.value, dict) else {"position": rule.value or 0}
+        chosen = range(len(data)) if value.get("all") else [min(int(value.get("position", 0)), len(data) - 1)]
+        name = str(value.get("field") or keys.get(rule.name) or keys["text"])
+        data = [_spoiled(record, rule.name, name) if index in chosen else record for index, record in enumerate(data)]
+    return data
+
+
+def _spoiled(record: bytes, kind: str, name: str) -> bytes:
+    if kind == "not_an_object":
+        return b'"registro"'
+    parsed = decode_json(record)
+    text = str(parsed.get(name) or "texto")
+    match kind:
+        case "nul":
+            parsed[name] = f"{text[:3]}\0{text[3:]}"
+        case "surrogate":
+            parsed[name] = f"{text}\ud800"
+        case "long_text":
+            parsed[name] = "á" * (1 << 20)
+        case "nan":
+            parsed[name] = math.nan
+        case "huge_number":
+            parsed[name] = 10**30
+        case "wrong_type":
+            parsed[name] = {"inesperado": [1, "dois", None]}
+        case "missing_key":
+            parsed.pop(name, None)
+        case "null_dates":
+            parsed |= dict.fromkeys(("dataPublicacaoPncp", "dataInclusao", "dataAtualizacao", "dataAtualizacaoGlobal"))
+        case _:
+            parsed |= {"campoNovo": "valor", "outroCampoNovo": {"codigo": 1, "lista": [1, 2, 3]}}
+    return encode_json(parsed)
+
+
+def _told(rule: Rule | None, true: int) -> Any:
+    """The number an envelope tells: the true one, one moved by '+5' or '-3', or whatever the rule says."""
+    if rule is None:
+        return true
+    if isinstance(rule.value, str) and re.fullmatch(r"[+-]\d+", rule.value):
+        return true + int(rule.value)
+    return rule.value
+
+
+def _change(world: World, query: Query, start: int, size: int, rule: Rule) -> None:
+    """Change the listing of `query` after its page at `start` has been read, as its rule says."""
+    value = rule.value or {}
+    listing = list(world.listing(query))
+    pool = {
+        "any": listing,
+        "page": listing[start : start + size],
+        "before": listing[:start],
+        "after": listing[start + size :],
+    }[value.get("from", "any")]
+    keys = [record.numero_controle_pncp for record in pool]
+    random.Random(f"{rule.hits}/{len(keys)}").shuffle(keys)
+    removed = value.get("remove", 0)
+    world.remove(keys[:removed])
+    world.touch(keys[removed : removed + value.get("touch", 0)])
+    stamps = [datetime.fromisoformat(record.stamp(query.criterio)) for record in listing]
+    first, last = (stamps[0], stamps[-1]) if stamps else (datetime.combine(query.first_day, datetime.min.time()),) * 2
+    midnight = datetime.combine(query.last_day, datetime.max.time().replace(microsecond=0))
+    world.publish(value.get("append", 0), at=min(last + timedelta(seconds=1), midnight), modalidade=query.modalidade)
+    middle = first + timedelta(seconds=(last - first).total_seconds() // 2)
+    world.publish(value.get("insert", 0), at=middle, modalidade=query.modalidade)

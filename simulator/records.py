@@ -1,0 +1,114 @@
+"""One contratação as the simulator holds it, and JSON that says exactly what a test wants said."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+import orjson
+
+Criterio = Literal["publicacao", "atualizacao"]
+CRITERIOS: tuple[Criterio, ...] = ("publicacao", "atualizacao")
+
+CONTROL_NUMBER = re.compile(r"([0-9A-Z]{14})-1-(\d{6,})/(\d{4})")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+
+_INT64 = 2**63
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(slots=True, eq=False)
+class Contratacao:
+    """What listings, filters and the truth need of one contratação; the JSON itself is made when first asked for.
+
+    Stamps are Brasília wall clock, `YYYY-MM-DDTHH:MM:SS`. They place the record in listings, and stay well-formed even
+    where a test put a record whose JSON holds a null or a wrong type instead.
+    """
+
+    numero_controle_pncp: str
+    cnpj: str
+    ano: int
+    sequencial: int
+    modalidade: int
+    modo_disputa: int
+    uf: str
+    codigo_ibge: str
+    codigo_unidade: str
+    publicacao: str
+    atualizacao: str
+    atualizacao_global: str
+    item_count: int
+    seed: int
+    orgao: int = 0
+    unidade: int = 0
+    payload: bytes | None = None
+    itens: list[bytes] | None = None
+
+    def stamp(self, criterio: Criterio) -> str:
+        """The stamp on which the listing of `criterio` filters (section 6 of the manual)."""
+        return self.publicacao if criterio == "publicacao" else self.atualizacao_global
+
+    def truth(self) -> dict[str, str | int]:
+        """What a mirror must hold of this record: the keys of the portal, and `itens` as a number."""
+        return {
+            "numeroControlePNCP": self.numero_controle_pncp,
+            "dataPublicacaoPncp": self.publicacao,
+            "dataAtualizacao": self.atualizacao,
+            "dataAtualizacaoGlobal": self.atualizacao_global,
+            "modalidadeId": self.modalidade,
+            "itens": self.item_count,
+        }
+
+
+def control_number(cnpj: str, sequencial: int, ano: int) -> str:
+    """The control number of a contratação: `CNPJ-1-SSSSSS/AAAA`."""
+    return f"{cnpj}-1-{sequencial:06d}/{ano}"
+
+
+def encode_json(value: Any) -> bytes:
+    r"""JSON bytes of anything a test may want on the wire.
+
+    Also of what JSON libraries refuse: lone surrogates (as `\udXXX` escapes), NaN and Infinity (as bare literals),
+    integers of any size, and Decimals with all their digits.
+    """
+    return orjson.dumps(_encodable(value))
+
+
+def decode_json(text: str | bytes) -> Any:
+    """Parsed JSON with Decimals for fractions, so that `encode_json` gives `320.00` back as `320.00`."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def _raw(text: str) -> orjson.Fragment:
+    return orjson.Fragment(text.encode())
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _encodable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(inner) for inner in value]
+    if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) >= _INT64):
+        return _raw(str(value))
+    not_json = (isinstance(value, str) and _SURROGATE.search(value)) or (
+        isinstance(value, float) and not math.isfinite(value)
+    )
+    return _raw(json.dumps(value)) if not_json else value
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `over` on top, objects within objects merged likewise; neither argument is changed."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def without(record: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """`record` less the top-level `keys`."""
+    gone = set(keys)
+    return {key: value for key, value in record.items() if key not in gone}

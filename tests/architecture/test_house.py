@@ -1,0 +1,111 @@
+"""The rules of the house that import contracts cannot say."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from backend.config import BackendSettings
+from common.tables import SCHEMA_REVISION, contratacoes, itens_contratacao
+from ingestor.config import IngestorSettings
+from ingestor.pncp.records import CONTRATACAO_COLUMNS, ITEM_COLUMNS
+from tests.support import ROOT
+
+SERVICES = ("backend", "ingestor")
+CODE = [path for folder in (*SERVICES, "common") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imports_of(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in (ROOT / "common").glob("[!_]*.py")))
+def test_a_module_of_common_is_used_by_both_services(module: str) -> None:
+    users = {
+        folder
+        for folder in SERVICES
+        for path in (ROOT / folder).rglob("*.py")
+        if f"common.{module}" in imports_of(path)
+    }
+    assert users == set(SERVICES)
+
+
+def test_only_the_state_machine_writes_a_status() -> None:
+    writes = re.compile(r"UPDATE\s+sync_(executions|slices)|(update|insert)\(sync_(executions|slices)\)", re.IGNORECASE)
+    writers = {str(path.relative_to(ROOT)) for path in CODE if writes.search(path.read_text())}
+    assert writers == {"common/executions.py"}
+
+
+def test_the_broker_is_known_to_three_files() -> None:
+    users = {str(path.relative_to(ROOT)) for path in CODE if "aio_pika" in imports_of(path)}
+    assert users == {"common/rabbit.py", "backend/services/publisher.py", "ingestor/consumer.py"}
+
+
+def test_the_http_client_is_known_to_one_file() -> None:
+    users = {str(path.relative_to(ROOT)) for path in CODE if imports_of(path) & {"httpx", "aiohttp"}}
+    assert users == {"ingestor/pncp/client.py"}
+
+
+def test_only_one_file_says_depends() -> None:
+    users = {path.name for path in CODE if "fastapi.Depends" in imports_of(path)}
+    assert users == {"dependencies.py"}
+
+
+def test_times_are_converted_in_one_file() -> None:
+    users = {str(path.relative_to(ROOT)) for path in CODE if "zoneinfo" in imports_of(path)}
+    assert users == {"common/clock.py"}
+
+
+def test_no_text_of_sql_is_made_with_an_f_string() -> None:
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "text":
+                assert not isinstance(node.args[0], ast.JoinedStr), f"{path}:{node.lineno}"
+
+
+def test_every_setting_stands_in_the_example_and_the_other_way_round() -> None:
+    settings = {name.upper() for kind in (BackendSettings, IngestorSettings) for name in kind.model_fields}
+    example = (ROOT / ".env.example").read_text()
+    named = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    assert named == settings | {"PNCP_HOME"}
+
+
+@pytest.mark.parametrize(("columns", "table"), [(CONTRATACAO_COLUMNS, contratacoes), (ITEM_COLUMNS, itens_contratacao)])
+def test_every_column_of_the_source_is_filled(columns: tuple[str, ...], table: object) -> None:
+    ours = {"itens_at", "created_at", "updated_at"}
+    assert sorted(columns) == sorted({column.name for column in table.columns} - ours)  # type: ignore[attr-defined]
+
+
+def test_the_expected_revision_is_the_newest_migration() -> None:
+    scripts = ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini")))
+    assert scripts.get_current_head() == SCHEMA_REVISION
+
+
+def test_pins_are_exact_and_agree() -> None:
+    pins: dict[str, set[str]] = {}
+    for path in ROOT.glob("requirements-*.txt"):
+        for line in path.read_text().splitlines():
+            name, found, rest = line.partition("==")
+            assert found, f"{path.name}: {line} is not pinned"
+            pins.setdefault(name, set()).add(rest)
+    assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
+
+
+def test_the_requirements_of_a_service_do_not_hold_what_only_the_other_one_needs() -> None:
+    backend = (ROOT / "requirements-backend.txt").read_text()
+    ingestor = (ROOT / "requirements-ingestor.txt").read_text()
+    assert "httpx" not in backend
+    assert "fastapi" not in ingestor
+    for text in (backend, ingestor):
+        assert "pytest" not in text
+        assert "embedded" not in text

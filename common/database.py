@@ -33,7 +33,8 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
             "server_settings": {
                 "application_name": application_name,
                 "statement_timeout": str(int(statement_seconds * 1000)),
-                "idle_in_transaction_session_timeout": "60000",
+                # a process that is frozen in the middle of a page would keep its rows from everyone else
+                "idle_in_transaction_session_timeout": "10000",
                 "timezone": "UTC",
             },
         },

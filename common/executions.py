@@ -117,7 +117,9 @@ async def create(
 
 
 _EXISTS = text("SELECT 1 FROM sync_executions WHERE id = :id")
-_MARK_PUBLISHED = text("UPDATE sync_executions SET published_at = now(), updated_at = now() WHERE id = :id")
+_MARK_PUBLISHED = text("""
+    UPDATE sync_executions SET published_at = now(), updated_at = now() WHERE id = :id AND status = 'running'
+""")
 _REFUSE = text("""
     UPDATE sync_executions
        SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0, error_message = :reason
@@ -131,7 +133,7 @@ async def exists(db: AsyncConnection, execution_id: int) -> bool:
 
 
 async def mark_published(db: AsyncConnection, execution_id: int) -> None:
-    """Stamp that the broker has confirmed the bell."""
+    """Stamp that the broker has confirmed the bell; a worker may have finished the execution before."""
     await db.execute(_MARK_PUBLISHED, {"id": execution_id})
 
 
@@ -145,7 +147,7 @@ _LOCK_UNPLANNED = text("""
       FROM sync_executions
      WHERE status = 'running' AND planned_at IS NULL
        AND (id = :id OR created_at <= now() - make_interval(secs => :older_than_seconds))
-     ORDER BY id
+     ORDER BY (id = :id) DESC, id
      LIMIT 1
        FOR UPDATE SKIP LOCKED
 """)
@@ -280,6 +282,8 @@ async def end(
         .where(*unfinished)
         .values(status="error", error_message=error_message, finished_at=func.now(), updated_at=func.now(), **_NOBODY)
     )
+    slices = select(sync_slices.c.id).where(sync_slices.c.execution_id == execution_id)
+    await db.execute(delete(sync_pages).where(sync_pages.c.slice_id.in_(slices)))
     sums = select(func.coalesce(func.sum(sync_slices.c.records_processed), 0)).where(
         sync_slices.c.execution_id == execution_id
     )
@@ -332,12 +336,18 @@ _RENEW = text("""
     RETURNING s.id
 """)
 _FAIL_STALLED = text("""
-    UPDATE sync_slices
-       SET status = 'error', finished_at = now(), worker_id = NULL, lease_until = NULL, updated_at = now(),
-           error_message = concat_ws(': ', format('%s workers in a row ended without a page', stalls), error_message)
-     WHERE status IN ('pending', 'running') AND stalls >= :max_stalls
-       AND (lease_until IS NULL OR lease_until < now())
-    RETURNING execution_id
+    WITH failed AS (
+        UPDATE sync_slices
+           SET status = 'error', finished_at = now(), worker_id = NULL, lease_until = NULL, updated_at = now(),
+               error_message =
+                   concat_ws(': ', format('%s workers in a row ended without a page', stalls), error_message)
+         WHERE status IN ('pending', 'running') AND stalls >= :max_stalls
+           AND (lease_until IS NULL OR lease_until < now())
+        RETURNING id, execution_id
+    ), forgotten AS (
+        DELETE FROM sync_pages WHERE slice_id IN (SELECT id FROM failed)
+    )
+    SELECT execution_id FROM failed
 """)
 
 

@@ -143,7 +143,7 @@ class SyncStatusService:
         rows = (await self._session.execute(page)).all()
         shown = [_to_execution(row) for row in rows[: query.limit]]
         grouped = select(_execution.status, func.count()).where(*filters).group_by(_execution.status)
-        counts: dict[str, int] = dict((await self._session.execute(grouped)).tuples().all())
+        counts = {row[0]: row[1] for row in await self._session.execute(grouped)}
         return SyncHistory(
             executions=shown,
             total_count=sum(counts.values()),

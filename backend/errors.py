@@ -4,6 +4,7 @@ The table of texts is in Brazilian Portuguese because administrators read it.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -55,11 +56,12 @@ _FAULTS = {
     "dict_type": "deve ser um objeto JSON",
     "repeated": "foi informado mais de uma vez",
 }
+TOO_LARGE = "O corpo do pedido passa do limite de 16 KiB."
 _STATUS = {
     400: "O corpo do pedido não pôde ser lido como JSON.",
     404: "Não existe nada neste endereço.",
     405: "Este endereço não aceita este método.",
-    413: "O corpo do pedido passa do limite de 16 KiB.",
+    413: TOO_LARGE,
     415: "O corpo do pedido deve ser application/json.",
 }
 
@@ -79,7 +81,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, str]] | None = None,
 ) -> Response:
-    """An answer that tells an error; pure ASCII, so that no echoed character can break it."""
+    """An answer that tells an error."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -88,9 +90,8 @@ def problem(
     }
     if errors:
         body["errors"] = list(errors)
-    return Response(
-        json.dumps(body), status_code=status, media_type="application/problem+json", headers=dict(headers or {})
-    )
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # a field's name may be anything
+    return Response(content, status_code=status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -107,36 +108,32 @@ def install_error_handlers(app: FastAPI) -> None:
 def _on_invalid(_: Request, error: Exception) -> Response:
     """Never with the input: it may be a secret, and NaN or a lone surrogate would make the answer itself fail."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
-    faults = [
-        {"field": _ascii(_field_of(fault["loc"])), "message": _message_of(fault)}
-        for fault in error.errors()[:MOST_FAULTS]
-    ]
-    detail = "; ".join(f"{fault['field']} {fault['message']}".strip() for fault in faults)
-    return problem(422, detail, errors=faults)
+    faults = error.errors()[:MOST_FAULTS]
+    errors = [{"field": _field_of(fault["loc"]), "message": _message_of(fault)} for fault in faults]
+    return problem(422, "; ".join(_sentence(fault) for fault in faults), errors=errors)
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    """What is wrong, with the field in front; our own validators name what they speak of themselves."""
+    message = _message_of(fault)
+    return message if fault["type"] == "value_error" else f"{_field_of(fault['loc']) or 'o corpo do pedido'} {message}"
 
 
 def _field_of(location: Sequence[Any]) -> str:
-    """`body.data_ini` as `data_ini`; where the body as a whole is at fault, words for it."""
-    names = [str(part) for part in location if part not in ("body", "query", "path", "header")]
-    names = [name for name in names if not name.isdigit()]  # the position of a fault in broken JSON
-    return ".".join(names)[:100] or "o corpo do pedido"
+    """`body.data_ini` as `data_ini`; where the body as a whole is at fault, nothing."""
+    # numbers are the position of a fault in broken JSON
+    names = [str(part) for part in location if not isinstance(part, int)]
+    return ".".join(names[1:])[:100]
 
 
 def _message_of(fault: Mapping[str, Any]) -> str:
     known = _FAULTS.get(fault["type"])
     if known is not None:
-        return known.format_map({"expected": "", "ge": "", "le": "", **fault.get("ctx", {})})
+        values = {name: str(value).replace(" or ", " ou ") for name, value in fault.get("ctx", {}).items()}
+        return known.format_map(defaultdict(str, values))
     if fault["type"] == "value_error":
-        return _ascii_safe(str(fault["msg"]).removeprefix("Value error, "))
+        return str(fault["msg"]).removeprefix("Value error, ")
     return "não é um valor aceito"
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "replace").decode()
-
-
-def _ascii_safe(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def _on_http(_: Request, error: Exception) -> Response:

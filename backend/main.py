@@ -11,12 +11,12 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api import executions, operations, sync
 from backend.config import BackendSettings
 from backend.dependencies import State
 from backend.errors import PROBLEM_RESPONSES, install_error_handlers
+from backend.middleware import BodyLimit, OneLineStart
 from backend.models.problem import Problem
 from backend.services.publisher import RabbitMQPublisher
 from common.config import ConfigurationError, load_settings
@@ -26,7 +26,6 @@ from common.logs import configure_logging
 log = structlog.get_logger(__name__)
 
 VENDOR = Path(__file__).parent / "web" / "vendor"
-LONGEST_BODY = 16 * 1024
 
 DESCRIPTION = """\
 Inicia, acompanha e explica as sincronizações do PNCP para o PostgreSQL.
@@ -47,9 +46,9 @@ def create_app(settings: BackendSettings) -> FastAPI:
         lifespan=_lifespan(settings),
         docs_url=None,
         redoc_url=None,
-        max_body_size=LONGEST_BODY,
         responses=PROBLEM_RESPONSES,
     )
+    app.add_middleware(BodyLimit)
     app.add_middleware(OneLineStart)
     install_error_handlers(app)
     for router in (sync.router, executions.router, operations.router):
@@ -113,26 +112,6 @@ def _describe_problems(app: FastAPI) -> None:
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change its document
-
-
-class OneLineStart:
-    """Tells a start that was refused in one line instead of a traceback; every other call passes through."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
-        if scope["type"] != "lifespan":
-            await self.app(scope, receive, send)
-            return
-
-        async def shorten(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                message = {**message, "message": message["message"].strip().rsplit("\n", 1)[-1]}
-            await send(message)
-
-        await self.app(scope, receive, shorten)
 
 
 def __getattr__(name: str) -> FastAPI:

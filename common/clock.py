@@ -26,19 +26,19 @@ def to_wall_clock(moment: datetime) -> datetime:
     return moment.astimezone(BRASILIA).replace(tzinfo=None) if moment.tzinfo else moment
 
 
-def parse_wall_clock(text: object) -> datetime:
-    """Read `YYYY-MM-DDTHH:MM:SS`, and only that.
+def parse_wall_clock(text: object, name: str = "data") -> datetime:
+    """Read `YYYY-MM-DDTHH:MM:SS`, and only that; `name` is what the error calls it.
 
     Raises:
         WindowError: any other type, form, offset, or a day that no calendar has.
 
     """
     if not isinstance(text, str) or not _WALL_CLOCK.fullmatch(text):
-        raise WindowError(f"data inválida: use {DATE_FORMAT}, no horário de Brasília e sem fuso")
+        raise WindowError(f"{name} inválida: use {DATE_FORMAT}, no horário de Brasília e sem fuso")
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise WindowError(f"data inexistente no calendário: use {DATE_FORMAT}") from None
+        raise WindowError(f"{name} inexistente no calendário: use {DATE_FORMAT}") from None
 
 
 def check_window(start: datetime, end: datetime, now: datetime) -> None:

@@ -8,6 +8,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+LAST_PORT = 65535
+LONGEST_QUEUE_NAME = 250
+"""Bytes; AMQP ends at 255, and the queue of dead letters adds its suffix."""
+
 
 class ConfigurationError(Exception):
     """A variable is missing or holds a value that cannot be used."""
@@ -21,6 +25,10 @@ def _database_url(value: SecretStr) -> SecretStr:
         raise ValueError("is not a URL; expected postgresql://user:password@host:5432/database") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError("must begin with postgresql://")
+    if "@" in (url.host or ""):
+        raise ValueError("holds more than one @; one in the password is written %40")
+    if url.port is not None and not 0 < url.port <= LAST_PORT:
+        raise ValueError(f"names a port that is not in 1..{LAST_PORT}")
     url = url.set(drivername="postgresql+asyncpg")
     if "sslmode" in url.query:  # libpq's name, which people paste from their provider; asyncpg calls it ssl
         query = {**url.query, "ssl": url.query["sslmode"]}
@@ -30,14 +38,21 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 
 def _rabbitmq_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
     try:
+        parts = urlsplit(value.get_secret_value())  # its errors quote what they were given
         known = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
     if not known:
         raise ValueError("is not a broker's URL; expected amqp://user:password@host:5672/vhost")
     return value
+
+
+def _queue_name(value: str) -> str:
+    name = value.strip()
+    if not 0 < len(name.encode()) <= LONGEST_QUEUE_NAME:
+        raise ValueError(f"expected a name of 1 to {LONGEST_QUEUE_NAME} bytes")
+    return name
 
 
 DatabaseURL = Annotated[SecretStr, AfterValidator(_database_url)]
@@ -64,7 +79,7 @@ class BrokerSettings(_Settings):
     """Where RabbitMQ is; without it executions are found by polling."""
 
     rabbitmq_url: RabbitMQURL | None = None
-    queue_name: Annotated[str, AfterValidator(str.strip)] = "ingest.pncp"
+    queue_name: Annotated[str, AfterValidator(_queue_name)] = "ingest.pncp"
 
 
 class LoggingSettings(_Settings):

@@ -10,11 +10,13 @@ from common.tables import SCHEMA_REVISION
 
 _ABSENT = ("08", "53", "57", "58")
 """Classes of SQLSTATE: connection, resources (disk full, too many clients), operator (shutdown, timeout), system."""
+_REFUSED = ("28", "3D")
+"""User or password wrong, database unknown."""
 _TRANSIENT = ("40001", "40P01")
 
 
-class SchemaMismatchError(Exception):
-    """The database is not at the revision that this code was written for."""
+class UnusableDatabaseError(Exception):
+    """The database answers, but waiting will not help: another schema, a wrong password, no such database."""
 
 
 def create_engine(url: str, *, application_name: str, pool_size: int, statement_seconds: float = 30) -> AsyncEngine:
@@ -45,7 +47,7 @@ async def check_schema(engine: AsyncEngine) -> None:
     """Compare the database's revision with the code's.
 
     Raises:
-        SchemaMismatchError: one line that says what to run.
+        UnusableDatabaseError: one line that says what to do.
 
     """
     try:
@@ -53,8 +55,12 @@ async def check_schema(engine: AsyncEngine) -> None:
             found = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
     except ProgrammingError:
         found = None
+    except DBAPIError as error:
+        if (_sqlstate(error) or "").startswith(_REFUSED):
+            raise UnusableDatabaseError(f"DATABASE_URL is refused: {error.orig}") from None
+        raise
     if found != SCHEMA_REVISION:
-        raise SchemaMismatchError(
+        raise UnusableDatabaseError(
             f"the database is at schema {found or 'nothing'} and this version needs {SCHEMA_REVISION}:"
             " run `alembic upgrade head`"
         )

@@ -75,7 +75,7 @@ def execution_id_of(headers: dict[str, Any]) -> int | None:
     value = headers.get(EXECUTION_HEADER)
     if value is None:
         return None
-    if isinstance(value, str | bytes) and len(value) <= LONGEST_ID and value.isdigit():
+    if isinstance(value, str | bytes) and len(value) <= LONGEST_ID and value.isascii() and value.isdigit():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
         raise PoisonError("the header execution_id is not the id of an execution")

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.config import ConfigurationError, load_settings
-from common.database import SchemaMismatchError, check_schema, create_engine, is_unavailable
+from common.database import UnusableDatabaseError, check_schema, create_engine, is_unavailable
 from common.logs import configure_logging
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
@@ -122,7 +122,7 @@ def main() -> None:
         settings = load_settings(IngestorSettings)
         configure_logging(settings.log_level, settings.log_format)
         asyncio.run(run(settings))
-    except (ConfigurationError, SchemaMismatchError) as error:
+    except (ConfigurationError, UnusableDatabaseError) as error:
         sys.exit(f"ingestor: {error}")
 
 

@@ -1,9 +1,10 @@
 """The ingestor's settings."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from common.config import BrokerSettings, DatabaseSettings, LoggingSettings
@@ -12,16 +13,20 @@ LAST_MODALIDADE = 99
 """The portal's table ends at 19 today; room for those to come."""
 
 
+_NUMBERS = re.compile(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?")
+
+
 def parse_modalidades(value: object) -> object:
     """Read `1-13,15` as the list it means; anything that is not text is left to the type's own check."""
     if not isinstance(value, str):
         return value
     chosen: set[int] = set()
     for part in value.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        match = _NUMBERS.fullmatch(part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
             raise ValueError("expected numbers and ranges such as 1-13,15")
-        chosen.update(range(int(first), int(last or first) + 1)[: LAST_MODALIDADE + 1])
+        chosen.update(range(first, last + 1))
     return sorted(chosen)
 
 
@@ -32,10 +37,14 @@ def _known_modalidades(values: list[int]) -> list[int]:
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(value.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
         raise ValueError("is not a URL; expected https://pncp.gov.br/api")
-    return value.rstrip("/")
+    return value.strip().rstrip("/")
 
 
 class IngestorSettings(DatabaseSettings, BrokerSettings, LoggingSettings):
@@ -44,7 +53,7 @@ class IngestorSettings(DatabaseSettings, BrokerSettings, LoggingSettings):
     pncp_base_url: Annotated[str, AfterValidator(_base_url)] = "https://pncp.gov.br/api"
     pncp_user_agent: str = "pncp-sync/0.1"
     pncp_modalidades: Annotated[
-        list[int], NoDecode, Field(validate_default=True), AfterValidator(_known_modalidades)
+        list[int], NoDecode, BeforeValidator(parse_modalidades), AfterValidator(_known_modalidades)
     ] = Field(default_factory=lambda: list(range(1, 20)))
     pncp_page_size: Annotated[int, Field(ge=10, le=50)] = 50
     pncp_requests_per_second: Annotated[float, Field(ge=0, le=1000)] = 1

@@ -56,7 +56,7 @@ class SyncRequest(BaseModel):
             return SyncCommand("update")
         if self.data_ini is None or self.data_fim is None:
             raise ValueError(MISSING_DATES)
-        start, end = parse_wall_clock(self.data_ini), parse_wall_clock(self.data_fim)
+        start, end = parse_wall_clock(self.data_ini, "data_ini"), parse_wall_clock(self.data_fim, "data_fim")
         check_window(start, end, to_wall_clock(datetime.now(UTC)))
         return SyncCommand("backfill", start, end, self.criterio)
 
@@ -184,9 +184,9 @@ class HistoryQuery(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for bound in (self.since, self.until):
-            if bound is not None:
-                parse_wall_clock(bound)
+        for name in ("since", "until"):
+            if getattr(self, name) is not None:
+                parse_wall_clock(getattr(self, name), name)
         return self
 
 

@@ -5,7 +5,7 @@ The table of texts is in Brazilian Portuguese because administrators read it.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -37,6 +37,8 @@ PROBLEM_RESPONSES = {
     **_documented(503, "Banco de dados ou RabbitMQ indisponível; tente depois de `Retry-After` segundos"),
 }
 NOT_FOUND_RESPONSE = _documented(404, "Não existe")
+CONFLICT_RESPONSE = _documented(409, "Não cabe no estado em que a execução está")
+BUSY_RESPONSE = _documented(429, "Já há execuções demais em andamento; tente depois de `Retry-After` segundos")
 
 _FAULTS = {
     "missing": "é obrigatório",
@@ -74,6 +76,18 @@ class PublishFailedError(Exception):
     """The broker did not take the bell, and the execution has been ended for it."""
 
 
+class ConflictError(Exception):
+    """It cannot be done in the present state of things; the text says why."""
+
+
+class IdempotencyKeyReusedError(Exception):
+    """A key that stands for another request already."""
+
+
+class TooManyUnfinishedError(Exception):
+    """As many executions are under way as there may be."""
+
+
 def problem(
     status: int,
     detail: str,
@@ -94,12 +108,22 @@ def problem(
     return Response(content, status_code=status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
+_PLAIN: dict[type[Exception], int] = {
+    NotFoundError: 404,
+    ConflictError: 409,
+    IdempotencyKeyReusedError: 422,
+    TooManyUnfinishedError: 429,
+    PublishFailedError: 503,
+}
+_WORTH_REPEATING = (409, 429, 503)
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Say for each kind of error what it becomes."""
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(NotFoundError, _on_not_found)
-    app.add_exception_handler(PublishFailedError, _on_publish_failed)
+    for kind, status in _PLAIN.items():
+        app.add_exception_handler(kind, _plainly(status))
     for kind in (DBAPIError, PoolTimeoutError, OSError):
         app.add_exception_handler(kind, _on_database)
     app.add_exception_handler(Exception, _on_unexpected)
@@ -142,12 +166,14 @@ def _on_http(_: Request, error: Exception) -> Response:
     return problem(error.status_code, detail, headers=error.headers)
 
 
-def _on_not_found(_: Request, error: Exception) -> Response:
-    return problem(404, str(error))
+def _plainly(status: int) -> Callable[[Request, Exception], Response]:
+    """A handler for errors whose text is for the person who asked."""
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in _WORTH_REPEATING else {}
 
+    def handler(_: Request, error: Exception) -> Response:
+        return problem(status, str(error), headers=headers)
 
-def _on_publish_failed(_: Request, error: Exception) -> Response:
-    return problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return handler
 
 
 def _on_database(request: Request, error: Exception) -> Response:

@@ -1,5 +1,7 @@
 """The application: what it owns, how it is opened and closed, and what it is made of."""
 
+import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,6 +21,7 @@ from backend.errors import PROBLEM_RESPONSES, install_error_handlers
 from backend.middleware import BodyLimit, OneLineStart
 from backend.models.problem import Problem
 from backend.services.publisher import RabbitMQPublisher
+from backend.services.sweeper import sweep
 from common.config import ConfigurationError, load_settings
 from common.database import check_schema, create_engine, is_unavailable
 from common.logs import configure_logging
@@ -75,13 +78,23 @@ def _lifespan(settings: BackendSettings) -> Callable[[FastAPI], AbstractAsyncCon
                 log.warning("database is not available yet", error=type(error).__name__)
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
+            sweeper = asyncio.create_task(sweep(engine))
+            sweeper.add_done_callback(_end_with)
             yield {**State(engine=engine, publisher=publisher)}
+            sweeper.cancel()
         finally:
             if publisher is not None:
                 await publisher.close()
             await engine.dispose()
 
     return lifespan
+
+
+def _end_with(task: asyncio.Task[None]) -> None:
+    """A background task that dies takes the process with it, so that its supervisor starts it anew."""
+    if not task.cancelled():
+        log.critical("a background task has died", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _serve_documentation(app: FastAPI) -> None:

@@ -25,7 +25,14 @@ Criterio = Literal["publicacao", "atualizacao"]
 MAX_STALLS = 6
 """Claims in a row without a committed page after which a slice is taken to kill its workers."""
 
+MAX_UNFINISHED = 20
+"""Executions under way at once; a request beyond them is told to come back later."""
+
+ADMISSION = 7_020_114_134
+"""The advisory lock under which unfinished executions are counted and a new one is added."""
+
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"
+NO_WORKER = "no worker"
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,8 @@ async def create(
     criterio: Criterio | None = None,
     modalidades: Iterable[int] | None = None,
     message_id: str | None = None,
+    idempotency_key: str | None = None,
+    request_digest: str | None = None,
 ) -> int | None:
     """Record an execution and answer its id; `None` if the message that asks for it has made its row before."""
     if criterio is None:
@@ -108,6 +117,8 @@ async def create(
             trigger=trigger,
             modalidades=None if modalidades is None else list(modalidades),
             message_id=message_id,
+            idempotency_key=idempotency_key,
+            request_digest=request_digest,
         )
         .on_conflict_do_nothing(index_elements=["message_id"])
         .returning(sync_executions.c.id)
@@ -116,13 +127,44 @@ async def create(
     return created
 
 
+_TAKE_ADMISSION = text("SELECT pg_advisory_xact_lock(:key)")
+_UNFINISHED = text("SELECT count(*) FROM sync_executions WHERE status = 'running'")
+_BY_KEY = text("""
+    SELECT id, request_digest, planned_at IS NULL AND published_at IS NULL AND status = 'running'
+      FROM sync_executions WHERE idempotency_key = :key
+""")
+
+
+@dataclass(frozen=True)
+class KnownRequest:
+    """The execution that an idempotency key stands for; `undecided` until its bell is known to have rung."""
+
+    id: int
+    request_digest: str
+    undecided: bool
+
+
+async def admit(db: AsyncConnection) -> bool:
+    """Whether one more execution may be added; nobody else adds one before this transaction has ended."""
+    await db.execute(_TAKE_ADMISSION, {"key": ADMISSION})
+    unfinished: int = (await db.execute(_UNFINISHED)).scalar_one()
+    return unfinished < MAX_UNFINISHED
+
+
+async def find_request(db: AsyncConnection, idempotency_key: str) -> KnownRequest | None:
+    """What an idempotency key has been used for."""
+    row = (await db.execute(_BY_KEY, {"key": idempotency_key})).one_or_none()
+    return None if row is None else KnownRequest(*row)
+
+
 _EXISTS = text("SELECT 1 FROM sync_executions WHERE id = :id")
 _MARK_PUBLISHED = text("""
     UPDATE sync_executions SET published_at = now(), updated_at = now() WHERE id = :id AND status = 'running'
 """)
 _REFUSE = text("""
     UPDATE sync_executions
-       SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0, error_message = :reason
+       SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0, error_message = :reason,
+           idempotency_key = NULL
      WHERE id = :id AND status = 'running' AND planned_at IS NULL
 """)
 
@@ -276,17 +318,14 @@ async def end(
         raise ValueError("an execution ends as 'success' or 'error'")
     if (await db.execute(_LOCK_RUNNING, {"id": execution_id})).one_or_none() is None:
         return False
-    unfinished = [sync_slices.c.execution_id == execution_id, sync_slices.c.status.in_(["pending", "running"])]
+    own = sync_slices.c.execution_id == execution_id
     await db.execute(
         update(sync_slices)
-        .where(*unfinished)
+        .where(own, sync_slices.c.status.in_(["pending", "running"]))
         .values(status="error", error_message=error_message, finished_at=func.now(), updated_at=func.now(), **_NOBODY)
     )
-    slices = select(sync_slices.c.id).where(sync_slices.c.execution_id == execution_id)
-    await db.execute(delete(sync_pages).where(sync_pages.c.slice_id.in_(slices)))
-    sums = select(func.coalesce(func.sum(sync_slices.c.records_processed), 0)).where(
-        sync_slices.c.execution_id == execution_id
-    )
+    await db.execute(delete(sync_pages).where(sync_pages.c.slice_id.in_(select(sync_slices.c.id).where(own))))
+    sums = select(func.coalesce(func.sum(sync_slices.c.records_processed), 0)).where(own)
     column = sync_executions.c
     age = func.extract("epoch", func.now() - func.coalesce(column.started_at, func.now()))
     await db.execute(
@@ -302,6 +341,44 @@ async def end(
         )
     )
     return True
+
+
+_COPY_EXECUTION = text("""
+    INSERT INTO sync_executions (mode, criterio, modalidades, trigger, retry_of, planned_at, window_start, window_end)
+    SELECT e.mode, e.criterio, e.modalidades, 'retry', e.id, now(), min(s.window_start), max(s.window_end)
+      FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id AND s.status = 'error'
+     WHERE e.id = :id AND e.status = 'error'
+     GROUP BY e.id
+    RETURNING id
+""")
+_COPY_FAILED_SLICES = text("""
+    INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, resource, modalidade, first_day, last_day,
+                             window_start, window_end, give_up_at)
+    SELECT :copy, row_number() OVER (ORDER BY s.ordinal), s.mode, s.criterio, s.resource, s.modalidade, s.first_day,
+           s.last_day, s.window_start, s.window_end, now() + (s.give_up_at - e.planned_at)
+      FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
+     WHERE e.id = :id AND s.status = 'error'
+""")
+_ORPHANS = text("""
+    SELECT id FROM sync_executions
+     WHERE status = 'running' AND created_at < now() - make_interval(secs => :seconds)
+       AND NOT EXISTS (SELECT 1 FROM workers WHERE last_seen_at > now() - make_interval(secs => :seconds))
+     ORDER BY id
+""")
+
+
+async def retry(db: AsyncConnection, execution_id: int) -> int | None:
+    """A new execution with copies of the failed slices of one that has ended; `None` where there are none."""
+    copy: int | None = (await db.execute(_COPY_EXECUTION, {"id": execution_id})).scalar_one_or_none()
+    if copy is not None:
+        await db.execute(_COPY_FAILED_SLICES, {"id": execution_id, "copy": copy})
+    return copy
+
+
+async def expire_orphans(db: AsyncConnection, *, seconds: float) -> list[int]:
+    """End what has waited so long while no worker was seen; answers the ids."""
+    orphans = list((await db.execute(_ORPHANS, {"seconds": float(seconds)})).scalars())
+    return [one for one in orphans if await end(db, one, status="error", error_message=NO_WORKER)]
 
 
 async def left_open(db: AsyncConnection) -> list[int]:

@@ -82,6 +82,11 @@ sync_executions = Table(
     Column("trigger", Text, nullable=False),
     # another party's message, so that its redelivery makes no second row
     Column("message_id", Text, unique=True),
+    # the execution whose failed slices this one repeats
+    Column("retry_of", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
+    # a client's own name for its request, kept while the request counts as accepted, and what it asked for
+    Column("idempotency_key", Text, unique=True),
+    Column("request_digest", Text),
     _now("created_at"),
     _now("updated_at"),
     _moment("published_at"),

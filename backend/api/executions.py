@@ -1,12 +1,13 @@
-"""One execution: its progress and its slices."""
+"""One execution: its progress, its slices, its end before time, its repetition."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
-from backend.dependencies import EachParameterOnce, Status
-from backend.errors import NOT_FOUND_RESPONSE
-from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncSlices
+from backend.dependencies import AppState, EachParameterOnce, Status
+from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
+from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncResponse, SyncSlices
+from backend.services.control import cancel_execution, retry_execution
 
 router = APIRouter(prefix="/sync/executions", tags=["executions"], responses=NOT_FOUND_RESPONSE)
 
@@ -23,3 +24,18 @@ async def get_execution(execution_id: ExecutionId, status: Status) -> SyncExecut
 async def get_slices(execution_id: ExecutionId, query: Annotated[SlicesQuery, Query()], status: Status) -> SyncSlices:
     """Uma fatia por dia e modalidade (num update, por modalidade), na ordem em que são lidas."""
     return await status.get_slices(execution_id, query)
+
+
+@router.post("/{execution_id}/cancel", summary="Cancela uma execução", responses=CONFLICT_RESPONSE)
+async def cancel(execution_id: ExecutionId, state: AppState, status: Status) -> SyncExecutionDetail:
+    """Para na próxima página; o que já foi gravado fica."""
+    await cancel_execution(state["engine"], execution_id, "an administrator")
+    return await status.get_execution(execution_id)
+
+
+@router.post("/{execution_id}/retry", summary="Repete o que falhou", responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE})
+async def retry(execution_id: ExecutionId, response: Response, state: AppState) -> SyncResponse:
+    """Uma execução nova, com cópias das fatias que terminaram com erro, e só delas."""
+    copy = await retry_execution(state["engine"], execution_id)
+    response.headers["Location"] = f"/sync/executions/{copy}"
+    return SyncResponse(success=True, message=f"Retry of execution {execution_id} started", request_id=str(copy))

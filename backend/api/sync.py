@@ -2,19 +2,32 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from backend.dependencies import AppState, EachParameterOnce, Status
+from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
 from backend.models.sync import HistoryQuery, SyncHistory, SyncRequest, SyncResponse, SyncStatus
 from backend.services.force import force_sync
 
 router = APIRouter(prefix="/sync", tags=["sync"])
 
 
-@router.post("/force", summary="Inicia uma sincronização")
-async def force(request: SyncRequest, response: Response, state: AppState) -> SyncResponse:
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        max_length=200,
+        pattern="^[!-~]+$",
+        description="um nome seu para o pedido: repetido com o mesmo corpo, devolve a mesma execução",
+    ),
+]
+
+
+@router.post("/force", summary="Inicia uma sincronização", responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE})
+async def force(
+    request: SyncRequest, response: Response, state: AppState, idempotency_key: IdempotencyKey = None
+) -> SyncResponse:
     """Registra a execução e toca o sino; o cabeçalho `Location` diz onde acompanhá-la."""
-    execution_id = await force_sync(state["engine"], state["publisher"], request)
+    execution_id = await force_sync(state["engine"], state["publisher"], request, idempotency_key)
     response.headers["Location"] = f"/sync/executions/{execution_id}"
     return SyncResponse(success=True, message=f"Sync request published: {request.mode}", request_id=str(execution_id))
 

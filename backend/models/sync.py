@@ -90,7 +90,8 @@ class SyncExecution(BaseModel):
     id: int
     mode: Mode
     criterio: Criterio
-    trigger: str = Field(description="quem pediu: `api`, `message`, `gap`")
+    trigger: str = Field(description="quem pediu: `api`, `message`, `gap`, `retry`")
+    retry_of: int | None = Field(description="a execução cujas fatias com erro esta repete")
     window_start: WallClock | None
     window_end: WallClock | None
     status: Status

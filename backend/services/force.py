@@ -1,9 +1,11 @@
 """The use case: commit the row, ring the bell, answer. In that order."""
 
-import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+import hashlib
 
-from backend.errors import PublishFailedError
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from backend.errors import ConflictError, IdempotencyKeyReusedError, PublishFailedError, TooManyUnfinishedError
 from backend.models.sync import SyncRequest
 from backend.services.publisher import RabbitMQPublisher
 from common import executions
@@ -14,28 +16,64 @@ log = structlog.get_logger(__name__)
 API_TRIGGER = "api"
 
 
-async def force_sync(engine: AsyncEngine, publisher: RabbitMQPublisher | None, request: SyncRequest) -> int:
-    """Record an execution and ring for it; answers its id.
+async def force_sync(
+    engine: AsyncEngine,
+    publisher: RabbitMQPublisher | None,
+    request: SyncRequest,
+    idempotency_key: str | None = None,
+) -> int:
+    """Record an execution and ring for it; answers its id, the same one for the same key and request.
 
     Raises:
+        TooManyUnfinishedError: as many are under way as there may be.
+        IdempotencyKeyReusedError: the key stands for another request.
+        ConflictError: the same request is being answered at this very moment.
         PublishFailedError: the bell did not ring and nobody had taken the execution: it has been ended.
 
     """
-    command = request.to_command()
+    digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
     async with engine.begin() as db:
-        execution_id = await executions.create(
-            db,
-            mode=command.mode,
-            window_start=command.window_start,
-            window_end=command.window_end,
-            criterio=None if command.mode == "update" else command.criterio,
-            trigger=API_TRIGGER,
-        )
-    if execution_id is None:
-        raise RuntimeError("an execution without a message of its own cannot be a duplicate")
+        may_be_added = await executions.admit(db)
+        if idempotency_key is not None:
+            known = await _find_earlier(db, idempotency_key, digest, rings=publisher is not None)
+            if known is not None:
+                return known
+        if not may_be_added:
+            raise TooManyUnfinishedError(
+                f"Já há {executions.MAX_UNFINISHED} execuções em andamento. Espere que alguma termine ou cancele uma."
+            )
+        execution_id = await _record(db, request, idempotency_key, digest)
     if publisher is not None:
         await _ring(engine, publisher, request, execution_id)
-    log.info("execution accepted", execution_id=execution_id, mode=command.mode)
+    log.info("execution accepted", execution_id=execution_id, mode=request.mode)
+    return execution_id
+
+
+async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, rings: bool) -> int | None:
+    known = await executions.find_request(db, key)
+    if known is None:
+        return None
+    if known.request_digest != digest:
+        raise IdempotencyKeyReusedError("Esta Idempotency-Key já foi usada com outro pedido. Use uma chave nova.")
+    if known.undecided and rings:
+        raise ConflictError("O mesmo pedido está sendo atendido agora. Repita em alguns segundos.")
+    return known.id
+
+
+async def _record(db: AsyncConnection, request: SyncRequest, key: str | None, digest: str) -> int:
+    command = request.to_command()
+    execution_id = await executions.create(
+        db,
+        mode=command.mode,
+        window_start=command.window_start,
+        window_end=command.window_end,
+        criterio=None if command.mode == "update" else command.criterio,
+        trigger=API_TRIGGER,
+        idempotency_key=key,
+        request_digest=digest,
+    )
+    if execution_id is None:
+        raise RuntimeError("an execution without a message of its own cannot be a duplicate")
     return execution_id
 
 

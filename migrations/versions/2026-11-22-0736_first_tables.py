@@ -111,6 +111,9 @@ def upgrade() -> None:
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("trigger", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=True),
+        sa.Column("retry_of", sa.BigInteger(), nullable=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=True),
+        sa.Column("request_digest", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
@@ -121,6 +124,13 @@ def upgrade() -> None:
             "(status = 'running') = (finished_at IS NULL)", name=op.f("ck_sync_executions_finished_when_ended")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sync_executions")),
+        sa.ForeignKeyConstraint(
+            ["retry_of"],
+            ["sync_executions.id"],
+            name=op.f("fk_sync_executions_retry_of_sync_executions"),
+            ondelete="SET NULL",
+        ),
+        sa.UniqueConstraint("idempotency_key", name=op.f("uq_sync_executions_idempotency_key")),
         sa.UniqueConstraint("message_id", name=op.f("uq_sync_executions_message_id")),
     )
     op.create_index("idx_sync_executions_created_at", "sync_executions", ["created_at"], unique=False)

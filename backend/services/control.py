@@ -1,0 +1,49 @@
+"""Cancel an execution, or repeat what failed of it."""
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.errors import ConflictError, NotFoundError, TooManyUnfinishedError
+from common import executions
+
+log = structlog.get_logger(__name__)
+
+
+async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> None:
+    """End an execution and all that is left of it; a worker notices at its next page.
+
+    Raises:
+        NotFoundError: there is none of this id.
+        ConflictError: it has ended already.
+
+    """
+    async with engine.begin() as db:
+        if not await executions.exists(db, execution_id):
+            raise NotFoundError(f"Não existe a execução {execution_id}.")
+        if not await executions.end(db, execution_id, status="error", error_message=f"cancelled by {who}"):
+            raise ConflictError(f"A execução {execution_id} já terminou.")
+    log.info("execution cancelled", execution_id=execution_id, who=who)
+
+
+async def retry_execution(engine: AsyncEngine, execution_id: int) -> int:
+    """Start a new execution with copies of the failed slices, and only those; answers its id.
+
+    It is planned already, so that ingestors find it by their poll, within a second.
+
+    Raises:
+        NotFoundError: there is none of this id.
+        ConflictError: it is still running, or nothing of it failed.
+        TooManyUnfinishedError: as many are under way as there may be.
+
+    """
+    async with engine.begin() as db:
+        may_be_added = await executions.admit(db)
+        if not await executions.exists(db, execution_id):
+            raise NotFoundError(f"Não existe a execução {execution_id}.")
+        copy = await executions.retry(db, execution_id)
+        if copy is None:
+            raise ConflictError(f"A execução {execution_id} não tem fatias com erro a repetir, ou ainda não terminou.")
+        if not may_be_added:
+            raise TooManyUnfinishedError("Já há execuções demais em andamento. Espere que alguma termine.")
+    log.info("failed slices are repeated", execution_id=copy, retry_of=execution_id)
+    return copy

@@ -1,0 +1,39 @@
+"""Ends executions that wait for workers that nobody has seen for an hour, so that none is `running` for ever.
+
+It stands in the backend because a living ingestor is itself the worker that such executions wait for.
+"""
+
+import asyncio
+import time
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common import executions
+from common.database import is_unavailable
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 60.0
+PATIENCE_SECONDS = 3600.0
+
+
+async def sweep(engine: AsyncEngine, *, every: float = SWEEP_SECONDS, patience: float = PATIENCE_SECONDS) -> None:
+    """Sweep for ever; only after the database has been within reach all that time, or workers could not have shown."""
+    reachable_since: float | None = None
+    while True:
+        try:
+            async with engine.begin() as db:
+                now = time.monotonic()
+                if reachable_since is None:
+                    reachable_since = now
+                if now - reachable_since >= patience:
+                    for execution_id in await executions.expire_orphans(db, seconds=patience):
+                        log.error("execution ended, no worker was seen", execution_id=execution_id)
+                else:
+                    await executions.exists(db, 0)  # a connection alone proves little: ask it something
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            reachable_since = None
+        await asyncio.sleep(every)

@@ -1,0 +1,106 @@
+"""`./pncp test` and `./pncp check`: the test suite on databases of its own, and what is checked without running it."""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from standalone.console import say, step
+from standalone.postgres import EmbeddedPostgres
+from standalone.processes import Interruption, Supervisor
+from standalone.settings import Settings, hide_password, plain_url, read_settings
+
+CHECKS = {
+    "ruff format": ("-m", "ruff", "format", "--check", "."),
+    "ruff check": ("-m", "ruff", "check", "."),
+    "mypy": ("-m", "mypy"),
+    "lint-imports": ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
+}
+# What tests must not read: the person's own database, and the real portal.
+HIDDEN = ("DATABASE_URL", "PNCP_BASE_URL", "PNCP_CALLED_FROM")
+DEFAULT_BROKER = "amqp://guest:guest@127.0.0.1:5672/"
+
+
+def run_checks() -> int:
+    """Run every check, print its result and time, and what it said where it failed; 1 if any failed, 130 if stopped."""
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="pncp-check-") as folder:
+        supervisor = Supervisor(Path(folder))
+        supervisor.listen()
+        for name, words in CHECKS.items():
+            start = time.monotonic()
+            try:
+                done = supervisor.complete(name, [sys.executable, *words], os.environ)
+            except Interruption:
+                return 130
+            passed = done.process.returncode == 0
+            say(f"- {name}: {'ok' if passed else 'failed'} ({time.monotonic() - start:.1f} s)")
+            if not passed:
+                failed = 1
+                say(done.said().rstrip())
+    return failed
+
+
+def run_tests(arguments: Sequence[str]) -> int:
+    """Run pytest against the server of DATABASE_URL, or an embedded one that is gone afterwards; pytest's exit code."""
+    folder = Path(tempfile.mkdtemp(prefix="pncp-test-"))
+    # Also for the user the server gets when root may not run it.
+    folder.chmod(0o711)
+    supervisor = Supervisor(folder)
+    supervisor.listen()
+    try:
+        settings = read_settings()
+        _tell_broker(settings.get("RABBITMQ_URL") or DEFAULT_BROKER)
+        server_url = _open_server(settings, supervisor)
+        environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
+        environment["PNCP_TEST_SERVER_URL"] = server_url
+        if settings.get("RABBITMQ_URL"):
+            environment["RABBITMQ_URL"] = settings["RABBITMQ_URL"]
+        command = [sys.executable, "-m", "pytest", *spread(arguments), *arguments]
+        return supervisor.run_in_foreground("pytest", command, environment)
+    except Interruption:
+        return 130
+    finally:
+        supervisor.stop_all()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell_broker(url: str) -> None:
+    answers = "answers" if broker_answers(url) else "does not answer, its tests are skipped"
+    say(f"- RabbitMQ at {hide_password(url)}: {answers}")
+
+
+def _open_server(settings: Settings, supervisor: Supervisor) -> str:
+    """The URL of a server on which the tests may make databases."""
+    given = settings.get("DATABASE_URL")
+    if given:
+        say(f"- PostgreSQL: databases of their own on the server of DATABASE_URL, {hide_password(given)}")
+        return plain_url(given)
+    server = EmbeddedPostgres(supervisor.folder / "postgres", check=supervisor.check)
+    supervisor.parts.append(server)
+    with step(f"PostgreSQL: embedded, in {server.folder} until the end"):
+        return server.start()
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Options that spread the tests over the processor's cores, unless the arguments say how or ask for a debugger."""
+    asked = ("-n", "--numprocesses", "--dist", "--pdb", "--trace", "-s")
+    if any(word.startswith(option) for word in arguments for option in asked if option != "-s") or "-s" in arguments:
+        return []
+    return ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
+
+
+def broker_answers(url: str) -> bool:
+    """Whether something at the URL speaks AMQP 0-9-1."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 5672), timeout=2) as connection:
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            return bool(connection.recv(8))
+    except OSError:
+        return False

@@ -1,0 +1,67 @@
+"""The few questions that the launcher itself asks a database, and the mark that tells demonstration data from real."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import asyncpg
+
+from standalone.settings import hide_password, plain_url
+from standalone.system import LaunchError
+
+MARK = "demonstration data of PNCP Sync"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a database holds: executions at all, and whether a demonstration made them."""
+
+    has_executions: bool
+    is_marked: bool
+
+
+def look_into(url: str) -> Contents:
+    """What the database holds; a LaunchError in one line when it cannot be reached."""
+    return _ask(url, _look_into)
+
+
+def mark(url: str) -> None:
+    """Note in the database that its data are a demonstration's; its tables must exist."""
+    _ask(url, lambda connection: connection.execute(f"COMMENT ON TABLE sync_executions IS '{MARK}'"))
+
+
+def count(url: str) -> tuple[int, int]:
+    """How many contratações and itens it holds."""
+    return _ask(url, _count)
+
+
+async def _look_into(connection: "asyncpg.Connection[asyncpg.Record]") -> Contents:
+    if await connection.fetchval("SELECT to_regclass('sync_executions')") is None:
+        return Contents(has_executions=False, is_marked=False)
+    comment = await connection.fetchval("SELECT obj_description(to_regclass('sync_executions'), 'pg_class')")
+    found = await connection.fetchval("SELECT EXISTS (SELECT FROM sync_executions)")
+    return Contents(has_executions=bool(found), is_marked=comment == MARK)
+
+
+async def _count(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[int, int]:
+    contratacoes = await connection.fetchval("SELECT count(*) FROM contratacoes")
+    itens = await connection.fetchval("SELECT count(*) FROM itens_contratacao")
+    return int(contratacoes), int(itens)
+
+
+def _ask(url: str, question: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[T]]) -> T:
+    async def connect_and_ask() -> T:
+        try:
+            connection = await asyncpg.connect(plain_url(url), timeout=10)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            what = str(error) or type(error).__name__
+            raise LaunchError(f"no connection to the database {hide_password(url)}: {what}") from error
+        try:
+            return await question(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(connect_and_ask())

@@ -1,0 +1,157 @@
+"""The demonstration's first sync: what to ask the backend for, and the progress line while it works."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+
+from standalone.console import is_terminal, rewrite, say
+from standalone.processes import Supervisor
+from standalone.settings import Settings
+from standalone.system import LaunchError
+
+# The longest backfill that the backend takes.
+LONGEST_DAYS = 365
+SAY_EVERY_SECONDS = 5.0
+
+Days = tuple[date, date]
+Execution = dict[str, Any]
+
+
+@dataclass
+class Backend:
+    """The backend as an administrator sees it, and whom to watch while waiting for it."""
+
+    client: httpx.Client
+    supervisor: Supervisor
+    poll_seconds: float = 0.5
+
+    def get(self, path: str, **parameters: str | int) -> dict[str, Any]:
+        """A GET's answer; asked again for a while when the backend is too busy to answer."""
+        return self._send("GET", path, params=parameters)
+
+    def force(self, body: dict[str, str]) -> str:
+        """Ask for a sync and return the execution's id."""
+        return str(self._send("POST", "/sync/force", json=body)["request_id"])
+
+    def _send(self, method: str, path: str, **words: Any) -> dict[str, Any]:
+        for attempt in range(1, 6):
+            self.supervisor.check_alive()
+            try:
+                answer = self.client.request(method, path, **words)
+            except httpx.TransportError as error:
+                # A second POST would be a second sync.
+                if method == "POST" or attempt == 5:  # noqa: PLR2004
+                    raise LaunchError(f"the backend did not answer {method} {path}: {error!r}") from error
+                continue
+            if answer.is_success:
+                body: dict[str, Any] = answer.json()
+                return body
+            raise LaunchError(f"the backend answered {method} {path} with {answer.status_code}: {answer.text[:500]}")
+        raise AssertionError("unreachable")
+
+
+@contextmanager
+def connect(url: str, settings: Settings, supervisor: Supervisor) -> Iterator[Backend]:
+    """The backend at this URL, with the administrator's name and password where they are set."""
+    auth = None
+    if settings.get("ADMIN_PASSWORD"):
+        auth = (settings.get("ADMIN_USERNAME") or "admin", settings["ADMIN_PASSWORD"])
+    elif settings.get("ADMIN_PASSWORD_HASH"):
+        raise LaunchError("with ADMIN_PASSWORD_HASH alone the first sync cannot be asked for: set ADMIN_PASSWORD too")
+    # A proxy meant for the internet has no business on 127.0.0.1.
+    with httpx.Client(base_url=url, auth=auth, timeout=10, trust_env=False) as client:
+        yield Backend(client, supervisor)
+
+
+def run_first_sync(backend: Backend, days: Days) -> bool:
+    """See to it that the simulator's days are in the database; whether all of it succeeded.
+
+    An unfinished sync of an earlier start is watched to its end; what is there already is not asked for again.
+    """
+    unfinished = _backfills(backend, "running")
+    for execution in unfinished:
+        say(f"- an earlier start left execution {execution['id']} unfinished; it goes on")
+        _watch(backend, str(execution["id"]))
+    left = choose_days(_backfills(backend, "success"), days)
+    if left is None and unfinished:
+        return True
+    if left is None:
+        say("- the first sync is finished already; asking for an update")
+        return _watch(backend, backend.force({"mode": "update"}))
+    return all(_watch(backend, backend.force(body)) for body in backfills_of(left, today()))
+
+
+def today() -> date:
+    """The day it is in Brasília, by whose clock the portal and the backend go."""
+    return datetime.now(ZoneInfo("America/Sao_Paulo")).date()
+
+
+def choose_days(successful: list[Execution], days: Days) -> Days | None:
+    """The days still to be asked for, given the successful backfills; None when there are none.
+
+    The last day that was read is read again if there are later ones: it had not ended then.
+    """
+    windows = [(_day(each["window_start"]), _day(each["window_end"])) for each in successful]
+    first, last = days
+    if not windows or min(start for start, _ in windows) > first:
+        return days
+    read_until = max(end for _, end in windows)
+    return None if read_until >= last else (max(first, read_until), last)
+
+
+def backfills_of(days: Days, this_day: date) -> Iterator[dict[str, str]]:
+    """The requests for these days, each of at most 365 days and none beyond today."""
+    first, last = days[0], min(days[1], this_day)
+    while first <= last:
+        end = min(last, first + timedelta(days=LONGEST_DAYS - 1))
+        yield {"mode": "backfill", "data_ini": f"{first}T00:00:00", "data_fim": f"{end}T23:59:59"}
+        first = end + timedelta(days=1)
+
+
+def progress_line(execution: Execution) -> str:
+    """How far an execution is, from the keys it has."""
+    progress = execution.get("progress") or {}
+    words = [f"execution {execution.get('id', '?')}"]
+    if progress.get("percent") is not None:
+        words.append(f"{float(progress['percent']):.0f} %")
+    if progress.get("slices_total"):
+        words.append(f"{progress.get('slices_done', 0)} of {progress['slices_total']} slices")
+    words.append(f"{execution.get('records_processed') or 0} contratações")
+    return ", ".join(words)
+
+
+def _day(moment: str) -> date:
+    return datetime.fromisoformat(moment).date()
+
+
+def _backfills(backend: Backend, status: str) -> list[Execution]:
+    answer = backend.get("/sync/history", mode="backfill", status=status, limit=500)
+    executions: list[Execution] = answer["executions"]
+    return sorted(executions, key=lambda execution: int(execution["id"]))
+
+
+def _watch(backend: Backend, execution_id: str) -> bool:
+    """Show the progress of an execution until its end; whether it succeeded."""
+    start = said = time.monotonic()
+    while True:
+        execution = backend.get(f"/sync/executions/{execution_id}")
+        if execution.get("status") != "running":
+            break
+        if is_terminal():
+            rewrite(f"  {progress_line(execution)} ({time.monotonic() - start:.0f} s)")
+        elif time.monotonic() - said >= SAY_EVERY_SECONDS:
+            said = time.monotonic()
+            say(f"  {progress_line(execution)} ({said - start:.0f} s)")
+        backend.supervisor.pause(backend.poll_seconds)
+    if is_terminal():
+        rewrite("")
+    took = execution.get("duration_seconds") or round(time.monotonic() - start, 1)
+    error = f": {execution['error_message']}" if execution.get("error_message") else ""
+    say(f"- {progress_line(execution)}: {execution.get('status')} after {took} s{error}")
+    return execution.get("status") == "success"

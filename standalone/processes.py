@@ -1,0 +1,311 @@
+"""Children and signals: what is started here ends with us, in order, whatever ends us."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, Protocol, TypeVar
+
+from standalone.console import say, step
+from standalone.system import LaunchError, command_of, ending_with_parent, last_lines, started_at
+
+STOP_SECONDS = 30
+POLL_SECONDS = 0.05
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interruption(BaseException):
+    """Ctrl-C, SIGTERM or SIGHUP asked us to end; as with KeyboardInterrupt, nothing but the end should catch it."""
+
+
+class Part(Protocol):
+    """Something that runs until it is stopped: a child, or the embedded PostgreSQL."""
+
+    name: str
+    log: Path
+
+    @property
+    def pid(self) -> int | None:
+        """Its process while it runs."""
+
+    def stop(self) -> None:
+        """End it in good order and wait for that."""
+
+    def abandon(self) -> None:
+        """End it at once, without waiting; called from a signal handler."""
+
+
+P = TypeVar("P", bound=Part)
+
+
+class Child:
+    """A program started by us, in a session of its own so that Ctrl-C reaches us alone."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, keep: Sequence[int] = ()
+    ) -> None:
+        """Start it; its output is appended to the log. It inherits the file descriptors to keep."""
+        self.name = name
+        self.command = list(command)
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            output.write(f"--- {datetime.now().astimezone().isoformat(timespec='seconds')} {name} starts\n".encode())
+            output.flush()
+            self._log_start = output.tell()
+            self.process = subprocess.Popen(
+                [*ending_with_parent("TERM"), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,
+                pass_fds=keep,
+            )
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self.process.pid if self.process.poll() is None else None
+
+    def said(self) -> str:
+        """What it has written since its start."""
+        with self.log.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read().decode(errors="replace")
+
+    def stop(self) -> None:
+        """SIGTERM, up to 30 seconds of patience, then SIGKILL, also for what it left behind in its group."""
+        if self.pid is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                say(f"{self.name} did not end within {STOP_SECONDS} s: killed ", end="")
+        self.abandon()
+        self.process.wait()
+
+    def abandon(self) -> None:
+        """SIGKILL to the whole group."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            # All of the group have ended; macOS says "not permitted" of a group of zombies.
+            return
+
+
+class Foreground:
+    """A program that has the terminal, like pytest."""
+
+    log = Path(os.devnull)
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start it. On a terminal it stays in our process group: a debugger reads from there, and Ctrl-C reaches it."""
+        self.name = name
+        self.on_terminal = sys.stdin.isatty()
+        self.process = subprocess.Popen(
+            [*ending_with_parent("TERM"), *command], env=dict(environment), start_new_session=not self.on_terminal
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self.process.pid if self.process.poll() is None else None
+
+    def stop(self) -> None:
+        """Nothing is left to do: who runs it waits for its end."""
+
+    def abandon(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+
+
+class Supervisor:
+    """Starts children, watches them, and stops all of them, the last started first.
+
+    Signals only leave a note, which `check` turns into an Interruption where it can be handled; so no child is lost
+    between its start and its entry in the list. A second Ctrl-C kills everything at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.parts: list[Part] = []
+        self.folder = folder
+        # What else is to be closed behind the parts.
+        self.at_end = ExitStack()
+        self._pid_file = folder / "children.json"
+        self._asked = 0
+        self._starting = False
+        self._killed = False
+
+    def listen(self) -> None:
+        """Take the signals that end us; to be called before anything is started."""
+        for number in ENDING_SIGNALS:
+            signal.signal(number, self._note)
+        # They were held back while one program became the other (standalone.environment).
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self._asked and number == signal.SIGINT:
+            self._killed = True
+            # A child between its birth and its entry in the list is killed by `start`.
+            if not self._starting:
+                self._kill_all()
+        self._asked = number
+
+    def _kill_all(self) -> None:
+        for part in self.parts:
+            part.abandon()
+        self._pid_file.unlink(missing_ok=True)
+        os._exit(130)
+
+    def check(self) -> None:
+        """Raise an Interruption when a signal asked us to end."""
+        if self._asked:
+            raise Interruption
+
+    def check_alive(self, parts: Sequence[Part] | None = None) -> None:
+        """Raise a LaunchError with the end of its log when a part (all, unless told) has ended by itself."""
+        self.check()
+        for part in self.parts if parts is None else parts:
+            if part.pid is None:
+                raise LaunchError(f"{part.name} has ended; the end of {part.log}:\n{last_lines(part.log, 20)}")
+
+    def pause(self, seconds: float = POLL_SECONDS) -> None:
+        """Let a moment pass between two looks at something."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check()
+            time.sleep(POLL_SECONDS)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for the condition while all parts live; False when the time is over."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def watch(self) -> NoReturn:
+        """Wait for a signal or the end of a part; always ends by raising."""
+        while True:
+            self.check_alive()
+            time.sleep(POLL_SECONDS)
+
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], keep: Sequence[int] = ()
+    ) -> Child:
+        """Start a child that runs until it is stopped; it inherits the file descriptors to keep."""
+        child = self._add(name, command, environment, keep)
+        self._write_pid_file()
+        return child
+
+    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], keep: Sequence[int] = ()) -> None:
+        """Run a child to its end; a LaunchError with the end of its log when it fails."""
+        child = self.complete(name, command, environment, keep)
+        if child.process.returncode != 0:
+            raise LaunchError(f"{name} failed; the end of {child.log}:\n{last_lines(child.log, 20)}")
+
+    def complete(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], keep: Sequence[int] = ()
+    ) -> Child:
+        """Run a child to its end, whatever that is; the others must live meanwhile."""
+        others = list(self.parts)
+        child = self._add(name, command, environment, keep)
+        try:
+            while child.pid is not None:
+                self.check_alive(others)
+                time.sleep(POLL_SECONDS)
+        finally:
+            child.stop()
+            self.parts.remove(child)
+        return child
+
+    def run_in_foreground(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run a program that has the terminal; asked to stop, it is asked too, once, and waited for. Its exit code."""
+        program = self._enter(lambda: Foreground(name, command, environment))
+        deadline = float("inf")
+        while program.pid is not None:
+            if self._asked and deadline == float("inf"):
+                deadline = time.monotonic() + STOP_SECONDS
+                if self._asked != signal.SIGINT or not program.on_terminal:
+                    program.process.send_signal(signal.SIGINT)
+            if time.monotonic() > deadline:
+                program.abandon()
+            time.sleep(POLL_SECONDS)
+        self.parts.remove(program)
+        code = program.process.returncode
+        return code if code >= 0 else 128 - code
+
+    def _add(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], keep: Sequence[int] = ()
+    ) -> Child:
+        return self._enter(lambda: Child(name, command, environment, self.folder / "logs" / f"{name}.log", keep))
+
+    def _enter(self, start: Callable[[], P]) -> P:
+        self.check()
+        self._starting = True
+        try:
+            part = start()
+            self.parts.append(part)
+        finally:
+            self._starting = False
+        if self._killed:
+            self._kill_all()
+        return part
+
+    def stop_all(self) -> None:
+        """Stop every part, the last started first, telling each."""
+        while self.parts:
+            part = self.parts[-1]
+            if part.pid is None:
+                part.stop()
+            else:
+                with step(f"stopping {part.name}"):
+                    part.stop()
+            self.parts.pop()
+        self.at_end.close()
+        self._pid_file.unlink(missing_ok=True)
+
+    def stop_stale(self) -> None:
+        """End children of a launcher that was killed; where the system ends them with it there are none."""
+        if not self._pid_file.exists():
+            return
+        for entry in json.loads(self._pid_file.read_text(encoding="utf-8")):
+            _stop_stale(int(entry["pid"]), str(entry["started"]), list(entry["command"]))
+        self._pid_file.unlink()
+
+    def _write_pid_file(self) -> None:
+        entries = [
+            {"pid": part.process.pid, "started": started_at(part.process.pid), "command": part.command}
+            for part in self.parts
+            if isinstance(part, Child)
+        ]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fresh = self._pid_file.with_suffix(".new")
+        fresh.write_text(json.dumps(entries), encoding="utf-8")
+        fresh.replace(self._pid_file)
+
+
+def _stop_stale(pid: int, started: str, command: list[str]) -> None:
+    def is_ours() -> bool:
+        # Numbers are used again: only the same start and the same words make it our child.
+        return started_at(pid) == started and (command_of(pid) or "").endswith(" ".join(command))
+
+    if not is_ours():
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_ours():
+        if time.monotonic() > deadline:
+            os.killpg(pid, signal.SIGKILL)
+            deadline += STOP_SECONDS
+        time.sleep(POLL_SECONDS)

@@ -75,6 +75,7 @@ class Claim:
     window_end: datetime
     reading: int
     failures: int
+    starts_execution: bool
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,9 @@ async def mark_started(db: AsyncConnection, execution_id: int) -> None:
     await db.execute(_MARK_STARTED, {"id": execution_id})
 
 
+_UNFINISHED_SLICE = text("""
+    SELECT 1 FROM sync_slices WHERE execution_id = :id AND status IN ('pending', 'running') LIMIT 1
+""")
 _LOCK_RUNNING = text("SELECT id FROM sync_executions WHERE id = :id AND status = 'running' FOR UPDATE")
 _CLOSE = text("""
     WITH done AS (
@@ -288,9 +292,11 @@ _LEFT_OPEN = text("""
 async def close(db: AsyncConnection, execution_id: int) -> str | None:
     """End an execution whose slices have all ended; answers its status, or `None` where some have not.
 
-    The execution is locked before its slices are counted: of two workers that finish the last two slices at once,
-    the later one sees both.
+    It is called after a slice's end has been committed, so that of two workers that end the last two slices at once,
+    the later one sees both. The execution is locked before its slices are counted.
     """
+    if (await db.execute(_UNFINISHED_SLICE, {"id": execution_id})).one_or_none() is not None:
+        return None
     if (await db.execute(_LOCK_RUNNING, {"id": execution_id})).one_or_none() is None:
         return None
     status: str | None = (await db.execute(_CLOSE, {"id": execution_id})).scalar_one_or_none()
@@ -403,7 +409,8 @@ _CLAIM = text("""
          LIMIT 1
            FOR UPDATE SKIP LOCKED)
     RETURNING id AS slice_id, execution_id, attempt, worker_id, mode, criterio, modalidade,
-              first_day, last_day, window_start, window_end, reading, failures
+              first_day, last_day, window_start, window_end, reading, failures,
+              (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id)
 """)
 _RENEW = text("""
     UPDATE sync_slices s
@@ -464,23 +471,28 @@ async def advance(
     pages_total: int,
     total_registros: int,
     lease_seconds: float,
-) -> bool:
-    """Move a slice's counts and lease by one committed page."""
+) -> datetime | None:
+    """Move a slice's counts and lease by one page; answers the database's moment, `None` if it is not ours."""
     column = sync_slices.c
-    return await _change(
-        db,
-        claim,
-        lease_until=func.now() + timedelta(seconds=lease_seconds),
-        stalls=0,
-        pages_done=pages_done,
-        pages_total=pages_total,
-        total_registros=total_registros,
-        records_processed=column.records_processed + counts.processed,
-        records_inserted=column.records_inserted + counts.inserted,
-        records_updated=column.records_updated + counts.updated,
-        records_rejected=column.records_rejected + counts.rejected,
-        itens_written=column.itens_written + counts.itens,
+    changes = (
+        update(sync_slices)
+        .where(_mine(claim))
+        .values(
+            updated_at=func.now(),
+            lease_until=func.now() + timedelta(seconds=lease_seconds),
+            stalls=0,
+            pages_done=pages_done,
+            pages_total=pages_total,
+            total_registros=total_registros,
+            records_processed=column.records_processed + counts.processed,
+            records_inserted=column.records_inserted + counts.inserted,
+            records_updated=column.records_updated + counts.updated,
+            records_rejected=column.records_rejected + counts.rejected,
+            itens_written=column.itens_written + counts.itens,
+        )
     )
+    moment: datetime | None = (await db.execute(changes.returning(func.now()))).scalar_one_or_none()
+    return moment
 
 
 async def reread(db: AsyncConnection, claim: Claim) -> bool:

@@ -154,6 +154,12 @@ sync_slices = Table(
         "ordinal",
         postgresql_where=text("status IN ('pending', 'running')"),
     ),
+    # whether an execution has anything left to do
+    Index(
+        "ix_sync_slices_unfinished",
+        "execution_id",
+        postgresql_where=text("status IN ('pending', 'running')"),
+    ),
     # where a modalidade's updates have got to
     Index(
         "ix_sync_slices_watermark",

@@ -8,11 +8,11 @@ meets them again, reading forwards would miss them (EXPERIMENTS F18).
 import asyncio
 import random
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from enum import Enum, auto
 from itertools import pairwise
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -91,11 +91,20 @@ class ParsedPage:
     stamps: list[datetime]
 
 
+class Ended(Enum):
+    """How the reading of a listing ended."""
+
+    AT_THE_END = auto()
+    OLD_ENOUGH = auto()  # all that is left lies before an update's window
+    ASKED_TO_STOP = auto()
+
+
 @dataclass
 class SliceIngestion:
     """All that the reading of one slice works with.
 
-    `stopping` asks it to end after the present page; `committed` counts the pages that this claim has committed.
+    `stopping` asks it to end after the present page; `committed` counts the pages that this claim has committed,
+    the last of them at `read_at` by the database's clock.
     """
 
     engine: AsyncEngine
@@ -104,6 +113,7 @@ class SliceIngestion:
     stopping: asyncio.Event
     lease_seconds: float
     committed: int = 0
+    read_at: datetime | None = None
 
 
 async def ingest_slice(work: SliceIngestion) -> bool:
@@ -116,14 +126,14 @@ async def ingest_slice(work: SliceIngestion) -> bool:
         LeaseLost: the slice is another worker's now, or has been ended.
 
     """
-    async with work.engine.connect() as db:
-        progress = await load_progress(db, work.claim)
+    progress = await _load_progress(work)
     while True:
         try:
-            if not await _read_listing(work, progress):
+            ended = await _read_listing(work, progress)
+            if ended is Ended.ASKED_TO_STOP:
                 return False
-            missing = await _missing(work, progress)
-            if not missing:
+            missing = missing_records(progress, work.claim.last_day, work.read_at)
+            if ended is Ended.OLD_ENOUGH or not missing:
                 return True
             shortfall = f"{missing} of {progress.total_registros} records are missing from the listing"
         except PageBeyondEnd as error:
@@ -137,21 +147,28 @@ async def ingest_slice(work: SliceIngestion) -> bool:
         progress.begin_anew()
 
 
-async def _read_listing(work: SliceIngestion, progress: Progress) -> bool:
-    """Read what is left of the listing; `False` if the worker was asked to stop before its end."""
+async def _load_progress(work: SliceIngestion) -> Progress:
+    if work.claim.attempt == 1:
+        return Progress(work.claim.reading)  # nobody was here before
+    async with work.engine.connect() as db:
+        return await load_progress(db, work.claim)
+
+
+async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
+    """Read what is left of the listing."""
     resumed = bool(progress.pages)
     proof = OrderProof(holds=work.claim.mode == "update" and not resumed)
     if not resumed:
         proof.add(1, await _ingest_page(work, progress, 1))
     for number in pages_to_read(progress.total_paginas, progress.pages):
         if work.stopping.is_set():
-            return False
+            return Ended.ASKED_TO_STOP
         page_stamps = await _ingest_page(work, progress, number)
         proof.add(number, page_stamps)
         if number > 1 and proof.allows_stop(page_stamps, work.claim.window_start):
             log.info("the listing is ascending and the rest of it older than the window", page=number)
-            return True
-    return True
+            return Ended.OLD_ENOUGH
+    return Ended.AT_THE_END
 
 
 def pages_to_read(total_paginas: int, done: set[int]) -> list[int]:
@@ -166,12 +183,13 @@ def pages_to_read(total_paginas: int, done: set[int]) -> list[int]:
     return [*range(lowest_done - 1, 1, -1), 1]
 
 
-async def _missing(work: SliceIngestion, progress: Progress) -> int:
-    """How many records a closed day's listing promised and did not show; today's moves all day and proves nothing."""
+def missing_records(progress: Progress, last_day: date, read_at: datetime | None) -> int:
+    """How many records a closed day's listing promised and did not show; today's moves all day and proves nothing.
+
+    `read_at`: when the last page was committed, by the database's clock.
+    """
     seen, promised = len(progress.keys), progress.total_registros
-    async with work.engine.connect() as db:
-        now: datetime = (await db.execute(text("SELECT now()"))).scalar_one()
-    if work.claim.last_day >= to_wall_clock(now).date():
+    if read_at is not None and last_day >= to_wall_clock(read_at).date():
         return 0
     if seen > promised:
         log.warning("more records than the listing promised", seen=seen, promised=promised)
@@ -186,8 +204,10 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, number: int) ->
     claim = work.claim
     page = await work.client.fetch_page(claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)
     parsed = parse_records(page, claim)
-    async with work.engine.connect() as db:
-        stored = await load_versions(db, parsed.in_window)
+    stored: dict[str, tuple[Stamps, bool]] = {}
+    if parsed.in_window:
+        async with work.engine.connect() as db:
+            stored = await load_versions(db, parsed.in_window)
     wanted = [record for key, record in parsed.in_window.items() if needs_writing(record, stored.get(key))]
     bundles, rejected_itens = await _fetch_bundles(work.client, wanted)
     result = PageResult(
@@ -285,7 +305,7 @@ async def _write(
     if not await executions.hold(db, work.claim):
         raise LeaseLost(f"slice {work.claim.slice_id}")
     result, counts = await store_page(db, work.claim, result, progress)
-    won = await executions.advance(
+    work.read_at = await executions.advance(
         db,
         work.claim,
         counts,
@@ -294,6 +314,6 @@ async def _write(
         total_registros=result.total_registros,
         lease_seconds=work.lease_seconds,
     )
-    if not won:
+    if work.read_at is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
     return result, counts

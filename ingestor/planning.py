@@ -38,17 +38,16 @@ class Gap:
 
 
 _NOW = text("SELECT now()")
+# How far a modalidade has been updated: by its updates, or by a backfill that bridges a gap between two of them. One
+# that is still under way counts, so that it is not begun again by every update until it ends.
 _WATERMARKS = text("""
-    SELECT modalidade, max(window_end) FROM sync_slices
-     WHERE mode = 'update' AND status = 'success' AND modalidade = ANY(CAST(:modalidades AS int[]))
+    SELECT modalidade, max(window_end)
+      FROM (SELECT modalidade, window_end FROM sync_slices WHERE mode = 'update' AND status = 'success'
+             UNION ALL
+            SELECT unnest(modalidades), window_end FROM sync_executions
+             WHERE trigger = 'gap' AND status IN ('running', 'success')) AS reached
+     WHERE modalidade = ANY(CAST(:modalidades AS int[]))
      GROUP BY modalidade
-""")
-_GAP_UNDER_WAY = text("""
-    SELECT 1 FROM sync_executions
-     WHERE trigger = 'gap' AND status = 'running'
-       AND window_start <= :window_start AND window_end >= :window_end - interval '1 day'
-       AND modalidades @> CAST(:modalidades AS int[])
-     LIMIT 1
 """)
 
 
@@ -94,7 +93,7 @@ def update_slices(
 ) -> tuple[list[PlannedSlice], Gap | None]:
     """One slice per modalidade, each from where its updates have got to; and the gap that is too long for that.
 
-    `watermarks`: per modalidade the end of its last successful update slice, in Brasília's wall clock like `now`.
+    `watermarks`: per modalidade how far it has been updated, in Brasília's wall clock like `now`.
     """
     recent = now - rules.rolling_window
     slices: list[PlannedSlice] = []
@@ -116,11 +115,7 @@ async def _load_watermarks(db: AsyncConnection, modalidades: tuple[int, ...]) ->
 
 
 async def _bridge(db: AsyncConnection, gap: Gap) -> None:
-    """Record the backfills that close a gap, each no longer than the portal's limit; not twice while one runs."""
-    window = {"window_start": gap.window_start, "window_end": gap.window_end}
-    found = await db.execute(_GAP_UNDER_WAY, {**window, "modalidades": list(gap.modalidades)})
-    if found.one_or_none() is not None:
-        return
+    """Record the backfills that close a gap, each no longer than the portal's limit."""
     start = gap.window_start
     while start <= gap.window_end:
         end = min(start + LONGEST_WINDOW, gap.window_end)

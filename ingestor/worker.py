@@ -180,8 +180,9 @@ class Worker:
         ):
             work = SliceIngestion(self._engine, self._client, claim, self.stopping, self._options.lease_seconds)
             try:
-                async with self._engine.begin() as db:
-                    await executions.mark_started(db, claim.execution_id)
+                if claim.starts_execution:
+                    async with self._engine.begin() as db:
+                        await executions.mark_started(db, claim.execution_id)
                 complete = await ingest_slice(work)
                 await (self._finish(claim) if complete else self._release(claim))
             except LeaseLost:

@@ -5,7 +5,6 @@ recordings; each rule stands at the line that obeys it.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
@@ -71,6 +70,7 @@ class PncpClient:
         self._page_size = page_size
         self._longest_answer = 4 * timeout_seconds  # a body may drip for ever without a read timing out
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
+        self._turn = asyncio.Lock()
         self._next_turn = 0.0
         self._itens_slots = asyncio.Semaphore(itens_concurrency)
         self._outcomes: deque[bool] = deque(maxlen=BREAKER_WINDOW)
@@ -196,12 +196,12 @@ class PncpClient:
         raise PncpThrottled(f"{path}: status 429")
 
     async def _take_turn(self) -> None:
-        """Keep the starts of consulta requests the configured time apart."""
-        now = time.monotonic()
-        turn = max(self._next_turn, now)
-        self._next_turn = turn + self._interval
-        if turn > now:
-            await asyncio.sleep(turn - now)
+        """Keep the starts of consulta requests the configured time apart, those that a pause has held back as well."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            await asyncio.sleep(self._next_turn - loop.time())
+            await self._pause.clear()
+            self._next_turn = loop.time() + self._interval
 
     async def _with_retries(self, once: Callable[[], Awaitable[R]]) -> R:
         async def counted() -> R:
@@ -247,6 +247,8 @@ def _error_of(state: RetryCallState) -> PncpError:
 
 async def _read_limited(response: httpx.Response) -> bytes:
     """The decoded body, cut off at the limit, which a compressed bomb reaches as well."""
+    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 16 kB may unfold to 16 GB in one go
+        raise PncpUnavailable(f"{response.url.path}: the body is packed more than once")
     parts: list[bytes] = []
     size = 0
     async for part in response.aiter_bytes():
@@ -282,7 +284,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return float(min(int(value[:10]), 86_400))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

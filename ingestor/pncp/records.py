@@ -223,6 +223,10 @@ def parse_page(body: bytes, number: int) -> Page:
             f"{envelope.total_registros} records are promised on {envelope.total_paginas} page(s)"
             f" and {len(envelope.data)} came"
         )
+    if envelope.total_paginas > max(envelope.total_registros, 1):
+        raise NotAPageError(
+            f"{envelope.total_registros} records are promised on {envelope.total_paginas} pages, too few to fill them"
+        )
     if number == 1 and envelope.total_registros and not envelope.data:
         raise NotAPageError(f"{envelope.total_registros} records are promised and page 1 is empty")
     return Page(number, envelope.total_registros, envelope.total_paginas, [bytes(record) for record in envelope.data])
@@ -295,7 +299,7 @@ def parse_item(raw: bytes) -> Record[Item] | Rejected:
 
 def _parse(raw: bytes, decode: Callable[[bytes], T], check: Callable[[T], None], key: str) -> Record[T] | Rejected:
     try:
-        if _REFUSED_ESCAPE.search(raw):
+        if _REFUSED_ESCAPE.search(raw) or not _is_utf8(raw):
             raw = mend(raw)
         payload = raw.decode("utf-8")
         typed = decode(raw)
@@ -303,6 +307,14 @@ def _parse(raw: bytes, decode: Callable[[bytes], T], check: Callable[[T], None],
     except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
         return Rejected(_key_of(raw, key), str(error), raw.decode("utf-8", "replace").replace("\x00", ""))
     return Record(typed, payload)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _key_of(raw: bytes, name: str) -> str | None:
@@ -322,6 +334,7 @@ def check_contratacao(record: Contratacao) -> None:
     """
     if not _CONTROL_NUMBER.fullmatch(record.numero_controle_pncp):
         raise RejectedError("numeroControlePNCP is not of the form CNPJ-1-SSSSSS/AAAA")
+    _check_stamps(*_stamps_of(record))
     _check_codes(*_codes_of(record), (record.amparo_legal or _NO_AMPARO).codigo)
     _check_numbers(valorTotalEstimado=record.valor_total_estimado, valorTotalHomologado=record.valor_total_homologado)
 
@@ -333,6 +346,7 @@ def check_item(record: Item) -> None:
         RejectedError: it says which field and why.
 
     """
+    _check_stamps(*_item_stamps_of(record))
     _check_codes(*_item_codes_of(record))
     _check_numbers(
         quantidade=record.quantidade,
@@ -341,6 +355,14 @@ def check_item(record: Item) -> None:
         percentualMargemPreferenciaNormal=record.percentual_margem_preferencia_normal,
         percentualMargemPreferenciaAdicional=record.percentual_margem_preferencia_adicional,
     )
+
+
+def _check_stamps(*moments: datetime | None) -> None:
+    for moment in moments:
+        try:
+            _wall_clock(moment)
+        except OverflowError:
+            raise RejectedError(f"{moment} lies in no year of Brasília's wall clock") from None
 
 
 def _check_codes(*codes: int | str | None) -> None:

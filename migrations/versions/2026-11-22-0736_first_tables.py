@@ -259,6 +259,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('pending', 'running')"),
     )
     op.create_index(
+        "ix_sync_slices_unfinished",
+        "sync_slices",
+        ["execution_id"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('pending', 'running')"),
+    )
+    op.create_index(
         "ix_sync_slices_watermark",
         "sync_slices",
         ["modalidade", "window_end"],
@@ -320,6 +327,11 @@ def downgrade() -> None:
         "ix_sync_slices_watermark",
         table_name="sync_slices",
         postgresql_where=sa.text("mode = 'update' AND status = 'success'"),
+    )
+    op.drop_index(
+        "ix_sync_slices_unfinished",
+        table_name="sync_slices",
+        postgresql_where=sa.text("status IN ('pending', 'running')"),
     )
     op.drop_index(
         "ix_sync_slices_claim", table_name="sync_slices", postgresql_where=sa.text("status IN ('pending', 'running')")

@@ -1,15 +1,16 @@
-"""Logging for both services: structlog and the standard library in one stream on stdout."""
+"""Logging for both services: structlog and the standard library in one stream."""
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 from structlog.typing import Processor
 
 
-def configure_logging(level: str, form: str | None) -> None:
-    """Send every record to stdout, as `json` or as `text`; `None` means text on a terminal and JSON elsewhere."""
-    as_text = form == "text" or (form is None and sys.stdout.isatty())
+def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout) -> None:
+    """Send every record to the stream, as `json` or as `text`; `None` means text on a terminal and JSON elsewhere."""
+    as_text = form == "text" or (form is None and stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -26,7 +27,7 @@ def configure_logging(level: str, form: str | None) -> None:
     )
     # plain tracebacks: one that shows local variables shows passwords
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if as_text
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
@@ -34,7 +35,7 @@ def configure_logging(level: str, form: str | None) -> None:
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]

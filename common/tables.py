@@ -198,6 +198,8 @@ rejected_records = Table(
     # text and not jsonb: it is here because the database may have refused it
     Column("payload", Text, nullable=False),
     _now("created_at"),
+    # when it was stored after all, by a newer version of this program
+    _moment("resolved_at"),
     Index("uq_rejected_records_execution_id_payload_hash", "execution_id", "payload_hash", unique=True),
 )
 

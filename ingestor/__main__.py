@@ -1,4 +1,4 @@
-"""`python -m ingestor`: settings, logging, engine, client; then work until a signal says to stop."""
+"""`python -m ingestor`: settings, logging, engine, client; then work until a signal says to stop, or do one command."""
 
 import asyncio
 import os
@@ -12,13 +12,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.config import ConfigurationError, load_settings
-from common.database import UnusableDatabaseError, check_schema, create_engine, is_unavailable
+from common.database import UnusableDatabaseError, check_schema, is_unavailable
 from common.logs import configure_logging
+from ingestor.commands import make_parser, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
-from ingestor.pause import SharedPause
+from ingestor.opening import make_client, make_engine
 from ingestor.planning import Rules
-from ingestor.pncp.client import PncpClient
 from ingestor.worker import DATABASE_WAIT, Worker, WorkerOptions
 
 log = structlog.get_logger("ingestor")
@@ -29,12 +29,7 @@ async def run(settings: IngestorSettings) -> None:
     stopping = asyncio.Event()
     _listen_to_signals(stopping)
     async with AsyncExitStack() as stack:
-        engine = create_engine(
-            settings.database_url.get_secret_value(),
-            application_name="pncp-ingestor",
-            pool_size=settings.worker_concurrency + 4,  # every slot, and the loops beside them
-            statement_seconds=60,
-        )
+        engine = make_engine(settings)
         stack.push_async_callback(engine.dispose)
         if not await _database_is_there(engine, stopping):
             return
@@ -52,20 +47,6 @@ async def run(settings: IngestorSettings) -> None:
                 listening.cancel()
             worker.stopping.set()
             await working
-
-
-def make_client(settings: IngestorSettings, engine: AsyncEngine) -> PncpClient:
-    """The portal's client as configured, braked together with all other ingestors on this database."""
-    return PncpClient(
-        settings.pncp_base_url,
-        pause=SharedPause(engine),
-        page_size=settings.pncp_page_size,
-        requests_per_second=settings.pncp_requests_per_second,
-        itens_concurrency=settings.pncp_itens_concurrency,
-        timeout_seconds=settings.http_timeout,
-        retry_wait_max=settings.pncp_retry_wait_max,
-        user_agent=settings.pncp_user_agent,
-    )
 
 
 def worker_options(settings: IngestorSettings) -> WorkerOptions:
@@ -116,14 +97,24 @@ async def _database_is_there(engine: AsyncEngine, stopping: asyncio.Event) -> bo
     return False
 
 
+COMMANDS = {"verify": verify, "rejected": rejected}
+
+
 def main() -> None:
-    """Run the ingestor; a fault of the configuration or of the schema is one line and exit code 1."""
+    """Run the ingestor or one of its commands; a fault of configuration or schema is one line and exit code 1."""
+    options = make_parser().parse_args()
     try:
         settings = load_settings(IngestorSettings)
+        if options.command is not None:
+            configure_logging("WARNING", settings.log_format, sys.stderr)  # stdout is the table's
+            sys.exit(asyncio.run(COMMANDS[options.command](settings, options)))
         configure_logging(settings.log_level, settings.log_format)
         asyncio.run(run(settings))
     except (ConfigurationError, UnusableDatabaseError) as error:
         sys.exit(f"ingestor: {error}")
+    except BrokenPipeError:  # the table was piped into `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ meets them again, reading forwards would miss them (EXPERIMENTS F18).
 
 import asyncio
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum, auto
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -171,16 +172,16 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     return Ended.AT_THE_END
 
 
-def pages_to_read(total_paginas: int, done: set[int]) -> list[int]:
+def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
     """What is left of a listing whose page 1 has been read: the last page first, and page 1 once more.
 
     A single page needs no second look. Pages are committed in this very order, so that nothing above the lowest
-    one done is missing.
+    one done is missing. One after the other, because a portal may promise any number of them.
     """
     if total_paginas <= 1:
-        return []
+        return iter(())
     lowest_done = min(done - {1}, default=total_paginas + 1)
-    return [*range(lowest_done - 1, 1, -1), 1]
+    return chain(range(lowest_done - 1, 1, -1), [1])
 
 
 def missing_records(progress: Progress, last_day: date, read_at: datetime | None) -> int:
@@ -279,8 +280,8 @@ def make_bundle(record: Record[Contratacao], raw_itens: list[bytes]) -> tuple[Bu
     for raw in raw_itens:
         item = parse_item(raw)
         if isinstance(item, Rejected):
-            key = f"{record.typed.numero_controle_pncp} item {item.natural_key or '?'}"
-            rejected.append(Rejected(key, item.reason, item.payload))
+            key = record.typed.numero_controle_pncp
+            rejected.append(Rejected(key, item.reason, item.payload, resource="itens_contratacao"))
         else:
             itens[item.typed.numero_item] = item
     return Bundle(record, list(itens.values()), itens_complete=not rejected), rejected

@@ -46,6 +46,19 @@ class Bundle:
 
 
 @dataclass(frozen=True)
+class BundleCounts:
+    """What writing bundles came to; what is unchanged or older is in none of them."""
+
+    inserted: int = 0
+    updated: int = 0
+    itens: int = 0
+
+    def plus(self, other: "BundleCounts") -> "BundleCounts":
+        """The sum of both."""
+        return BundleCounts(self.inserted + other.inserted, self.updated + other.updated, self.itens + other.itens)
+
+
+@dataclass(frozen=True)
 class PageResult:
     """What one read page leaves: all keys seen on it, those that count as processed, what to write and to reject."""
 
@@ -245,13 +258,13 @@ async def store_page(
     Runs inside the caller's transaction, which holds the slice. Answers the result as it really went (a record that
     the database itself refuses is rejected here) and what it adds to the slice's counts.
     """
-    if result.bundles:
-        result, inserted, updated, itens = await _store_bundles(db, result)
-    else:
-        inserted = updated = itens = 0
+    stored, refused = await store_bundles(db, result.bundles) if result.bundles else (BundleCounts(), [])
+    if refused:
+        lost = {record.natural_key for record in refused}
+        result = replace(result, processed=result.processed - lost, rejected=[*result.rejected, *refused])
     rejected = 0
     for record in result.rejected:
-        rejected += await _reject(db, claim, record)
+        rejected += await keep_rejected(db, record, execution_id=claim.execution_id, slice_id=claim.slice_id)
     await db.execute(
         _KEEP_PAGE,
         {
@@ -265,29 +278,26 @@ async def store_page(
         },
     )
     fresh = len(result.processed - progress.processed)
-    return result, PageCounts(fresh, inserted, updated, rejected, itens)
+    return result, PageCounts(fresh, stored.inserted, stored.updated, rejected, stored.itens)
 
 
-async def _store_bundles(db: AsyncConnection, result: PageResult) -> tuple[PageResult, int, int, int]:
+async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[BundleCounts, list[Rejected]]:
     """Write all bundles at once; where the database refuses a value, one at a time, to find which."""
     driver = await _driver_of(db)
     try:
         async with db.begin_nested():
-            return result, *await _merge(driver, result.bundles)
+            return await _merge(driver, bundles), []
     except VALUE_REFUSED:
         pass
-    stored: list[int] = [0, 0, 0]
+    stored = BundleCounts()
     refused: list[Rejected] = []
-    for bundle in result.bundles:
+    for bundle in bundles:
         try:
             async with db.begin_nested():
-                counts = await _merge(driver, [bundle])
-            stored = [before + more for before, more in zip(stored, counts, strict=True)]
+                stored = stored.plus(await _merge(driver, [bundle]))
         except VALUE_REFUSED as error:
             refused.append(Rejected(bundle.key, str(error), bundle.record.payload))
-    lost = {rejected.natural_key for rejected in refused}
-    result = replace(result, processed=result.processed - lost, rejected=[*result.rejected, *refused])
-    return result, stored[0], stored[1], stored[2]
+    return stored, refused
 
 
 async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
@@ -299,8 +309,8 @@ async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
     return driver
 
 
-async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> tuple[int, int, int]:
-    """Copy and merge; answers how many contratações were inserted and updated, and items written."""
+async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> BundleCounts:
+    """Copy and merge."""
     for statement in (*_STAGES, _EMPTY_STAGES):
         await driver.execute(statement)
     await driver.copy_records_to_table(
@@ -320,17 +330,17 @@ async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> tu
         await driver.execute(_DELETE_GONE, complete)
     stored = await driver.execute(_MERGE_ITENS, list(written)) if itens else "INSERT 0 0"
     inserted = sum(written.values())
-    return inserted, len(written) - inserted, int(stored.rsplit(" ", 1)[1])
+    return BundleCounts(inserted, len(written) - inserted, int(stored.rsplit(" ", 1)[1]))
 
 
-async def _reject(db: AsyncConnection, claim: Claim, record: Rejected) -> int:
+async def keep_rejected(db: AsyncConnection, record: Rejected, *, execution_id: int, slice_id: int | None) -> int:
     """Keep a rejected record; 0 if this execution has it already."""
     result = await db.execute(
         _REJECT,
         {
-            "execution_id": claim.execution_id,
-            "slice_id": claim.slice_id,
-            "resource": "contratacoes",
+            "execution_id": execution_id,
+            "slice_id": slice_id,
+            "resource": record.resource,
             "natural_key": record.natural_key,
             "reason": record.reason[:2000],
             "payload_hash": record.hash,

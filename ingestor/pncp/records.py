@@ -164,16 +164,17 @@ class Record(Generic[T]):
 
 @dataclass(frozen=True)
 class Rejected:
-    """One record that cannot be stored, as it came."""
+    """One record that cannot be stored, as it came; `resource` is the table that it was meant for."""
 
     natural_key: str | None
     reason: str
     payload: str
+    resource: str = "contratacoes"
 
     @property
     def hash(self) -> str:
-        """What tells it from other rejected records."""
-        return hashlib.sha256(self.payload.encode()).hexdigest()
+        """What tells it from other rejected records: two contratações may have the very same item."""
+        return hashlib.sha256(f"{self.resource} {self.natural_key} {self.payload}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -423,8 +424,12 @@ def choose_newest(records: list[Record[Contratacao]]) -> dict[str, Record[Contra
 
 
 def stamp_for(record: Contratacao, criterio: str) -> datetime:
-    """The stamp that a listing filters on, in Brasília's wall clock."""
-    return to_wall_clock(record.data_publicacao_pncp if criterio == "publicacao" else record.data_atualizacao_global)
+    """The stamp that a listing filters on, in Brasília's wall clock and whole seconds, as windows are.
+
+    No fraction was ever recorded; one within a day's last second would lie between that day's window and the next.
+    """
+    stamp = record.data_publicacao_pncp if criterio == "publicacao" else record.data_atualizacao_global
+    return to_wall_clock(stamp).replace(microsecond=0)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------

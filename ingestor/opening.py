@@ -1,0 +1,32 @@
+"""What is held open while the ingestor runs, made from its settings: the engine and the portal's client."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common.database import create_engine
+from ingestor.config import IngestorSettings
+from ingestor.pause import SharedPause
+from ingestor.pncp.client import PncpClient
+
+
+def make_engine(settings: IngestorSettings) -> AsyncEngine:
+    """The database's engine; a connection for every slot, and for the loops beside them."""
+    return create_engine(
+        settings.database_url.get_secret_value(),
+        application_name="pncp-ingestor",
+        pool_size=settings.worker_concurrency + 4,
+        statement_seconds=60,
+    )
+
+
+def make_client(settings: IngestorSettings, engine: AsyncEngine) -> PncpClient:
+    """The portal's client, braked together with all other ingestors on this database."""
+    return PncpClient(
+        settings.pncp_base_url,
+        pause=SharedPause(engine),
+        page_size=settings.pncp_page_size,
+        requests_per_second=settings.pncp_requests_per_second,
+        itens_concurrency=settings.pncp_itens_concurrency,
+        timeout_seconds=settings.http_timeout,
+        retry_wait_max=settings.pncp_retry_wait_max,
+        user_agent=settings.pncp_user_agent,
+    )

@@ -1,0 +1,82 @@
+"""Records that could not be stored: find them, and try them again after an upgrade."""
+
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ingestor.ingestion import make_bundle
+from ingestor.persistence import keep_rejected, store_bundles
+from ingestor.pncp.client import PncpClient
+from ingestor.pncp.records import Contratacao, Record, Rejected, parse_contratacao, parse_item
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A rejected record, once, however many executions have met it; the ids are of the last of them."""
+
+    payload_hash: str
+    resource: str
+    natural_key: str | None
+    reason: str
+    payload: str
+    execution_id: int
+    slice_id: int | None
+
+
+_UNRESOLVED = text("""
+    SELECT DISTINCT ON (payload_hash)
+           payload_hash, resource, natural_key, reason, payload, execution_id, slice_id
+      FROM rejected_records WHERE resolved_at IS NULL ORDER BY payload_hash, id DESC
+""")
+_RESOLVE = text("UPDATE rejected_records SET resolved_at = now() WHERE payload_hash = :hash AND resolved_at IS NULL")
+_STORED = text("SELECT CAST(payload AS text) FROM contratacoes WHERE numero_controle_pncp = :key")
+_WANT_ITENS = text("UPDATE contratacoes SET itens_at = NULL WHERE numero_controle_pncp = :key")
+
+
+async def load_unresolved(engine: AsyncEngine) -> list[Entry]:
+    """Every record that is still not stored."""
+    async with engine.connect() as db:
+        return [Entry(*row) for row in await db.execute(_UNRESOLVED)]
+
+
+async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> str | None:
+    """Store a rejected record, with its items as they are now; answers why it cannot be, `None` where it is stored.
+
+    Raises:
+        PncpError: the portal does not give the items.
+
+    """
+    record = await _record_of(engine, entry)
+    if isinstance(record, Rejected):
+        return record.reason
+    bundle, refused_itens = make_bundle(record, await client.fetch_itens(record.typed.numero_controle_pncp))
+    async with engine.begin() as db:
+        if entry.resource != "contratacoes":
+            await db.execute(_WANT_ITENS, {"key": bundle.key})
+        _, refused = await store_bundles(db, [bundle])
+        for rejected in refused_itens:
+            await keep_rejected(db, rejected, execution_id=entry.execution_id, slice_id=entry.slice_id)
+        still = [one.reason for one in (*refused, *refused_itens) if one in refused or one.hash == entry.payload_hash]
+        if still:
+            return still[0]
+        await db.execute(_RESOLVE, {"hash": entry.payload_hash})
+    log.info("rejected record stored", natural_key=entry.natural_key)
+    return None
+
+
+async def _record_of(engine: AsyncEngine, entry: Entry) -> Record[Contratacao] | Rejected:
+    """The contratação to write: the rejected one, or the stored one that a rejected item belongs to."""
+    if entry.resource == "contratacoes":
+        return parse_contratacao(entry.payload.encode())
+    item = parse_item(entry.payload.encode())
+    if isinstance(item, Rejected):
+        return item
+    async with engine.connect() as db:
+        payload = (await db.execute(_STORED, {"key": entry.natural_key})).scalar_one_or_none()
+    if payload is None:
+        return Rejected(entry.natural_key, "its contratação is not stored", entry.payload, entry.resource)
+    return parse_contratacao(payload.encode())

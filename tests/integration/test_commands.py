@@ -1,0 +1,169 @@
+"""`python -m ingestor verify` and `rejected`: what they find, print and exit with."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common import executions
+from simulator import Quirks, generate, serve
+from simulator.app import Simulator
+from tests.support import ROOT, eventually
+
+DAY = datetime(2025, 1, 10)
+
+
+@pytest.fixture
+async def portal() -> AsyncIterator[Simulator]:
+    """A portal of one day with a few dozen contratações."""
+    async with serve(generate(3, DAY.date(), DAY.date(), 40), Quirks()) as simulator:
+        yield simulator
+
+
+async def run(*arguments: str, portal: Simulator, database_url: str) -> tuple[int, str, str]:
+    """Run `python -m ingestor ARGUMENTS` to its end; answers exit code, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ingestor",
+        *arguments,
+        cwd=ROOT,
+        env=settings(portal, database_url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+def settings(portal: Simulator, database_url: str) -> dict[str, str]:
+    ours = {
+        "DATABASE_URL": database_url,
+        "PNCP_BASE_URL": portal.base_url,
+        "PNCP_REQUESTS_PER_SECOND": "0",
+        "PNCP_RETRY_WAIT_MAX": "0",
+        "PNCP_MODALIDADES": "1-13",
+    }
+    return {key: value for key, value in os.environ.items() if key != "RABBITMQ_URL"} | ours
+
+
+async def mirror(engine: AsyncEngine, portal: Simulator, database_url: str) -> None:
+    """Let an ingestor take the day in."""
+    async with engine.begin() as db:
+        end = DAY.replace(hour=23, minute=59, second=59)
+        await executions.create(db, mode="backfill", window_start=DAY, window_end=end, trigger="api")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ingestor",
+        cwd=ROOT,
+        env=settings(portal, database_url),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+
+    async def finished() -> bool:
+        async with engine.connect() as db:
+            return (await db.execute(text("SELECT status FROM sync_executions"))).scalar_one() == "success"
+
+    try:
+        await eventually(finished, seconds=30)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_verify_finds_what_is_missing_and_nothing_once_it_is_there(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    span = ("verify", "--from", "2025-01-10", "--to", "2025-01-10")
+
+    code, before, _ = await run(*span, portal=portal, database_url=database_url)
+    await mirror(engine, portal, database_url)
+    agreed, after, _ = await run(*span, portal=portal, database_url=database_url)
+    async with engine.begin() as db:
+        gone = (
+            "DELETE FROM contratacoes WHERE numero_controle_pncp = (SELECT min(numero_controle_pncp) FROM contratacoes)"
+        )
+        await db.execute(text(gone))
+    again, lost, _ = await run(*span, portal=portal, database_url=database_url)
+
+    assert (code, agreed, again) == (1, 0, 1)
+    assert before.splitlines()[-1] == f"13 listings compared, {len(portal.world)} records missing"
+    assert after.splitlines()[1:] == ["13 listings compared, 0 records missing"]
+    assert lost.splitlines()[-1] == "13 listings compared, 1 records missing"
+    assert len(lost.splitlines()) == 3
+
+
+async def test_a_portal_that_does_not_answer_is_one_line(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    portal.quirks.add("401")
+    command = ("verify", "--from", "2025-01-10", "--to", "2025-01-10")
+    code, _, err = await run(*command, portal=portal, database_url=database_url)
+    assert code == 1
+    assert "Traceback" not in err
+    assert "verify: the portal does not answer" in err
+
+
+async def test_dates_that_are_none_are_refused_with_the_usage(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    command = ("verify", "--from", "10/01/2025", "--to", "2025-01-10")
+    code, _, err = await run(*command, portal=portal, database_url=database_url)
+    assert code == 2
+    assert "usage: python -m ingestor verify" in err
+
+
+async def test_a_rejected_contratacao_is_listed_and_stored_by_a_version_that_can(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, items=12, srp="talvez")
+    await mirror(engine, portal, database_url)
+
+    listed, text_listed, _ = await run("rejected", portal=portal, database_url=database_url)
+    still, _, _ = await run("rejected", "--retry", portal=portal, database_url=database_url)
+    async with engine.begin() as db:  # stands in for the upgrade: the payload is one that this version can store
+        fixed = "UPDATE rejected_records SET payload = replace(payload, '\"talvez\"', 'true')"
+        await db.execute(text(fixed))
+    retried, _, _ = await run("rejected", "--retry", portal=portal, database_url=database_url)
+
+    assert (listed, still, retried) == (1, 1, 0)
+    assert key in text_listed
+    assert "srp" in text_listed
+    async with engine.connect() as db:
+        itens = await db.execute(
+            text("SELECT count(*) FROM itens_contratacao WHERE numero_controle_pncp = :key"), {"key": key}
+        )
+        assert itens.scalar_one() == 12
+        assert (
+            await db.execute(text("SELECT count(*) FROM rejected_records WHERE resolved_at IS NULL"))
+        ).scalar_one() == 0
+
+
+async def test_a_rejected_item_is_stored_once_the_portal_has_mended_it(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    items = [{"numeroItem": 1, "descricao": "a"}, {"numeroItem": 2, "descricao": "b", "quantidade": "muitos"}]
+    key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, items=items)
+    await mirror(engine, portal, database_url)
+    code, listed, _ = await run("rejected", portal=portal, database_url=database_url)
+    portal.world.put(numeroControlePNCP=key, items=[items[0], {**items[1], "quantidade": 3}])
+    async with engine.begin() as db:
+        await db.execute(text("UPDATE rejected_records SET payload = replace(payload, '\"muitos\"', '3')"))
+
+    retried, _, _ = await run("rejected", "--retry", portal=portal, database_url=database_url)
+
+    assert (code, retried) == (1, 0)
+    assert f"itens_contratacao {key}" in listed
+    async with engine.connect() as db:
+        rows = await db.execute(
+            text("SELECT numero_item, quantidade FROM itens_contratacao WHERE numero_controle_pncp = :key ORDER BY 1"),
+            {"key": key},
+        )
+        assert [(row[0], row[1]) for row in rows][1] == (2, 3)

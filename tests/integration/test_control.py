@@ -1,0 +1,229 @@
+"""Cancel, retry, idempotency, the cap, the sweeper: what an administrator does to executions, and what time does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.config import BackendSettings
+from backend.main import create_app
+from backend.services.sweeper import sweep
+from common import executions
+from common.executions import MAX_UNFINISHED, Claim, Execution, PlannedSlice
+from tests.support import eventually
+
+DAY = date(2025, 1, 10)
+WINDOW = (datetime(2025, 1, 10), datetime(2025, 1, 10, 23, 59, 59))
+BACKFILL = {"mode": "backfill", "data_ini": "2025-01-10T00:00:00", "data_fim": "2025-01-10T23:59:59"}
+
+
+@pytest.fixture
+async def api(engine: AsyncEngine, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The application without a broker, with its lifespan run as a server runs it."""
+    app = create_app(BackendSettings(database_url=database_url, rabbitmq_url=None))  # type: ignore[arg-type]
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        transport = httpx.ASGITransport(app=with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            yield client
+
+
+async def planned(engine: AsyncEngine, slices: int = 3) -> int:
+    """A backfill with so many slices, nobody working on them."""
+    async with engine.begin() as db:
+        created = await executions.create(
+            db, mode="backfill", window_start=WINDOW[0], window_end=WINDOW[1], trigger="api"
+        )
+        assert created is not None
+        pieces = [PlannedSlice(number, DAY, DAY, *WINDOW) for number in range(1, slices + 1)]
+        execution = Execution(created, "backfill", "publicacao", *WINDOW, None)
+        await executions.plan(db, execution, pieces, give_up_at=datetime.now(UTC) + timedelta(hours=24))
+    return created
+
+
+async def take(engine: AsyncEngine) -> Claim:
+    async with engine.begin() as db:
+        claim = await executions.claim(db, "worker", lease_seconds=60)
+    assert claim is not None
+    return claim
+
+
+async def fail_one_and_finish_the_rest(engine: AsyncEngine, execution_id: int, slices: int = 3) -> None:
+    for number in range(slices):
+        claim = await take(engine)
+        async with engine.begin() as db:
+            await (executions.fail(db, claim, "the portal said no") if number == 0 else executions.finish(db, claim))
+    async with engine.begin() as db:
+        assert await executions.close(db, execution_id) == "error"
+
+
+async def scalar(engine: AsyncEngine, statement: str, **parameters: Any) -> Any:
+    async with engine.begin() as db:
+        return (await db.execute(text(statement), parameters)).scalar_one()
+
+
+async def test_a_cancelled_execution_ends_at_once_and_its_worker_loses_the_slice(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    execution_id = await planned(engine)
+    claim = await take(engine)
+
+    answer = await api.post(f"/sync/executions/{execution_id}/cancel")
+
+    assert answer.status_code == 200
+    assert (answer.json()["status"], answer.json()["error_message"]) == ("error", "cancelled by an administrator")
+    async with engine.begin() as db:
+        assert not await executions.hold(db, claim)
+        assert await executions.claim(db, "another", lease_seconds=60) is None
+    assert (await api.post(f"/sync/executions/{execution_id}/cancel")).status_code == 409
+
+
+async def test_an_execution_cancelled_before_it_was_planned_is_never_planned(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    execution_id = int((await api.post("/sync/force", json=BACKFILL)).json()["request_id"])
+
+    await api.post(f"/sync/executions/{execution_id}/cancel")
+
+    async with engine.begin() as db:
+        assert await executions.lock_unplanned(db, older_than_seconds=0, execution_id=execution_id) is None
+
+
+async def test_a_retry_copies_the_failed_slices_and_only_those(api: httpx.AsyncClient, engine: AsyncEngine) -> None:
+    execution_id = await planned(engine)
+    await fail_one_and_finish_the_rest(engine, execution_id)
+
+    answer = await api.post(f"/sync/executions/{execution_id}/retry")
+
+    assert answer.status_code == 200, answer.text
+    copy = answer.json()["request_id"]
+    assert answer.headers["Location"] == f"/sync/executions/{copy}"
+    described = (await api.get(f"/sync/executions/{copy}")).json()
+    assert (described["retry_of"], described["trigger"], described["status"]) == (execution_id, "retry", "running")
+    assert described["progress"]["slices_total"] == 1
+    slices = (await api.get(f"/sync/executions/{copy}/slices")).json()["slices"]
+    failed = (await api.get(f"/sync/executions/{execution_id}")).json()["failed_slices"]
+    assert [one["modalidade"] for one in slices] == [one["modalidade"] for one in failed]
+    claim = await take(engine)
+    assert (claim.execution_id, claim.attempt) == (int(copy), 1)
+
+
+async def test_there_is_nothing_to_retry_of_a_running_or_a_successful_execution(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    execution_id = await planned(engine, slices=1)
+    assert (await api.post(f"/sync/executions/{execution_id}/retry")).status_code == 409
+    claim = await take(engine)
+    async with engine.begin() as db:
+        await executions.finish(db, claim)
+    async with engine.begin() as db:
+        await executions.close(db, execution_id)
+
+    assert (await api.post(f"/sync/executions/{execution_id}/retry")).status_code == 409
+    assert await scalar(engine, "SELECT count(*) FROM sync_executions") == 1
+
+
+@pytest.mark.parametrize("what", ["cancel", "retry"])
+async def test_an_execution_that_does_not_exist_is_404(api: httpx.AsyncClient, what: str) -> None:
+    answer = await api.post(f"/sync/executions/4711/{what}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_same_key_and_body_answer_with_the_same_execution(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    answers = await asyncio.gather(
+        *[api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "k1"}) for _ in range(5)]
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["request_id"] for answer in answers}) == 1
+    assert await scalar(engine, "SELECT count(*) FROM sync_executions") == 1
+
+
+async def test_a_key_that_stands_for_another_request_is_refused(api: httpx.AsyncClient) -> None:
+    await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "k1"})
+    answer = await api.post("/sync/force", json={"mode": "update"}, headers={"Idempotency-Key": "k1"})
+    assert answer.status_code == 422
+    assert "Idempotency-Key" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 201, "ção"])
+async def test_a_key_that_is_no_plain_word_is_refused(api: httpx.AsyncClient, engine: AsyncEngine, key: str) -> None:
+    answer = await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": key.encode("latin-1")})
+    assert answer.status_code == 422
+    assert await scalar(engine, "SELECT count(*) FROM sync_executions") == 0
+
+
+async def test_a_refused_request_gives_its_key_back(api: httpx.AsyncClient, engine: AsyncEngine) -> None:
+    first = int((await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "k1"})).json()["request_id"])
+    async with engine.begin() as db:
+        assert await executions.refuse(db, first)
+
+    again = await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "k1"})
+
+    assert again.status_code == 200
+    assert int(again.json()["request_id"]) != first
+
+
+async def test_beyond_the_cap_a_request_is_told_to_come_back_and_leaves_no_row(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    answers = await asyncio.gather(*[api.post("/sync/force", json=BACKFILL) for _ in range(MAX_UNFINISHED + 5)])
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 5
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    assert await scalar(engine, "SELECT count(*) FROM sync_executions") == MAX_UNFINISHED
+
+    await api.post("/sync/executions/1/cancel")
+    assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
+
+
+async def test_an_execution_that_no_worker_was_there_for_is_ended(engine: AsyncEngine) -> None:
+    old, young = await planned(engine), await planned(engine)
+    aged = "UPDATE sync_executions SET created_at = now() - interval '2 hours' WHERE id = :id RETURNING 1"
+    await scalar(engine, aged, id=old)
+    sweeper = asyncio.create_task(sweep(engine, every=0.05, patience=0.2))
+    status = "SELECT status FROM sync_executions WHERE id = :id"
+
+    try:
+        await scalar(engine, "INSERT INTO workers (id) VALUES ('alive') RETURNING 1")
+
+        async def seen_for_a_while() -> bool:
+            statement = "SELECT started_at < now() - interval '0.15 s' FROM workers"
+            return bool(await scalar(engine, statement))
+
+        await eventually(seen_for_a_while)
+        await scalar(engine, "UPDATE workers SET last_seen_at = now() - interval '3 hours' RETURNING 1")
+
+        async def ended() -> bool:
+            return bool(await scalar(engine, status, id=old) == "error")
+
+        await eventually(ended)
+    finally:
+        sweeper.cancel()
+    message = await scalar(engine, "SELECT error_message FROM sync_executions WHERE id = :id", id=old)
+    assert message == "no worker"
+    assert await scalar(
+        engine, "SELECT count(*) FROM sync_slices WHERE execution_id = :id AND status = 'error'", id=old
+    )
+    assert young != old
+
+
+async def test_the_sweeper_leaves_executions_alone_while_a_worker_is_seen(engine: AsyncEngine) -> None:
+    execution_id = await planned(engine)
+    async with engine.begin() as db:
+        await db.execute(text("UPDATE sync_executions SET created_at = now() - interval '2 hours'"))
+        await db.execute(text("INSERT INTO workers (id, last_seen_at) VALUES ('alive', now() - interval '59 minutes')"))
+        assert await executions.expire_orphans(db, seconds=3600) == []
+        await db.execute(text("UPDATE workers SET last_seen_at = now() - interval '61 minutes'"))
+        assert await executions.expire_orphans(db, seconds=3600) == [execution_id]

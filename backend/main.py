@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from backend.api import executions, operations, sync
@@ -100,6 +100,10 @@ def _end_with(task: asyncio.Task[None]) -> None:
 def _serve_documentation(app: FastAPI) -> None:
     """Swagger UI from our own files: the default page loads it from the internet and is blank on a closed network."""
     app.mount("/docs/assets", StaticFiles(directory=VENDOR / "swagger-ui"), name="swagger-ui")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

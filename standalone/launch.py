@@ -189,7 +189,7 @@ def _start_services(listening: socket.socket, supervisor: Supervisor, environmen
         _wait_for_answer(supervisor, child, f"{url}/health/live")
     with step("ingestor"):
         supervisor.start("ingestor", [sys.executable, "-m", "ingestor"], environment)
-    say(f"ready after {time.monotonic() - START:.1f} s: {url}/ (page), {url}/docs, {url}/sync/status, {url}/health")
+    say(f"ready after {time.monotonic() - START:.1f} s: {url}/docs, {url}/sync/status, {url}/health")
     say(f"logs in {supervisor.folder / 'logs'}; Ctrl-C stops everything, the data stays")
     return url
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from common.clock import check_window, parse_wall_clock, to_wall_clock
 from common.messages import SyncCommand
@@ -16,7 +16,18 @@ Criterio = Literal["publicacao", "atualizacao"]
 
 MISSING_DATES = "data_ini e data_fim são obrigatórios para modo backfill"
 
-WallClock = Annotated[datetime, Field(description="horário de Brasília, sem fuso", examples=["2025-01-31T23:59:59"])]
+# Not `format: date-time`, which by RFC 3339 has an offset.
+WallClock = Annotated[
+    datetime,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}$",
+            "description": "horário de Brasília, sem fuso",
+            "examples": ["2025-01-31T23:59:59"],
+        }
+    ),
+]
 Moment = Annotated[datetime, Field(description="instante com fuso", examples=["2025-01-31T12:00:00Z"])]
 
 

@@ -18,7 +18,7 @@ def main() -> None:
         "backend.main:app",
         host=settings.backend_host,
         port=settings.backend_port,
-        reload=settings.backend_reload and settings.app_env != "production",
+        reload=settings.backend_reload,
         log_config=None,  # the application configures logging, for uvicorn too
         access_log=False,
         server_header=False,

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from pydantic_settings import BaseSettings
 
 from backend.config import BackendSettings
+from common.config import DatabaseSettings
 from common.tables import SCHEMA_REVISION, contratacoes, itens_contratacao
 from ingestor.config import IngestorSettings
 from ingestor.pncp.records import CONTRATACAO_COLUMNS, ITEM_COLUMNS
+from tests.compose import example_settings, interpolated_names, load_compose
 from tests.support import ROOT
 
 SERVICES = ("backend", "ingestor")
@@ -75,9 +78,25 @@ def test_no_text_of_sql_is_made_with_an_f_string() -> None:
 
 def test_every_setting_stands_in_the_example_and_the_other_way_round() -> None:
     settings = {name.upper() for kind in (BackendSettings, IngestorSettings) for name in kind.model_fields}
-    example = (ROOT / ".env.example").read_text()
-    named = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
-    assert named == settings | {"PNCP_HOME"}
+    assert names_in_example() == settings | {"PNCP_HOME", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"}
+
+
+@pytest.mark.parametrize(
+    ("service", "settings"),
+    [("pncp-backend", BackendSettings), ("ingestor", IngestorSettings), ("migrations", DatabaseSettings)],
+)
+def test_compose_sets_every_setting_of_a_service_and_nothing_else(service: str, settings: type[BaseSettings]) -> None:
+    environment = load_compose(example_settings())["services"][service]["environment"]
+    assert set(environment) == {name.upper() for name in settings.model_fields}
+
+
+def test_compose_takes_from_the_example_whatever_it_does_not_decide_itself() -> None:
+    decided = {"DATABASE_URL", "RABBITMQ_URL", "BACKEND_HOST", "BACKEND_RELOAD", "PNCP_HOME"}
+    assert interpolated_names() == names_in_example() - decided
+
+
+def names_in_example() -> set[str]:
+    return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize(("columns", "table"), [(CONTRATACAO_COLUMNS, contratacoes), (ITEM_COLUMNS, itens_contratacao)])

@@ -1,0 +1,142 @@
+"""What can be said of the deployment's files without running them: valid, complete, closed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.compose import COMPOSE, example_settings, interpolate, load_compose
+from tests.support import ROOT
+
+SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
+GUIDE = ROOT / "docs" / "operating.md"
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
+OURS = ("migrations", "pncp-backend", "ingestor")
+IN_NO_IMAGE = {"simulator", "standalone", "tests", "scripts", "docs"}
+
+
+def examples(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", [COMPOSE, *examples("yaml")])
+def test_a_compose_file_is_valid_by_the_schema_of_the_compose_specification(document: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(document))
+
+
+def test_a_compose_file_with_a_word_that_compose_does_not_know_is_not_valid() -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    document = yaml.safe_load(COMPOSE)
+    document["services"]["ingestor"]["restarts"] = "always"
+    with pytest.raises(jsonschema.ValidationError, match="restarts"):
+        jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
+
+
+def test_a_copied_example_is_all_that_compose_asks_for() -> None:
+    interpolate(COMPOSE, example_settings())
+
+
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"])
+def test_a_missing_secret_stops_compose_with_a_word_that_says_where_it_belongs(name: str) -> None:
+    settings = example_settings() | {name: ""}
+    with pytest.raises(LookupError, match=rf"{name}.*write it into \.env"):
+        interpolate(COMPOSE, settings)
+
+
+def test_no_password_stands_in_the_compose_file_itself() -> None:
+    assert "changeme" not in COMPOSE
+    for line in COMPOSE.splitlines():
+        if re.search(r"password\"?:|://pncp:", line, re.IGNORECASE):
+            assert "_PASSWORD:?" in line, line
+
+
+def test_the_api_is_published_to_this_machine_only_and_nothing_else_is() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"pncp-backend": ["127.0.0.1:${BACKEND_PORT:-8000}:8000"]}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert service["stop_grace_period"] == "60s"
+    assert service["logging"]["options"]["max-size"]
+    assert "privileged" not in service
+    # a read-only container takes no inline configs
+    assert service.get("read_only", False) is ("configs" not in service)
+    assert any(mount.startswith("/tmp") for mount in service["tmpfs"])
+    assert service["restart"] == ("no" if name == "migrations" else "unless-stopped")
+    assert name in OURS or service["user"] in ("postgres", "rabbitmq")
+
+
+def test_whoever_runs_beside_the_database_can_be_scaled_and_comes_after_the_migrations() -> None:
+    assert not {"ports", "container_name", "hostname", "volumes"} & set(SERVICES["ingestor"])
+    for name in ("pncp-backend", "ingestor"):
+        conditions = {other: how["condition"] for other, how in SERVICES[name]["depends_on"].items()}
+        assert conditions == {
+            "migrations": "service_completed_successfully",
+            "postgres": "service_healthy",
+            "rabbitmq": "service_healthy",
+        }
+
+
+def test_only_what_needs_the_outside_world_reaches_it() -> None:
+    assert load_compose(example_settings())["networks"]["inside"] == {"internal": True}
+    outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
+    assert outside == {"pncp-backend", "ingestor"}
+
+
+def test_images_do_not_share_a_name_so_that_no_two_builds_race_for_it() -> None:
+    assert all("image" not in SERVICES[name] for name in OURS)
+
+
+@pytest.mark.parametrize("queue", ["", "other.queue"])
+def test_the_brokers_definitions_fit_the_urls_and_the_queue(queue: str) -> None:
+    compose = load_compose(example_settings() | {"QUEUE_NAME": queue, "RABBITMQ_PASSWORD": "secret1"})
+    definitions = json.loads(compose["configs"]["rabbitmq-definitions"]["content"])
+    name = queue or "ingest.pncp"
+
+    assert compose["services"]["pncp-backend"]["environment"]["RABBITMQ_URL"] == (
+        "amqp://pncp:secret1@rabbitmq:5672/pncp"
+    )
+    assert [(user["name"], user["password"]) for user in definitions["users"]] == [("pncp", "secret1")]
+    assert [(vhost["name"], vhost["default_queue_type"]) for vhost in definitions["vhosts"]] == [("pncp", "quorum")]
+    assert [(one["user"], one["vhost"]) for one in definitions["permissions"]] == [("pncp", "pncp")]
+    (policy,) = definitions["policies"]
+    assert policy["vhost"] == "pncp"
+    assert re.search(policy["pattern"], name)
+    assert not re.search(policy["pattern"], f"{name}.dead")
+    assert policy["definition"]["dead-letter-exchange"] == ""
+    assert policy["definition"]["dead-letter-routing-key"] == f"{name}.dead"
+    mounted = {one["source"]: one["target"] for one in SERVICES["rabbitmq"]["configs"]}
+    assert f"load_definitions = {mounted['rabbitmq-definitions']}\n" in compose["configs"]["rabbitmq-conf"]["content"]
+
+
+def test_the_build_context_holds_what_the_images_copy_and_nothing_more() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    copied = set()
+    for path in ROOT.glob("Dockerfile.*"):
+        for line in path.read_text().splitlines():
+            if line.startswith("COPY ") and "--from" not in line:
+                copied.update(line.split()[1:-1])
+
+    assert "*" in lines
+    assert allowed == copied
+    assert not IN_NO_IMAGE & allowed
+
+
+def test_every_variable_that_the_guide_sets_is_known() -> None:
+    known = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    for language in ("yaml", "sh"):
+        for example in examples(language):
+            assert set(re.findall(r"\$\{([A-Z_]+)", example)) <= known
+            assert set(re.findall(r"^([A-Z][A-Z0-9_]+)=", example, re.MULTILINE)) <= known

@@ -1,0 +1,865 @@
+"""The portal's JSON becomes typed records; what is malformed is no page, what cannot be stored is rejected alone."""
+
+import json
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.tables import contratacoes, itens_contratacao
+from ingestor.pncp.records import (
+    CONTRATACAO_COLUMNS,
+    ITEM_COLUMNS,
+    Contratacao,
+    Item,
+    NotAPageError,
+    Record,
+    Rejected,
+    Stamps,
+    choose_newest,
+    compare_versions,
+    contratacao_row,
+    item_row,
+    itens_path,
+    parse_array,
+    parse_contratacao,
+    parse_item,
+    parse_page,
+    stamps,
+)
+
+KEY = "46675997000180-1-000350/2026"
+DAY = datetime.fromisoformat("2026-03-10T00:00:00")
+
+CONTRATACAO: dict[str, Any] = {
+    "numeroControlePNCP": KEY,
+    "dataPublicacaoPncp": "2026-01-01T00:00:01",
+    "dataAtualizacao": "2026-01-01T00:00:02",
+    "dataAtualizacaoGlobal": "2026-01-01T00:00:03",
+    "dataInclusao": "2026-01-01T00:00:04",
+    "dataAberturaProposta": "2026-01-01T00:00:05",
+    "dataEncerramentoProposta": "2026-01-01T00:00:06",
+    "anoCompra": 2026,
+    "sequencialCompra": 350,
+    "numeroCompra": "019/2026-REABERTURA",
+    "processo": "P-1",
+    "objetoCompra": "Água e luz",
+    "informacaoComplementar": "IC",
+    "justificativaPresencial": "JP",
+    "linkSistemaOrigem": "0",
+    "linkProcessoEletronico": " ",
+    "modalidadeId": 6,
+    "modalidadeNome": "Pregão - Eletrônico",
+    "modoDisputaId": 1,
+    "modoDisputaNome": "Aberto",
+    "situacaoCompraId": "3",
+    "situacaoCompraNome": "Anulada",
+    "tipoInstrumentoConvocatorioCodigo": 2,
+    "tipoInstrumentoConvocatorioNome": "Edital",
+    "srp": True,
+    "emendaParlamentar": False,
+    "valorTotalEstimado": 320.0,
+    "valorTotalHomologado": 12,
+    "usuarioNome": "Sistema",
+    "amparoLegal": {"codigo": 18, "nome": "Lei 14.133", "descricao": "Art. 75"},
+    "fontesOrcamentarias": [{"codigo": 1, "nome": "Própria"}],
+    "orgaoEntidade": {"cnpj": "46675997000180", "razaoSocial": "ORGAO", "poderId": "E", "esferaId": "M"},
+    "unidadeOrgao": {
+        "codigoUnidade": "01",
+        "nomeUnidade": "UNIDADE",
+        "codigoIbge": "3550308",
+        "municipioNome": "São Paulo",
+        "ufSigla": "SP",
+        "ufNome": "São Paulo (estado)",
+    },
+    "orgaoSubRogado": {"cnpj": "00000000000191", "razaoSocial": "SUB", "poderId": "L", "esferaId": "F"},
+    "unidadeSubRogada": {
+        "codigoUnidade": "3.2026",
+        "nomeUnidade": "SUBUNIDADE",
+        "codigoIbge": "5300108",
+        "municipioNome": "Brasília",
+        "ufSigla": "DF",
+        "ufNome": "Distrito Federal",
+    },
+}
+ITEM: dict[str, Any] = {
+    "numeroItem": 7,
+    "descricao": "Areia",
+    "materialOuServico": "M",
+    "materialOuServicoNome": "Material",
+    "quantidade": 10.0,
+    "unidadeMedida": "UNIDADE",
+    "valorUnitarioEstimado": 41.59,
+    "valorTotal": 415.9,
+    "orcamentoSigiloso": False,
+    "itemCategoriaId": "3",
+    "itemCategoriaNome": "Não se aplica",
+    "criterioJulgamentoId": 1,
+    "criterioJulgamentoNome": "Menor preço",
+    "situacaoCompraItem": 2,
+    "situacaoCompraItemNome": "Homologado",
+    "tipoBeneficio": 5,
+    "tipoBeneficioNome": "Não se aplica (benefício)",
+    "incentivoProdutivoBasico": True,
+    "exigenciaConteudoNacional": None,
+    "temResultado": True,
+    "imagem": 0,
+    "informacaoComplementar": "IC",
+    "ncmNbsCodigo": "25051000",
+    "ncmNbsDescricao": "NCM",
+    "patrimonio": "PAT",
+    "codigoRegistroImobiliario": "CRI",
+    "aplicabilidadeMargemPreferenciaNormal": False,
+    "aplicabilidadeMargemPreferenciaAdicional": True,
+    "percentualMargemPreferenciaNormal": 1.5,
+    "percentualMargemPreferenciaAdicional": 2.5,
+    "tipoMargemPreferencia": {"codigo": 1},
+    "catalogo": {"id": 2},
+    "catalogoCodigoItem": "CCI",
+    "categoriaItemCatalogo": {"id": 3},
+    "dataInclusao": "2026-01-01T00:00:07",
+    "dataAtualizacao": "2026-01-01T00:00:08",
+}
+
+
+def raw(record: dict[str, Any] | None = None, **over: Any) -> bytes:
+    """A contratação's JSON (or another record's) with keys laid over it."""
+    return json.dumps((CONTRATACAO if record is None else record) | over, ensure_ascii=False).encode()
+
+
+def raw_with(fragment: bytes | str, key: str, record: dict[str, Any] | None = None) -> bytes:
+    """As above, but one value is these very bytes."""
+    written = fragment.encode() if isinstance(fragment, str) else fragment
+    return raw(record, **{key: "@@"}).replace(b'"@@"', written)
+
+
+def envelope(*records: bytes, **over: Any) -> bytes:
+    tail = {"totalRegistros": len(records), "totalPaginas": 1, "numeroPagina": 1} | over
+    return b'{"data": [' + b", ".join(records) + b"], " + json.dumps(tail).encode()[1:]
+
+
+def stored(record: bytes) -> Record[Contratacao]:
+    parsed = parse_contratacao(record)
+    assert isinstance(parsed, Record), parsed
+    return parsed
+
+
+def stored_item(record: bytes) -> Record[Item]:
+    parsed = parse_item(record)
+    assert isinstance(parsed, Record), parsed
+    return parsed
+
+
+def rejected(record: bytes) -> Rejected:
+    parsed = parse_contratacao(record)
+    assert isinstance(parsed, Rejected), parsed
+    return parsed
+
+
+def through_a_page(record: bytes) -> Record[Contratacao] | Rejected:
+    """As it would come in: a page is read first, and may be mended on the way."""
+    (only,) = parse_page(envelope(record), 1).records
+    return parse_contratacao(only)
+
+
+# Pages
+
+
+def test_a_page_holds_its_records_as_they_came() -> None:
+    first, second = raw(), b'{ "unknown" : [1.50, "\\u00e7"] }'
+    page = parse_page(envelope(first, second, totalRegistros=102, totalPaginas=3, numeroPagina=2), 2)
+    assert (page.number, page.total_registros, page.total_paginas) == (2, 102, 3)
+    assert page.records == [first, second]
+
+
+def test_a_page_may_say_that_there_is_nothing() -> None:
+    page = parse_page(envelope(totalRegistros=0, totalPaginas=0), 1)
+    assert (page.number, page.total_registros, page.total_paginas, page.records) == (1, 0, 0, [])
+
+
+def test_what_else_an_envelope_says_does_not_matter() -> None:
+    assert parse_page(envelope(raw(), paginasRestantes="?", empty=None, novidade={}), 1).records == [raw()]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b"7",
+        b'"text"',
+        b"{}",
+        b"<html><head><title>Limite</title></head></html>",
+        "Erro na comunicação com o banco de dados.".encode(),
+        envelope(raw())[:-1],
+        envelope(raw())[:200],
+        envelope(raw()) + b"}",
+        envelope(raw()) + envelope(raw()),
+        b"\x1f\x8b\x08\x00",
+        b"\xff\xfe" + envelope(raw()),
+        b'{"timestamp":"2026","status":400,"error":"Bad Request"}',
+    ],
+    ids=str,
+)
+def test_a_body_that_is_no_envelope_is_no_page(body: bytes) -> None:
+    with pytest.raises(NotAPageError):
+        parse_page(body, 1)
+
+
+@pytest.mark.parametrize("missing", ["data", "totalRegistros", "totalPaginas", "numeroPagina"])
+def test_an_envelope_without_one_of_its_keys_is_no_page(missing: str) -> None:
+    fields = json.loads(envelope(raw()))
+    del fields[missing]
+    with pytest.raises(NotAPageError, match=missing):
+        parse_page(json.dumps(fields).encode(), 1)
+
+
+@pytest.mark.parametrize("came", [1, 3, 0, -2, 2**40, 10**30, "2", None, 2.5, True])
+def test_a_page_of_another_number_is_not_an_answer(came: object) -> None:
+    with pytest.raises(NotAPageError):
+        parse_page(envelope(raw(), totalRegistros=150, totalPaginas=3, numeroPagina=came), 2)
+
+
+@pytest.mark.parametrize("name", ["totalRegistros", "totalPaginas"])
+@pytest.mark.parametrize("value", ["1", "muitos", -1, None, 1.5, True, [1], {}, 10**30, 2**62])
+def test_totals_that_are_no_counts_are_no_page(name: str, value: object) -> None:
+    with pytest.raises(NotAPageError):
+        parse_page(envelope(raw(), **{name: value}), 1)
+
+
+@pytest.mark.parametrize("data", [None, {}, "[]", 1])
+def test_data_that_is_no_list_is_no_page(data: object) -> None:
+    body = json.dumps({"data": data, "totalRegistros": 0, "totalPaginas": 0, "numeroPagina": 1}).encode()
+    with pytest.raises(NotAPageError):
+        parse_page(body, 1)
+
+
+@pytest.mark.parametrize(
+    ("records", "totals"),
+    [
+        (1, {"totalRegistros": 2, "totalPaginas": 1}),
+        (1, {"totalRegistros": 2, "totalPaginas": 0}),
+        (0, {"totalRegistros": 1, "totalPaginas": 1}),
+        (0, {"totalRegistros": 120, "totalPaginas": 3}),
+        (1, {"totalRegistros": 30, "totalPaginas": 1_000_000_000}),
+        (1, {"totalRegistros": 1, "totalPaginas": 2}),
+        (0, {"totalRegistros": 0, "totalPaginas": 2}),
+    ],
+)
+def test_totals_that_contradict_each_other_are_no_page(records: int, totals: dict[str, int]) -> None:
+    with pytest.raises(NotAPageError, match="promised"):
+        parse_page(envelope(*[raw()] * records, **totals), 1)
+
+
+def test_a_later_page_may_be_short_or_empty_for_the_client_to_judge() -> None:
+    page = parse_page(envelope(totalRegistros=120, totalPaginas=3, numeroPagina=3), 3)
+    assert page.records == []
+
+
+@pytest.mark.parametrize("depth", [5_000, 1_000_000])
+def test_a_body_nested_without_end_is_refused_and_nothing_breaks(depth: int) -> None:
+    nest = b"[" * depth + b"]" * depth
+    with pytest.raises(NotAPageError, match="nested"):
+        parse_page(envelope(nest), 1)
+    with pytest.raises(NotAPageError, match="nested"):
+        parse_array(nest)
+
+
+def test_a_body_nested_without_end_that_is_broken_as_well_is_refused() -> None:
+    with pytest.raises(NotAPageError):
+        parse_page(envelope(b"[" * 100_000 + b"NaN" + b"]" * 100_000), 1)
+
+
+# Arrays
+
+
+def test_an_array_holds_its_records_as_they_came() -> None:
+    assert parse_array(b'[{"numeroItem": 1.0}, 7 ,null]') == [b'{"numeroItem": 1.0}', b"7", b"null"]
+    assert parse_array(b" [] ") == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"{}", b'{"data": []}', b'"[]"', b"[1", b"[1,]", b"[1] [2]", b"<html></html>"]
+)
+def test_a_body_that_is_no_array_is_refused(body: bytes) -> None:
+    with pytest.raises(NotAPageError):
+        parse_array(body)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_do_worse_than_to_be_no_page(body: bytes) -> None:
+    for parse in (lambda: parse_page(body, 1), lambda: parse_array(body)):
+        try:
+            parse()
+        except NotAPageError:
+            continue
+
+
+# What is mended
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb'"a\u0000b"', "ab"),
+        (b'"a\x00b"', "ab"),
+        (rb'"a\ud800b"', "ab"),
+        (rb'"a\uDFFFb"', "ab"),
+        (rb'"\ude00\ud83d"', ""),
+        (rb'"a\ud83d\ude00b"', "a\N{GRINNING FACE}b"),  # a pair is a character
+        ('"a\N{GRINNING FACE}b"', "a\N{GRINNING FACE}b"),
+        (rb'"a\\u0000b"', r"a\u0000b"),  # a backslash and five characters
+        (rb'"a\\\u0000b"', "a\\b"),
+        (b'"a\nb\tc\x01d"', "a\nb\tc\x01d"),
+        (rb'"a\nb\u0001d"', "a\nb\x01d"),
+        (b'"a\xffb"', "a\N{REPLACEMENT CHARACTER}b"),
+        (b'"S\xe3o Paulo"', "S\N{REPLACEMENT CHARACTER}o Paulo"),  # latin-1
+        (b'"a\xed\xa0\x80b"', "a" + 3 * "\N{REPLACEMENT CHARACTER}" + "b"),  # a surrogate as bytes
+        (b'"a\xc3', None),
+    ],
+    ids=str,
+)
+def test_a_text_that_postgresql_refuses_is_stored_without_what_it_refuses(written: bytes | str, read: str) -> None:
+    if read is None:
+        with pytest.raises(NotAPageError):
+            through_a_page(raw_with(written, "objetoCompra"))
+        return
+    record = through_a_page(raw_with(written, "objetoCompra"))
+    assert isinstance(record, Record)
+    assert record.typed.objeto_compra == read
+    assert json.loads(record.payload)["objetoCompra"] == read
+    assert json.loads(record.payload) == CONTRATACAO | {"objetoCompra": read}
+    assert record.payload.encode()
+
+
+def test_what_one_record_holds_does_not_touch_its_neighbours() -> None:
+    good = raw_with("0.10000000000000000000000001", "valorTotalEstimado")
+    for bad in (rb'"\u0000"', b'"\xff"', b"NaN", b'"\x00"', b"1" * 5000):
+        page = parse_page(envelope(raw_with(bad, "unknown"), good, raw(numeroControlePNCP=None)), 1)
+        neighbour = stored(page.records[1])
+        assert neighbour.typed.valor_total_estimado == Decimal("0.10000000000000000000000001")
+        assert neighbour.typed.objeto_compra == "Água e luz"
+        assert isinstance(parse_contratacao(page.records[2]), Rejected)
+
+
+def test_refused_characters_leave_keys_and_inner_texts_too() -> None:
+    record = through_a_page(raw_with(rb'{"a\u0000\ud800": ["\u0000x", {"b": "\udc00"}]}', "fontesOrcamentarias"))
+    assert isinstance(record, Record)
+    assert json.loads(record.payload)["fontesOrcamentarias"] == {"a": ["x", {"b": ""}]}
+    assert json.loads(row_of(record)["fontes_orcamentarias"]) == {"a": ["x", {"b": ""}]}
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_know_costs_its_record_and_not_the_page(literal: str) -> None:
+    refused = through_a_page(raw_with(literal, "valorTotalEstimado"))
+    assert isinstance(refused, Rejected)
+    assert refused.natural_key == KEY
+    assert refused.reason == "valorTotalEstimado is not a finite number"
+    kept = through_a_page(raw_with(literal, "chaveNova"))
+    assert isinstance(kept, Record)
+    assert json.loads(kept.payload)["chaveNova"] == literal
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(codec=None), max_size=40), st.booleans())
+def test_any_text_at_all_is_stored_in_a_form_that_postgresql_takes(text: str, as_escapes: bool) -> None:
+    written = json.dumps(text, ensure_ascii=as_escapes).encode("utf-8", "surrogatepass")
+    record = through_a_page(raw_with(written, "objetoCompra"))
+    assert isinstance(record, Record)
+    for value in (record.typed.objeto_compra, record.payload, json.loads(record.payload)["objetoCompra"]):
+        assert value is not None
+        assert "\x00" not in value
+        value.encode()  # no lone surrogate
+    if not any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        assert record.typed.objeto_compra == text.replace("\x00", "")
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_whatever_stands_in_place_of_a_value_the_record_is_stored_or_rejected(fragment: bytes) -> None:
+    try:
+        page = parse_page(envelope(raw_with(fragment, "objetoCompra"), raw(numeroControlePNCP="x")), 1)
+    except NotAPageError:
+        return
+    for record in page.records:
+        parsed = parse_contratacao(record)
+        texts = [parsed.payload]
+        if isinstance(parsed, Rejected):
+            texts += [parsed.reason, parsed.natural_key or "", parsed.hash]
+        for text in texts:
+            assert "\x00" not in text
+            text.encode()
+
+
+# What is rejected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("numeroControlePNCP", None, "numeroControlePNCP"),
+        ("numeroControlePNCP", 7, "numeroControlePNCP"),
+        ("numeroControlePNCP", "", "numeroControlePNCP"),
+        ("numeroControlePNCP", "46675997000180-2-000350/2026", "numeroControlePNCP"),  # a contrato's
+        ("numeroControlePNCP", "46675997000180-1-000350/2026-000001", "numeroControlePNCP"),  # an ata's
+        ("numeroControlePNCP", "46675997000180-1-350/2026", "numeroControlePNCP"),
+        ("numeroControlePNCP", KEY + "\n", "numeroControlePNCP"),
+        ("numeroControlePNCP", "../../etc/passwd-1-000350/2026", "numeroControlePNCP"),
+        ("dataPublicacaoPncp", None, "dataPublicacaoPncp"),
+        ("dataAtualizacao", None, "dataAtualizacao"),
+        ("dataAtualizacaoGlobal", None, "dataAtualizacaoGlobal"),
+        ("dataAtualizacaoGlobal", "", "dataAtualizacaoGlobal"),
+        ("dataAtualizacaoGlobal", "2026-02-30T00:00:00", "dataAtualizacaoGlobal"),
+        ("dataAtualizacaoGlobal", "2026-01-01", "dataAtualizacaoGlobal"),
+        ("dataAtualizacaoGlobal", 1767225600, "dataAtualizacaoGlobal"),
+        ("dataAtualizacaoGlobal", "0001-01-01T00:00:00Z", "year"),  # before year 1 in Brasília
+        ("dataAtualizacao", "9999-12-31T23:59:59-12:00", "year"),
+        ("dataPublicacaoPncp", "0001-01-01T00:00:00Z", "year"),
+        ("dataInclusao", "0001-01-01T00:00:00Z", "year"),
+        ("dataAberturaProposta", "0001-01-01T00:00:00Z", "year"),
+        ("dataAberturaProposta", "amanhã", "dataAberturaProposta"),
+        ("anoCompra", 2**31, "anoCompra"),
+        ("anoCompra", "2026", "anoCompra"),
+        ("anoCompra", True, "anoCompra"),
+        ("sequencialCompra", 1.5, "sequencialCompra"),
+        ("objetoCompra", 7, "objetoCompra"),
+        ("objetoCompra", {"texto": "x"}, "objetoCompra"),
+        ("srp", "sim", "srp"),
+        ("srp", 1, "srp"),
+        ("valorTotalEstimado", {"valor": 1}, "valorTotalEstimado"),
+        ("valorTotalEstimado", True, "valorTotalEstimado"),
+        ("valorTotalEstimado", "muito", "valorTotalEstimado"),
+        ("valorTotalEstimado", "NaN", "valorTotalEstimado is not a finite"),
+        ("valorTotalEstimado", "-Infinity", "valorTotalEstimado is not a finite"),
+        ("valorTotalHomologado", "sNaN", "valorTotalHomologado is not a finite"),
+        ("valorTotalHomologado", 10**61, "valorTotalHomologado has more than 60 digits"),
+        ("modalidadeId", "seis", "'seis' stands where an id belongs"),
+        ("modalidadeId", "6.0", "stands where an id belongs"),
+        ("modalidadeId", " 6", "stands where an id belongs"),
+        ("modalidadeId", "\u0666", "stands where an id belongs"),
+        ("modalidadeId", "1" * 10, "stands where an id belongs"),
+        ("modalidadeId", "x" * 1_000_000, "stands where an id belongs"),
+        ("modalidadeId", 2**31, "modalidadeId"),
+        ("situacaoCompraId", True, "situacaoCompraId"),
+        ("amparoLegal", {"codigo": "Art. 75"}, "'Art. 75' stands where an id belongs"),
+        ("amparoLegal", "Art. 75", "amparoLegal"),
+        ("orgaoEntidade", [], "orgaoEntidade"),
+        ("orgaoEntidade", {"cnpj": 46675997000180}, "cnpj"),
+        ("unidadeOrgao", {"codigoUnidade": 1}, "codigoUnidade"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_record_that_no_row_can_hold_is_rejected_with_its_reason(key: str, value: object, reason: str) -> None:
+    record = raw(**{key: value})
+    refused = rejected(record)
+    assert reason in refused.reason
+    assert len(refused.reason) < 500
+    assert refused.payload == record.decode()
+    if key != "numeroControlePNCP":
+        assert refused.natural_key == KEY
+
+
+@pytest.mark.parametrize(
+    "key", ["numeroControlePNCP", "dataPublicacaoPncp", "dataAtualizacao", "dataAtualizacaoGlobal"]
+)
+def test_a_record_without_what_makes_it_one_is_rejected(key: str) -> None:
+    fields = CONTRATACAO.copy()
+    del fields[key]
+    refused = rejected(raw(fields))
+    assert key in refused.reason
+    assert refused.natural_key == (None if key == "numeroControlePNCP" else KEY)
+
+
+@pytest.mark.parametrize(
+    "number", ["1e61", "1E+999999", "-1e61", "1e-61", "0.0" + "0" * 60 + "1", "1" * 62, "0E+100", "1e999999999"]
+)
+def test_a_number_beyond_any_column_is_rejected(number: str) -> None:
+    assert "valorTotalEstimado has more than 60 digits" in rejected(raw_with(number, "valorTotalEstimado")).reason
+
+
+@pytest.mark.parametrize("record", [b"null", b"[]", b'"text"', b"7", b"{}", b'[{"numeroControlePNCP": "x"}]'])
+def test_what_is_no_record_at_all_is_rejected(record: bytes) -> None:
+    refused = rejected(record)
+    assert refused.natural_key is None
+    assert refused.payload == record.decode()
+    assert isinstance(parse_item(record), Rejected)
+
+
+def test_a_record_nested_too_deeply_is_rejected_and_nothing_breaks() -> None:
+    nest = b"[" * 100_000 + b"]" * 100_000
+    assert "recursion" in rejected(raw_with(nest, "unknown")).reason
+    assert "recursion" in rejected(raw_with(b'["\\u0000", ' + nest + b"]", "unknown")).reason
+
+
+def test_a_rejected_key_of_any_length_is_kept_short() -> None:
+    assert rejected(raw(numeroControlePNCP="9" * 1_000_000)).natural_key == "9" * 100
+
+
+def test_the_hash_tells_rejected_records_apart() -> None:
+    first, again, other = (rejected(raw(numeroControlePNCP=key)) for key in ("x", "x", "y"))
+    assert first.hash == again.hash != other.hash
+    assert len(first.hash) == 64
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("numeroItem", None, "numeroItem"),
+        ("numeroItem", "1", "numeroItem"),
+        ("numeroItem", 2**31, "numeroItem"),
+        ("quantidade", "dez", "quantidade"),
+        ("quantidade", 10**61, "quantidade has more than 60"),
+        ("valorUnitarioEstimado", "NaN", "valorUnitarioEstimado is not a finite"),
+        ("valorTotal", "Infinity", "valorTotal is not a finite"),
+        ("percentualMargemPreferenciaNormal", "NaN", "percentualMargemPreferenciaNormal is not a finite"),
+        ("percentualMargemPreferenciaAdicional", "NaN", "percentualMargemPreferenciaAdicional is not a finite"),
+        ("itemCategoriaId", "C", "'C' stands where an id belongs"),
+        ("criterioJulgamentoId", "C", "stands where an id belongs"),
+        ("situacaoCompraItem", "C", "stands where an id belongs"),
+        ("tipoBeneficio", "C", "stands where an id belongs"),
+        ("descricao", ["x"], "descricao"),
+        ("dataAtualizacao", "ontem", "dataAtualizacao"),
+        ("dataInclusao", "0001-01-01T00:00:00Z", "year"),
+    ],
+)
+def test_an_item_that_no_row_can_hold_is_rejected_with_its_reason(key: str, value: object, reason: str) -> None:
+    refused = parse_item(raw(ITEM, **{key: value}))
+    assert isinstance(refused, Rejected)
+    assert reason in refused.reason
+    assert refused.natural_key == (None if value is None else str(value) if key == "numeroItem" else "7")
+
+
+# What is kept
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        ("320.00", "320.00"),
+        ("0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"),
+        ("12345678901234567890123456789012.10", "12345678901234567890123456789012.10"),
+        ("9007199254740993", "9007199254740993"),
+        ("-0.01", "-0.01"),
+        ("1e30", "1E+30"),
+        ("1" + "0" * 30, "1" + "0" * 30),
+        ('"12.50"', "12.50"),
+        ("0", "0"),
+    ],
+)
+def test_a_number_keeps_every_digit(number: str, value: str) -> None:
+    plain = raw_with(number, "valorTotalEstimado")
+    mended = plain.replace(b'"processo": "P-1"', rb'"processo": "P-1\u0000"')
+    for record in (stored(plain), stored(mended)):
+        assert str(record.typed.valor_total_estimado) == value
+        inside = json.loads(record.payload, parse_float=Decimal)["valorTotalEstimado"]
+        assert Decimal(inside) == Decimal(value)
+    assert stored(plain).payload == plain.decode()  # to the byte, spaces and all
+
+
+def test_integers_of_any_length_survive_mending() -> None:
+    long = "123456789012345678901234567890"
+    record = stored(raw_with(b'["\\u0000", %s, -%s, 999999999999999999]' % (long.encode(), long.encode()), "unknown"))
+    assert json.loads(record.payload)["unknown"] == ["", int(long), -int(long), 999999999999999999]
+    endless = b"7" * 5000  # more than Python itself turns into an integer
+    assert endless.decode() in stored(raw_with(b'["\\u0000", %s]' % endless, "unknown")).payload
+
+
+def test_a_key_that_nobody_knows_stays_in_the_payload() -> None:
+    record = raw(chaveNova={"a": [1.50, None, {"b": "ç"}]}, outra=None)
+    assert json.loads(stored(record).payload) == json.loads(record)
+    assert json.loads(stored_item(raw(ITEM, chaveNova=[1])).payload)["chaveNova"] == [1]
+
+
+def test_a_record_with_its_key_and_stamps_alone_is_stored() -> None:
+    names = ("numeroControlePNCP", "dataPublicacaoPncp", "dataAtualizacao", "dataAtualizacaoGlobal")
+    row = row_of(stored(raw({name: CONTRATACAO[name] for name in names})))
+    held = {name for name, value in row.items() if value is not None}
+    assert held == {
+        "numero_controle_pncp",
+        "data_publicacao_pncp",
+        "data_atualizacao",
+        "data_atualizacao_global",
+        "payload",
+    }
+
+
+@pytest.mark.parametrize(("value", "column"), [(6, 6), ("6", 6), ("06", 6), ("", None), (None, None), (0, 0), ("0", 0)])
+def test_an_id_may_come_as_text(value: object, column: int | None) -> None:
+    assert row_of(stored(raw(modalidadeId=value)))["modalidade_id"] == column
+    assert row_of(stored(raw(amparoLegal={"codigo": value})))["amparo_legal_codigo"] == column
+    assert item_row_of(stored_item(raw(ITEM, tipoBeneficio=value)))["tipo_beneficio"] == column
+
+
+@pytest.mark.parametrize(
+    ("written", "wall_clock"),
+    [
+        ("2026-01-01T02:00:00Z", "2025-12-31T23:00:00"),
+        ("2026-01-01T02:00:00+00:00", "2025-12-31T23:00:00"),
+        ("2026-01-01T02:00:00-03:00", "2026-01-01T02:00:00"),
+        ("2026-01-01T02:00:00.5", "2026-01-01T02:00:00.500000"),
+        ("2026-01-01 02:00:00", "2026-01-01T02:00:00"),
+    ],
+)
+def test_a_stamp_with_an_offset_becomes_brasilia_s(written: str, wall_clock: str) -> None:
+    expected = datetime.fromisoformat(wall_clock)
+    record = stored(raw(dataAtualizacao=written, dataAtualizacaoGlobal=written, dataAberturaProposta=written))
+    assert stamps(record.typed) == (expected, expected)
+    row = row_of(record)
+    assert row["data_atualizacao"] == row["data_atualizacao_global"] == row["data_abertura_proposta"] == expected
+
+
+# Rows
+
+
+def row_of(record: Record[Contratacao]) -> dict[str, Any]:
+    return dict(zip(CONTRATACAO_COLUMNS, contratacao_row(record), strict=True))
+
+
+def item_row_of(record: Record[Item]) -> dict[str, Any]:
+    return dict(zip(ITEM_COLUMNS, item_row(KEY, record), strict=True))
+
+
+def test_the_columns_of_rows_are_the_tables_columns() -> None:
+    ours = {"itens_at", "created_at", "updated_at"}
+    assert len(set(CONTRATACAO_COLUMNS)) == len(CONTRATACAO_COLUMNS)
+    assert set(CONTRATACAO_COLUMNS) == {column.name for column in contratacoes.columns} - ours
+    assert len(set(ITEM_COLUMNS)) == len(ITEM_COLUMNS)
+    assert set(ITEM_COLUMNS) == {column.name for column in itens_contratacao.columns} - ours
+
+
+def test_a_contratacao_s_row_holds_each_value_in_its_own_column() -> None:
+    row = row_of(stored(raw()))
+    assert json.loads(row.pop("payload")) == CONTRATACAO
+    assert json.loads(row.pop("fontes_orcamentarias")) == CONTRATACAO["fontesOrcamentarias"]
+    assert row == {
+        "numero_controle_pncp": KEY,
+        "ano_compra": 2026,
+        "sequencial_compra": 350,
+        "numero_compra": "019/2026-REABERTURA",
+        "processo": "P-1",
+        "objeto_compra": "Água e luz",
+        "informacao_complementar": "IC",
+        "justificativa_presencial": "JP",
+        "link_sistema_origem": "0",
+        "link_processo_eletronico": " ",
+        "modalidade_nome": "Pregão - Eletrônico",
+        "modo_disputa_nome": "Aberto",
+        "situacao_compra_nome": "Anulada",
+        "tipo_instrumento_convocatorio_nome": "Edital",
+        "srp": True,
+        "emenda_parlamentar": False,
+        "valor_total_estimado": Decimal("320.0"),
+        "valor_total_homologado": Decimal(12),
+        "usuario_nome": "Sistema",
+        "data_publicacao_pncp": datetime.fromisoformat("2026-01-01T00:00:01"),
+        "data_atualizacao": datetime.fromisoformat("2026-01-01T00:00:02"),
+        "data_atualizacao_global": datetime.fromisoformat("2026-01-01T00:00:03"),
+        "data_inclusao": datetime.fromisoformat("2026-01-01T00:00:04"),
+        "data_abertura_proposta": datetime.fromisoformat("2026-01-01T00:00:05"),
+        "data_encerramento_proposta": datetime.fromisoformat("2026-01-01T00:00:06"),
+        "modalidade_id": 6,
+        "modo_disputa_id": 1,
+        "situacao_compra_id": 3,
+        "tipo_instrumento_convocatorio_codigo": 2,
+        "amparo_legal_codigo": 18,
+        "amparo_legal_nome": "Lei 14.133",
+        "amparo_legal_descricao": "Art. 75",
+        "orgao_entidade_cnpj": "46675997000180",
+        "orgao_entidade_razao_social": "ORGAO",
+        "orgao_entidade_poder_id": "E",
+        "orgao_entidade_esfera_id": "M",
+        "unidade_orgao_codigo_unidade": "01",
+        "unidade_orgao_nome_unidade": "UNIDADE",
+        "unidade_orgao_codigo_ibge": "3550308",
+        "unidade_orgao_municipio_nome": "São Paulo",
+        "unidade_orgao_uf_sigla": "SP",
+        "unidade_orgao_uf_nome": "São Paulo (estado)",
+        "orgao_sub_rogado_cnpj": "00000000000191",
+        "orgao_sub_rogado_razao_social": "SUB",
+        "orgao_sub_rogado_poder_id": "L",
+        "orgao_sub_rogado_esfera_id": "F",
+        "unidade_sub_rogada_codigo_unidade": "3.2026",
+        "unidade_sub_rogada_nome_unidade": "SUBUNIDADE",
+        "unidade_sub_rogada_codigo_ibge": "5300108",
+        "unidade_sub_rogada_municipio_nome": "Brasília",
+        "unidade_sub_rogada_uf_sigla": "DF",
+        "unidade_sub_rogada_uf_nome": "Distrito Federal",
+    }
+
+
+def test_an_item_s_row_holds_each_value_in_its_own_column() -> None:
+    row = item_row_of(stored_item(raw(ITEM)))
+    assert json.loads(row.pop("payload")) == ITEM
+    for name, value in (("tipo_margem_preferencia", 1), ("catalogo", 2), ("categoria_item_catalogo", 3)):
+        assert list(json.loads(row.pop(name)).values()) == [value]
+    assert row == {
+        "numero_controle_pncp": KEY,
+        "numero_item": 7,
+        "descricao": "Areia",
+        "material_ou_servico": "M",
+        "material_ou_servico_nome": "Material",
+        "quantidade": Decimal("10.0"),
+        "unidade_medida": "UNIDADE",
+        "valor_unitario_estimado": Decimal("41.59"),
+        "valor_total": Decimal("415.9"),
+        "orcamento_sigiloso": False,
+        "item_categoria_id": 3,
+        "item_categoria_nome": "Não se aplica",
+        "criterio_julgamento_id": 1,
+        "criterio_julgamento_nome": "Menor preço",
+        "situacao_compra_item": 2,
+        "situacao_compra_item_nome": "Homologado",
+        "tipo_beneficio": 5,
+        "tipo_beneficio_nome": "Não se aplica (benefício)",
+        "incentivo_produtivo_basico": True,
+        "exigencia_conteudo_nacional": None,
+        "tem_resultado": True,
+        "imagem": 0,
+        "informacao_complementar": "IC",
+        "ncm_nbs_codigo": "25051000",
+        "ncm_nbs_descricao": "NCM",
+        "patrimonio": "PAT",
+        "codigo_registro_imobiliario": "CRI",
+        "aplicabilidade_margem_preferencia_normal": False,
+        "aplicabilidade_margem_preferencia_adicional": True,
+        "percentual_margem_preferencia_normal": Decimal("1.5"),
+        "percentual_margem_preferencia_adicional": Decimal("2.5"),
+        "catalogo_codigo_item": "CCI",
+        "data_inclusao": datetime.fromisoformat("2026-01-01T00:00:07"),
+        "data_atualizacao": datetime.fromisoformat("2026-01-01T00:00:08"),
+    }
+
+
+@pytest.mark.parametrize("key", ["amparoLegal", "orgaoEntidade", "unidadeOrgao", "orgaoSubRogado", "unidadeSubRogada"])
+def test_an_absent_object_leaves_its_columns_empty(key: str) -> None:
+    row, full = row_of(stored(raw(**{key: None}))), row_of(stored(raw()))
+    emptied = {name for name in row if row[name] is None and full[name] is not None}
+    assert emptied
+    assert {name: row[name] for name in row if name not in {*emptied, "payload"}} == {
+        name: full[name] for name in row if name not in {*emptied, "payload"}
+    }
+
+
+@pytest.mark.parametrize("key", ["tipoMargemPreferencia", "catalogo", "categoriaItemCatalogo"])
+def test_an_absent_object_of_an_item_is_null_and_not_json_s_null(key: str) -> None:
+    columns = {
+        "tipoMargemPreferencia": "tipo_margem_preferencia",
+        "catalogo": "catalogo",
+        "categoriaItemCatalogo": "categoria_item_catalogo",
+    }
+    assert item_row_of(stored_item(raw(ITEM, **{key: None})))[columns[key]] is None
+
+
+# Control numbers
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        (KEY, ("46675997000180", 2026, 350)),
+        ("00000000000191-1-000001/2022", ("00000000000191", 2022, 1)),  # leading zeros belong to the CNPJ
+        ("12ABC34501DE35-1-019941/2026", ("12ABC34501DE35", 2026, 19941)),  # letters since July 2026
+        ("46675997000180-1-1234567/2026", ("46675997000180", 2026, 1234567)),
+    ],
+)
+def test_a_control_number_leads_to_its_items(key: str, path: tuple[str, int, int]) -> None:
+    assert itens_path(key) == path
+    assert stored(raw(numeroControlePNCP=key)).typed.numero_controle_pncp == key
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x", KEY.replace("-1-", "-2-"), KEY + "-000001", KEY.lower().replace("4", "a"), KEY + "\n", "../" + KEY]
+)
+def test_another_number_leads_nowhere(key: str) -> None:
+    with pytest.raises(ValueError, match="control number"):
+        itens_path(key)
+
+
+# Versions
+
+EARLIER, SAME, LATER = -1, 0, 1
+
+
+def version(header: int, whole: int) -> Stamps:
+    return DAY + timedelta(seconds=header), DAY + timedelta(seconds=whole)
+
+
+@pytest.mark.parametrize(
+    ("header", "whole", "judged"),
+    [
+        (EARLIER, EARLIER, "older"),
+        (EARLIER, SAME, "older"),
+        (EARLIER, LATER, "newer"),
+        (SAME, EARLIER, "older"),
+        (SAME, SAME, "unchanged"),
+        (SAME, LATER, "newer"),
+        (LATER, EARLIER, "newer"),  # recorded: a header six days after its Global
+        (LATER, SAME, "newer"),
+        (LATER, LATER, "newer"),
+    ],
+)
+def test_a_version_is_judged_by_both_of_its_stamps(header: int, whole: int, judged: str) -> None:
+    assert compare_versions(version(header, whole), version(SAME, SAME)) == judged
+
+
+VERSIONS = st.builds(version, st.integers(-3, 3), st.integers(-3, 3))
+
+
+@settings(deadline=None)
+@given(VERSIONS, VERSIONS)
+def test_two_versions_are_each_newer_than_the_other_only_where_their_stamps_cross(one: Stamps, two: Stamps) -> None:
+    both_ways = {compare_versions(one, two), compare_versions(two, one)}
+    crossed = (one[0] < two[0] and one[1] > two[1]) or (one[0] > two[0] and one[1] < two[1])
+    if crossed:
+        assert both_ways == {"newer"}
+    elif one == two:
+        assert both_ways == {"unchanged"}
+    else:
+        assert both_ways == {"newer", "older"}
+
+
+def of_version(header: int, whole: int, *, key: str = KEY) -> Record[Contratacao]:
+    first, second = version(header, whole)
+    return stored(
+        raw(numeroControlePNCP=key, dataAtualizacao=first.isoformat(), dataAtualizacaoGlobal=second.isoformat())
+    )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_record_that_stands_twice_on_a_page_the_newest_version_is_taken(turned: bool) -> None:
+    old, new = of_version(0, 0), of_version(0, 1)
+    other = of_version(-1, -1, key="46675997000180-1-000351/2026")
+    order = [new, other, old] if turned else [old, other, new]
+    chosen = choose_newest(order)
+    assert set(chosen) == {KEY, "46675997000180-1-000351/2026"}
+    assert chosen[KEY] is new
+
+
+def test_of_two_equal_versions_the_first_is_taken() -> None:
+    first, again = of_version(0, 0), of_version(0, 0)
+    assert choose_newest([first, again])[KEY] is first
+
+
+def test_of_no_records_none_is_the_newest() -> None:
+    assert choose_newest([]) == {}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Versions of one record, each later than the one before it, in any order of their coming."""
+    steps = draw(st.lists(st.sampled_from([(0, 1), (1, 1), (1, 0)]), min_size=1, max_size=5))
+    versions = [(sum(step[0] for step in steps[:n]), sum(step[1] for step in steps[:n])) for n in range(len(steps) + 1)]
+    return draw(st.permutations(versions))
+
+
+@settings(deadline=None, max_examples=50)
+@given(histories())
+def test_in_whatever_order_versions_come_the_last_of_them_is_taken(versions: list[tuple[int, int]]) -> None:
+    chosen = choose_newest([of_version(*each) for each in versions])[KEY]
+    assert stamps(chosen.typed) == version(*max(versions))

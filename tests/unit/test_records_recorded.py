@@ -1,0 +1,237 @@
+"""Every recorded contratação and item becomes a row that holds what the portal's JSON holds."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ingestor.pncp.records import (
+    CONTRATACAO_COLUMNS,
+    ITEM_COLUMNS,
+    Record,
+    contratacao_row,
+    item_row,
+    itens_path,
+    parse_array,
+    parse_contratacao,
+    parse_item,
+    parse_page,
+    stamps,
+)
+from simulator.records import decode_json, encode_json
+
+LISTINGS = ("contratacoes-publicacao", "contratacoes-atualizacao", "contratacoes-proposta", "contratacao-detalhe")
+FEWEST_CONTRATACOES = 1_000  # so that an empty folder proves nothing by accident
+FEWEST_ITENS = 14
+WITHOUT_COLUMN = {"existeResultado", "orcamentoSigilosoCodigo", "orcamentoSigilosoDescricao"}  # the detail's alone
+
+# Where a value of the portal's stands in the row, written here once more: this is what the row is held to.
+CONTRATACAO_KEYS = {
+    "numeroControlePNCP": "numero_controle_pncp",
+    "dataPublicacaoPncp": "data_publicacao_pncp",
+    "dataAtualizacao": "data_atualizacao",
+    "dataAtualizacaoGlobal": "data_atualizacao_global",
+    "dataInclusao": "data_inclusao",
+    "dataAberturaProposta": "data_abertura_proposta",
+    "dataEncerramentoProposta": "data_encerramento_proposta",
+    "anoCompra": "ano_compra",
+    "sequencialCompra": "sequencial_compra",
+    "numeroCompra": "numero_compra",
+    "processo": "processo",
+    "objetoCompra": "objeto_compra",
+    "informacaoComplementar": "informacao_complementar",
+    "justificativaPresencial": "justificativa_presencial",
+    "linkSistemaOrigem": "link_sistema_origem",
+    "linkProcessoEletronico": "link_processo_eletronico",
+    "modalidadeId": "modalidade_id",
+    "modalidadeNome": "modalidade_nome",
+    "modoDisputaId": "modo_disputa_id",
+    "modoDisputaNome": "modo_disputa_nome",
+    "situacaoCompraId": "situacao_compra_id",
+    "situacaoCompraNome": "situacao_compra_nome",
+    "tipoInstrumentoConvocatorioCodigo": "tipo_instrumento_convocatorio_codigo",
+    "tipoInstrumentoConvocatorioNome": "tipo_instrumento_convocatorio_nome",
+    "srp": "srp",
+    "emendaParlamentar": "emenda_parlamentar",
+    "valorTotalEstimado": "valor_total_estimado",
+    "valorTotalHomologado": "valor_total_homologado",
+    "usuarioNome": "usuario_nome",
+    "amparoLegal.codigo": "amparo_legal_codigo",
+    "amparoLegal.nome": "amparo_legal_nome",
+    "amparoLegal.descricao": "amparo_legal_descricao",
+    "fontesOrcamentarias": "fontes_orcamentarias",
+}
+ORGAO_KEYS = {"cnpj": "cnpj", "razaoSocial": "razao_social", "poderId": "poder_id", "esferaId": "esfera_id"}
+UNIDADE_KEYS = {
+    "codigoUnidade": "codigo_unidade",
+    "nomeUnidade": "nome_unidade",
+    "codigoIbge": "codigo_ibge",
+    "municipioNome": "municipio_nome",
+    "ufSigla": "uf_sigla",
+    "ufNome": "uf_nome",
+}
+CONTRATACAO_KEYS |= {
+    f"{theirs}.{key}": f"{ours}_{column}"
+    for theirs, ours, keys in (
+        ("orgaoEntidade", "orgao_entidade", ORGAO_KEYS),
+        ("unidadeOrgao", "unidade_orgao", UNIDADE_KEYS),
+        ("orgaoSubRogado", "orgao_sub_rogado", ORGAO_KEYS),
+        ("unidadeSubRogada", "unidade_sub_rogada", UNIDADE_KEYS),
+    )
+    for key, column in keys.items()
+}
+ITEM_KEYS = {
+    "numeroItem": "numero_item",
+    "descricao": "descricao",
+    "materialOuServico": "material_ou_servico",
+    "materialOuServicoNome": "material_ou_servico_nome",
+    "quantidade": "quantidade",
+    "unidadeMedida": "unidade_medida",
+    "valorUnitarioEstimado": "valor_unitario_estimado",
+    "valorTotal": "valor_total",
+    "orcamentoSigiloso": "orcamento_sigiloso",
+    "itemCategoriaId": "item_categoria_id",
+    "itemCategoriaNome": "item_categoria_nome",
+    "criterioJulgamentoId": "criterio_julgamento_id",
+    "criterioJulgamentoNome": "criterio_julgamento_nome",
+    "situacaoCompraItem": "situacao_compra_item",
+    "situacaoCompraItemNome": "situacao_compra_item_nome",
+    "tipoBeneficio": "tipo_beneficio",
+    "tipoBeneficioNome": "tipo_beneficio_nome",
+    "incentivoProdutivoBasico": "incentivo_produtivo_basico",
+    "exigenciaConteudoNacional": "exigencia_conteudo_nacional",
+    "temResultado": "tem_resultado",
+    "imagem": "imagem",
+    "informacaoComplementar": "informacao_complementar",
+    "ncmNbsCodigo": "ncm_nbs_codigo",
+    "ncmNbsDescricao": "ncm_nbs_descricao",
+    "patrimonio": "patrimonio",
+    "codigoRegistroImobiliario": "codigo_registro_imobiliario",
+    "aplicabilidadeMargemPreferenciaNormal": "aplicabilidade_margem_preferencia_normal",
+    "aplicabilidadeMargemPreferenciaAdicional": "aplicabilidade_margem_preferencia_adicional",
+    "percentualMargemPreferenciaNormal": "percentual_margem_preferencia_normal",
+    "percentualMargemPreferenciaAdicional": "percentual_margem_preferencia_adicional",
+    "tipoMargemPreferencia": "tipo_margem_preferencia",
+    "catalogo": "catalogo",
+    "catalogoCodigoItem": "catalogo_codigo_item",
+    "categoriaItemCatalogo": "categoria_item_catalogo",
+    "dataInclusao": "data_inclusao",
+    "dataAtualizacao": "data_atualizacao",
+}
+JSON_KEYS = {"fontesOrcamentarias", "tipoMargemPreferencia", "catalogo", "categoriaItemCatalogo"}
+OBJECTS = ("orgaoEntidade", "unidadeOrgao", "orgaoSubRogado", "unidadeSubRogada", "amparoLegal")
+
+
+def flattened(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the objects that have columns of their own spread out."""
+    flat = {name: value for name, value in record.items() if name not in OBJECTS}
+    for name in OBJECTS:
+        flat |= {f"{name}.{key}": value for key, value in (record.get(name) or {}).items()}
+    return flat
+
+
+def in_a_column(value: Any) -> Any:
+    """A value of the portal's as a row should hold it, stamps and JSON aside."""
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def check_row(record: dict[str, Any], row: dict[str, Any], columns: dict[str, str]) -> None:
+    """Every key that has a column stands there; a key without one is in the payload alone."""
+    flat = flattened(record)
+    for key, column in columns.items():
+        theirs, ours = flat.get(key), row[column]
+        if isinstance(ours, datetime):
+            assert ours.isoformat() == theirs, key
+        elif theirs is not None and key in JSON_KEYS:
+            assert decode_json(ours) == theirs, key
+        else:
+            assert in_a_column(ours) == in_a_column(theirs), key
+    assert decode_json(row["payload"]) == record
+
+
+def objects_in(value: Any, key: str) -> Iterator[dict[str, Any]]:
+    """All objects with such a key, however deep the recording's collector has put them."""
+    if isinstance(value, dict):
+        if key in value:
+            yield value
+        else:
+            for inner in value.values():
+                yield from objects_in(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from objects_in(inner, key)
+
+
+def recordings(folder: Path) -> Iterator[tuple[Path, Any]]:
+    for file in sorted(folder.glob("*.json")):
+        yield file, decode_json(file.read_bytes())
+
+
+def contratacoes_of(recorded: Path) -> Iterator[dict[str, Any]]:
+    for name in LISTINGS:
+        for _, value in recordings(recorded / name):
+            yield from objects_in(value, "numeroControlePNCP")
+
+
+def itens_of(recorded: Path) -> Iterator[dict[str, Any]]:
+    for _, value in recordings(recorded / "itens"):
+        yield from objects_in(value, "numeroItem")
+
+
+def test_every_recorded_contratacao_becomes_its_row(recorded: Path) -> None:
+    seen = 0
+    for record in contratacoes_of(recorded):
+        parsed = parse_contratacao(encode_json(record))
+        assert isinstance(parsed, Record), parsed
+        check_row(record, dict(zip(CONTRATACAO_COLUMNS, contratacao_row(parsed), strict=True)), CONTRATACAO_KEYS)
+        seen += 1
+    assert seen >= FEWEST_CONTRATACOES
+
+
+def test_every_recorded_item_becomes_its_row(recorded: Path) -> None:
+    seen = 0
+    for item in itens_of(recorded):
+        parsed = parse_item(encode_json(item))
+        assert isinstance(parsed, Record), parsed
+        row = dict(zip(ITEM_COLUMNS, item_row("key", parsed), strict=True))
+        check_row(item, row, ITEM_KEYS)
+        assert row["numero_controle_pncp"] == "key"
+        seen += 1
+    assert seen >= FEWEST_ITENS
+
+
+def test_every_key_of_the_recordings_has_its_column_or_is_known_to_have_none(recorded: Path) -> None:
+    keys = {key for record in contratacoes_of(recorded) for key in flattened(record)}
+    assert keys - set(CONTRATACAO_KEYS) - set(OBJECTS) <= WITHOUT_COLUMN
+    assert {key for item in itens_of(recorded) for key in item} - set(ITEM_KEYS) == set()
+
+
+def test_every_recorded_control_number_recomposes_from_its_parts(recorded: Path) -> None:
+    for record in contratacoes_of(recorded):
+        parts = (record["orgaoEntidade"]["cnpj"], record["anoCompra"], record["sequencialCompra"])
+        assert itens_path(record["numeroControlePNCP"]) == parts
+
+
+def test_recorded_stamps_are_their_version_as_they_stand(recorded: Path) -> None:
+    for record in contratacoes_of(recorded):
+        parsed = parse_contratacao(encode_json(record))
+        assert isinstance(parsed, Record)
+        version = tuple(stamp.isoformat() for stamp in stamps(parsed.typed))
+        assert version == (record["dataAtualizacao"], record["dataAtualizacaoGlobal"])
+
+
+def test_every_recorded_envelope_is_a_page(recorded: Path) -> None:
+    pages = [
+        (file, value) for name in LISTINGS for file, value in recordings(recorded / name) if "numeroPagina" in value
+    ]
+    assert pages
+    for file, value in pages:
+        page = parse_page(file.read_bytes(), value["numeroPagina"])
+        assert (page.total_registros, page.total_paginas) == (value["totalRegistros"], value["totalPaginas"])
+        assert [decode_json(record) for record in page.records] == value["data"]
+
+
+def test_every_recorded_list_of_itens_is_an_array(recorded: Path) -> None:
+    for file, value in recordings(recorded / "itens"):
+        assert [decode_json(item) for item in parse_array(file.read_bytes())] == value

@@ -6,6 +6,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.errors import TOO_LARGE, problem
 
 LONGEST_BODY = 16 * 1024
+LONGEST_DISCARDED = 1024 * 1024
+_HANG_UP = {"Connection": "close"}
+"""Else the server reads on to the end of the body, to keep the connection; whoever is cut off while sending may miss
+the answer, so that is for bodies that are absurdly long or do not say how long they are."""
 
 
 class BodyLimit:
@@ -19,9 +23,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced[:20]) > LONGEST_BODY:
-            await problem(413, TOO_LARGE)(scope, receive, send)
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        announced = int(told[:20]) if told.isdigit() else 0
+        if announced > LONGEST_BODY:
+            headers = _HANG_UP if announced > LONGEST_DISCARDED else None
+            await problem(413, TOO_LARGE, headers=headers)(scope, receive, send)
             return
         size = 0
 
@@ -30,7 +36,7 @@ class BodyLimit:
             message = await receive()
             size += len(message.get("body", b""))
             if size > LONGEST_BODY:
-                raise HTTPException(413)
+                raise HTTPException(413, headers=_HANG_UP)
             return message
 
         await self.app(scope, receive_within_limit, send)

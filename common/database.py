@@ -85,7 +85,8 @@ def is_unavailable(error: BaseException) -> bool:
     state = _sqlstate(error)
     if state is not None:
         return state.startswith(_ABSENT)
-    return isinstance(error, DBAPIError | asyncpg.InterfaceError | asyncpg.PostgresError)
+    # an internal error of the driver's: it was asked just when the server had said good-bye
+    return isinstance(error, DBAPIError | asyncpg.InterfaceError | asyncpg.InternalClientError | asyncpg.PostgresError)
 
 
 def is_overloaded(error: BaseException) -> bool:

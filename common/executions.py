@@ -265,6 +265,7 @@ _CLOSE = text("""
                count(*) FILTER (WHERE status = 'error') AS failed,
                count(*) FILTER (WHERE status IN ('pending', 'running')) AS unfinished,
                coalesce(sum(records_processed), 0) AS records,
+               coalesce(sum(records_rejected), 0) AS rejected,
                min(error_message) FILTER (WHERE status = 'error') AS cause
           FROM sync_slices WHERE execution_id = :id
     )
@@ -273,6 +274,7 @@ _CLOSE = text("""
            error_message = CASE WHEN done.failed > 0
                THEN format('%s of %s slices failed: %s', done.failed, done.slices, done.cause) END,
            records_processed = done.records,
+           records_rejected = done.rejected,
            duration_seconds = extract(epoch FROM clock_timestamp() - coalesce(e.started_at, e.planned_at)),
            finished_at = clock_timestamp(),
            updated_at = clock_timestamp()
@@ -331,7 +333,8 @@ async def end(
         .values(status="error", error_message=error_message, finished_at=func.now(), updated_at=func.now(), **_NOBODY)
     )
     await db.execute(delete(sync_pages).where(sync_pages.c.slice_id.in_(select(sync_slices.c.id).where(own))))
-    sums = select(func.coalesce(func.sum(sync_slices.c.records_processed), 0)).where(own)
+    processed = select(func.coalesce(func.sum(sync_slices.c.records_processed), 0)).where(own).scalar_subquery()
+    rejected = select(func.coalesce(func.sum(sync_slices.c.records_rejected), 0)).where(own).scalar_subquery()
     column = sync_executions.c
     age = func.extract("epoch", func.now() - func.coalesce(column.started_at, func.now()))
     await db.execute(
@@ -340,7 +343,8 @@ async def end(
         .values(
             status=status,
             error_message=error_message,
-            records_processed=sums.scalar_subquery() if records_processed is None else records_processed,
+            records_processed=processed if records_processed is None else records_processed,
+            records_rejected=rejected,
             duration_seconds=age if duration_seconds is None else duration_seconds,
             finished_at=func.now(),
             updated_at=func.now(),

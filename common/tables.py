@@ -76,6 +76,7 @@ sync_executions = Table(
         server_default="running",
     ),
     _count("records_processed"),
+    _count("records_rejected"),
     Column("duration_seconds", Numeric(10, 2)),
     Column("error_message", Text),
     # who asked: api, message (another party's), gap (an update that found a long hole)

@@ -95,6 +95,15 @@ class Progress(BaseModel):
     itens_written: int
 
 
+class RejectedRecord(BaseModel):
+    """Um registro que não pôde ser gravado; o que veio do portal está em `rejected_records.payload`."""
+
+    resource: str
+    natural_key: str | None
+    reason: str
+    resolved_at: Moment | None = Field(description="quando uma versão mais nova o gravou")
+
+
 class SyncExecution(BaseModel):
     """Uma execução."""
 
@@ -108,6 +117,7 @@ class SyncExecution(BaseModel):
     status: Status
     phase: Phase
     records_processed: int = Field(description="contratações distintas da janela que foram processadas")
+    records_rejected: int = Field(description="registros que não puderam ser gravados; guardados com o motivo")
     duration_seconds: float | None
     error_message: str | None
     created_at: Moment
@@ -144,6 +154,7 @@ class SyncExecutionDetail(SyncExecution):
 
     progress: Progress
     failed_slices: list[SyncSlice] = Field(description="as primeiras cem; todas em `/slices?status=error`")
+    rejected_records: list[RejectedRecord] = Field(description="os primeiros cem")
 
 
 class SyncSlices(BaseModel):

@@ -13,7 +13,7 @@ from common.messages import EXECUTION_HEADER, encode
 
 log = structlog.get_logger(__name__)
 
-PUBLISH_SECONDS = 5.0
+PUBLISH_SECONDS = 3.0  # with a second to let a dead connection go, the answer comes within five
 CHECK_SECONDS = 2.0
 HEARTBEAT_SECONDS = 30
 

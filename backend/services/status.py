@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select, true
+from sqlalchemy import ColumnElement, DateTime, Row, Select, case, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
 
@@ -16,6 +16,7 @@ from backend.models.sync import (
     HistoryQuery,
     Phase,
     Progress,
+    RejectedRecord,
     SlicesQuery,
     SyncExecution,
     SyncExecutionDetail,
@@ -27,9 +28,9 @@ from backend.models.sync import (
 from common import executions
 from common.clock import BRASILIA, parse_wall_clock
 from common.executions import Mode
-from common.tables import sync_executions, sync_slices
+from common.tables import rejected_records, sync_executions, sync_slices
 
-FAILED_SLICES_SHOWN = 100
+SHOWN = 100
 
 _execution = sync_executions.c
 _slice = sync_slices.c
@@ -52,7 +53,7 @@ def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:
             func.coalesce(func.sum(_slice.records_processed), 0).label("slices_records"),
             func.coalesce(func.sum(_slice.records_inserted), 0).label("records_inserted"),
             func.coalesce(func.sum(_slice.records_updated), 0).label("records_updated"),
-            func.coalesce(func.sum(_slice.records_rejected), 0).label("records_rejected"),
+            func.coalesce(func.sum(_slice.records_rejected), 0).label("slices_rejected"),
             func.coalesce(func.sum(_slice.itens_written), 0).label("itens_written"),
             func.avg(case((_is_done, 1.0), else_=pages_share)).label("share"),
             func.max(_slice.updated_at).label("slices_updated_at"),
@@ -75,13 +76,18 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
         _execution.window_end,
         _execution.status,
         case((is_running, counts.c.slices_records), else_=_execution.records_processed).label("records_processed"),
+        case((is_running, counts.c.slices_rejected), else_=_execution.records_rejected).label("records_rejected"),
         case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
         _execution.error_message,
         _execution.created_at,
         func.greatest(_execution.updated_at, counts.c.slices_updated_at).label("updated_at"),
         _execution.started_at,
         _execution.finished_at,
-        *[column for column in counts.c if column.name not in ("slices_records", "slices_updated_at")],
+        *[
+            column
+            for column in counts.c
+            if column.name not in ("slices_records", "slices_rejected", "slices_updated_at")
+        ],
     ).select_from(sync_executions.outerjoin(counts, true()))
 
 
@@ -100,7 +106,7 @@ class SyncStatusService:
         """The newest execution, without its failed slices; `None` before the first."""
         newest = _WITH_PROGRESS.order_by(_execution.id.desc()).limit(1)
         row = (await self._session.execute(newest)).one_or_none()
-        return None if row is None else _to_detail(row, [])
+        return None if row is None else _to_detail(row, [], [])
 
     async def get_current_status(self) -> SyncStatus:
         """How the newest execution goes."""
@@ -164,8 +170,8 @@ class SyncStatusService:
         row = (await self._session.execute(_WITH_PROGRESS.where(_execution.id == execution_id))).one_or_none()
         if row is None:
             raise NotFoundError(f"Não existe a execução {execution_id}.")
-        failed = await self._load_slices(execution_id, SlicesQuery(status="error", limit=FAILED_SLICES_SHOWN))
-        return _to_detail(row, failed[:FAILED_SLICES_SHOWN])
+        failed = await self._load_slices(execution_id, SlicesQuery(status="error", limit=SHOWN))
+        return _to_detail(row, failed[:SHOWN], await self._load_rejected(execution_id))
 
     async def get_slices(self, execution_id: int, query: SlicesQuery) -> SyncSlices:
         """The slices of an execution that pass the filters.
@@ -216,6 +222,16 @@ class SyncStatusService:
             error_message=error_message,
         )
 
+    async def _load_rejected(self, execution_id: int) -> list[RejectedRecord]:
+        statement = (
+            select(*[rejected_records.c[name] for name in RejectedRecord.model_fields])
+            .where(rejected_records.c.execution_id == execution_id)
+            .order_by(rejected_records.c.id)
+            .limit(SHOWN)
+        )
+        rows = await self._session.execute(statement)
+        return [RejectedRecord.model_validate(row, from_attributes=True) for row in rows]
+
     async def _load_slices(self, execution_id: int, query: SlicesQuery) -> list[SyncSlice]:
         """One more than the limit, where there are more."""
         statement = select(*[_slice[name] for name in SyncSlice.model_fields]).where(
@@ -238,10 +254,15 @@ def _filters(query: HistoryQuery) -> list[ColumnElement[bool]]:
     if query.trigger is not None:
         filters.append(_execution.trigger == query.trigger)
     if query.since is not None:
-        filters.append(_execution.created_at >= parse_wall_clock(query.since).replace(tzinfo=BRASILIA))
+        filters.append(_execution.created_at >= _moment_of(query.since))
     if query.until is not None:
-        filters.append(_execution.created_at <= parse_wall_clock(query.until).replace(tzinfo=BRASILIA))
+        filters.append(_execution.created_at <= _moment_of(query.until))
     return filters
+
+
+def _moment_of(wall_clock: str) -> ColumnElement[datetime]:
+    """Converted by the database, because Python's calendar ends before some of the moments that can be named."""
+    return func.timezone(BRASILIA.key, parse_wall_clock(wall_clock), type_=DateTime(timezone=True))
 
 
 def _phase_of(row: Row[Any]) -> Phase:
@@ -263,10 +284,15 @@ def _to_execution(row: Row[Any]) -> SyncExecution:
     return SyncExecution(**_fields_of(row))
 
 
-def _to_detail(row: Row[Any], failed: list[SyncSlice]) -> SyncExecutionDetail:
+def _to_detail(row: Row[Any], failed: list[SyncSlice], rejected: list[RejectedRecord]) -> SyncExecutionDetail:
     counted = {name: getattr(row, name) for name in Progress.model_fields if name != "percent"}
     percent = 100.0 if row.status != "running" else round(float(row.share or 0) * 100, 1)
-    return SyncExecutionDetail(**_fields_of(row), progress=Progress(percent=percent, **counted), failed_slices=failed)
+    return SyncExecutionDetail(
+        **_fields_of(row),
+        progress=Progress(percent=percent, **counted),
+        failed_slices=failed,
+        rejected_records=rejected,
+    )
 
 
 def _rounded(seconds: Decimal | float | None) -> float | None:

@@ -107,6 +107,7 @@ def upgrade() -> None:
         sa.Column("modalidades", sa.ARRAY(sa.Integer()), nullable=True),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("records_processed", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("records_rejected", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("duration_seconds", sa.Numeric(precision=10, scale=2), nullable=True),
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("trigger", sa.Text(), nullable=False),

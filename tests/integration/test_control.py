@@ -14,7 +14,9 @@ from backend.config import BackendSettings
 from backend.main import create_app
 from backend.services.sweeper import sweep
 from common import executions
-from common.executions import MAX_UNFINISHED, Claim, Execution, PlannedSlice
+from common.executions import MAX_UNFINISHED, Claim, Execution, PageCounts, PlannedSlice
+from ingestor.persistence import keep_rejected
+from ingestor.pncp.records import Rejected
 from tests.support import eventually
 
 DAY = date(2025, 1, 10)
@@ -227,3 +229,29 @@ async def test_the_sweeper_leaves_executions_alone_while_a_worker_is_seen(engine
         assert await executions.expire_orphans(db, seconds=3600) == []
         await db.execute(text("UPDATE workers SET last_seen_at = now() - interval '61 minutes'"))
         assert await executions.expire_orphans(db, seconds=3600) == [execution_id]
+
+
+async def test_what_was_rejected_is_counted_and_shown_with_its_execution(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    execution_id = await planned(engine, slices=1)
+    claim = await take(engine)
+    kept = Rejected("00000000000000-1-000001/2025", "srp: expected bool", '{"srp": "talvez"}')
+    async with engine.begin() as db:
+        assert await keep_rejected(db, kept, execution_id=execution_id, slice_id=claim.slice_id) == 1
+        assert await keep_rejected(db, kept, execution_id=execution_id, slice_id=claim.slice_id) == 0
+        counts = PageCounts(processed=4, rejected=1)
+        await executions.advance(db, claim, counts, pages_done=1, pages_total=1, total_registros=5, lease_seconds=60)
+
+    running = (await api.get(f"/sync/executions/{execution_id}")).json()
+    async with engine.begin() as db:
+        await executions.finish(db, claim)
+    async with engine.begin() as db:
+        await executions.close(db, execution_id)
+    ended = (await api.get(f"/sync/executions/{execution_id}")).json()
+    listed = (await api.get("/sync/history")).json()["executions"][0]
+
+    assert running["records_rejected"] == ended["records_rejected"] == listed["records_rejected"] == 1
+    assert ended["status"] == "success"
+    shown = {"resource": "contratacoes", "natural_key": kept.natural_key, "reason": kept.reason, "resolved_at": None}
+    assert ended["rejected_records"] == [shown]

@@ -358,6 +358,7 @@ _COPY_EXECUTION = text("""
     SELECT e.mode, e.criterio, e.modalidades, 'retry', e.id, now(), min(s.window_start), max(s.window_end)
       FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id AND s.status = 'error'
      WHERE e.id = :id AND e.status = 'error'
+       AND NOT EXISTS (SELECT 1 FROM sync_executions r WHERE r.retry_of = e.id AND r.status = 'running')
      GROUP BY e.id
     RETURNING id
 """)
@@ -378,7 +379,11 @@ _ORPHANS = text("""
 
 
 async def retry(db: AsyncConnection, execution_id: int) -> int | None:
-    """A new execution with copies of the failed slices of one that has ended; `None` where there are none."""
+    """A new execution with copies of the failed slices of one that has ended.
+
+    `None` where there are none, or where they are being repeated already. The caller has asked to `admit` before, so
+    that two requests at once do not both find nothing under way.
+    """
     copy: int | None = (await db.execute(_COPY_EXECUTION, {"id": execution_id})).scalar_one_or_none()
     if copy is not None:
         await db.execute(_COPY_FAILED_SLICES, {"id": execution_id, "copy": copy})

@@ -2,12 +2,15 @@
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractQueue, HeadersType
-from aio_pika.exceptions import AMQPError, AMQPException, ChannelInvalidStateError
+from aio_pika.exceptions import AMQPError, AMQPException, ChannelInvalidStateError, ChannelPreconditionFailed
 
 from common.messages import DEAD_SUFFIX
 
 BROKER_UNAVAILABLE = (AMQPError, AMQPException, ChannelInvalidStateError, OSError)
 """What comes through when RabbitMQ is down, blocked, restarted or declines; a time-out is an OSError."""
+
+QUEUE_DIFFERS = ChannelPreconditionFailed
+"""What comes through when a queue of that name has other arguments (406); waiting does not help."""
 
 
 async def declare_queues(channel: AbstractChannel, name: str) -> AbstractQueue:

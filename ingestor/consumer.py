@@ -25,6 +25,7 @@ HEARTBEAT_SECONDS = 30
 CONFIRM_SECONDS = 5.0
 WATCH_SECONDS = 60.0
 RECONNECT_SECONDS = (1.0, 5.0)
+DISPUTE_SECONDS = 10.0
 FOREIGN_TRIGGER = "message"
 
 
@@ -43,6 +44,10 @@ class Consumer:
         while True:
             try:
                 await self._listen()
+            except rabbit.QUEUE_DIFFERS as error:
+                told = str(error)  # no traceback: the broker's text says it all
+                log.critical("queue has other arguments, delete it or name another", queue=self._queue, error=told)
+                await asyncio.sleep(DISPUTE_SECONDS)
             except rabbit.BROKER_UNAVAILABLE as error:  # the URL carries a password, so that only the kind is told
                 log.warning("broker is not available", queue=self._queue, error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
@@ -79,6 +84,10 @@ class Consumer:
         except PoisonError as error:
             await self._bury(message, str(error))
             return
+        except Exception as error:  # left alone it would stay unacknowledged; ten of those, and the queue stands still
+            log.exception("message cannot be taken in")
+            await self._bury(message, f"unexpected {type(error).__name__}")
+            return
         await message.ack()
         if execution_id is not None:
             self._ring(execution_id)
@@ -110,10 +119,13 @@ class Consumer:
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Move a message to the dead letters, confirmed, before it is acknowledged."""
         log.warning("message cannot be understood", reason=reason, message_id=message.message_id)
+        if self._dead_letters is None:
+            raise RuntimeError("no channel for dead letters")
+        failed = False
         while True:
             try:
-                if self._dead_letters is None:
-                    raise RuntimeError("no channel for dead letters")
+                if failed:  # perhaps because somebody has deleted the queue
+                    await rabbit.declare_queues(self._dead_letters, self._queue)
                 await rabbit.send(
                     self._dead_letters,
                     self._queue + DEAD_SUFFIX,
@@ -124,6 +136,7 @@ class Consumer:
                 )
             except rabbit.BROKER_UNAVAILABLE as error:
                 log.warning("message could not be buried yet", error=type(error).__name__)
+                failed = True
                 await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
             else:
                 await message.ack()

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from enum import Enum, auto
 from itertools import chain, pairwise
 
+import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -293,7 +294,7 @@ async def _commit(work: SliceIngestion, result: PageResult, progress: Progress) 
         try:
             async with work.engine.begin() as db:
                 return await _write(db, work, result, progress)
-        except DBAPIError as error:
+        except (DBAPIError, asyncpg.PostgresError) as error:  # the merge speaks to the driver itself
             if not is_transient(error) or attempt == TRANSACTION_TRIES:
                 raise
             await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter

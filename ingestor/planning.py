@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import executions
 from common.clock import LONGEST_WINDOW, days, to_wall_clock
+from common.database import is_unavailable
 from common.executions import Execution, PlannedSlice
 
 log = structlog.get_logger(__name__)
@@ -54,26 +55,44 @@ _WATERMARKS = text("""
 async def plan_next(
     engine: AsyncEngine, rules: Rules, *, older_than_seconds: float, execution_id: int | None = None
 ) -> int | None:
-    """Plan the named execution, or the oldest that has waited so long; answers its id, `None` if there is none."""
-    async with engine.begin() as db:
-        execution = await executions.lock_unplanned(
-            db, older_than_seconds=older_than_seconds, execution_id=execution_id
-        )
-        if execution is None:
-            return None
-        moment: datetime = (await db.execute(_NOW)).scalar_one()
-        now = to_wall_clock(moment).replace(microsecond=0)
-        if execution.mode == "backfill":
-            slices = backfill_slices(execution, rules.modalidades)
-        else:
-            watermarks = await _load_watermarks(db, rules.modalidades)
-            slices, gap = update_slices(watermarks, now, rules)
-            if gap is not None:
-                await _bridge(db, gap)
-        give_up_at = moment + GIVE_UP_AFTER[execution.mode]
-        await executions.plan(db, execution, slices, give_up_at=give_up_at)
-    log.info("execution planned", execution_id=execution.id, mode=execution.mode, slices=len(slices))
+    """Plan the named execution, or the oldest that has waited so long; answers its id, `None` if there is none.
+
+    One that cannot be planned is ended: left as it is, it would be the first that every ingestor meets, for ever.
+    """
+    execution = None
+    try:
+        async with engine.begin() as db:
+            execution = await executions.lock_unplanned(
+                db, older_than_seconds=older_than_seconds, execution_id=execution_id
+            )
+            if execution is None:
+                return None
+            slices = await _plan(db, execution, rules)
+    except Exception as error:
+        if execution is None or is_unavailable(error):
+            raise
+        log.exception("execution cannot be planned", execution_id=execution.id)
+        async with engine.begin() as db:
+            cause = f"planning failed: {type(error).__name__}"
+            await executions.end(db, execution.id, status="error", error_message=cause)
+    else:
+        log.info("execution planned", execution_id=execution.id, mode=execution.mode, slices=slices)
     return execution.id
+
+
+async def _plan(db: AsyncConnection, execution: Execution, rules: Rules) -> int:
+    """Write the slices of a locked execution; answers how many there are."""
+    moment: datetime = (await db.execute(_NOW)).scalar_one()
+    now = to_wall_clock(moment).replace(microsecond=0)
+    if execution.mode == "backfill":
+        slices = backfill_slices(execution, rules.modalidades)
+    else:
+        watermarks = await _load_watermarks(db, rules.modalidades)
+        slices, gap = update_slices(watermarks, now, rules)
+        if gap is not None:
+            await _bridge(db, gap)
+    await executions.plan(db, execution, slices, give_up_at=moment + GIVE_UP_AFTER[execution.mode])
+    return len(slices)
 
 
 def backfill_slices(execution: Execution, modalidades: tuple[int, ...]) -> list[PlannedSlice]:

@@ -32,7 +32,7 @@ async def retry_execution(engine: AsyncEngine, execution_id: int) -> int:
 
     Raises:
         NotFoundError: there is none of this id.
-        ConflictError: it is still running, or nothing of it failed.
+        ConflictError: it is still running, nothing of it failed, or what failed is being repeated already.
         TooManyUnfinishedError: as many are under way as there may be.
 
     """
@@ -42,7 +42,10 @@ async def retry_execution(engine: AsyncEngine, execution_id: int) -> int:
             raise NotFoundError(f"Não existe a execução {execution_id}.")
         copy = await executions.retry(db, execution_id)
         if copy is None:
-            raise ConflictError(f"A execução {execution_id} não tem fatias com erro a repetir, ou ainda não terminou.")
+            raise ConflictError(
+                f"Nada a repetir da execução {execution_id}: ela não tem fatias com erro, ainda não terminou,"
+                " ou já está sendo repetida."
+            )
         if not may_be_added:
             raise TooManyUnfinishedError("Já há execuções demais em andamento. Espere que alguma termine.")
     log.info("failed slices are repeated", execution_id=copy, retry_of=execution_id)

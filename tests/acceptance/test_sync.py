@@ -149,7 +149,7 @@ async def test_an_update_takes_what_has_changed_since_the_last_one(stack: Stack,
 @pytest.mark.rabbitmq
 @pytest.mark.parametrize("body", [b'{"mode":"update"}', b"{}", b""])
 async def test_a_message_of_any_other_party_runs_too(
-    stack: Stack, rabbitmq_url: str, queue_name: str, body: bytes
+    rabbitmq_url: str, queue_name: str, stack: Stack, body: bytes
 ) -> None:
     stack.settings |= {"RABBITMQ_URL": rabbitmq_url, "QUEUE_NAME": queue_name}
     await stack.start_simulator("--days", "1")
@@ -171,7 +171,7 @@ async def test_a_message_of_any_other_party_runs_too(
 
 @pytest.mark.rabbitmq
 async def test_with_a_broker_a_backfill_is_shared_by_two_ingestors_and_the_queue_is_drained(
-    stack: Stack, rabbitmq_url: str, queue_name: str
+    rabbitmq_url: str, queue_name: str, stack: Stack
 ) -> None:
     stack.settings |= {"RABBITMQ_URL": rabbitmq_url, "QUEUE_NAME": queue_name}
     await stack.start_simulator("--per-day", PER_DAY, "--days", "5", "--latency-ms", "5")

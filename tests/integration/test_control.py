@@ -255,3 +255,14 @@ async def test_what_was_rejected_is_counted_and_shown_with_its_execution(
     assert ended["status"] == "success"
     shown = {"resource": "contratacoes", "natural_key": kept.natural_key, "reason": kept.reason, "resolved_at": None}
     assert ended["rejected_records"] == [shown]
+
+
+async def test_what_is_being_repeated_is_not_repeated_a_second_time(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    execution_id = await planned(engine)
+    await fail_one_and_finish_the_rest(engine, execution_id)
+
+    answers = await asyncio.gather(*[api.post(f"/sync/executions/{execution_id}/retry") for _ in range(4)])
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]

@@ -1,0 +1,278 @@
+"""What the integration tests share: the database at hand, executions ready to be claimed, a portal and its clients."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from sqlalchemy import Row, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common import executions
+from common.executions import Claim, Criterio, Execution, Mode, PlannedSlice
+from ingestor.pause import SharedPause
+from ingestor.pncp.client import PncpClient
+from simulator.app import Simulator, serve
+from simulator.invention import Inventor
+from simulator.records import Contratacao
+from simulator.world import World
+from tests.support import eventually
+
+CLOSED_DAY = date(2025, 3, 10)
+MODALIDADE = 6
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def piece(day: date = CLOSED_DAY, modalidade: int = MODALIDADE) -> PlannedSlice:
+    """A whole day of one modalidade."""
+    midnight = datetime.combine(day, datetime.min.time())
+    return PlannedSlice(modalidade, day, day, midnight, midnight + timedelta(days=1, seconds=-1))
+
+
+def truth(records: Iterable[Contratacao]) -> dict[str, tuple[datetime, datetime, int]]:
+    """What must be stored of records: their version and how many items they have."""
+    return {
+        record.numero_controle_pncp: (
+            datetime.fromisoformat(record.atualizacao),
+            datetime.fromisoformat(record.atualizacao_global),
+            record.item_count,
+        )
+        for record in records
+    }
+
+
+def listing_pages(portal: Simulator) -> list[int]:
+    """The pages of listings that were asked for, in the order of asking."""
+    asked = (urlsplit(served.target) for served in portal.stats.log if served.service == "consulta")
+    return [int(parse_qs(target.query)["pagina"][0]) for target in asked]
+
+
+class Database:
+    """The database at hand: statements as text, transitions each in a transaction of its own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    async def rows(self, statement: str, **parameters: Any) -> Sequence[Row[Any]]:
+        async with self.engine.begin() as db:
+            result = await db.execute(text(statement), parameters)
+            return result.all() if result.returns_rows else []
+
+    async def row(self, statement: str, **parameters: Any) -> Row[Any]:
+        (row,) = await self.rows(statement, **parameters)
+        return row
+
+    async def value(self, statement: str, **parameters: Any) -> Any:
+        return (await self.row(statement, **parameters))[0]
+
+    async def run(
+        self,
+        transition: Callable[Concatenate[AsyncConnection, P], Awaitable[R]],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> R:
+        async with self.engine.begin() as db:
+            return await transition(db, *arguments, **options)
+
+    async def execution(self, execution_id: int) -> Row[Any]:
+        return await self.row("SELECT * FROM sync_executions WHERE id = :id", id=execution_id)
+
+    async def slice(self, slice_id: int) -> Row[Any]:
+        return await self.row("SELECT * FROM sync_slices WHERE id = :id", id=slice_id)
+
+    async def requested(
+        self,
+        mode: Mode = "backfill",
+        *,
+        first: date = CLOSED_DAY,
+        last: date | None = None,
+        criterio: Criterio | None = None,
+    ) -> int:
+        """An execution that waits to be planned; a backfill covers whole days."""
+        window = (None, None) if mode == "update" else (piece(first).window_start, piece(last or first).window_end)
+        execution_id = await self.run(
+            executions.create, mode=mode, criterio=criterio, window_start=window[0], window_end=window[1], trigger="api"
+        )
+        assert execution_id is not None
+        return execution_id
+
+    async def planned(
+        self,
+        pieces: Sequence[PlannedSlice] | None = None,
+        *,
+        mode: Mode = "backfill",
+        criterio: Criterio | None = None,
+        give_up_in: timedelta = timedelta(hours=1),
+    ) -> int:
+        """An execution whose slices (one, where none are given) wait to be claimed."""
+        execution_id = await self.requested(mode, criterio=criterio)
+        async with self.engine.begin() as db:
+            execution = await executions.lock_unplanned(db, older_than_seconds=3600, execution_id=execution_id)
+            assert isinstance(execution, Execution)
+            await executions.plan(db, execution, list(pieces or [piece()]), give_up_at=datetime.now(UTC) + give_up_in)
+        return execution_id
+
+    async def claim(self, worker_id: str = "worker", *, lease_seconds: float = 60) -> Claim:
+        """The next free slice; it must be there."""
+        claim = await self.run(executions.claim, worker_id, lease_seconds=lease_seconds)
+        assert claim is not None
+        return claim
+
+    async def claimed(self, *arguments: Any, **options: Any) -> Claim:
+        """The only slice of a new execution, held by `worker`."""
+        await self.planned(*arguments, **options)
+        return await self.claim()
+
+    async def mirror(self) -> dict[str, tuple[datetime, datetime, int]]:
+        """What is stored of each contratação, in the shape of `truth`."""
+        rows = await self.rows("""
+            SELECT c.numero_controle_pncp, c.data_atualizacao, c.data_atualizacao_global, count(i.numero_item)
+              FROM contratacoes c LEFT JOIN itens_contratacao i USING (numero_controle_pncp) GROUP BY 1, 2, 3
+        """)
+        return {key: (header, whole, itens) for key, header, whole, itens in rows}
+
+    async def someone_waits_for_a_lock(self) -> None:
+        """Return as soon as a statement in this database is blocked by another transaction's lock."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+
+        async def is_blocked() -> bool:
+            return bool(await self.value(waiting))
+
+        await eventually(is_blocked)
+
+
+@pytest.fixture
+def world() -> World:
+    """A portal that knows nothing yet."""
+    return World(Inventor(20250310))
+
+
+@pytest.fixture
+def database(engine: AsyncEngine) -> Database:
+    return Database(engine)
+
+
+class Portals:
+    """Simulated portals and clients of them, open until the test ends."""
+
+    def __init__(self, stack: AsyncExitStack, engine: AsyncEngine) -> None:
+        self._stack = stack
+        self._engine = engine
+
+    async def serve(self, world: World) -> Simulator:
+        return await self._stack.enter_async_context(serve(world))
+
+    async def client(self, portal: Simulator, **options: Any) -> PncpClient:
+        """A client without pace and without waits, braked by the row of this database."""
+        options = {
+            "page_size": 10,
+            "requests_per_second": 0,
+            "itens_concurrency": 16,
+            "retry_wait_max": 0,
+            "timeout_seconds": 5,
+            **options,
+        }
+        return await self._stack.enter_async_context(
+            PncpClient(portal.base_url, pause=SharedPause(self._engine), **options)
+        )
+
+
+@pytest.fixture
+async def portals(engine: AsyncEngine) -> AsyncIterator[Portals]:
+    async with AsyncExitStack() as stack:
+        yield Portals(stack, engine)
+
+
+class Proxy:
+    """Stands before a server and can be cut off from it, or frozen, and be mended."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self.port = 0
+
+    async def mend(self) -> None:
+        """Let everything through, also what has waited."""
+        self._flows.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    def freeze(self) -> None:
+        """Take connections and bytes, and pass nothing on."""
+        self._flows.clear()
+
+    async def cut(self) -> None:
+        """Break all connections and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._writers:
+            writer.transport.abort()
+        self._flows.set()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there: asyncio.StreamWriter | None = None
+        self._writers.add(writer)
+        try:
+            await self._flows.wait()
+            answers, there = await asyncio.open_connection(*self._target)
+            self._writers.add(there)
+            await asyncio.gather(self._pass(reader, there), self._pass(answers, writer))
+        except OSError:
+            pass
+        finally:
+            for end in (writer, there):
+                if end is not None:
+                    end.close()
+                    self._writers.discard(end)
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while part := await source.read(65536):
+            await self._flows.wait()
+            sink.write(part)
+            await sink.drain()
+        sink.close()
+
+
+@pytest.fixture
+async def database_proxy(database_url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before PostgreSQL, and the URL of the database through it."""
+    url = make_url(database_url)
+    proxy = Proxy(url.host or "127.0.0.1", url.port or 5432)
+    await proxy.mend()
+    through = url.set(drivername="postgresql+asyncpg", host="127.0.0.1", port=proxy.port)
+    yield proxy, through.render_as_string(hide_password=False)
+    await proxy.cut()
+
+
+@pytest.fixture
+async def broker_proxy(rabbitmq_url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A proxy before RabbitMQ, and the broker's URL through it."""
+    parts = urlsplit(rabbitmq_url)
+    proxy = Proxy(parts.hostname or "127.0.0.1", parts.port or 5672)
+    await proxy.mend()
+    login = parts.netloc.rpartition("@")[0]
+    yield proxy, parts._replace(netloc=f"{login}@127.0.0.1:{proxy.port}").geturl()
+    await proxy.cut()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

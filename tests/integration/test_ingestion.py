@@ -1,0 +1,589 @@
+"""One slice against the simulated portal: complete, resumable, counted once, and nothing lost on the way."""
+
+import asyncio
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from common import executions
+from common.clock import to_wall_clock
+from common.executions import Claim, Criterio, PlannedSlice
+from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
+from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.pncp.client import PncpClient
+from simulator.world import World
+from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, listing_pages, piece, truth
+from tests.support import eventually
+
+RECORDS = 35  # four pages of ten
+WHOLE_READING = [1, 4, 3, 2, 1]
+
+
+@pytest.fixture
+def day(world: World) -> World:
+    """A closed day with four pages of one modalidade, and other days and modalidades beside it."""
+    world.publish(RECORDS, at=CLOSED_DAY, modalidade=MODALIDADE)
+    world.publish(5, at=CLOSED_DAY, modalidade=8)
+    world.publish(5, at=CLOSED_DAY + timedelta(days=1), modalidade=MODALIDADE)
+    return world
+
+
+def of_the_day(world: World, criterio: Criterio = "publicacao") -> list[Any]:
+    return world.select(criterio, f"{CLOSED_DAY}", f"{CLOSED_DAY}T23:59:59", [MODALIDADE])
+
+
+def work_on(
+    database: Database, client: PncpClient, claim: Claim, stopping: asyncio.Event | None = None
+) -> SliceIngestion:
+    return SliceIngestion(database.engine, client, claim, stopping or asyncio.Event(), lease_seconds=60)
+
+
+async def test_a_closed_day_is_mirrored_exactly(database: Database, portals: Portals, day: World) -> None:
+    portal = await portals.serve(day)
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert await database.mirror() == truth(of_the_day(day))
+    assert listing_pages(portal) == WHOLE_READING
+    row = await database.slice(claim.slice_id)
+    assert (row.records_processed, row.records_inserted, row.records_updated) == (RECORDS, RECORDS, 0)
+    assert (row.records_rejected, row.total_registros, row.pages_done, row.pages_total) == (0, RECORDS, 4, 4)
+    assert row.itens_written == sum(record.item_count for record in of_the_day(day))
+    stored = await database.rows("SELECT numero_controle_pncp, payload FROM contratacoes")
+    assert {key: payload for key, payload in stored} == {  # noqa: C416  # rows are no pairs to mypy
+        record.numero_controle_pncp: json.loads(day.payload(record)) for record in of_the_day(day)
+    }
+
+
+async def test_a_day_without_records_is_complete_at_once(database: Database, portals: Portals, world: World) -> None:
+    portal = await portals.serve(world)
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert listing_pages(portal) == [1]
+    assert (await database.slice(claim.slice_id)).records_processed == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 11, 500, 501, 1003])
+async def test_all_items_are_stored_however_many(
+    database: Database, portals: Portals, world: World, count: int
+) -> None:
+    key = world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", items=count)
+    portal = await portals.serve(world)
+
+    await ingest_slice(work_on(database, await portals.client(portal), await database.claimed()))
+
+    stored = await database.rows("SELECT numero_item, payload FROM itens_contratacao ORDER BY numero_item")
+    assert [(row.numero_item, row.payload) for row in stored] == [
+        (number, json.loads(item)) for number, item in enumerate(world.items(key), start=1)
+    ]
+    assert await database.value("SELECT itens_at IS NOT NULL FROM contratacoes")
+
+
+@pytest.mark.parametrize("said", ["204", "404", "empty"])
+async def test_a_record_without_items_is_not_asked_for_them_again(
+    database: Database, portals: Portals, world: World, said: Any
+) -> None:
+    world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", items=0)
+    portal = await portals.serve(world)
+    portal.quirks.no_items = said
+    client = await portals.client(portal)
+    for _ in range(2):
+        assert await ingest_slice(work_on(database, client, await database.claimed()))
+
+    assert portal.stats.services["itens"] == 1
+
+
+@pytest.mark.parametrize("criterio", ["publicacao", "atualizacao"])
+async def test_a_window_of_hours_takes_exactly_its_records_ends_included(
+    database: Database, portals: Portals, world: World, criterio: Criterio
+) -> None:
+    stamps = ["09:59:59", "10:00:00", "11:30:00", "13:00:00", "13:00:01", "23:59:59"]
+    other = f"{CLOSED_DAY - timedelta(days=20)}T11:00:00" if criterio == "atualizacao" else f"{CLOSED_DAY}T20:00:00"
+    keys = []
+    for stamp in stamps:
+        told = f"{CLOSED_DAY}T{stamp}"
+        published, changed = (told, other) if criterio == "publicacao" else (other, told)
+        keys.append(world.put(data_publicacao=published, data_atualizacao=other, data_atualizacao_global=changed))
+    portal = await portals.serve(world)
+    hours = PlannedSlice(
+        MODALIDADE,
+        CLOSED_DAY,
+        CLOSED_DAY,
+        datetime.combine(CLOSED_DAY, time(10)),
+        datetime.combine(CLOSED_DAY, time(13)),
+    )
+    claim = await database.claimed([hours], criterio=criterio)
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert set(await database.mirror()) == set(keys[1:4])
+    assert (await database.slice(claim.slice_id)).records_processed == 3
+    assert portal.stats.services["itens"] == 3, "nobody asks for the items of what is not stored"
+
+
+async def test_a_second_run_asks_for_listings_only_and_counts_all_again(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    await ingest_slice(work_on(database, client, await database.claimed()))
+    portal.stats.reset()
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, client, claim))
+
+    assert portal.stats.services == {"consulta": len(WHOLE_READING)}
+    row = await database.slice(claim.slice_id)
+    assert (row.records_processed, row.records_inserted, row.records_updated, row.itens_written) == (RECORDS, 0, 0, 0)
+
+
+async def test_only_what_has_changed_is_written_and_its_items_read_anew(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    await ingest_slice(work_on(database, client, await database.claimed()))
+    changed = day.touch([record.numero_controle_pncp for record in of_the_day(day)[:3]])
+    portal.stats.reset()
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, client, claim))
+
+    assert await database.mirror() == truth(of_the_day(day))
+    row = await database.slice(claim.slice_id)
+    assert (row.records_inserted, row.records_updated) == (0, 3)
+    asked = {served.target.split("?")[0] for served in portal.stats.log if served.service == "itens"}
+    assert len(asked) == len(changed) == 3
+
+
+@pytest.mark.parametrize("after_page", [1, 4, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"remove": 3},
+        {"remove": 3, "from": "before"},
+        {"remove": 12, "from": "after"},
+        {"touch": 4, "from": "page"},
+        {"insert": 4},
+        {"append": 7},
+    ],
+    ids=str,
+)
+async def test_nothing_is_lost_of_a_closed_day_that_changes_while_it_is_read(
+    database: Database, portals: Portals, world: World, change: dict[str, Any], after_page: int
+) -> None:
+    criterio: Criterio = "atualizacao"  # there a record that changes leaves the listing
+    for number in range(RECORDS):
+        world.put(data_publicacao=f"{CLOSED_DAY}T08:{number:02}:00", items=1)
+    portal = await portals.serve(world)
+    portal.quirks.add("change", match={"page": after_page}, times=1, value=change)
+    claim = await database.claimed(criterio=criterio)
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    stored = await database.mirror()
+    assert {record.numero_controle_pncp for record in of_the_day(world, criterio)} - stored.keys() == set()
+    assert (await database.slice(claim.slice_id)).records_processed == len(stored)
+
+
+@pytest.mark.parametrize(
+    ("quirks", "told", "first_pages"),
+    [
+        ({"total_records": {"value": "+5"}}, "5 of 40 records are missing from the listing, after 4 readings", 8),
+        ({"total_pages": {"value": "+1"}}, "page 5 is not there (status 400), after 4 readings", 4),
+        (
+            {"total_pages": {"value": "+1"}, "page_beyond_end": "204"},
+            "page 5 is not there (status 204), after 4 readings",
+            4,
+        ),
+        (
+            {"total_pages": {"value": "+1"}, "page_beyond_end": "empty"},
+            "page 5 is not there (status 200), after 4 readings",
+            4,
+        ),
+    ],
+)
+async def test_a_listing_that_does_not_add_up_is_read_four_times_and_is_no_success(
+    database: Database, portals: Portals, day: World, *, quirks: dict[str, Any], told: str, first_pages: int
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.update(quirks)
+    claim = await database.claimed()
+
+    with pytest.raises(ListingIncomplete) as error:
+        await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert str(error.value).endswith(told)
+    row = await database.slice(claim.slice_id)
+    assert (row.status, row.reading) == ("running", 5)
+    assert listing_pages(portal).count(1) == first_pages
+
+
+async def test_an_incomplete_listing_is_read_again_by_the_next_claim_from_page_one(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("total_records", value="+5")
+    client = await portals.client(portal)
+    claim = await database.claimed()
+    with pytest.raises(ListingIncomplete):
+        await ingest_slice(work_on(database, client, claim))
+    await database.run(executions.postpone, claim, delay_seconds=0, cause="incomplete", progressed=False)
+    portal.quirks.reset()
+    portal.stats.reset()
+
+    claim = await database.claim()
+    assert await ingest_slice(work_on(database, client, claim))
+
+    assert listing_pages(portal) == WHOLE_READING
+    assert (await database.slice(claim.slice_id)).records_processed == RECORDS, "readings do not count twice"
+
+
+async def test_fewer_pages_than_promised_mean_that_the_listing_is_read_again(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("change", match={"page": 1}, times=1, value={"remove": 6})
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert listing_pages(portal) == [1, 4, 4, 4, 1, 3, 2, 1]
+    row = await database.slice(claim.slice_id)
+    assert (row.reading, row.total_registros, row.pages_total) == (2, RECORDS - 6, 3)
+
+
+async def test_more_records_than_promised_are_no_failure(database: Database, portals: Portals, day: World) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("total_records", value="-5")
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+    assert await database.mirror() == truth(of_the_day(day))
+
+
+async def test_a_record_on_two_pages_or_twice_on_one_is_stored_and_counted_once(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("repeat", value="next_page")
+    portal.quirks.add("repeat", match={"page": 1}, value="same_page")
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert await database.mirror() == truth(of_the_day(day))
+    assert (await database.slice(claim.slice_id)).records_processed == RECORDS
+
+
+# --- updates ----------------------------------------------------------------------------------------------------
+
+
+def todays_updates(world: World, today: date) -> PlannedSlice:
+    """Sixty records changed today, the last fifteen of them in the window of the slice that is answered."""
+    midnight = datetime.combine(today, time())
+    for second in range(60):
+        changed = (midnight + timedelta(seconds=second)).isoformat()
+        world.put(data_publicacao=f"{CLOSED_DAY}T08:00:00", data_atualizacao_global=changed, items=1)
+    return PlannedSlice(MODALIDADE, today, today, midnight + timedelta(seconds=45), midnight + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("unordered", "pages"), [(False, [1, 6, 5, 4]), (True, [1, 6, 5, 4, 3, 2, 1])], ids=["ascending", "unordered"]
+)
+async def test_an_update_stops_early_only_where_the_listing_is_seen_to_be_ascending(
+    database: Database, portals: Portals, world: World, unordered: bool, pages: list[int]
+) -> None:
+    slice_ = todays_updates(world, to_wall_clock(datetime.now(UTC)).date())
+    portal = await portals.serve(world)
+    if unordered:
+        portal.quirks.add("unordered")
+    claim = await database.claimed([slice_], mode="update")
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert listing_pages(portal) == pages
+    assert await database.mirror() == truth(world.select("atualizacao", slice_.window_start.isoformat()))
+    assert (await database.slice(claim.slice_id)).records_processed == 15
+
+
+async def test_a_backfill_never_stops_early(database: Database, portals: Portals, world: World) -> None:
+    slice_ = todays_updates(world, to_wall_clock(datetime.now(UTC)).date())
+    portal = await portals.serve(world)
+    claim = await database.claimed([slice_], criterio="atualizacao")
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+    assert listing_pages(portal) == [1, 6, 5, 4, 3, 2, 1]
+
+
+async def test_an_update_that_ends_after_its_midnight_may_have_stopped_early(
+    database: Database, portals: Portals, world: World
+) -> None:
+    slice_ = todays_updates(world, to_wall_clock(datetime.now(UTC)).date() - timedelta(days=1))
+    portal = await portals.serve(world)
+    claim = await database.claimed([slice_], mode="update")
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+    assert await database.mirror() == truth(world.select("atualizacao", slice_.window_start.isoformat()))
+
+
+async def test_todays_listing_may_promise_more_than_it_shows(
+    database: Database, portals: Portals, world: World
+) -> None:
+    today = to_wall_clock(datetime.now(UTC)).date()
+    world.publish(25, at=datetime.combine(today, time()), modalidade=MODALIDADE)
+    portal = await portals.serve(world)
+    portal.quirks.add("total_records", value="+5")
+    claim = await database.claimed([piece(today)])
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+    assert len(await database.mirror()) == 25
+
+
+# --- interruptions ----------------------------------------------------------------------------------------------
+
+
+async def test_a_failing_page_leaves_the_earlier_ones_stored_and_the_next_claim_goes_on_from_them(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    portal.quirks.add("500", match={"page": 2})
+    claim = await database.claimed()
+    with pytest.raises(PncpUnavailable, match="status 500"):
+        await ingest_slice(work_on(database, client, claim))
+    assert listing_pages(portal) == [1, 4, 3, 2, 2, 2, 2, 2, 2]
+    expected = {record.numero_controle_pncp for at, record in enumerate(of_the_day(day)) if at // 10 != 1}
+    assert (await database.mirror()).keys() == expected
+    assert await database.run(executions.postpone, claim, delay_seconds=0, cause="500", progressed=True)
+    portal.quirks.reset()
+    portal.stats.reset()
+
+    claim = await database.claim("other")
+    assert await ingest_slice(work_on(database, client, claim))
+
+    assert listing_pages(portal) == [2, 1]
+    assert await database.mirror() == truth(of_the_day(day))
+    row = await database.slice(claim.slice_id)
+    assert (row.records_processed, row.records_inserted, row.pages_done) == (RECORDS, RECORDS, 4)
+
+
+async def test_a_page_whose_items_fail_is_not_stored_at_all(database: Database, portals: Portals, day: World) -> None:
+    portal = await portals.serve(day)
+    victim = of_the_day(day)[0].numero_controle_pncp
+    portal.quirks.add("503", match={"key": victim})
+    claim = await database.claimed()
+
+    with pytest.raises(PncpUnavailable, match="status 503"):
+        await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert await database.mirror() == {}
+    assert await database.value("SELECT count(*) FROM sync_pages") == 0
+
+
+@pytest.mark.parametrize(("quirk", "tries"), [("401", 1), ("403", 1), ("400", 3), ("422", 3)])
+async def test_a_refusal_is_no_failure_that_passes(
+    database: Database, portals: Portals, day: World, quirk: str, tries: int
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add(quirk)
+
+    with pytest.raises(PncpRejected, match=f"status {quirk}"):
+        await ingest_slice(work_on(database, await portals.client(portal), await database.claimed()))
+    assert len(listing_pages(portal)) == tries
+
+
+async def test_being_asked_to_stop_ends_after_the_page_in_hand(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("latency", match={"page": 4}, value=200)
+    client = await portals.client(portal)
+    stopping = asyncio.Event()
+    claim = await database.claimed()
+    reading = asyncio.create_task(ingest_slice(work_on(database, client, claim, stopping)))
+    await eventually(lambda: listing_pages(portal) == [1, 4])
+    stopping.set()
+
+    assert await reading is False
+
+    assert (await database.slice(claim.slice_id)).pages_done == 2
+    await database.run(executions.release, claim)
+    assert await ingest_slice(work_on(database, client, await database.claim()))
+    assert listing_pages(portal) == WHOLE_READING, "no page was read for nothing"
+    assert (await database.slice(claim.slice_id)).records_processed == RECORDS
+
+
+async def test_a_worker_that_has_lost_its_slice_writes_nothing_more(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("latency", match={"page": 3}, value=300)
+    claim = await database.claimed()
+    reading = asyncio.create_task(ingest_slice(work_on(database, await portals.client(portal), claim)))
+    await eventually(lambda: listing_pages(portal) == [1, 4, 3])
+    await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 s'")
+    await database.claim("other")
+
+    with pytest.raises(LeaseLost):
+        await reading
+
+    pages = await database.rows("SELECT page FROM sync_pages ORDER BY page")
+    assert [row.page for row in pages] == [1, 4]
+    assert len(await database.mirror()) == 15
+    assert (await database.slice(claim.slice_id)).worker_id == "other"
+
+
+async def test_a_worker_that_has_lost_its_slice_does_not_begin_the_listing_anew(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("latency", match={"page": 4}, value=100)
+    portal.quirks.add("400", match={"page": 4})
+    claim = await database.claimed()
+    reading = asyncio.create_task(ingest_slice(work_on(database, await portals.client(portal), claim)))
+    await eventually(lambda: listing_pages(portal) == [1, 4])
+    await database.run(executions.end, claim.execution_id, status="error", error_message="cancelled")
+
+    with pytest.raises(LeaseLost):
+        await reading
+    assert (await database.slice(claim.slice_id)).reading == 1
+
+
+async def test_a_deadlock_with_another_transaction_is_run_again_unseen(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    await ingest_slice(work_on(database, client, await database.claimed()))
+    day.touch([record.numero_controle_pncp for record in of_the_day(day)])
+    claim = await database.claimed()
+    async with database.engine.connect() as other:
+        await other.execute(text("SELECT 1 FROM contratacoes FOR UPDATE"))
+        reading = asyncio.create_task(ingest_slice(work_on(database, client, claim)))
+        await database.someone_waits_for_a_lock()
+        await other.execute(text("SELECT 1 FROM sync_slices WHERE id = :id FOR UPDATE"), {"id": claim.slice_id})
+        await other.rollback()
+
+    assert await reading
+    assert await database.mirror() == truth(of_the_day(day))
+    assert (await database.slice(claim.slice_id)).records_updated == RECORDS
+
+
+# --- records that are not as they should be ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quirk", ["missing_key", "wrong_type", "null_dates", "not_an_object"])
+async def test_a_record_that_cannot_be_stored_is_kept_aside_once_and_costs_nothing_else(
+    database: Database, portals: Portals, day: World, quirk: str
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add(quirk, match={"page": 1}, value={"position": 3})
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    lost = of_the_day(day)[3].numero_controle_pncp
+    assert (await database.mirror()).keys() == {record.numero_controle_pncp for record in of_the_day(day)} - {lost}
+    row = await database.slice(claim.slice_id)
+    assert (row.records_processed, row.records_rejected) == (RECORDS - 1, 1)
+    rejected = await database.row("SELECT * FROM rejected_records")
+    assert (rejected.execution_id, rejected.slice_id) == (claim.execution_id, claim.slice_id)
+    assert rejected.natural_key == (lost if quirk in {"wrong_type", "null_dates"} else None)
+    assert rejected.reason
+    assert rejected.payload
+
+
+@pytest.mark.parametrize("quirk", ["nul", "surrogate", "long_text", "huge_number"])
+async def test_what_the_database_refuses_is_taken_out_of_a_record_which_is_stored(
+    database: Database, portals: Portals, day: World, quirk: str
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add(quirk, value={"position": 4})
+    portal.quirks.add(quirk, match={"service": "itens"}, value={"position": 0})
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert await database.mirror() == truth(of_the_day(day))
+    row = await database.slice(claim.slice_id)
+    assert (row.records_processed, row.records_rejected) == (RECORDS, 0)
+
+
+async def test_an_item_that_cannot_be_stored_costs_neither_its_record_nor_the_other_items(
+    database: Database, portals: Portals, world: World
+) -> None:
+    key = world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", items=5)
+    portal = await portals.serve(world)
+    portal.quirks.add("wrong_type", match={"service": "itens"}, value={"position": 2})
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    stored = await database.rows("SELECT numero_item FROM itens_contratacao ORDER BY 1")
+    assert [row.numero_item for row in stored] == [1, 2, 4, 5]
+    rejected = await database.row("SELECT resource, natural_key FROM rejected_records")
+    assert tuple(rejected) == ("itens_contratacao", key)
+    assert (await database.slice(claim.slice_id)).records_processed == 1
+
+
+async def test_keys_that_nobody_knows_are_kept(database: Database, portals: Portals, day: World) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("unknown_keys", value={"all": True})
+    portal.quirks.add("unknown_keys", match={"service": "itens"}, value={"all": True})
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), await database.claimed()))
+
+    unknown = "payload -> 'outroCampoNovo' = CAST(:value AS jsonb)"
+    value = json.dumps({"codigo": 1, "lista": [1, 2, 3]})
+    for table, count in (("contratacoes", RECORDS), ("itens_contratacao", None)):
+        with_it = await database.value(f"SELECT count(*) FROM {table} WHERE {unknown}", value=value)
+        assert with_it == (count or await database.value(f"SELECT count(*) FROM {table}"))
+        assert with_it > 0
+
+
+# --- the shared brake -------------------------------------------------------------------------------------------
+
+
+async def test_one_throttled_client_stops_every_other_on_the_same_database(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    throttled, other = await portals.client(portal), await portals.client(portal)
+    portal.quirks.add("429", times=1, value="2")
+    wanted = ("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
+    first = asyncio.create_task(throttled.fetch_page(*wanted))
+
+    async def is_paused() -> bool:
+        return bool(await database.rows("SELECT 1 FROM source_pauses WHERE paused_until > now()"))
+
+    await eventually(is_paused)
+    assert listing_pages(portal) == [1]
+    second = asyncio.create_task(other.fetch_page(*wanted))
+    done, _ = await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+
+    assert not await is_paused(), "nobody is answered before the pause is over"
+    assert len((await first).records) == len((await second).records) == 10
+    assert done
+    assert portal.stats.statuses == {"429": 1, "200": 2}
+
+
+async def test_a_shorter_pause_does_not_cut_a_longer_one(database: Database, portals: Portals, day: World) -> None:
+    portal = await portals.serve(day)
+    await database.rows("INSERT INTO source_pauses VALUES ('pncp', now() + interval '1 h')")
+    portal.quirks.add("429", value="300")
+    client = await portals.client(portal)
+    await database.rows("UPDATE source_pauses SET paused_until = now()")
+
+    with pytest.raises(PncpUnavailable, match="Retry-After 300 s") as error:
+        await client.fetch_page("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
+
+    assert error.value.retry_after == 300
+    left = await database.value("SELECT extract(epoch FROM paused_until - now()) FROM source_pauses")
+    assert 110 < left <= 120, "longer pauses than that are kept by the slice's run_after"

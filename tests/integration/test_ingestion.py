@@ -465,6 +465,8 @@ async def test_a_deadlock_with_another_transaction_is_run_again_unseen(
     day.touch([record.numero_controle_pncp for record in of_the_day(day)])
     claim = await database.claimed()
     async with database.engine.connect() as other:
+        # whose patience ends first is the one that PostgreSQL ends: it must be ours
+        await other.execute(text("SET LOCAL deadlock_timeout = '60s'"))
         await other.execute(text("SELECT 1 FROM contratacoes FOR UPDATE"))
         reading = asyncio.create_task(ingest_slice(work_on(database, client, claim)))
         await database.someone_waits_for_a_lock()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support import ROOT, eventually
 
+# Where the test run itself is killed, what it has started ends with it.
+ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 SETTINGS_OF_OURS = ("DATABASE_URL", "RABBITMQ_URL", "QUEUE_NAME", "PNCP_BASE_URL", "LOG_FORMAT", "LOG_LEVEL", "CI")
 STARTS_WITHIN = 30.0
 
@@ -68,7 +71,11 @@ class Stack:
         output = self.folder / f"{len(self.processes)}-{name}.log"
         with output.open("wb") as sink:
             popen = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=environment, stdout=sink, stderr=subprocess.STDOUT
+                [*ENDS_WITH_US, sys.executable, *command],
+                cwd=ROOT,
+                env=environment,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
             )
         process = Process(name, popen, output)
         self.processes.append(process)

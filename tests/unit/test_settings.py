@@ -24,6 +24,7 @@ OURS = (
     "WORKER_",
     "LEASE_",
     "SLICE_",
+    "SCHEDULE_",
 )
 
 Load = Callable[..., IngestorSettings]

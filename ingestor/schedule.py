@@ -54,7 +54,7 @@ _SETTLE = text("""
     UPDATE schedule_ticks SET execution_ids = :execution_ids, skipped_reason = :skipped_reason
      WHERE schedule = :name AND due_at = :due_at
 """)
-_FORGET = text("DELETE FROM schedule_ticks WHERE due_at < now() - make_interval(days => :days)")
+_FORGET = text("DELETE FROM schedule_ticks WHERE due_at < CAST(:due_at AS timestamptz) - make_interval(days => :days)")
 
 # Any update does the work of the schedule's, whoever asked for it.
 _PREDECESSOR = {
@@ -125,11 +125,8 @@ async def run_tick(engine: AsyncEngine, name: str, due_at: datetime) -> Outcome 
         outcome = await _start(db, name, due_at)
         settled = {"execution_ids": outcome.execution_ids, "skipped_reason": outcome.skipped_reason}
         await db.execute(_SETTLE, key | settled)
-        await db.execute(_FORGET, {"days": KEEP_TICKS_DAYS})
-    if outcome.execution_ids is None:
-        log.warning("scheduled tick is skipped", schedule=name, due_at=due_at, reason=outcome.skipped_reason)
-    else:
-        log.info("scheduled tick", schedule=name, due_at=due_at, execution_ids=outcome.execution_ids)
+        await db.execute(_FORGET, {"due_at": due_at, "days": KEEP_TICKS_DAYS})
+    log.info("scheduled tick", schedule=name, due_at=due_at.isoformat(), **settled)
     return outcome
 
 

@@ -1,5 +1,6 @@
 """What the schedule's endpoints take and answer."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -9,10 +10,12 @@ from common.cron import LONGEST_CRON, CronError, check_cron
 
 LONGEST_REASON = 500
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates, which PostgreSQL refuses
+
 
 def _said(value: str) -> str:
     reason = " ".join(value.split())
-    if not reason or "\x00" in reason:  # which PostgreSQL does not take
+    if not reason or _UNSTORABLE.search(reason):
         raise ValueError("reason deve dizer, em texto, por que a agenda para")
     return reason
 

@@ -139,7 +139,7 @@ def _demo_environment(portal: str) -> Settings:
         "PNCP_BASE_URL": portal,
         "PNCP_REQUESTS_PER_SECOND": "0",
         "PNCP_ITENS_CONCURRENCY": "8",
-        "SCHEDULE_ENABLED": "false",  # a demonstration does what it is told, and its portal's days lie in the past
+        "SCHEDULE_ENABLED": "false",  # a demonstration does what it is told and no more
     }
     theirs = {name: os.environ[name] for name in ours if os.environ.get(name)}
     for name, value in theirs.items():

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from common.config import BrokerSettings, DatabaseSettings, LoggingSettings
+from common.config import BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
 
 
 def _not_in_production(value: str) -> str:
@@ -14,7 +14,7 @@ def _not_in_production(value: str) -> str:
     return value
 
 
-class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings):
+class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, ScheduleSettings):
     """What the backend reads from the environment; `.env.example` gives each a line of meaning."""
 
     app_env: Annotated[Literal["development", "production"], AfterValidator(_not_in_production)] = "development"

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
+from common.config import ScheduleSettings
 
 
 class State(TypedDict):
@@ -16,6 +17,7 @@ class State(TypedDict):
 
     engine: AsyncEngine
     publisher: RabbitMQPublisher | None
+    schedule: ScheduleSettings
 
 
 def _state(request: Request) -> State:

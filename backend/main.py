@@ -14,7 +14,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from backend.api import executions, operations, sync
+from backend.api import executions, operations, schedules, sync
 from backend.config import BackendSettings
 from backend.dependencies import State
 from backend.errors import PROBLEM_RESPONSES, install_error_handlers
@@ -54,7 +54,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(OneLineStart)
     install_error_handlers(app)
-    for router in (sync.router, executions.router, operations.router):
+    for router in (sync.router, executions.router, schedules.router, operations.router):
         app.include_router(router)
     _serve_documentation(app)
     _describe_problems(app)
@@ -80,7 +80,7 @@ def _lifespan(settings: BackendSettings) -> Callable[[FastAPI], AbstractAsyncCon
                 log.warning("broker is not available yet")
             sweeper = asyncio.create_task(sweep(engine))
             sweeper.add_done_callback(_end_with)
-            yield {**State(engine=engine, publisher=publisher)}
+            yield {**State(engine=engine, publisher=publisher, schedule=settings)}
             sweeper.cancel()
         finally:
             if publisher is not None:

@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from common.cron import CronError, check_cron
+
 LAST_PORT = 65535
 LONGEST_QUEUE_NAME = 250
 """Bytes; AMQP ends at 255, and the queue of dead letters adds its suffix."""
@@ -55,6 +57,14 @@ def _queue_name(value: str) -> str:
     return name
 
 
+def _cron(value: str) -> str:
+    try:
+        return check_cron(value)
+    except CronError:
+        expected = "expected a cron expression of five fields (minute hour day month weekday) that ever comes up"
+        raise ValueError(f"{expected}, such as */15 * * * *") from None
+
+
 DatabaseURL = Annotated[SecretStr, AfterValidator(_database_url)]
 RabbitMQURL = Annotated[SecretStr, AfterValidator(_rabbitmq_url)]
 
@@ -87,6 +97,19 @@ class LoggingSettings(_Settings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] | None = None
+
+
+class ScheduleSettings(_Settings):
+    """When updates and sweeps start by themselves, unless an administrator has said otherwise through the API."""
+
+    schedule_enabled: bool = True
+    schedule_update: Annotated[str, AfterValidator(_cron)] = "*/15 * * * *"
+    schedule_sweep: Annotated[str, AfterValidator(_cron)] = "0 1 * * *"
+
+    @property
+    def crons(self) -> dict[str, str]:
+        """The cron of each schedule by its name, in Brasília's wall clock."""
+        return {"update": self.schedule_update, "sweep": self.schedule_sweep}
 
 
 S = TypeVar("S", bound=BaseSettings)

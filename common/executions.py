@@ -31,6 +31,9 @@ MAX_UNFINISHED = 20
 ADMISSION = 7_020_114_134
 """The advisory lock under which unfinished executions are counted and a new one is added."""
 
+OWN_TRIGGERS = ("schedule", "sweep", "gap")
+"""Executions that an ingestor has added itself: no bell will ring for them, so the poll need not wait for one."""
+
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"
 NO_WORKER = "no worker"
 
@@ -189,7 +192,8 @@ _LOCK_UNPLANNED = text("""
     SELECT id, mode, criterio, window_start, window_end, modalidades
       FROM sync_executions
      WHERE status = 'running' AND planned_at IS NULL
-       AND (id = :id OR created_at <= now() - make_interval(secs => :older_than_seconds))
+       AND (id = :id OR trigger = ANY(:own_triggers)
+            OR created_at <= now() - make_interval(secs => :older_than_seconds))
      ORDER BY (id = :id) DESC, id
      LIMIT 1
        FOR UPDATE SKIP LOCKED
@@ -204,10 +208,13 @@ _MARK_PLANNED = text("""
 async def lock_unplanned(
     db: AsyncConnection, *, older_than_seconds: float, execution_id: int | None = None
 ) -> Execution | None:
-    """Lock the named unplanned execution, or the oldest one that has waited for so many seconds."""
-    row = (
-        await db.execute(_LOCK_UNPLANNED, {"id": execution_id, "older_than_seconds": float(older_than_seconds)})
-    ).one_or_none()
+    """Lock the named unplanned execution, or the oldest one that has waited for so many seconds or for no bell."""
+    parameters = {
+        "id": execution_id,
+        "older_than_seconds": float(older_than_seconds),
+        "own_triggers": list(OWN_TRIGGERS),
+    }
+    row = (await db.execute(_LOCK_UNPLANNED, parameters)).one_or_none()
     return None if row is None else Execution(*row)
 
 

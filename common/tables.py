@@ -79,7 +79,7 @@ sync_executions = Table(
     _count("records_rejected"),
     Column("duration_seconds", Numeric(10, 2)),
     Column("error_message", Text),
-    # who asked: api, message (another party's), gap (an update that found a long hole)
+    # who asked: api, message (another party's), retry, schedule, sweep, gap (an update that found a long hole)
     Column("trigger", Text, nullable=False),
     # another party's message, so that its redelivery makes no second row
     Column("message_id", Text, unique=True),
@@ -218,6 +218,34 @@ source_pauses = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("paused_until", MOMENT, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # an administrator's; null: the setting's
+    Column("cron", Text),
+    _moment("paused_at"),
+    Column("paused_by", Text),
+    Column("pause_reason", Text),
+    # no tick up to here is made up for: when the row was made, resumed, or given another cron
+    _now("effective_at"),
+    _now("updated_at"),
+    Column("updated_by", Text),
+    CheckConstraint("num_nulls(paused_at, paused_by, pause_reason) IN (0, 3)", name="paused_with_reason"),
+)
+
+schedule_ticks = Table(
+    "schedule_ticks",
+    metadata,
+    # of all ingestors that see a schedule due, the one whose row this key lets in starts its executions
+    Column("schedule", Text, ForeignKey("schedules.name", ondelete="CASCADE"), primary_key=True),
+    Column("due_at", MOMENT, primary_key=True),
+    # what it has started, or why nothing
+    Column("execution_ids", ARRAY(BigInteger)),
+    Column("skipped_reason", Text),
+    _now("created_at"),
 )
 
 

@@ -13,7 +13,7 @@ def make_engine(settings: IngestorSettings) -> AsyncEngine:
     return create_engine(
         settings.database_url.get_secret_value(),
         application_name="pncp-ingestor",
-        pool_size=settings.worker_concurrency + 4,
+        pool_size=settings.worker_concurrency + 5,
         statement_seconds=60,
     )
 

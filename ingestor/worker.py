@@ -9,8 +9,8 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -24,10 +24,12 @@ from ingestor.errors import LeaseLost, ListingIncomplete, PncpError, PncpRejecte
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.planning import Rules, plan_next
 from ingestor.pncp.client import PncpClient
+from ingestor.schedule import tick
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
+TICK_SECONDS = 5.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the bell should have come by then
 LONGEST_BACKOFF = 1800.0
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
@@ -51,6 +53,8 @@ class WorkerOptions:
     lease_seconds: float
     slice_retry_seconds: float
     has_broker: bool
+    crons: Mapping[str, str] = field(default_factory=dict)
+    """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
 
 
 @dataclass
@@ -87,6 +91,8 @@ class Worker:
             tasks.create_task(self._keep(self._beat, self._options.lease_seconds / 4, self.stopping))
             tasks.create_task(self._keep(self._plan, POLL_SECONDS, self._wake_planner))
             tasks.create_task(self._keep(self._fill_slots, POLL_SECONDS, self._wake_slots))
+            if self._options.crons:
+                tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping))
             await self.stopping.wait()
             self._wake_planner.set()
             self._wake_slots.set()
@@ -157,6 +163,11 @@ class Worker:
         if planned is not None:
             self._wake_slots.set()
         return planned
+
+    async def _tick(self) -> None:
+        """Start what the schedule says is due, if no other worker has."""
+        if await tick(self._engine, self._options.crons):
+            self._wake_planner.set()
 
     async def _fill_slots(self) -> None:
         while len(self._held) < self._options.slots and not self.stopping.is_set():

@@ -135,7 +135,12 @@ def _environment_of(settings: Settings, database_url: str) -> Settings:
 
 def _demo_environment(portal: str) -> Settings:
     """What fits a simulator. The environment may say otherwise, but not .env, which describes the real portal."""
-    ours = {"PNCP_BASE_URL": portal, "PNCP_REQUESTS_PER_SECOND": "0", "PNCP_ITENS_CONCURRENCY": "8"}
+    ours = {
+        "PNCP_BASE_URL": portal,
+        "PNCP_REQUESTS_PER_SECOND": "0",
+        "PNCP_ITENS_CONCURRENCY": "8",
+        "SCHEDULE_ENABLED": "false",  # a demonstration does what it is told and no more
+    }
     theirs = {name: os.environ[name] for name in ours if os.environ.get(name)}
     for name, value in theirs.items():
         say(f"- {name}={value}, from the environment, instead of {ours[name]}")

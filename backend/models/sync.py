@@ -110,7 +110,7 @@ class SyncExecution(BaseModel):
     id: int
     mode: Mode
     criterio: Criterio
-    trigger: str = Field(description="quem pediu: `api`, `message`, `gap`, `retry`")
+    trigger: str = Field(description="quem pediu: `api`, `message`, `schedule`, `sweep`, `gap`, `retry`")
     retry_of: int | None = Field(description="a execução cujas fatias com erro esta repete")
     window_start: WallClock | None
     window_end: WallClock | None

@@ -92,6 +92,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("cnpj", name=op.f("pk_orgaos")),
     )
     op.create_table(
+        "schedules",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=True),
+        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_by", sa.Text(), nullable=True),
+        sa.Column("pause_reason", sa.Text(), nullable=True),
+        sa.Column("effective_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_by", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "num_nulls(paused_at, paused_by, pause_reason) IN (0, 3)", name=op.f("ck_schedules_paused_with_reason")
+        ),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_schedules")),
+    )
+    op.create_table(
+        "schedule_ticks",
+        sa.Column("schedule", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("execution_ids", sa.ARRAY(sa.BigInteger()), nullable=True),
+        sa.Column("skipped_reason", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["schedule"], ["schedules.name"], name=op.f("fk_schedule_ticks_schedule_schedules"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("schedule", "due_at", name=op.f("pk_schedule_ticks")),
+    )
+    op.create_table(
         "source_pauses",
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("paused_until", sa.DateTime(timezone=True), nullable=False),
@@ -346,6 +373,8 @@ def downgrade() -> None:
     op.drop_index("idx_sync_executions_created_at", table_name="sync_executions")
     op.drop_table("sync_executions")
     op.drop_table("source_pauses")
+    op.drop_table("schedule_ticks")
+    op.drop_table("schedules")
     op.drop_table("orgaos")
     op.drop_index("ix_contratacoes_orgao_entidade_cnpj", table_name="contratacoes")
     op.drop_index("ix_contratacoes_data_publicacao_pncp", table_name="contratacoes")

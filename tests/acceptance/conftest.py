@@ -198,6 +198,7 @@ async def stack(tmp_path: Path, database_url: str, engine: AsyncEngine) -> Async
         "PNCP_RETRY_WAIT_MAX": "0.2",
         "SLICE_RETRY_SECONDS": "1",
         "LEASE_SECONDS": "4",
+        "SCHEDULE_ENABLED": "false",
     }
     yield stack
     await stack.close()

@@ -24,6 +24,7 @@ OURS = (
     "WORKER_",
     "LEASE_",
     "SLICE_",
+    "SCHEDULE_",
 )
 
 Load = Callable[..., IngestorSettings]
@@ -358,3 +359,26 @@ def test_a_number_out_of_bounds_is_refused_by_name(load: Load, name: str, value:
 
 def test_no_limit_of_requests_is_a_choice(load: Load) -> None:
     assert load(PNCP_REQUESTS_PER_SECOND="0").pncp_requests_per_second == 0
+
+
+# The schedule
+
+
+def test_the_schedule_runs_every_quarter_of_an_hour_and_at_one_at_night(load: Load) -> None:
+    settings = load()
+    assert settings.schedule_enabled
+    assert settings.crons == {"update": "*/15 * * * *", "sweep": "0 1 * * *"}
+
+
+def test_crons_are_read_and_the_schedule_can_be_switched_off(load: Load) -> None:
+    settings = load(SCHEDULE_UPDATE=" */30 6-22 * * MON-FRI", SCHEDULE_SWEEP="30 2 * * *", SCHEDULE_ENABLED="false")
+    assert not settings.schedule_enabled
+    assert settings.crons == {"update": "*/30 6-22 * * MON-FRI", "sweep": "30 2 * * *"}
+
+
+@pytest.mark.parametrize("variable", ["SCHEDULE_UPDATE", "SCHEDULE_SWEEP"])
+@pytest.mark.parametrize("value", ["nightly", "* * * *", "0 0 30 2 *", "*/15 * * * * *"])
+def test_a_cron_that_is_none_is_refused_with_what_is_expected(load: Load, variable: str, value: str) -> None:
+    told = fault(load, **{variable: value})
+    assert told.startswith(f"{variable}: expected a cron expression of five fields")
+    assert value not in told.replace("*/15 * * * *", "", 1)

@@ -7,6 +7,7 @@ import pytest
 
 from standalone import cli
 from standalone.checks import spread
+from standalone.launch import _demo_environment
 from standalone.settings import from_caller, hide_password, home_of, plain_url, read_settings
 
 
@@ -106,3 +107,10 @@ def test_the_requirements_of_development_hold_those_of_running() -> None:
         return set((cli.ROOT / name).read_text(encoding="utf-8").split("\n"))
 
     assert lines(cli.LOCAL) <= lines(cli.DEVELOPMENT)
+
+
+def test_a_demonstration_has_no_schedule_unless_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SCHEDULE_ENABLED", raising=False)
+    assert _demo_environment("http://portal/api")["SCHEDULE_ENABLED"] == "false"
+    monkeypatch.setenv("SCHEDULE_ENABLED", "true")
+    assert _demo_environment("http://portal/api")["SCHEDULE_ENABLED"] == "true"

@@ -1,0 +1,200 @@
+"""The schedule: cron ticks, each elected by a unique row that is written in one transaction with what it starts.
+
+Every ingestor looks every few seconds, by the database's clock. An update is one execution. A sweep is one execution
+per span of days that it owes, by each criterio; what it owes is told by `owed_days`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import get_args
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common import executions
+from common.clock import LONGEST_WINDOW, to_wall_clock
+from common.cron import latest_due
+from common.executions import Criterio
+
+log = structlog.get_logger(__name__)
+
+LATEST = timedelta(minutes=10)
+"""A tick that is missed for longer is dropped: the next update's window and the next sweep's days cover it."""
+
+KEEP_TICKS_DAYS = 56
+REREAD_DAYS = 30
+SUNDAY = 7
+MOST_SPANS = 5
+"""Executions per criterio and sweep; where the days that are owed lie more scattered, those between are read again."""
+
+NOTHING_OWED = "não há dia fechado a varrer"
+
+_DAY = timedelta(days=1)
+_LAST_SECOND = time(23, 59, 59)
+
+Span = tuple[date, date]
+
+_LOOK = text("""
+    SELECT s.name, s.cron, s.paused_at IS NOT NULL AS is_paused, now() AS moment,
+           greatest(s.effective_at, (SELECT max(t.due_at) FROM schedule_ticks t WHERE t.schedule = s.name)) AS settled
+      FROM schedules s WHERE s.name = ANY(:names)
+     ORDER BY s.name DESC
+""")
+_OPEN = text("INSERT INTO schedules (name) SELECT unnest(CAST(:names AS text[])) ON CONFLICT (name) DO NOTHING")
+# whoever pauses or changes it waits for this transaction, or this one sees that it is too late
+_STILL_DUE = text("""
+    SELECT 1 FROM schedules WHERE name = :name AND paused_at IS NULL AND effective_at < :due_at FOR SHARE
+""")
+_ELECT = text("""
+    INSERT INTO schedule_ticks (schedule, due_at) VALUES (:name, :due_at) ON CONFLICT (schedule, due_at) DO NOTHING
+""")
+_SETTLE = text("""
+    UPDATE schedule_ticks SET execution_ids = :execution_ids, skipped_reason = :skipped_reason
+     WHERE schedule = :name AND due_at = :due_at
+""")
+_FORGET = text("DELETE FROM schedule_ticks WHERE due_at < CAST(:due_at AS timestamptz) - make_interval(days => :days)")
+
+# Any update does the work of the schedule's, whoever asked for it.
+_PREDECESSOR = {
+    "update": text("SELECT min(id) FROM sync_executions WHERE status = 'running' AND mode = 'update'"),
+    "sweep": text("SELECT min(id) FROM sync_executions WHERE status = 'running' AND trigger = 'sweep'"),
+}
+_FIRST_TRIED = text("""
+    SELECT CAST(min(window_start) AS date) FROM sync_executions WHERE trigger = 'sweep' AND criterio = :criterio
+""")
+# A slice counts as read when it succeeded, or when it did in a retry of its execution, or in a retry of that.
+_READ_DAYS = text("""
+    WITH RECURSIVE family AS (
+        SELECT id AS sweep, id FROM sync_executions WHERE trigger = 'sweep' AND criterio = :criterio
+         UNION ALL
+        SELECT f.sweep, e.id FROM sync_executions e JOIN family f ON e.retry_of = f.id
+    ), listings AS (
+        SELECT f.sweep, s.first_day AS day, s.modalidade, bool_or(s.status = 'success') AS is_read
+          FROM family f JOIN sync_slices s ON s.execution_id = f.id
+         GROUP BY f.sweep, s.first_day, s.modalidade
+    ), days AS (
+        SELECT day FROM listings GROUP BY sweep, day HAVING bool_and(is_read)
+    )
+    SELECT DISTINCT day FROM days
+""")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tick came to: the executions that it started, or why it started none."""
+
+    execution_ids: list[int] | None = None
+    skipped_reason: str | None = None
+
+
+async def tick(engine: AsyncEngine, crons: Mapping[str, str]) -> list[int]:
+    """Look once at every schedule, and start what is due and no other ingestor has started; answers the executions.
+
+    `crons`: each schedule's setting by its name, which holds unless an administrator has given it another.
+    """
+    async with engine.connect() as db:
+        known = (await db.execute(_LOOK, {"names": list(crons)})).all()
+    if len(known) < len(crons):  # a new database; what was due before it knew of the schedule is not made up for
+        async with engine.begin() as db:
+            await db.execute(_OPEN, {"names": list(crons)})
+        return []
+    started: list[int] = []
+    for row in known:
+        due_at = None if row.is_paused else due(row.cron or crons[row.name], row.settled, row.moment)
+        outcome = None if due_at is None else await run_tick(engine, row.name, due_at)
+        if outcome is not None:
+            started += outcome.execution_ids or []
+    return started
+
+
+def due(cron: str, settled: datetime, moment: datetime) -> datetime | None:
+    """The tick to run now (all aware): the latest one, if it is neither settled nor late; those before it are one."""
+    return latest_due(cron, max(settled, moment - LATEST), moment)
+
+
+async def run_tick(engine: AsyncEngine, name: str, due_at: datetime) -> Outcome | None:
+    """Run one tick, whole or not at all; `None` if another ingestor has, or if it is not due any more."""
+    key = {"name": name, "due_at": due_at}
+    async with engine.begin() as db:
+        if (await db.execute(_STILL_DUE, key)).one_or_none() is None:
+            return None
+        if (await db.execute(_ELECT, key)).rowcount == 0:
+            return None
+        outcome = await _start(db, name, due_at)
+        settled = {"execution_ids": outcome.execution_ids, "skipped_reason": outcome.skipped_reason}
+        await db.execute(_SETTLE, key | settled)
+        await db.execute(_FORGET, {"due_at": due_at, "days": KEEP_TICKS_DAYS})
+    log.info("scheduled tick", schedule=name, due_at=due_at.isoformat(), **settled)
+    return outcome
+
+
+async def _start(db: AsyncConnection, name: str, due_at: datetime) -> Outcome:
+    predecessor: int | None = (await db.execute(_PREDECESSOR[name])).scalar_one()
+    if predecessor is not None:
+        return Outcome(skipped_reason=f"a execução {predecessor} ainda não terminou")
+    if name == "update":
+        return Outcome(await _create(db, mode="update", trigger="schedule"))
+    started: list[int] = []
+    today = to_wall_clock(due_at).date()
+    for criterio in get_args(Criterio):
+        for first, last in await _load_owed(db, criterio, today):
+            window = (datetime.combine(first, time.min), datetime.combine(last, _LAST_SECOND))
+            started += await _create(db, mode="backfill", trigger="sweep", criterio=criterio, window=window)
+    return Outcome(started) if started else Outcome(skipped_reason=NOTHING_OWED)
+
+
+async def _create(
+    db: AsyncConnection,
+    *,
+    mode: executions.Mode,
+    trigger: str,
+    criterio: Criterio | None = None,
+    window: tuple[datetime | None, datetime | None] = (None, None),
+) -> list[int]:
+    created = await executions.create(
+        db, mode=mode, criterio=criterio, window_start=window[0], window_end=window[1], trigger=trigger
+    )
+    return [] if created is None else [created]
+
+
+async def _load_owed(db: AsyncConnection, criterio: Criterio, today: date) -> list[Span]:
+    first_tried = (await db.execute(_FIRST_TRIED, {"criterio": criterio})).scalar_one()
+    read = set((await db.execute(_READ_DAYS, {"criterio": criterio})).scalars())
+    return to_spans(owed_days(first_tried, read, today, criterio))
+
+
+def owed_days(first_tried: date | None, read: Collection[date], today: date, criterio: Criterio) -> set[date]:
+    """The closed days that a sweep of `today` has to read by one criterio.
+
+    That is every day, from the first that any sweep by this criterio has tried to yesterday, which none of them has
+    `read` in full; before the first sweep, yesterday. On Sundays by `publicacao` also the last 30 days, read or not.
+    """
+    yesterday = today - _DAY
+    first = yesterday if first_tried is None else first_tried
+    owed = {first + n * _DAY for n in range((yesterday - first).days + 1)} - set(read)
+    if criterio == "publicacao" and today.isoweekday() == SUNDAY:
+        owed |= {today - n * _DAY for n in range(1, REREAD_DAYS + 1)}
+    return owed
+
+
+def to_spans(days: Iterable[date]) -> list[Span]:
+    """Days as spans from first to last, in order: few, and none longer than the portal answers."""
+    spans: list[Span] = []
+    for day in sorted(days):
+        if spans and (len(spans) > MOST_SPANS - 1 or day - spans[-1][1] == _DAY):
+            spans[-1] = (spans[-1][0], day)
+        else:
+            spans.append((day, day))
+    return [piece for span in spans for piece in _cut(span)]
+
+
+def _cut(span: Span) -> list[Span]:
+    first, last = span
+    pieces: list[Span] = []
+    while first <= last:
+        end = min(first + LONGEST_WINDOW - _DAY, last)
+        pieces.append((first, end))
+        first = end + _DAY
+    return pieces

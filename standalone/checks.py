@@ -1,5 +1,6 @@
-"""`./pncp test` and `./pncp check`: the test suite on databases of its own, and what is checked without running it."""
+"""`./pncp test`, `chaos` and `check`: the test suite and a storm on servers of their own, and what needs no running."""
 
+import argparse
 import os
 import shutil
 import socket
@@ -68,6 +69,24 @@ def run_tests(arguments: Sequence[str]) -> int:
     finally:
         supervisor.stop_all()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_chaos(options: argparse.Namespace) -> int:
+    """Run a storm; it starts and ends every server that it needs itself. Its exit code."""
+    words = [f"--{name}={value}" for name, value in vars(options).items() if name != "keep"]
+    keep = ["--keep"] if options.keep else []
+    environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
+    with tempfile.TemporaryDirectory(prefix="pncp-chaos-") as folder:
+        supervisor = Supervisor(Path(folder))
+        supervisor.listen()
+        try:
+            return supervisor.run_in_foreground(
+                "chaos", [sys.executable, "-m", "tests.chaos", *words, *keep], environment
+            )
+        except Interruption:
+            return 130
+        finally:
+            supervisor.stop_all()
 
 
 def _tell_broker(url: str) -> None:

@@ -41,6 +41,13 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_chaos(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1, help="what all faults and requests are drawn from (1)")
+    parser.add_argument("--seconds", type=_positive, default=600, help="how long the storm lasts (600)")
+    parser.add_argument("--ingestors", type=_positive, default=2, help="how many there are (2)")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of a storm that broke nothing, too")
+
+
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
     """The options of a command that has none."""
 
@@ -61,6 +68,7 @@ COMMANDS = {
     "up": Command("everything on this machine against the real portal", LOCAL),
     "test": Command("the test suite in fresh databases; arguments go to pytest", DEVELOPMENT, hands_on_arguments=True),
     "check": Command("format, lint, types and import rules; changes nothing", DEVELOPMENT),
+    "chaos": Command("random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos),
 }
 
 HELP = """\

@@ -391,16 +391,18 @@ async def test_a_database_killed_in_the_middle_of_a_page_costs_that_page_and_not
     truth = await stack.truth(start, end)
     execution_id = await stack.force(mode="backfill", data_ini=start, data_fim=end)
     await stack.processed_at_least(execution_id, 20)
+    waits = "wait_event_type = 'Lock' AND query LIKE '%INSERT INTO contratacoes%'"
     connection = await asyncpg.connect(database.url)
-    await connection.execute("BEGIN; LOCK TABLE contratacoes IN SHARE ROW EXCLUSIVE MODE")
-    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO contratacoes%'"
+    try:
+        await connection.execute("BEGIN; LOCK TABLE contratacoes IN SHARE ROW EXCLUSIVE MODE")
 
-    async def a_page_waits() -> bool:  # asked by another connection: within a transaction the answer would not change
-        return bool(await rows(stack, waiting))
+        async def a_page_waits() -> bool:  # another connection must ask: within a transaction the answer never changes
+            return bool(await rows(stack, f"SELECT 1 FROM pg_stat_activity WHERE {waits}"))
 
-    await eventually(a_page_waits, seconds=20)
-    database.kill()
-    connection.terminate()
+        await eventually(a_page_waits, seconds=20)
+        database.kill()
+    finally:
+        connection.terminate()
     database.start()
     execution = await stack.finished(execution_id)
 
@@ -750,3 +752,23 @@ async def test_an_interrupt_during_the_start_ends_it_without_a_flood(tmp_path: P
 
     assert code == 0
     assert "Traceback" not in output.read_text()
+
+
+# --- the table of all of them ---------------------------------------------------------------------------------------
+
+ROWS = {"B": 17, "C": 9, "D": 12, "E": 17, "F": 12}
+
+
+def test_every_test_that_the_table_of_faults_names_exists_and_no_fault_is_left_out() -> None:
+    table = (ROOT / "docs" / "faults.md").read_text()
+    named = set(re.findall(r"`(\w+/\w+\.py)::(\w+)`", table))
+    missing = [
+        f"{file}::{name}"
+        for file, name in sorted(named)
+        if not re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+    ]
+    rows = re.findall(r"^\| ([B-F])([0-9]+) \| [^|]+ \| [^|]+ \|$", table, re.MULTILINE)
+
+    assert len(named) > 60
+    assert missing == []
+    assert rows == [(letter, str(number)) for letter, count in ROWS.items() for number in range(1, count + 1)]

@@ -1,0 +1,65 @@
+"""A publisher that sends what it is told and nothing more: the libraries give every message an id of their own."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+from pamqp import commands, frame
+from pamqp.body import ContentBody
+from pamqp.header import ContentHeader, ProtocolHeader
+
+CONNECTION, CHANNEL = 0, 1
+
+
+class PlainPublisher:
+    """One connection and one channel with confirms, for one message."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def _send(self, what: object, channel: int) -> None:
+        self._writer.write(frame.marshal(what, channel))  # type: ignore[arg-type]
+
+    async def _receive(self) -> object:
+        head = await self._reader.readexactly(7)
+        rest = await self._reader.readexactly(int.from_bytes(head[3:7], "big") + 1)
+        return frame.unmarshal(head + rest)[2]
+
+    async def open(self, user: str, password: str) -> None:
+        self._writer.write(ProtocolHeader().marshal())
+        await self._receive()  # Start
+        self._send(commands.Connection.StartOk(response=f"\0{user}\0{password}"), CONNECTION)
+        await self._receive()  # Tune
+        self._send(commands.Connection.TuneOk(0, 131072, 0), CONNECTION)
+        self._send(commands.Connection.Open("/"), CONNECTION)
+        await self._receive()
+        for opening in (commands.Channel.Open(), commands.Confirm.Select()):
+            self._send(opening, CHANNEL)
+            await self._receive()
+
+    async def publish(self, queue: str, body: bytes, properties: commands.Basic.Properties) -> bool:
+        """Whether the broker has confirmed it."""
+        self._send(commands.Basic.Publish(routing_key=queue), CHANNEL)
+        self._send(ContentHeader(body_size=len(body), properties=properties), CHANNEL)
+        if body:
+            self._send(ContentBody(body), CHANNEL)
+        return isinstance(await self._receive(), commands.Basic.Ack)
+
+
+async def publish_plainly(
+    url: str, queue: str, body: bytes, *, message_id: str | None = None, headers: dict[str, object] | None = None
+) -> bool:
+    """Publish persistently; OSError or EOFError where the broker goes away."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 5672)
+    try:
+        publisher = PlainPublisher(reader, writer)
+        await publisher.open(parts.username or "guest", parts.password or "guest")
+        properties = commands.Basic.Properties(
+            message_id=message_id,
+            headers=headers or None,  # type: ignore[arg-type]
+            delivery_mode=2,
+        )
+        return await publisher.publish(queue, body, properties)
+    finally:
+        writer.close()

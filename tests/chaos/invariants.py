@@ -1,0 +1,474 @@
+"""What must hold after any storm, and how it is proved.
+
+The portal's journal tells which records stood in which window at which moment (`portal.History`), so that every count
+of every slice can be judged without trusting what the product says of itself.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, cast
+
+from simulator.records import Criterio, decode_json
+from tests.chaos.fleet import MODALIDADES, Fleet
+from tests.chaos.portal import History, Version
+
+SETTLING_SECONDS = 2.0
+"""A record that has stood in its window for less when a slice begins may miss it: its stamp is of that very second."""
+STALLED = "workers in a row ended without a page"
+CANCELLED = "cancelled by an administrator"
+REFUSED = "Failed to publish to RabbitMQ"
+PASSED_OVER_SECONDS = 30.0
+"""How long others that come later may be claimed while an expired lease is left lying (I2).
+
+It may happen at all because the claim skips rows that are locked, and a session that was frozen in a transaction holds
+its locks until the server ends it after ten seconds.
+"""
+
+
+@dataclass(frozen=True)
+class Post:
+    """One POST /sync/force, as the client saw it: `outcome` is the answer's kind, `id` what it named."""
+
+    body: Mapping[str, str]
+    outcome: Literal["accepted", "refused", "busy", "undecided", "unknown", "never sent"]
+    id: int | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message of another party: `marker` is its message_id, or stands in its body."""
+
+    marker: str
+    body: bytes
+    confirmed: bool
+    is_poison: bool = False
+    has_id: bool = True
+
+
+@dataclass
+class Findings:
+    """What is wrong, by the invariant's name; and how often each was looked at: a check that saw nothing is none."""
+
+    wrong: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    looked: Counter[str] = field(default_factory=Counter)
+
+    def check(self, name: str, holds: object, told: str) -> None:
+        self.looked[name] += 1
+        if not holds:
+            self.wrong[name].append(told)
+
+    @property
+    def broken(self) -> set[str]:
+        return set(self.wrong)
+
+    def __str__(self) -> str:
+        lines = []
+        for name in sorted(self.wrong):
+            told = self.wrong[name]
+            lines += [f"{name}: {each}" for each in told[:8]]
+            if len(told) > 8:
+                lines.append(f"{name}: and {len(told) - 8} more")
+        return "\n".join(lines)
+
+
+@dataclass
+class Witness:
+    """What was seen from outside while the storm went on."""
+
+    posts: list[Post] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    cancelled: set[int] = field(default_factory=set)
+    retried: set[int] = field(default_factory=set)
+    unknown_retries: int = 0
+    server_errors: list[str] = field(default_factory=list)
+    finished: dict[str, tuple[str, str]] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    exits: list[str] = field(default_factory=list)
+    longest_lapse: float = 0.0
+    slices: dict[int, "Seen"] = field(default_factory=dict)
+    passed_over: dict[int, tuple[float, float]] = field(default_factory=dict)
+    longest_passed_over: float = 0.0
+
+    def count(self, outcome: str) -> int:
+        return sum(post.outcome == outcome for post in self.posts)
+
+
+def _wall(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+# --- while it goes on -----------------------------------------------------------------------------------------------
+
+_FINISHED = """
+    SELECT 'execution ' || id AS name, md5(to_jsonb(e)::text) AS hash, to_jsonb(e)::text AS row
+      FROM sync_executions e WHERE finished_at IS NOT NULL
+     UNION ALL
+    SELECT 'slice ' || id, md5(to_jsonb(s)::text), to_jsonb(s)::text FROM sync_slices s WHERE finished_at IS NOT NULL
+"""
+_SLICES_NOW = """
+    SELECT id, attempt, mode = 'backfill' AS is_backfill, execution_id, ordinal,
+           extract(epoch FROM now())::float AS now,
+           CASE WHEN status = 'running' THEN extract(epoch FROM now() - lease_until)::float END AS lapsed
+      FROM sync_slices
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A slice at one look: its place in the order of claims, and for how long its lease has been expired."""
+
+    attempt: int
+    place: tuple[bool, int, int]
+    lapsed: float
+
+
+async def watch_rows(fleet: Fleet, witness: Witness) -> None:
+    """One look: finished rows stay what they were (I8), and no expired lease is passed over (I2)."""
+    for name, digest, row in await fleet.query(_FINISHED):
+        first = witness.finished.setdefault(name, (digest, row))
+        witness.findings.check("I8", first[0] == digest, f"{name} was {first[1]} and is {row}")
+    rows = await fleet.query(_SLICES_NOW)
+    if rows:
+        seen = {
+            row["id"]: Seen(
+                row["attempt"], (row["is_backfill"], row["execution_id"], row["ordinal"]), row["lapsed"] or 0.0
+            )
+            for row in rows
+        }
+        _watch_leases(seen, rows[0]["now"], witness)
+
+
+def _watch_leases(seen: dict[int, Seen], now: float, witness: Witness) -> None:
+    """A lease that has expired is the next to be claimed, but for those that come before it in the order of claims."""
+    earlier, witness.slices = witness.slices, seen
+    claimed = [
+        one.place for number, one in seen.items() if one.attempt > (earlier[number].attempt if number in earlier else 0)
+    ]
+    furthest = max(claimed, default=(False, 0, 0))
+    for number, one in seen.items():
+        witness.longest_lapse = max(witness.longest_lapse, one.lapsed)
+        known = earlier.get(number)
+        if one.lapsed <= 0 or known is None or known.attempt != one.attempt or known.lapsed <= 0:
+            witness.passed_over.pop(number, None)
+            continue
+        if furthest > one.place:
+            witness.passed_over[number] = witness.passed_over.get(number, (now, now))[0], now
+        first, last = witness.passed_over.get(number, (now, now))
+        since = last - first
+        witness.longest_passed_over = max(witness.longest_passed_over, since)
+        told = (
+            f"slice {number}: its lease expired {one.lapsed:.0f} s ago, and for {since:.0f} s later ones were claimed"
+        )
+        witness.findings.check("I2", since <= PASSED_OVER_SECONDS, told)
+
+
+# --- afterwards -----------------------------------------------------------------------------------------------------
+
+
+async def check_ends(fleet: Fleet, findings: Findings) -> None:
+    """I1 and I2, when everything is up again and time enough has passed: nothing is under way any more."""
+    executions = await fleet.query("SELECT id, status, planned_at IS NOT NULL AS planned FROM sync_executions")
+    for row in executions:
+        findings.check("I1", row["status"] in ("success", "error"), f"execution {row['id']} is still {row['status']}")
+    rows = await fleet.query("""
+        SELECT s.id, s.execution_id, s.status, s.lease_until, s.worker_id,
+               extract(epoch FROM now() - s.lease_until)::float AS lapsed
+          FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
+    """)
+    for row in rows:
+        findings.check(
+            "I2",
+            row["status"] in ("success", "error"),
+            f"slice {row['id']} of execution {row['execution_id']} is {row['status']}, held by {row['worker_id']},"
+            f" its lease expired {row['lapsed'] or 0:.0f} s ago",
+        )
+
+
+async def check_requests(fleet: Fleet, witness: Witness, findings: Findings) -> None:
+    """I1: what was accepted is there, as asked for, and ended for a reason. I3: what was refused never ran.
+
+    Every row must be somebody's: one that answers to no request would be a refused request that came back.
+    """
+    rows = {
+        row["id"]: row
+        for row in await fleet.query("""
+            SELECT e.*, (SELECT count(*) FROM sync_slices s WHERE s.execution_id = e.id) AS slices
+              FROM sync_executions e
+        """)
+    }
+    accepted: set[int] = set()
+    for post in witness.posts:
+        if post.outcome == "accepted":
+            row = rows.get(cast("int", post.id))
+            findings.check("I1", row is not None, f"execution {post.id} was accepted and has no row")
+            if row is not None:
+                findings.check(
+                    "I1", _asked_for(row, post.body), f"execution {post.id} is not what {post.body} asks for"
+                )
+                accepted.add(row["id"])
+        if post.outcome == "refused":
+            row = rows.get(cast("int", post.id))
+            ran = row is None or row["planned_at"] or row["slices"] or row["records_processed"] or row["started_at"]
+            findings.check("I3", not ran, f"execution {post.id} was refused and ran: {row}")
+            refused = row is not None and row["status"] == "error" and row["error_message"] == REFUSED
+            findings.check("I3", refused, f"execution {post.id} was refused and is {row}")
+    for row in rows.values():
+        _check_cause(row, witness, findings)
+    _check_strangers(rows, accepted, witness, findings)
+    _check_keys(rows, witness, findings)
+
+
+def _asked_for(row: Mapping[str, Any], body: Mapping[str, str]) -> bool:
+    if row["mode"] != body.get("mode", "update"):
+        return False
+    if row["mode"] == "update":
+        return True
+    window = _wall(row["window_start"]), _wall(row["window_end"])
+    return window == (body["data_ini"], body["data_fim"]) and row["criterio"] == body.get("criterio", "publicacao")
+
+
+def _check_cause(row: Mapping[str, Any], witness: Witness, findings: Findings) -> None:
+    """A storm is no excuse: an execution may end in error only because somebody asked for it, or as a worker killer."""
+    if row["id"] in witness.cancelled:
+        findings.check("I1", row["error_message"] == CANCELLED, f"execution {row['id']} was cancelled and is {row}")
+    if row["status"] == "error":
+        cause = row["error_message"] or ""
+        known = cause in (CANCELLED, REFUSED) or STALLED in cause
+        findings.check("I1", known, f"execution {row['id']} ended in error: {cause}")
+        if cause == REFUSED:
+            findings.check(
+                "I3", not row["planned_at"] and not row["slices"], f"execution {row['id']} is refused and ran"
+            )
+
+
+def _check_strangers(
+    rows: Mapping[int, Mapping[str, Any]], accepted: set[int], witness: Witness, findings: Findings
+) -> None:
+    refused = {post.id for post in witness.posts if post.outcome == "refused"}
+    open_questions = [post for post in witness.posts if post.outcome == "unknown"]
+    for row in rows.values():
+        if row["trigger"] != "api" or row["id"] in accepted or row["id"] in refused:
+            continue
+        asked = next((post for post in open_questions if _asked_for(row, post.body)), None)
+        findings.check("I3", asked is not None, f"execution {row['id']} answers to no request: {row}")
+        if asked is not None:
+            open_questions.remove(asked)
+    retries = [row for row in rows.values() if row["trigger"] == "retry"]
+    strangers = [row for row in retries if row["id"] not in witness.retried]
+    findings.check("I3", len(strangers) <= witness.unknown_retries, f"retries that nobody asked for: {strangers}")
+
+
+def _check_keys(rows: Mapping[int, Mapping[str, Any]], witness: Witness, findings: Findings) -> None:
+    """One key, one execution: however often it was sent, at most one row that was not refused answers to it."""
+    answered: dict[str, set[int]] = defaultdict(set)
+    for post in witness.posts:
+        if post.key and post.outcome == "accepted":
+            answered[post.key].add(cast("int", post.id))
+    for key, ids in answered.items():
+        findings.check("I3", len(ids) == 1, f"the key {key} was answered with {sorted(ids)}")
+        bodies = [post.body for post in witness.posts if post.key == key]
+        of_it = [
+            row["id"]
+            for row in rows.values()
+            if row["trigger"] == "api" and row["error_message"] != REFUSED and _asked_for(row, bodies[0])
+        ]
+        if bodies[0]["mode"] == "backfill":  # their windows are unique, so that a second row could not hide
+            findings.check("I3", of_it == sorted(ids), f"the key {key} stands for {sorted(ids)} and made {of_it}")
+
+
+async def check_messages(fleet: Fleet, witness: Witness, dead: list[Any], findings: Findings) -> None:
+    """I1 for other parties: a confirmed message made its row, one with an id only one. I6: poison is buried, alone."""
+    rows = await fleet.query("SELECT * FROM sync_executions WHERE trigger = 'message'")
+    by_id = Counter(row["message_id"] for row in rows if row["message_id"])
+    windows = Counter(
+        (_wall(row["window_start"]), _wall(row["window_end"])) for row in rows if row["mode"] == "backfill"
+    )
+    for message in witness.sent:
+        if message.is_poison:
+            continue
+        asked = json.loads(message.body)
+        if message.has_id:
+            made = by_id[message.marker]
+            findings.check("I1", made <= 1, f"message {message.marker} made {made} rows")
+        else:
+            made = windows[asked["data_ini"], asked["data_fim"]]
+        findings.check("I1", made or not message.confirmed, f"message {message.marker} was confirmed and made no row")
+    known = {message.marker for message in witness.sent if not message.is_poison and message.has_id}
+    findings.check("I3", set(by_id) <= known, f"rows of messages that nobody sent: {set(by_id) - known}")
+    buried = {letter.message_id: letter.headers.get("reason") for letter in dead}
+    for message in witness.sent:
+        if message.is_poison and message.confirmed:
+            findings.check("I6", message.marker in buried, f"poison {message.marker} is not among the dead letters")
+    poison = {message.marker for message in witness.sent if message.is_poison}
+    for marker, reason in buried.items():
+        findings.check("I6", marker in poison, f"{marker} is among the dead letters and is no poison")
+        findings.check("I6", reason, f"dead letter {marker} has no reason")
+
+
+_SLICES = """
+    SELECT s.*, e.status AS execution_status
+      FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id WHERE s.status = 'success' ORDER BY s.id
+"""
+
+
+@dataclass
+class Judged:
+    """How many counts were judged: `exact` where nothing moved meanwhile, so that only one number is right."""
+
+    slices: int = 0
+    exact: int = 0
+    records: int = 0
+
+
+async def check_counts(fleet: Fleet, history: History, findings: Findings) -> Judged:
+    """I4 and I5, slice by slice, before anything could be made up for.
+
+    I4: a slice counts at least the records that were in its window all the time and at most those that ever were; over
+    frozen days these are the same. An execution counts what its slices count.
+    I5: the former are stored, in the version of the slice's beginning or a newer one.
+    """
+    judged = Judged()
+    stored = await load_mirror(fleet)
+    must_have: dict[str, tuple[Version, int]] = {}
+    for row in await fleet.query(_SLICES):
+        window = _wall(row["window_start"]), _wall(row["window_end"])
+        since, until = row["started_at"].timestamp(), row["finished_at"].timestamp()
+        criterio = cast("Criterio", row["criterio"])
+        least = history.always(criterio, row["modalidade"], window, (since - SETTLING_SECONDS, until))
+        most = history.ever(criterio, row["modalidade"], window, (since - SETTLING_SECONDS, until))
+        counted = row["records_processed"]
+        judged.slices += 1
+        judged.exact += least == most
+        judged.records += counted
+        told = f"slice {row['id']} ({criterio} {row['modalidade']} {window}, attempt {row['attempt']}) counts {counted}"
+        findings.check("I4", len(least) <= counted <= len(most), f"{told} and has {len(least)} to {len(most)} records")
+        findings.check("I4", row["records_rejected"] == 0, f"{told} and rejected {row['records_rejected']}")
+        for key in least:
+            version = history.at(key, since - SETTLING_SECONDS)
+            if version and (key not in must_have or version.since > must_have[key][0].since):
+                must_have[key] = version, row["id"]
+    for key, (version, slice_id) in must_have.items():
+        found = stored.get(key)
+        findings.check("I5", found is not None, f"{key} was in slice {slice_id} and is not stored")
+        if found is not None:
+            newer = found.stamps[0] >= version.stamps[0] and found.stamps[1] >= version.stamps[1]
+            told = f"{key} was {version.stamps} in slice {slice_id} and is stored as {found.stamps}"
+            findings.check("I5", newer, told)
+    await _check_executions(fleet, history, findings)
+    _check_versions(stored, history, findings)
+    return judged
+
+
+async def _check_executions(fleet: Fleet, history: History, findings: Findings) -> None:
+    """I4: an execution counts what its slices count, and no record twice, though it may move from one to another."""
+    rows = await fleet.query("""
+        SELECT e.*, (SELECT coalesce(sum(s.records_processed), 0) FROM sync_slices s
+                      WHERE s.execution_id = e.id) AS slices
+          FROM sync_executions e WHERE status <> 'running'
+    """)
+    for row in rows:
+        told = f"execution {row['id']} ({row['criterio']}) counts {row['records_processed']}"
+        findings.check("I4", row["records_processed"] == row["slices"], f"{told} and its slices {row['slices']}")
+        if row["started_at"] is None:
+            continue
+        window = _wall(row["window_start"]), _wall(row["window_end"])
+        during = row["started_at"].timestamp() - SETTLING_SECONDS, row["finished_at"].timestamp()
+        most = set().union(*(history.ever(row["criterio"], each, window, during) for each in MODALIDADES))
+        findings.check("I4", row["records_processed"] <= len(most), f"{told} and there were only {len(most)}")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as the mirror has it; `itens` by number."""
+
+    stamps: tuple[str, str]
+    payload: str
+    itens: Mapping[int, str]
+    has_itens: bool
+
+
+async def load_mirror(fleet: Fleet) -> dict[str, Stored]:
+    """Everything that is stored, by control number."""
+    itens: dict[str, dict[int, str]] = defaultdict(dict)
+    for key, number, payload in await fleet.query(
+        "SELECT numero_controle_pncp, numero_item, payload::text FROM itens_contratacao"
+    ):
+        itens[key][number] = payload
+    rows = await fleet.query("""
+        SELECT numero_controle_pncp AS key, data_atualizacao, data_atualizacao_global, payload::text AS payload,
+               itens_at IS NOT NULL AS has_itens
+          FROM contratacoes
+    """)
+    return {
+        row["key"]: Stored(
+            (_wall(row["data_atualizacao"]), _wall(row["data_atualizacao_global"])),
+            row["payload"],
+            itens[row["key"]],
+            row["has_itens"],
+        )
+        for row in rows
+    }
+
+
+def _check_versions(stored: Mapping[str, Stored], history: History, findings: Findings) -> None:
+    """I5: what is stored is, to the letter, a version that the portal showed; with its items if it is the newest."""
+    for key, found in stored.items():
+        versions = [each for each in history.versions.get(key, []) if each.stamps == found.stamps]
+        findings.check("I5", versions, f"{key} is stored as {found.stamps}, which the portal never showed")
+        if not versions:
+            continue
+        same = any(_same(found.payload, history.payload(each)) for each in versions)
+        findings.check("I5", same, f"{key} {found.stamps} is stored with another payload")
+        current = history.versions[key][-1]
+        if current.until == float("inf") and current.stamps == found.stamps:
+            _check_itens(key, found, history.items(current), findings)
+
+
+def _check_itens(key: str, found: Stored, items: Iterable[bytes], findings: Findings) -> None:
+    there = {decode_json(item)["numeroItem"]: item for item in items}
+    findings.check(
+        "I5", found.itens.keys() == there.keys(), f"{key} has items {sorted(found.itens)}, not {sorted(there)}"
+    )
+    for number in found.itens.keys() & there.keys():
+        findings.check("I5", _same(found.itens[number], there[number]), f"item {number} of {key} is another")
+
+
+def _same(stored: str, shown: bytes) -> bool:
+    return bool(json.loads(stored, parse_float=Decimal) == decode_json(shown))
+
+
+async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> int:
+    """I5 at the very end, after an update and a backfill of everything in calm: the mirror is the portal.
+
+    What else is stored was there once and has been removed since. Answers how many records were compared.
+    """
+    current = history.current(MODALIDADES)
+    stored = await load_mirror(fleet)
+    for key, version in current.items():
+        found = stored.get(key)
+        findings.check("I5", found is not None, f"{key} is on the portal and not in the mirror")
+        if found is None:
+            continue
+        findings.check(
+            "I5", found.stamps == version.stamps, f"{key} is {version.stamps}, and {found.stamps} in the mirror"
+        )
+        findings.check("I5", _same(found.payload, history.payload(version)), f"{key} has another payload in the mirror")
+        findings.check("I5", found.has_itens, f"{key} is not known to have its items")
+        _check_itens(key, found, history.items(version), findings)
+    removed = {key for key, versions in history.versions.items() if versions[-1].until != float("inf")}
+    for key in stored.keys() - current.keys():
+        findings.check("I5", key in removed, f"{key} is in the mirror and never was removed from the portal")
+    left_over = await fleet.query("""
+        SELECT (SELECT count(*) FROM sync_pages) AS pages, (SELECT count(*) FROM rejected_records) AS rejected,
+               (SELECT count(*) FROM contratacoes c WHERE NOT EXISTS
+                 (SELECT FROM orgaos o WHERE o.cnpj = c.orgao_entidade_cnpj)) AS orphans
+    """)
+    findings.check(
+        "I5", tuple(left_over[0]) == (0, 0, 0), f"left over (pages, rejected, without órgão): {left_over[0]}"
+    )
+    return len(current)

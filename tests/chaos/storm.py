@@ -1,0 +1,551 @@
+"""The storm: random faults and random requests, all from one seed; then calm, and the judgement."""
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import aio_pika
+import asyncpg
+import httpx
+
+from tests.chaos.amqp import publish_plainly
+from tests.chaos.fleet import MODALIDADES, QUEUE, Fleet, now_there, tell_at_once
+from tests.chaos.invariants import (
+    Findings,
+    Judged,
+    Post,
+    Sent,
+    Witness,
+    check_counts,
+    check_ends,
+    check_messages,
+    check_mirror,
+    check_requests,
+    watch_rows,
+)
+from tests.chaos.services import Program
+
+DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+QUIET_WITHIN = 240.0
+"""Seconds after the storm in which everything must have ended. A bell that was lost is found after half a minute."""
+CONCURRENT_REQUESTS = 12
+QUIRKS: dict[str, Any] = {
+    "fail": 0.15,
+    "hang_seconds": 4,  # more than a request waits
+    "latency_ms": 5,
+    "429": {"probability": 0.0005, "value": "1"},
+    # listings shrink and are shuffled by updates between two pages of one reading
+    "change": [
+        {"probability": 0.10, "value": {"touch": 1}},
+        {"probability": 0.04, "value": {"remove": 1}},
+    ],
+}
+_GOOD_ENDS = {
+    "ingestor": (0, -signal.SIGKILL),  # somebody may have killed it while it was ending
+    "backend": (0, -signal.SIGKILL, -signal.SIGTERM),  # uvicorn raises the signal again when it has closed everything
+}
+_POISON: tuple[Callable[[str], tuple[bytes, dict[str, Any]]], ...] = (
+    lambda marker: (b"\xff\xfe" + marker.encode(), {}),
+    lambda marker: (b'{"mode": "' + marker.encode(), {}),
+    lambda marker: (json.dumps([marker]).encode(), {}),
+    lambda marker: (json.dumps({"mode": marker}).encode(), {}),
+    lambda marker: (json.dumps({"mode": "backfill", "data_ini": marker, "data_fim": None}).encode(), {}),
+    lambda _: (json.dumps({"mode": "backfill", "data_ini": "2025-02-01T00:00:00"}).encode(), {}),
+    lambda marker: (json.dumps({"mode": "update"}).encode(), {"execution_id": marker}),
+    lambda marker: (json.dumps({"mode": "update", "more": marker * 1000}).encode(), {}),
+)
+
+
+@dataclass
+class Result:
+    """What a run came to."""
+
+    seed: int
+    seconds: float
+    has_broker: bool
+    faults: Counter[str]
+    witness: Witness
+    judged: Judged = field(default_factory=Judged)
+    compared: int = 0
+    executions: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
+    restarts: int = 0
+    quiet_after: float = 0.0
+    changes: int = 0
+
+    @property
+    def findings(self) -> Findings:
+        return self.witness.findings
+
+    def __str__(self) -> str:
+        witness = self.witness
+        rows = [
+            ("seed", self.seed),
+            ("storm, seconds", f"{self.seconds:.0f}"),
+            ("quiet after, seconds", f"{self.quiet_after:.0f}"),
+            ("broker", "yes" if self.has_broker else "NO: rabbitmq-server is not installed"),
+            ("faults injected", sum(self.faults.values())),
+            *((f"  {name}", number) for name, number in sorted(self.faults.items())),
+            ("services restarted", self.restarts),
+            ("requests accepted", witness.count("accepted")),
+            ("  refused, 503 with id", witness.count("refused")),
+            ("  refused, 429", witness.count("busy")),
+            ("  409, decided later", witness.count("undecided")),
+            ("  unknown outcome", witness.count("unknown")),
+            ("  backend not reached", witness.count("never sent")),
+            ("messages of others", sum(not each.is_poison for each in witness.sent)),
+            ("poison", sum(each.is_poison for each in witness.sent)),
+            ("executions", sum(self.executions.values())),
+            *((f"  {name}", number) for name, number in sorted(self.executions.items())),
+            ("slices resumed (attempt > 1)", self.resumed),
+            ("longest lapse of a lease, s", f"{witness.longest_lapse:.1f}"),
+            ("  passed over for, s", f"{witness.longest_passed_over:.1f}"),
+            ("counts judged", self.judged.slices),
+            ("  of them to the record", self.judged.exact),
+            ("  records in them", self.judged.records),
+            ("changes on the portal", self.changes),
+            ("finished rows watched", len(witness.finished)),
+            ("records compared at the end", self.compared),
+            *((f"checks of {name}", number) for name, number in sorted(self.findings.looked.items())),
+            ("broken", ", ".join(sorted(self.findings.broken)) or "nothing"),
+        ]
+        return "\n".join(f"{name:<32} {value}" for name, value in rows)
+
+
+class Storm:
+    """One run. Each of its parts draws from a generator of its own, so that one seed means one sequence for each."""
+
+    def __init__(self, fleet: Fleet, seed: int, seconds: float, say: Callable[[str], None]) -> None:
+        self.fleet = fleet
+        self.witness = Witness()
+        self.faults: Counter[str] = Counter()
+        self._seed = seed
+        self._seconds = seconds
+        self._say = say
+        self._began = time.monotonic()
+        self._ends = 0.0
+        self._cycled = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._requests = asyncio.Semaphore(CONCURRENT_REQUESTS)
+        self._serial = 0
+        self._keys: list[tuple[str, dict[str, str]]] = []
+
+    # --- the course of it -----------------------------------------------------------------------------------------
+
+    async def run(self) -> Result:
+        """Storm, calm, judgement."""
+        self._began = time.monotonic()
+        self._ends = self._began + self._seconds
+        self.fleet.supervise()
+        await asyncio.gather(
+            self._until_end(self._fault, "faults", 0.8, 4),
+            self._until_end(self._request, "requests", 0.05, 0.6),
+            self._until_end(self._change, "changes", 0.1, 0.4),
+            self._watch(),
+        )
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+        lull = time.monotonic()
+        self.log("calm")
+        await self._calm()
+        result = Result(
+            self._seed,
+            self._seconds,
+            self.fleet.broker is not None,
+            self.faults,
+            self.witness,
+            quiet_after=time.monotonic() - lull,
+        )
+        await self._judge(result)
+        return result
+
+    def log(self, what: str) -> None:
+        self._say(f"{time.monotonic() - self._began:8.2f} {what}")
+
+    async def _until_end(
+        self, step: Callable[[random.Random], Awaitable[None]], name: str, shortest: float, longest: float
+    ) -> None:
+        rng = random.Random(f"{self._seed}/{name}")
+        while time.monotonic() < self._ends:
+            await step(rng)
+            await asyncio.sleep(rng.uniform(shortest, longest))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(tell_at_once)
+
+    async def _watch(self) -> None:
+        while time.monotonic() < self._ends:
+            with contextlib.suppress(*DATABASE_AWAY):
+                await watch_rows(self.fleet, self.witness)
+            await asyncio.sleep(1)
+
+    # --- faults ---------------------------------------------------------------------------------------------------
+
+    async def _fault(self, rng: random.Random) -> None:
+        draw = rng.random()
+        if not self._cycled and time.monotonic() > (self._began + self._ends) / 2:  # once in every storm
+            self._cycled, draw = True, 0.0
+        if draw < 0.02:
+            self.log("power cycle: everything at once")
+            for name in self.fleet.services:
+                self._fall(name, "kill", rng.uniform(0.2, 4))
+        elif draw < 0.12:
+            names = sorted(set(rng.choices(self._victims(), k=rng.randint(3, 6))))
+            self.log(f"burst: {', '.join(names)}")
+            for name in names:
+                self._fall(name, rng.choice(("kill", "kill", "stop", "freeze")), rng.uniform(0.2, 6))
+        elif draw < 0.20:
+            self._spawn(self._misbehave(rng.choice(("reset", "429", "503")), rng.uniform(1, 4)))
+        else:
+            seconds = rng.uniform(0.2, 6) if rng.random() < 0.8 else rng.uniform(6, 12)
+            self._fall(rng.choice(self._victims()), rng.choice(("kill", "kill", "stop", "freeze")), seconds)
+
+    def _victims(self) -> list[str]:
+        """Each service as often as it is to fall. A broker takes ten seconds to rise, and then has to do something."""
+        names = [*self.fleet.ingestor_names * 5, "backend", "portal", "database", "database"]
+        return [*names, "broker"] if self.fleet.broker is not None else names
+
+    def _fall(self, name: str, how: str, seconds: float) -> None:
+        """Let one service fall; it is away (or frozen) for about so long."""
+        fleet, service = self.fleet, self.fleet.services[name]
+        if how == "freeze":
+            if service.pid is None:
+                self.log(f"{name}: to be frozen, but it is down")
+                return
+            self._count(how, name, f"for {seconds:.1f} s")
+            self._spawn(fleet.freeze(name, seconds))
+            return
+        seconds = min(seconds, 1 if name in ("backend", "broker") else 3)  # it takes as long again, and more, to rise
+        if not fleet.expect_fall(name, seconds):
+            self.log(f"{name}: to {how}, but it is down")
+            return
+        self._count(how, name, f"down for {seconds:.1f} s")
+        if how == "kill":
+            service.kill()
+        else:
+            self._spawn(self._stop(name))
+
+    async def _stop(self, name: str) -> None:
+        """SIGTERM; what is frozen hears it when it wakes up. It must end by itself."""
+        service = self.fleet.services[name]
+        pid = service.pid
+        if name == "database":
+            service.signal(signal.SIGCONT)
+            await self.fleet.in_starter(service.terminate, name)
+            return
+        # before it has said anything it does not listen to signals yet, and holds nothing
+        listens = not isinstance(service, Program) or bool(service.said)
+        service.terminate()
+        ended = await self.fleet.until(lambda: _as_coroutine(service.pid != pid), seconds=60)
+        if not ended:
+            service.kill()
+        good = _GOOD_ENDS.get(name.partition("-")[0])
+        if good is None or not isinstance(service, Program):
+            return  # it is not ours
+        if not ended:
+            self.witness.exits.append(f"{name} did not end within a minute of SIGTERM")
+        elif listens and service.last_exit not in good:
+            self.witness.exits.append(f"{name} was asked to end and did with {service.last_exit}")
+
+    async def _misbehave(self, quirk: str, seconds: float) -> None:
+        """The portal answers nobody for a while: resets, throttles, or is closed for maintenance."""
+        rule: dict[str, Any] = {"name": quirk}
+        if quirk == "429":
+            rule |= {"times": 5, "value": "1"}
+        self._count(quirk, "portal", f"for {seconds:.1f} s")
+        try:
+            rules = (await self.fleet.portal("GET", "quirks"))["rules"]
+            await self.fleet.portal("PUT", "quirks", {"rules": [rule, *rules]})
+            await asyncio.sleep(seconds)
+            rules = (await self.fleet.portal("GET", "quirks"))["rules"]
+            rules = [each for each in rules if each["name"] != quirk or each["probability"] < 1]
+            await self.fleet.portal("PUT", "quirks", {"rules": rules})
+        except httpx.HTTPError:
+            self.log("portal: was down meanwhile")
+
+    def _count(self, how: str, name: str, more: str) -> None:
+        kind = "ingestor" if name.startswith("ingestor") else name
+        self.faults[f"{how} {kind}"] += 1
+        self.log(f"{name}: {how}, {more}")
+
+    # --- the portal's own life ------------------------------------------------------------------------------------
+
+    async def _change(self, rng: random.Random) -> None:
+        body: dict[str, Any] = {"touch": rng.randint(0, 4), "remove": int(rng.random() < 0.2)}
+        if rng.random() < 0.4:
+            body |= {"publish": rng.randint(1, 3), "modalidade": rng.choice(MODALIDADES)}
+        with contextlib.suppress(httpx.HTTPError, TimeoutError):  # it is down or frozen
+            await asyncio.wait_for(self.fleet.portal("POST", "changes", body), 5)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    async def _request(self, rng: random.Random) -> None:
+        kinds: dict[Callable[[random.Random], Coroutine[Any, Any, None]], int] = {
+            self._update: 14,
+            self._backfill: 40,
+            self._keyed: 10,
+            self._repeat_key: 8,
+            self._cancel: 5,
+            self._retry: 5,
+        }
+        if self.fleet.broker is not None:
+            kinds |= {self._foreign: 10, self._poison: 6, self._second_bell: 4}
+        (chosen,) = rng.choices(list(kinds), list(kinds.values()))
+        # Everything is drawn here, in one order, before anything is waited for.
+        work = chosen(random.Random(rng.random()))
+        if self._requests.locked():
+            work.close()
+            return
+        self._spawn(self._limited(work))
+
+    async def _limited(self, work: Coroutine[Any, Any, None]) -> None:
+        async with self._requests:
+            await work
+
+    def _random_window(self, rng: random.Random) -> dict[str, str]:
+        """A span of days; an odd number of seconds makes it unlike any other."""
+        days = self.fleet.days
+        first = rng.randrange(len(days))
+        last = min(first + rng.choice((0, 0, 1, 2)), len(days) - 1)
+        self._serial += 1
+        hours = rng.choice((0, 0, rng.randint(0, 9))) if first < len(days) - 1 else 0
+        start = f"{days[first]}T{hours:02}:{self._serial // 60 % 60:02}:{self._serial % 60:02}"
+        end = f"{days[last]}T23:{59 - self._serial // 3600:02}:59"
+        criterio = rng.choice(("publicacao", "atualizacao"))
+        return {"mode": "backfill", "data_ini": start, "data_fim": end, "criterio": criterio}
+
+    async def _update(self, _: random.Random) -> None:
+        await self._post({"mode": "update"})
+
+    async def _backfill(self, rng: random.Random) -> None:
+        await self._post(self._random_window(rng))
+
+    async def _keyed(self, rng: random.Random) -> None:
+        """As a careful client: the same key again until there is an answer that says something."""
+        body = self._random_window(rng)
+        key = f"{self._seed}-{self._serial}"
+        self._keys.append((key, body))
+        for _ in range(6):
+            post = await self._post(body, key)
+            if post.outcome in ("accepted", "refused", "busy"):
+                return
+            await asyncio.sleep(rng.uniform(0.2, 2))
+
+    async def _repeat_key(self, rng: random.Random) -> None:
+        if self._keys:
+            key, body = rng.choice(self._keys)
+            await self._post(body, key)
+
+    async def _post(self, body: dict[str, str], key: str | None = None) -> Post:
+        headers = {"Idempotency-Key": key} if key else {}
+        url = f"{self.fleet.api_url}/sync/force"
+        try:
+            answer = await self.fleet.http.post(url, json=body, headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            post = Post(body, "never sent", key=key)
+        except httpx.HTTPError:
+            post = Post(body, "unknown", key=key)
+        else:
+            post = self._read(answer, body, key)
+        self.witness.posts.append(post)
+        return post
+
+    def _read(self, answer: httpx.Response, body: dict[str, str], key: str | None) -> Post:
+        if answer.status_code == 200:
+            return Post(body, "accepted", int(answer.json()["request_id"]), key)
+        if answer.status_code == 429:
+            return Post(body, "busy", key=key)
+        if answer.status_code == 409:
+            return Post(body, "undecided", key=key)
+        detail = answer.json()["detail"]
+        if answer.status_code == 503 and "a execução" in detail:
+            number = int(detail.partition("a execução ")[2].split()[0])
+            return Post(body, "refused", number, key)
+        if answer.status_code != 503:
+            self.witness.server_errors.append(f"{answer.status_code}: {detail}")
+        return Post(body, "unknown", key=key)
+
+    async def _cancel(self, rng: random.Random) -> None:
+        accepted = [post.id for post in self.witness.posts if post.outcome == "accepted"][-8:]
+        if not accepted:
+            return
+        number = rng.choice(accepted)
+        with contextlib.suppress(httpx.HTTPError):
+            answer = await self.fleet.http.post(f"{self.fleet.api_url}/sync/executions/{number}/cancel")
+            if answer.status_code == 200 and number is not None:
+                self.witness.cancelled.add(number)
+            self._expect(answer, 200, 409, 503)
+
+    async def _retry(self, rng: random.Random) -> None:
+        ended = [*self.witness.cancelled]
+        if not ended:
+            return
+        try:
+            answer = await self.fleet.http.post(f"{self.fleet.api_url}/sync/executions/{rng.choice(ended)}/retry")
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            return
+        except httpx.HTTPError:
+            self.witness.unknown_retries += 1
+            return
+        if answer.status_code == 200:
+            self.witness.retried.add(int(answer.json()["request_id"]))
+        self.witness.unknown_retries += answer.status_code == 503
+        self._expect(answer, 200, 409, 429, 503)
+
+    def _expect(self, answer: httpx.Response, *statuses: int) -> None:
+        if answer.status_code not in statuses:
+            self.witness.server_errors.append(f"{answer.url.path} {answer.status_code}: {answer.text}")
+
+    # --- messages -------------------------------------------------------------------------------------------------
+
+    async def _foreign(self, rng: random.Random) -> None:
+        """Another party's request, with or without an id; with one, often twice."""
+        self._serial += 1
+        marker = f"foreign-{self._serial}"
+        body = self._random_window(rng)
+        encoded = json.dumps(body).encode()
+        has_id = rng.random() < 0.7
+        # now and then it names an execution that there is none of
+        headers = {"execution_id": 10**12 + self._serial} if rng.random() < 0.2 else {}
+        copies = rng.choice((1, 2, 3)) if has_id else 1
+        confirmed = False
+        for _ in range(copies):
+            confirmed |= await self._publish(encoded, marker if has_id else None, headers)
+        self.witness.sent.append(Sent(marker, encoded, confirmed, has_id=has_id))
+
+    async def _poison(self, rng: random.Random) -> None:
+        self._serial += 1
+        marker = f"poison-{self._serial}"
+        body, headers = rng.choice(_POISON)(marker)
+        confirmed = await self._publish(body, marker, headers)
+        self.witness.sent.append(Sent(marker, body, confirmed, is_poison=True))
+
+    async def _second_bell(self, rng: random.Random) -> None:
+        """Our own message once more, whatever has become of its execution since."""
+        accepted = [post for post in self.witness.posts if post.id is not None]
+        if accepted:
+            post = rng.choice(accepted)
+            await self._publish(json.dumps(post.body).encode(), str(post.id), {"execution_id": post.id})
+
+    async def _publish(self, body: bytes, message_id: str | None, headers: dict[str, Any]) -> bool:
+        """Whether the broker has confirmed it; if not, it may have arrived all the same."""
+        assert self.fleet.broker is not None
+        url = self.fleet.broker.url
+        try:
+            async with asyncio.timeout(8):
+                return await publish_plainly(url, QUEUE, body, message_id=message_id, headers=headers)
+        except (OSError, EOFError):  # a time-out is an OSError
+            return False
+
+    # --- calm and judgement ---------------------------------------------------------------------------------------
+
+    async def _calm(self) -> None:
+        """Nothing fails any more; wait until nothing is under way."""
+        fleet, findings = self.fleet, self.witness.findings
+        await fleet.until(self._portal_behaves, seconds=60)
+        await fleet.all_up()
+
+        async def quiet() -> bool:
+            await watch_rows(fleet, self.witness)
+            return await fleet.is_quiet()
+
+        findings.check("I1", await fleet.until(quiet, QUIET_WITHIN, every=0.5), "not everything has ended in time")
+        if fleet.broker is not None:
+            drained = await fleet.until(self._is_drained, 60, every=0.5)
+            findings.check("I7", drained, "the queue does not drain")
+            # messages that it held may have asked for more
+            findings.check("I1", await fleet.until(quiet, QUIET_WITHIN), "not everything has ended in time")
+
+    async def _portal_behaves(self) -> bool:
+        try:
+            await self.fleet.portal("DELETE", "quirks")
+        except httpx.HTTPError:
+            return False
+        return True
+
+    async def _is_drained(self) -> bool:
+        return await self._depth(QUEUE) == 0
+
+    async def _depth(self, queue: str) -> int:
+        assert self.fleet.broker is not None
+        async with await aio_pika.connect(self.fleet.broker.url) as connection, connection.channel() as channel:
+            declared = await channel.declare_queue(queue, passive=True)
+            return declared.declaration_result.message_count or 0
+
+    async def _judge(self, result: Result) -> None:
+        fleet, witness, findings = self.fleet, self.witness, self.witness.findings
+        await check_ends(fleet, findings)
+        await check_requests(fleet, witness, findings)
+        history = fleet.history()
+        result.changes = sum(len(versions) - 1 for versions in history.versions.values())
+        result.judged = await check_counts(fleet, history, findings)
+        rows = await fleet.query("SELECT status, count(*) FROM sync_executions GROUP BY 1")
+        result.executions = Counter({row["status"]: row["count"] for row in rows})
+        (row,) = await fleet.query("SELECT count(*) AS resumed FROM sync_slices WHERE attempt > 1")
+        result.resumed = row["resumed"]
+        await self._everything_once_more()
+        result.compared = await check_mirror(fleet, history, findings)
+        await watch_rows(fleet, witness)
+        for error in witness.server_errors:
+            findings.check("no 500", False, error)
+        findings.check("no 500", "request failed unexpectedly" not in fleet.program("backend").text, "see backend.log")
+        for name in fleet.ingestor_names:
+            said = fleet.program(name).text
+            findings.check("no surprise", "slice ended unexpectedly" not in said, f"see {name}.log")
+        findings.looked["F4"] += sum(number for kind, number in self.faults.items() if kind.startswith("stop "))
+        for told in witness.exits:
+            findings.check("F4", False, told)
+        for name in fleet.unasked:
+            findings.check("nobody falls by himself", False, f"{name} ended by itself")
+        findings.looked["nobody falls by himself"] += sum(fleet.restarts.values())
+        result.restarts = sum(fleet.restarts.values())
+        if fleet.broker is not None:
+            await self._judge_queues()
+
+    async def _everything_once_more(self) -> None:
+        """An update and two backfills of all days, in calm; each must succeed."""
+        fleet = self.fleet
+        span = fleet.window(fleet.days[0], now_there().date())
+        bodies = [
+            {"mode": "update"},
+            {"mode": "backfill", **span, "criterio": "atualizacao"},
+            {"mode": "backfill", **span, "criterio": "publicacao"},
+        ]
+        for body in bodies:
+            number = await fleet.force(**body)
+            self.witness.posts.append(Post(body, "accepted", number))
+            await fleet.until(fleet.is_quiet, 120)
+            (row,) = await fleet.query("SELECT * FROM sync_executions WHERE id = $1", number)
+            self.witness.findings.check("I1", row["status"] == "success", f"in calm, {body} ended as {row}")
+
+    async def _judge_queues(self) -> None:
+        """I7 with nobody listening, so that what was held unacknowledged would be back in the queue; then I6."""
+        fleet, findings = self.fleet, self.witness.findings
+        assert fleet.broker is not None
+        for name in fleet.ingestor_names:
+            fleet.expect_fall(name, 3600)
+            fleet.program(name).terminate()
+        for name in fleet.ingestor_names:
+            program = fleet.program(name)
+            await fleet.until(lambda program=program: _as_coroutine(program.pid is None), 40)  # type: ignore[misc]
+        findings.check("I7", await self._depth(QUEUE) == 0, f"{QUEUE} is not empty")
+        dead: list[Any] = []
+        async with await aio_pika.connect(fleet.broker.url) as connection, connection.channel() as channel:
+            queue = await channel.declare_queue(f"{QUEUE}.dead", passive=True)
+            while (letter := await queue.get(fail=False, no_ack=True)) is not None:
+                dead.append(letter)
+        await check_messages(fleet, self.witness, dead, findings)
+
+
+async def _as_coroutine(value: object) -> object:
+    return value

@@ -1,0 +1,98 @@
+"""Copies of the product, run in its place: as it is, so that no edit disturbs a storm; or broken on purpose.
+
+Each variant is a mistake that somebody could make. The invariants are worth something if they notice it.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.chaos.services import ROOT
+
+COPIED = ("common", "ingestor", "backend", "migrations", "alembic.ini", "simulator", "tests/chaos")
+Patches = Mapping[str, tuple[tuple[str, str], ...]]
+
+UNBROKEN: Patches = {}
+
+LEASE_NEVER_TAKEN_OVER: Patches = {
+    "common/executions.py": (
+        (
+            (
+                "           AND (lease_until IS NULL OR lease_until < now())\n"
+                "           AND (run_after IS NULL OR run_after <= now())\n"
+            ),
+            "           AND lease_until IS NULL\n           AND (run_after IS NULL OR run_after <= now())\n",
+        ),
+    ),
+}
+
+FAILED_PAGE_SKIPPED: Patches = {
+    "ingestor/ingestion.py": (
+        (
+            (
+                "    page = await work.client.fetch_page("
+                "claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)\n"
+            ),
+            (
+                "    try:\n"
+                "        page = await work.client.fetch_page("
+                "claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)\n"
+                "    except PncpUnavailable:\n"
+                "        page = Page(number, progress.total_registros, progress.total_paginas, [])\n"
+            ),
+        ),
+        (
+            "from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd\n",
+            "from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd, PncpUnavailable\n",
+        ),
+    ),
+}
+
+PROGRESS_APART_FROM_DATA: Patches = {
+    "ingestor/ingestion.py": (
+        (
+            "    result, counts = await store_page(db, work.claim, result, progress)\n",
+            (
+                "    bundles, result = result.bundles, replace(result, bundles=[])\n"
+                "    result, counts = await store_page(db, work.claim, result, progress)\n"
+            ),
+        ),
+        (
+            (
+                "    if work.read_at is None:\n"
+                '        raise LeaseLost(f"slice {work.claim.slice_id}")\n'
+                "    return result, counts\n"
+            ),
+            (
+                "    if work.read_at is None:\n"
+                '        raise LeaseLost(f"slice {work.claim.slice_id}")\n'
+                "    await db.commit()\n"
+                "    if bundles:\n"
+                "        async with work.engine.begin() as other:\n"
+                "            await store_bundles(other, bundles)\n"
+                "    return result, counts\n"
+            ),
+        ),
+        ("    store_page,\n", "    store_bundles,\n    store_page,\n"),
+        ("from dataclasses import dataclass\n", "from dataclasses import dataclass, replace\n"),
+    ),
+}
+
+
+def make_copy(folder: Path, patches: Patches) -> Path:
+    """A copy of the product with these lines changed; every one of them must be there, and once."""
+    root = folder / "product"
+    for name in COPIED:
+        source, target = ROOT / name, root / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        else:
+            shutil.copy2(source, target)
+    for name, changes in patches.items():
+        path = root / name
+        text = path.read_text()
+        for old, new in changes:
+            assert text.count(old) == 1, f"{name} does not hold this line once any more: {old}"
+            text = text.replace(old, new)
+        path.write_text(text)
+    return root

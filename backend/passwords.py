@@ -4,12 +4,13 @@ import getpass
 import sys
 
 import argon2
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.exceptions import VerificationError, VerifyMismatchError
 
 LONGEST_PASSWORD = 128
 """Bytes. Longer ones are refused before anything is computed, and none is ever cut short."""
 SHORTEST_PASSWORD = 12
 FEWEST_SIGNS = 5
+SHORTEST_HASH = 32
 MOST_MEMORY_KIB = 256 * 1024
 
 # OWASP's floor: the libraries' own defaults take up to 64 MiB for each password that a stranger sends
@@ -32,7 +33,7 @@ def verify_password(stored: str, password: bytes) -> bool:
     """Whether a password is the one that was hashed."""
     try:
         return _HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, ValueError):  # no match, and what is no hash
         return False
 
 
@@ -50,7 +51,8 @@ def check_hash(stored: str) -> str:
     """
     try:
         parameters = argon2.extract_parameters(stored)
-        if parameters.type is argon2.Type.ID and parameters.memory_cost <= MOST_MEMORY_KIB:
+        whole = parameters.hash_len >= SHORTEST_HASH  # one that lost its end is a hash too, of nothing
+        if whole and parameters.type is argon2.Type.ID and parameters.memory_cost <= MOST_MEMORY_KIB:
             _HASHER.verify(stored, b"")  # that of an empty password would be none
     except VerifyMismatchError:
         return stored

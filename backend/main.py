@@ -121,6 +121,7 @@ def _lifespan(
             sweeper.add_done_callback(_end_with)
             yield {**State(engine=engine, publisher=publisher, schedule=settings, security=security)}
             sweeper.cancel()
+            await asyncio.wait([sweeper])  # it may be holding a connection
         finally:
             if publisher is not None:
                 await publisher.close()

@@ -1,15 +1,20 @@
-"""`python -m backend`: uvicorn with the address from the settings."""
+"""`python -m backend`: uvicorn with the address from the settings. `python -m backend hash-password`: a hash."""
 
 import sys
 
 import uvicorn
 
 from backend.config import BackendSettings
+from backend.passwords import hash_from_terminal
 from common.config import ConfigurationError, load_settings
 
 
 def main() -> None:
     """Serve until a signal says to stop; a fault of the configuration is one line and exit code 1."""
+    if sys.argv[1:] == ["hash-password"]:
+        sys.exit(hash_from_terminal())
+    if sys.argv[1:]:
+        sys.exit("usage: python -m backend [hash-password]")
     try:
         settings = load_settings(BackendSettings)
     except ConfigurationError as error:
@@ -22,6 +27,10 @@ def main() -> None:
         log_config=None,  # the application configures logging, for uvicorn too
         access_log=False,
         server_header=False,
+        # uvicorn would believe anyone on this machine who says for whom he asks
+        proxy_headers=settings.forwarded_allow_ips is not None,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        limit_concurrency=settings.most_concurrent,
         timeout_graceful_shutdown=20,
     )
 

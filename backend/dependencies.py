@@ -7,6 +7,8 @@ from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from backend.middleware import peer_of
+from backend.security import Security, User
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
 from common.config import ScheduleSettings
@@ -18,6 +20,7 @@ class State(TypedDict):
     engine: AsyncEngine
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
+    security: Security | None
 
 
 def _state(request: Request) -> State:
@@ -39,6 +42,17 @@ def _each_once(request: Request) -> None:
             raise RequestValidationError([fault])
 
 
+def _user(request: Request) -> User | None:
+    """Whom the gate has let through; nobody where there is no authentication."""
+    return cast("User | None", request.state.user)
+
+
+def _peer(request: Request) -> str:
+    return peer_of(request.scope)
+
+
 AppState = Annotated[State, Depends(_state)]
 Status = Annotated[SyncStatusService, Depends(_status_service, scope="function")]
+CurrentUser = Annotated[User | None, Depends(_user)]
+Peer = Annotated[str, Depends(_peer)]
 EachParameterOnce = Depends(_each_once)

@@ -31,14 +31,17 @@ def _documented(code: int, description: str) -> dict[int | str, dict[str, Any]]:
 
 
 PROBLEM_RESPONSES = {
-    **_documented(400, "O corpo não pôde ser lido"),
+    **_documented(400, "O corpo não pôde ser lido, ou o endereço pedido não é deste serviço"),
     **_documented(413, "O corpo passa do limite"),
     **_documented(422, "Algum valor não serve; `detail` diz qual e o que se espera"),
     **_documented(503, "Banco de dados ou RabbitMQ indisponível; tente depois de `Retry-After` segundos"),
 }
 NOT_FOUND_RESPONSE = _documented(404, "Não existe")
 CONFLICT_RESPONSE = _documented(409, "Não cabe no estado em que a execução está")
-BUSY_RESPONSE = _documented(429, "Já há execuções demais em andamento; tente depois de `Retry-After` segundos")
+BUSY_RESPONSE = _documented(429, "Já há execuções ou pedidos demais; tente depois de `Retry-After` segundos")
+UNAUTHORIZED_RESPONSE = _documented(401, "Usuário e senha (Basic) ou token (Bearer) faltam ou não servem")
+FORBIDDEN_RESPONSE = _documented(403, "Só um administrador pode fazer isto")
+LIMIT_RESPONSE = _documented(429, "Pedidos demais; tente depois de `Retry-After` segundos")
 
 _FAULTS = {
     "missing": "é obrigatório",
@@ -88,6 +91,42 @@ class TooManyUnfinishedError(Exception):
     """As many executions are under way as there may be."""
 
 
+class RefusedError(Exception):
+    """Who asks may not; answered alike within the application and in front of it."""
+
+    status = 403
+    detail = "Só um administrador pode fazer isto."
+
+    def __init__(self, retry_after: int = 0) -> None:
+        super().__init__(self.detail)
+        self.retry_after = retry_after
+
+
+class UnauthorizedError(RefusedError):
+    """Nobody we know. The text is the same whatever was wrong."""
+
+    status = 401
+    detail = "Informe usuário e senha (Basic) ou um token válido (Bearer)."
+
+
+class ForbiddenError(RefusedError):
+    """Somebody we know, whose role this is not."""
+
+
+class TooManyRequestsError(RefusedError):
+    """Too often."""
+
+    status = 429
+    detail = "Pedidos demais. Espere o que diz Retry-After e tente de novo."
+
+
+class TooManyLoginsError(RefusedError):
+    """More passwords to check at once than may wait for it."""
+
+    status = 503
+    detail = "Há acessos demais sendo verificados. Tente de novo em alguns segundos."
+
+
 def problem(
     status: int,
     detail: str,
@@ -108,6 +147,16 @@ def problem(
     return Response(content, status_code=status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
+def refusal(error: RefusedError) -> Response:
+    """The answer to someone who may not; to a stranger, with the two ways to say who he is."""
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    answer = problem(error.status, error.detail, headers=headers)
+    if isinstance(error, UnauthorizedError):
+        answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')
+        answer.headers.append("WWW-Authenticate", 'Bearer realm="PNCP Sync"')
+    return answer
+
+
 _PLAIN: dict[type[Exception], int] = {
     NotFoundError: 404,
     ConflictError: 409,
@@ -122,11 +171,12 @@ def install_error_handlers(app: FastAPI) -> None:
     """Say for each kind of error what it becomes."""
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RefusedError, _on_refused)
     for kind, status in _PLAIN.items():
         app.add_exception_handler(kind, _plainly(status))
     for kind in (DBAPIError, PoolTimeoutError, OSError):
         app.add_exception_handler(kind, _on_database)
-    app.add_exception_handler(Exception, _on_unexpected)
+    app.add_exception_handler(Exception, on_unexpected)
 
 
 def _on_invalid(_: Request, error: Exception) -> Response:
@@ -178,12 +228,18 @@ def _plainly(status: int) -> Callable[[Request, Exception], Response]:
 
 def _on_database(request: Request, error: Exception) -> Response:
     if not is_unavailable(error):
-        return _on_unexpected(request, error)
+        return on_unexpected(request, error)
     log.warning("database is not available", path=request.url.path, error=type(error).__name__)
     detail = "O banco de dados está indisponível. Consulte o histórico antes de repetir o pedido."
     return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-def _on_unexpected(request: Request, error: Exception) -> Response:
+def _on_refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)  # noqa: S101  # registered for nothing else
+    return refusal(error)
+
+
+def on_unexpected(request: Request, error: Exception) -> Response:
+    """The answer to a fault of ours; its trace is for the log."""
     log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
     return problem(500, "Erro interno. O registro do servidor (log) traz a causa.")

@@ -5,30 +5,43 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.staticfiles import StaticFiles
+from starlette.middleware.cors import CORSMiddleware
 
-from backend.api import executions, operations, schedules, sync
-from backend.config import BackendSettings
+from backend.api import auth, documentation, executions, operations, schedules, sync
+from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
-from backend.errors import PROBLEM_RESPONSES, install_error_handlers
-from backend.middleware import BodyLimit, OneLineStart
+from backend.errors import (
+    FORBIDDEN_RESPONSE,
+    LIMIT_RESPONSE,
+    PROBLEM_RESPONSES,
+    UNAUTHORIZED_RESPONSE,
+    install_error_handlers,
+)
+from backend.limiter import Limiter
+from backend.middleware import (
+    LIVENESS,
+    PUBLIC,
+    READING,
+    BodyLimit,
+    Gate,
+    HostCheck,
+    OneLineStart,
+    RequestContext,
+    SecurityHeaders,
+)
 from backend.models.problem import Problem
+from backend.security import Security
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.sweeper import sweep
-from common.config import ConfigurationError, load_settings
+from common.config import ConfigurationError, find_typos, load_settings
 from common.database import check_schema, create_engine, is_unavailable
 from common.logs import configure_logging
 
 log = structlog.get_logger(__name__)
-
-VENDOR = Path(__file__).parent / "web" / "vendor"
 
 DESCRIPTION = """\
 Inicia, acompanha e explica as sincronizações do PNCP para o PostgreSQL.
@@ -42,29 +55,55 @@ antes de repetir o pedido.
 
 def create_app(settings: BackendSettings) -> FastAPI:
     """Put the application together; nothing is opened before its lifespan runs."""
+    limiter = Limiter(settings.limits)
+    security = Security(settings, limiter) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
         version="0.1.0",
         description=DESCRIPTION,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, security),
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # the address it leads to would be made of the Host that the caller names
         responses=PROBLEM_RESPONSES,
     )
-    app.add_middleware(BodyLimit)
-    app.add_middleware(OneLineStart)
     install_error_handlers(app)
-    for router in (sync.router, executions.router, schedules.router, operations.router):
+    for router in (sync.router, executions.router, schedules.router, operations.router, auth.router):
         app.include_router(router)
-    _serve_documentation(app)
-    _describe_problems(app)
+    if settings.shows_documentation:
+        app.include_router(documentation.router)
+    _add_middleware(app, settings, security, limiter)
+    _describe(app, authenticates=settings.authenticates)
     return app
 
 
-def _lifespan(settings: BackendSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
+def _add_middleware(app: FastAPI, settings: BackendSettings, security: Security | None, limiter: Limiter) -> None:
+    """From the innermost to the outermost."""
+    app.add_middleware(Gate, security=security, limiter=limiter, routes=app.router.routes)
+    app.add_middleware(BodyLimit)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Location", "Retry-After", "X-Request-Id"],
+        )
+    if settings.allowed_hosts and "*" not in settings.allowed_hosts:
+        app.add_middleware(HostCheck, names=settings.allowed_hosts)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestContext)
+    app.add_middleware(OneLineStart)
+
+
+def _lifespan(
+    settings: BackendSettings, security: Security | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         configure_logging(settings.log_level, settings.log_format)
+        _warn(settings)
         engine = create_engine(settings.database_url.get_secret_value(), application_name="pncp-backend", pool_size=10)
         publisher = None
         if settings.rabbitmq_url is not None:
@@ -80,8 +119,9 @@ def _lifespan(settings: BackendSettings) -> Callable[[FastAPI], AbstractAsyncCon
                 log.warning("broker is not available yet")
             sweeper = asyncio.create_task(sweep(engine))
             sweeper.add_done_callback(_end_with)
-            yield {**State(engine=engine, publisher=publisher, schedule=settings)}
+            yield {**State(engine=engine, publisher=publisher, schedule=settings, security=security)}
             sweeper.cancel()
+            await asyncio.wait([sweeper])  # it may be holding a connection
         finally:
             if publisher is not None:
                 await publisher.close()
@@ -97,38 +137,50 @@ def _end_with(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _serve_documentation(app: FastAPI) -> None:
-    """Swagger UI from our own files: the default page loads it from the internet and is blank on a closed network."""
-    app.mount("/docs/assets", StaticFiles(directory=VENDOR / "swagger-ui"), name="swagger-ui")
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="PNCP Sync",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon-32x32.png",
-        )
+def _warn(settings: BackendSettings) -> None:
+    """Of what may well be meant so, and may well be a mistake."""
+    for name, meant in find_typos(BackendSettings, OWN_PREFIXES).items():
+        log.warning("unknown variable, a typo?", variable=name, known=meant)
+    if not settings.authenticates:
+        log.warning("no authentication: whoever reaches the port may start synchronisations")
+    if settings.in_production and not settings.allowed_hosts:
+        log.warning("ALLOWED_HOSTS is not set: requests are served whatever host they name")
+    if settings.in_production and settings.admin_password is not None and settings.admin_password_hash is None:
+        log.warning("ADMIN_PASSWORD is set as it is; ADMIN_PASSWORD_HASH would do")
 
 
-def _describe_problems(app: FastAPI) -> None:
-    """Every endpoint's documented errors refer to one schema, which no endpoint answers with and so nobody adds."""
+def _describe(app: FastAPI, *, authenticates: bool) -> None:
+    """Add to the OpenAPI document what every endpoint has: how to authenticate, and the one form of its errors."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
-        schema = describe()
-        template = "#/components/schemas/{model}"
-        problem = Problem.model_json_schema(ref_template=template)
-        schemas = schema["components"]["schemas"]
-        schemas |= {**problem.pop("$defs", {}), "Problem": problem}
-        return schema
+        if app.openapi_schema is None:
+            schema = describe()
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema["components"]["schemas"] |= {**problem.pop("$defs", {}), "Problem": problem}
+            for path, operations in schema["paths"].items():
+                for method, operation in operations.items():
+                    _describe_access(operation, path, method.upper(), authenticates=authenticates)
+            if authenticates:
+                schema["components"]["securitySchemes"] = _SCHEMES
+        return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change its document
+
+
+_SCHEMES = {
+    "basic": {"type": "http", "scheme": "basic"},
+    "token": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/auth/token", "scopes": {}}}},
+}
+
+
+def _describe_access(operation: dict[str, Any], path: str, method: str, *, authenticates: bool) -> None:
+    answers = {} if path == LIVENESS else LIMIT_RESPONSE
+    if authenticates and path not in PUBLIC:
+        operation["security"] = [{"basic": []}, {"token": []}]
+        answers = {**answers, **UNAUTHORIZED_RESPONSE, **({} if method in READING else FORBIDDEN_RESPONSE)}
+    for code, answer in answers.items():
+        operation["responses"].setdefault(str(code), answer)
 
 
 def __getattr__(name: str) -> FastAPI:

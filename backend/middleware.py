@@ -1,9 +1,34 @@
-"""Pure ASGI around the application: the limit of a body, and a refused start told in one line."""
+"""Pure ASGI around the application: who may ask what and how often, names, headers, the limit of a body."""
 
+import re
+import uuid
+from collections.abc import Sequence
+
+import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.errors import TOO_LARGE, problem
+from backend.errors import (
+    TOO_LARGE,
+    ForbiddenError,
+    RefusedError,
+    TooManyRequestsError,
+    on_unexpected,
+    problem,
+    refusal,
+)
+from backend.limiter import Limiter, network_of
+from backend.security import Security, User
+
+log = structlog.get_logger(__name__)
+
+LIVENESS = "/health/live"
+PUBLIC = {"/health", "/health/ready", LIVENESS, "/auth/token"}
+"""What strangers may ask. Everything else wants a user, be it added tomorrow."""
+READING = ("GET", "HEAD")
 
 LONGEST_BODY = 16 * 1024
 LONGEST_DISCARDED = 1024 * 1024
@@ -60,3 +85,165 @@ class OneLineStart:
             await send(message)
 
         await self.app(scope, receive, shorten)
+
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
+
+
+class RequestContext:
+    """Gives each request a name, in its answer and in all that is logged of it; and the last word on a fault."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = _header(scope, b"x-request-id")
+        request_id = given[0].decode() if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else uuid.uuid4().hex
+        has_begun = False
+
+        async def send_named(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_named)
+            except Exception as error:
+                if has_begun:
+                    raise
+                # here, because Starlette's own place for it lies outside of every middleware and their headers
+                answer = on_unexpected(Request(scope), error)
+                _add_headers(answer.headers, scope)
+                await answer(scope, receive, send_named)
+
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class SecurityHeaders:
+    """Tells browsers to do nothing with an answer but show it; pages may load what lies beside them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(MutableHeaders(scope=message), scope)
+            await send(message)
+
+        await self.app(scope, receive, send_guarded)
+
+
+def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
+    for name, value in _HEADERS.items():
+        headers[name] = value
+    if headers.get("content-type", "").startswith("text/html"):
+        headers["Content-Security-Policy"] = _PAGE_POLICY
+    if scope["path"].startswith("/docs/assets/"):
+        headers["Cache-Control"] = "private, no-cache"  # megabytes that a browser may keep and ask after
+
+
+class HostCheck:
+    """Refuses names that are not ours, such as a foreign page has its own name lead here."""
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self.app = app
+        self._names = {name.lower() for name in names} | {"127.0.0.1", "localhost", "[::1]"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call; probes of a supervisor name an address, which is fine for the little that health tells."""
+        if scope["type"] == "http" and not scope["path"].startswith("/health") and not self._is_ours(scope):
+            log.warning("unknown host refused")
+            await problem(400, "O endereço (Host) pedido não é deste serviço.")(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        given = _header(scope, b"host")
+        name = re.sub(r":\d*$", "", given[0].decode("latin-1").lower()) if len(given) == 1 else ""
+        return name in self._names or any(
+            allowed.startswith("*.") and name.endswith(allowed[1:]) for allowed in self._names
+        )
+
+
+class Gate:
+    """Lets through who may: every route but the public ones wants a user, and all but reading an administrator.
+
+    In front of the application rather than in its dependencies, because FastAPI reads and judges a body before it
+    asks any of them. What leads nowhere is told so to everyone alike.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, security: Security | None, limiter: Limiter, routes: Sequence[BaseRoute]
+    ) -> None:
+        self.app = app
+        self._security = security
+        self._limiter = limiter
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call."""
+        if scope["type"] == "http":
+            try:
+                user = await self._admit(scope)
+            except RefusedError as error:
+                await refusal(error)(scope, receive, send)
+                return
+            scope.setdefault("state", {})["user"] = user
+        await self.app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> User | None:
+        if scope["path"] == LIVENESS:
+            return None  # it costs nothing, and an answer of 429 would have a supervisor restart us
+        peer = peer_of(scope)
+        if scope["path"] in PUBLIC or not self._leads_somewhere(scope):
+            await self._count("unauthenticated", peer)
+            return None
+        user = await self._security.identify(_header(scope, b"authorization"), peer) if self._security else None
+        if user is not None and user.role != "admin" and scope["method"] not in READING:
+            log.warning("forbidden", user=user.name, method=scope["method"], path=scope["path"], peer=peer)
+            raise ForbiddenError
+        key = f"user {user.name}" if user else f"peer {peer}"
+        await self._count("read" if scope["method"] in READING else "write", key)
+        return user
+
+    def _leads_somewhere(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in self._routes)
+
+    async def _count(self, kind: str, key: str) -> None:
+        if seconds := await self._limiter.hit(kind, key):
+            log.warning("limit reached", limit=kind, key=key)
+            raise TooManyRequestsError(seconds)
+
+
+def peer_of(scope: Scope) -> str:
+    """Whom to count: the peer of the connection, or whom a proxy that uvicorn was told of speaks for."""
+    client = scope.get("client")
+    return network_of(client[0]) if client else "unknown"
+
+
+def _header(scope: Scope, name: bytes) -> list[bytes]:
+    return [value for key, value in scope["headers"] if key == name]

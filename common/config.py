@@ -1,10 +1,22 @@
 """Settings that both services read: database, broker, logging; and the one way to load any settings."""
 
-from typing import Annotated, Literal, TypeVar
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -69,6 +81,44 @@ DatabaseURL = Annotated[SecretStr, AfterValidator(_database_url)]
 RabbitMQURL = Annotated[SecretStr, AfterValidator(_rabbitmq_url)]
 
 
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_is_secret(part) for part in get_args(annotation))
+
+
+def secrets_of(kind: type[BaseSettings]) -> set[str]:
+    """The variables of these settings that may come from a file, by `<NAME>_FILE`."""
+    return {name.upper() for name, field in kind.model_fields.items() if _is_secret(field.annotation)}
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets in files, as Docker and Kubernetes hand them over: `<NAME>_FILE` beside the variables of a source."""
+
+    def __init__(self, kind: type[BaseSettings], beside: EnvSettingsSource) -> None:
+        super().__init__(kind)
+        self._variables = beside.env_vars  # their names in lower case
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """The content of the file that is named for this setting, if one is."""
+        path = self._variables.get(f"{field_name}_file")
+        if not path:
+            return None, field_name, False
+        name = field_name.upper()
+        if self._variables.get(field_name):
+            raise ConfigurationError(f"{name}: is set, and so is {name}_FILE; only one of them can count")
+        try:
+            content = Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            raise ConfigurationError(f"{name}_FILE: names a file that cannot be read") from None
+        return content.rstrip("\r\n"), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The settings that are found so; an empty file counts as not set."""
+        names = [name.lower() for name in secrets_of(self.settings_cls)]
+        fields = self.settings_cls.model_fields
+        found = {name: self.get_field_value(fields[name], name)[0] for name in names}
+        return {name: value for name, value in found.items() if value}
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -77,6 +127,26 @@ class _Settings(BaseSettings):
         extra="ignore",
         hide_input_in_errors=True,  # a rejected DATABASE_URL carries its password
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # one folder for all; ours are named one by one
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment before `.env`, and in each a secret's own variable or the one that names its file."""
+        assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101  # for the type checker
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)  # noqa: S101
+        return (
+            init_settings,
+            env_settings,
+            _SecretFiles(settings_cls, env_settings),
+            dotenv_settings,
+            _SecretFiles(settings_cls, dotenv_settings),
+        )
 
 
 class DatabaseSettings(_Settings):
@@ -127,7 +197,21 @@ def load_settings(kind: type[S]) -> S:
     except ValidationError as error:
         faults = []
         for fault in error.errors(include_url=False, include_context=False, include_input=False):
-            name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
             message = "is required" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
-            faults.append(f"{name}: {message}")
+            # what is wrong with several settings together names them itself
+            faults.append(f"{str(fault['loc'][0]).upper()}: {message}" if fault["loc"] else message)
         raise ConfigurationError("; ".join(faults)) from None
+
+
+def find_typos(kind: type[BaseSettings], own_prefixes: Iterable[str] = ()) -> dict[str, str]:
+    """Variables that are set and unknown but look like ours, each with the name that may have been meant.
+
+    Every name that is much like one of a setting, and every unknown one that begins with a prefix that is ours alone.
+    """
+    known = {name.upper() for name in kind.model_fields} | {f"{name}_FILE" for name in secrets_of(kind)}
+    typos = {}
+    for name in {*os.environ, *dotenv_values(".env")} - known:
+        much_like = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        if much_like or name.startswith(tuple(own_prefixes)):
+            typos[name] = (much_like or difflib.get_close_matches(name, known, n=1, cutoff=0.0))[0]
+    return typos

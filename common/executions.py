@@ -107,6 +107,7 @@ async def create(
     message_id: str | None = None,
     idempotency_key: str | None = None,
     request_digest: str | None = None,
+    requested_by: str | None = None,
 ) -> int | None:
     """Record an execution and answer its id; `None` if the message that asks for it has made its row before."""
     if criterio is None:
@@ -123,6 +124,7 @@ async def create(
             message_id=message_id,
             idempotency_key=idempotency_key,
             request_digest=request_digest,
+            requested_by=requested_by,
         )
         .on_conflict_do_nothing(index_elements=["message_id"])
         .returning(sync_executions.c.id)
@@ -361,8 +363,10 @@ async def end(
 
 
 _COPY_EXECUTION = text("""
-    INSERT INTO sync_executions (mode, criterio, modalidades, trigger, retry_of, planned_at, window_start, window_end)
-    SELECT e.mode, e.criterio, e.modalidades, 'retry', e.id, now(), min(s.window_start), max(s.window_end)
+    INSERT INTO sync_executions (mode, criterio, modalidades, trigger, retry_of, requested_by, planned_at,
+                                 window_start, window_end)
+    SELECT e.mode, e.criterio, e.modalidades, 'retry', e.id, :requested_by, now(),
+           min(s.window_start), max(s.window_end)
       FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id AND s.status = 'error'
      WHERE e.id = :id AND e.status = 'error'
        AND NOT EXISTS (SELECT 1 FROM sync_executions r WHERE r.retry_of = e.id AND r.status = 'running')
@@ -385,13 +389,14 @@ _ORPHANS = text("""
 """)
 
 
-async def retry(db: AsyncConnection, execution_id: int) -> int | None:
+async def retry(db: AsyncConnection, execution_id: int, requested_by: str | None = None) -> int | None:
     """A new execution with copies of the failed slices of one that has ended.
 
     `None` where there are none, or where they are being repeated already. The caller has asked to `admit` before, so
     that two requests at once do not both find nothing under way.
     """
-    copy: int | None = (await db.execute(_COPY_EXECUTION, {"id": execution_id})).scalar_one_or_none()
+    parameters = {"id": execution_id, "requested_by": requested_by}
+    copy: int | None = (await db.execute(_COPY_EXECUTION, parameters)).scalar_one_or_none()
     if copy is not None:
         await db.execute(_COPY_FAILED_SLICES, {"id": execution_id, "copy": copy})
     return copy

@@ -1,11 +1,19 @@
 """Logging for both services: structlog and the standard library in one stream."""
 
 import logging
+import re
 import sys
 from typing import TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SECRET = re.compile("authorization|password|token|secret|dsn|cookie", re.IGNORECASE)
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A net below us: a value whose name says that it is a secret is not written."""
+    return {name: "***" if _SECRET.search(name) else value for name, value in event.items()}
 
 
 def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout) -> None:
@@ -16,6 +24,7 @@ def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout)
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _redact,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]

@@ -81,6 +81,8 @@ sync_executions = Table(
     Column("error_message", Text),
     # who asked: api, message (another party's), retry, schedule, sweep, gap (an update that found a long hole)
     Column("trigger", Text, nullable=False),
+    # the user of the API who asked
+    Column("requested_by", Text),
     # another party's message, so that its redelivery makes no second row
     Column("message_id", Text, unique=True),
     # the execution whose failed slices this one repeats

@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.config import ConfigurationError, load_settings
+from common.config import ConfigurationError, find_typos, load_settings
 from common.database import UnusableDatabaseError, check_schema, is_unavailable
 from common.logs import configure_logging
 from ingestor.commands import make_parser, rejected, verify
@@ -110,6 +110,8 @@ def main() -> None:
             configure_logging("WARNING", settings.log_format, sys.stderr)  # stdout is the table's
             sys.exit(asyncio.run(COMMANDS[options.command](settings, options)))
         configure_logging(settings.log_level, settings.log_format)
+        for name, meant in find_typos(IngestorSettings).items():
+            log.warning("unknown variable, a typo?", variable=name, known=meant)
         asyncio.run(run(settings))
     except (ConfigurationError, UnusableDatabaseError) as error:
         sys.exit(f"ingestor: {error}")

@@ -23,7 +23,7 @@ CHECKS = {
     "lint-imports": ("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"),
 }
 # What tests must not read: the person's own database, and the real portal.
-HIDDEN = ("DATABASE_URL", "PNCP_BASE_URL", "PNCP_CALLED_FROM")
+HIDDEN = ("DATABASE_URL", "PNCP_BASE_URL", "PNCP_CALLED_FROM", "APP_ENV", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
 DEFAULT_BROKER = "amqp://guest:guest@127.0.0.1:5672/"
 
 

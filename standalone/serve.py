@@ -13,7 +13,12 @@ def main() -> None:
     """Serve until told to stop."""
     # As `python -m backend` does: the application configures logging, and ends well within the launcher's patience.
     config = uvicorn.Config(
-        "backend.main:app", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=20
+        "backend.main:app",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # there is none, and whoever asks from this machine asks for himself
+        timeout_graceful_shutdown=20,
     )
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         uvicorn.Server(config).run(sockets=[listening])

@@ -17,12 +17,28 @@ from standalone.system import LOOPBACK, LaunchError, port_is_free
 Settings = dict[str, str]
 
 DEFAULT_PORT = 8000
+SECRETS = ("DATABASE_URL", "RABBITMQ_URL", "ADMIN_PASSWORD")
 
 
 def read_settings(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:
     """The environment over `.env`, if there is one; as for the services, a name set to nothing counts as not set."""
-    file = {name: value for name, value in dotenv_values(root / ".env").items() if value}
-    return file | {name: value for name, value in environment.items() if value or name not in file}
+    file = _read_secrets({name: value for name, value in dotenv_values(root / ".env").items() if value})
+    ours = _read_secrets(dict(environment))
+    return file | {name: value for name, value in ours.items() if value or name not in file}
+
+
+def _read_secrets(settings: Settings) -> Settings:
+    """With the content of the files that `<NAME>_FILE` names, of what the launcher itself must know."""
+    for name in SECRETS:
+        path = settings.pop(f"{name}_FILE", None)
+        if path and settings.get(name):
+            raise LaunchError(f"{name} is set, and so is {name}_FILE; only one of them can count")
+        if path:
+            try:
+                settings[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                raise LaunchError(f"{name}_FILE names a file that cannot be read") from error
+    return settings
 
 
 def home_of(settings: Settings, root: Path = ROOT) -> Path:

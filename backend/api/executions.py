@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from backend.dependencies import AppState, EachParameterOnce, Status
+from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncResponse, SyncSlices
+from backend.security import name_of
 from backend.services.control import cancel_execution, retry_execution
 
 router = APIRouter(prefix="/sync/executions", tags=["executions"], responses=NOT_FOUND_RESPONSE)
@@ -27,15 +28,15 @@ async def get_slices(execution_id: ExecutionId, query: Annotated[SlicesQuery, Qu
 
 
 @router.post("/{execution_id}/cancel", summary="Cancela uma execução", responses=CONFLICT_RESPONSE)
-async def cancel(execution_id: ExecutionId, state: AppState, status: Status) -> SyncExecutionDetail:
+async def cancel(execution_id: ExecutionId, state: AppState, status: Status, user: CurrentUser) -> SyncExecutionDetail:
     """Para na próxima página; o que já foi gravado fica."""
-    await cancel_execution(state["engine"], execution_id, "an administrator")
+    await cancel_execution(state["engine"], execution_id, name_of(user))
     return await status.get_execution(execution_id)
 
 
 @router.post("/{execution_id}/retry", summary="Repete o que falhou", responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE})
-async def retry(execution_id: ExecutionId, response: Response, state: AppState) -> SyncResponse:
+async def retry(execution_id: ExecutionId, response: Response, state: AppState, user: CurrentUser) -> SyncResponse:
     """Uma execução nova, com cópias das fatias que terminaram com erro, e só delas."""
-    copy = await retry_execution(state["engine"], execution_id)
+    copy = await retry_execution(state["engine"], execution_id, user.name if user else None)
     response.headers["Location"] = f"/sync/executions/{copy}"
     return SyncResponse(success=True, message=f"Retry of execution {execution_id} started", request_id=str(copy))

@@ -4,15 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from backend.dependencies import AppState
+from backend.dependencies import AppState, CurrentUser
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.schedules import PauseRequest, Schedule, ScheduleChange, Schedules
+from backend.security import name_of
 from backend.services.schedules import change_schedule, list_schedules, pause_schedule, resume_schedule
 
 router = APIRouter(prefix="/sync/schedules", tags=["schedules"])
-
-ADMINISTRATOR = "an administrator"
-"""Who changes a schedule; nobody is told apart yet."""
 
 ScheduleName = Annotated[str, Path(max_length=50, description="`update` ou `sweep`")]
 
@@ -24,18 +22,18 @@ async def get_schedules(state: AppState) -> Schedules:
 
 
 @router.post("/{name}/pause", summary="Põe em pausa", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
-async def pause(name: ScheduleName, request: PauseRequest, state: AppState) -> Schedule:
+async def pause(name: ScheduleName, request: PauseRequest, state: AppState, user: CurrentUser) -> Schedule:
     """Nada mais começa por esta agenda; o que corre continua."""
-    return await pause_schedule(state["engine"], state["schedule"], name, reason=request.reason, who=ADMINISTRATOR)
+    return await pause_schedule(state["engine"], state["schedule"], name, reason=request.reason, who=name_of(user))
 
 
 @router.post("/{name}/resume", summary="Retoma", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
-async def resume(name: ScheduleName, state: AppState) -> Schedule:
+async def resume(name: ScheduleName, state: AppState, user: CurrentUser) -> Schedule:
     """A partir da próxima vez; as que passaram na pausa não são repostas, mas as janelas as cobrem."""
-    return await resume_schedule(state["engine"], state["schedule"], name, who=ADMINISTRATOR)
+    return await resume_schedule(state["engine"], state["schedule"], name, who=name_of(user))
 
 
 @router.put("/{name}", summary="Muda o cron", responses=NOT_FOUND_RESPONSE)
-async def change(name: ScheduleName, request: ScheduleChange, state: AppState) -> Schedule:
+async def change(name: ScheduleName, request: ScheduleChange, state: AppState, user: CurrentUser) -> Schedule:
     """`null` volta ao da configuração; uma pausa permanece."""
-    return await change_schedule(state["engine"], state["schedule"], name, cron=request.cron, who=ADMINISTRATOR)
+    return await change_schedule(state["engine"], state["schedule"], name, cron=request.cron, who=name_of(user))

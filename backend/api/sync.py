@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from backend.dependencies import AppState, EachParameterOnce, Status
+from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
 from backend.models.sync import HistoryQuery, SyncHistory, SyncRequest, SyncResponse, SyncStatus
 from backend.services.force import force_sync
@@ -24,10 +24,15 @@ IdempotencyKey = Annotated[
 
 @router.post("/force", summary="Inicia uma sincronização", responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE})
 async def force(
-    request: SyncRequest, response: Response, state: AppState, idempotency_key: IdempotencyKey = None
+    request: SyncRequest,
+    response: Response,
+    state: AppState,
+    user: CurrentUser,
+    idempotency_key: IdempotencyKey = None,
 ) -> SyncResponse:
     """Registra a execução e toca o sino; o cabeçalho `Location` diz onde acompanhá-la."""
-    execution_id = await force_sync(state["engine"], state["publisher"], request, idempotency_key)
+    requested_by = user.name if user else None
+    execution_id = await force_sync(state["engine"], state["publisher"], request, idempotency_key, requested_by)
     response.headers["Location"] = f"/sync/executions/{execution_id}"
     return SyncResponse(success=True, message=f"Sync request published: {request.mode}", request_id=str(execution_id))
 

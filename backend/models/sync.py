@@ -111,6 +111,7 @@ class SyncExecution(BaseModel):
     mode: Mode
     criterio: Criterio
     trigger: str = Field(description="quem pediu: `api`, `message`, `schedule`, `sweep`, `gap`, `retry`")
+    requested_by: str | None = Field(description="o usuário da API que pediu, onde há autenticação")
     retry_of: int | None = Field(description="a execução cujas fatias com erro esta repete")
     window_start: WallClock | None
     window_end: WallClock | None

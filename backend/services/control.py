@@ -22,10 +22,10 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
             raise NotFoundError(f"Não existe a execução {execution_id}.")
         if not await executions.end(db, execution_id, status="error", error_message=f"cancelled by {who}"):
             raise ConflictError(f"A execução {execution_id} já terminou.")
-    log.info("execution cancelled", execution_id=execution_id, who=who)
+    log.info("execution cancelled", execution_id=execution_id, user=who)
 
 
-async def retry_execution(engine: AsyncEngine, execution_id: int) -> int:
+async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: str | None = None) -> int:
     """Start a new execution with copies of the failed slices, and only those; answers its id.
 
     It is planned already, so that ingestors find it by their poll, within a second.
@@ -40,7 +40,7 @@ async def retry_execution(engine: AsyncEngine, execution_id: int) -> int:
         may_be_added = await executions.admit(db)
         if not await executions.exists(db, execution_id):
             raise NotFoundError(f"Não existe a execução {execution_id}.")
-        copy = await executions.retry(db, execution_id)
+        copy = await executions.retry(db, execution_id, requested_by)
         if copy is None:
             raise ConflictError(
                 f"Nada a repetir da execução {execution_id}: ela não tem fatias com erro, ainda não terminou,"
@@ -48,5 +48,5 @@ async def retry_execution(engine: AsyncEngine, execution_id: int) -> int:
             )
         if not may_be_added:
             raise TooManyUnfinishedError("Já há execuções demais em andamento. Espere que alguma termine.")
-    log.info("failed slices are repeated", execution_id=copy, retry_of=execution_id)
+    log.info("failed slices are repeated", execution_id=copy, retry_of=execution_id, user=requested_by)
     return copy

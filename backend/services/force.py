@@ -21,6 +21,7 @@ async def force_sync(
     publisher: RabbitMQPublisher | None,
     request: SyncRequest,
     idempotency_key: str | None = None,
+    requested_by: str | None = None,
 ) -> int:
     """Record an execution and ring for it; answers its id, the same one for the same key and request.
 
@@ -42,10 +43,10 @@ async def force_sync(
             raise TooManyUnfinishedError(
                 f"Já há {executions.MAX_UNFINISHED} execuções em andamento. Espere que alguma termine ou cancele uma."
             )
-        execution_id = await _record(db, request, idempotency_key, digest)
+        execution_id = await _record(db, request, idempotency_key, digest, requested_by)
     if publisher is not None:
         await _ring(engine, publisher, request, execution_id)
-    log.info("execution accepted", execution_id=execution_id, mode=request.mode)
+    log.info("execution accepted", execution_id=execution_id, mode=request.mode, user=requested_by)
     return execution_id
 
 
@@ -60,7 +61,9 @@ async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, rings: bo
     return known.id
 
 
-async def _record(db: AsyncConnection, request: SyncRequest, key: str | None, digest: str) -> int:
+async def _record(
+    db: AsyncConnection, request: SyncRequest, key: str | None, digest: str, requested_by: str | None
+) -> int:
     command = request.to_command()
     execution_id = await executions.create(
         db,
@@ -71,6 +74,7 @@ async def _record(db: AsyncConnection, request: SyncRequest, key: str | None, di
         trigger=API_TRIGGER,
         idempotency_key=key,
         request_digest=digest,
+        requested_by=requested_by,
     )
     if execution_id is None:
         raise RuntimeError("an execution without a message of its own cannot be a duplicate")

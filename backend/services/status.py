@@ -71,6 +71,7 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
         _execution.mode,
         _execution.criterio,
         _execution.trigger,
+        _execution.requested_by,
         _execution.retry_of,
         _execution.window_start,
         _execution.window_end,

@@ -138,6 +138,7 @@ def upgrade() -> None:
         sa.Column("duration_seconds", sa.Numeric(precision=10, scale=2), nullable=True),
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("trigger", sa.Text(), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=True),
         sa.Column("message_id", sa.Text(), nullable=True),
         sa.Column("retry_of", sa.BigInteger(), nullable=True),
         sa.Column("idempotency_key", sa.Text(), nullable=True),

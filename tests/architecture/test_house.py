@@ -9,8 +9,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from pydantic_settings import BaseSettings
 
-from backend.config import BackendSettings
-from common.config import DatabaseSettings
+from backend.config import OWN_PREFIXES, BackendSettings
+from common.config import DatabaseSettings, find_typos, secrets_of
 from common.tables import SCHEMA_REVISION, contratacoes, itens_contratacao
 from ingestor.config import IngestorSettings
 from ingestor.pncp.records import CONTRATACAO_COLUMNS, ITEM_COLUMNS
@@ -79,6 +79,23 @@ def test_no_text_of_sql_is_made_with_an_f_string() -> None:
 def test_every_setting_stands_in_the_example_and_the_other_way_round() -> None:
     settings = {name.upper() for kind in (BackendSettings, IngestorSettings) for name in kind.model_fields}
     assert names_in_example() == settings | {"PNCP_HOME", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"}
+
+
+def test_every_secret_may_come_from_a_file_and_the_example_says_so() -> None:
+    secrets = secrets_of(BackendSettings) | secrets_of(IngestorSettings)
+    looks_secret = {name for name in names_in_example() if re.search(r"(PASSWORD|_HASH|SECRET|_URL)", name)}
+    assert secrets == looks_secret - {"PNCP_BASE_URL", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"}
+    named = set(re.findall(r"\b([A-Z_]+)_FILE\b", (ROOT / ".env.example").read_text()))
+    assert named == secrets
+
+
+def test_no_name_of_the_example_is_taken_for_a_typo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in names_in_example():
+        monkeypatch.setenv(name, "x")
+    ours = names_in_example()
+    assert not ours & find_typos(BackendSettings, OWN_PREFIXES).keys()
+    assert not ours & find_typos(IngestorSettings).keys()
 
 
 @pytest.mark.parametrize(

@@ -1026,7 +1026,7 @@ async def test_the_documentation_page_needs_no_other_host(api: httpx.AsyncClient
 
     assert not re.findall(r"""(?:src|href|url)\s*[=:]\s*["']?(?:https?:)?//""", page)
     assets = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
-    assert len(assets) == 3
+    assert len(assets) == 4
     for asset in assets:
         assert (await api.get(asset)).status_code == 200, asset
 
@@ -1071,7 +1071,8 @@ async def test_a_database_without_our_tables_refuses_the_start_with_one_line(
     about = [line for line in complaints if "alembic upgrade head" in line]
     assert len(about) == 1
     assert "Traceback" not in "".join(complaints)
-    assert len(complaints) <= 2, complaints
+    refused = [line for line in complaints if '"warning"' not in line]  # that there is no authentication, here
+    assert len(refused) <= 2, complaints
 
 
 @pytest.mark.parametrize(

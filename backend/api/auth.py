@@ -1,0 +1,25 @@
+"""A token for those who prefer it to sending the password each time."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+
+from backend.dependencies import AppState, Peer
+from backend.errors import LIMIT_RESPONSE, NOT_FOUND_RESPONSE, UNAUTHORIZED_RESPONSE, NotFoundError
+from backend.models.auth import TokenRequest, TokenResponse
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+
+RESPONSES = {**UNAUTHORIZED_RESPONSE, **NOT_FOUND_RESPONSE, **LIMIT_RESPONSE}
+
+
+@router.post("/token", summary="Troca usuário e senha por um token", responses=RESPONSES)
+async def make_token(form: Annotated[TokenRequest, Form()], state: AppState, peer: Peer) -> TokenResponse:
+    """O token vale alguns minutos, e deixa de valer quando a senha muda. 404 onde não há autenticação."""
+    security = state["security"]
+    if security is None:
+        raise NotFoundError("Neste servidor não há autenticação: nenhum token é preciso.")
+    token, seconds = await security.make_token(
+        form.username.encode("utf-8", "replace"), form.password.encode("utf-8", "replace"), peer
+    )
+    return TokenResponse(access_token=token, expires_in=seconds)

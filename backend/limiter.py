@@ -1,0 +1,93 @@
+"""How often whom: request limits, counted in this process's memory.
+
+The keys come from strangers, so they are hashed (under a key of this process's own) into a fixed number of counters:
+memory is bounded, and nobody can choose whose counter to share.
+"""
+
+import hashlib
+import ipaddress
+import math
+import secrets
+import time
+from dataclasses import dataclass
+
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+COUNTERS = 2**14
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be done how often; 0 is no limit."""
+
+    failed_logins_per_minute: int = 0
+    failed_logins_per_hour: int = 0
+    tokens_per_minute: int = 0
+    writes_per_minute: int = 0
+    reads_per_minute: int = 0
+    unauthenticated_per_minute: int = 0
+
+
+class Limiter:
+    """Counts events of several kinds per key."""
+
+    def __init__(self, limits: Limits) -> None:
+        failed = [RateLimitItemPerMinute(limits.failed_logins_per_minute)] if limits.failed_logins_per_minute else []
+        hourly = [RateLimitItemPerHour(limits.failed_logins_per_hour)] if limits.failed_logins_per_hour else []
+        self._items: dict[str, list[RateLimitItem]] = {
+            "failed login": [*failed, *hourly],
+            "token": _per_minute(limits.tokens_per_minute),
+            # by user, those that were made: attempts by strangers must not use up the administrator's share
+            "token of user": _per_minute(2 * limits.tokens_per_minute),
+            "write": _per_minute(limits.writes_per_minute),
+            "read": _per_minute(limits.reads_per_minute),
+            "unauthenticated": _per_minute(limits.unauthenticated_per_minute),
+        }
+        self._storage = MemoryStorage()
+        self._counter = FixedWindowRateLimiter(self._storage)
+        self._salt = secrets.token_bytes(16)
+
+    async def hit(self, kind: str, key: str) -> int:
+        """Count one; 0 if it may be, else after how many seconds it may."""
+        refused = [item for item in self._items[kind] if not await self._counter.hit(item, *self._name(kind, key))]
+        return await self._wait(refused, kind, key)
+
+    async def full(self, kind: str, key: str) -> int:
+        """Whether one more would be too many: 0, or after how many seconds it would not."""
+        refused = [item for item in self._items[kind] if not await self._counter.test(item, *self._name(kind, key))]
+        return await self._wait(refused, kind, key)
+
+    async def is_clean(self, kind: str, key: str) -> bool:
+        """Whether nothing has been counted lately."""
+        for item in self._items[kind]:
+            _, left = await self._counter.get_window_stats(item, *self._name(kind, key))
+            if left < item.amount:
+                return False
+        return True
+
+    async def _wait(self, refused: list[RateLimitItem], kind: str, key: str) -> int:
+        ends = [(await self._counter.get_window_stats(item, *self._name(kind, key)))[0] for item in refused]
+        return max([0, *[max(1, math.ceil(end - time.time())) for end in ends]])
+
+    def _name(self, kind: str, key: str) -> tuple[str, str]:
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), key=self._salt, digest_size=8).digest()
+        return kind, str(int.from_bytes(digest) % COUNTERS)
+
+
+def _per_minute(amount: int) -> list[RateLimitItem]:
+    return [RateLimitItemPerMinute(amount)] if amount else []
+
+
+def network_of(host: str) -> str:
+    """The peer as it is counted: its address, or for IPv6 its /64, all of which one customer has."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address.packed[:8] + bytes(8), 64)))

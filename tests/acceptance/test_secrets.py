@@ -1,0 +1,46 @@
+"""Nothing secret is in what the services print or answer: start with marked secrets, make errors, and look."""
+
+import httpx
+import jwt
+
+from tests.acceptance.conftest import Stack
+from tests.support import eventually
+
+PASSWORD = "marker-of-the-admin"
+KEY = "marker-of-the-tokens-0123456789abcdef"
+BROKER = "marker-of-the-broker"
+MARKERS = (PASSWORD, KEY, BROKER, "marker-in-a-request")
+
+
+async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack) -> None:
+    settings = {"ADMIN_PASSWORD": PASSWORD, "JWT_SECRET": KEY, "RABBITMQ_URL": f"amqp://u:{BROKER}@127.0.0.1:1/"}
+    backend = await stack.start_backend(**settings, LOG_LEVEL="DEBUG", ADMIN_PASWORD="marker-in-a-request")
+    answers: list[httpx.Response] = []
+    login = {"username": "admin", "password": PASSWORD}
+    token = (await stack.api.post("/auth/token", data=login)).json()["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    wrong = jwt.encode({"sub": "marker-in-a-request"}, "x" * 32)
+
+    answers += [
+        await stack.api.get("/health"),
+        await stack.api.get("/sync/status", auth=("admin", "marker-in-a-request")),
+        await stack.api.get("/sync/status", auth=("marker-in-a-request", "x")),
+        await stack.api.get("/sync/status", headers={"Authorization": f"Bearer {wrong}"}),
+        await stack.api.get("/sync/status?token=marker-in-a-request"),
+        await stack.api.post("/auth/token", data={"username": "marker-in-a-request", "password": "x"}),
+        await stack.api.post("/auth/token", json={"password": "marker-in-a-request"}),
+        await stack.api.post("/sync/force", headers=bearer, json={"mode": "marker-in-a-request"}),
+        await stack.api.post("/sync/force", headers=bearer, content=b'{"password": "marker-in-a-request", "x": NaN}'),
+        await stack.api.post("/sync/force", headers=bearer, json={}),  # there is no broker: 503
+        await stack.api.get("/openapi.json", headers=bearer),
+    ]
+    stack.settings |= {"RABBITMQ_URL": settings["RABBITMQ_URL"], "DATABASE_URL": "postgresql://u:x@127.0.0.1:1/d"}
+    ingestor = stack.start("ingestor", "-m", "ingestor", LOG_LEVEL="DEBUG")
+    await eventually(lambda: "waiting for the database" in ingestor.text, seconds=60)
+
+    assert [answer.status_code for answer in answers] == [200, 401, 401, 401, 401, 401, 422, 422, 422, 503, 200]
+    assert "ADMIN_PASWORD" in backend.text  # the typo is told, by name
+    for marker in (*MARKERS, token):
+        assert not [answer.request.url for answer in answers if marker in answer.text]
+        for process in stack.processes:
+            assert marker not in process.text

@@ -74,6 +74,7 @@ SETTINGS = {
     "PNCP_RETRY_WAIT_MAX": "0.2",
     "SLICE_RETRY_SECONDS": "1",
     "LEASE_SECONDS": "4",
+    "SCHEDULE_ENABLED": "false",
 }
 
 

@@ -114,6 +114,7 @@ class Fleet:
             "HTTP_TIMEOUT": "3",
             "SLICE_RETRY_SECONDS": "1",
             "LEASE_SECONDS": str(LEASE_SECONDS),
+            "SCHEDULE_ENABLED": "false",  # every row has to answer to a request of the storm
             "PYTHONPATH": str(self.root),
         }
         script = find_rabbitmq() if self.with_broker else None

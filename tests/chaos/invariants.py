@@ -140,10 +140,10 @@ async def watch_rows(fleet: Fleet, witness: Witness) -> None:
             )
             for row in rows
         }
-        _watch_leases(seen, rows[0]["now"], witness)
+        watch_leases(seen, rows[0]["now"], witness)
 
 
-def _watch_leases(seen: dict[int, Seen], now: float, witness: Witness) -> None:
+def watch_leases(seen: dict[int, Seen], now: float, witness: Witness) -> None:
     """A lease that has expired is the next to be claimed, but for those that come before it in the order of claims."""
     earlier, witness.slices = witness.slices, seen
     claimed = [

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.__main__ import NO_BROKER, run_storm
 from tests.chaos.fleet import LEASE_SECONDS, Fleet, make_folder, remove_folder
-from tests.chaos.invariants import Findings, check_counts, check_ends
+from tests.chaos.invariants import Findings, Seen, Witness, check_counts, check_ends, watch_leases
 from tests.chaos.services import find_rabbitmq
 from tests.chaos.variants import (
     FAILED_PAGE_SKIPPED,
@@ -136,6 +136,19 @@ TARGETED = {
         {"I5"},
     ),
 }
+
+
+@pytest.mark.parametrize(("later_ones_are_claimed", "noticed"), [(True, {"I2"}), (False, set())])
+def test_a_lease_that_others_are_claimed_past_is_noticed_and_one_that_waits_its_turn_is_not(
+    later_ones_are_claimed: bool, noticed: set[str]
+) -> None:
+    witness = Witness()
+    for second in range(40):
+        expired = Seen(attempt=1, place=(True, 7, 1), lapsed=1.0 + second)
+        other = Seen(attempt=second, place=(True, 8 if later_ones_are_claimed else 6, 1), lapsed=0)
+        watch_leases({1: expired, 2: other}, float(second), witness)
+    assert witness.findings.broken == noticed
+    assert witness.findings.looked["I2"]
 
 
 @pytest.mark.parametrize("mistake", TARGETED)

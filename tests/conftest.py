@@ -21,6 +21,9 @@ from standalone.postgres import EmbeddedPostgres
 from tests.support import ROOT, migrate
 
 RECORDED = ROOT.parent / "shared" / "pncp" / "real"
+# Storms, servers that fall and images that are built take minutes, and are for whoever asks for them.
+SLOW = ["chaos", "acceptance/test_deployment.py", "acceptance/test_faults.py"]
+collect_ignore = [] if os.environ.get("PNCP_SLOW_TESTS") else SLOW
 DEFAULT_RABBITMQ_URL = "amqp://guest:guest@127.0.0.1:5672/"
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 

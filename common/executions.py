@@ -381,11 +381,11 @@ _COPY_FAILED_SLICES = text("""
       FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
      WHERE e.id = :id AND s.status = 'error'
 """)
-_ORPHANS = text("""
+_ORPHAN = text("""
     SELECT id FROM sync_executions
      WHERE status = 'running' AND created_at < now() - make_interval(secs => :seconds)
        AND NOT EXISTS (SELECT 1 FROM workers WHERE last_seen_at > now() - make_interval(secs => :seconds))
-     ORDER BY id
+     ORDER BY id LIMIT 1
 """)
 
 
@@ -402,10 +402,15 @@ async def retry(db: AsyncConnection, execution_id: int, requested_by: str | None
     return copy
 
 
-async def expire_orphans(db: AsyncConnection, *, seconds: float) -> list[int]:
-    """End what has waited so long while no worker was seen; answers the ids."""
-    orphans = list((await db.execute(_ORPHANS, {"seconds": float(seconds)})).scalars())
-    return [one for one in orphans if await end(db, one, status="error", error_message=NO_WORKER)]
+async def expire_orphan(db: AsyncConnection, *, seconds: float) -> int | None:
+    """End the oldest of what has waited so long while no worker was seen; answers its id.
+
+    One in a transaction: the counts that a first end holds could be what somebody waits for who holds the second.
+    """
+    orphan: int | None = (await db.execute(_ORPHAN, {"seconds": float(seconds)})).scalar_one_or_none()
+    if orphan is None or not await end(db, orphan, status="error", error_message=NO_WORKER):
+        return None
+    return orphan
 
 
 async def left_open(db: AsyncConnection) -> list[int]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -101,6 +101,35 @@ sync_executions = Table(
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
 )
 
+# How many executions there are of each kind, and what they add up to: kept by triggers on `sync_executions`, so that
+# counting a million rows of history costs no more than counting ten. Nobody else writes here.
+sync_execution_counts = Table(
+    "sync_execution_counts",
+    metadata,
+    Column("mode", Text, primary_key=True),
+    Column("trigger", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("executions", BigInteger, nullable=False),
+    Column("records_processed", BigInteger, nullable=False),
+    Column("duration_seconds", Numeric, nullable=False),
+)
+
+# The lines of the log that belong to an execution.
+execution_log = Table(
+    "execution_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    # no foreign key: its check would lock the executions' rows, and a line may outlive or outrun its row
+    Column("execution_id", BigInteger, nullable=False),
+    Column("slice_id", BigInteger),
+    Column("logged_at", MOMENT, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("fields", JSONB, nullable=False),
+    Index("ix_execution_log_execution_id_id", "execution_id", "id"),
+    Index("ix_execution_log_logged_at", "logged_at"),
+)
+
 sync_slices = Table(
     "sync_slices",
     metadata,
@@ -169,6 +198,14 @@ sync_slices = Table(
         "modalidade",
         "window_end",
         postgresql_where=text("mode = 'update' AND status = 'success'"),
+    ),
+    # what is known of a day
+    Index(
+        "ix_sync_slices_coverage",
+        "first_day",
+        "modalidade",
+        "id",
+        postgresql_where=text("criterio = 'publicacao'"),
     ),
 )
 
@@ -248,6 +285,25 @@ schedule_ticks = Table(
     Column("execution_ids", ARRAY(BigInteger)),
     Column("skipped_reason", Text),
     _now("created_at"),
+)
+
+# What administrators are told by e-mail or webhook: a row per episode, from the first message to the recovery.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    _now("opened_at"),
+    # when the last message of the episode, the first or a reminder, was delivered
+    _moment("notified_at"),
+    _count("notifications"),
+    # why the last try to deliver one failed
+    Column("delivery_error", Text),
+    _moment("resolved_at"),
+    _moment("recovery_notified_at"),
+    # one open episode of a kind
+    Index("uq_alerts_open", "kind", unique=True, postgresql_where=text("resolved_at IS NULL")),
 )
 
 

@@ -23,17 +23,24 @@ async def sweep(engine: AsyncEngine, *, every: float = SWEEP_SECONDS, patience: 
     reachable_since: float | None = None
     while True:
         try:
-            async with engine.begin() as db:
+            async with engine.connect() as db:
                 now = time.monotonic()
                 if reachable_since is None:
                     reachable_since = now
-                if now - reachable_since >= patience:
-                    for execution_id in await executions.expire_orphans(db, seconds=patience):
-                        log.error("execution ended, no worker was seen", execution_id=execution_id)
-                else:
-                    await executions.exists(db, 0)  # a connection alone proves little: ask it something
+                await executions.exists(db, 0)  # a connection alone proves little: ask it something
+            if now - reachable_since >= patience:
+                await _expire_orphans(engine, patience)
         except Exception as error:
             if not is_unavailable(error):
                 raise
             reachable_since = None
         await asyncio.sleep(every)
+
+
+async def _expire_orphans(engine: AsyncEngine, patience: float) -> None:
+    while True:
+        async with engine.begin() as db:
+            execution_id = await executions.expire_orphan(db, seconds=patience)
+        if execution_id is None:
+            return
+        log.error("execution ended, no worker was seen", execution_id=execution_id)

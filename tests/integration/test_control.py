@@ -226,9 +226,9 @@ async def test_the_sweeper_leaves_executions_alone_while_a_worker_is_seen(engine
     async with engine.begin() as db:
         await db.execute(text("UPDATE sync_executions SET created_at = now() - interval '2 hours'"))
         await db.execute(text("INSERT INTO workers (id, last_seen_at) VALUES ('alive', now() - interval '59 minutes')"))
-        assert await executions.expire_orphans(db, seconds=3600) == []
+        assert await executions.expire_orphan(db, seconds=3600) is None
         await db.execute(text("UPDATE workers SET last_seen_at = now() - interval '61 minutes'"))
-        assert await executions.expire_orphans(db, seconds=3600) == [execution_id]
+        assert await executions.expire_orphan(db, seconds=3600) == execution_id
 
 
 async def test_what_was_rejected_is_counted_and_shown_with_its_execution(

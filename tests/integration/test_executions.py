@@ -721,12 +721,40 @@ async def test_old_executions_end_where_no_worker_has_been_seen_for_long(databas
     await database.run(executions.refuse, done)
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '2 h' WHERE id <> :id", id=young)
     await database.rows("INSERT INTO workers (id, last_seen_at) VALUES ('w', now() - interval '59 min')")
-    assert await database.run(executions.expire_orphans, seconds=3600) == []
+    assert await database.run(executions.expire_orphan, seconds=3600) is None
 
     await database.rows("UPDATE workers SET last_seen_at = now() - interval '61 min'")
-    assert await database.run(executions.expire_orphans, seconds=3600) == [old]
+    assert await database.run(executions.expire_orphan, seconds=3600) == old
 
     row = await database.execution(old)
     assert (row.status, row.error_message) == ("error", executions.NO_WORKER)
     assert await database.value("SELECT status FROM sync_slices") == "error"
     assert (await database.execution(young)).status == "running"
+
+
+async def test_the_counts_by_kind_follow_every_change_of_the_history(database: Database) -> None:
+    counted = """
+        SELECT mode, trigger, status, executions, records_processed, duration_seconds
+          FROM sync_execution_counts WHERE executions <> 0 ORDER BY 1, 2, 3
+    """
+    truth = """
+        SELECT mode, trigger, status, count(*), sum(records_processed), sum(coalesce(duration_seconds, 0))
+          FROM sync_executions GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    """
+    await database.rows("""
+        INSERT INTO sync_executions (mode, criterio, trigger, created_at)
+        SELECT (ARRAY['update', 'backfill'])[1 + n % 2], 'atualizacao', (ARRAY['api', 'schedule', 'sweep'])[1 + n % 3],
+               now() FROM generate_series(1, 60) n
+    """)
+    assert await database.rows(counted) == await database.rows(truth)
+
+    await database.rows("""
+        UPDATE sync_executions SET status = (ARRAY['success', 'error'])[1 + id % 2], finished_at = now(),
+               records_processed = id, duration_seconds = id / 4.0
+         WHERE id % 3 = 0
+    """)
+    await database.rows("UPDATE sync_executions SET updated_at = now()")
+    await database.rows("DELETE FROM sync_executions WHERE id % 5 = 0")
+    rows = await database.rows(counted)
+    assert rows == await database.rows(truth)
+    assert sum(row.executions for row in rows) == 48

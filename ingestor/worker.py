@@ -21,7 +21,7 @@ from common import executions
 from common.database import is_overloaded, is_unavailable
 from common.executions import Claim
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpError, PncpRejected, PncpUnavailable
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
 from ingestor.planning import Rules, plan_next
 from ingestor.pncp.client import PncpClient
 from ingestor.schedule import tick
@@ -78,6 +78,7 @@ class Worker:
         self._wake_planner = asyncio.Event()
         self._wake_slots = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
+        self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def ring(self, execution_id: int) -> None:
         """Have an execution planned now; the poll would find it too, later."""
@@ -189,13 +190,15 @@ class Worker:
         with structlog.contextvars.bound_contextvars(
             execution_id=claim.execution_id, slice_id=claim.slice_id, modalidade=claim.modalidade
         ):
-            work = SliceIngestion(self._engine, self._client, claim, self.stopping, self._options.lease_seconds)
+            work = SliceIngestion(
+                self._engine, self._client, claim, self.stopping, self._options.lease_seconds, self._commits
+            )
             try:
                 if claim.starts_execution:
                     async with self._engine.begin() as db:
                         await executions.mark_started(db, claim.execution_id)
                 complete = await ingest_slice(work)
-                await (self._finish(claim) if complete else self._release(claim))
+                await (self._finish(work) if complete else self._release(claim))
             except LeaseLost:
                 log.warning("slice is no longer ours")
             except PncpRejected as error:
@@ -210,12 +213,14 @@ class Worker:
                     log.exception("slice ended unexpectedly")
                     await self._postpone(work, error)
 
-    async def _finish(self, claim: Claim) -> None:
+    async def _finish(self, work: SliceIngestion) -> None:
         async def end() -> bool:
+            if work.finished:  # with its last page, as nearly always
+                return True
             async with self._engine.begin() as db:
-                return await executions.finish(db, claim)
+                return await executions.finish(db, work.claim)
 
-        await self._settle(claim, end, closes=True)
+        await self._settle(work.claim, end, closes=True)
 
     async def _fail(self, claim: Claim, cause: str) -> None:
         async def end() -> bool:

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
-COMMITS_AT_ONCE = 4
+COMMITS_AT_ONCE = 2
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
 

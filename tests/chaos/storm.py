@@ -511,6 +511,8 @@ class Storm:
         result.restarts = sum(fleet.restarts.values())
         if fleet.broker is not None:
             await self._judge_queues()
+        if witness.sent:  # nothing is proved about messages by sending none that arrives
+            findings.check("messages", any(each.confirmed for each in witness.sent), "none was ever confirmed")
 
     async def _everything_once_more(self) -> None:
         """An update and two backfills of all days, in calm; each must succeed."""

@@ -59,7 +59,7 @@ _POISON: tuple[Callable[[str], tuple[bytes, dict[str, Any]]], ...] = (
     lambda marker: (json.dumps({"mode": "backfill", "data_ini": marker, "data_fim": None}).encode(), {}),
     lambda _: (json.dumps({"mode": "backfill", "data_ini": "2025-02-01T00:00:00"}).encode(), {}),
     lambda marker: (json.dumps({"mode": "update"}).encode(), {"execution_id": marker}),
-    lambda marker: (json.dumps({"mode": "update", "more": marker * 1000}).encode(), {}),
+    lambda marker: (json.dumps({"mode": "update", "more": marker * 10_000}).encode(), {}),
 )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from backend.middleware import peer_of
 from backend.security import Security, User
+from backend.services.episodes import Notifier
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
 from common.config import ScheduleSettings
@@ -21,6 +22,7 @@ class State(TypedDict):
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     security: Security | None
+    notifier: Notifier
 
 
 def _state(request: Request) -> State:

@@ -5,13 +5,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from backend.api import auth, documentation, executions, operations, schedules, sync
+from backend.api import alerts, auth, documentation, executions, operations, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -35,6 +36,9 @@ from backend.middleware import (
 )
 from backend.models.problem import Problem
 from backend.security import Security
+from backend.services.alerts import Rules
+from backend.services.episodes import Notifier, watch
+from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
@@ -69,7 +73,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     install_error_handlers(app)
-    for router in (sync.router, executions.router, schedules.router, operations.router, auth.router):
+    for router in (sync.router, executions.router, schedules.router, alerts.router, operations.router, auth.router):
         app.include_router(router)
     if settings.shows_documentation:
         app.include_router(documentation.router)
@@ -117,17 +121,33 @@ def _lifespan(
                 log.warning("database is not available yet", error=type(error).__name__)
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
-            sweeper = asyncio.create_task(sweep(engine))
-            sweeper.add_done_callback(_end_with)
-            yield {**State(engine=engine, publisher=publisher, schedule=settings, security=security)}
-            sweeper.cancel()
-            await asyncio.wait([sweeper])  # it may be holding a connection
+            notifier = Notifier(channels_of(settings), settings.public_url)
+            background = [
+                asyncio.create_task(sweep(engine)),
+                asyncio.create_task(watch(engine, _rules_of(settings), notifier)),
+            ]
+            for task in background:
+                task.add_done_callback(_end_with)
+            yield {**State(engine=engine, publisher=publisher, schedule=settings, security=security, notifier=notifier)}
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)  # they may be holding connections
         finally:
             if publisher is not None:
                 await publisher.close()
             await engine.dispose()
 
     return lifespan
+
+
+def _rules_of(settings: BackendSettings) -> Rules:
+    no_success, reminder = settings.alert_no_success_minutes, settings.alert_reminder_minutes
+    return Rules(
+        no_success=timedelta(minutes=no_success) if no_success else None,
+        reminder=timedelta(minutes=reminder) if reminder else None,
+        schedule_enabled=settings.schedule_enabled,
+        update_cron=settings.schedule_update,
+    )
 
 
 def _end_with(task: asyncio.Task[None]) -> None:

@@ -8,6 +8,9 @@ from common import executions
 
 log = structlog.get_logger(__name__)
 
+CANCELLED_BY = "cancelled by"
+"""How the error of an execution begins that somebody ended."""
+
 
 async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> None:
     """End an execution and all that is left of it; a worker notices at its next page.
@@ -20,7 +23,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
     async with engine.begin() as db:
         if not await executions.exists(db, execution_id):
             raise NotFoundError(f"Não existe a execução {execution_id}.")
-        if not await executions.end(db, execution_id, status="error", error_message=f"cancelled by {who}"):
+        if not await executions.end(db, execution_id, status="error", error_message=f"{CANCELLED_BY} {who}"):
             raise ConflictError(f"A execução {execution_id} já terminou.")
     log.info("execution cancelled", execution_id=execution_id, user=who)
 

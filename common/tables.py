@@ -111,6 +111,7 @@ sync_execution_counts = Table(
     Column("status", Text, primary_key=True),
     Column("executions", BigInteger, nullable=False),
     Column("records_processed", BigInteger, nullable=False),
+    Column("records_rejected", BigInteger, nullable=False),
     Column("duration_seconds", Numeric, nullable=False),
 )
 

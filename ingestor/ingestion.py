@@ -8,7 +8,7 @@ meets them again, reading forwards would miss them (EXPERIMENTS F18).
 import asyncio
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum, auto
 from itertools import chain, pairwise
@@ -23,6 +23,7 @@ from common.clock import to_wall_clock
 from common.database import is_transient
 from common.executions import Claim, PageCounts
 from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd
+from ingestor.metrics import Metrics
 from ingestor.persistence import (
     Bundle,
     PageResult,
@@ -106,7 +107,7 @@ class SliceIngestion:
     """All that the reading of one slice works with.
 
     `stopping` asks it to end after the present page; `committed` counts the pages that this claim has committed,
-    the last of them at `read_at` by the database's clock.
+    the last of them at `read_at` by the database's clock, and `counts` what they have come to.
     """
 
     engine: AsyncEngine
@@ -115,7 +116,10 @@ class SliceIngestion:
     stopping: asyncio.Event
     lease_seconds: float
     committed: int = 0
+    counts: PageCounts = field(default_factory=PageCounts)
+    reading: int = 1
     read_at: datetime | None = None
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 async def ingest_slice(work: SliceIngestion) -> bool:
@@ -130,6 +134,7 @@ async def ingest_slice(work: SliceIngestion) -> bool:
     """
     progress = await _load_progress(work)
     while True:
+        work.reading = progress.reading
         try:
             ended = await _read_listing(work, progress)
             if ended is Ended.ASKED_TO_STOP:
@@ -168,7 +173,7 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
         page_stamps = await _ingest_page(work, progress, number)
         proof.add(number, page_stamps)
         if number > 1 and proof.allows_stop(page_stamps, work.claim.window_start):
-            log.info("the listing is ascending and the rest of it older than the window", page=number)
+            log.debug("the listing is ascending and the rest of it older than the window", page=number)
             return Ended.OLD_ENOUGH
     return Ended.AT_THE_END
 
@@ -224,7 +229,9 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, number: int) ->
     result, counts = await _commit(work, result, progress)
     progress.add(result)
     work.committed += 1
-    log.info("page committed", page=number, pages=progress.total_paginas, records=len(page.records), **vars(counts))
+    work.counts = work.counts.plus(counts)
+    work.metrics.page_committed(counts)
+    log.debug("page committed", page=number, pages=progress.total_paginas, records=len(page.records), **vars(counts))
     return parsed.stamps
 
 
@@ -297,6 +304,7 @@ async def _commit(work: SliceIngestion, result: PageResult, progress: Progress) 
         except (DBAPIError, asyncpg.PostgresError) as error:  # the merge speaks to the driver itself
             if not is_transient(error) or attempt == TRANSACTION_TRIES:
                 raise
+            work.metrics.transaction_retries.inc()
             await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter
     raise AssertionError("unreachable")
 

@@ -5,6 +5,7 @@ recordings; each rule stands at the line that obeys it.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
@@ -33,6 +34,8 @@ MOST_ITENS_PAGES = 1000
 BREAKER_WINDOW = 40
 RETRIED_STATUS = {404, 408, 425}  # a listing answers 404 now and then though it exists
 
+CONSULTA, ITENS = "consulta", "itens"  # the portal's two services
+
 R = TypeVar("R")
 
 
@@ -44,6 +47,32 @@ class Pause(Protocol):
 
     async def begin(self, seconds: float) -> None:
         """Stop everyone for so long."""
+
+
+class Meter(Protocol):
+    """Is told of every request; `service` is `consulta` or `itens`."""
+
+    def answered(self, service: str, status: int | str, seconds: float) -> None:
+        """A request has ended, with a status or with an error of this kind."""
+
+    def retried(self, service: str) -> None:
+        """A request is about to be sent again."""
+
+    def throttled(self) -> None:
+        """The portal has answered 429."""
+
+
+class _NoMeter:
+    """Where nobody counts."""
+
+    def answered(self, service: str, status: int | str, seconds: float) -> None:
+        """Is not counted."""
+
+    def retried(self, service: str) -> None:
+        """Is not counted."""
+
+    def throttled(self) -> None:
+        """Is not counted."""
 
 
 class PncpClient:
@@ -64,9 +93,11 @@ class PncpClient:
         timeout_seconds: float = 30,
         retry_wait_max: float = 30,
         user_agent: str = "pncp-sync",
+        meter: Meter | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._pause = pause
+        self._meter = meter or _NoMeter()
         self._page_size = page_size
         self._longest_answer = 4 * timeout_seconds  # a body may drip for ever without a read timing out
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
@@ -116,7 +147,7 @@ class PncpClient:
             await self._take_turn()
             return await self._page_once(f"/consulta/v1/contratacoes/{criterio}", parameters, number)
 
-        return await self._with_retries(once)
+        return await self._with_retries(CONSULTA, once)
 
     async def fetch_itens(self, numero_controle_pncp: str) -> list[bytes]:
         """All items of a contratação, each as its JSON; none for 204, 404 and `[]`.
@@ -143,10 +174,10 @@ class PncpClient:
             async with self._itens_slots:
                 return await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
 
-        return await self._with_retries(once)
+        return await self._with_retries(ITENS, once)
 
     async def _page_once(self, path: str, parameters: dict[str, str | int], number: int) -> Page:
-        status, body = await self._get(path, parameters)
+        status, body = await self._get(CONSULTA, path, parameters)
         if status == httpx.codes.OK:
             try:
                 page = parse_page(body, number)
@@ -161,7 +192,7 @@ class PncpClient:
         raise PageBeyondEnd(f"{path} page {number} is not there (status {status})")
 
     async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> list[bytes]:
-        status, body = await self._get(path, parameters)
+        status, body = await self._get(ITENS, path, parameters)
         if status in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
             return []
         if status != httpx.codes.OK:
@@ -171,25 +202,38 @@ class PncpClient:
         except NotAPageError as error:
             raise PncpUnavailable(f"{path}: {error}") from None
 
-    async def _get(self, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
+    async def _get(self, service: str, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
         """One request, after any pause; a throttled one puts the pause on everybody."""
         await self._pause.clear()
+        began = time.monotonic()
+        ended: int | str | None = None  # by us, before it could end by itself
         try:
             async with (
                 asyncio.timeout(self._longest_answer),
                 self._http.stream("GET", path, params=parameters) as response,
             ):
                 if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                    ended = response.status_code
                     await self._throttled(path, response.headers.get("Retry-After"))
-                return response.status_code, await _read_limited(response)
+                body = await _read_limited(response)
+                ended = response.status_code
+                return ended, body
         except (httpx.HTTPError, aiohttp.ClientError, TimeoutError) as error:
             # not all of aiohttp's errors are translated, and most time-outs carry no text
+            ended = type(error).__name__
             raise PncpUnavailable(f"{path}: {type(error).__name__} {error}".rstrip()) from None
+        except PncpUnavailable:
+            ended = ended or "UnfitBody"
+            raise
+        finally:
+            if ended is not None:
+                self._meter.answered(service, ended, time.monotonic() - began)
 
     async def _throttled(self, path: str, retry_after: str | None) -> None:
         asked = parse_retry_after(retry_after, datetime.now(UTC))
         seconds = PAUSE_SECONDS if asked is None else asked
         log.warning("portal throttles", path=path, pause_seconds=min(seconds, LONGEST_PAUSE), asked_seconds=asked)
+        self._meter.throttled()
         await self._pause.begin(min(seconds, LONGEST_PAUSE))
         if seconds > LONGEST_PAUSE:
             raise PncpUnavailable(f"{path}: status 429, Retry-After {seconds:.0f} s", retry_after=seconds)
@@ -203,7 +247,7 @@ class PncpClient:
             await self._pause.clear()
             self._next_turn = loop.time() + self._interval
 
-    async def _with_retries(self, once: Callable[[], Awaitable[R]]) -> R:
+    async def _with_retries(self, service: str, once: Callable[[], Awaitable[R]]) -> R:
         async def counted() -> R:
             try:
                 answer = await once()
@@ -215,7 +259,11 @@ class PncpClient:
             return answer
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(PncpError), stop=self._is_enough, wait=self._wait, reraise=True
+            retry=retry_if_exception_type(PncpError),
+            stop=self._is_enough,
+            wait=self._wait,
+            before_sleep=lambda _: self._meter.retried(service),
+            reraise=True,
         )
         return await retrying(counted)
 

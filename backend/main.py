@@ -40,9 +40,9 @@ from backend.models.problem import Problem
 from backend.security import Security
 from backend.services.alerts import Rules
 from backend.services.episodes import Notifier, watch
-from backend.services.notification import channels_of
 from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
+from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings

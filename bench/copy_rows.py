@@ -4,22 +4,15 @@ Only COPY and COMMIT are timed; the rows are fetched and made beforehand.
 """
 
 import asyncio
-import time
 
 import asyncpg
 
-from bench.contender import Task, compete
+from bench.contender import Task
 from bench.limits import client_of
-from ingestor.ingestion import make_bundle
 from ingestor.pncp.records import (
-    CONTRATACAO_COLUMNS,
-    ITEM_COLUMNS,
     Record,
-    contratacao_row,
-    item_row,
     parse_contratacao,
 )
-from ingestor.reading import fetch_itens
 
 BATCH = 1000
 

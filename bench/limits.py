@@ -2,24 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-import sys
-import time
 from datetime import date
 
-import asyncpg
-
 from bench.contender import PAGE_SIZE, Task, compete
-from ingestor.persistence import Bundle
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import (
-    CONTRATACAO_COLUMNS,
-    ITEM_COLUMNS,
     Page,
     Record,
-    contratacao_row,
-    item_row,
     parse_contratacao,
-    parse_item,
 )
 from ingestor.reading import fetch_itens
 

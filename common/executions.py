@@ -91,6 +91,36 @@ class PageCounts:
     rejected: int = 0
     itens: int = 0
 
+    def plus(self, other: "PageCounts") -> "PageCounts":
+        """The sum of both."""
+        return PageCounts(
+            self.processed + other.processed,
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.rejected + other.rejected,
+            self.itens + other.itens,
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How an execution has ended, in one line's worth; pages and itens are those of its slices."""
+
+    status: str
+    mode: Mode
+    criterio: Criterio
+    trigger: str
+    records: int
+    inserted: int
+    updated: int
+    rejected: int
+    itens: int
+    slices: int
+    failed_slices: int
+    pages: int
+    duration_seconds: float | None
+    error_message: str | None
+
 
 # --- executions -------------------------------------------------------------------------------------------------
 
@@ -259,9 +289,9 @@ _MARK_STARTED = text("""
 """)
 
 
-async def mark_started(db: AsyncConnection, execution_id: int) -> None:
-    """Stamp the first claim of an execution's slices; later ones change nothing."""
-    await db.execute(_MARK_STARTED, {"id": execution_id})
+async def mark_started(db: AsyncConnection, execution_id: int) -> bool:
+    """Stamp the first claim of an execution's slices; later ones change nothing, and are told so."""
+    return (await db.execute(_MARK_STARTED, {"id": execution_id})).rowcount == 1
 
 
 _UNFINISHED_SLICE = text("""
@@ -360,6 +390,22 @@ async def end(
         )
     )
     return True
+
+
+_SUMMARIZE = text("""
+    SELECT e.status, e.mode, e.criterio, e.trigger, e.records_processed, coalesce(sum(s.records_inserted), 0),
+           coalesce(sum(s.records_updated), 0), e.records_rejected, coalesce(sum(s.itens_written), 0), count(s.id),
+           count(s.id) FILTER (WHERE s.status = 'error'), coalesce(sum(s.pages_done), 0),
+           CAST(e.duration_seconds AS float), e.error_message
+      FROM sync_executions e LEFT JOIN sync_slices s ON s.execution_id = e.id
+     WHERE e.id = :id
+     GROUP BY e.id
+""")
+
+
+async def summarize(db: AsyncConnection, execution_id: int) -> Summary:
+    """What an execution comes to, for whoever has just ended it."""
+    return Summary(*(await db.execute(_SUMMARIZE, {"id": execution_id})).one())
 
 
 _COPY_EXECUTION = text("""

@@ -19,6 +19,7 @@ from common.clock import to_wall_clock
 from common.database import is_transient
 from common.executions import Claim, PageCounts
 from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd
+from ingestor.metrics import Metrics
 from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Contratacao, Item, Record, Rejected, parse_item
@@ -37,8 +38,8 @@ class SliceIngestion:
     """All that the reading of one slice works with.
 
     `stopping` asks it to end after the present page; `commits` is shared by the slices of a process; `committed` counts
-    the pages that this claim has committed, the last of them at `read_at` by the database's clock; `finished` says that
-    the last of them has ended the slice.
+    the pages that this claim has committed, the last of them at `read_at` by the database's clock, and `counts` what
+    they have come to; `finished` says that the last of them has ended the slice.
     """
 
     engine: AsyncEngine
@@ -48,8 +49,11 @@ class SliceIngestion:
     lease_seconds: float
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     committed: int = 0
+    counts: PageCounts = field(default_factory=PageCounts)
+    reading: int = 1
     read_at: datetime | None = None
     finished: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 async def ingest_slice(work: SliceIngestion) -> bool:
@@ -64,6 +68,7 @@ async def ingest_slice(work: SliceIngestion) -> bool:
     """
     progress = await _load_progress(work)
     while True:
+        work.reading = progress.reading
         try:
             ended = await _read_listing(work, progress)
             if ended is Ended.ASKED_TO_STOP:
@@ -142,8 +147,10 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHan
         result, counts = await _commit(work, result, progress, page.ends)
     progress.add(result)
     work.committed += 1
+    work.counts = work.counts.plus(counts)
+    work.metrics.page_committed(counts)
     records = len(page.parsed.stamps) + len(page.parsed.rejected)
-    log.info("page committed", page=page.number, pages=progress.total_paginas, records=records, **vars(counts))
+    log.debug("page committed", page=page.number, pages=progress.total_paginas, records=records, **vars(counts))
 
 
 def make_bundle(record: Record[Contratacao], raw_itens: list[bytes]) -> tuple[Bundle, list[Rejected]]:
@@ -171,6 +178,7 @@ async def _commit(
         except (DBAPIError, asyncpg.PostgresError) as error:  # the merge speaks to the driver itself
             if not is_transient(error) or attempt == TRANSACTION_TRIES:
                 raise
+            work.metrics.transaction_retries.inc()
             await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter
         else:
             work.finished = finished

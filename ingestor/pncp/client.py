@@ -6,6 +6,7 @@ recordings; each rule stands at the line that obeys it.
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -33,6 +34,8 @@ MOST_ITENS_PAGES = 1000
 BREAKER_WINDOW = 40
 RETRIED_STATUS = {404, 408, 425}  # a listing answers 404 now and then though it exists
 
+CONSULTA, ITENS = "consulta", "itens"  # the portal's two services
+
 R = TypeVar("R")
 
 
@@ -44,6 +47,32 @@ class Pause(Protocol):
 
     async def begin(self, seconds: float) -> None:
         """Stop everyone for so long."""
+
+
+class Meter(Protocol):
+    """Is told of every request; `service` is `consulta` or `itens`."""
+
+    def answered(self, service: str, status: int | str, seconds: float) -> None:
+        """A request has ended, with a status or with an error of this kind."""
+
+    def retried(self, service: str) -> None:
+        """A request is about to be sent again."""
+
+    def throttled(self) -> None:
+        """The portal has answered 429."""
+
+
+class _NoMeter:
+    """Where nobody counts."""
+
+    def answered(self, service: str, status: int | str, seconds: float) -> None:
+        """Is not counted."""
+
+    def retried(self, service: str) -> None:
+        """Is not counted."""
+
+    def throttled(self) -> None:
+        """Is not counted."""
 
 
 class Session(Protocol):
@@ -71,10 +100,12 @@ class PncpClient:
         timeout_seconds: float = 30,
         retry_wait_max: float = 30,
         user_agent: str = "pncp-sync",
+        meter: Meter | None = None,
         session: Session | None = None,
     ) -> None:
         self._base_url = base_url
         self._pause = pause
+        self._meter = meter or _NoMeter()
         self._page_size = page_size
         self._longest_answer = 4 * timeout_seconds  # a body may drip for ever without a read timing out
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
@@ -131,7 +162,7 @@ class PncpClient:
             await self._take_turn()
             return await self._page_once(f"/consulta/v1/contratacoes/{criterio}", parameters, number)
 
-        return await self._with_retries(once)
+        return await self._with_retries(CONSULTA, once)
 
     async def fetch_itens(self, numero_controle_pncp: str) -> list[bytes]:
         """All items of a contratação, each as its JSON; none for 204, 404 and `[]`.
@@ -158,10 +189,10 @@ class PncpClient:
             async with self._itens_slots:
                 return await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
 
-        return await self._with_retries(once)
+        return await self._with_retries(ITENS, once)
 
     async def _page_once(self, path: str, parameters: dict[str, str | int], number: int) -> Page:
-        status, body = await self._get(path, parameters)
+        status, body = await self._get(CONSULTA, path, parameters)
         if status == HTTPStatus.OK:
             try:
                 page = parse_page(body, number)
@@ -176,7 +207,7 @@ class PncpClient:
         raise PageBeyondEnd(f"{path} page {number} is not there (status {status})")
 
     async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> list[bytes]:
-        status, body = await self._get(path, parameters)
+        status, body = await self._get(ITENS, path, parameters)
         if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
             return []
         if status != HTTPStatus.OK:
@@ -186,28 +217,41 @@ class PncpClient:
         except NotAPageError as error:
             raise PncpUnavailable(f"{path}: {error}") from None
 
-    async def _get(self, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
+    async def _get(self, service: str, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
         """One request, after any pause; a throttled one puts the pause on everybody."""
         assert self._session is not None  # noqa: S101  # it is open from the beginning of the context
         await self._pause.clear()
         query = "&".join(f"{name}={value}" for name, value in parameters.items())  # nothing in them needs quoting
         url = URL(f"{self._base_url}{path}?{query}", encoded=True)
+        began = time.monotonic()
+        ended: int | str | None = None  # by us, before it could end by itself
         try:
             async with (
                 asyncio.timeout(self._longest_answer),
                 self._session.get(url, allow_redirects=False) as response,
             ):
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                    ended = response.status
                     await self._throttled(path, response.headers.get("Retry-After"))
-                return response.status, await _read_limited(response, path)
+                body = await _read_limited(response, path)
+                ended = response.status
+                return ended, body
         except (aiohttp.ClientError, TimeoutError) as error:
             # most time-outs carry no text
+            ended = type(error).__name__
             raise PncpUnavailable(f"{path}: {type(error).__name__} {error}".rstrip()) from None
+        except PncpUnavailable:
+            ended = ended or "UnfitBody"
+            raise
+        finally:
+            if ended is not None:
+                self._meter.answered(service, ended, time.monotonic() - began)
 
     async def _throttled(self, path: str, retry_after: str | None) -> None:
         asked = parse_retry_after(retry_after, datetime.now(UTC))
         seconds = PAUSE_SECONDS if asked is None else asked
         log.warning("portal throttles", path=path, pause_seconds=min(seconds, LONGEST_PAUSE), asked_seconds=asked)
+        self._meter.throttled()
         await self._pause.begin(min(seconds, LONGEST_PAUSE))
         if seconds > LONGEST_PAUSE:
             raise PncpUnavailable(f"{path}: status 429, Retry-After {seconds:.0f} s", retry_after=seconds)
@@ -221,7 +265,7 @@ class PncpClient:
             await self._pause.clear()
             self._next_turn = loop.time() + self._interval
 
-    async def _with_retries(self, once: Callable[[], Awaitable[R]]) -> R:
+    async def _with_retries(self, service: str, once: Callable[[], Awaitable[R]]) -> R:
         """The one layer of retries: as often as the error allows, with full jitter."""
         attempt = 0
         while True:
@@ -234,6 +278,7 @@ class PncpClient:
                     self._outcomes.append(False)
                 if self._is_enough(error, attempt):
                     raise
+                self._meter.retried(service)
                 if not isinstance(error, PncpThrottled):
                     await asyncio.sleep(random.uniform(0, min(2.0 ** (attempt - 1), self._retry_wait_max)))  # noqa: S311
             else:

@@ -52,7 +52,7 @@ def test_no_password_stands_in_the_compose_file_itself() -> None:
     assert "changeme" not in COMPOSE
     for line in COMPOSE.splitlines():
         if re.search(r"password\"?:|://pncp:", line, re.IGNORECASE):
-            assert re.search(r"_PASSWORD:\?|\${(ADMIN|VIEWER)_PASSWORD:-}\"$", line), line
+            assert re.search(r"_PASSWORD:\?|\${(ADMIN|VIEWER|SMTP)_PASSWORD:-}\"$", line), line
 
 
 def test_the_api_is_published_to_this_machine_only_and_nothing_else_is() -> None:

@@ -48,7 +48,7 @@ class Databases:
 
     def drop(self, url: str) -> None:
         """Drop one of ours."""
-        name = make_url(url).database or ""
+        name = name_of(url)
         self._made.remove(name)
         self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
@@ -69,6 +69,11 @@ class Databases:
 
     def _execute(self, statement: str) -> None:
         query(self.server_url, statement)
+
+
+def name_of(url: str) -> str:
+    """The database that a URL names."""
+    return make_url(url).database or ""
 
 
 def migrate(url: str) -> None:

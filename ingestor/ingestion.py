@@ -205,7 +205,8 @@ async def _write(
         pages_total=max(result.total_paginas, progress.total_paginas, 1),
         total_registros=result.total_registros,
         lease_seconds=work.lease_seconds,
+        finishes=completes,
     )
-    if work.read_at is None or (completes and not await executions.finish(db, work.claim)):
+    if work.read_at is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
     return result, counts, completes

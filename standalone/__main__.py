@@ -4,7 +4,7 @@ import os
 import sys
 
 from standalone import cli
-from standalone.checks import run_chaos, run_checks, run_tests
+from standalone.checks import run_bench, run_chaos, run_checks, run_tests
 from standalone.console import complain
 from standalone.launch import run_demo, run_up
 from standalone.system import LaunchError
@@ -24,6 +24,8 @@ def main() -> int:
                 return run_tests(options.arguments)
             case "chaos":
                 return run_chaos(options)
+            case "bench":
+                return run_bench()
             case "check":
                 return run_checks()
     except LaunchError as error:

@@ -1,7 +1,9 @@
 """Runs a command of ./pncp inside .venv; `standalone.environment` is what came before."""
 
+import argparse
 import os
 import sys
+from collections.abc import Callable
 
 from standalone import cli
 from standalone.checks import run_bench, run_chaos, run_checks, run_tests
@@ -15,22 +17,22 @@ def main() -> int:
     name, options = cli.parse(sys.argv[1:])
     os.chdir(cli.ROOT)
     try:
-        match name:
-            case "demo":
-                return run_demo(options)
-            case "up":
-                return run_up()
-            case "test":
-                return run_tests(options.arguments)
-            case "chaos":
-                return run_chaos(options)
-            case "bench":
-                return run_bench()
-            case "check":
-                return run_checks()
+        return _run(name, options)
     except LaunchError as error:
         complain(str(error))
     return 1
+
+
+def _run(name: str, options: argparse.Namespace) -> int:
+    commands: dict[str, Callable[[], int]] = {
+        "demo": lambda: run_demo(options),
+        "up": run_up,
+        "test": lambda: run_tests(options.arguments),
+        "bench": run_bench,
+        "chaos": lambda: run_chaos(options),
+        "check": run_checks,
+    }
+    return commands[name]()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`./pncp test`, `bench`, `chaos` and `check`: the test suite and a storm on servers of their own, and what needs no running."""
+"""`./pncp test`, `bench`, `chaos` and `check`: what runs on servers of its own, and what needs no running."""
 
 import argparse
 import os

@@ -74,7 +74,7 @@ _STATE = text("""
              WHERE stopped_at IS NULL AND last_seen_at > now() - make_interval(secs => :alive)) AS workers,
            coalesce((SELECT bool_or(paused_until > now()) FROM source_pauses), false) AS paused
 """)
-_LIMIT = text("SELECT set_config('statement_timeout', CAST(:milliseconds AS text), true)")
+_LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ async def _read(engine: AsyncEngine) -> Figures | None:
         async with engine.connect() as db:
             # one moment for all questions: what moves from slices to their execution is neither missed nor seen twice
             await db.execution_options(isolation_level="REPEATABLE READ")
-            await db.execute(_LIMIT, {"milliseconds": int(LONGEST_SECONDS * 1000)})
+            await db.execute(_LIMIT, {"milliseconds": str(int(LONGEST_SECONDS * 1000))})
             return await _ask(db)
     except Exception as error:
         if not is_unavailable(error):

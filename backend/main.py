@@ -5,13 +5,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from backend.api import auth, documentation, executions, operations, schedules, sync
+from backend.api import alerts, auth, documentation, executions, operations, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -37,8 +38,11 @@ from backend.middleware import (
 )
 from backend.models.problem import Problem
 from backend.security import Security
+from backend.services.alerts import Rules
+from backend.services.episodes import Notifier, watch
 from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
+from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
@@ -75,7 +79,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     install_error_handlers(app, metrics)
-    routers = [sync.router, executions.router, schedules.router, operations.router, auth.router]
+    routers = [sync.router, executions.router, schedules.router, alerts.router, operations.router, auth.router]
     if settings.shows_documentation:
         routers.append(documentation.router)
     for router in routers:
@@ -128,7 +132,11 @@ def _lifespan(
                 log.warning("database is not available yet", error=type(error).__name__)
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
-            background = [asyncio.create_task(sweep(engine))]
+            notifier = Notifier(channels_of(settings), settings.public_url)
+            background = [
+                asyncio.create_task(sweep(engine)),
+                asyncio.create_task(watch(engine, _rules_of(settings), notifier)),
+            ]
             if settings.execution_log_days:
                 background.append(asyncio.create_task(forget_lines(engine, days=settings.execution_log_days)))
             for task in background:
@@ -140,6 +148,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         security=security,
+                        notifier=notifier,
                         metrics=metrics,
                         figures=figures,
                     )
@@ -154,6 +163,16 @@ def _lifespan(
             await engine.dispose()
 
     return lifespan
+
+
+def _rules_of(settings: BackendSettings) -> Rules:
+    no_success, reminder = settings.alert_no_success_minutes, settings.alert_reminder_minutes
+    return Rules(
+        no_success=timedelta(minutes=no_success) if no_success else None,
+        reminder=timedelta(minutes=reminder) if reminder else None,
+        schedule_enabled=settings.schedule_enabled,
+        update_cron=settings.schedule_update,
+    )
 
 
 def _end_with(task: asyncio.Task[None]) -> None:

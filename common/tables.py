@@ -295,6 +295,10 @@ alerts = Table(
     Column("id", BigInteger, Identity(always=False), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("summary", Text, nullable=False),
+    # what was wrong in the course of the episode
+    Column("details", JSONB, nullable=False, server_default=text("'{}'")),
+    # per channel what it has taken, and when it is tried again
+    Column("deliveries", JSONB, nullable=False, server_default=text("'{}'")),
     _now("opened_at"),
     # when the last message of the episode, the first or a reminder, was delivered
     _moment("notified_at"),
@@ -377,7 +381,7 @@ contratacoes = Table(
     _now("updated_at"),
     Index("ix_contratacoes_data_publicacao_pncp", "data_publicacao_pncp", "modalidade_id"),
     Index("ix_contratacoes_data_atualizacao_global", "data_atualizacao_global"),
-    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj"),
+    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj", "data_atualizacao_global"),
 )
 
 itens_contratacao = Table(

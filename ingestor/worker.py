@@ -24,7 +24,7 @@ from common.database import is_overloaded, is_unavailable
 from common.execution_log import log_finished
 from common.executions import Claim
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpError, PncpRejected, PncpUnavailable
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
 from ingestor.pncp.client import PncpClient
@@ -86,6 +86,7 @@ class Worker:
         self._wake_slots = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
+        self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def ring(self, execution_id: int) -> None:
         """Have an execution planned now; the poll would find it too, later."""
@@ -205,6 +206,7 @@ class Worker:
                 claim,
                 self.stopping,
                 self._options.lease_seconds,
+                self._commits,
                 metrics=self._metrics,
             )
             try:
@@ -232,6 +234,8 @@ class Worker:
 
     async def _finish(self, work: SliceIngestion) -> None:
         async def end() -> Outcome:
+            if work.finished:  # with its last page, as nearly always
+                return "finished"
             async with self._engine.begin() as db:
                 return "finished" if await executions.finish(db, work.claim) else "lost"
 

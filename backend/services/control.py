@@ -9,6 +9,9 @@ from common.execution_log import log_finished
 
 log = structlog.get_logger(__name__)
 
+CANCELLED_BY = "cancelled by"
+"""How the error of an execution begins that somebody ended."""
+
 
 async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> None:
     """End an execution and all that is left of it; a worker notices at its next page.
@@ -22,7 +25,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
         if not await executions.exists(db, execution_id):
             raise NotFoundError(f"Não existe a execução {execution_id}.")
         structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
-        if not await executions.end(db, execution_id, status="error", error_message=f"cancelled by {who}"):
+        if not await executions.end(db, execution_id, status="error", error_message=f"{CANCELLED_BY} {who}"):
             raise ConflictError(f"A execução {execution_id} já terminou.")
         summary = await executions.summarize(db, execution_id)
     log.info("execution cancelled", user=who)

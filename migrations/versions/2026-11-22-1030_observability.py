@@ -1,4 +1,7 @@
-"""What observing needs: counts of executions kept by triggers, the log of an execution, alerts, coverage by day."""
+"""What observing needs: counts of executions kept by triggers, the log of an execution, alerts, coverage by day.
+
+And an index that tells an órgão's newest record at once.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -86,6 +89,8 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("details", JSONB(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("deliveries", JSONB(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("notified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("notifications", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -101,9 +106,15 @@ def upgrade() -> None:
         ["first_day", "modalidade", "id"],
         postgresql_where=sa.text("criterio = 'publicacao'"),
     )
+    op.drop_index("ix_contratacoes_orgao_entidade_cnpj", table_name="contratacoes")
+    op.create_index(
+        "ix_contratacoes_orgao_entidade_cnpj", "contratacoes", ["orgao_entidade_cnpj", "data_atualizacao_global"]
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_contratacoes_orgao_entidade_cnpj", table_name="contratacoes")
+    op.create_index("ix_contratacoes_orgao_entidade_cnpj", "contratacoes", ["orgao_entidade_cnpj"])
     op.drop_index(
         "ix_sync_slices_coverage", table_name="sync_slices", postgresql_where=sa.text("criterio = 'publicacao'")
     )

@@ -53,7 +53,7 @@ def test_no_password_stands_in_the_compose_file_itself() -> None:
     assert "changeme" not in COMPOSE
     for line in COMPOSE.splitlines():
         if re.search(r"password\"?:|://pncp:", line, re.IGNORECASE):
-            fine = r"_PASSWORD:\?|\${(ADMIN|VIEWER|PROMETHEUS|GRAFANA)_PASSWORD:-}\"$"
+            fine = r"_PASSWORD:\?|\${(ADMIN|VIEWER|SMTP|PROMETHEUS|GRAFANA)_PASSWORD:-}\"$"
             assert re.search(fine, line), line
 
 

@@ -1,6 +1,7 @@
 """The rules of the house that import contracts cannot say."""
 
 import ast
+import hashlib
 import re
 from pathlib import Path
 
@@ -142,6 +143,13 @@ def test_pins_are_exact_and_agree() -> None:
             assert found, f"{path.name}: {line} is not pinned"
             pins.setdefault(name, set()).add(rest)
     assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
+
+
+def test_vendored_files_are_those_that_were_taken_in() -> None:
+    vendor = ROOT / "backend" / "web" / "vendor"
+    sums = dict(reversed(line.split("  ")) for line in (vendor / "SHA256SUMS").read_text().splitlines())
+    files = {str(path.relative_to(vendor)): path for path in vendor.glob("*/**/*") if path.is_file()}
+    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == sums
 
 
 def test_the_requirements_of_a_service_do_not_hold_what_only_the_other_one_needs() -> None:

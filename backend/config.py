@@ -135,6 +135,8 @@ class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedul
     jwt_secret_previous: SecretStr | None = None
     token_minutes: Annotated[int, Field(ge=1, le=LONGEST_MINUTES)] = 30
 
+    execution_log_days: Annotated[int, Field(ge=0, le=36500)] = 90
+
     allowed_hosts: Names = Field(default_factory=list)
     cors_origins: Annotated[Names, AfterValidator(_without_star)] = Field(default_factory=list)
     forwarded_allow_ips: str | None = None

@@ -7,9 +7,11 @@ from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from backend.metrics import Metrics
 from backend.middleware import peer_of
 from backend.security import Security, User
 from backend.services.episodes import Notifier
+from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
 from common.config import ScheduleSettings
@@ -23,6 +25,8 @@ class State(TypedDict):
     schedule: ScheduleSettings
     security: Security | None
     notifier: Notifier
+    metrics: Metrics
+    figures: FiguresReader
 
 
 def _state(request: Request) -> State:

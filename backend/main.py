@@ -23,6 +23,7 @@ from backend.errors import (
     install_error_handlers,
 )
 from backend.limiter import Limiter
+from backend.metrics import Metrics
 from backend.middleware import (
     LIVENESS,
     PUBLIC,
@@ -30,6 +31,7 @@ from backend.middleware import (
     BodyLimit,
     Gate,
     HostCheck,
+    Measure,
     OneLineStart,
     RequestContext,
     SecurityHeaders,
@@ -38,11 +40,14 @@ from backend.models.problem import Problem
 from backend.security import Security
 from backend.services.alerts import Rules
 from backend.services.episodes import Notifier, watch
+from backend.services.execution_log import forget_lines
+from backend.services.figures import FiguresReader
 from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import check_schema, create_engine, is_unavailable
+from common.execution_log import keep_execution_log
 from common.logs import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -60,31 +65,37 @@ antes de repetir o pedido.
 def create_app(settings: BackendSettings) -> FastAPI:
     """Put the application together; nothing is opened before its lifespan runs."""
     limiter = Limiter(settings.limits)
-    security = Security(settings, limiter) if settings.authenticates else None
+    metrics = Metrics()
+    security = Security(settings, limiter, metrics) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
         version="0.1.0",
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, security),
+        lifespan=_lifespan(settings, security, metrics),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # the address it leads to would be made of the Host that the caller names
         responses=PROBLEM_RESPONSES,
     )
-    install_error_handlers(app)
-    for router in (sync.router, executions.router, schedules.router, alerts.router, operations.router, auth.router):
-        app.include_router(router)
+    install_error_handlers(app, metrics)
+    routers = [sync.router, executions.router, schedules.router, alerts.router, operations.router, auth.router]
     if settings.shows_documentation:
-        app.include_router(documentation.router)
-    _add_middleware(app, settings, security, limiter)
+        routers.append(documentation.router)
+    for router in routers:
+        app.include_router(router)
+    _add_middleware(app, settings, security, limiter, metrics)
+    app.add_middleware(Measure, metrics=metrics, routes=[route for router in routers for route in router.routes])
+    app.add_middleware(OneLineStart)
     _describe(app, authenticates=settings.authenticates)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: BackendSettings, security: Security | None, limiter: Limiter) -> None:
+def _add_middleware(
+    app: FastAPI, settings: BackendSettings, security: Security | None, limiter: Limiter, metrics: Metrics
+) -> None:
     """From the innermost to the outermost."""
-    app.add_middleware(Gate, security=security, limiter=limiter, routes=app.router.routes)
+    app.add_middleware(Gate, security=security, limiter=limiter, metrics=metrics, routes=app.router.routes)
     app.add_middleware(BodyLimit)
     if settings.cors_origins:
         app.add_middleware(
@@ -98,11 +109,10 @@ def _add_middleware(app: FastAPI, settings: BackendSettings, security: Security 
         app.add_middleware(HostCheck, names=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
-    app.add_middleware(OneLineStart)
 
 
 def _lifespan(
-    settings: BackendSettings, security: Security | None
+    settings: BackendSettings, security: Security | None, metrics: Metrics
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -112,6 +122,7 @@ def _lifespan(
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
+        figures = FiguresReader(engine)
         try:
             try:
                 await check_schema(engine)
@@ -126,13 +137,27 @@ def _lifespan(
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(watch(engine, _rules_of(settings), notifier)),
             ]
+            if settings.execution_log_days:
+                background.append(asyncio.create_task(forget_lines(engine, days=settings.execution_log_days)))
             for task in background:
                 task.add_done_callback(_end_with)
-            yield {**State(engine=engine, publisher=publisher, schedule=settings, security=security, notifier=notifier)}
+            async with keep_execution_log(engine):
+                yield {
+                    **State(
+                        engine=engine,
+                        publisher=publisher,
+                        schedule=settings,
+                        security=security,
+                        notifier=notifier,
+                        metrics=metrics,
+                        figures=figures,
+                    )
+                }
             for task in background:
                 task.cancel()
             await asyncio.wait(background)  # they may be holding connections
         finally:
+            await figures.close()
             if publisher is not None:
                 await publisher.close()
             await engine.dispose()

@@ -111,6 +111,7 @@ sync_execution_counts = Table(
     Column("status", Text, primary_key=True),
     Column("executions", BigInteger, nullable=False),
     Column("records_processed", BigInteger, nullable=False),
+    Column("records_rejected", BigInteger, nullable=False),
     Column("duration_seconds", Numeric, nullable=False),
 )
 
@@ -380,7 +381,7 @@ contratacoes = Table(
     _now("updated_at"),
     Index("ix_contratacoes_data_publicacao_pncp", "data_publicacao_pncp", "modalidade_id"),
     Index("ix_contratacoes_data_atualizacao_global", "data_atualizacao_global"),
-    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj"),
+    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj", "data_atualizacao_global"),
 )
 
 itens_contratacao = Table(

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from backend.middleware import peer_of
 from backend.security import Security, User
+from backend.services.dashboard import Dashboard
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
 from common.config import ScheduleSettings
@@ -20,6 +21,7 @@ class State(TypedDict):
     engine: AsyncEngine
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
+    dashboard: Dashboard
     security: Security | None
 
 

@@ -147,12 +147,13 @@ def problem(
     return Response(content, status_code=status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
-def refusal(error: RefusedError) -> Response:
-    """The answer to someone who may not; to a stranger, with the two ways to say who he is."""
+def refusal(error: RefusedError, *, basic: bool = True) -> Response:
+    """The answer to someone who may not; to a stranger, with the ways to say who he is (`basic`: this one too)."""
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     answer = problem(error.status, error.detail, headers=headers)
     if isinstance(error, UnauthorizedError):
-        answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')
+        if basic:
+            answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')
         answer.headers.append("WWW-Authenticate", 'Bearer realm="PNCP Sync"')
     return answer
 

@@ -11,7 +11,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from backend.api import auth, documentation, executions, operations, schedules, sync
+from backend.api import auth, documentation, executions, operations, page, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -35,6 +35,7 @@ from backend.middleware import (
 )
 from backend.models.problem import Problem
 from backend.security import Security
+from backend.services.dashboard import Dashboard
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
@@ -69,8 +70,9 @@ def create_app(settings: BackendSettings) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     install_error_handlers(app)
-    for router in (sync.router, executions.router, schedules.router, operations.router, auth.router):
+    for router in (sync.router, executions.router, schedules.router, operations.router, auth.router, page.router):
         app.include_router(router)
+    page.mount_assets(app)
     if settings.shows_documentation:
         app.include_router(documentation.router)
     _add_middleware(app, settings, security, limiter)
@@ -119,7 +121,15 @@ def _lifespan(
                 log.warning("broker is not available yet")
             sweeper = asyncio.create_task(sweep(engine))
             sweeper.add_done_callback(_end_with)
-            yield {**State(engine=engine, publisher=publisher, schedule=settings, security=security)}
+            yield {
+                **State(
+                    engine=engine,
+                    publisher=publisher,
+                    schedule=settings,
+                    dashboard=Dashboard(engine),
+                    security=security,
+                )
+            }
             sweeper.cancel()
             await asyncio.wait([sweeper])  # it may be holding a connection
         finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,12 +19,6 @@ FILES = {
     "favicon-32x32.png": WEB / "vendor" / "swagger-ui" / "favicon-32x32.png",
     "docs.js": WEB / "docs.js",
 }
-
-
-@router.get("/")
-async def page() -> RedirectResponse:
-    """There is no page yet."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

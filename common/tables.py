@@ -376,7 +376,7 @@ contratacoes = Table(
     _now("updated_at"),
     Index("ix_contratacoes_data_publicacao_pncp", "data_publicacao_pncp", "modalidade_id"),
     Index("ix_contratacoes_data_atualizacao_global", "data_atualizacao_global"),
-    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj"),
+    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj", "data_atualizacao_global"),
 )
 
 itens_contratacao = Table(

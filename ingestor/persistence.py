@@ -166,7 +166,8 @@ _MERGE_CONTRATACOES = f"""
 """  # noqa: S608  # column names of ours
 
 # Only órgãos and units that say something new are touched: most pages name the same few, and a row that is locked
-# for nothing holds up every other worker.
+# for nothing holds up every other worker. So `as_of` is when a name was first seen, and a record with another one may
+# be later than that and yet older than records that have confirmed the present name: those are asked.
 _MERGE_ORGAOS = """
     WITH named AS (
         SELECT orgao_entidade_cnpj AS cnpj, orgao_entidade_razao_social AS razao_social,
@@ -182,7 +183,10 @@ _MERGE_ORGAOS = """
     )
     INSERT INTO orgaos AS known (cnpj, razao_social, poder_id, esfera_id, payload, as_of)
     SELECT n.* FROM newest n LEFT JOIN orgaos o USING (cnpj)
-     WHERE o.cnpj IS NULL OR (o.as_of <= n.as_of AND o.payload IS DISTINCT FROM n.payload)
+     WHERE o.cnpj IS NULL
+        OR (o.as_of <= n.as_of AND o.payload IS DISTINCT FROM n.payload
+            AND NOT EXISTS (SELECT FROM contratacoes c
+                             WHERE c.orgao_entidade_cnpj = n.cnpj AND c.data_atualizacao_global > n.as_of))
      ORDER BY cnpj
     ON CONFLICT (cnpj) DO UPDATE
        SET razao_social = excluded.razao_social, poder_id = excluded.poder_id, esfera_id = excluded.esfera_id,
@@ -209,7 +213,11 @@ _MERGE_UNIDADES = """
     INSERT INTO unidades AS known
            (cnpj, codigo_unidade, nome_unidade, codigo_ibge, municipio_nome, uf_sigla, uf_nome, payload, as_of)
     SELECT n.* FROM newest n LEFT JOIN unidades u USING (cnpj, codigo_unidade)
-     WHERE u.cnpj IS NULL OR (u.as_of <= n.as_of AND u.payload IS DISTINCT FROM n.payload)
+     WHERE u.cnpj IS NULL
+        OR (u.as_of <= n.as_of AND u.payload IS DISTINCT FROM n.payload
+            AND NOT EXISTS (SELECT FROM contratacoes c
+                             WHERE c.orgao_entidade_cnpj = n.cnpj AND c.unidade_orgao_codigo_unidade = n.codigo_unidade
+                               AND c.data_atualizacao_global > n.as_of))
      ORDER BY cnpj, codigo_unidade
     ON CONFLICT (cnpj, codigo_unidade) DO UPDATE
        SET nome_unidade = excluded.nome_unidade, codigo_ibge = excluded.codigo_ibge,

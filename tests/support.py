@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from backend.config import BackendSettings
+from common.config import secrets_of
+from ingestor.config import IngestorSettings
+
 ROOT = Path(__file__).parent.parent
+SERVICES = (BackendSettings, IngestorSettings)
+SETTINGS_OF_OURS = {
+    "CI",
+    *(name.upper() for kind in SERVICES for name in kind.model_fields),
+    *(f"{name}_FILE" for kind in SERVICES for name in secrets_of(kind)),
+}
+"""What a person may have set for the product, and a test's processes must not see."""
 
 
 def migrate(url: str, *command: str) -> None:

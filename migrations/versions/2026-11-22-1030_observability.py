@@ -1,4 +1,7 @@
-"""What observing needs: counts of executions kept by triggers, the log of an execution, alerts, coverage by day."""
+"""What observing needs: counts of executions kept by triggers, the log of an execution, alerts, coverage by day.
+
+And an index that tells an órgão's newest record at once.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -98,9 +101,15 @@ def upgrade() -> None:
         ["first_day", "modalidade", "id"],
         postgresql_where=sa.text("criterio = 'publicacao'"),
     )
+    op.drop_index("ix_contratacoes_orgao_entidade_cnpj", table_name="contratacoes")
+    op.create_index(
+        "ix_contratacoes_orgao_entidade_cnpj", "contratacoes", ["orgao_entidade_cnpj", "data_atualizacao_global"]
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_contratacoes_orgao_entidade_cnpj", table_name="contratacoes")
+    op.create_index("ix_contratacoes_orgao_entidade_cnpj", "contratacoes", ["orgao_entidade_cnpj"])
     op.drop_index(
         "ix_sync_slices_coverage", table_name="sync_slices", postgresql_where=sa.text("criterio = 'publicacao'")
     )

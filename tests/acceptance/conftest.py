@@ -17,13 +17,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.config import BackendSettings
-from ingestor.config import IngestorSettings
-from tests.support import ROOT, eventually
+from tests.support import ROOT, SETTINGS_OF_OURS, eventually
 
 # Where the test run itself is killed, what it has started ends with it.
 ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-SETTINGS_OF_OURS = {name.upper() for kind in (BackendSettings, IngestorSettings) for name in kind.model_fields} | {"CI"}
 STARTS_WITHIN = 30.0
 
 

@@ -25,9 +25,9 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.acceptance.conftest import SETTINGS_OF_OURS, Process, Stack, free_port
+from tests.acceptance.conftest import Process, Stack, free_port
 from tests.compose import example_settings, load_compose
-from tests.support import ROOT, eventually
+from tests.support import ROOT, SETTINGS_OF_OURS, eventually
 
 BUILDS_WITHIN = 240
 DOWNLOAD_FAILED = ("NewConnectionError", "ConnectTimeoutError", "Name or service not known", "name resolution")

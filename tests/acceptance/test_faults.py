@@ -24,10 +24,10 @@ from common import executions
 from common.database import create_engine, is_unavailable
 from common.executions import MAX_STALLS, PUBLISH_FAILED
 from common.tables import metadata
-from tests.acceptance.conftest import SETTINGS_OF_OURS, Stack
+from tests.acceptance.conftest import Stack
 from tests.chaos.fleet import make_folder, remove_folder
 from tests.chaos.services import Broker, Database, find_rabbitmq
-from tests.support import ROOT, eventually, migrate
+from tests.support import ROOT, SETTINGS_OF_OURS, eventually, migrate
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("faults")]
 

@@ -17,15 +17,18 @@ from pathlib import Path
 
 from standalone.postgres import EmbeddedPostgres
 from standalone.system import ending_with_parent, find_free_port
+from tests.support import ROOT, SETTINGS_OF_OURS
 
-ROOT = Path(__file__).parent.parent.parent
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
-OURS = ("DATABASE_URL", "RABBITMQ_URL", "QUEUE_NAME", "PNCP_BASE_URL", "LOG_FORMAT", "LOG_LEVEL", "CI")
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
     """The environment without what a person has set for the product, and with these settings."""
-    kept = {name: value for name, value in os.environ.items() if name not in OURS and not name.startswith("RABBITMQ_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in SETTINGS_OF_OURS and not name.startswith("RABBITMQ_")
+    }
     return {**kept, "PYTHONUNBUFFERED": "1", "LOG_FORMAT": "text", **settings}
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.routing import BaseRoute
 
+from backend import limiter, security
 from backend.config import BackendSettings
 from backend.main import create_app
 from backend.middleware import PUBLIC
@@ -238,7 +239,7 @@ async def test_an_unknown_user_costs_a_hash_as_a_known_one_does(
     api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr("backend.security.verify_password", lambda stored, _: bool(seen.append(stored)))
+    monkeypatch.setattr(security, "verify_password", lambda stored, _: bool(seen.append(stored)))
     for username in (b"admin", b"nobody"):
         assert_stranger(await api.get("/sync/status", headers=basic(username, b"wrong words here")))
     assert len(seen) == 2
@@ -255,12 +256,12 @@ async def test_what_was_right_is_remembered_and_what_was_wrong_is_not(
         seen.append(password)
         return password == ADMIN_PASSWORD.encode()
 
-    monkeypatch.setattr("backend.security.verify_password", count)
+    monkeypatch.setattr(security, "verify_password", count)
     for _ in range(3):
         assert (await api.get("/sync/status", auth=ADMIN)).is_success
         assert_stranger(await api.get("/sync/status", auth=("admin", "wrong")))
     assert seen == [ADMIN_PASSWORD.encode(), b"wrong", b"wrong", b"wrong"]
-    monkeypatch.setattr("backend.security.REMEMBERED_SECONDS", -1.0)
+    monkeypatch.setattr(security, "REMEMBERED_SECONDS", -1.0)
     assert_stranger(await api.get("/sync/status", auth=("viewer", "wrong")))
 
 
@@ -519,7 +520,7 @@ async def test_no_header_makes_another_address_of_a_peer(start: Open) -> None:
 
 
 async def test_limits_hold_no_more_memory_for_more_addresses(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.limiter.COUNTERS", 16)
+    monkeypatch.setattr(limiter, "COUNTERS", 16)
     clients = await start(limit_unauthenticated_per_minute=1000)
     for number in range(200):
         async with clients(f"10.0.{number}.1") as api:
@@ -540,7 +541,7 @@ async def test_fifty_logins_at_once_hash_two_at_a_time_while_liveness_answers(
         now -= 1
         return False
 
-    monkeypatch.setattr("backend.security.verify_password", slow)
+    monkeypatch.setattr(security, "verify_password", slow)
     async with (await start())() as api:
         logins = [asyncio.create_task(wrong(api)) for _ in range(60)]
         alive = await api.get("/health/live")

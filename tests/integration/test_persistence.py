@@ -226,6 +226,24 @@ async def test_an_orgao_that_says_nothing_new_is_not_touched(database: Database,
     ] == before
 
 
+async def test_a_late_record_does_not_bring_back_a_name_that_newer_ones_have_given_up(
+    database: Database, claim: Claim, world: World
+) -> None:
+    def named(stamp: str, name: str) -> str:
+        return of(
+            world,
+            stamp,
+            orgaoEntidade={**ORGAO, "razaoSocial": name},
+            unidadeOrgao={**UNIDADE, "nomeUnidade": name},
+        )
+
+    for stamp, name in ((MORNING, "new"), (EVENING, "new"), (NOON, "old")):
+        await store(database, claim, bundle(world, named(stamp, name)))
+
+    row = await database.row("SELECT o.razao_social, u.nome_unidade FROM orgaos o JOIN unidades u USING (cnpj)")
+    assert tuple(row) == ("new", "new")
+
+
 async def test_orgaos_and_units_that_take_over_are_known_too(database: Database, claim: Claim, world: World) -> None:
     other = {**ORGAO, "cnpj": "22222222000122", "razaoSocial": "CONSÓRCIO"}
     key = of(world, MORNING, orgaoSubRogado=other, unidadeSubRogada={**UNIDADE, "codigoUnidade": "9"})

@@ -6,18 +6,21 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import executions
 from common.clock import BRASILIA
 from common.cron import CronError
+from common.database import create_engine
 from common.executions import Execution
+from ingestor import worker as worker_module
 from ingestor.planning import Rules, backfill_slices, plan_next
 from ingestor.schedule import KEEP_TICKS_DAYS, NOTHING_OWED, Outcome, run_tick, tick
 from ingestor.worker import Worker, WorkerOptions
 from simulator.world import World
-from tests.integration.conftest import Portals
+from tests.integration.conftest import Portals, Proxy
+from tests.support import eventually
 
 CRONS = {"update": "*/15 * * * *", "sweep": "0 1 * * *"}
 RULES = Rules((6, 8), timedelta(minutes=15), timedelta(minutes=10))
@@ -245,6 +248,40 @@ async def test_a_sweep_is_planned_as_a_slice_per_day_and_modalidade(engine: Asyn
 
 
 # In a worker
+
+
+async def test_a_worker_waits_calmly_for_a_database_that_is_away_and_then_ticks(
+    engine: AsyncEngine,
+    database_proxy: tuple[Proxy, str],
+    portals: Portals,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "DATABASE_WAIT", (0.05, 0.1))
+    proxy, url = database_proxy
+    through = create_engine(url, application_name="pncp-tests", pool_size=9)
+    tries: list[object] = []
+    event.listen(through.sync_engine, "do_connect", lambda *asked: tries.append(asked))
+    client = await portals.client(await portals.serve(world))
+    cron = await cron_of_the_minute(engine, 1)
+    worker = Worker(
+        through, client, replace(OPTIONS, crons={"update": cron, "sweep": await cron_of_the_minute(engine, 60)})
+    )
+    await proxy.cut()
+    working = asyncio.create_task(worker.run())
+    try:
+        await eventually(lambda: len(tries) > 12)  # each of its four loops has tried more than once
+        assert not working.done()
+        await proxy.mend()
+
+        async def has_updated() -> bool:
+            return await rows(engine, "SELECT status FROM sync_executions WHERE trigger = 'schedule'") == [("success",)]
+
+        await eventually(has_updated, seconds=30)
+    finally:
+        worker.stopping.set()
+        await working
+        await through.dispose()
 
 
 async def test_a_fault_in_the_schedule_ends_the_worker(engine: AsyncEngine, portals: Portals, world: World) -> None:

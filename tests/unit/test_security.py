@@ -240,10 +240,10 @@ def test_the_dummy_costs_what_the_real_one_does() -> None:
 
 
 def test_the_command_hashes_what_it_reads(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{GOOD}\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{GOOD}\n"))
     assert hash_from_terminal() == 0
     assert verify_password(capsys.readouterr().out.strip(), GOOD.encode())
-    monkeypatch.setattr("sys.stdin", io.StringIO("too short\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("too short\n"))
     assert hash_from_terminal() == 1
     told = capsys.readouterr()
     assert told.out == ""

@@ -8,9 +8,10 @@ from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Statu
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
 from backend.models.coverage import CoverageQuery, SyncCoverage
 from backend.models.dashboard import SyncDashboard
-from backend.models.sync import HistoryQuery, SyncHistory, SyncRequest, SyncResponse, SyncStatus
+from backend.models.sync import HistoryQuery, SyncHistory, SyncPlan, SyncRequest, SyncResponse, SyncStatus
 from backend.services.coverage import load_coverage
 from backend.services.force import force_sync
+from backend.services.plan import plan_request
 
 router = APIRouter(prefix="/sync", tags=["sync"])
 
@@ -38,6 +39,12 @@ async def force(
     execution_id = await force_sync(state["engine"], state["publisher"], request, idempotency_key, requested_by)
     response.headers["Location"] = f"/sync/executions/{execution_id}"
     return SyncResponse(success=True, message=f"Sync request published: {request.mode}", request_id=str(execution_id))
+
+
+@router.post("/plan", summary="O que um pedido viria a ser")
+async def plan(request: SyncRequest, state: AppState) -> SyncPlan:
+    """O mesmo corpo de `/sync/force`; nada é iniciado. As estimativas vêm do que já correu, e `basis` diz de quê."""
+    return await plan_request(state["engine"], request)
 
 
 @router.get("/status", summary="Como vai a última execução")

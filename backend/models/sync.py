@@ -80,6 +80,18 @@ class SyncResponse(BaseModel):
     request_id: str = Field(description="o identificador da execução", examples=["42"])
 
 
+class SyncPlan(BaseModel):
+    """O que um pedido viria a ser; nada foi iniciado."""
+
+    slices: int = Field(description="fatias: dias vezes modalidades; num update, uma por modalidade")
+    days: int
+    modalidades: int
+    requests_estimate: int = Field(description="pedidos ao portal, de listagens e de itens")
+    records_estimate: int
+    seconds_estimate: int
+    basis: str = Field(description="em que as estimativas se apoiam")
+
+
 class Progress(BaseModel):
     """Quanto de uma execução está feito."""
 

@@ -108,7 +108,7 @@ _ERRORS = text(r"""
         SELECT id, created_at,
                regexp_replace(
                    regexp_replace(coalesce(error_message, ''), '^\d+ of \d+ slices failed: ', ''),
-                   '(https?://\S+|/[^\s:]+|\d+(\.\d+)?)', '…', 'g') AS message
+                   '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS message
           FROM sync_executions
          WHERE status = 'error' AND created_at > now() - interval '30 days'
     )

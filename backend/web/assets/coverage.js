@@ -9,7 +9,7 @@ import { hashOf, refine, route } from "./router.js";
 import { Badge, Button, Card, Dialog, Skeleton, Trouble } from "./ui.js";
 import { COVERAGE, meaningOf, modalidade } from "./words.js";
 
-const MARKS = { complete: "✓", partial: "◐", failed: "!", running: "…", never: "" };
+export const MARKS = { complete: "✓", partial: "◐", failed: "!", running: "…", never: "" };
 const BADGES = { complete: "good", partial: "warn", failed: "bad", running: "busy", never: "quiet" };
 const WEEKDAYS = ["dom", "seg", "ter", "qua", "qui", "sex", "sáb"];
 const WEEKDAY_NAMES = ["domingo", "segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado"];
@@ -33,7 +33,7 @@ export function Coverage() {
   const [known, setKnown] = useState([]);
   if (data && !query.modalidade && data.modalidades.length && known !== data.modalidades) setKnown(data.modalidades);
   const counts = useMemo(() => countOf(data), [data]);
-  const months = Array.from({ length: MONTHS }, (_, n) => addMonths(first, n));
+  const months = Array.from({ length: MONTHS }, (_, n) => addMonths(last, -n)); // the newest first, it is the one that matters
   const choices = known.length ? known : Array.from({ length: 19 }, (_, n) => n + 1);
   return html`<header class="view-head"><div><h1>Cobertura</h1><p class="muted">O que o espelho tem de cada dia de publicação.</p></div>
       <div class="head-actions"><${Button} writes icon="calendar" onClick=${() => askBackfill()}>Carregar período<//></div></header>

@@ -107,7 +107,7 @@ const SLICE_COLUMNS = [
   { title: "Páginas", kind: "number", cell: (one) => (one.pages_total == null ? integer(one.pages_done) : `${integer(one.pages_done)} de ${integer(one.pages_total)}`) },
   { title: "Registros", kind: "number", cell: (one) => html`${integer(one.records_processed)}${one.total_registros != null ? html`<span class="muted"> de ${integer(one.total_registros)}</span>` : ""}` },
   { title: "Tentativas", kind: "number", cell: (one) => integer(one.attempt) },
-  { title: "Erro", kind: "error-cell", cell: (one) => (one.error_message ? html`<span title=${one.error_message}>${meaningOf(one.error_message)}${one.status === "pending" && one.run_after ? html`<span class="muted small">de novo ${when(one.run_after)}</span>` : ""}</span>` : html`<span class="muted" aria-hidden="true">—</span>`) },
+  { title: "Erro", kind: "error-cell", isNeeded: (one) => one.error_message, cell: (one) => (one.error_message ? html`<span title=${one.error_message}>${meaningOf(one.error_message)}${one.status === "pending" && one.run_after ? html`<span class="muted small">de novo ${when(one.run_after)}</span>` : ""}</span>` : html`<span class="muted" aria-hidden="true">—</span>`) },
 ];
 
 function Slices({ one, status }) {

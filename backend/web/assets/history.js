@@ -66,7 +66,7 @@ const COLUMNS = [
   { title: "Registros", kind: "number", cell: (one) => html`${integer(one.records_processed)}${one.records_rejected > 0 && html`<span class="small warn-text">${integer(one.records_rejected)} rejeitados</span>`}` },
   { title: "Duração", kind: "number", cell: (one) => duration(one.duration_seconds) },
   { title: "Pedida", kind: "number", cell: (one) => html`<${When} moment=${one.created_at} />` },
-  { title: "Erro", kind: "error-cell", cell: (one) => (one.error_message ? html`<span title=${one.error_message}>${meaningOf(one.error_message)}</span>` : html`<span class="muted" aria-hidden="true">—</span>`) },
+  { title: "Erro", kind: "error-cell", isNeeded: (one) => one.error_message, cell: (one) => (one.error_message ? html`<span title=${one.error_message}>${meaningOf(one.error_message)}</span>` : html`<span class="muted" aria-hidden="true">—</span>`) },
 ];
 
 export const ExecutionTable = ({ executions, caption }) => html`<${Table} columns=${COLUMNS} rows=${executions} caption=${caption} />`;

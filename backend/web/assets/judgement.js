@@ -1,6 +1,6 @@
 // What an administrator should know first: how the mirror is, in one sentence, and what wants doing, with the button.
 import { ago, exactly, roughly, timeOf, when } from "./format.js";
-import { meaningOf, SCHEDULE } from "./words.js";
+import { meaningOf, SCHEDULE, who } from "./words.js";
 
 const QUARTER = 15 * 60;
 
@@ -68,7 +68,7 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
     if (!one.paused) continue;
     troubles.push({
       id: `paused-${one.name}`, tone: "warn", kind: "resume", subject: one, title: `Agenda em pausa: ${SCHEDULE[one.name]?.name ?? one.name}`,
-      text: `“${one.pause_reason}” — ${one.paused_by}, ${ago(one.paused_at)}`, hint: exactly(one.paused_at),
+      text: `“${one.pause_reason}” — ${who(one.paused_by)}, ${ago(one.paused_at)}`, hint: exactly(one.paused_at),
     });
   }
   return troubles;

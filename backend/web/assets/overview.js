@@ -1,8 +1,10 @@
 // The first sight: is the mirror fresh, what runs, what failed, what to press; then how it has gone lately.
 import { askResume, askRetry, askUpdate } from "./actions.js";
 import { askBackfill } from "./backfill.js";
+import { withQuery } from "./api.js";
 import { Bars } from "./charts.js";
-import { addDays, compact, decimal, duration, integer, plural, timeOf, today, when } from "./format.js";
+import { MARKS } from "./coverage.js";
+import { addDays, compact, decimal, duration, integer, plural, shortDay, spokenDay, timeOf, today, when } from "./format.js";
 import { ExecutionTable } from "./history.js";
 import { judgeMirror, judgeTroubles } from "./judgement.js";
 import { refresh, useLive, useTick } from "./live.js";
@@ -10,7 +12,7 @@ import { html } from "./preact.js";
 import { hashOf } from "./router.js";
 import { Running } from "./running.js";
 import { Ago, Badge, Button, Card, Empty, Icon, Meaning, Skeleton, Trouble, When } from "./ui.js";
-import { MODE, modalidade, SCHEDULE, TABLE } from "./words.js";
+import { COVERAGE, MODE, modalidade, SCHEDULE, TABLE } from "./words.js";
 
 const BUSY = 2000;
 const CALM = 15000;
@@ -35,12 +37,13 @@ export function Overview() {
         ${troubles.length > 0 && html`<${Troubles} troubles=${troubles} />`}
         <${Now} dashboard=${dashboard} at=${at} schedules=${schedules} />
         ${!isNew && html`<${Charts} dashboard=${dashboard} />`}
+        ${!isNew && html`<${Errors} errors=${dashboard.errors} />`}
       </div>
       <div class="stack">
         <${Agenda} schedules=${schedules} />
         <${Parts} dashboard=${dashboard} health=${health} />
+        ${!isNew && html`<${LatestDays} busy=${dashboard.unfinished.length > 0} />`}
         ${!isNew && html`<${FreshnessByModalidade} freshness=${dashboard.freshness} />`}
-        ${!isNew && html`<${Errors} errors=${dashboard.errors} />`}
       </div>
     </div>
     ${!isNew && html`<${Latest} busy=${dashboard.unfinished.length > 0} />`}`;
@@ -163,6 +166,21 @@ function Parts({ dashboard, health }) {
     <details class="more"><summary>Ingestores e tabelas</summary>
       <ul class="rows">${dashboard.workers.map((one) => html`<li key=${one.id}><span class="mono clip" title=${one.id}>${one.id}</span><span class="row-end muted">${plural(one.slices_running, "fatia", "fatias")}</span></li>`)}
       ${dashboard.mirror.map((one) => html`<li key=${one.table}><span>${TABLE[one.table] ?? one.table}</span><span class="row-end">${one.exact ? "" : "≈ "}${integer(one.rows)}</span></li>`)}</ul></details><//>`;
+}
+
+const SHOWN_DAYS = 35;
+
+function LatestDays({ busy }) {
+  const { data } = useLive(withQuery("/sync/coverage", { from: addDays(today(), 1 - SHOWN_DAYS), to: today() }), busy ? 10000 : 60000);
+  return html`<${Card} id="days" title="Cobertura" aside=${html`<a href="#/cobertura">Calendário</a>`}>
+    ${
+      data
+        ? html`<ul class="strip">${data.days.map((one) => {
+            const text = `${spokenDay(one.day)}: ${COVERAGE[one.state]}`;
+            return html`<li key=${one.day}><a class="cell ${one.state}" href=${hashOf("/cobertura", { dia: one.day })} title=${text} aria-label=${text}><span aria-hidden="true">${MARKS[one.state] || "·"}</span></a></li>`;
+          })}</ul><p class="chart-ends"><span>${shortDay(data.days[0].day)}</span><span>${integer(data.days.filter((one) => one.state === "complete").length)} de ${SHOWN_DAYS} dias completos</span><span>hoje</span></p>`
+        : html`<${Skeleton} height=${96} />`
+    }<//>`;
 }
 
 function FreshnessByModalidade({ freshness }) {

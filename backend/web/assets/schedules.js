@@ -5,7 +5,7 @@ import { refresh, useLive } from "./live.js";
 import { html } from "./preact.js";
 import { hashOf } from "./router.js";
 import { Ago, Badge, Button, Card, Skeleton, Trouble, When } from "./ui.js";
-import { SCHEDULE } from "./words.js";
+import { SCHEDULE, who } from "./words.js";
 
 export function Schedules() {
   const { data, error } = useLive("/sync/schedules", 15000);
@@ -20,12 +20,12 @@ function Schedule({ one }) {
   const state = one.paused ? ["warn", "em pausa"] : one.enabled ? ["good", "ativa"] : ["quiet", "desligada"];
   return html`<${Card} id=${`schedule-${one.name}`} title=${name} aside=${html`<${Badge} tone=${state[0]}>${state[1]}<//>`}>
     <p class="muted">${what}</p>
-    ${one.paused && html`<p class="note warn">“${one.pause_reason}” — ${one.paused_by}, <${Ago} moment=${one.paused_at} /></p>`}
+    ${one.paused && html`<p class="note warn">“${one.pause_reason}” — ${who(one.paused_by)}, <${Ago} moment=${one.paused_at} /></p>`}
     <dl class="facts wide">
       <div><dt>Cron</dt><dd><code>${one.cron}</code>${one.cron !== one.default_cron && html` <span class="muted small">configuração: <code>${one.default_cron}</code></span>`}</dd></div>
       <div><dt>Última vez</dt><dd>${one.last_tick ? html`<${When} moment=${one.last_tick.due_at} />` : "ainda não correu"}</dd></div>
       <div><dt>Resultado</dt><dd>${resultOf(one.last_tick)}</dd></div>
-      ${one.updated_by && html`<div><dt>Mudada</dt><dd>${one.updated_by}, <${Ago} moment=${one.updated_at} /></dd></div>`}
+      ${one.updated_by && html`<div><dt>Mudada</dt><dd>${who(one.updated_by)}, <${Ago} moment=${one.updated_at} /></dd></div>`}
     </dl>
     <h3 class="minor">Próximas vezes</h3>
     <ol class="runs ${one.paused || !one.enabled ? "idle" : ""}">${one.next_runs.map((run) => html`<li key=${run}>${when(run)}</li>`)}</ol>

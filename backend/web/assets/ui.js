@@ -150,8 +150,9 @@ export function Dialog({ title, onClose, children, wide }) {
   </dialog>`;
 }
 
-// Rows that are cards on a narrow screen; `columns`: [{name, title, cell, kind}]
-export function Table({ columns, rows, caption, keyOf = (row) => row.id, rowClass = () => "" }) {
+// Rows that are cards on a narrow screen; `columns`: [{title, cell, kind, isNeeded}]: one that no row needs is left out
+export function Table({ columns: all, rows, caption, keyOf = (row) => row.id, rowClass = () => "" }) {
+  const columns = all.filter((column) => !column.isNeeded || rows.some(column.isNeeded));
   return html`<div class="table-wrap" role="region" aria-label=${caption} tabindex="0"><table><caption class="unseen">${caption}</caption>
     <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.kind ?? ""} key=${column.title}>${column.title}</th>`)}</tr></thead>
     <tbody>${rows.map(

@@ -6,7 +6,7 @@ export const TRIGGER = {
   api: "pedida aqui ou pela API",
   message: "por mensagem",
   schedule: "agenda",
-  sweep: "varredura",
+  sweep: "agenda noturna",
   gap: "lacuna",
   retry: "repetição",
 };
@@ -89,6 +89,9 @@ export function meaningOf(message) {
 }
 
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
+
+// Where there is no authentication, nobody is told apart.
+export const who = (name) => (name === "an administrator" ? "um administrador" : name);
 
 // What helps, where anything but waiting or repeating does.
 export function adviceFor(message) {

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
@@ -215,9 +215,7 @@ class Gate:
             try:
                 user = await self._admit(scope)
             except RefusedError as error:
-                # a browser answers a challenge of Basic with a window of its own, in front of the page's login
-                from_page = _header(scope, b"x-requested-with") == [b"fetch"]
-                await refusal(error, basic=not from_page)(scope, receive, send)
+                await refusal(error, Headers(scope=scope))(scope, receive, send)
                 return
             scope.setdefault("state", {})["user"] = user
         await self.app(scope, receive, send)

@@ -72,7 +72,10 @@ class ModeStatistics(BaseModel):
 
 
 class CommonError(BaseModel):
-    """Um erro dos últimos 30 dias; números e endereços trocados por `…`, para que iguais se somem."""
+    """Um erro dos últimos 30 dias, com números e endereços trocados por `…`, para que iguais se somem.
+
+    As execuções canceladas não contam.
+    """
 
     message: str
     executions: int

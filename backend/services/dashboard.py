@@ -111,6 +111,7 @@ _ERRORS = text(r"""
                    '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS message
           FROM sync_executions
          WHERE status = 'error' AND created_at > now() - interval '30 days'
+           AND coalesce(error_message, '') NOT LIKE 'cancelled by %'
     )
     SELECT left(message, 300) AS message, count(*) AS executions, max(id) AS last_execution_id,
            max(created_at) AS last_at

@@ -26,6 +26,8 @@ class State(TypedDict):
     """What the process holds open; the lifespan makes it and closes it."""
 
     engine: AsyncEngine
+    reading: AsyncEngine
+    """The same connections for what only reads: each statement stands for itself, and nothing is begun or ended."""
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     dashboard: Dashboard
@@ -40,11 +42,8 @@ async def _state(request: Request) -> State:
 
 
 async def _status_service(state: Annotated[State, Depends(_state)]) -> AsyncIterator[SyncStatusService]:
-    """One session for one read; nothing is written through it, so that nothing is left to commit.
-
-    Nor to begin: each statement stands for itself, which spares the database two questions of three.
-    """
-    async with AsyncSession(state["engine"].execution_options(isolation_level="AUTOCOMMIT")) as session:
+    """One session for one read; nothing is written through it, so that nothing is left to commit."""
+    async with AsyncSession(state["reading"]) as session:
         yield SyncStatusService(session)
 
 

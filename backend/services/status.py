@@ -34,7 +34,7 @@ SHOWN = 100
 
 _execution = sync_executions.c
 _slice = sync_slices.c
-_is_done = _slice.status.in_(["success", "error"])
+_is_done = or_(_slice.status == "success", _slice.status == "error")
 
 
 def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:

@@ -159,7 +159,7 @@ async def test_errors_without_an_answer_are_counted_by_their_kind(portals: Porta
     portal = await portals.serve(generate(7, CLOSED_DAY, CLOSED_DAY, 80, until=datetime(2025, 4, 1)))
     portal.quirks.rules += [Rule("hang", times=1), Rule("cut", times=1), Rule("gzip_bomb", times=1)]
     metrics = Metrics()
-    client = await portals.client(portal, meter=metrics, timeout_seconds=1)
+    client = await portals.client(portal, meter=metrics, timeout_seconds=3)
     await client.fetch_page("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
     samples = of(metrics)
     counted = {dict(labels)["status"]: count for labels, count in samples["pncp_source_requests_total"].items()}

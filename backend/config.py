@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -101,8 +102,11 @@ def _public_url(value: str) -> str:
 
 
 def _host(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", value):
-        raise ValueError("expected the name or address of a server, without a port")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
+        try:
+            IPv6Address(value)
+        except ValueError:
+            raise ValueError("expected the name or address of a server, without a port") from None
     return value
 
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
@@ -28,8 +28,11 @@ from backend.security import Security, User
 log = structlog.get_logger(__name__)
 
 LIVENESS = "/health/live"
-PUBLIC = {"/health", "/health/ready", LIVENESS, "/auth/token"}
-"""What strangers may ask. Everything else wants a user, be it added tomorrow."""
+PUBLIC = {"/", "/health", "/health/ready", LIVENESS, "/auth/token"}
+"""What strangers may ask, beside the page's assets. Everything else wants a user, be it added tomorrow."""
+PAGE = "/"
+ASSETS = "/assets/"
+"""What the page is made of; it holds no data."""
 READING = ("GET", "HEAD")
 
 LONGEST_BODY = 16 * 1024
@@ -141,6 +144,7 @@ class Measure:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        asked = dict(scope)  # routing changes it
         status: int | None = None
         began = time.monotonic()
 
@@ -153,7 +157,7 @@ class Measure:
         try:
             await self.app(scope, receive, send_noting)
         finally:
-            route = template_of(scope, self._routes)
+            route = template_of(asked, scope, self._routes)
             self._metrics.answered(route, scope["method"], status, time.monotonic() - began)
 
 
@@ -167,6 +171,13 @@ _HEADERS = {
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+# ReDoc makes two style elements, one of which is empty and filled by script; its search runs in a worker of its own
+_REDOC_POLICY = _PAGE_POLICY.replace(
+    "style-src 'self'",
+    "style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
+    "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='; worker-src blob:",
 )
 
 
@@ -194,9 +205,11 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
     if headers.get("content-type", "").startswith("text/html"):
-        headers["Content-Security-Policy"] = _PAGE_POLICY
+        headers["Content-Security-Policy"] = _REDOC_POLICY if scope["path"] == "/redoc" else _PAGE_POLICY
     if scope["path"].startswith("/docs/assets/"):
         headers["Cache-Control"] = "private, no-cache"  # megabytes that a browser may keep and ask after
+    if _is_of_page(scope["path"]) and "etag" in headers:
+        headers["Cache-Control"] = "no-cache"  # kept, but asked after each time: an upgrade is seen at once
 
 
 class HostCheck:
@@ -250,7 +263,7 @@ class Gate:
             try:
                 user = await self._admit(scope)
             except RefusedError as error:
-                await refusal(error)(scope, receive, send)
+                await refusal(error, Headers(scope=scope))(scope, receive, send)
                 return
             scope.setdefault("state", {})["user"] = user
         await self.app(scope, receive, send)
@@ -258,6 +271,8 @@ class Gate:
     async def _admit(self, scope: Scope) -> User | None:
         if scope["path"] == LIVENESS:
             return None  # it costs nothing, and an answer of 429 would have a supervisor restart us
+        if _is_of_page(scope["path"]) and scope["method"] in READING:
+            return None  # a visit asks for a dozen files at once, which cost less than counting them
         peer = peer_of(scope)
         if scope["path"] in PUBLIC or not self._leads_somewhere(scope):
             await self._count("unauthenticated", peer)
@@ -278,6 +293,10 @@ class Gate:
             log.warning("limit reached", limit=kind, key=key)
             self._metrics.limit_hit(kind)
             raise TooManyRequestsError(seconds)
+
+
+def _is_of_page(path: str) -> bool:
+    return path == PAGE or path.startswith(ASSETS)
 
 
 def peer_of(scope: Scope) -> str:

@@ -381,6 +381,8 @@ async def test_what_callers_make_up_becomes_no_label(open_api: OpenApi, database
         await api.request(f"VERB{number}", "/sync/status")
         await api.request(f"VERB{number}", f"/nowhere/{number}")
     await api.put("/sync/status")
+    assert (await api.get("/assets/style.css")).status_code == 200
+    await api.get("/assets/made-up.css")
     await api.get("/sync/history?limit=0&status=x")
     samples = await scrape(api)
     requests = {tuple(dict(labels).values()): count for labels, count in samples["pncp_http_requests_total"].items()}
@@ -391,6 +393,8 @@ async def test_what_callers_make_up_becomes_no_label(open_api: OpenApi, database
         ("(other)", "/sync/status", "4xx"): 29,
         ("(other)", "(unknown)", "4xx"): 29,
         ("PUT", "/sync/status", "4xx"): 1,
+        ("GET", "/assets", "2xx"): 1,
+        ("GET", "/assets", "4xx"): 1,
         ("GET", "/sync/history", "4xx"): 1,
     }
     assert value(samples, "pncp_validation_errors_total", type="greater_than_equal") == 1

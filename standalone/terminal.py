@@ -255,7 +255,7 @@ def _log(api: Api, options: argparse.Namespace) -> int:
             cursor=cursor,
             limit=int(min(left, MOST_LINES)),
         )
-        for line in page["lines"]:
+        for line in page["lines"][: int(min(left, MOST_LINES))]:
             say(json.dumps(line, ensure_ascii=False) if options.json else log_line(line))
             cursor = line["id"]
         left -= len(page["lines"])

@@ -582,7 +582,7 @@ SPELLINGS = [
     ("GET", "/sync/status%00", 404),
     ("GET", "/auth/token", 405),
     ("GET", "/docs/assets/../docs.html", 404),
-    ("GET", "/redoc", 404),
+    ("GET", "/redoc/", 404),
 ]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from backend.metrics import Metrics
 from backend.middleware import peer_of
 from backend.security import Security, User
+from backend.services.dashboard import Dashboard
 from backend.services.episodes import Notifier
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
@@ -23,6 +24,7 @@ class State(TypedDict):
     engine: AsyncEngine
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
+    dashboard: Dashboard
     security: Security | None
     notifier: Notifier
     metrics: Metrics

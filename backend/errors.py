@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from backend.metrics import Metrics
@@ -148,12 +149,17 @@ def problem(
     return Response(content, status_code=status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
-def refusal(error: RefusedError) -> Response:
-    """The answer to someone who may not; to a stranger, with the two ways to say who he is."""
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-    answer = problem(error.status, error.detail, headers=headers)
+def refusal(error: RefusedError, headers: Headers) -> Response:
+    """The answer to someone who may not; to a stranger, with the ways to say who he is.
+
+    `headers`: the request's. Our page names itself in them, and is not offered Basic: a browser answers that with a
+    window of its own, in front of the page's login, and lets the page's request wait for it.
+    """
+    wait = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    answer = problem(error.status, error.detail, headers=wait)
     if isinstance(error, UnauthorizedError):
-        answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')
+        if headers.get("X-Requested-With") != "fetch":
+            answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')
         answer.headers.append("WWW-Authenticate", 'Bearer realm="PNCP Sync"')
     return answer
 
@@ -244,9 +250,9 @@ def _on_database(request: Request, error: Exception) -> Response:
     return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-def _on_refused(_: Request, error: Exception) -> Response:
+def _on_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)  # noqa: S101  # registered for nothing else
-    return refusal(error)
+    return refusal(error, request.headers)
 
 
 def on_unexpected(request: Request, error: Exception) -> Response:

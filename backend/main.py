@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from backend.api import alerts, auth, documentation, executions, operations, schedules, sync
+from backend.api import alerts, auth, documentation, executions, operations, page, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -39,6 +39,7 @@ from backend.middleware import (
 from backend.models.problem import Problem
 from backend.security import Security
 from backend.services.alerts import Rules
+from backend.services.dashboard import Dashboard
 from backend.services.episodes import Notifier, watch
 from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
@@ -79,7 +80,11 @@ def create_app(settings: BackendSettings) -> FastAPI:
         responses=PROBLEM_RESPONSES,
     )
     install_error_handlers(app, metrics)
-    routers = [sync.router, executions.router, schedules.router, alerts.router, operations.router, auth.router]
+    routers = [
+        *(sync.router, executions.router, schedules.router, alerts.router),
+        *(operations.router, auth.router, page.router),
+    ]
+    page.mount_assets(app)
     if settings.shows_documentation:
         routers.append(documentation.router)
     for router in routers:
@@ -147,6 +152,7 @@ def _lifespan(
                         engine=engine,
                         publisher=publisher,
                         schedule=settings,
+                        dashboard=Dashboard(engine),
                         security=security,
                         notifier=notifier,
                         metrics=metrics,

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
@@ -28,8 +28,11 @@ from backend.security import Security, User
 log = structlog.get_logger(__name__)
 
 LIVENESS = "/health/live"
-PUBLIC = {"/health", "/health/ready", LIVENESS, "/auth/token"}
-"""What strangers may ask. Everything else wants a user, be it added tomorrow."""
+PUBLIC = {"/", "/health", "/health/ready", LIVENESS, "/auth/token"}
+"""What strangers may ask, beside the page's assets. Everything else wants a user, be it added tomorrow."""
+PAGE = "/"
+ASSETS = "/assets/"
+"""What the page is made of; it holds no data."""
 READING = ("GET", "HEAD")
 
 LONGEST_BODY = 16 * 1024
@@ -204,6 +207,8 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
         headers["Content-Security-Policy"] = _REDOC_POLICY if scope["path"] == "/redoc" else _PAGE_POLICY
     if scope["path"].startswith("/docs/assets/"):
         headers["Cache-Control"] = "private, no-cache"  # megabytes that a browser may keep and ask after
+    if _is_of_page(scope["path"]) and "etag" in headers:
+        headers["Cache-Control"] = "no-cache"  # kept, but asked after each time: an upgrade is seen at once
 
 
 class HostCheck:
@@ -257,7 +262,7 @@ class Gate:
             try:
                 user = await self._admit(scope)
             except RefusedError as error:
-                await refusal(error)(scope, receive, send)
+                await refusal(error, Headers(scope=scope))(scope, receive, send)
                 return
             scope.setdefault("state", {})["user"] = user
         await self.app(scope, receive, send)
@@ -265,6 +270,8 @@ class Gate:
     async def _admit(self, scope: Scope) -> User | None:
         if scope["path"] == LIVENESS:
             return None  # it costs nothing, and an answer of 429 would have a supervisor restart us
+        if _is_of_page(scope["path"]) and scope["method"] in READING:
+            return None  # a visit asks for a dozen files at once, which cost less than counting them
         peer = peer_of(scope)
         if scope["path"] in PUBLIC or not self._leads_somewhere(scope):
             await self._count("unauthenticated", peer)
@@ -285,6 +292,10 @@ class Gate:
             log.warning("limit reached", limit=kind, key=key)
             self._metrics.limit_hit(kind)
             raise TooManyRequestsError(seconds)
+
+
+def _is_of_page(path: str) -> bool:
+    return path == PAGE or path.startswith(ASSETS)
 
 
 def peer_of(scope: Scope) -> str:

@@ -5,6 +5,7 @@ one statement. The stream of the process remains the whole log. This is what of 
 """
 
 import asyncio
+import contextlib
 import contextvars
 import itertools
 import json
@@ -13,7 +14,6 @@ import math
 import sys
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -136,12 +136,12 @@ class ExecutionLog(logging.Handler):
     async def run(self) -> None:
         """Write once a second until `stop`, and then what is left."""
         pause = WRITE_SECONDS
-        while not self._stopping.is_set():
-            try:
+        stopped = False
+        while not stopped:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
-            except TimeoutError:
-                pass
+            stopped = self._stopping.is_set()
             pause = WRITE_SECONDS if await self.write_all() else WITHOUT_DATABASE_SECONDS
         if left := len(self._in_hand) + len(self._waiting):
             log.warning("the last lines of executions are in this log alone", lines=left)
@@ -185,7 +185,7 @@ class ExecutionLog(logging.Handler):
             )
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def keep_execution_log(engine: AsyncEngine) -> AsyncIterator[None]:
     """While it is open, keep the lines of executions; at its end write those that are left.
 

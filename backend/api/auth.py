@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form
 
-from backend.dependencies import AppState, Peer
+from backend.dependencies import AppState, CurrentUser, Peer
 from backend.errors import LIMIT_RESPONSE, NOT_FOUND_RESPONSE, UNAUTHORIZED_RESPONSE, NotFoundError
-from backend.models.auth import TokenRequest, TokenResponse
+from backend.models.auth import TokenRequest, TokenResponse, WhoAmI
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -23,3 +23,13 @@ async def make_token(form: Annotated[TokenRequest, Form()], state: AppState, pee
         form.username.encode("utf-8", "replace"), form.password.encode("utf-8", "replace"), peer
     )
     return TokenResponse(access_token=token, expires_in=seconds)
+
+
+@router.get("/me", summary="Quem pergunta")
+async def who_am_i(state: AppState, user: CurrentUser) -> WhoAmI:
+    """O usuário das credenciais e o seu papel; sem autenticação, todos são administradores."""
+    return WhoAmI(
+        authentication=state["security"] is not None,
+        username=user.name if user else None,
+        role=user.role if user else "admin",
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,12 +21,6 @@ FILES = {
     "redoc.standalone.js": WEB / "vendor" / "redoc" / "redoc.standalone.js",
     "redoc.js": WEB / "redoc.js",
 }
-
-
-@router.get("/")
-async def page() -> RedirectResponse:
-    """There is no page yet."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

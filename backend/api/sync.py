@@ -6,7 +6,10 @@ from fastapi import APIRouter, Header, Query, Response
 
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
+from backend.models.coverage import CoverageQuery, SyncCoverage
+from backend.models.dashboard import SyncDashboard
 from backend.models.sync import HistoryQuery, SyncHistory, SyncPlan, SyncRequest, SyncResponse, SyncStatus
+from backend.services.coverage import load_coverage
 from backend.services.force import force_sync
 from backend.services.plan import plan_request
 
@@ -56,3 +59,15 @@ async def get_status(status: Status) -> SyncStatus:
 async def get_history(query: Annotated[HistoryQuery, Query()], status: Status) -> SyncHistory:
     """Com filtros; `next_cursor` leva à página seguinte."""
     return await status.get_history(query)
+
+
+@router.get("/dashboard", summary="Tudo o que a página inicial mostra")
+async def get_dashboard(state: AppState) -> SyncDashboard:
+    """Totais, andamento, atualidade do espelho, falhas que pedem atenção e os últimos 30 dias."""
+    return await state["dashboard"].load()
+
+
+@router.get("/coverage", summary="O que o espelho tem de cada dia", dependencies=[EachParameterOnce])
+async def get_coverage(query: Annotated[CoverageQuery, Query()], state: AppState) -> SyncCoverage:
+    """Por dia de publicação, o estado das modalidades: completo, parcial, com falha, em andamento ou nunca pedido."""
+    return await load_coverage(state["engine"], query)

@@ -21,3 +21,11 @@ class TokenResponse(BaseModel):
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  # OAuth2's word, not a secret
     expires_in: int = Field(description="por quantos segundos vale", examples=[1800])
+
+
+class WhoAmI(BaseModel):
+    """Quem pergunta, e o que pode."""
+
+    authentication: bool = Field(description="se este servidor pede usuário e senha")
+    username: str | None
+    role: Literal["admin", "viewer"] = Field(description="`admin` lê, inicia e cancela; `viewer` só lê")

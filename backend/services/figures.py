@@ -27,6 +27,11 @@ RECENT = 1000
 """Executions among which the last update is looked for."""
 
 _MODES = ("update", "backfill")
+# Told from the beginning, at 0: of a series that first appears with the first error, Prometheus sees no increase.
+_KINDS = (
+    *[("update", trigger) for trigger in ("api", "message", "schedule", "retry")],
+    *[("backfill", trigger) for trigger in ("api", "message", "sweep", "gap", "retry")],
+)
 
 Rows = Sequence[Row[Any]]
 
@@ -39,14 +44,15 @@ _UNFINISHED = text("""
     SELECT e.mode, e.trigger,
            CASE WHEN e.started_at IS NULL THEN 'queued'
                 WHEN s.running = 0 AND s.ready = 0 AND s.waiting > 0 THEN 'waiting' ELSE 'running' END AS phase,
-           s.running, s.ready, s.waiting, s.records, s.rejected,
+           s.running, s.ready, s.waiting, s.records_processed, s.records_rejected,
            CASE WHEN e.started_at IS NULL THEN CAST(extract(epoch FROM now() - e.created_at) AS float) END AS queued_for
       FROM sync_executions e
      CROSS JOIN LATERAL (
            SELECT count(*) FILTER (WHERE status = 'running') AS running,
                   count(*) FILTER (WHERE status = 'pending' AND (run_after IS NULL OR run_after <= now())) AS ready,
                   count(*) FILTER (WHERE status = 'pending' AND run_after > now()) AS waiting,
-                  coalesce(sum(records_processed), 0) AS records, coalesce(sum(records_rejected), 0) AS rejected
+                  coalesce(sum(records_processed), 0) AS records_processed,
+                  coalesce(sum(records_rejected), 0) AS records_rejected
              FROM sync_slices WHERE execution_id = e.id) s
      WHERE e.status = 'running'
 """)
@@ -68,7 +74,7 @@ _STATE = text("""
              WHERE stopped_at IS NULL AND last_seen_at > now() - make_interval(secs => :alive)) AS workers,
            coalesce((SELECT bool_or(paused_until > now()) FROM source_pauses), false) AS paused
 """)
-_LIMIT = text("SELECT set_config('statement_timeout', CAST(:milliseconds AS text), true)")
+_LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ async def _read(engine: AsyncEngine) -> Figures | None:
         async with engine.connect() as db:
             # one moment for all questions: what moves from slices to their execution is neither missed nor seen twice
             await db.execution_options(isolation_level="REPEATABLE READ")
-            await db.execute(_LIMIT, {"milliseconds": int(LONGEST_SECONDS * 1000)})
+            await db.execute(_LIMIT, {"milliseconds": str(int(LONGEST_SECONDS * 1000))})
             return await _ask(db)
     except Exception as error:
         if not is_unavailable(error):
@@ -147,31 +153,30 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
 
 
 def _of_counts(figures: Figures) -> Iterable[Metric]:
+    ended = {(*kind, status): (0, 0.0) for kind in _KINDS for status in ("success", "error")}
+    totals = dict.fromkeys(_KINDS, (0, 0))
+    for row in figures.counts:
+        if row.status != "running":
+            ended[row.mode, row.trigger, row.status] = row.executions, row.duration_seconds
+    for row in (*figures.counts, *figures.unfinished):
+        processed, rejected = totals.get((row.mode, row.trigger), (0, 0))
+        totals[row.mode, row.trigger] = processed + row.records_processed, rejected + row.records_rejected
     labels = ["mode", "trigger", "status"]
     finished = CounterMetricFamily("pncp_executions_finished", "Executions that have ended.", labels=labels)
-    seconds = CounterMetricFamily("pncp_execution_duration_seconds", "How long those took, together.", labels=labels)
-    totals: dict[tuple[str, str], list[int]] = {}
-    for row in figures.counts:
-        total = totals.setdefault((row.mode, row.trigger), [0, 0])
-        total[0] += row.records_processed
-        total[1] += row.records_rejected
-        if row.status != "running":
-            finished.add_metric([row.mode, row.trigger, row.status], row.executions)
-            seconds.add_metric([row.mode, row.trigger, row.status], row.duration_seconds)
-    for row in figures.unfinished:
-        total = totals.setdefault((row.mode, row.trigger), [0, 0])
-        total[0] += row.records
-        total[1] += row.rejected
-    processed = CounterMetricFamily(
+    lasted = CounterMetricFamily("pncp_execution_duration_seconds", "How long those took, together.", labels=labels)
+    for kind, (executions, seconds) in ended.items():
+        finished.add_metric(kind, executions)
+        lasted.add_metric(kind, seconds)
+    records = CounterMetricFamily(
         "pncp_records_processed", "Distinct contratações processed, by all executions.", labels=labels[:2]
     )
-    rejected = CounterMetricFamily(
+    refused = CounterMetricFamily(
         "pncp_records_rejected", "Records that could not be stored, by all executions.", labels=labels[:2]
     )
-    for kind, total in totals.items():
-        processed.add_metric(kind, total[0])
-        rejected.add_metric(kind, total[1])
-    return [finished, seconds, processed, rejected]
+    for (mode, trigger), (processed, rejected) in totals.items():
+        records.add_metric([mode, trigger], processed)
+        refused.add_metric([mode, trigger], rejected)
+    return [finished, lasted, records, refused]
 
 
 def _of_unfinished(rows: Rows) -> Iterable[Metric]:

@@ -92,7 +92,7 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
     ).select_from(sync_executions.outerjoin(counts, true()))
 
 
-_WITH_PROGRESS = _select_executions(_counts())
+WITH_PROGRESS = _select_executions(_counts())
 # In a list only running executions need their slices counted.
 _LISTED = _select_executions(_counts(_execution.status == "running"))
 
@@ -105,7 +105,7 @@ class SyncStatusService:
 
     async def get_last_execution(self) -> SyncExecutionDetail | None:
         """The newest execution, without its failed slices; `None` before the first."""
-        newest = _WITH_PROGRESS.order_by(_execution.id.desc()).limit(1)
+        newest = WITH_PROGRESS.order_by(_execution.id.desc()).limit(1)
         row = (await self._session.execute(newest)).one_or_none()
         return None if row is None else _to_detail(row, [], [])
 
@@ -168,7 +168,7 @@ class SyncStatusService:
             NotFoundError: there is none of this id.
 
         """
-        row = (await self._session.execute(_WITH_PROGRESS.where(_execution.id == execution_id))).one_or_none()
+        row = (await self._session.execute(WITH_PROGRESS.where(_execution.id == execution_id))).one_or_none()
         if row is None:
             raise NotFoundError(f"Não existe a execução {execution_id}.")
         failed = await self._load_slices(execution_id, SlicesQuery(status="error", limit=SHOWN))
@@ -276,21 +276,27 @@ def _phase_of(row: Row[Any]) -> Phase:
     return "running"
 
 
-def _fields_of(row: Row[Any]) -> dict[str, Any]:
+def fields_of(row: Row[Any]) -> dict[str, Any]:
+    """The fields of a `SyncExecution`, from a row of `WITH_PROGRESS`."""
     fields = {name: getattr(row, name) for name in SyncExecution.model_fields if name != "phase"}
     return {**fields, "phase": _phase_of(row), "duration_seconds": _rounded(row.duration_seconds)}
 
 
 def _to_execution(row: Row[Any]) -> SyncExecution:
-    return SyncExecution(**_fields_of(row))
+    return SyncExecution(**fields_of(row))
+
+
+def progress_of(row: Row[Any]) -> Progress:
+    """How much is done, from a row of `WITH_PROGRESS`."""
+    counted = {name: getattr(row, name) for name in Progress.model_fields if name != "percent"}
+    percent = 100.0 if row.status != "running" else round(float(row.share or 0) * 100, 1)
+    return Progress(percent=percent, **counted)
 
 
 def _to_detail(row: Row[Any], failed: list[SyncSlice], rejected: list[RejectedRecord]) -> SyncExecutionDetail:
-    counted = {name: getattr(row, name) for name in Progress.model_fields if name != "percent"}
-    percent = 100.0 if row.status != "running" else round(float(row.share or 0) * 100, 1)
     return SyncExecutionDetail(
-        **_fields_of(row),
-        progress=Progress(percent=percent, **counted),
+        **fields_of(row),
+        progress=progress_of(row),
         failed_slices=failed,
         rejected_records=rejected,
     )

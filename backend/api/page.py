@@ -1,0 +1,23 @@
+"""The page for administrators: one document and its assets, public because they hold no data."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+router = APIRouter(include_in_schema=False)
+
+WEB = Path(__file__).parent.parent / "web"
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def page() -> FileResponse:
+    """The document; what it shows it asks the API for, as the person who looks at it."""
+    return FileResponse(WEB / "index.html", media_type="text/html")
+
+
+def mount_assets(app: FastAPI) -> None:
+    """Serve what the document refers to, with an ETag."""
+    app.mount("/assets/preact", StaticFiles(directory=WEB / "vendor" / "preact"))
+    app.mount("/assets", StaticFiles(directory=WEB / "assets"))

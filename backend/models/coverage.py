@@ -1,0 +1,103 @@
+"""What the coverage of a span of days takes and answers."""
+
+import re
+from datetime import date
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from backend.models.sync import Moment
+
+MOST_DAYS = 366
+MOST_DETAILED_DAYS = 31
+
+PairState = Literal["complete", "partial", "failed", "running"]
+DayState = Literal["complete", "partial", "failed", "running", "never"]
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def parse_day(value: str, name: str) -> date:
+    """Read `YYYY-MM-DD`, and only that.
+
+    Raises:
+        ValueError: any other form, or a day that no calendar has.
+
+    """
+    if not _DAY.fullmatch(value):
+        raise ValueError(f"{name} inválida: use YYYY-MM-DD")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{name} inexistente no calendário: use YYYY-MM-DD") from None
+
+
+class CoverageQuery(BaseModel):
+    """Os dias, com ambos os extremos, e a modalidade."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    first: str = Field(alias="from", max_length=100, description="primeiro dia, `YYYY-MM-DD`")
+    last: str = Field(alias="to", max_length=100, description="último dia, `YYYY-MM-DD`; no máximo 366 dias")
+    modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só esta; sem ela, todas")
+    detail: bool = Field(
+        False, description=f"`true`: cada dia traz as suas modalidades; no máximo {MOST_DETAILED_DAYS} dias"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        first, last = self.span
+        if first > last:
+            raise ValueError("from deve ser anterior ou igual a to")
+        most = MOST_DETAILED_DAYS if self.detail else MOST_DAYS
+        if (last - first).days >= most:
+            raise ValueError(f"o intervalo entre from e to não pode passar de {most} dias")
+        return self
+
+    @property
+    def span(self) -> tuple[date, date]:
+        """First and last day."""
+        return parse_day(self.first, "from"), parse_day(self.last, "to")
+
+
+class CoverageModalidade(BaseModel):
+    """Uma modalidade em um dia.
+
+    `complete`: alguma fatia por publicação cobriu o dia inteiro, teve sucesso, e terminou depois que o dia acabou em
+    Brasília. Sem tal fatia: `running` se alguma espera ou corre; `failed` se a mais nova terminou com erro; `partial`
+    se a mais nova teve sucesso, mas só em parte do dia ou antes que ele acabasse.
+    """
+
+    modalidade: int
+    state: PairState
+    records: int = Field(description="processados pela fatia que vale: a completa mais nova, ou a mais nova")
+    total_registros: int | None = Field(description="o que o portal disse a essa fatia")
+    execution_id: int
+    finished_at: Moment | None
+    error_message: str | None
+
+
+class CoverageDay(BaseModel):
+    """Um dia. As modalidades que contam são as que têm fatias por publicação no intervalo pedido.
+
+    `never`: nenhuma fatia; `complete`: todas completas; senão `running` se alguma corre, `failed` se alguma falhou, e
+    `partial` nos outros casos.
+    """
+
+    day: date
+    state: DayState
+    complete: int = Field(description="modalidades completas")
+    partial: int
+    failed: int
+    running: int
+    missing: int = Field(description="modalidades que contam e nunca foram pedidas neste dia")
+    records: int
+    total_registros: int | None = Field(description="soma do que o portal disse; `null` se não disse nada")
+    modalidades: list[CoverageModalidade] | None = Field(description="só com `detail=true`")
+
+
+class SyncCoverage(BaseModel):
+    """O que o espelho tem de cada dia de publicação."""
+
+    modalidades: list[int] = Field(description="as que contam")
+    days: list[CoverageDay]

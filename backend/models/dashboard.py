@@ -1,0 +1,134 @@
+"""What the dashboard answers: how fresh the mirror is, what runs, what failed, and how it has gone lately."""
+
+from datetime import date
+
+from pydantic import BaseModel, Field
+
+from backend.models.sync import Mode, Moment, Progress, SyncExecution, SyncStatus
+
+
+class Waiting(BaseModel):
+    """Fatias que esperam para tentar de novo, em geral porque o portal falha."""
+
+    slices: int
+    next_try_at: Moment
+    error_message: str | None = Field(description="o erro mais novo delas")
+
+
+class UnfinishedExecution(SyncExecution):
+    """Uma execução em andamento."""
+
+    progress: Progress
+    waiting: Waiting | None
+
+
+class ModalidadeFreshness(BaseModel):
+    """Até quando o espelho tem as mudanças de uma modalidade."""
+
+    modalidade: int
+    complete_until: Moment | None = Field(description="`null`: nenhuma atualização dela terminou ainda")
+    age_seconds: float | None
+
+
+class Freshness(BaseModel):
+    """Até quando o espelho está completo: o mais antigo dos fins das últimas atualizações de cada modalidade.
+
+    Contam as modalidades da atualização planejada mais nova, entre as últimas duas mil execuções.
+    """
+
+    complete_until: Moment | None = Field(description="`null`: falta a primeira atualização de alguma modalidade")
+    age_seconds: float | None
+    modalidades: list[ModalidadeFreshness]
+
+
+class Worker(BaseModel):
+    """Um ingestor visto nos últimos 90 segundos."""
+
+    id: str
+    started_at: Moment
+    last_seen_at: Moment
+    slices_running: int
+
+
+class DayOfExecutions(BaseModel):
+    """As execuções pedidas em um dia de Brasília."""
+
+    day: date
+    success: int
+    error: int
+    running: int
+    records_processed: int = Field(description="das que terminaram")
+    mean_seconds: float | None = Field(description="duração média das que terminaram")
+
+
+class ModeStatistics(BaseModel):
+    """Durações e registros das execuções de um modo que terminaram nos últimos 30 dias."""
+
+    mode: Mode
+    executions: int
+    mean_seconds: float
+    p95_seconds: float
+    mean_records: float
+
+
+class CommonError(BaseModel):
+    """Um erro dos últimos 30 dias, com números e endereços trocados por `…`, para que iguais se somem.
+
+    As execuções canceladas não contam.
+    """
+
+    message: str
+    executions: int
+    last_execution_id: int
+    last_at: Moment
+
+
+class FailedExecution(BaseModel):
+    """Uma execução dos últimos sete dias que terminou com erro e que nada posterior supriu.
+
+    Supre uma atualização outra posterior com sucesso; uma varredura, outra posterior do mesmo critério com sucesso; e
+    qualquer uma, a sua repetição, que pede atenção por sua vez se falhar. As canceladas não contam.
+    """
+
+    id: int
+    mode: Mode
+    trigger: str
+    error_message: str | None
+    finished_at: Moment | None
+    can_retry: bool = Field(description="há fatias com erro, que `/retry` repete")
+
+
+class TableSize(BaseModel):
+    """Quantas linhas tem uma tabela do espelho."""
+
+    table: str
+    rows: int
+    exact: bool = Field(description="acima de dez mil linhas, o número é a estimativa do PostgreSQL")
+
+
+class SyncDashboard(BaseModel):
+    """Tudo o que a página inicial mostra, em uma resposta."""
+
+    total_executions: int
+    success_rate: str = Field(description="das que terminaram", examples=["97.5%"])
+    avg_duration_seconds: str = Field(description="das que terminaram", examples=["45.2"])
+    last_24h_executions: int
+    current_status: SyncStatus
+
+    success_count: int
+    error_count: int
+    running_count: int
+    records_processed: int = Field(description="de todas as execuções que terminaram")
+    records_per_execution: float
+    mean_duration_seconds: float | None = Field(description="dos últimos 30 dias")
+    p95_duration_seconds: float | None = Field(description="dos últimos 30 dias: 95% terminaram em menos")
+    modes: list[ModeStatistics]
+    days: list[DayOfExecutions] = Field(description="os últimos 30 dias, hoje o último")
+    errors: list[CommonError]
+    failed: list[FailedExecution] = Field(description="o que falhou e ainda pede atenção; os dez mais novos")
+    freshness: Freshness
+    unfinished: list[UnfinishedExecution]
+    workers: list[Worker]
+    mirror: list[TableSize]
+    source_paused_until: Moment | None = Field(description="o portal pediu uma pausa (429) até este instante")
+    generated_at: Moment

@@ -1,0 +1,262 @@
+"""The dashboard's queries, each bounded by an index, so that a million executions cost what a thousand do.
+
+Totals come from `sync_execution_counts`. What looks back over days is computed anew only when those counts have
+changed, or a minute has passed: finished executions never change, so that nothing else can change it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, get_args
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from backend.models.dashboard import (
+    CommonError,
+    DayOfExecutions,
+    FailedExecution,
+    Freshness,
+    ModalidadeFreshness,
+    ModeStatistics,
+    SyncDashboard,
+    TableSize,
+    UnfinishedExecution,
+    Waiting,
+    Worker,
+)
+from backend.models.sync import Status
+from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
+from common.clock import BRASILIA
+from common.tables import sync_executions
+
+MOST_UNFINISHED_SHOWN = 50
+COUNTED_ROWS = 10_000
+MIRROR = ("contratacoes", "itens_contratacao", "orgaos", "unidades", "rejected_records")
+
+_COUNTS = text("""
+    SELECT status, sum(executions) AS executions, sum(records_processed) AS records, sum(duration_seconds) AS seconds
+      FROM sync_execution_counts GROUP BY status ORDER BY status
+""")
+_NOW = text("""
+    SELECT now() AS moment,
+           (SELECT count(*) FROM sync_executions WHERE created_at > now() - interval '24 hours') AS last_day,
+           (SELECT max(paused_until) FROM source_pauses WHERE paused_until > now()) AS paused_until
+""")
+_WAITING = text("""
+    SELECT execution_id, count(*) AS slices, min(run_after) AS next_try_at,
+           (array_agg(error_message ORDER BY updated_at DESC))[1] AS error_message
+      FROM sync_slices
+     WHERE execution_id = ANY(:ids) AND status = 'pending' AND run_after > now()
+     GROUP BY execution_id
+""")
+# The backend does not know the ingestors' modalidades; what they planned last tells them.
+_FRESHNESS = text("""
+    WITH newest AS (
+        SELECT id FROM (SELECT id, mode, planned_at, retry_of FROM sync_executions ORDER BY id DESC LIMIT 2000) AS e
+         WHERE mode = 'update' AND planned_at IS NOT NULL AND retry_of IS NULL
+         ORDER BY id DESC LIMIT 1
+    ), asked AS (
+        SELECT DISTINCT modalidade FROM sync_slices WHERE execution_id = (SELECT id FROM newest)
+    )
+    SELECT asked.modalidade, timezone(:zone, reached.window_end) AS complete_until,
+           CAST(extract(epoch FROM now() - timezone(:zone, reached.window_end)) AS float) AS age_seconds
+      FROM asked
+      LEFT JOIN LATERAL (SELECT window_end FROM sync_slices s
+                          WHERE s.mode = 'update' AND s.status = 'success' AND s.modalidade = asked.modalidade
+                          ORDER BY window_end DESC LIMIT 1) AS reached ON true
+     ORDER BY asked.modalidade
+""")
+_WORKERS = text("""
+    SELECT w.id, w.started_at, w.last_seen_at, count(s.id) AS slices_running
+      FROM workers w LEFT JOIN sync_slices s ON s.worker_id = w.id AND s.status = 'running'
+     WHERE w.stopped_at IS NULL AND w.last_seen_at > now() - interval '90 seconds'
+     GROUP BY w.id ORDER BY w.id
+""")
+_DAYS = text("""
+    WITH span AS (
+        SELECT CAST(timezone(:zone, now()) AS date) AS today
+    ), asked AS (
+        SELECT CAST(timezone(:zone, created_at) AS date) AS day,
+               count(*) FILTER (WHERE status = 'success') AS success,
+               count(*) FILTER (WHERE status = 'error') AS error,
+               count(*) FILTER (WHERE status = 'running') AS running,
+               coalesce(sum(records_processed), 0) AS records_processed,
+               avg(duration_seconds) FILTER (WHERE status <> 'running') AS mean_seconds
+          FROM sync_executions, span
+         WHERE created_at >= timezone(:zone, CAST(span.today - 29 AS timestamp))
+         GROUP BY 1
+    )
+    SELECT CAST(days.day AS date) AS day, coalesce(success, 0) AS success, coalesce(error, 0) AS error,
+           coalesce(running, 0) AS running, coalesce(records_processed, 0) AS records_processed, mean_seconds
+      FROM span, generate_series(span.today - 29, span.today, interval '1 day') AS days (day)
+      LEFT JOIN asked ON asked.day = CAST(days.day AS date)
+     ORDER BY 1
+""")
+# mode: null for all of them together
+_MODES = text("""
+    SELECT mode, count(*) AS executions, CAST(avg(duration_seconds) AS float) AS mean_seconds,
+           CAST(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_seconds) AS float) AS p95_seconds,
+           CAST(avg(records_processed) AS float) AS mean_records
+      FROM sync_executions
+     WHERE created_at > now() - interval '30 days' AND status <> 'running' AND duration_seconds IS NOT NULL
+     GROUP BY ROLLUP (mode) ORDER BY mode
+""")
+_ERRORS = text(r"""
+    WITH failed AS (
+        SELECT id, created_at,
+               regexp_replace(
+                   regexp_replace(coalesce(error_message, ''), '^\d+ of \d+ slices failed: ', ''),
+                   '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS message
+          FROM sync_executions
+         WHERE status = 'error' AND created_at > now() - interval '30 days'
+           AND coalesce(error_message, '') NOT LIKE 'cancelled by %'
+    )
+    SELECT left(message, 300) AS message, count(*) AS executions, max(id) AS last_execution_id,
+           max(created_at) AS last_at
+      FROM failed GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT 8
+""")
+_FAILED = text("""
+    WITH recent AS MATERIALIZED (
+        SELECT id, mode, criterio, trigger, status, retry_of, error_message, finished_at
+          FROM sync_executions WHERE created_at > now() - interval '7 days'
+    ), made_good AS (
+        SELECT (SELECT max(id) FROM recent WHERE mode = 'update' AND status = 'success') AS update,
+               (SELECT max(id) FROM recent
+                 WHERE trigger = 'sweep' AND status = 'success' AND criterio = 'publicacao') AS publicacao,
+               (SELECT max(id) FROM recent
+                 WHERE trigger = 'sweep' AND status = 'success' AND criterio = 'atualizacao') AS atualizacao
+    )
+    SELECT f.id, f.mode, f.trigger, f.error_message, f.finished_at,
+           EXISTS (SELECT 1 FROM sync_slices s WHERE s.execution_id = f.id AND s.status = 'error') AS can_retry
+      FROM recent f, made_good
+     WHERE f.status = 'error' AND coalesce(f.error_message, '') NOT LIKE 'cancelled by %'
+       AND NOT EXISTS (SELECT 1 FROM recent r
+                        WHERE r.retry_of = f.id AND coalesce(r.error_message, '') NOT LIKE 'cancelled by %')
+       AND NOT (f.mode = 'update' AND f.id < coalesce(made_good.update, 0))
+       AND NOT (f.trigger = 'sweep' AND f.id < coalesce(
+                CASE f.criterio WHEN 'publicacao' THEN made_good.publicacao ELSE made_good.atualizacao END, 0))
+     ORDER BY f.id DESC LIMIT 10
+""")
+_SIZES = text("SELECT relname, reltuples FROM pg_class WHERE oid = ANY(CAST(CAST(:names AS text[]) AS regclass[]))")
+_COUNTED = {
+    "contratacoes": text("SELECT count(*) FROM (SELECT FROM contratacoes LIMIT :most) AS t"),
+    "itens_contratacao": text("SELECT count(*) FROM (SELECT FROM itens_contratacao LIMIT :most) AS t"),
+    "orgaos": text("SELECT count(*) FROM (SELECT FROM orgaos LIMIT :most) AS t"),
+    "unidades": text("SELECT count(*) FROM (SELECT FROM unidades LIMIT :most) AS t"),
+    "rejected_records": text("SELECT count(*) FROM (SELECT FROM rejected_records LIMIT :most) AS t"),
+}
+
+
+@dataclass(frozen=True)
+class _Lately:
+    """What looks back over days, and the counts and the minute that it belongs to."""
+
+    counts: Sequence[Row[Any]]
+    minute: datetime
+    fields: dict[str, Any]
+
+
+class Dashboard:
+    """Reads the dashboard, and remembers what only changes with the counts."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._lately: _Lately | None = None
+
+    async def load(self) -> SyncDashboard:
+        """All that the page shows at first sight."""
+        async with AsyncSession(self._engine) as session:
+            counts = (await session.execute(_COUNTS)).all()
+            now = (await session.execute(_NOW)).one()
+            return SyncDashboard(
+                **_totals(counts),
+                last_24h_executions=now.last_day,
+                current_status=await SyncStatusService(session).get_current_status(),
+                freshness=await _load_freshness(session),
+                unfinished=await _load_unfinished(session),
+                workers=[Worker.model_validate(row, from_attributes=True) for row in await session.execute(_WORKERS)],
+                source_paused_until=now.paused_until,
+                generated_at=now.moment,
+                **await self._look_back(session, counts, now.moment.replace(second=0, microsecond=0)),
+            )
+
+    async def _look_back(self, session: AsyncSession, counts: Sequence[Row[Any]], minute: datetime) -> dict[str, Any]:
+        known = self._lately
+        if known is None or known.counts != counts or known.minute != minute:
+            known = self._lately = _Lately(counts, minute, await _load_lately(session))
+        return known.fields
+
+
+def _totals(counts: Sequence[Row[Any]]) -> dict[str, Any]:
+    executions = dict.fromkeys(get_args(Status), 0) | {row.status: int(row.executions) for row in counts}
+    ended = executions["success"] + executions["error"]
+    seconds = sum((row.seconds for row in counts if row.status != "running"), Decimal())
+    records = int(sum(row.records for row in counts if row.status != "running"))
+    return {
+        "total_executions": sum(executions.values()),
+        "success_rate": f"{100 * executions['success'] / max(ended, 1):.1f}%",
+        "avg_duration_seconds": f"{seconds / max(ended, 1):.1f}",
+        "success_count": executions["success"],
+        "error_count": executions["error"],
+        "running_count": executions["running"],
+        "records_processed": records,
+        "records_per_execution": round(records / max(ended, 1), 1),
+    }
+
+
+async def _load_unfinished(session: AsyncSession) -> list[UnfinishedExecution]:
+    column = sync_executions.c
+    statement = WITH_PROGRESS.where(column.status == "running").order_by(column.id).limit(MOST_UNFINISHED_SHOWN)
+    rows = (await session.execute(statement)).all()
+    waiting = {row.execution_id: row for row in await session.execute(_WAITING, {"ids": [row.id for row in rows]})}
+    return [
+        UnfinishedExecution(
+            **fields_of(row),
+            progress=progress_of(row),
+            waiting=Waiting.model_validate(waiting[row.id], from_attributes=True) if row.id in waiting else None,
+        )
+        for row in rows
+    ]
+
+
+async def _load_freshness(session: AsyncSession) -> Freshness:
+    rows = await session.execute(_FRESHNESS, {"zone": BRASILIA.key})
+    modalidades = [ModalidadeFreshness.model_validate(row, from_attributes=True) for row in rows]
+    if not modalidades or any(one.complete_until is None for one in modalidades):
+        return Freshness(complete_until=None, age_seconds=None, modalidades=modalidades)
+    oldest = max(modalidades, key=lambda one: one.age_seconds or 0.0)
+    return Freshness(complete_until=oldest.complete_until, age_seconds=oldest.age_seconds, modalidades=modalidades)
+
+
+async def _load_lately(session: AsyncSession) -> dict[str, Any]:
+    in_brasilia = {"zone": BRASILIA.key}
+    modes = (await session.execute(_MODES)).all()
+    together = next((row for row in modes if row.mode is None and row.executions), None)
+    return {
+        "days": [
+            DayOfExecutions.model_validate(row, from_attributes=True)
+            for row in await session.execute(_DAYS, in_brasilia)
+        ],
+        "modes": [ModeStatistics.model_validate(row, from_attributes=True) for row in modes if row.mode],
+        "mean_duration_seconds": together.mean_seconds if together else None,
+        "p95_duration_seconds": together.p95_seconds if together else None,
+        "errors": [CommonError.model_validate(row, from_attributes=True) for row in await session.execute(_ERRORS)],
+        "failed": [FailedExecution.model_validate(row, from_attributes=True) for row in await session.execute(_FAILED)],
+        "mirror": await _load_sizes(session),
+    }
+
+
+async def _load_sizes(session: AsyncSession) -> list[TableSize]:
+    """Counted where that is quick, else estimated."""
+    estimates = {row.relname: int(row.reltuples) for row in await session.execute(_SIZES, {"names": list(MIRROR)})}
+    sizes = []
+    for table in MIRROR:
+        estimate = estimates[table]
+        counted: int = 0
+        if estimate < 2 * COUNTED_ROWS:
+            counted = (await session.execute(_COUNTED[table], {"most": COUNTED_ROWS + 1})).scalar_one()
+        exact = estimate < 2 * COUNTED_ROWS and counted <= COUNTED_ROWS
+        sizes.append(TableSize(table=table, rows=counted if exact else max(estimate, counted), exact=exact))
+    return sizes

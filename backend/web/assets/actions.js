@@ -1,0 +1,150 @@
+// What starts, stops and changes something: the requests, and the question before each that cannot be taken back.
+import { newKey, request } from "./api.js";
+import { hashOf } from "./router.js";
+import { refresh } from "./live.js";
+import { html, useState } from "./preact.js";
+import { store } from "./store.js";
+import { Button, Dialog, toast } from "./ui.js";
+
+const open = store(null);
+
+// Show a dialog; `draw` is given the function that closes it.
+export const showDialog = (draw) => open.set({ draw });
+export const closeDialog = () => open.set(null);
+
+export function DialogHost() {
+  const shown = open.use();
+  return shown && html`<${shown.draw} close=${closeDialog} />`;
+}
+
+// Ask before doing; `act` does it, and the dialog stays open with what went wrong, if it does.
+export function confirm({ title, text, action, kind = "primary", act, field }) {
+  showDialog(function Confirm({ close }) {
+    const [busy, setBusy] = useState(false);
+    const [trouble, tell] = useState("");
+    const [value, setValue] = useState(field?.value ?? "");
+    const submit = async (event) => {
+      event.preventDefault();
+      if (busy) return;
+      setBusy(true);
+      tell("");
+      try {
+        await act(value);
+        close();
+      } catch (error) {
+        tell(whatWentWrong(error));
+        setBusy(false);
+      }
+    };
+    return html`<${Dialog} title=${title} onClose=${close}>
+      <form onSubmit=${submit}>
+        <div class="dialog-text">${text}</div>
+        ${
+          field &&
+          html`<label>${field.label}<input value=${value} onInput=${(event) => setValue(event.target.value)} required=${field.required ?? true}
+            maxlength=${field.maxlength ?? 500} placeholder=${field.placeholder} autocomplete="off" spellcheck=${false} class=${field.kind ?? ""} />
+            ${field.hint && html`<span class="hint">${field.hint}</span>`}</label>`
+        }
+        <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
+        <div class="dialog-actions"><${Button} onClick=${close}>Voltar<//><${Button} type="submit" kind=${kind} busy=${busy}>${action}<//></div>
+      </form>
+    <//>`;
+  });
+}
+
+export function whatWentWrong(error) {
+  if (error.status === 429 && error.retryAfter) return `${error.message} (daqui a ${error.retryAfter} s)`;
+  if (error.isUnreachable) return "O servidor não respondeu. Veja o histórico antes de repetir: o pedido pode ter chegado.";
+  return error.message;
+}
+
+const linkTo = (id) => ({ href: hashOf(`/execucoes/${id}`), text: "Acompanhar" });
+const afterChange = () => refresh("/sync/dashboard", "/sync/history", "/sync/executions", "/sync/coverage");
+
+// Start an update or a backfill; one key for all tries of the same request.
+export async function start(body, key) {
+  const answer = await request("POST", "/sync/force", { json: body, key });
+  toast(`Execução ${answer.request_id} iniciada.`, "good", linkTo(answer.request_id));
+  await afterChange();
+  return answer.request_id;
+}
+
+export function askUpdate() {
+  const key = newKey();
+  confirm({
+    title: "Atualizar agora",
+    text: html`<p>Busca no portal o que mudou desde a última atualização. Costuma levar poucos minutos e pode ser cancelada.</p>`,
+    action: "Atualizar agora",
+    act: () => start({ mode: "update" }, key),
+  });
+}
+
+export function askCancel(execution) {
+  confirm({
+    title: `Cancelar a execução ${execution.id}?`,
+    text: html`<p>Ela para na próxima página. O que já foi gravado fica; o que falta não será lido, e a execução termina como erro.</p>`,
+    action: "Cancelar execução",
+    kind: "danger",
+    act: async () => {
+      await request("POST", `/sync/executions/${execution.id}/cancel`);
+      toast(`Execução ${execution.id} cancelada.`);
+      await afterChange();
+    },
+  });
+}
+
+export function askRetry(execution) {
+  const key = newKey();
+  const failed = execution.progress?.slices_failed;
+  confirm({
+    title: `Repetir o que falhou na execução ${execution.id}?`,
+    text: html`<p>Inicia uma execução nova com ${failed ? `as ${failed} fatias` : "as fatias"} que terminaram com erro, e só elas.</p>`,
+    action: "Repetir o que falhou",
+    act: async () => {
+      const answer = await request("POST", `/sync/executions/${execution.id}/retry`, { key });
+      toast(`Execução ${answer.request_id} iniciada com o que falhou.`, "good", linkTo(answer.request_id));
+      await afterChange();
+    },
+  });
+}
+
+export function askPause(schedule, name) {
+  confirm({
+    title: `Pausar a agenda: ${name}`,
+    text: html`<p>Nada mais começa por esta agenda até que alguém a retome. O que está em andamento continua.</p>`,
+    field: { label: "Por quê? (fica registrado para quem vier depois)", placeholder: "portal em manutenção" },
+    action: "Pausar",
+    act: async (reason) => {
+      await request("POST", `/sync/schedules/${schedule.name}/pause`, { json: { reason } });
+      toast(`Agenda pausada: ${name}.`);
+      await refresh("/sync/schedules");
+    },
+  });
+}
+
+export function askResume(schedule, name) {
+  confirm({
+    title: `Retomar a agenda: ${name}`,
+    text: html`<p>Volta a correr a partir da próxima vez. O que passou na pausa não é reposto, mas a janela da próxima o cobre.</p>`,
+    action: "Retomar",
+    act: async () => {
+      await request("POST", `/sync/schedules/${schedule.name}/resume`);
+      toast(`Agenda retomada: ${name}.`);
+      await refresh("/sync/schedules");
+    },
+  });
+}
+
+export function askCron(schedule, name) {
+  confirm({
+    title: `Mudar o horário: ${name}`,
+    text: html`<p>Cinco campos no horário de Brasília: minuto, hora, dia, mês, dia da semana. O da configuração é <code>${schedule.default_cron}</code>; deixe vazio para voltar a ele.</p>`,
+    field: { label: "Cron", value: schedule.cron, required: false, maxlength: 100, kind: "mono", hint: "*/15 * * * * — a cada 15 minutos · 0 1 * * * — todo dia à 1h" },
+    action: "Mudar horário",
+    act: async (cron) => {
+      await request("PUT", `/sync/schedules/${schedule.name}`, { json: { cron: cron.trim() || null } });
+      toast(`Horário mudado: ${name}.`);
+      await refresh("/sync/schedules");
+    },
+  });
+}

@@ -1,0 +1,80 @@
+// Requests to the backend: the token, the errors, and whether it can be reached at all.
+import { setServerTime } from "./format.js";
+import { session } from "./session.js";
+import { store } from "./store.js";
+
+const TIMEOUT = 20000;
+
+// "ok", "unreachable" (no answer), "database" (503 of the database)
+export const connection = store({ state: "ok", since: 0 });
+
+export class ApiError extends Error {
+  constructor(detail, { status = 0, retryAfter = 0, path = "" } = {}) {
+    super(detail);
+    this.status = status;
+    this.retryAfter = retryAfter;
+    this.path = path;
+  }
+
+  get isUnreachable() {
+    return this.status === 0 || this.status === 502 || this.status === 504;
+  }
+}
+
+export async function request(method, path, { json, form, key } = {}) {
+  // the header tells the backend not to have the browser ask for a password in a window of its own
+  const headers = { "X-Requested-With": "fetch", Accept: "application/json" };
+  const token = session.token();
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
+  const body = json !== undefined ? JSON.stringify(json) : form ? new URLSearchParams(form) : undefined;
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, body, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+  } catch {
+    note("unreachable");
+    throw new ApiError("O servidor não responde.", { path });
+  }
+  setServerTime(answer.headers.get("Date"));
+  const content = await parse(answer);
+  if (answer.ok) {
+    if (path !== "/auth/me") note("ok"); // which asks no database
+    return content;
+  }
+  const error = new ApiError(content?.detail ?? `O servidor respondeu ${answer.status}.`, {
+    status: answer.status,
+    retryAfter: Number(answer.headers.get("Retry-After")) || 0,
+    path,
+  });
+  if (error.isUnreachable) note("unreachable");
+  else if (answer.status === 503 && content?.detail?.includes("banco de dados")) note("database");
+  if (answer.status === 401 && path !== "/auth/token") session.expire(Boolean(token));
+  throw error;
+}
+
+export const get = (path) => request("GET", path);
+
+function note(state) {
+  const known = connection.get();
+  if (known.state !== state) connection.set({ state, since: Date.now() });
+}
+
+async function parse(answer) {
+  try {
+    return await answer.json();
+  } catch {
+    return null; // a proxy's page, or nothing
+  }
+}
+
+// A name for a request, so that sending it twice starts one execution. crypto.randomUUID wants https.
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// A path with its parameters, without the empty ones.
+export function withQuery(path, parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}

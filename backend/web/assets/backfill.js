@@ -1,0 +1,113 @@
+// The form of a backfill: days, criterio, a dry run that says what it will cost, and the start.
+import { newKey, request } from "./api.js";
+import { showDialog, start, whatWentWrong } from "./actions.js";
+import { addDays, duration, integer, plural, today } from "./format.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
+import { Button, Dialog } from "./ui.js";
+
+const LONGEST_DAYS = 365;
+const FIRST_DAY = "2021-01-01";
+
+const SPANS = [
+  ["Ontem", () => [addDays(today(), -1), addDays(today(), -1)]],
+  ["Últimos 7 dias", () => [addDays(today(), -7), addDays(today(), -1)]],
+  ["Últimos 30 dias", () => [addDays(today(), -30), addDays(today(), -1)]],
+  ["Mês passado", () => {
+    const end = addDays(`${today().slice(0, 7)}-01`, -1);
+    return [`${end.slice(0, 7)}-01`, end];
+  }],
+];
+
+export const bodyOf = (first, last, criterio) => ({ mode: "backfill", data_ini: `${first}T00:00:00`, data_fim: `${last}T23:59:59`, criterio });
+
+function faultOf(first, last) {
+  if (!first || !last) return "Informe o primeiro e o último dia.";
+  if (first > last) return "O primeiro dia vem depois do último.";
+  if (first < FIRST_DAY) return "O PNCP começa em 2021.";
+  if (last > today()) return "O último dia está no futuro.";
+  if ((new Date(last) - new Date(first)) / 86400000 >= LONGEST_DAYS) return "São mais de 365 dias; divida em duas cargas.";
+  return "";
+}
+
+export function askBackfill(given = {}) {
+  showDialog(({ close }) => html`<${Backfill} close=${close} given=${given} />`);
+}
+
+function Backfill({ close, given }) {
+  const [first, setFirst] = useState(given.first ?? addDays(today(), -7));
+  const [last, setLast] = useState(given.last ?? addDays(today(), -1));
+  const [criterio, setCriterio] = useState(given.criterio ?? "publicacao");
+  const [plan, setPlan] = useState(null);
+  const [busy, setBusy] = useState("");
+  const [trouble, tell] = useState("");
+  const key = useRef(newKey());
+  useEffect(() => {
+    key.current = newKey(); // another request
+    setPlan(null);
+    tell("");
+  }, [first, last, criterio]);
+  const fault = faultOf(first, last);
+  const body = bodyOf(first, last, criterio);
+
+  const attempt = async (name, act) => {
+    if (busy) return;
+    if (fault) {
+      tell(fault);
+      return;
+    }
+    setBusy(name);
+    tell("");
+    try {
+      await act();
+    } catch (error) {
+      tell(name === "plan" && error.status === 404 ? "Este servidor não sabe simular; a carga pode ser iniciada assim mesmo." : whatWentWrong(error));
+    }
+    setBusy("");
+  };
+  const simulate = () => attempt("plan", async () => setPlan(await request("POST", "/sync/plan", { json: body })));
+  const submit = (event) => {
+    event.preventDefault();
+    attempt("start", async () => {
+      await start(body, key.current);
+      close();
+    });
+  };
+
+  return html`<${Dialog} title="Carregar um período" onClose=${close}>
+    <form onSubmit=${submit} noValidate>
+      <div class="chips" role="group" aria-label="Períodos prontos">${SPANS.map(([name, span]) => {
+        const [a, b] = span();
+        const chosen = a === first && b === last;
+        return html`<button type="button" class="chip" aria-pressed=${chosen ? "true" : "false"} onClick=${() => (setFirst(a), setLast(b))}>${name}</button>`;
+      })}</div>
+      <div class="two">
+        <label>Primeiro dia<input type="date" name="first" value=${first} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setFirst(event.target.value)} /></label>
+        <label>Último dia<input type="date" name="last" value=${last} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setLast(event.target.value)} /></label>
+      </div>
+      <fieldset><legend>O que carregar</legend>
+        ${[
+          ["publicacao", "O que foi publicado nestes dias", "O caminho usual: fecha o calendário de cobertura."],
+          ["atualizacao", "O que mudou nestes dias", "Registros de qualquer data que foram alterados no período."],
+        ].map(
+          ([value, name, hint]) => html`<label class="choice" key=${value}><input type="radio" name="criterio" value=${value} checked=${criterio === value} onChange=${() => setCriterio(value)} />
+            <span>${name}<span class="hint">${hint}</span></span></label>`,
+        )}
+      </fieldset>
+      <div class="plan" aria-live="polite">${plan ? html`<${Estimate} plan=${plan} />` : html`<p class="muted">${fault || "Simule para saber quanto custa antes de iniciar. Nada é pedido ao portal."}</p>`}</div>
+      <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
+      <div class="dialog-actions"><${Button} writes onClick=${simulate} busy=${busy === "plan"}>Simular<//>
+        <${Button} writes type="submit" kind="primary" busy=${busy === "start"}>Iniciar carga<//></div>
+    </form>
+  <//>`;
+}
+
+function Estimate({ plan }) {
+  const days = Array.isArray(plan.days) ? plan.days.length : plan.days;
+  const modalidades = Array.isArray(plan.modalidades) ? plan.modalidades.length : plan.modalidades;
+  const about = (value, text) => (value == null ? "—" : text(value));
+  return html`<dl class="figures">
+      <div><dt>Fatias</dt><dd>${integer(plan.slices)}</dd><dd class="hint">${about(days, (n) => plural(n, "dia", "dias"))} × ${about(modalidades, (n) => plural(n, "modalidade", "modalidades"))}</dd></div>
+      <div><dt>Pedidos ao portal</dt><dd>${about(plan.requests_estimate, (n) => `≈ ${integer(n)}`)}</dd><dd class="hint">${about(plan.records_estimate, (n) => `≈ ${plural(n, "registro", "registros")}`)}</dd></div>
+      <div><dt>Tempo</dt><dd>${about(plan.seconds_estimate, (n) => `≈ ${duration(n)}`)}</dd><dd class="hint">estimativa</dd></div>
+    </dl>${typeof plan.basis === "string" && plan.basis && html`<p class="hint">${plan.basis}</p>`}`;
+}

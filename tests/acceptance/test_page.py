@@ -1,0 +1,399 @@
+"""The page in a real browser: a person's paths, every button, two themes, two sizes, and nothing from another host."""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, async_playwright, expect
+from sqlalchemy import text
+
+from common.clock import BRASILIA
+from tests.acceptance.conftest import Stack
+from tests.support import ROOT, eventually
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+AXE = ROOT / "tests" / "vendor" / "axe-core" / "axe.min.js"
+DESKTOP, PHONE = (1440, 900), (390, 844)
+PATIENCE = 20_000
+PASSWORDS = {"ADMIN_PASSWORD": "horse-battery-staple", "VIEWER_PASSWORD": "correct-donkey-pile"}
+VIEWS = ("#/", "#/historico", "#/cobertura", "#/agenda", "#/alertas", "#/execucoes/1", "#/execucoes/1/registro")
+# What the browser itself says of an answer that the page expects: nobody has logged in yet, the server is away.
+EXPECTED = re.compile(
+    r"status of (401|404|409|422|429|503)|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE"
+)
+
+Open = Callable[..., Awaitable[Page]]
+
+
+class Watch:
+    """What a page did that it must not do."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self.faults: list[str] = []
+
+    def __call__(self, page: Page) -> None:
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.faults.append(f"{error}\n{error.stack}"))
+        page.on("request", self._on_request)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"} and not EXPECTED.search(message.text):
+            self.faults.append(f"console: {message.text}")
+
+    def _on_request(self, request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in {"http", "https"} and address.netloc != self._host:
+            self.faults.append(f"request to another host: {request.url}")
+        if "eyJ" in request.url:
+            self.faults.append(f"a token in an address: {request.url}")
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A headless Chromium; under CI there must be one."""
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium")
+        pytest.skip("no Chromium on this machine")
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        await chromium.close()
+
+
+@pytest.fixture
+async def visit(browser: Browser, stack: Stack) -> AsyncIterator[Open]:
+    """Open the page as a new visitor; at the end nobody has met a fault."""
+    async with AsyncExitStack() as exits:
+        watches: list[Watch] = []
+
+        async def open_page(path: str = "", size: tuple[int, int] = DESKTOP, scheme: Any = "light") -> Page:
+            context = await browser.new_context(
+                viewport={"width": size[0], "height": size[1]},
+                color_scheme=scheme,
+                locale="pt-BR",
+                timezone_id="America/Manaus",  # a person elsewhere sees Brasília's times all the same
+                reduced_motion="reduce",
+                base_url=str(stack.api.base_url),
+            )
+            exits.push_async_callback(context.close)
+            context.set_default_timeout(PATIENCE)
+            watch = Watch(urlsplit(str(stack.api.base_url)).netloc)
+            watches.append(watch)
+            page = await context.new_page()
+            watch(page)
+            await page.goto(f"/{path}")
+            return page
+
+        expect.set_options(timeout=PATIENCE)
+        yield open_page
+        assert [fault for watch in watches for fault in watch.faults] == []
+
+
+def button(place: Page | Locator, name: str) -> Locator:
+    return place.get_by_role("button", name=re.compile(f"^{re.escape(name)}"))
+
+
+async def assert_accessible(page: Page, *, only_colours: bool = False) -> None:
+    """Nothing serious or critical by axe, which the debugger brings in: the page's policy lets no stranger in."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE.read_text())
+    options = {"resultTypes": ["violations"]} | ({"runOnly": ["color-contrast"]} if only_colours else {})
+    found = await page.evaluate("(options) => axe.run(document, options).then((answer) => answer.violations)", options)
+    grave = [
+        f"{each['id']} ({each['impact']}): {[node['target'] for node in each['nodes'][:3]]}"
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+    ]
+    assert grave == [], page.url
+    await assert_fits(page)
+
+
+async def assert_fits(page: Page) -> None:
+    """Nobody has to move the page sideways."""
+    width = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert width <= 0, f"{page.url} is {width} px too wide"
+
+
+async def log_in(page: Page, username: str, password: str) -> None:
+    await page.get_by_label("Usuário").fill(username)
+    await page.get_by_label("Senha").fill(password)
+    await button(page, "Entrar").click()
+
+
+async def last_night_failed(stack: Stack, *, running: bool = False) -> None:
+    """A sweep of yesterday of which one of two slices failed, a good update before it, and one that runs if wanted."""
+    yesterday: date = datetime.now(BRASILIA).date() - timedelta(days=1)
+    async with stack.engine.begin() as db:
+        await db.execute(
+            text("""
+                INSERT INTO sync_executions (mode, criterio, trigger, status, window_start, window_end, error_message,
+                                             records_processed, duration_seconds, planned_at, started_at, finished_at)
+                SELECT 'backfill', 'publicacao', 'sweep', 'error', CAST(:start AS timestamp),
+                       CAST(:end AS timestamp),
+                       '1 of 2 slices failed: /consulta/v1/contratacoes/publicacao page 2: status 503', 7, 61.5, now(),
+                       now(), now()
+                 UNION ALL
+                SELECT 'update', 'atualizacao', 'schedule', 'success', :start, :end, NULL, 12, 3.5, now(), now(), now()
+                 UNION ALL
+                SELECT 'backfill', 'publicacao', 'api', 'running', :start, :end, NULL, 0, NULL, now(), now(), NULL
+                 WHERE CAST(:running AS boolean)
+            """),
+            {
+                "start": datetime.combine(yesterday, datetime.min.time()),
+                "end": datetime.combine(yesterday, datetime.max.time().replace(microsecond=0)),
+                "running": running,
+            },
+        )
+        await db.execute(
+            text("""
+                INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day,
+                                         window_start, window_end, status, attempt, pages_total, pages_done,
+                                         records_processed, total_registros, error_message, run_after, finished_at,
+                                         give_up_at)
+                SELECT e.id, s.ordinal, e.mode, e.criterio, s.modalidade, CAST(e.window_start AS date),
+                       CAST(e.window_end AS date), e.window_start, e.window_end, s.status, 1, 2, 1, 7, 9, s.error,
+                       CASE WHEN s.status = 'pending' THEN now() + interval '5 minutes' END,
+                       CASE WHEN s.status <> 'pending' THEN now() END, now() + interval '1 hour'
+                  FROM sync_executions e
+                  JOIN (VALUES ('sweep', 1, 6, 'success', NULL), ('sweep', 2, 8, 'error', 'page 2: status 503'),
+                               ('schedule', 1, 6, 'success', NULL), ('schedule', 2, 8, 'success', NULL),
+                               ('api', 1, 6, 'success', NULL), ('api', 2, 8, 'pending', 'page 2: status 503'))
+                       AS s (trigger, ordinal, modalidade, status, error) ON s.trigger = e.trigger
+            """)
+        )
+        await db.execute(
+            text("""
+                INSERT INTO rejected_records (execution_id, resource, natural_key, reason, payload_hash, payload)
+                VALUES (1, 'contratacoes', '00000000000191-1-000001/2025', 'sem dataPublicacaoPncp', 'h', '{}')
+            """)
+        )
+        await db.execute(text("INSERT INTO workers (id) VALUES ('host-1-abc')"))
+
+
+async def test_a_first_visit_an_update_that_finishes_and_a_backfill_that_is_planned_started_and_cancelled(
+    stack: Stack, visit: Open
+) -> None:
+    stack.settings |= {"PNCP_MODALIDADES": "6,8", "WORKER_CONCURRENCY": "1"}
+    await stack.start_simulator("--days", "3", "--per-day", "20")
+    await stack.start_backend()
+    await stack.start_ingestor()
+    page = await visit()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("O espelho está vazio")
+    await expect(page.get_by_text("Nada em andamento.")).to_be_visible()
+    await assert_accessible(page)
+
+    await button(page, "Atualizar agora").click()
+    await button(page.get_by_role("dialog"), "Atualizar agora").click()
+    await expect(page.get_by_text("Execução 1 iniciada.")).to_be_visible()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Espelho em dia")
+    await expect(page.get_by_role("link", name=re.compile("Atualização 1"))).to_be_visible()
+
+    # slow enough to be seen while it runs
+    await stack.api.put(f"{stack.simulator_url}/quirks", json={"latency_ms": 400})
+    await button(page, "Carregar período").click()
+    form = page.get_by_role("dialog", name="Carregar um período")
+    await button(form, "Últimos 30 dias").click()
+    await button(form, "Simular").click()
+    await expect(form.get_by_text(re.compile("30 dias . 2 modalidades"))).to_be_visible()
+    await assert_accessible(page)
+    async with page.expect_request("**/sync/force") as sent:
+        await button(form, "Iniciar carga").click()
+    request = await sent.value
+    assert re.fullmatch("[0-9a-f]{32}", (await request.all_headers())["idempotency-key"])
+    await expect(form).to_be_hidden()
+
+    running = page.get_by_role("article", name="Carga 2")
+    await expect(running.get_by_role("progressbar")).to_be_visible()
+    await expect(running.get_by_text(re.compile(r"\d+ de 60"))).to_be_visible()
+    await expect(page).to_have_title(re.compile(r"^\d+% · Painel · PNCP Sync"))
+    await button(running, "Cancelar").click()
+    await button(page.get_by_role("dialog"), "Cancelar execução").click()
+    await expect(running).to_be_hidden()
+    await expect(page.get_by_text("Cancelada por um administrador")).to_be_visible()
+    history = (await stack.api.get("/sync/history")).json()["executions"]
+    assert [(one["id"], one["status"]) for one in history] == [(2, "error"), (1, "success")]
+
+
+async def test_an_administrator_logs_in_finds_out_why_last_night_s_sweep_failed_and_runs_it_again(
+    stack: Stack, visit: Open
+) -> None:
+    await last_night_failed(stack)
+    backend = await stack.start_backend(**PASSWORDS)
+    page = await visit("#/historico?status=error")
+    await expect(page.get_by_label("Usuário")).to_be_focused()
+    await assert_accessible(page)
+    await log_in(page, "admin", "wrong")
+    await expect(page.get_by_role("alert")).to_have_text("Usuário ou senha não conferem.")
+    await log_in(page, "admin", PASSWORDS["ADMIN_PASSWORD"])
+    await expect(page.get_by_label("Estado")).to_have_value("error")  # where the address led to
+    await page.get_by_role("link", name="Painel", exact=True).click()
+    trouble = page.get_by_role("listitem").filter(has_text="A varredura 1 falhou")
+    await expect(trouble).to_contain_text("1 de 2 fatias falharam: o portal respondeu com erro (503)")
+
+    await trouble.get_by_role("link", name="Ver por quê").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Varredura 1")
+    await expect(page.get_by_role("tab", name="Erros 1")).to_have_attribute("aria-selected", "true")
+    await expect(page.get_by_role("tabpanel")).to_contain_text("Dispensa")
+    await page.get_by_role("tab", name="Rejeitados").click()
+    await expect(page.get_by_role("tabpanel")).to_contain_text("sem dataPublicacaoPncp")
+    await page.get_by_role("tab", name="Fatias").click()
+    await page.get_by_role("tabpanel").get_by_label("Estado").select_option("error")
+    await expect(page.get_by_role("tabpanel").get_by_role("row")).to_have_count(2)  # with the head
+    assert page.url.endswith("#/execucoes/1/fatias?status=error")
+
+    await button(page, "Repetir o que falhou").click()
+    await button(page.get_by_role("dialog"), "Repetir o que falhou").click()
+    await page.get_by_role("link", name="Acompanhar").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Repetição de 1")
+    await expect(page.get_by_text("admin", exact=False).first).to_be_visible()
+
+    # a token of a process that is gone is nobody's: the login comes back, and after it the same place
+    backend.send(signal.SIGTERM)
+    await backend.ended()
+    await expect(page.get_by_text("Sem conexão com o servidor")).to_be_visible()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Repetição de 1")
+    restarted = stack.start(
+        "backend", "-m", "uvicorn", "backend.main:app", "--port", str(stack.api.base_url.port), **PASSWORDS
+    )
+    await eventually(lambda: "started" in restarted.text or "running" in restarted.text, seconds=30)
+    await expect(page.get_by_text("A sessão terminou.")).to_be_visible()
+    await log_in(page, "admin", PASSWORDS["ADMIN_PASSWORD"])
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Repetição de 1")
+    await button(page, "Sair").click()
+    await expect(page.get_by_text("Você saiu.")).to_be_visible()
+    assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_a_viewer_sees_everything_and_changes_nothing(stack: Stack, visit: Open) -> None:
+    await last_night_failed(stack, running=True)
+    await stack.start_backend(**PASSWORDS)
+    page = await visit()
+    await log_in(page, "viewer", PASSWORDS["VIEWER_PASSWORD"])
+    await expect(page.get_by_text("somente leitura")).to_be_visible()
+    await expect(page.get_by_role("article", name="Carga 3")).to_contain_text("1 fatia aguarda nova tentativa")
+    writes: list[str] = []
+    page.on("request", lambda request: writes.append(request.url) if request.method != "GET" else None)
+    for view in VIEWS:
+        await page.evaluate("(hash) => { location.hash = hash }", view)
+        await expect(page.get_by_role("heading", level=1).first).to_be_visible()
+        for name in ("Atualizar agora", "Carregar período", "Cancelar", "Repetir", "Pausar", "Mudar horário"):
+            for each in await page.get_by_role("button", name=re.compile(f"^{name}")).all():
+                await expect(each).to_have_attribute("aria-disabled", "true")
+                await expect(each).to_have_attribute("title", re.compile("Só um administrador"))
+                await each.click(force=True)
+                await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.get_by_text("Só um administrador pode fazer isto").last).to_be_visible()
+    assert writes == []
+
+
+async def test_every_button_may_be_pressed(stack: Stack, visit: Open) -> None:
+    await last_night_failed(stack, running=True)
+    await stack.start_backend(SCHEDULE_ENABLED="true")
+    page = await visit()
+    pressed: set[str] = set()
+    for view in VIEWS:
+        await page.evaluate("(hash) => { location.hash = hash }", view)
+        await expect(page.locator(".skeleton")).to_have_count(0)
+        names = [await each.inner_text() for each in await page.locator("main button:not(.cell)").all()]
+        for place in range(len(names)):
+            each = page.locator("main button:not(.cell)").nth(place)
+            if await each.count() == 0 or not await each.is_visible():
+                continue
+            pressed.add((await each.inner_text()).strip())
+            await each.click(force=True)  # also those that only say why they do nothing
+            await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+            if await page.get_by_role("dialog").count():
+                await expect(page.get_by_role("dialog").locator(":focus")).to_have_count(1)
+                await page.keyboard.press("Escape")
+                await expect(page.get_by_role("dialog")).to_have_count(0)
+            await page.evaluate("(hash) => { location.hash = hash }", view)
+    assert {"Atualizar agora", "Carregar período", "Cancelar", "Pausar", "Mudar horário", "números"} <= pressed, pressed
+
+    await change_the_schedule(page)
+    await walk_the_calendar(page)
+
+
+async def change_the_schedule(page: Page) -> None:
+    """Pause, resume and another cron, with the keyboard where that is enough."""
+    await page.evaluate("location.hash = '#/agenda'")
+    await button(page, "Pausar: Varredura noturna").focus()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await page.get_by_label("Por quê?").fill("portal em manutenção")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("“portal em manutenção” — um administrador")).to_be_visible()
+    await button(page, "Mudar horário: Atualização").click()
+    await page.get_by_label("Cron").fill("every minute")
+    await button(page.get_by_role("dialog"), "Mudar horário").click()
+    await expect(page.get_by_role("alert").filter(has_text="cinco campos")).to_be_visible()
+    await page.get_by_label("Cron").fill("*/30 6-22 * * *")
+    await button(page.get_by_role("dialog"), "Mudar horário").click()
+    await expect(page.get_by_text("*/30 6-22 * * *")).to_be_visible()
+    await button(page, "Retomar: Varredura noturna").click()
+    await button(page.get_by_role("dialog"), "Retomar").click()
+    await expect(button(page, "Pausar: Varredura noturna")).to_be_visible()
+
+
+async def walk_the_calendar(page: Page) -> None:
+    """With the keyboard: yesterday lies left of today, or in the row above."""
+    await page.evaluate("location.hash = '#/cobertura'")
+    await page.locator("button.cell.today").focus()
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("Enter")
+    day = page.get_by_role("dialog")
+    await expect(day).to_contain_text("em andamento")
+    await expect(day).to_contain_text("Dispensa")
+    await page.keyboard.press("Escape")
+    await expect(day).to_have_count(0)
+    await page.evaluate("location.hash = '#/cobertura?dia=2025-03-10'")
+    await button(page.get_by_role("dialog"), "Carregar este dia").click()
+    await expect(page.get_by_text("Execução 4 iniciada.")).to_be_visible()
+
+
+async def test_every_view_is_accessible_in_both_themes_on_a_desk_and_on_a_phone(stack: Stack, visit: Open) -> None:
+    await last_night_failed(stack, running=True)
+    await stack.start_backend(SCHEDULE_ENABLED="true")
+    for size in (DESKTOP, PHONE):
+        page = await visit(size=size)
+        for view in (*VIEWS, "#/cobertura?dia=2025-03-10"):
+            await page.emulate_media(color_scheme="light")
+            await page.evaluate("(hash) => { location.hash = hash }", view)
+            await expect(page.locator(".skeleton")).to_have_count(0)
+            await assert_accessible(page)
+            await page.emulate_media(color_scheme="dark")
+            await assert_accessible(page, only_colours=True)
+            await page.set_viewport_size({"width": min(360, size[0]), "height": 640})
+            await assert_fits(page)
+            await page.set_viewport_size({"width": size[0], "height": size[1]})
+
+
+async def test_without_the_database_the_page_keeps_what_it_knew_and_says_so(stack: Stack, visit: Open) -> None:
+    await last_night_failed(stack)
+    await stack.start_backend()
+    page = await visit()
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    await expect(page.get_by_text("A varredura 1 falhou")).to_be_visible()
+    problem = '{"detail": "O banco de dados está indisponível. Consulte o histórico antes de repetir o pedido."}'
+    await page.route(
+        "**/sync/**", lambda route: route.fulfill(status=503, content_type="application/problem+json", body=problem)
+    )
+    await button(page, "Atualizar agora").click()
+    await button(page.get_by_role("dialog"), "Atualizar agora").click()
+    await expect(page.get_by_role("alert").filter(has_text="banco de dados está indisponível")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_text("O banco de dados está fora do ar. Tentando de novo…")).to_be_visible()
+    await expect(page.get_by_text("A varredura 1 falhou")).to_be_visible()
+    await assert_accessible(page)
+
+    await page.unroute_all()
+    await button(page, "Tentar agora").click()
+    await expect(page.get_by_text("O banco de dados está fora do ar. Tentando de novo…")).to_be_hidden()

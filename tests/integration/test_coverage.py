@@ -1,0 +1,250 @@
+"""The coverage of days: what makes a day complete, partial, failed, running or never asked for."""
+
+from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.config import BackendSettings
+from backend.main import create_app
+from common import executions
+from common.executions import PageCounts, PlannedSlice
+from tests.integration.conftest import Database, piece
+
+DAY = date(2025, 3, 10)
+NEXT = DAY + timedelta(days=1)
+
+
+@pytest.fixture
+async def api(engine: AsyncEngine, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The application without a broker, its lifespan run."""
+    app = create_app(BackendSettings(database_url=database_url, rabbitmq_url=None))  # type: ignore[arg-type]
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        transport = httpx.ASGITransport(app=with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            yield client
+
+
+async def coverage(api: httpx.AsyncClient, first: date = DAY, last: date = DAY, **options: Any) -> dict[str, Any]:
+    answer = await api.get("/sync/coverage", params={"from": str(first), "to": str(last), **options})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def state_of(api: httpx.AsyncClient, day: date = DAY) -> str:
+    (one,) = (await coverage(api, day, day))["days"]
+    return str(one["state"])
+
+
+async def read(
+    database: Database,
+    *pieces: PlannedSlice,
+    error: str | None = None,
+    records: int = 3,
+    told: int = 3,
+    finished: str | None = None,
+    criterio: Any = "publicacao",
+) -> int:
+    """A backfill of these slices that has ended, at `finished` (Brasília) where that matters."""
+    execution_id = await database.planned(pieces or [piece(DAY)], criterio=criterio)
+    for _ in pieces or [None]:
+        claim = await database.claim()
+        counts = PageCounts(processed=records)
+        await database.run(
+            executions.advance, claim, counts, pages_done=1, pages_total=1, total_registros=told, lease_seconds=60
+        )
+        if error is None:
+            await database.run(executions.finish, claim)
+        else:
+            await database.run(executions.fail, claim, error)
+    await database.run(executions.close, execution_id)
+    if finished is not None:
+        await database.rows(
+            "UPDATE sync_slices SET finished_at = timezone('America/Sao_Paulo', CAST(CAST(:at AS text) AS timestamp))"
+            " WHERE execution_id = :id",
+            at=finished,
+            id=execution_id,
+        )
+    return execution_id
+
+
+def part(day: date = DAY, *, start: str = "00:00:00", end: str = "23:59:59") -> PlannedSlice:
+    at = [datetime.fromisoformat(f"{day}T{clock}") for clock in (start, end)]
+    return PlannedSlice(6, day, day, at[0], at[1])
+
+
+async def test_nothing_was_ever_asked_for(api: httpx.AsyncClient) -> None:
+    found = await coverage(api, DAY, NEXT)
+
+    assert found["modalidades"] == []
+    assert [one["day"] for one in found["days"]] == [str(DAY), str(NEXT)]
+    assert found["days"][0] == {
+        "day": str(DAY),
+        "state": "never",
+        "complete": 0,
+        "partial": 0,
+        "failed": 0,
+        "running": 0,
+        "missing": 0,
+        "records": 0,
+        "total_registros": None,
+        "modalidades": None,
+    }
+
+
+async def test_a_whole_closed_day_that_was_read_is_complete_and_its_neighbour_is_not(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await read(database, piece(DAY, 6), piece(DAY, 8), records=5, told=6)
+
+    found = await coverage(api, DAY, NEXT)
+
+    assert found["modalidades"] == [6, 8]
+    first, second = found["days"]
+    assert (first["state"], first["complete"], first["missing"]) == ("complete", 2, 0)
+    assert (first["records"], first["total_registros"]) == (10, 12)
+    assert (second["state"], second["missing"]) == ("never", 2)
+
+
+@pytest.mark.parametrize(
+    ("finished", "state"),
+    [("2025-03-10T23:59:59", "partial"), ("2025-03-11T00:00:00", "complete"), ("2025-03-11T02:30:00", "complete")],
+)
+async def test_a_day_is_complete_only_if_it_was_over_in_brasilia_when_its_reading_ended(
+    api: httpx.AsyncClient, database: Database, finished: str, state: str
+) -> None:
+    await read(database, finished=finished)
+    assert await state_of(api) == state
+
+
+@pytest.mark.parametrize("window", [{"end": "23:59:58"}, {"start": "00:00:01"}, {"start": "08:00:00"}])
+async def test_part_of_a_day_is_partial(api: httpx.AsyncClient, database: Database, window: dict[str, str]) -> None:
+    await read(database, part(**window))
+    assert await state_of(api) == "partial"
+
+
+async def test_a_failure_is_failed_until_a_later_reading_succeeds(api: httpx.AsyncClient, database: Database) -> None:
+    await read(database, error="status 503")
+    assert await state_of(api) == "failed"
+    await read(database)
+    assert await state_of(api) == "complete"
+
+
+async def test_a_failure_after_a_complete_reading_takes_nothing_away(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    whole = await read(database, records=5)
+    await read(database, error="status 503", records=1)
+
+    (day,) = (await coverage(api, detail=True))["days"]
+
+    assert (day["state"], day["records"]) == ("complete", 5)
+    assert (day["modalidades"][0]["execution_id"], day["modalidades"][0]["error_message"]) == (whole, None)
+
+
+async def test_a_failure_after_part_of_a_day_is_a_failure(api: httpx.AsyncClient, database: Database) -> None:
+    await read(database, part(end="12:00:00"))
+    await read(database, error="status 503")
+    assert await state_of(api) == "failed"
+    await read(database, part(end="12:00:00"))
+    assert await state_of(api) == "partial"
+
+
+async def test_what_waits_or_runs_is_running_but_a_complete_day_stays_complete(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await read(database, piece(DAY), error="status 503")
+    await read(database, piece(NEXT))
+    await database.planned([piece(DAY), piece(NEXT)])
+    assert [one["state"] for one in (await coverage(api, DAY, NEXT))["days"]] == ["running", "complete"]
+    await database.claim()
+    assert await state_of(api) == "running"
+
+
+async def test_a_day_lacks_the_modalidades_that_were_asked_for_on_other_days(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await read(database, piece(DAY, 6))
+    await read(database, piece(NEXT, 6), piece(NEXT, 8))
+
+    first, second = (await coverage(api, DAY, NEXT))["days"]
+
+    assert (first["state"], first["complete"], first["missing"]) == ("partial", 1, 1)
+    assert (second["state"], second["missing"]) == ("complete", 0)
+    assert await state_of(api) == "complete", "in a span of its own nothing tells of 8"
+
+
+async def test_one_failed_modalidade_fails_the_day(api: httpx.AsyncClient, database: Database) -> None:
+    await read(database, piece(DAY, 6))
+    await read(database, piece(DAY, 8), error="status 503")
+
+    (day,) = (await coverage(api, detail=True))["days"]
+
+    assert (day["state"], day["complete"], day["failed"]) == ("failed", 1, 1)
+    assert [(one["modalidade"], one["state"], one["error_message"]) for one in day["modalidades"]] == [
+        (6, "complete", None),
+        (8, "failed", "status 503"),
+    ]
+
+
+async def test_one_modalidade_may_be_asked_for_alone(api: httpx.AsyncClient, database: Database) -> None:
+    await read(database, piece(DAY, 6))
+    await read(database, piece(DAY, 8), error="status 503")
+
+    found = await coverage(api, modalidade=6)
+
+    assert (found["modalidades"], found["days"][0]["state"]) == ([6], "complete")
+    assert (await coverage(api, modalidade=7))["days"][0]["state"] == "never"
+
+
+async def test_what_changed_on_a_day_says_nothing_of_what_was_published(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await read(database, criterio="atualizacao")
+    assert await state_of(api) == "never"
+
+
+async def test_today_is_partial_at_best(api: httpx.AsyncClient, database: Database) -> None:
+    today = await database.value("SELECT CAST(timezone('America/Sao_Paulo', now()) AS date)")
+    await read(database, piece(today), finished=f"{today}T12:00:00")
+    assert await state_of(api, today) == "partial"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "from é obrigatório"),
+        ("from=2025-03-10", "to é obrigatório"),
+        ("from=2025-03-10&to=2025-03-09", "from deve ser anterior ou igual a to"),
+        ("from=2025-01-01&to=2026-01-02", "não pode passar de 366 dias"),
+        ("from=2025-01-01&to=2025-02-01&detail=true", "não pode passar de 31 dias"),
+        ("from=2025-02-30&to=2025-03-09", "from inexistente no calendário"),
+        ("from=2025-3-1&to=2025-03-09", "from inválida: use YYYY-MM-DD"),
+        ("from=2025-03-01T00:00:00&to=2025-03-09", "from inválida"),
+        ("from=20250301&to=2025-03-09", "from inválida"),
+        ("from=%00&to=2025-03-09", "from inválida"),
+        ("from=2025-03-01&to=٢٠٢٥-٠٣-٠٩", "to inválida"),
+        ("from=2025-03-01&to=2025-03-09&modalidade=0", "modalidade deve ser no mínimo 1"),
+        ("from=2025-03-01&to=2025-03-09&modalidade=99999999999999999999", "modalidade deve ser no máximo"),
+        ("from=2025-03-01&to=2025-03-09&modalidade=x", "modalidade deve ser um número inteiro"),
+        ("from=2025-03-01&to=2025-03-09&unknown=1", "unknown não é um campo conhecido"),
+        ("from=2025-03-01&from=2025-03-02&to=2025-03-09", "from foi informado mais de uma vez"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused(api: httpx.AsyncClient, query: str, said: str) -> None:
+    answer = await api.get(f"/sync/coverage?{query}")
+    assert answer.status_code == 422, answer.text
+    assert said in answer.json()["detail"]
+
+
+async def test_the_ends_of_the_calendar_are_no_fault(api: httpx.AsyncClient) -> None:
+    assert (await coverage(api, date(9999, 12, 31), date(9999, 12, 31)))["days"][0]["state"] == "never"
+    assert len((await coverage(api, date(1, 1, 1), date(2, 1, 1)))["days"]) == 366

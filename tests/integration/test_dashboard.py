@@ -1,0 +1,317 @@
+"""The dashboard: its totals, what runs, how fresh the mirror is, what failed and was not made good."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.config import BackendSettings
+from backend.main import create_app
+from common import executions
+from common.clock import BRASILIA
+from common.executions import PageCounts, PlannedSlice
+from tests.integration.conftest import CLOSED_DAY, Database, piece
+
+FIXED = {"total_executions", "success_rate", "avg_duration_seconds", "last_24h_executions", "current_status"}
+
+
+@pytest.fixture
+async def api(engine: AsyncEngine, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The application without a broker, its lifespan run."""
+    app = create_app(BackendSettings(database_url=database_url, rabbitmq_url=None))  # type: ignore[arg-type]
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        transport = httpx.ASGITransport(app=with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            yield client
+
+
+async def dashboard(api: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await api.get("/sync/dashboard")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def ended(
+    database: Database,
+    status: str,
+    *,
+    seconds: float = 10,
+    records: int = 0,
+    error: str | None = None,
+    trigger: str = "api",
+    **changes: Any,
+) -> int:
+    """An execution that has ended."""
+    mode = changes.pop("mode", "update")
+    criterio = changes.pop("criterio", None)
+    execution_id = await database.run(
+        executions.create, mode=mode, window_start=None, window_end=None, trigger=trigger, criterio=criterio
+    )
+    assert execution_id is not None
+    await database.run(
+        executions.end,
+        execution_id,
+        status=status,
+        duration_seconds=seconds,
+        records_processed=records,
+        error_message=error,
+    )
+    for name, value in changes.items():
+        await database.rows(f"UPDATE sync_executions SET {name} = :value WHERE id = :id", value=value, id=execution_id)
+    return execution_id
+
+
+async def updated(database: Database, until: datetime, *modalidades: int, failing: tuple[int, ...] = ()) -> int:
+    """An update of these modalidades, up to a wall clock; those that fail do."""
+    start = until - timedelta(minutes=15)
+    pieces = [PlannedSlice(each, start.date(), until.date(), start, until) for each in modalidades]
+    execution_id = await database.planned(pieces, mode="update")
+    for _ in pieces:
+        claim = await database.claim()
+        if claim.modalidade in failing:
+            await database.run(executions.fail, claim, "status 503")
+        else:
+            await database.run(executions.finish, claim)
+    await database.run(executions.close, execution_id)
+    return execution_id
+
+
+def wall_clock(ago: timedelta) -> datetime:
+    return (datetime.now(BRASILIA) - ago).replace(tzinfo=None, microsecond=0)
+
+
+async def test_before_the_first_execution_everything_is_there_and_empty(api: httpx.AsyncClient) -> None:
+    found = await dashboard(api)
+
+    assert found.keys() >= FIXED
+    assert {name: found[name] for name in FIXED - {"current_status"}} == {
+        "total_executions": 0,
+        "success_rate": "0.0%",
+        "avg_duration_seconds": "0.0",
+        "last_24h_executions": 0,
+    }
+    assert found["current_status"] == (await api.get("/sync/status")).json()
+    assert found["freshness"] == {"complete_until": None, "age_seconds": None, "modalidades": []}
+    assert found["mean_duration_seconds"] is None
+    assert [found[name] for name in ("modes", "errors", "failed", "unfinished", "workers")] == [[], [], [], [], []]
+    assert len(found["days"]) == 30
+    assert found["days"][-1]["day"] == datetime.now(BRASILIA).date().isoformat()
+    assert {table["table"]: (table["rows"], table["exact"]) for table in found["mirror"]}["contratacoes"] == (0, True)
+
+
+async def test_totals_count_what_has_ended_and_the_rate_is_a_text_with_a_percent(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    for _ in range(39):
+        await ended(database, "success", seconds=45, records=10)
+    await ended(database, "error", seconds=53)
+    await database.requested("update")
+
+    found = await dashboard(api)
+
+    assert found["success_rate"] == "97.5%"
+    assert found["avg_duration_seconds"] == "45.2"
+    assert (found["total_executions"], found["last_24h_executions"]) == (41, 41)
+    assert (found["success_count"], found["error_count"], found["running_count"]) == (39, 1, 1)
+    assert (found["records_processed"], found["records_per_execution"]) == (390, 9.8)
+    assert found["current_status"]["status"] == "running"
+
+
+async def test_the_last_day_is_the_last_24_hours(api: httpx.AsyncClient, database: Database) -> None:
+    moved = await ended(database, "success")
+    await ended(database, "success")
+    assert (await dashboard(api))["last_24h_executions"] == 2
+
+    await database.rows("UPDATE sync_executions SET created_at = now() - interval '25 hours' WHERE id = :id", id=moved)
+
+    assert (await dashboard(api))["last_24h_executions"] == 1
+
+
+async def test_days_durations_and_modes_look_back_thirty_days_and_no_further(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    now = datetime.now(UTC)
+    for seconds in (10, 20, 30):
+        await ended(database, "success", seconds=seconds, records=100)
+    await ended(database, "error", seconds=40, mode="backfill")
+    await ended(database, "success", seconds=1000, created_at=now - timedelta(days=31))
+
+    found = await dashboard(api)
+
+    today = found["days"][-1]
+    assert (today["success"], today["error"], today["running"], today["records_processed"]) == (3, 1, 0, 300)
+    assert today["mean_seconds"] == 25
+    assert sum(day["success"] for day in found["days"]) == 3
+    assert found["mean_duration_seconds"] == 25
+    assert found["p95_duration_seconds"] == pytest.approx(38.5)
+    assert [(one["mode"], one["executions"], one["mean_seconds"]) for one in found["modes"]] == [
+        ("backfill", 1, 40),
+        ("update", 3, 20),
+    ]
+    assert found["modes"][1]["mean_records"] == 100
+
+
+async def test_what_is_remembered_is_computed_anew_as_soon_as_an_execution_ends(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    assert (await dashboard(api))["days"][-1]["success"] == 0
+    await ended(database, "success")
+    assert (await dashboard(api))["days"][-1]["success"] == 1
+    execution_id = await database.requested("update")
+    assert (await dashboard(api))["days"][-1]["running"] == 1
+    await database.run(executions.end, execution_id, status="error", error_message="status 500")
+    found = await dashboard(api)
+    assert (found["days"][-1]["running"], found["days"][-1]["error"]) == (0, 1)
+    assert [one["message"] for one in found["errors"]] == ["status 500"]
+
+
+async def test_like_errors_are_counted_together_whatever_their_numbers_and_addresses(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await ended(database, "error", error="3 of 19 slices failed: /consulta/v1/contratacoes page 4: status 503")
+    last = await ended(database, "error", error="1 of 19 slices failed: /consulta/v1/other page 21: status 503")
+    await ended(database, "error", error="2 of 19 slices failed: /consulta/v1/contratacoes page 4: status 403")
+    await ended(database, "error", error=None)
+    await ended(database, "error", error="cancelled by admin")
+
+    errors = (await dashboard(api))["errors"]
+
+    assert [(one["message"], one["executions"]) for one in errors] == [
+        ("… page …: status 503", 2),
+        ("", 1),
+        ("… page …: status 403", 1),
+    ]
+    assert errors[0]["last_execution_id"] == last
+
+
+async def test_the_mirror_is_as_fresh_as_the_modalidade_that_is_furthest_behind(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await updated(database, wall_clock(timedelta(hours=3)), 5, 6, 8)
+    await updated(database, wall_clock(timedelta(minutes=5)), 6, 8, failing=(8,))
+
+    freshness = (await dashboard(api))["freshness"]
+
+    behind, ahead = timedelta(hours=3).total_seconds(), timedelta(minutes=5).total_seconds()
+    assert freshness["age_seconds"] == pytest.approx(behind, abs=60)
+    until = datetime.fromisoformat(freshness["complete_until"])
+    assert (datetime.now(UTC) - until).total_seconds() == pytest.approx(behind, abs=60)
+    assert {one["modalidade"]: one["age_seconds"] for one in freshness["modalidades"]} == {
+        6: pytest.approx(ahead, abs=60),
+        8: pytest.approx(behind, abs=60),
+    }, "5 is no longer asked for"
+
+
+async def test_a_modalidade_without_any_update_leaves_the_freshness_open_and_a_retry_does_not_decide_what_counts(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    failed = await updated(database, wall_clock(timedelta(minutes=5)), 6, 8, failing=(8,))
+    await database.run(executions.retry, failed)
+
+    freshness = (await dashboard(api))["freshness"]
+
+    assert freshness["complete_until"] is None
+    assert {one["modalidade"]: one["complete_until"] is None for one in freshness["modalidades"]} == {6: False, 8: True}
+
+
+async def test_what_runs_is_told_with_its_progress_and_what_it_waits_for(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    execution_id = await database.planned([piece(modalidade=each) for each in (5, 6, 7, 8)])
+    done = await database.claim()
+    await database.run(executions.mark_started, execution_id)
+    counts = PageCounts(processed=7, inserted=7)
+    await database.run(
+        executions.advance, done, counts, pages_done=1, pages_total=1, total_registros=7, lease_seconds=60
+    )
+    await database.run(executions.finish, done)
+    postponed = await database.claim()
+    await database.run(executions.postpone, postponed, delay_seconds=300, cause="status 503", progressed=False)
+    await database.claim()
+    await database.rows("INSERT INTO workers (id) VALUES ('worker'), ('stopped'), ('gone')")
+    await database.rows("UPDATE workers SET stopped_at = now() WHERE id = 'stopped'")
+    await database.rows("UPDATE workers SET last_seen_at = now() - interval '2 minutes' WHERE id = 'gone'")
+
+    found = await dashboard(api)
+
+    (one,) = found["unfinished"]
+    assert (one["id"], one["status"], one["phase"], one["records_processed"]) == (execution_id, "running", "running", 7)
+    assert (one["progress"]["slices_done"], one["progress"]["slices_total"], one["progress"]["percent"]) == (1, 4, 25)
+    assert (one["waiting"]["slices"], one["waiting"]["error_message"]) == (1, "status 503")
+    wait = datetime.fromisoformat(one["waiting"]["next_try_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=4) < wait <= timedelta(minutes=5)
+    assert [(worker["id"], worker["slices_running"]) for worker in found["workers"]] == [("worker", 1)]
+
+
+async def test_a_failure_asks_for_attention_until_something_has_made_it_good(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    async def failed() -> list[int]:
+        return [one["id"] for one in (await dashboard(api))["failed"]]
+
+    update = await ended(database, "error", error="status 503")
+    sweep = await ended(database, "error", error="status 503", mode="backfill", trigger="sweep", criterio="publicacao")
+    await ended(database, "error", error="cancelled by admin", mode="backfill")
+    await ended(database, "error", error="long ago", mode="backfill", created_at=datetime.now(UTC) - timedelta(days=8))
+    assert await failed() == [sweep, update]
+
+    await ended(database, "success", mode="backfill", trigger="sweep", criterio="atualizacao")
+    assert await failed() == [sweep, update], "by another criterio"
+    await ended(database, "success")
+    assert await failed() == [sweep]
+    await ended(database, "success", mode="backfill", trigger="sweep", criterio="publicacao")
+    assert await failed() == []
+
+
+async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient, database: Database) -> None:
+    execution_id = await database.planned([piece()])
+    claim = await database.claim()
+    await database.run(executions.fail, claim, "status 403")
+    await database.run(executions.close, execution_id)
+    (one,) = (await dashboard(api))["failed"]
+    assert (one["id"], one["can_retry"]) == (execution_id, True)
+
+    copy = await database.run(executions.retry, execution_id)
+    assert copy is not None
+    assert (await dashboard(api))["failed"] == []
+    await database.run(executions.end, copy, status="error", error_message="cancelled by admin")
+    assert [one["id"] for one in (await dashboard(api))["failed"]] == [execution_id], "a retry that was cancelled"
+
+
+async def test_a_pause_that_the_portal_asked_for_is_told_while_it_lasts(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await database.rows("INSERT INTO source_pauses VALUES ('pncp', now() - interval '1 minute')")
+    assert (await dashboard(api))["source_paused_until"] is None
+    await database.rows("UPDATE source_pauses SET paused_until = now() + interval '1 minute'")
+    assert (await dashboard(api))["source_paused_until"] is not None
+
+
+async def test_a_large_table_s_size_is_an_estimate(api: httpx.AsyncClient, database: Database) -> None:
+    await database.requested()
+    await database.rows("""
+        INSERT INTO rejected_records (execution_id, resource, reason, payload_hash, payload)
+        SELECT id, 'contratacoes', 'x', n, 'x' FROM sync_executions, generate_series(1, 25000) n
+    """)
+    await database.rows("ANALYZE rejected_records")
+
+    sizes = {one["table"]: one for one in (await dashboard(api))["mirror"]}
+
+    assert (sizes["rejected_records"]["exact"], sizes["contratacoes"]["exact"]) == (False, True)
+    assert sizes["rejected_records"]["rows"] == pytest.approx(25_000, rel=0.05)
+
+
+async def test_an_execution_of_the_closed_day_counts_by_when_it_was_asked_for(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await database.requested(first=CLOSED_DAY)
+    days = (await dashboard(api))["days"]
+    assert [day["running"] for day in days] == [0] * 29 + [1]

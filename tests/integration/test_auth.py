@@ -760,6 +760,13 @@ async def test_only_our_own_names_are_answered_to(start: Open, host: str, status
         assert (await api.get("/health/live", headers={"Host": host})).status_code == 200
 
 
+async def test_two_hosts_are_none_of_ours(start: Open) -> None:
+    async with (await start(allowed_hosts="pncp.example.org"))(auth=ADMIN) as api:
+        for second in ("pncp.example.org", "evil.example"):
+            headers = [("Host", "pncp.example.org"), ("Host", second)]
+            assert (await api.get("/sync/status", headers=headers)).status_code == 400
+
+
 async def test_an_address_in_an_answer_is_not_made_of_the_host_that_was_named(api: httpx.AsyncClient) -> None:
     headers = {"Host": "evil.example", "X-Forwarded-Proto": "gopher", "X-Forwarded-Host": "evil.example"}
     answer = await api.post("/sync/force", json=BACKFILL, headers=headers, auth=ADMIN)

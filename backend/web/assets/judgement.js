@@ -47,13 +47,6 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
   if (dashboard?.source_paused_until) {
     troubles.push({ id: "source", tone: "warn", title: `O portal pediu uma pausa até ${timeOf(dashboard.source_paused_until)}`, text: "Todos os ingestores esperam; depois seguem sozinhos." });
   }
-  for (const one of dashboard?.unfinished ?? []) {
-    if (one.phase !== "waiting" || !one.waiting) continue;
-    troubles.push({
-      id: `waiting-${one.id}`, tone: "warn", kind: "execution", subject: one, title: `A execução ${one.id} aguarda o portal`,
-      text: `${meaningOf(one.waiting.error_message)}. Nova tentativa ${ago(one.waiting.next_try_at)}; não é preciso fazer nada.`,
-    });
-  }
   for (const alert of alerts ?? []) {
     if (!alert.resolved_at) troubles.push({ id: `alert-${alert.id}`, tone: "bad", kind: "alert", subject: alert, title: alert.summary, text: `Alerta aberto ${ago(alert.opened_at)}` });
   }

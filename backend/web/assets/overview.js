@@ -63,6 +63,7 @@ function Hero({ dashboard, schedules, troubles }) {
       <p>${verdict.text}${verdict.age != null && verdict.tone === "good" && html` · <${Ago} moment=${dashboard.freshness.complete_until} />`}</p>
       <ul class="hero-facts">
         <li>${unfinished.length ? html`<span class="dot busy"></span>${plural(unfinished.length, "execução em andamento", "execuções em andamento")}` : html`<span class="dot quiet"></span>Nada em andamento`}</li>
+        ${unfinished.some((one) => one.waiting) && html`<li><span class="dot warn"></span>O portal falha; novas tentativas sozinhas</li>`}
         <li>${bad ? html`<span class="dot bad"></span>${plural(bad, "problema", "problemas")}` : html`<span class="dot good"></span>Nenhum problema`}</li>
       </ul>
     </div>

@@ -1,7 +1,10 @@
 """The backend's settings, and what production refuses of them."""
 
+import re
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
@@ -18,7 +21,7 @@ from backend.passwords import (
 from backend.tokens import LONGEST_MINUTES, SHORTEST_KEY
 from common.config import BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
 
-OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_")
+OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_")
 """Of variables that nobody else has a use for: an unknown one is surely a mistake."""
 
 IN_PRODUCTION = Limits(
@@ -63,6 +66,50 @@ def _without_star(value: list[str]) -> list[str]:
     return value
 
 
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+
+
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("expected e-mail addresses such as pncp@example.org, without names")
+    return value
+
+
+def _addresses(value: list[str]) -> list[str]:
+    return [_address(one) for one in value]
+
+
+def _is_web_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return known and "@" not in parts.netloc and not parts.fragment and value.isascii() and value.isprintable()
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    if not _is_web_address(url) or " " in url:
+        raise ValueError("is not the URL of a webhook; expected https://host/path, without user and password")
+    return value
+
+
+def _public_url(value: str) -> str:
+    if not _is_web_address(value) or " " in value or "?" in value:
+        raise ValueError("is not a URL; expected one such as https://pncp.example.org")
+    return value.rstrip("/")
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
+        try:
+            IPv6Address(value)
+        except ValueError:
+            raise ValueError("expected the name or address of a server, without a port") from None
+    return value
+
+
 Username = Annotated[str, AfterValidator(_username)]
 PasswordHash = Annotated[SecretStr, AfterValidator(_hash)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
@@ -88,6 +135,8 @@ class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedul
     jwt_secret_previous: SecretStr | None = None
     token_minutes: Annotated[int, Field(ge=1, le=LONGEST_MINUTES)] = 30
 
+    execution_log_days: Annotated[int, Field(ge=0, le=36500)] = 90
+
     allowed_hosts: Names = Field(default_factory=list)
     cors_origins: Annotated[Names, AfterValidator(_without_star)] = Field(default_factory=list)
     forwarded_allow_ips: str | None = None
@@ -99,6 +148,31 @@ class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedul
     limit_reads_per_minute: Limit | None = None
     limit_unauthenticated_per_minute: Limit | None = None
     limit_concurrency: Limit | None = None
+
+    alert_email_to: Annotated[Names, AfterValidator(_addresses)] = Field(default_factory=list)
+    alert_email_from: Annotated[str, AfterValidator(_address)] | None = None
+    smtp_host: Annotated[str, AfterValidator(_host)] | None = None
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: bool = False
+    smtp_starttls: bool | None = None
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
+    alert_no_success_minutes: Annotated[int, Field(ge=0, le=100_000)] = 60
+    alert_reminder_minutes: Annotated[int, Field(ge=0, le=100_000)] = 360
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+
+    @property
+    def mail_security(self) -> Literal["tls", "starttls", "none"]:
+        """How the connection to the mail server is secured: STARTTLS unless something else is said."""
+        if self.smtp_tls:
+            return "tls"
+        return "none" if self.smtp_starttls is False else "starttls"
+
+    @property
+    def mail_port(self) -> int:
+        """The mail server's port: where nothing is said, the one that is usual for how it is secured."""
+        return self.smtp_port or {"tls": 465, "starttls": 587, "none": 25}[self.mail_security]
 
     @property
     def in_production(self) -> bool:
@@ -146,9 +220,26 @@ class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedul
         for name, password, stored in self._passwords():
             if password is not None and stored is not None and not verify_password(stored, password.encode()):
                 yield f"{name}_HASH: is the hash of another password than {name}; only one of the two is needed"
+        yield from self._contradictions_of_mail()
         for name, secret in self._keys():
             if len(secret.encode()) < SHORTEST_KEY:
                 yield f"{name}: is shorter than {SHORTEST_KEY} bytes; make one with: openssl rand -hex 32"
+
+    def _contradictions_of_mail(self) -> Iterator[str]:
+        if self.alert_email_to and self.smtp_host is None:
+            yield "SMTP_HOST: is required where ALERT_EMAIL_TO is set"
+        if self.alert_email_to and self.alert_email_from is None:
+            yield "ALERT_EMAIL_FROM: is required where ALERT_EMAIL_TO is set"
+        if self.smtp_host is not None and not self.alert_email_to:
+            yield "ALERT_EMAIL_TO: is required where SMTP_HOST is set"
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            missing = "SMTP_PASSWORD" if self.smtp_password is None else "SMTP_USERNAME"
+            yield f"{missing}: is required, as the other one of the two is set"
+        if self.smtp_tls and self.smtp_starttls:
+            yield "SMTP_STARTTLS: is not for a connection that is TLS from its first byte (SMTP_TLS)"
+        in_clear = self.mail_security == "none" and self.smtp_host not in ("127.0.0.1", "::1", "localhost")
+        if self.smtp_password is not None and in_clear:
+            yield "SMTP_STARTTLS: must not be false where SMTP_PASSWORD is set, or it goes over the network in clear"
 
     def _refused_in_production(self) -> Iterator[str]:
         if not self.authenticates:

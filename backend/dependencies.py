@@ -7,9 +7,12 @@ from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from backend.metrics import Metrics
 from backend.middleware import peer_of
 from backend.security import Security, User
 from backend.services.dashboard import Dashboard
+from backend.services.episodes import Notifier
+from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
 from common.config import ScheduleSettings
@@ -23,6 +26,9 @@ class State(TypedDict):
     schedule: ScheduleSettings
     dashboard: Dashboard
     security: Security | None
+    notifier: Notifier
+    metrics: Metrics
+    figures: FiguresReader
 
 
 def _state(request: Request) -> State:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from backend.metrics import Metrics
 from common.database import is_unavailable
 
 log = structlog.get_logger(__name__)
@@ -173,9 +174,9 @@ _PLAIN: dict[type[Exception], int] = {
 _WORTH_REPEATING = (409, 429, 503)
 
 
-def install_error_handlers(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     """Say for each kind of error what it becomes."""
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(RequestValidationError, _counting_invalid(metrics))
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RefusedError, _on_refused)
     for kind, status in _PLAIN.items():
@@ -183,6 +184,15 @@ def install_error_handlers(app: FastAPI) -> None:
     for kind in (DBAPIError, PoolTimeoutError, OSError):
         app.add_exception_handler(kind, _on_database)
     app.add_exception_handler(Exception, on_unexpected)
+
+
+def _counting_invalid(metrics: Metrics) -> Callable[[Request, Exception], Response]:
+    def handler(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
+        metrics.invalid(fault["type"] for fault in error.errors()[:MOST_FAULTS])
+        return _on_invalid(request, error)
+
+    return handler
 
 
 def _on_invalid(_: Request, error: Exception) -> Response:

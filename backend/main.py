@@ -5,13 +5,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from backend.api import auth, documentation, executions, operations, page, schedules, sync
+from backend.api import alerts, auth, documentation, executions, operations, page, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -22,6 +23,7 @@ from backend.errors import (
     install_error_handlers,
 )
 from backend.limiter import Limiter
+from backend.metrics import Metrics
 from backend.middleware import (
     LIVENESS,
     PUBLIC,
@@ -29,17 +31,24 @@ from backend.middleware import (
     BodyLimit,
     Gate,
     HostCheck,
+    Measure,
     OneLineStart,
     RequestContext,
     SecurityHeaders,
 )
 from backend.models.problem import Problem
 from backend.security import Security
+from backend.services.alerts import Rules
 from backend.services.dashboard import Dashboard
+from backend.services.episodes import Notifier, watch
+from backend.services.execution_log import forget_lines
+from backend.services.figures import FiguresReader
+from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import check_schema, create_engine, is_unavailable
+from common.execution_log import keep_execution_log
 from common.logs import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -57,32 +66,41 @@ antes de repetir o pedido.
 def create_app(settings: BackendSettings) -> FastAPI:
     """Put the application together; nothing is opened before its lifespan runs."""
     limiter = Limiter(settings.limits)
-    security = Security(settings, limiter) if settings.authenticates else None
+    metrics = Metrics()
+    security = Security(settings, limiter, metrics) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
         version="0.1.0",
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, security),
+        lifespan=_lifespan(settings, security, metrics),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # the address it leads to would be made of the Host that the caller names
         responses=PROBLEM_RESPONSES,
     )
-    install_error_handlers(app)
-    for router in (sync.router, executions.router, schedules.router, operations.router, auth.router, page.router):
-        app.include_router(router)
+    install_error_handlers(app, metrics)
+    routers = [
+        *(sync.router, executions.router, schedules.router, alerts.router),
+        *(operations.router, auth.router, page.router),
+    ]
     page.mount_assets(app)
     if settings.shows_documentation:
-        app.include_router(documentation.router)
-    _add_middleware(app, settings, security, limiter)
+        routers.append(documentation.router)
+    for router in routers:
+        app.include_router(router)
+    _add_middleware(app, settings, security, limiter, metrics)
+    app.add_middleware(Measure, metrics=metrics, routes=[route for router in routers for route in router.routes])
+    app.add_middleware(OneLineStart)
     _describe(app, authenticates=settings.authenticates)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: BackendSettings, security: Security | None, limiter: Limiter) -> None:
+def _add_middleware(
+    app: FastAPI, settings: BackendSettings, security: Security | None, limiter: Limiter, metrics: Metrics
+) -> None:
     """From the innermost to the outermost."""
-    app.add_middleware(Gate, security=security, limiter=limiter, routes=app.router.routes)
+    app.add_middleware(Gate, security=security, limiter=limiter, metrics=metrics, routes=app.router.routes)
     app.add_middleware(BodyLimit)
     if settings.cors_origins:
         app.add_middleware(
@@ -96,11 +114,10 @@ def _add_middleware(app: FastAPI, settings: BackendSettings, security: Security 
         app.add_middleware(HostCheck, names=settings.allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
-    app.add_middleware(OneLineStart)
 
 
 def _lifespan(
-    settings: BackendSettings, security: Security | None
+    settings: BackendSettings, security: Security | None, metrics: Metrics
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -110,6 +127,7 @@ def _lifespan(
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
+        figures = FiguresReader(engine)
         try:
             try:
                 await check_schema(engine)
@@ -119,25 +137,48 @@ def _lifespan(
                 log.warning("database is not available yet", error=type(error).__name__)
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
-            sweeper = asyncio.create_task(sweep(engine))
-            sweeper.add_done_callback(_end_with)
-            yield {
-                **State(
-                    engine=engine,
-                    publisher=publisher,
-                    schedule=settings,
-                    dashboard=Dashboard(engine),
-                    security=security,
-                )
-            }
-            sweeper.cancel()
-            await asyncio.wait([sweeper])  # it may be holding a connection
+            notifier = Notifier(channels_of(settings), settings.public_url)
+            background = [
+                asyncio.create_task(sweep(engine)),
+                asyncio.create_task(watch(engine, _rules_of(settings), notifier)),
+            ]
+            if settings.execution_log_days:
+                background.append(asyncio.create_task(forget_lines(engine, days=settings.execution_log_days)))
+            for task in background:
+                task.add_done_callback(_end_with)
+            async with keep_execution_log(engine):
+                yield {
+                    **State(
+                        engine=engine,
+                        publisher=publisher,
+                        schedule=settings,
+                        dashboard=Dashboard(engine),
+                        security=security,
+                        notifier=notifier,
+                        metrics=metrics,
+                        figures=figures,
+                    )
+                }
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)  # they may be holding connections
         finally:
+            await figures.close()
             if publisher is not None:
                 await publisher.close()
             await engine.dispose()
 
     return lifespan
+
+
+def _rules_of(settings: BackendSettings) -> Rules:
+    no_success, reminder = settings.alert_no_success_minutes, settings.alert_reminder_minutes
+    return Rules(
+        no_success=timedelta(minutes=no_success) if no_success else None,
+        reminder=timedelta(minutes=reminder) if reminder else None,
+        schedule_enabled=settings.schedule_enabled,
+        update_cron=settings.schedule_update,
+    )
 
 
 def _end_with(task: asyncio.Task[None]) -> None:

@@ -1,6 +1,7 @@
 """Pure ASGI around the application: who may ask what and how often, names, headers, the limit of a body."""
 
 import re
+import time
 import uuid
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ from backend.errors import (
     refusal,
 )
 from backend.limiter import Limiter, network_of
+from backend.metrics import Metrics, template_of
 from backend.security import Security, User
 
 log = structlog.get_logger(__name__)
@@ -125,6 +127,37 @@ class RequestContext:
                 answer = on_unexpected(Request(scope), error)
                 _add_headers(answer.headers, scope)
                 await answer(scope, receive, send_named)
+            finally:
+                structlog.contextvars.unbind_contextvars("execution_id")  # of the one that the request was about
+
+
+class Measure:
+    """Counts requests and times them, by the route that they came to."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
+        self.app = app
+        self._metrics = metrics
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status: int | None = None
+        began = time.monotonic()
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        finally:
+            route = template_of(scope, self._routes)
+            self._metrics.answered(route, scope["method"], status, time.monotonic() - began)
 
 
 _HEADERS = {
@@ -137,6 +170,13 @@ _HEADERS = {
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+# ReDoc makes two style elements, one of which is empty and filled by script; its search runs in a worker of its own
+_REDOC_POLICY = _PAGE_POLICY.replace(
+    "style-src 'self'",
+    "style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
+    "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='; worker-src blob:",
 )
 
 
@@ -164,7 +204,7 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
     if headers.get("content-type", "").startswith("text/html"):
-        headers["Content-Security-Policy"] = _PAGE_POLICY
+        headers["Content-Security-Policy"] = _REDOC_POLICY if scope["path"] == "/redoc" else _PAGE_POLICY
     if scope["path"].startswith("/docs/assets/"):
         headers["Cache-Control"] = "private, no-cache"  # megabytes that a browser may keep and ask after
     if _is_of_page(scope["path"]) and "etag" in headers:
@@ -202,9 +242,16 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, *, security: Security | None, limiter: Limiter, routes: Sequence[BaseRoute]
+        self,
+        app: ASGIApp,
+        *,
+        security: Security | None,
+        limiter: Limiter,
+        metrics: Metrics,
+        routes: Sequence[BaseRoute],
     ) -> None:
         self.app = app
+        self._metrics = metrics
         self._security = security
         self._limiter = limiter
         self._routes = routes
@@ -243,6 +290,7 @@ class Gate:
     async def _count(self, kind: str, key: str) -> None:
         if seconds := await self._limiter.hit(kind, key):
             log.warning("limit reached", limit=kind, key=key)
+            self._metrics.limit_hit(kind)
             raise TooManyRequestsError(seconds)
 
 

@@ -14,6 +14,7 @@ import structlog
 from backend.config import BackendSettings
 from backend.errors import RefusedError, TooManyLoginsError, TooManyRequestsError, UnauthorizedError
 from backend.limiter import Limiter
+from backend.metrics import Metrics
 from backend.passwords import LONGEST_PASSWORD, dummy_like, hash_password, verify_password
 from backend.tokens import InvalidTokenError, Tokens
 
@@ -50,8 +51,9 @@ class _Account:
 class Security:
     """Tells who asks, from an Authorization header or a name and a password."""
 
-    def __init__(self, settings: BackendSettings, limiter: Limiter) -> None:
+    def __init__(self, settings: BackendSettings, limiter: Limiter, metrics: Metrics) -> None:
         self._limiter = limiter
+        self._metrics = metrics
         accounts = _accounts_of(settings)
         self._accounts = {account.user.name.encode(): account for account, _ in accounts}
         self._dummy = dummy_like(accounts[0][0].stored)
@@ -81,8 +83,11 @@ class Security:
             except InvalidTokenError:
                 # nobody guesses a token, and one that has run out must not keep its owner from a new one
                 log.info("token refused", peer=peer)
-        seconds = await self._limiter.hit("unauthenticated", peer)
-        raise TooManyRequestsError(seconds) if seconds else UnauthorizedError
+                self._metrics.refused_tokens.inc()
+        if seconds := await self._limiter.hit("unauthenticated", peer):
+            self._metrics.limit_hit("unauthenticated")
+            raise TooManyRequestsError(seconds)
+        raise UnauthorizedError
 
     def _user_of(self, token: bytes) -> User:
         return self._accounts[self._tokens.read(token).encode()].user
@@ -96,10 +101,12 @@ class Security:
         """
         if seconds := await self._limiter.hit("token", peer):
             log.warning("limit reached", limit="token", peer=peer)
+            self._metrics.limit_hit("token")
             raise TooManyRequestsError(seconds)
         user = await self.log_in(username, password, peer)
         if seconds := await self._limiter.hit("token of user", user.name):
             log.warning("limit reached", limit="token", user=user.name, peer=peer)
+            self._metrics.limit_hit("token")
             raise TooManyRequestsError(seconds)
         log.info("logged in", user=user.name, peer=peer)
         return self._tokens.make(user.name), self._tokens.seconds
@@ -130,6 +137,7 @@ class Security:
         name = username[:1024].decode("latin-1")
         if refused := await self._refusal(name, peer):
             log.warning("limit reached", limit="failed login", user=shown, peer=peer)
+            self._metrics.limit_hit("failed login")
             raise refused
         right = False
         if len(username) <= LONGEST_PASSWORD and len(password) <= LONGEST_PASSWORD:
@@ -139,6 +147,7 @@ class Security:
             await self._limiter.hit("failed login", f"peer {peer}")
             seconds = await self._limiter.hit("failed login", f"user {name}")
             log.warning("login failed", user=shown, peer=peer)
+            self._metrics.failed_logins.inc()
             raise TooManyRequestsError(seconds) if seconds else UnauthorizedError
         self._remember(username, password, account.user)
         return account.user

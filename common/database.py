@@ -1,8 +1,10 @@
 """One engine per process, bounded in every direction, and the errors that mean "the database is not there"."""
 
+from typing import Any
+
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -21,12 +23,11 @@ class UnusableDatabaseError(Exception):
 
 def create_engine(url: str, *, application_name: str, pool_size: int, statement_seconds: float = 30) -> AsyncEngine:
     """Make the engine; it connects at first use. `url` carries the asyncpg driver."""
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,  # errors end up in logs, parameters may be anything
         connect_args={
@@ -41,6 +42,17 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Have the pool replace what the server has closed, by a restart for instance.
+
+    The driver hears of it when it happens, so that nothing has to be asked: a ping would cost a round trip each time.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 async def check_schema(engine: AsyncEngine) -> None:

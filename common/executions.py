@@ -91,6 +91,36 @@ class PageCounts:
     rejected: int = 0
     itens: int = 0
 
+    def plus(self, other: "PageCounts") -> "PageCounts":
+        """The sum of both."""
+        return PageCounts(
+            self.processed + other.processed,
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.rejected + other.rejected,
+            self.itens + other.itens,
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How an execution has ended, in one line's worth; pages and itens are those of its slices."""
+
+    status: str
+    mode: Mode
+    criterio: Criterio
+    trigger: str
+    records: int
+    inserted: int
+    updated: int
+    rejected: int
+    itens: int
+    slices: int
+    failed_slices: int
+    pages: int
+    duration_seconds: float | None
+    error_message: str | None
+
 
 # --- executions -------------------------------------------------------------------------------------------------
 
@@ -259,9 +289,9 @@ _MARK_STARTED = text("""
 """)
 
 
-async def mark_started(db: AsyncConnection, execution_id: int) -> None:
-    """Stamp the first claim of an execution's slices; later ones change nothing."""
-    await db.execute(_MARK_STARTED, {"id": execution_id})
+async def mark_started(db: AsyncConnection, execution_id: int) -> bool:
+    """Stamp the first claim of an execution's slices; later ones change nothing, and are told so."""
+    return (await db.execute(_MARK_STARTED, {"id": execution_id})).rowcount == 1
 
 
 _UNFINISHED_SLICE = text("""
@@ -360,6 +390,22 @@ async def end(
         )
     )
     return True
+
+
+_SUMMARIZE = text("""
+    SELECT e.status, e.mode, e.criterio, e.trigger, e.records_processed, coalesce(sum(s.records_inserted), 0),
+           coalesce(sum(s.records_updated), 0), e.records_rejected, coalesce(sum(s.itens_written), 0), count(s.id),
+           count(s.id) FILTER (WHERE s.status = 'error'), coalesce(sum(s.pages_done), 0),
+           CAST(e.duration_seconds AS float), e.error_message
+      FROM sync_executions e LEFT JOIN sync_slices s ON s.execution_id = e.id
+     WHERE e.id = :id
+     GROUP BY e.id
+""")
+
+
+async def summarize(db: AsyncConnection, execution_id: int) -> Summary:
+    """What an execution comes to, for whoever has just ended it."""
+    return Summary(*(await db.execute(_SUMMARIZE, {"id": execution_id})).one())
 
 
 _COPY_EXECUTION = text("""
@@ -482,10 +528,28 @@ async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, l
     return set((await db.execute(_RENEW, parameters)).scalars())
 
 
-async def hold(db: AsyncConnection, claim: Claim) -> bool:
-    """Lock the slice for this transaction, before its data; `False` if it is no longer this worker's."""
-    locked = select(sync_slices.c.id).where(_mine(claim)).with_for_update()
-    return (await db.execute(locked)).one_or_none() is not None
+# The two statements of every page, written out: they are asked for more often than all others together.
+_HOLD = text("""
+    SELECT now() FROM sync_slices
+     WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+       FOR UPDATE
+""")
+_ADVANCE = text("""
+    UPDATE sync_slices
+       SET updated_at = now(), lease_until = now() + make_interval(secs => :lease_seconds), stalls = 0,
+           pages_done = :pages_done, pages_total = :pages_total, total_registros = :total_registros,
+           records_processed = records_processed + :processed, records_inserted = records_inserted + :inserted,
+           records_updated = records_updated + :updated, records_rejected = records_rejected + :rejected,
+           itens_written = itens_written + :itens
+     WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+    RETURNING now()
+""")
+
+
+async def hold(db: AsyncConnection, claim: Claim) -> datetime | None:
+    """Lock the slice for this transaction, before its data; answers the database's moment, `None` if it is not ours."""
+    moment: datetime | None = (await db.execute(_HOLD, _fence(claim))).scalar_one_or_none()
+    return moment
 
 
 async def advance(
@@ -499,26 +563,20 @@ async def advance(
     lease_seconds: float,
 ) -> datetime | None:
     """Move a slice's counts and lease by one page; answers the database's moment, `None` if it is not ours."""
-    column = sync_slices.c
-    changes = (
-        update(sync_slices)
-        .where(_mine(claim))
-        .values(
-            updated_at=func.now(),
-            lease_until=func.now() + timedelta(seconds=lease_seconds),
-            stalls=0,
-            pages_done=pages_done,
-            pages_total=pages_total,
-            total_registros=total_registros,
-            records_processed=column.records_processed + counts.processed,
-            records_inserted=column.records_inserted + counts.inserted,
-            records_updated=column.records_updated + counts.updated,
-            records_rejected=column.records_rejected + counts.rejected,
-            itens_written=column.itens_written + counts.itens,
-        )
-    )
-    moment: datetime | None = (await db.execute(changes.returning(func.now()))).scalar_one_or_none()
+    parameters = {
+        **_fence(claim),
+        **vars(counts),
+        "pages_done": pages_done,
+        "pages_total": pages_total,
+        "total_registros": total_registros,
+        "lease_seconds": float(lease_seconds),
+    }
+    moment: datetime | None = (await db.execute(_ADVANCE, parameters)).scalar_one_or_none()
     return moment
+
+
+def _fence(claim: Claim) -> dict[str, Any]:
+    return {"slice_id": claim.slice_id, "attempt": claim.attempt, "worker_id": claim.worker_id}
 
 
 async def reread(db: AsyncConnection, claim: Claim) -> bool:

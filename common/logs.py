@@ -8,12 +8,18 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+HIDDEN = "***"
 _SECRET = re.compile("authorization|password|token|secret|dsn|cookie", re.IGNORECASE)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a value of this name is not to be written."""
+    return _SECRET.search(name) is not None
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """A net below us: a value whose name says that it is a secret is not written."""
-    return {name: "***" if _SECRET.search(name) else value for name, value in event.items()}
+    return {name: HIDDEN if is_secret(name) else value for name, value in event.items()}
 
 
 def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout) -> None:
@@ -29,7 +35,12 @@ def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout)
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # what nobody wants to read costs next to nothing
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -46,6 +57,7 @@ def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout)
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
+    handler.setLevel(level)  # the root's own may become lower, for the log of executions
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

@@ -111,6 +111,7 @@ sync_execution_counts = Table(
     Column("status", Text, primary_key=True),
     Column("executions", BigInteger, nullable=False),
     Column("records_processed", BigInteger, nullable=False),
+    Column("records_rejected", BigInteger, nullable=False),
     Column("duration_seconds", Numeric, nullable=False),
 )
 
@@ -294,6 +295,10 @@ alerts = Table(
     Column("id", BigInteger, Identity(always=False), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("summary", Text, nullable=False),
+    # what was wrong in the course of the episode
+    Column("details", JSONB, nullable=False, server_default=text("'{}'")),
+    # per channel what it has taken, and when it is tried again
+    Column("deliveries", JSONB, nullable=False, server_default=text("'{}'")),
     _now("opened_at"),
     # when the last message of the episode, the first or a reminder, was delivered
     _moment("notified_at"),

@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import UnusableDatabaseError, check_schema, is_unavailable
+from common.execution_log import keep_execution_log
 from common.logs import configure_logging
 from ingestor.commands import make_parser, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
+from ingestor.metrics import Metrics, MetricsServer
 from ingestor.opening import make_client, make_engine
 from ingestor.planning import Rules
 from ingestor.worker import DATABASE_WAIT, Worker, WorkerOptions
@@ -33,8 +35,11 @@ async def run(settings: IngestorSettings) -> None:
         stack.push_async_callback(engine.dispose)
         if not await _database_is_there(engine, stopping):
             return
-        client = await stack.enter_async_context(make_client(settings, engine))
-        worker = Worker(engine, client, worker_options(settings))
+        metrics = Metrics()
+        await stack.enter_async_context(MetricsServer(metrics.registry, settings.metrics_host, settings.metrics_port))
+        await stack.enter_async_context(keep_execution_log(engine))
+        client = await stack.enter_async_context(make_client(settings, engine, metrics))
+        worker = Worker(engine, client, worker_options(settings), metrics)
         async with asyncio.TaskGroup() as tasks:
             listening = None
             if settings.rabbitmq_url is not None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from common.config import BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
+from common.config import LAST_PORT, BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
 
 LAST_MODALIDADE = 99
 """The portal's table ends at 19 today; room for those to come."""
@@ -65,3 +65,5 @@ class IngestorSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedu
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     lease_seconds: Annotated[float, Field(ge=2, le=3600)] = 60
     slice_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] = 0

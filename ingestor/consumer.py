@@ -88,6 +88,8 @@ class Consumer:
             log.exception("message cannot be taken in")
             await self._bury(message, f"unexpected {type(error).__name__}")
             return
+        finally:
+            structlog.contextvars.unbind_contextvars("execution_id")
         await message.ack()
         if execution_id is not None:
             self._ring(execution_id)
@@ -95,13 +97,16 @@ class Consumer:
     async def _ensure_row(self, message: AbstractIncomingMessage) -> int | None:
         """The execution that the message names or asks for; `None` if it was redelivered and made its row before."""
         named = execution_id_of(dict(message.headers))
+        if named is not None:
+            structlog.contextvars.bind_contextvars(execution_id=named)
         while True:
             try:
                 async with self._engine.begin() as db:
                     if named is not None and await executions.exists(db, named):
                         return named
+                    structlog.contextvars.unbind_contextvars("execution_id")
                     command = decode(message.body, now=to_wall_clock(datetime.now(UTC)))
-                    return await executions.create(
+                    created = await executions.create(
                         db,
                         mode=command.mode,
                         window_start=command.window_start,
@@ -115,6 +120,16 @@ class Consumer:
                     raise
                 log.warning("database is not available, the message waits", error=type(error).__name__)
                 await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
+            else:
+                if created is not None:
+                    log.info(
+                        "execution accepted",
+                        execution_id=created,
+                        mode=command.mode,
+                        trigger=FOREIGN_TRIGGER,
+                        message_id=message.message_id,
+                    )
+                return created
 
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Move a message to the dead letters, confirmed, before it is acknowledged."""

@@ -1,17 +1,13 @@
-"""One slice: pages read, records judged, items fetched, each page committed with its progress.
+"""One slice: its pages as they are read, each committed with its items, its counts and its progress.
 
-Page 1 tells how many pages there are; then they are read from the last to the first, and page 1 again. Records leave a
-listing while it is read (they change, they are deleted) and move everything behind them forward: reading backwards
-meets them again, reading forwards would miss them (EXPERIMENTS F18).
+In which order pages are read, and why that misses nothing, is told in `reading`; here they are committed in that very
+order, one transaction each, and the last one ends the slice.
 """
 
 import asyncio
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from enum import Enum, auto
-from itertools import chain, pairwise
 
 import asyncpg
 import structlog
@@ -23,90 +19,27 @@ from common.clock import to_wall_clock
 from common.database import is_transient
 from common.executions import Claim, PageCounts
 from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd
-from ingestor.persistence import (
-    Bundle,
-    PageResult,
-    Progress,
-    load_progress,
-    load_versions,
-    store_page,
-)
+from ingestor.metrics import Metrics
+from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import (
-    Contratacao,
-    Item,
-    Page,
-    Record,
-    Rejected,
-    Stamps,
-    choose_newest,
-    compare_versions,
-    parse_contratacao,
-    parse_item,
-    stamp_for,
-    stamps,
-)
+from ingestor.pncp.records import Contratacao, Item, Record, Rejected, parse_item
+from ingestor.reading import Ended, PageInHand, Reading
 
 log = structlog.get_logger(__name__)
 
 TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
-
-
-@dataclass
-class OrderProof:
-    """Whether the pages read so far, page 1 first and then from the last backwards, are in ascending order.
-
-    The order of `/atualizacao` is undocumented, so that nothing may be concluded from it before it is seen.
-    """
-
-    holds: bool = True
-    highest_of_first: datetime | None = None
-    lowest_so_far: datetime | None = None
-
-    def add(self, number: int, page_stamps: list[datetime]) -> None:
-        """Take a page's stamps into account, in the page's order."""
-        if not page_stamps or any(a > b for a, b in pairwise(page_stamps)):
-            self.holds = False
-            return
-        if number == 1:
-            self.highest_of_first = page_stamps[-1]
-            return
-        if self.lowest_so_far is not None and page_stamps[-1] > self.lowest_so_far:
-            self.holds = False
-        self.lowest_so_far = page_stamps[0]
-        if self.highest_of_first is None or self.highest_of_first > self.lowest_so_far:
-            self.holds = False
-
-    def allows_stop(self, page_stamps: list[datetime], window_start: datetime) -> bool:
-        """Whether all pages before this one must be older than the window, as it is itself."""
-        return self.holds and page_stamps[-1] < window_start
-
-
-@dataclass(frozen=True)
-class ParsedPage:
-    """A page's records, judged: which were seen, which lie in the window, which cannot be stored."""
-
-    keys: frozenset[str]
-    in_window: dict[str, Record[Contratacao]]
-    rejected: list[Rejected]
-    stamps: list[datetime]
-
-
-class Ended(Enum):
-    """How the reading of a listing ended."""
-
-    AT_THE_END = auto()
-    OLD_ENOUGH = auto()  # all that is left lies before an update's window
-    ASKED_TO_STOP = auto()
+COMMITS_AT_ONCE = 4
+"""Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
 
 @dataclass
 class SliceIngestion:
     """All that the reading of one slice works with.
 
-    `stopping` asks it to end after the present page; `committed` counts the pages that this claim has committed,
-    the last of them at `read_at` by the database's clock.
+    `stopping` asks it to end after the present page; `commits` is shared by the slices of a process; `committed` counts
+    the pages that this claim has committed, the last of them at `read_at` by the database's clock, and `counts` what
+    they have come to; `finished` says that the last of them has ended the slice.
     """
 
     engine: AsyncEngine
@@ -114,8 +47,13 @@ class SliceIngestion:
     claim: Claim
     stopping: asyncio.Event
     lease_seconds: float
+    commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     committed: int = 0
+    counts: PageCounts = field(default_factory=PageCounts)
+    reading: int = 1
     read_at: datetime | None = None
+    finished: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 async def ingest_slice(work: SliceIngestion) -> bool:
@@ -130,12 +68,15 @@ async def ingest_slice(work: SliceIngestion) -> bool:
     """
     progress = await _load_progress(work)
     while True:
+        work.reading = progress.reading
         try:
             ended = await _read_listing(work, progress)
             if ended is Ended.ASKED_TO_STOP:
                 return False
+            if work.finished:
+                return True
             missing = missing_records(progress, work.claim.last_day, work.read_at)
-            if ended is Ended.OLD_ENOUGH or not missing:
+            if not missing:
                 return True
             shortfall = f"{missing} of {progress.total_registros} records are missing from the listing"
         except PageBeyondEnd as error:
@@ -157,32 +98,15 @@ async def _load_progress(work: SliceIngestion) -> Progress:
 
 
 async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
-    """Read what is left of the listing."""
-    resumed = bool(progress.pages)
-    proof = OrderProof(holds=work.claim.mode == "update" and not resumed)
-    if not resumed:
-        proof.add(1, await _ingest_page(work, progress, 1))
-    for number in pages_to_read(progress.total_paginas, progress.pages):
-        if work.stopping.is_set():
-            return Ended.ASKED_TO_STOP
-        page_stamps = await _ingest_page(work, progress, number)
-        proof.add(number, page_stamps)
-        if number > 1 and proof.allows_stop(page_stamps, work.claim.window_start):
-            log.info("the listing is ascending and the rest of it older than the window", page=number)
-            return Ended.OLD_ENOUGH
-    return Ended.AT_THE_END
-
-
-def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
-    """What is left of a listing whose page 1 has been read: the last page first, and page 1 once more.
-
-    A single page needs no second look. Pages are committed in this very order, so that nothing above the lowest
-    one done is missing. One after the other, because a portal may promise any number of them.
-    """
-    if total_paginas <= 1:
-        return iter(())
-    lowest_done = min(done - {1}, default=total_paginas + 1)
-    return chain(range(lowest_done - 1, 1, -1), [1])
+    """Read what is left of the listing and commit it page by page."""
+    if progress.pages and work.stopping.is_set():
+        return Ended.ASKED_TO_STOP
+    async with Reading(work.engine, work.client, work.claim, progress, work.stopping) as pages:
+        async for page in pages:
+            await _ingest_page(work, progress, page)
+            if page.ends is not None:
+                return page.ends
+    return Ended.ASKED_TO_STOP if work.stopping.is_set() else Ended.AT_THE_END
 
 
 def missing_records(progress: Progress, last_day: date, read_at: datetime | None) -> int:
@@ -201,77 +125,32 @@ def missing_records(progress: Progress, last_day: date, read_at: datetime | None
 # --- one page ---------------------------------------------------------------------------------------------------
 
 
-async def _ingest_page(work: SliceIngestion, progress: Progress, number: int) -> list[datetime]:
-    """Fetch, judge and commit one page; answers its records' stamps, in the page's order."""
-    claim = work.claim
-    page = await work.client.fetch_page(claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)
-    parsed = parse_records(page, claim)
-    stored: dict[str, tuple[Stamps, bool]] = {}
-    if parsed.in_window:
-        async with work.engine.connect() as db:
-            stored = await load_versions(db, parsed.in_window)
-    wanted = [record for key, record in parsed.in_window.items() if needs_writing(record, stored.get(key))]
-    bundles, rejected_itens = await _fetch_bundles(work.client, wanted)
-    result = PageResult(
-        number,
-        page.total_registros,
-        page.total_paginas,
-        keys=parsed.keys,
-        processed=frozenset(parsed.in_window),
-        bundles=bundles,
-        rejected=[*parsed.rejected, *rejected_itens],
-    )
-    result, counts = await _commit(work, result, progress)
+async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHand) -> None:
+    """Wait for a page's items and commit it with them."""
+    raw_itens = await page.itens
+    async with work.commits:
+        bundles: list[Bundle] = []
+        rejected = list(page.parsed.rejected)
+        for record, itens in zip(page.wanted, raw_itens, strict=True):
+            bundle, refused = make_bundle(record, itens)
+            bundles.append(bundle)
+            rejected.extend(refused)
+        result = PageResult(
+            page.number,
+            page.total_registros,
+            page.total_paginas,
+            keys=page.parsed.keys,
+            processed=frozenset(page.parsed.in_window),
+            bundles=bundles,
+            rejected=rejected,
+        )
+        result, counts = await _commit(work, result, progress, page.ends)
     progress.add(result)
     work.committed += 1
-    log.info("page committed", page=number, pages=progress.total_paginas, records=len(page.records), **vars(counts))
-    return parsed.stamps
-
-
-def parse_records(page: Page, claim: Claim) -> ParsedPage:
-    """Judge the records of a page against the slice's window, both ends included."""
-    good: list[Record[Contratacao]] = []
-    rejected: list[Rejected] = []
-    for raw in page.records:
-        record = parse_contratacao(raw)
-        if isinstance(record, Rejected):
-            rejected.append(record)
-        else:
-            good.append(record)
-    page_stamps = [stamp_for(record.typed, claim.criterio) for record in good]
-    in_window = [
-        record
-        for record, stamp in zip(good, page_stamps, strict=True)
-        if claim.window_start <= stamp <= claim.window_end
-    ]
-    keys = {record.typed.numero_controle_pncp for record in good}
-    keys |= {record.natural_key or record.hash for record in rejected}
-    return ParsedPage(frozenset(keys), choose_newest(in_window), rejected, page_stamps)
-
-
-def needs_writing(record: Record[Contratacao], stored: tuple[Stamps, bool] | None) -> bool:
-    """Whether a record is new, newer than what is stored, or stored without its items."""
-    if stored is None:
-        return True
-    version, has_itens = stored
-    judged = compare_versions(stamps(record.typed), version)
-    return judged == "newer" or (judged == "unchanged" and not has_itens)
-
-
-async def _fetch_bundles(client: PncpClient, records: list[Record[Contratacao]]) -> tuple[list[Bundle], list[Rejected]]:
-    """The items of all these records at once; how many requests are under way is the client's business."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(client.fetch_itens(record.typed.numero_controle_pncp)) for record in records]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None  # the first to fail has cancelled the others
-    rejected: list[Rejected] = []
-    bundles: list[Bundle] = []
-    for record, task in zip(records, tasks, strict=True):
-        bundle, refused = make_bundle(record, task.result())
-        bundles.append(bundle)
-        rejected.extend(refused)
-    return bundles, rejected
+    work.counts = work.counts.plus(counts)
+    work.metrics.page_committed(counts)
+    records = len(page.parsed.stamps) + len(page.parsed.rejected)
+    log.debug("page committed", page=page.number, pages=progress.total_paginas, records=records, **vars(counts))
 
 
 def make_bundle(record: Record[Contratacao], raw_itens: list[bytes]) -> tuple[Bundle, list[Rejected]]:
@@ -288,25 +167,36 @@ def make_bundle(record: Record[Contratacao], raw_itens: list[bytes]) -> tuple[Bu
     return Bundle(record, list(itens.values()), itens_complete=not rejected), rejected
 
 
-async def _commit(work: SliceIngestion, result: PageResult, progress: Progress) -> tuple[PageResult, PageCounts]:
+async def _commit(
+    work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None
+) -> tuple[PageResult, PageCounts]:
     """Fence, data, page and counts in one transaction, run again where two workers got in each other's way."""
     for attempt in range(1, TRANSACTION_TRIES + 1):
         try:
             async with work.engine.begin() as db:
-                return await _write(db, work, result, progress)
+                written, counts, finished = await _write(db, work, result, progress, ends)
         except (DBAPIError, asyncpg.PostgresError) as error:  # the merge speaks to the driver itself
             if not is_transient(error) or attempt == TRANSACTION_TRIES:
                 raise
+            work.metrics.transaction_retries.inc()
             await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter
+        else:
+            work.finished = finished
+            return written, counts
     raise AssertionError("unreachable")
 
 
 async def _write(
-    db: AsyncConnection, work: SliceIngestion, result: PageResult, progress: Progress
-) -> tuple[PageResult, PageCounts]:
-    if not await executions.hold(db, work.claim):
+    db: AsyncConnection, work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None
+) -> tuple[PageResult, PageCounts, bool]:
+    """The page, and the end of the slice where it ends complete with this page."""
+    moment = await executions.hold(db, work.claim)
+    if moment is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
-    result, counts = await store_page(db, work.claim, result, progress)
+    completes = ends is Ended.OLD_ENOUGH or (
+        ends is Ended.AT_THE_END and not missing_records(progress.with_page(result), work.claim.last_day, moment)
+    )
+    result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes)
     work.read_at = await executions.advance(
         db,
         work.claim,
@@ -316,6 +206,6 @@ async def _write(
         total_registros=result.total_registros,
         lease_seconds=work.lease_seconds,
     )
-    if work.read_at is None:
+    if work.read_at is None or (completes and not await executions.finish(db, work.claim)):
         raise LeaseLost(f"slice {work.claim.slice_id}")
-    return result, counts
+    return result, counts, completes

@@ -4,21 +4,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.database import create_engine
 from ingestor.config import IngestorSettings
+from ingestor.metrics import Metrics
 from ingestor.pause import SharedPause
 from ingestor.pncp.client import PncpClient
 
 
 def make_engine(settings: IngestorSettings) -> AsyncEngine:
-    """The database's engine; a connection for every slot, and for the loops beside them."""
+    """The database's engine; a connection for every slot, for the loops beside them, and for the log."""
     return create_engine(
         settings.database_url.get_secret_value(),
         application_name="pncp-ingestor",
-        pool_size=settings.worker_concurrency + 5,
+        pool_size=settings.worker_concurrency + 6,
         statement_seconds=60,
     )
 
 
-def make_client(settings: IngestorSettings, engine: AsyncEngine) -> PncpClient:
+def make_client(settings: IngestorSettings, engine: AsyncEngine, metrics: Metrics | None = None) -> PncpClient:
     """The portal's client, braked together with all other ingestors on this database."""
     return PncpClient(
         settings.pncp_base_url,
@@ -29,4 +30,5 @@ def make_client(settings: IngestorSettings, engine: AsyncEngine) -> PncpClient:
         timeout_seconds=settings.http_timeout,
         retry_wait_max=settings.pncp_retry_wait_max,
         user_agent=settings.pncp_user_agent,
+        meter=metrics,
     )

@@ -94,6 +94,12 @@ class Progress:
         if result.number == 1:
             self.total_paginas = max(self.total_paginas, result.total_paginas)
 
+    def with_page(self, result: PageResult) -> "Progress":
+        """What it will be with a page that is about to be committed."""
+        grown = replace(self, pages=set(self.pages), keys=set(self.keys), processed=set(self.processed))
+        grown.add(result)
+        return grown
+
     def begin_anew(self) -> None:
         """Forget the reading, keep what has been processed."""
         self.reading += 1
@@ -107,10 +113,10 @@ _PAGES = text("""
     SELECT reading, page, keys, processed, total_registros, total_paginas
       FROM sync_pages WHERE slice_id = :slice_id ORDER BY read_at
 """)
-_VERSIONS = text("""
+_VERSIONS = """
     SELECT numero_controle_pncp, data_atualizacao, data_atualizacao_global, itens_at IS NOT NULL
-      FROM contratacoes WHERE numero_controle_pncp = ANY(CAST(:keys AS text[]))
-""")
+      FROM contratacoes WHERE numero_controle_pncp = ANY($1::text[])
+"""
 
 
 async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
@@ -127,7 +133,8 @@ async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
 
 async def load_versions(db: AsyncConnection, keys: Iterable[str]) -> dict[str, tuple[Stamps, bool]]:
     """The stored version of each known control number, and whether its items are stored too."""
-    rows = await db.execute(_VERSIONS, {"keys": list(keys)})
+    driver = await _driver_of(db)
+    rows = await driver.fetch(_VERSIONS, list(keys))
     return {key: ((header, whole), has_itens) for key, header, whole, has_itens in rows}
 
 
@@ -149,7 +156,15 @@ def _stage(table: Table, columns: Sequence[str]) -> str:
     return f"CREATE TEMP TABLE IF NOT EXISTS stage_{table.name} ({body}) ON COMMIT DELETE ROWS"
 
 
-_STAGES = (_stage(contratacoes, CONTRATACAO_COLUMNS), _stage(itens_contratacao, ITEM_COLUMNS))
+# One round trip: the savepoint to come back to where a value is refused, and the stages, made once per connection.
+_BEGIN_MERGE = "; ".join(
+    [
+        "SAVEPOINT merge",
+        _stage(contratacoes, CONTRATACAO_COLUMNS),
+        _stage(itens_contratacao, ITEM_COLUMNS),
+    ]
+)
+_UNDO_MERGE = "ROLLBACK TO SAVEPOINT merge"
 _EMPTY_STAGES = "TRUNCATE stage_contratacoes, stage_itens_contratacao"
 
 # An older version is never written; an equal one only where its items are wanted again.
@@ -242,15 +257,15 @@ _MERGE_ITENS = f"""
        SET {_from_excluded(ITEM_COLUMNS[2:])}, updated_at = now()
      WHERE known.payload IS DISTINCT FROM excluded.payload
 """  # noqa: S608  # column names of ours
-_KEEP_PAGE = text("""
+_KEEP_PAGE = """
     INSERT INTO sync_pages AS known (slice_id, reading, page, keys, processed, total_registros, total_paginas)
-    VALUES (:slice_id, :reading, :page, :keys, :processed, :total_registros, :total_paginas)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (slice_id, reading, page) DO UPDATE
        SET keys = ARRAY(SELECT DISTINCT unnest(known.keys || excluded.keys)),
            processed = ARRAY(SELECT DISTINCT unnest(known.processed || excluded.processed)),
            total_registros = excluded.total_registros, total_paginas = excluded.total_paginas,
            read_at = clock_timestamp()
-""")
+"""
 _REJECT = text("""
     INSERT INTO rejected_records (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload)
     VALUES (:execution_id, :slice_id, :resource, :natural_key, :reason, :payload_hash, :payload)
@@ -259,12 +274,13 @@ _REJECT = text("""
 
 
 async def store_page(
-    db: AsyncConnection, claim: Claim, result: PageResult, progress: Progress
+    db: AsyncConnection, claim: Claim, result: PageResult, progress: Progress, *, keeps_page: bool = True
 ) -> tuple[PageResult, PageCounts]:
     """Write a page: records, órgãos, units, items, what was rejected, and the page's own row.
 
     Runs inside the caller's transaction, which holds the slice. Answers the result as it really went (a record that
-    the database itself refuses is rejected here) and what it adds to the slice's counts.
+    the database itself refuses is rejected here) and what it adds to the slice's counts. `keeps_page`: false where the
+    slice ends in this transaction, so that nobody will go on from the page.
     """
     stored, refused = await store_bundles(db, result.bundles) if result.bundles else (BundleCounts(), [])
     if refused:
@@ -273,18 +289,18 @@ async def store_page(
     rejected = 0
     for record in result.rejected:
         rejected += await keep_rejected(db, record, execution_id=claim.execution_id, slice_id=claim.slice_id)
-    await db.execute(
-        _KEEP_PAGE,
-        {
-            "slice_id": claim.slice_id,
-            "reading": progress.reading,
-            "page": result.number,
-            "keys": sorted(result.keys),
-            "processed": sorted(result.processed),
-            "total_registros": result.total_registros,
-            "total_paginas": result.total_paginas,
-        },
-    )
+    if keeps_page:
+        driver = await _driver_of(db)
+        await driver.execute(
+            _KEEP_PAGE,
+            claim.slice_id,
+            progress.reading,
+            result.number,
+            sorted(result.keys),
+            sorted(result.processed),
+            result.total_registros,
+            result.total_paginas,
+        )
     fresh = len(result.processed - progress.processed)
     return result, PageCounts(fresh, stored.inserted, stored.updated, rejected, stored.itens)
 
@@ -293,18 +309,19 @@ async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[Bun
     """Write all bundles at once; where the database refuses a value, one at a time, to find which."""
     driver = await _driver_of(db)
     try:
-        async with db.begin_nested():
-            return await _merge(driver, bundles), []
+        return await _merge(driver, bundles), []
     except VALUE_REFUSED:
-        pass
+        await driver.execute(_UNDO_MERGE)
     stored = BundleCounts()
     refused: list[Rejected] = []
     for bundle in bundles:
         try:
-            async with db.begin_nested():
-                stored = stored.plus(await _merge(driver, [bundle]))
+            stored = stored.plus(await _merge(driver, [bundle]))
         except VALUE_REFUSED as error:
+            await driver.execute(_UNDO_MERGE)
             refused.append(Rejected(bundle.key, str(error), bundle.record.payload))
+        else:
+            await driver.execute(_EMPTY_STAGES)
     return stored, refused
 
 
@@ -319,8 +336,7 @@ async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
 
 async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> BundleCounts:
     """Copy and merge."""
-    for statement in (*_STAGES, _EMPTY_STAGES):
-        await driver.execute(statement)
+    await driver.execute(_BEGIN_MERGE)
     await driver.copy_records_to_table(
         "stage_contratacoes",
         records=[contratacao_row(bundle.record) for bundle in bundles],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import text
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common import executions
 from common.clock import LONGEST_WINDOW, days, to_wall_clock
 from common.database import is_unavailable
+from common.execution_log import log_finished
 from common.executions import Execution, PlannedSlice
 
 log = structlog.get_logger(__name__)
@@ -67,32 +69,51 @@ async def plan_next(
             )
             if execution is None:
                 return None
-            slices = await _plan(db, execution, rules)
+            slices, bridges = await _plan(db, execution, rules)
     except Exception as error:
         if execution is None or is_unavailable(error):
             raise
         log.exception("execution cannot be planned", execution_id=execution.id)
-        async with engine.begin() as db:
-            cause = f"planning failed: {type(error).__name__}"
-            await executions.end(db, execution.id, status="error", error_message=cause)
+        await _give_up(engine, execution.id, f"planning failed: {type(error).__name__}")
     else:
-        log.info("execution planned", execution_id=execution.id, mode=execution.mode, slices=slices)
+        log.info(
+            "execution planned",
+            execution_id=execution.id,
+            mode=execution.mode,
+            slices=len(slices),
+            window_start=min(piece.window_start for piece in slices),
+            window_end=max(piece.window_end for piece in slices),
+        )
+        for bridge in bridges:
+            log.warning("updates stopped long ago, a backfill bridges the gap", execution_id=execution.id, **bridge)
+            log.info("execution accepted", execution_id=bridge["backfill"], mode="backfill", trigger=GAP_TRIGGER)
     return execution.id
 
 
-async def _plan(db: AsyncConnection, execution: Execution, rules: Rules) -> int:
-    """Write the slices of a locked execution; answers how many there are."""
+async def _give_up(engine: AsyncEngine, execution_id: int, cause: str) -> None:
+    async with engine.begin() as db:
+        if not await executions.end(db, execution_id, status="error", error_message=cause):
+            return
+        summary = await executions.summarize(db, execution_id)
+    log_finished(execution_id, summary)
+
+
+async def _plan(
+    db: AsyncConnection, execution: Execution, rules: Rules
+) -> tuple[list[PlannedSlice], list[dict[str, Any]]]:
+    """Write the slices of a locked execution; answers them, and the backfills that bridge a gap before them."""
     moment: datetime = (await db.execute(_NOW)).scalar_one()
     now = to_wall_clock(moment).replace(microsecond=0)
+    bridges: list[dict[str, Any]] = []
     if execution.mode == "backfill":
         slices = backfill_slices(execution, rules.modalidades)
     else:
         watermarks = await _load_watermarks(db, rules.modalidades)
         slices, gap = update_slices(watermarks, now, rules)
         if gap is not None:
-            await _bridge(db, gap)
+            bridges = await _bridge(db, gap)
     await executions.plan(db, execution, slices, give_up_at=moment + GIVE_UP_AFTER[execution.mode])
-    return len(slices)
+    return slices, bridges
 
 
 def backfill_slices(execution: Execution, modalidades: tuple[int, ...]) -> list[PlannedSlice]:
@@ -133,12 +154,13 @@ async def _load_watermarks(db: AsyncConnection, modalidades: tuple[int, ...]) ->
     return {row.modalidade: row.max for row in rows}
 
 
-async def _bridge(db: AsyncConnection, gap: Gap) -> None:
-    """Record the backfills that close a gap, each no longer than the portal's limit."""
+async def _bridge(db: AsyncConnection, gap: Gap) -> list[dict[str, Any]]:
+    """Record the backfills that close a gap, each no longer than the portal's limit; answers what is to be told."""
+    bridges = []
     start = gap.window_start
     while start <= gap.window_end:
         end = min(start + LONGEST_WINDOW, gap.window_end)
-        await executions.create(
+        backfill = await executions.create(
             db,
             mode="backfill",
             criterio="atualizacao",
@@ -147,5 +169,6 @@ async def _bridge(db: AsyncConnection, gap: Gap) -> None:
             trigger=GAP_TRIGGER,
             modalidades=gap.modalidades,
         )
-        log.warning("updates stopped long ago, a backfill bridges the gap", window_start=start, window_end=end)
+        bridges.append({"backfill": backfill, "window_start": start, "window_end": end})
         start = end + timedelta(seconds=1)
+    return bridges

@@ -4,6 +4,7 @@ Every recovery goes the same way: work that was lost, by whatever fault, is work
 """
 
 import asyncio
+import logging
 import os
 import random
 import secrets
@@ -12,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import structlog
 from sqlalchemy import text
@@ -19,9 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common import executions
 from common.database import is_overloaded, is_unavailable
+from common.execution_log import log_finished
 from common.executions import Claim
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpError, PncpRejected, PncpUnavailable
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
+from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
 from ingestor.pncp.client import PncpClient
 from ingestor.schedule import tick
@@ -67,17 +71,22 @@ class _Held:
 class Worker:
     """One ingestor process's share of the work; `run` returns when `stopping` is set and its slices are settled."""
 
-    def __init__(self, engine: AsyncEngine, client: PncpClient, options: WorkerOptions) -> None:
+    def __init__(
+        self, engine: AsyncEngine, client: PncpClient, options: WorkerOptions, metrics: Metrics | None = None
+    ) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.stopping = asyncio.Event()
         self._engine = engine
         self._client = client
         self._options = options
+        self._metrics = metrics or Metrics()
         self._held: dict[int, _Held] = {}
         self._bells: set[int] = set()
         self._wake_planner = asyncio.Event()
         self._wake_slots = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
+        self._metrics.held_slices.set_function(lambda: len(self._held))
+        self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def ring(self, execution_id: int) -> None:
         """Have an execution planned now; the poll would find it too, later."""
@@ -139,7 +148,7 @@ class Worker:
             oldest = time.monotonic() - 0.75 * self._options.lease_seconds
             for held in list(self._held.values()):
                 if held.renewed_at < oldest:
-                    log.warning("lease could not be renewed, the slice is let go", slice_id=held.claim.slice_id)
+                    log.warning("lease could not be renewed, the slice is let go", **_named(held.claim))
                     held.task.cancel()
 
     async def _plan(self) -> None:
@@ -150,6 +159,8 @@ class Worker:
             pass
         async with self._engine.begin() as db:
             stalled = await executions.fail_stalled(db)
+        for execution_id in stalled:
+            log.error("slices failed, their workers ended again and again", execution_id=execution_id)
         async with self._engine.connect() as db:
             left_open = await executions.left_open(db)
         for execution_id in {*stalled, *left_open}:
@@ -187,17 +198,28 @@ class Worker:
 
     async def _work_on(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(
-            execution_id=claim.execution_id, slice_id=claim.slice_id, modalidade=claim.modalidade
+            **_named(claim), modalidade=claim.modalidade, day=claim.first_day.isoformat()
         ):
-            work = SliceIngestion(self._engine, self._client, claim, self.stopping, self._options.lease_seconds)
+            work = SliceIngestion(
+                self._engine,
+                self._client,
+                claim,
+                self.stopping,
+                self._options.lease_seconds,
+                self._commits,
+                metrics=self._metrics,
+            )
             try:
                 if claim.starts_execution:
                     async with self._engine.begin() as db:
-                        await executions.mark_started(db, claim.execution_id)
+                        is_first = await executions.mark_started(db, claim.execution_id)
+                    if is_first:
+                        log.info("execution started", worker_id=self.id)
                 complete = await ingest_slice(work)
-                await (self._finish(claim) if complete else self._release(claim))
+                await (self._finish(work) if complete else self._release(claim))
             except LeaseLost:
-                log.warning("slice is no longer ours")
+                self._metrics.slice_ended("lost")
+                _tell("lost", {})
             except PncpRejected as error:
                 await self._fail(claim, str(error))
             except PncpError as error:
@@ -210,25 +232,26 @@ class Worker:
                     log.exception("slice ended unexpectedly")
                     await self._postpone(work, error)
 
-    async def _finish(self, claim: Claim) -> None:
-        async def end() -> bool:
+    async def _finish(self, work: SliceIngestion) -> None:
+        async def end() -> Outcome:
+            if work.finished:  # with its last page, as nearly always
+                return "finished"
             async with self._engine.begin() as db:
-                return await executions.finish(db, claim)
+                return "finished" if await executions.finish(db, work.claim) else "lost"
 
-        await self._settle(claim, end, closes=True)
+        await self._settle(work.claim, end, told=_described_finish(work))
 
     async def _fail(self, claim: Claim, cause: str) -> None:
-        async def end() -> bool:
+        async def end() -> Outcome:
             async with self._engine.begin() as db:
-                return await executions.fail(db, claim, _describe(claim, cause))
+                return "failed" if await executions.fail(db, claim, _describe(claim, cause)) else "lost"
 
-        log.error("slice failed", cause=cause)
-        await self._settle(claim, end, closes=True)
+        await self._settle(claim, end, told={"cause": cause})
 
     async def _release(self, claim: Claim) -> None:
-        async def give_back() -> bool:
+        async def give_back() -> Outcome:
             async with self._engine.begin() as db:
-                return await executions.release(db, claim)
+                return "released" if await executions.release(db, claim) else "lost"
 
         await self._settle(claim, give_back)
 
@@ -240,7 +263,7 @@ class Worker:
         if isinstance(error, PncpUnavailable) and error.retry_after is not None:
             delay = max(delay, min(error.retry_after, LONGEST_BACKOFF))
 
-        async def put_back() -> bool:
+        async def put_back() -> Outcome:
             async with self._engine.begin() as db:
                 if await executions.postpone(
                     db,
@@ -251,26 +274,30 @@ class Worker:
                     progressed=work.committed > 0 and not isinstance(error, ListingIncomplete),
                     is_stall=not isinstance(error, PncpError),
                 ):
-                    return True
-                return await executions.fail(db, claim, _describe(claim, cause))
+                    return "postponed"
+                return "failed" if await executions.fail(db, claim, _describe(claim, cause)) else "lost"
 
-        log.warning("slice is put back", cause=cause, delay_seconds=round(delay, 1))
-        await self._settle(claim, put_back, closes=True)
+        await self._settle(claim, put_back, told={"cause": cause, "delay_seconds": round(delay, 1)})
 
-    async def _settle(self, claim: Claim, transition: Callable[[], Awaitable[bool]], *, closes: bool = False) -> None:
+    async def _settle(
+        self, claim: Claim, transition: Callable[[], Awaitable[Outcome]], *, told: Mapping[str, Any] | None = None
+    ) -> None:
         """Carry a transition through, also when the database is away for a while; past the lease it is void anyway."""
         deadline = time.monotonic() + self._options.lease_seconds
+        outcome: Outcome | None = None
         while True:
             try:
-                if not await transition():
-                    log.warning("slice is no longer ours")
-                elif closes:
+                if outcome is None:
+                    outcome = await transition()
+                    self._metrics.slice_ended(outcome)
+                    _tell(outcome, told or {})
+                if outcome in ("finished", "failed"):
                     await self._close(claim.execution_id)
             except Exception as error:
                 if not is_unavailable(error):
                     raise
                 if time.monotonic() > deadline:
-                    log.warning("database stayed away, the lease will run out")
+                    log.warning("database stayed away, the lease will run out", **(told or {}))
                     return
                 await asyncio.sleep(random.uniform(*DATABASE_WAIT))  # noqa: S311  # jitter
             else:
@@ -278,9 +305,10 @@ class Worker:
 
     async def _close(self, execution_id: int) -> None:
         async with self._engine.begin() as db:
-            status = await executions.close(db, execution_id)
-        if status is not None:
-            log.info("execution finished", execution_id=execution_id, status=status)
+            if await executions.close(db, execution_id) is None:
+                return
+            summary = await executions.summarize(db, execution_id)
+        log_finished(execution_id, summary)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -295,7 +323,8 @@ class Worker:
             if late:
                 await asyncio.wait(late)
                 for task in late:
-                    await self._release(tasks[task])
+                    with structlog.contextvars.bound_contextvars(**_named(tasks[task])):
+                        await self._release(tasks[task])
         try:
             async with self._engine.begin() as db:
                 await db.execute(_LEAVE, {"id": self.id})
@@ -310,6 +339,41 @@ def backoff_seconds(failures: int, first: float) -> float:
     """The pause after so many failures in a row: twice as long each time, up to half an hour, with jitter."""
     longest: float = min(first * 2 ** min(failures, 20), LONGEST_BACKOFF)
     return random.uniform(0.5, 1.0) * longest  # noqa: S311  # jitter
+
+
+def _tell(outcome: Outcome, told: Mapping[str, Any]) -> None:
+    """Log how the work on a slice has ended; most of a backfill's are empty, and nobody wants to read of those."""
+    match outcome:
+        case "finished":
+            is_worth_it = told["records"] or told["rejected"] or told["attempt"] > 1 or told["reading"] > 1
+            log.log(logging.INFO if is_worth_it else logging.DEBUG, "slice finished", **told)
+        case "failed":
+            log.error("slice failed", cause=told["cause"])
+        case "postponed":
+            log.warning("slice is put back", **told)
+        case "released":
+            log.info("slice is given back")
+        case "lost":
+            log.warning("slice is no longer ours")
+
+
+def _described_finish(work: SliceIngestion) -> dict[str, Any]:
+    """What the claim that has finished a slice did for it; earlier claims have told their own part."""
+    counts = work.counts
+    return {
+        "pages": work.committed,
+        "records": counts.processed,
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "rejected": counts.rejected,
+        "itens": counts.itens,
+        "attempt": work.claim.attempt,
+        "reading": work.reading,
+    }
+
+
+def _named(claim: Claim) -> dict[str, int]:
+    return {"execution_id": claim.execution_id, "slice_id": claim.slice_id}
 
 
 def _describe(claim: Claim, cause: str) -> str:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from standalone import cli
+from standalone import cli, terminal
 from standalone.checks import run_chaos, run_checks, run_tests
 from standalone.console import complain
 from standalone.launch import run_demo, run_up
@@ -17,18 +17,21 @@ def main() -> int:
     try:
         match name:
             case "demo":
-                return run_demo(options)
+                code = run_demo(options)
             case "up":
-                return run_up()
+                code = run_up()
             case "test":
-                return run_tests(options.arguments)
+                code = run_tests(options.arguments)
             case "chaos":
-                return run_chaos(options)
+                code = run_chaos(options)
             case "check":
-                return run_checks()
+                code = run_checks()
+            case _:
+                code = terminal.run(name, options)
     except LaunchError as error:
         complain(str(error))
-    return 1
+        return 1
+    return code
 
 
 if __name__ == "__main__":

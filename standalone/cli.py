@@ -1,9 +1,11 @@
 """The commands of ./pncp and their options; all standard library, as it is read before anything is installed."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 LOCAL = "requirements-local.txt"
@@ -23,6 +25,104 @@ def _share(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError("must lie between 0 and 1")
     return number
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
+
+
+def _moment(text: str) -> str:
+    """A day or a moment that a calendar has, as it was given."""
+    if not (_DAY.fullmatch(text) or _MOMENT.fullmatch(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SS")
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is in no calendar") from None
+    return text
+
+
+class _Window(argparse.Action):
+    """From the first second of a day to the last one of another, where no hours are given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002  # argparse hands it over
+    ) -> None:
+        """Keep the two bounds in the API's form."""
+        assert isinstance(values, list)  # noqa: S101  # for the type checker; nargs is 2
+        start, end = values
+        start = f"{start}T00:00:00" if _DAY.fullmatch(start) else start
+        end = f"{end}T23:59:59" if _DAY.fullmatch(end) else end
+        if start > end:
+            parser.error(f"--backfill: {start} comes after {end}")
+        setattr(namespace, self.dest, (start, end))
+
+
+def _add_url(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="the backend (PNCP_SYNC_URL; not set: the one that ./pncp runs here)")
+    parser.add_argument("--json", action="store_true", help="the API's answer, for programs")
+
+
+def _add_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", type=_positive, metavar="ID", help="the execution")
+    _add_url(parser)
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--watch", action="store_true", help="show its progress to the end; exit code 0 if it succeeded, else 1"
+    )
+
+
+def _add_sync(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--update", action="store_true", help="what has changed since the last update")
+    what.add_argument(
+        "--backfill",
+        nargs=2,
+        type=_moment,
+        action=_Window,
+        metavar=("FROM", "TO"),
+        help="an interval, ends included: YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, Brasília's time",
+    )
+    parser.add_argument(
+        "--criterio",
+        choices=("publicacao", "atualizacao"),
+        default="publicacao",
+        help="of a backfill: what was published in the interval (publicacao) or what changed in it",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="start nothing; tell what it would come to")
+    _add_watch(parser)
+    _add_url(parser)
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", type=_positive, metavar="ID", nargs="?", help="an execution; without it the newest")
+    _add_watch(parser)
+    _add_url(parser)
+
+
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--status", choices=("running", "success", "error"))
+    parser.add_argument("--mode", choices=("update", "backfill"))
+    parser.add_argument("--trigger", help="who asked: api, message, schedule, sweep, gap, retry")
+    parser.add_argument("--limit", type=_positive, default=20, help="how many, 500 at most (20)")
+    _add_url(parser)
+
+
+def _add_retry(parser: argparse.ArgumentParser) -> None:
+    _add_watch(parser)
+    _add_id(parser)
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--level", help="only lines of this level")
+    parser.add_argument("--limit", type=_positive, default=1000, help="how many lines (1000)")
+    _add_id(parser)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +169,15 @@ COMMANDS = {
     "test": Command("the test suite in fresh databases; arguments go to pytest", DEVELOPMENT, hands_on_arguments=True),
     "check": Command("format, lint, types and import rules; changes nothing", DEVELOPMENT),
     "chaos": Command("random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos),
+    "sync": Command("start a synchronisation, or tell what it would come to", LOCAL, _add_sync),
+    "status": Command("how an execution goes", LOCAL, _add_status),
+    "history": Command("executions, newest first", LOCAL, _add_history),
+    "cancel": Command("end an execution", LOCAL, _add_id),
+    "retry": Command("repeat what failed of an execution", LOCAL, _add_retry),
+    "log": Command("what an execution has logged", LOCAL, _add_log),
 }
+ASKING = ("sync", "status", "history", "cancel", "retry", "log")
+"""Commands that start nothing here: they ask a backend, here or elsewhere."""
 
 HELP = """\
 usage: ./pncp COMMAND [OPTIONS]
@@ -79,12 +187,16 @@ PNCP Sync keeps a mirror of Brazil's public procurement portal in PostgreSQL.
 {commands}
 
 ./pncp COMMAND --help tells the options of a command. Ctrl-C stops everything in good order (exit code 0);
-a second Ctrl-C ends it at once (130). Settings come from the environment, then from .env, then from defaults:
+a second Ctrl-C ends it at once (130). While a synchronisation is watched, it ends the watching alone. Exit codes:
+0 done, 1 failed, 2 wrong options. Settings come from the environment, then from .env, then from defaults:
 
   DATABASE_URL   a PostgreSQL to use instead of the embedded one
   RABBITMQ_URL   a broker to use; without it the ingestor polls the database
   BACKEND_PORT   the port on 127.0.0.1 (8000, or the next free one)
   PNCP_HOME      where data and logs lie (.data in the project folder)
+  PNCP_SYNC_URL, PNCP_SYNC_USERNAME, PNCP_SYNC_PASSWORD
+                 the backend that sync, status, history, cancel, retry and log ask, and as whom; without them
+                 the one that ./pncp up or demo runs here, as the administrator of .env
   PYTHON         the Python to use, 3.11 or newer
 
 The first call makes .venv here and installs the pinned packages, with uv where it is installed, else with pip.

@@ -194,6 +194,9 @@ def _start_services(listening: socket.socket, supervisor: Supervisor, environmen
         _wait_for_answer(supervisor, child, f"{url}/health/live")
     with step("ingestor"):
         supervisor.start("ingestor", [sys.executable, "-m", "ingestor"], environment)
+    note = supervisor.folder / "backend-port"
+    note.write_text(str(port), encoding="ascii")  # for ./pncp status and its like
+    supervisor.at_end.callback(note.unlink, missing_ok=True)
     say(f"ready after {time.monotonic() - START:.1f} s: {url}/docs, {url}/sync/status, {url}/health")
     say(f"logs in {supervisor.folder / 'logs'}; Ctrl-C stops everything, the data stays")
     return url

@@ -17,7 +17,7 @@ from standalone.system import LOOPBACK, LaunchError, port_is_free
 Settings = dict[str, str]
 
 DEFAULT_PORT = 8000
-SECRETS = ("DATABASE_URL", "RABBITMQ_URL", "ADMIN_PASSWORD")
+SECRETS = ("DATABASE_URL", "RABBITMQ_URL", "ADMIN_PASSWORD", "PNCP_SYNC_PASSWORD")
 
 
 def read_settings(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> Settings:

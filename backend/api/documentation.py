@@ -1,7 +1,7 @@
-"""Swagger UI from our own files, and the OpenAPI document that it shows.
+"""Swagger UI and ReDoc from our own files, and the OpenAPI document that they show.
 
-FastAPI's own page loads Swagger UI from the internet, which is blank on a closed network, and holds a script, which a
-policy without 'unsafe-inline' does not run.
+FastAPI's own pages load them from the internet, which is blank on a closed network, and hold scripts, which a policy
+without 'unsafe-inline' does not run.
 """
 
 from pathlib import Path
@@ -18,6 +18,8 @@ FILES = {
     "swagger-ui.css": WEB / "vendor" / "swagger-ui" / "swagger-ui.css",
     "favicon-32x32.png": WEB / "vendor" / "swagger-ui" / "favicon-32x32.png",
     "docs.js": WEB / "docs.js",
+    "redoc.standalone.js": WEB / "vendor" / "redoc" / "redoc.standalone.js",
+    "redoc.js": WEB / "redoc.js",
 }
 
 
@@ -27,11 +29,19 @@ async def docs() -> FileResponse:
     return FileResponse(WEB / "docs.html", media_type="text/html")
 
 
+@router.get("/redoc")
+async def redoc() -> FileResponse:
+    """ReDoc, for those who read more than they try."""
+    return FileResponse(WEB / "redoc.html", media_type="text/html")
+
+
 @router.get("/docs/assets/{name}")
 async def asset(
-    name: Literal["swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "docs.js"],
+    name: Literal[
+        "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "docs.js", "redoc.standalone.js", "redoc.js"
+    ],
 ) -> FileResponse:
-    """What Swagger UI is made of."""
+    """What the two pages are made of."""
     return FileResponse(FILES[name])
 
 

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Path, Query, Response
 
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
+from backend.models.execution_log import ExecutionLog, LogQuery
 from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncResponse, SyncSlices
 from backend.security import name_of
 from backend.services.control import cancel_execution, retry_execution
+from backend.services.execution_log import load_lines
 
 router = APIRouter(prefix="/sync/executions", tags=["executions"], responses=NOT_FOUND_RESPONSE)
 
@@ -25,6 +27,16 @@ async def get_execution(execution_id: ExecutionId, status: Status) -> SyncExecut
 async def get_slices(execution_id: ExecutionId, query: Annotated[SlicesQuery, Query()], status: Status) -> SyncSlices:
     """Uma fatia por dia e modalidade (num update, por modalidade), na ordem em que são lidas."""
     return await status.get_slices(execution_id, query)
+
+
+@router.get("/{execution_id}/log", summary="O registro (log) de uma execução", dependencies=[EachParameterOnce])
+async def get_log(execution_id: ExecutionId, query: Annotated[LogQuery, Query()], state: AppState) -> ExecutionLog:
+    """O que o backend e os ingestores registraram dela, da linha mais antiga para a mais nova.
+
+    As linhas chegam em até alguns segundos. Quem acompanha uma execução repete o pedido com o `id` da última linha que
+    já tem em `cursor`.
+    """
+    return await load_lines(state["engine"], execution_id, query)
 
 
 @router.post("/{execution_id}/cancel", summary="Cancela uma execução", responses=CONFLICT_RESPONSE)

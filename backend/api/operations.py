@@ -1,10 +1,12 @@
-"""Health: for people, for load balancers, for supervisors."""
+"""Health and metrics: for people, for load balancers, for supervisors, for Prometheus."""
 
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from backend.dependencies import AppState
+from backend.metrics import CONTENT_TYPE
 from backend.models.sync import Alive, Health
 from backend.services.health import broker_state, database_state
 
@@ -20,6 +22,17 @@ async def health(response: Response, state: AppState) -> Health:
     response.status_code = 200 if database == "connected" else 503
     fine = database == "connected" and broker != "disconnected"
     return Health(status="ok" if fine else "degraded", database=database, broker=broker, timestamp=datetime.now(UTC))
+
+
+@router.get(
+    "/metrics",
+    summary="Métricas para o Prometheus",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"example": "pncp_database_up 1.0"}}}},
+)
+async def metrics(state: AppState) -> Response:
+    """No formato de texto do Prometheus. Sem o banco de dados responde igualmente, com `pncp_database_up 0`."""
+    return Response(state["metrics"].render(await state["figures"].metrics()), media_type=CONTENT_TYPE)
 
 
 @router.get("/health/live", summary="O processo responde")

@@ -36,7 +36,9 @@ async def force(
 ) -> SyncResponse:
     """Registra a execução e toca o sino; o cabeçalho `Location` diz onde acompanhá-la."""
     requested_by = user.name if user else None
-    execution_id = await force_sync(state["engine"], state["publisher"], request, idempotency_key, requested_by)
+    execution_id = await force_sync(
+        state["engine"], state["publisher"], request, idempotency_key, requested_by, metrics=state["metrics"]
+    )
     response.headers["Location"] = f"/sync/executions/{execution_id}"
     return SyncResponse(success=True, message=f"Sync request published: {request.mode}", request_id=str(execution_id))
 

@@ -5,8 +5,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import ConflictError, NotFoundError, TooManyUnfinishedError
 from common import executions
+from common.execution_log import log_finished
 
 log = structlog.get_logger(__name__)
+
+CANCELLED_BY = "cancelled by"
+"""How the error of an execution begins that somebody ended."""
 
 
 async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> None:
@@ -20,9 +24,12 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
     async with engine.begin() as db:
         if not await executions.exists(db, execution_id):
             raise NotFoundError(f"Não existe a execução {execution_id}.")
-        if not await executions.end(db, execution_id, status="error", error_message=f"cancelled by {who}"):
+        structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
+        if not await executions.end(db, execution_id, status="error", error_message=f"{CANCELLED_BY} {who}"):
             raise ConflictError(f"A execução {execution_id} já terminou.")
-    log.info("execution cancelled", execution_id=execution_id, user=who)
+        summary = await executions.summarize(db, execution_id)
+    log.info("execution cancelled", user=who)
+    log_finished(execution_id, summary)
 
 
 async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: str | None = None) -> int:
@@ -48,5 +55,6 @@ async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: 
             )
         if not may_be_added:
             raise TooManyUnfinishedError("Já há execuções demais em andamento. Espere que alguma termine.")
-    log.info("failed slices are repeated", execution_id=copy, retry_of=execution_id, user=requested_by)
+    log.info("failed slices are repeated", execution_id=execution_id, repeated_by=copy, user=requested_by)
+    log.info("execution accepted", execution_id=copy, trigger="retry", retry_of=execution_id, user=requested_by)
     return copy

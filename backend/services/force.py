@@ -6,10 +6,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError, IdempotencyKeyReusedError, PublishFailedError, TooManyUnfinishedError
+from backend.metrics import Metrics
 from backend.models.sync import SyncRequest
 from backend.services.publisher import RabbitMQPublisher
 from common import executions
 from common.database import is_unavailable
+from common.execution_log import log_finished
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +24,8 @@ async def force_sync(
     request: SyncRequest,
     idempotency_key: str | None = None,
     requested_by: str | None = None,
+    *,
+    metrics: Metrics | None = None,
 ) -> int:
     """Record an execution and ring for it; answers its id, the same one for the same key and request.
 
@@ -44,10 +48,17 @@ async def force_sync(
                 f"Já há {executions.MAX_UNFINISHED} execuções em andamento. Espere que alguma termine ou cancele uma."
             )
         execution_id = await _record(db, request, idempotency_key, digest, requested_by)
+    structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
+    log.info("execution accepted", **_told(request), trigger=API_TRIGGER, user=requested_by)
     if publisher is not None:
-        await _ring(engine, publisher, request, execution_id)
-    log.info("execution accepted", execution_id=execution_id, mode=request.mode, user=requested_by)
+        await _ring(engine, publisher, request, execution_id, metrics)
     return execution_id
+
+
+def _told(request: SyncRequest) -> dict[str, str | None]:
+    if request.mode == "update":
+        return {"mode": request.mode}
+    return request.model_dump(include={"mode", "criterio", "data_ini", "data_fim"})
 
 
 async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, rings: bool) -> int | None:
@@ -81,11 +92,22 @@ async def _record(
     return execution_id
 
 
-async def _ring(engine: AsyncEngine, publisher: RabbitMQPublisher, request: SyncRequest, execution_id: int) -> None:
-    if not await publisher.publish_sync_request(request, execution_id):
+async def _ring(
+    engine: AsyncEngine,
+    publisher: RabbitMQPublisher,
+    request: SyncRequest,
+    execution_id: int,
+    metrics: Metrics | None,
+) -> None:
+    confirmed = await publisher.publish_sync_request(request, execution_id)
+    if metrics is not None:
+        metrics.published(confirmed=confirmed)
+    if not confirmed:
         async with engine.begin() as db:
             refused = await executions.refuse(db, execution_id)
+            summary = await executions.summarize(db, execution_id)
         if refused:
+            log_finished(execution_id, summary)
             raise PublishFailedError(
                 f"O RabbitMQ não confirmou o pedido: a execução {execution_id} foi encerrada com erro. Tente de novo."
             )
@@ -96,4 +118,4 @@ async def _ring(engine: AsyncEngine, publisher: RabbitMQPublisher, request: Sync
     except Exception as error:
         if not is_unavailable(error):
             raise
-        log.warning("publish could not be stamped", execution_id=execution_id)  # it runs all the same
+        log.warning("publish could not be stamped")  # it runs all the same

@@ -1,6 +1,7 @@
 """The bell's rope: one long-lived connection to RabbitMQ, and messages that are confirmed or said not to be."""
 
 import asyncio
+import contextvars
 
 import aio_pika
 import structlog
@@ -78,14 +79,19 @@ class RabbitMQPublisher:
             if self._channel is not None and not self._channel.is_closed and self._is_connected():
                 return self._channel
             await self._drop()
-            self._connection = await aio_pika.connect(
-                self._url,
-                client_properties={"connection_name": "pncp backend"},
-                heartbeat=HEARTBEAT_SECONDS,
-            )
-            self._channel = await self._connection.channel(on_return_raises=True)
-            await rabbit.declare_queues(self._channel, self._queue)
-            return self._channel
+            # in a context of its own: the tasks that a connection lives on log for years what befalls it, and would
+            # name the request in which it was opened
+            return await asyncio.create_task(self._open(), context=contextvars.Context())
+
+    async def _open(self) -> AbstractChannel:
+        self._connection = await aio_pika.connect(
+            self._url,
+            client_properties={"connection_name": "pncp backend"},
+            heartbeat=HEARTBEAT_SECONDS,
+        )
+        self._channel = await self._connection.channel(on_return_raises=True)
+        await rabbit.declare_queues(self._channel, self._queue)
+        return self._channel
 
     def _is_connected(self) -> bool:
         return self._connection is not None and not self._connection.is_closed

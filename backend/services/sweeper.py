@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common import executions
 from common.database import is_unavailable
+from common.execution_log import log_finished
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,8 @@ async def _expire_orphans(engine: AsyncEngine, patience: float) -> None:
     while True:
         async with engine.begin() as db:
             execution_id = await executions.expire_orphan(db, seconds=patience)
-        if execution_id is None:
-            return
+            if execution_id is None:
+                return
+            summary = await executions.summarize(db, execution_id)
         log.error("execution ended, no worker was seen", execution_id=execution_id)
+        log_finished(execution_id, summary)

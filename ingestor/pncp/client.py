@@ -5,19 +5,21 @@ recordings; each rule stands at the line that obeys it.
 """
 
 import asyncio
+import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
-import httpx
 import structlog
-from httpx_aiohttp import AiohttpTransport
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
+from yarl import URL
 
 from ingestor.errors import PageBeyondEnd, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
 from ingestor.pncp.records import NotAPageError, Page, itens_path, parse_array, parse_page
@@ -33,6 +35,8 @@ MOST_ITENS_PAGES = 1000
 BREAKER_WINDOW = 40
 RETRIED_STATUS = {404, 408, 425}  # a listing answers 404 now and then though it exists
 
+CONSULTA, ITENS = "consulta", "itens"  # the portal's two services
+
 R = TypeVar("R")
 
 
@@ -46,10 +50,43 @@ class Pause(Protocol):
         """Stop everyone for so long."""
 
 
+class Meter(Protocol):
+    """Is told of every request; `service` is `consulta` or `itens`."""
+
+    def answered(self, service: str, status: int | str, seconds: float) -> None:
+        """A request has ended, with a status or with an error of this kind."""
+
+    def retried(self, service: str) -> None:
+        """A request is about to be sent again."""
+
+    def throttled(self) -> None:
+        """The portal has answered 429."""
+
+
+class _NoMeter:
+    """Where nobody counts."""
+
+    def answered(self, service: str, status: int | str, seconds: float) -> None:
+        """Is not counted."""
+
+    def retried(self, service: str) -> None:
+        """Is not counted."""
+
+    def throttled(self) -> None:
+        """Is not counted."""
+
+
+class Session(Protocol):
+    """The part of aiohttp's session that the client uses."""
+
+    def get(self, url: URL, *, allow_redirects: bool) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Ask, and have the answer until the end of the context."""
+
+
 class PncpClient:
     """Asks the portal. Use it as a context manager; it holds the connections open.
 
-    `base_url` ends before `/consulta` and `/pncp`; `requests_per_second` 0 means no limit; `transport` replaces the
+    `base_url` ends before `/consulta` and `/pncp`; `requests_per_second` 0 means no limit; `session` replaces the
     network in tests.
     """
 
@@ -64,9 +101,12 @@ class PncpClient:
         timeout_seconds: float = 30,
         retry_wait_max: float = 30,
         user_agent: str = "pncp-sync",
-        transport: httpx.AsyncBaseTransport | None = None,
+        meter: Meter | None = None,
+        session: Session | None = None,
     ) -> None:
+        self._base_url = base_url
         self._pause = pause
+        self._meter = meter or _NoMeter()
         self._page_size = page_size
         self._longest_answer = 4 * timeout_seconds  # a body may drip for ever without a read timing out
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
@@ -74,24 +114,31 @@ class PncpClient:
         self._next_turn = 0.0
         self._itens_slots = asyncio.Semaphore(itens_concurrency)
         self._outcomes: deque[bool] = deque(maxlen=BREAKER_WINDOW)
-        self._backoff = wait_random_exponential(multiplier=1, max=retry_wait_max)
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            transport=transport or AiohttpTransport(trust_env=False, client=_open_session),
-            timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
-            headers={"Accept": "application/json", "User-Agent": user_agent},
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._retry_wait_max = retry_wait_max
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=timeout_seconds)
+        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+        self._session = session
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        if self._session is None:
+            self._session = await self._stack.enter_async_context(self._open_session())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+        await self._stack.aclose()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        """Connections without a limit of their own: the slots and the pace are the limit. Cookies are not kept."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+            timeout=self._timeout,
+            trust_env=False,
+        )
 
     async def fetch_page(self, criterio: str, modalidade: int, first_day: date, last_day: date, number: int) -> Page:
         """Page `number` (from 1) of a listing; an empty listing is page 1 without records.
@@ -116,7 +163,7 @@ class PncpClient:
             await self._take_turn()
             return await self._page_once(f"/consulta/v1/contratacoes/{criterio}", parameters, number)
 
-        return await self._with_retries(once)
+        return await self._with_retries(CONSULTA, once)
 
     async def fetch_itens(self, numero_controle_pncp: str) -> list[bytes]:
         """All items of a contratação, each as its JSON; none for 204, 404 and `[]`.
@@ -143,53 +190,68 @@ class PncpClient:
             async with self._itens_slots:
                 return await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
 
-        return await self._with_retries(once)
+        return await self._with_retries(ITENS, once)
 
     async def _page_once(self, path: str, parameters: dict[str, str | int], number: int) -> Page:
-        status, body = await self._get(path, parameters)
-        if status == httpx.codes.OK:
+        status, body = await self._get(CONSULTA, path, parameters)
+        if status == HTTPStatus.OK:
             try:
                 page = parse_page(body, number)
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path} page {number}: {error}") from None
             if page.records or number == 1:
                 return page
-        elif status == httpx.codes.NO_CONTENT and number == 1:
+        elif status == HTTPStatus.NO_CONTENT and number == 1:
             return Page(1, 0, 0, [])
-        elif status not in (httpx.codes.NO_CONTENT, httpx.codes.BAD_REQUEST) or number == 1:
+        elif status not in (HTTPStatus.NO_CONTENT, HTTPStatus.BAD_REQUEST) or number == 1:
             raise _refusal(status, path, body)
         raise PageBeyondEnd(f"{path} page {number} is not there (status {status})")
 
     async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> list[bytes]:
-        status, body = await self._get(path, parameters)
-        if status in (httpx.codes.NO_CONTENT, httpx.codes.NOT_FOUND):
+        status, body = await self._get(ITENS, path, parameters)
+        if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
             return []
-        if status != httpx.codes.OK:
+        if status != HTTPStatus.OK:
             raise _refusal(status, path, body)
         try:
             return parse_array(body)
         except NotAPageError as error:
             raise PncpUnavailable(f"{path}: {error}") from None
 
-    async def _get(self, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
+    async def _get(self, service: str, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
         """One request, after any pause; a throttled one puts the pause on everybody."""
+        assert self._session is not None  # noqa: S101  # it is open from the beginning of the context
         await self._pause.clear()
+        url = URL(f"{self._base_url}{path}?{urlencode(parameters)}", encoded=True)
+        began = time.monotonic()
+        ended: int | str | None = None  # by us, before it could end by itself
         try:
             async with (
                 asyncio.timeout(self._longest_answer),
-                self._http.stream("GET", path, params=parameters) as response,
+                self._session.get(url, allow_redirects=False) as response,
             ):
-                if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                    ended = response.status
                     await self._throttled(path, response.headers.get("Retry-After"))
-                return response.status_code, await _read_limited(response)
-        except (httpx.HTTPError, aiohttp.ClientError, TimeoutError) as error:
-            # not all of aiohttp's errors are translated, and most time-outs carry no text
+                body = await _read_limited(response, path)
+                ended = response.status
+                return ended, body
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # most time-outs carry no text
+            ended = type(error).__name__
             raise PncpUnavailable(f"{path}: {type(error).__name__} {error}".rstrip()) from None
+        except PncpUnavailable:
+            ended = ended or "UnfitBody"
+            raise
+        finally:
+            if ended is not None:
+                self._meter.answered(service, ended, time.monotonic() - began)
 
     async def _throttled(self, path: str, retry_after: str | None) -> None:
         asked = parse_retry_after(retry_after, datetime.now(UTC))
         seconds = PAUSE_SECONDS if asked is None else asked
         log.warning("portal throttles", path=path, pause_seconds=min(seconds, LONGEST_PAUSE), asked_seconds=asked)
+        self._meter.throttled()
         await self._pause.begin(min(seconds, LONGEST_PAUSE))
         if seconds > LONGEST_PAUSE:
             raise PncpUnavailable(f"{path}: status 429, Retry-After {seconds:.0f} s", retry_after=seconds)
@@ -203,30 +265,30 @@ class PncpClient:
             await self._pause.clear()
             self._next_turn = loop.time() + self._interval
 
-    async def _with_retries(self, once: Callable[[], Awaitable[R]]) -> R:
-        async def counted() -> R:
+    async def _with_retries(self, service: str, once: Callable[[], Awaitable[R]]) -> R:
+        """The one layer of retries: as often as the error allows, with full jitter."""
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 answer = await once()
-            except PncpUnavailable as error:
-                if not isinstance(error, PncpThrottled):  # a pause says nothing about the portal's health
+            except PncpError as error:
+                # a pause or a refusal says nothing about the portal's health
+                if isinstance(error, PncpUnavailable) and not isinstance(error, PncpThrottled):
                     self._outcomes.append(False)
-                raise
-            self._outcomes.append(True)
-            return answer
+                if self._is_enough(error, attempt):
+                    raise
+                self._meter.retried(service)
+                if not isinstance(error, PncpThrottled):
+                    await asyncio.sleep(random.uniform(0, min(2.0 ** (attempt - 1), self._retry_wait_max)))  # noqa: S311
+            else:
+                self._outcomes.append(True)
+                return answer
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(PncpError), stop=self._is_enough, wait=self._wait, reraise=True
-        )
-        return await retrying(counted)
-
-    def _is_enough(self, state: RetryCallState) -> bool:
-        error = _error_of(state)
+    def _is_enough(self, error: PncpError, attempt: int) -> bool:
         if isinstance(error, PncpUnavailable) and (error.retry_after is not None or self.is_failing):
             return True
-        return state.attempt_number >= error.tries
-
-    def _wait(self, state: RetryCallState) -> float:
-        return 0 if isinstance(_error_of(state), PncpThrottled) else self._backoff(state)
+        return attempt >= error.tries
 
     @property
     def is_failing(self) -> bool:
@@ -234,27 +296,16 @@ class PncpClient:
         return self._outcomes.count(False) > BREAKER_WINDOW // 2
 
 
-def _open_session() -> aiohttp.ClientSession:
-    """Connections without a limit of their own: the slots and the pace above are the limit. Cookies are not kept."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
-
-
-def _error_of(state: RetryCallState) -> PncpError:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, PncpError)  # noqa: S101  # nothing else is retried
-    return error
-
-
-async def _read_limited(response: httpx.Response) -> bytes:
+async def _read_limited(response: aiohttp.ClientResponse, path: str) -> bytes:
     """The decoded body, cut off at the limit, which a compressed bomb reaches as well."""
     if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 16 kB may unfold to 16 GB in one go
-        raise PncpUnavailable(f"{response.url.path}: the body is packed more than once")
+        raise PncpUnavailable(f"{path}: the body is packed more than once")
     parts: list[bytes] = []
     size = 0
-    async for part in response.aiter_bytes():
+    async for part in response.content.iter_any():
         size += len(part)
         if size > LONGEST_BODY:
-            raise PncpUnavailable(f"{response.url.path}: the body is larger than {LONGEST_BODY} bytes")
+            raise PncpUnavailable(f"{path}: the body is larger than {LONGEST_BODY} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -262,9 +313,9 @@ async def _read_limited(response: httpx.Response) -> bytes:
 def _refusal(status: int, path: str, body: bytes) -> PncpError:
     """The error for a status that is not an answer; 400 and 422 come spuriously under load."""
     told = f"{path}: status {status}{_message_of(body)}"
-    if status in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY):
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
         return PncpDisputed(told)
-    if status in RETRIED_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+    if status in RETRIED_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return PncpUnavailable(told)
     return PncpRejected(told)
 

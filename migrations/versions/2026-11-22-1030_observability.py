@@ -18,17 +18,18 @@ COUNT = """
     CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO sync_execution_counts AS known
-               (mode, trigger, status, executions, records_processed, duration_seconds)
+               (mode, trigger, status, executions, records_processed, records_rejected, duration_seconds)
         SELECT c.mode, c.trigger, c.status, sum(c.sign), sum(c.sign * c.records_processed),
-               sum(c.sign * coalesce(c.duration_seconds, 0))
+               sum(c.sign * c.records_rejected), sum(c.sign * coalesce(c.duration_seconds, 0))
           FROM ({rows}) c
          GROUP BY c.mode, c.trigger, c.status
-        HAVING sum(c.sign) <> 0 OR sum(c.sign * c.records_processed) <> 0
+        HAVING sum(c.sign) <> 0 OR sum(c.sign * c.records_processed) <> 0 OR sum(c.sign * c.records_rejected) <> 0
                OR sum(c.sign * coalesce(c.duration_seconds, 0)) <> 0
          ORDER BY c.mode, c.trigger, c.status
         ON CONFLICT (mode, trigger, status) DO UPDATE
            SET executions = known.executions + excluded.executions,
                records_processed = known.records_processed + excluded.records_processed,
+               records_rejected = known.records_rejected + excluded.records_rejected,
                duration_seconds = known.duration_seconds + excluded.duration_seconds;
         RETURN NULL;
     END $$
@@ -52,6 +53,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("executions", sa.BigInteger(), nullable=False),
         sa.Column("records_processed", sa.BigInteger(), nullable=False),
+        sa.Column("records_rejected", sa.BigInteger(), nullable=False),
         sa.Column("duration_seconds", sa.Numeric(), nullable=False),
         sa.PrimaryKeyConstraint("mode", "trigger", "status", name=op.f("pk_sync_execution_counts")),
     )
@@ -65,7 +67,8 @@ def upgrade() -> None:
     # after the triggers, whose making waits for whoever is writing: no execution falls between
     op.execute("""
         INSERT INTO sync_execution_counts
-        SELECT mode, trigger, status, count(*), sum(records_processed), sum(coalesce(duration_seconds, 0))
+        SELECT mode, trigger, status, count(*), sum(records_processed), sum(records_rejected),
+               sum(coalesce(duration_seconds, 0))
           FROM sync_executions GROUP BY mode, trigger, status
     """)
     op.create_table(
@@ -86,6 +89,8 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("details", JSONB(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("deliveries", JSONB(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("notified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("notifications", sa.Integer(), server_default=sa.text("0"), nullable=False),

@@ -9,11 +9,23 @@ from tests.support import eventually
 PASSWORD = "marker-of-the-admin"
 KEY = "marker-of-the-tokens-0123456789abcdef"
 BROKER = "marker-of-the-broker"
-MARKERS = (PASSWORD, KEY, BROKER, "marker-in-a-request")
+MAIL = "marker-of-the-mail"
+WEBHOOK = "marker-of-the-webhook"
+MARKERS = (PASSWORD, KEY, BROKER, MAIL, WEBHOOK, "marker-in-a-request")
+ALERTS = {
+    "ALERT_EMAIL_TO": "ana@example.org",
+    "ALERT_EMAIL_FROM": "pncp@example.org",
+    "SMTP_HOST": "127.0.0.1",
+    "SMTP_PORT": "1",
+    "SMTP_USERNAME": "pncp",
+    "SMTP_PASSWORD": MAIL,
+    "ALERT_WEBHOOK_URL": f"http://127.0.0.1:1/{WEBHOOK}",
+}
 
 
 async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack) -> None:
     settings = {"ADMIN_PASSWORD": PASSWORD, "JWT_SECRET": KEY, "RABBITMQ_URL": f"amqp://u:{BROKER}@127.0.0.1:1/"}
+    settings |= ALERTS
     backend = await stack.start_backend(**settings, LOG_LEVEL="DEBUG", ADMIN_PASWORD="marker-in-a-request")
     answers: list[httpx.Response] = []
     login = {"username": "admin", "password": PASSWORD}
@@ -33,12 +45,29 @@ async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack) -> No
         await stack.api.post("/sync/force", headers=bearer, content=b'{"password": "marker-in-a-request", "x": NaN}'),
         await stack.api.post("/sync/force", headers=bearer, json={}),  # there is no broker: 503
         await stack.api.get("/openapi.json", headers=bearer),
+        await stack.api.post("/sync/alerts/test", headers=bearer),
+        await stack.api.get("/sync/alerts", headers=bearer),
     ]
     stack.settings |= {"RABBITMQ_URL": settings["RABBITMQ_URL"], "DATABASE_URL": "postgresql://u:x@127.0.0.1:1/d"}
     ingestor = stack.start("ingestor", "-m", "ingestor", LOG_LEVEL="DEBUG")
     await eventually(lambda: "waiting for the database" in ingestor.text, seconds=60)
 
-    assert [answer.status_code for answer in answers] == [200, 401, 401, 401, 401, 401, 422, 422, 422, 503, 200]
+    assert [answer.status_code for answer in answers] == [
+        200,
+        401,
+        401,
+        401,
+        401,
+        401,
+        422,
+        422,
+        422,
+        503,
+        200,
+        200,
+        200,
+    ]
+    assert [one["error"] for one in answers[-2].json()["channels"]] == ["o servidor recusou a conexão"] * 2
     assert "ADMIN_PASWORD" in backend.text  # the typo is told, by name
     for marker in (*MARKERS, token):
         assert not [answer.request.url for answer in answers if marker in answer.text]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,80 @@ def test_no_password_stands_in_the_compose_file_itself() -> None:
     assert "changeme" not in COMPOSE
     for line in COMPOSE.splitlines():
         if re.search(r"password\"?:|://pncp:", line, re.IGNORECASE):
-            assert re.search(r"_PASSWORD:\?|\${(ADMIN|VIEWER)_PASSWORD:-}\"$", line), line
+            fine = r"_PASSWORD:\?|\${(ADMIN|VIEWER|SMTP|PROMETHEUS|GRAFANA)_PASSWORD:-}\"$"
+            assert re.search(fine, line), line
 
 
-def test_the_api_is_published_to_this_machine_only_and_nothing_else_is() -> None:
+def test_what_people_look_at_is_published_to_this_machine_only_and_nothing_else_is() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"pncp-backend": ["127.0.0.1:${BACKEND_PORT:-8000}:8000"]}
+    assert published == {
+        "pncp-backend": ["127.0.0.1:${BACKEND_PORT:-8000}:8000"],
+        "prometheus": ["127.0.0.1:${PROMETHEUS_PORT:-9090}:9090"],
+        "grafana": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
+    }
+
+
+def test_whoever_does_not_ask_for_monitoring_gets_none_and_needs_no_password_for_it() -> None:
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert profiles == {"prometheus": ["monitoring"], "grafana": ["monitoring"]}
+    assert not example_settings().get("GRAFANA_PASSWORD")
+    interpolate(COMPOSE, example_settings())
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+def test_grafana_does_not_start_without_a_password(password: str, tmp_path: Path) -> None:
+    """Its entry point, followed with a stand-in for what it would start."""
+    grafana = load_compose(example_settings() | {"GRAFANA_PASSWORD": password})["services"]["grafana"]
+    shell, option, script = grafana["entrypoint"]
+    start = tmp_path / "run.sh"
+    start.write_text("#!/bin/sh\necho started\n")
+    start.chmod(0o755)
+    environment = {name: str(value) for name, value in grafana["environment"].items()}
+    command = [shell, option, script.replace("/run.sh", str(start))]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode == 0, ended.stdout) == ((True, "started\n") if password else (False, ""))
+    assert password or "write GRAFANA_PASSWORD into .env" in ended.stderr
+
+
+def test_prometheus_is_given_its_name_and_password_in_files_that_only_it_can_read(tmp_path: Path) -> None:
+    given = {"PROMETHEUS_USERNAME": "viewer", "PROMETHEUS_PASSWORD": "it's a long one, 100%"}
+    prometheus = load_compose(example_settings() | given)["services"]["prometheus"]
+    shell, option, script = prometheus["entrypoint"]
+    script = script.replace("/tmp/", f"{tmp_path}/").replace("exec /bin/prometheus", "echo")
+    told = subprocess.run(
+        [shell, option, script], env={**prometheus["environment"]}, capture_output=True, text=True, check=True
+    )
+
+    configuration = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())
+    (backend,) = [job for job in configuration["scrape_configs"] if job["job_name"] == "pncp-backend"]
+    for kind, name in (("username_file", "PROMETHEUS_USERNAME"), ("password_file", "PROMETHEUS_PASSWORD")):
+        file = tmp_path / Path(backend["basic_auth"][kind]).name
+        assert file.read_text() == given[name]
+        assert file.stat().st_mode & 0o077 == 0
+    mounted = {volume.split(":")[1] for volume in prometheus["volumes"]}
+    assert f"--config.file={(mounted - {'/prometheus'} - set(configuration['rule_files'])).pop()} " in told.stdout
+    assert "100%" not in told.stdout
+
+
+def test_what_is_mounted_from_the_project_is_there() -> None:
+    mounts = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
+    for source in (mount.split(":")[0] for mount in mounts if mount.startswith(".")):
+        assert (ROOT / source).is_file(), source
+
+
+def test_prometheus_asks_the_services_where_they_answer() -> None:
+    compose = load_compose(example_settings())["services"]
+    configuration = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in configuration["scrape_configs"]}
+    port = compose["pncp-backend"]["environment"]["BACKEND_PORT"]
+    assert jobs["pncp-backend"]["static_configs"] == [{"targets": [f"pncp-backend:{port}"]}]
+    (found,) = jobs["pncp-ingestor"]["dns_sd_configs"]
+    assert (found["names"], found["type"]) == (["ingestor"], "A")
+    assert str(found["port"]) == compose["ingestor"]["environment"]["METRICS_PORT"]
+    assert compose["ingestor"]["environment"]["METRICS_HOST"] == "0.0.0.0"
+    for name in ("prometheus", "pncp-backend", "ingestor", "grafana"):
+        assert "inside" in compose[name]["networks"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -74,7 +143,7 @@ def test_a_service_is_confined(name: str) -> None:
     assert service.get("read_only", False) is ("configs" not in service)
     assert any(mount.startswith("/tmp") for mount in service["tmpfs"])
     assert service["restart"] == ("no" if name == "migrations" else "unless-stopped")
-    assert name in OURS or service["user"] in ("postgres", "rabbitmq")
+    assert name in OURS or service["user"] in ("postgres", "rabbitmq", "nobody", "grafana")
 
 
 def test_whoever_runs_beside_the_database_can_be_scaled_and_comes_after_the_migrations() -> None:
@@ -91,7 +160,7 @@ def test_whoever_runs_beside_the_database_can_be_scaled_and_comes_after_the_migr
 def test_only_what_needs_the_outside_world_reaches_it() -> None:
     assert load_compose(example_settings())["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"pncp-backend", "ingestor"}
+    assert outside == {"pncp-backend", "ingestor", "prometheus", "grafana"}  # the last two for their ports
 
 
 def test_images_do_not_share_a_name_so_that_no_two_builds_race_for_it() -> None:

@@ -1,6 +1,7 @@
 """The rules of the house that import contracts cannot say."""
 
 import ast
+import hashlib
 import re
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from tests.compose import example_settings, interpolated_names, load_compose
 from tests.support import ROOT
 
 SERVICES = ("backend", "ingestor")
+OF_COMPOSE = {
+    *("POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "GRAFANA_PASSWORD", "GRAFANA_PORT"),
+    *("PROMETHEUS_USERNAME", "PROMETHEUS_PASSWORD", "PROMETHEUS_PORT"),
+}
+# what only ./pncp reads, to ask a backend
+TERMINAL = {"PNCP_SYNC_URL", "PNCP_SYNC_USERNAME", "PNCP_SYNC_PASSWORD"}
 CODE = [path for folder in (*SERVICES, "common") for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
@@ -78,13 +85,13 @@ def test_no_text_of_sql_is_made_with_an_f_string() -> None:
 
 def test_every_setting_stands_in_the_example_and_the_other_way_round() -> None:
     settings = {name.upper() for kind in (BackendSettings, IngestorSettings) for name in kind.model_fields}
-    assert names_in_example() == settings | {"PNCP_HOME", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"}
+    assert names_in_example() == settings | TERMINAL | {"PNCP_HOME"} | OF_COMPOSE
 
 
 def test_every_secret_may_come_from_a_file_and_the_example_says_so() -> None:
     secrets = secrets_of(BackendSettings) | secrets_of(IngestorSettings)
     looks_secret = {name for name in names_in_example() if re.search(r"(PASSWORD|_HASH|SECRET|_URL)", name)}
-    assert secrets == looks_secret - {"PNCP_BASE_URL", "POSTGRES_PASSWORD", "RABBITMQ_PASSWORD"}
+    assert secrets == looks_secret - {"PNCP_BASE_URL", "PUBLIC_URL"} - TERMINAL - OF_COMPOSE
     named = set(re.findall(r"\b([A-Z_]+)_FILE\b", (ROOT / ".env.example").read_text()))
     assert named == secrets
 
@@ -108,7 +115,8 @@ def test_compose_sets_every_setting_of_a_service_and_nothing_else(service: str, 
 
 
 def test_compose_takes_from_the_example_whatever_it_does_not_decide_itself() -> None:
-    decided = {"DATABASE_URL", "RABBITMQ_URL", "BACKEND_HOST", "BACKEND_RELOAD", "PNCP_HOME"}
+    decided = {"DATABASE_URL", "RABBITMQ_URL", "BACKEND_HOST", "BACKEND_RELOAD", "PNCP_HOME", *TERMINAL}
+    decided |= {"METRICS_HOST", "METRICS_PORT"}
     assert interpolated_names() == names_in_example() - decided
 
 
@@ -135,6 +143,13 @@ def test_pins_are_exact_and_agree() -> None:
             assert found, f"{path.name}: {line} is not pinned"
             pins.setdefault(name, set()).add(rest)
     assert {name: versions for name, versions in pins.items() if len(versions) > 1} == {}
+
+
+def test_vendored_files_are_those_that_were_taken_in() -> None:
+    vendor = ROOT / "backend" / "web" / "vendor"
+    sums = dict(reversed(line.split("  ")) for line in (vendor / "SHA256SUMS").read_text().splitlines())
+    files = {str(path.relative_to(vendor)): path for path in vendor.glob("*/**/*") if path.is_file()}
+    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == sums
 
 
 def test_the_requirements_of_a_service_do_not_hold_what_only_the_other_one_needs() -> None:

@@ -29,8 +29,10 @@ class PlainPublisher:
         self._writer.write(ProtocolHeader().marshal())
         await self._receive()  # Start
         self._send(commands.Connection.StartOk(response=f"\0{user}\0{password}"), CONNECTION)
-        await self._receive()  # Tune
-        self._send(commands.Connection.TuneOk(0, 131072, 0), CONNECTION)
+        tune = await self._receive()
+        assert isinstance(tune, commands.Connection.Tune)
+        # no heartbeats, for the moment that it lives; "no limit" of channels would be refused
+        self._send(commands.Connection.TuneOk(tune.channel_max, tune.frame_max, 0), CONNECTION)
         self._send(commands.Connection.Open("/"), CONNECTION)
         await self._receive()
         for opening in (commands.Channel.Open(), commands.Confirm.Select()):

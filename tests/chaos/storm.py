@@ -59,7 +59,7 @@ _POISON: tuple[Callable[[str], tuple[bytes, dict[str, Any]]], ...] = (
     lambda marker: (json.dumps({"mode": "backfill", "data_ini": marker, "data_fim": None}).encode(), {}),
     lambda _: (json.dumps({"mode": "backfill", "data_ini": "2025-02-01T00:00:00"}).encode(), {}),
     lambda marker: (json.dumps({"mode": "update"}).encode(), {"execution_id": marker}),
-    lambda marker: (json.dumps({"mode": "update", "more": marker * 1000}).encode(), {}),
+    lambda marker: (json.dumps({"mode": "update", "more": marker * 10_000}).encode(), {}),
 )
 
 
@@ -511,6 +511,8 @@ class Storm:
         result.restarts = sum(fleet.restarts.values())
         if fleet.broker is not None:
             await self._judge_queues()
+        if witness.sent:  # nothing is proved about messages by sending none that arrives
+            findings.check("messages", any(each.confirmed for each in witness.sent), "none was ever confirmed")
 
     async def _everything_once_more(self) -> None:
         """An update and two backfills of all days, in calm; each must succeed."""

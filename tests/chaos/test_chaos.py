@@ -49,6 +49,8 @@ async def test_after_a_storm_nothing_is_lost_and_nothing_is_counted_twice(
     assert sum(result.faults.values()) >= 4
     assert result.judged.exact >= 4
     assert result.compared > 300
+    everything = {f"I{number}" for number in range(1, 9)}
+    assert set(result.findings.looked) >= (everything if result.has_broker else everything - {"I6", "I7"})
 
 
 # --- teeth ----------------------------------------------------------------------------------------------------------

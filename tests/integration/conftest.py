@@ -1,6 +1,7 @@
 """What the integration tests share: the database at hand, executions ready to be claimed, a portal and its clients."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -8,11 +9,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
+import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from backend.config import BackendSettings
+from backend.main import create_app
 from common import executions
 from common.executions import Claim, Criterio, Execution, Mode, PlannedSlice
 from ingestor.pause import SharedPause
@@ -190,6 +195,33 @@ class Portals:
 async def portals(engine: AsyncEngine) -> AsyncIterator[Portals]:
     async with AsyncExitStack() as stack:
         yield Portals(stack, engine)
+
+
+OpenApi = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+async def open_api(engine: AsyncEngine, database_url: str) -> AsyncIterator[OpenApi]:
+    """Opens the backend in this process, with its lifespan and these settings; answers a client of it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    async with AsyncExitStack() as stack:
+
+        async def open_api(**settings: Any) -> httpx.AsyncClient:
+            app = create_app(BackendSettings(**{"database_url": database_url, "rabbitmq_url": None, **settings}))
+            state = await stack.enter_async_context(app.router.lifespan_context(app))
+            # what is logged first in this test must not be bound to its logging for ever
+            structlog.configure(cache_logger_on_first_use=False)
+
+            async def with_state(scope: Any, receive: Any, send: Any) -> None:
+                await app({**scope, "state": dict(state or {})}, receive, send)
+
+            transport = httpx.ASGITransport(app=with_state)
+            return await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://api"))
+
+        yield open_api
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
 
 
 class Proxy:

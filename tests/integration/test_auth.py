@@ -664,7 +664,20 @@ async def test_production_shows_no_documentation_unless_it_is_told_to(start: Ope
         assert_stranger(await api.get("/docs"))
         assert_stranger(await api.get("/openapi.json"))
         assert (await api.get("/docs", auth=VIEWER)).is_success
-        assert (await api.get("/redoc", auth=VIEWER)).status_code == 404
+        assert_stranger(await api.get("/redoc"))
+        assert (await api.get("/redoc", auth=VIEWER)).is_success
+
+
+async def test_what_redoc_needs_more_is_allowed_on_its_page_alone(start: Open) -> None:
+    async with (await start())(auth=VIEWER) as api:
+        swagger_ui, redoc = [(await api.get(path)).headers["content-security-policy"] for path in ("/docs", "/redoc")]
+        assert (
+            (await api.get("/sync/status")).headers["content-security-policy"].startswith("default-src 'none'; frame")
+        )
+    assert "unsafe" not in redoc
+    style, worker = sorted(set(redoc.split("; ")) - set(swagger_ui.split("; ")))
+    assert re.fullmatch(r"style-src 'self'( 'sha256-[A-Za-z0-9+/]{43}='){2}", style)
+    assert worker == "worker-src blob:"
 
 
 async def test_swagger_ui_needs_nothing_that_its_policy_forbids(start: Open) -> None:

@@ -1,0 +1,115 @@
+"""What this process has answered since it began, for Prometheus; what the database knows is in services/figures.py."""
+
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import Metric
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+NOWHERE = "(unknown)"
+OTHER_METHOD = "(other)"
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One application's counts, in a registry of their own."""
+
+    def __init__(self) -> None:
+        # nobody wants these series, one more beside each of ours
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = self._registry = CollectorRegistry()
+        for collect in (ProcessCollector, PlatformCollector, GCCollector):
+            collect(registry=registry)
+        self._requests = Counter(
+            "pncp_http_requests",
+            "Requests answered, by the route's template and the class of the status.",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "pncp_http_request_duration_seconds",
+            "Time to the end of the answer.",
+            ["route", "method"],
+            buckets=LATENCIES,
+            registry=registry,
+        )
+        publishes = Counter(
+            "pncp_publishes", "Bells rung: confirmed by the broker, or not.", ["outcome"], registry=registry
+        )
+        self._publishes = {
+            confirmed: publishes.labels(name) for confirmed, name in ((True, "confirmed"), (False, "failed"))
+        }
+        self._validation_errors = Counter(
+            "pncp_validation_errors",
+            "Faults of requests that were refused, by their type.",
+            ["type"],
+            registry=registry,
+        )
+        self.failed_logins = Counter("pncp_failed_logins", "Wrong names or passwords.", registry=registry)
+        self.refused_tokens = Counter("pncp_refused_tokens", "Tokens that were not valid.", registry=registry)
+        self._limit_hits = Counter(
+            "pncp_limit_hits", "Requests refused because of a limit.", ["limit"], registry=registry
+        )
+
+    def answered(self, route: str, method: str, status: int | None, seconds: float) -> None:
+        """Count a request; without a status where the caller went, or we did, before there was one."""
+        method = method if method in METHODS else OTHER_METHOD
+        self._requests.labels(route, method, f"{status // 100}xx" if status else "none").inc()
+        self._latency.labels(route, method).observe(seconds)
+
+    def published(self, *, confirmed: bool) -> None:
+        """Count a bell."""
+        self._publishes[confirmed].inc()
+
+    def invalid(self, kinds: Iterable[str]) -> None:
+        """Count the faults of a request."""
+        for kind in kinds:
+            self._validation_errors.labels(kind).inc()
+
+    def limit_hit(self, limit: str) -> None:
+        """Count a request that came too often."""
+        self._limit_hits.labels(limit.replace(" ", "_")).inc()
+
+    def render(self, others: Sequence[Metric]) -> bytes:
+        """All of it as Prometheus reads it, and others that are known only now."""
+        return generate_latest(self._registry) + generate_latest(_registry_of(others))
+
+
+class _Ready:
+    """Metrics that need not be collected any more."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Sequence[Metric]:
+        return self._metrics
+
+
+def _registry_of(metrics: Sequence[Metric]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(_Ready(metrics))
+    return registry
+
+
+def template_of(scope: Scope, routes: Sequence[BaseRoute]) -> str:
+    """The route's path as it is written in the program: what callers make of it must not become a label.
+
+    Asked after the call; whoever was refused in front of the router is looked up.
+    """
+    route = scope.get("route")
+    if route is None:
+        route = next((one for one in routes if one.matches(scope)[0] is not Match.NONE), None)
+    return str(getattr(route, "path", NOWHERE))

@@ -1,0 +1,129 @@
+"""What a message about an episode says, to people in Brazilian Portuguese and to programs as JSON. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from backend.services.alerts import Details, at_brasilia
+from backend.services.notification import Message
+
+Event = Literal["opened", "reminder", "recovered"]
+
+SHOWN_EXECUTIONS = 10
+
+_SUBJECTS: dict[Event, str] = {"opened": "Alerta", "reminder": "Lembrete", "recovered": "Resolvido"}
+_KINDS = {"sync": "sincronização com falhas", "empty": "listagens vazias"}
+_TRIGGERS = {
+    "api": "pedida pela API",
+    "message": "pedida por mensagem",
+    "schedule": "da agenda",
+    "sweep": "varredura noturna",
+    "gap": "de uma lacuna",
+    "retry": "repetição",
+}
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A row of `alerts`; all moments are aware."""
+
+    id: int
+    kind: str
+    summary: str
+    details: Details
+    opened_at: datetime
+    resolved_at: datetime | None = None
+
+
+def compose(
+    event: Event, episode: Episode, *, number: int, public_url: str | None, reminder: timedelta | None
+) -> Message:
+    """The message that tells of an episode: its beginning, that it lasts, its end.
+
+    Whoever missed the beginning, because it could not be delivered, reads all of it in the message of the end.
+    """
+    began = at_brasilia(episode.opened_at.isoformat())
+    lines = [f"{_KINDS.get(episode.kind, episode.kind).capitalize()} desde {began} (horário de Brasília)."]
+    if episode.resolved_at is not None:
+        ended = at_brasilia(episode.resolved_at.isoformat())
+        lines = [f"{lines[0][:-1]}, até {ended}.", f"Terminou: {episode.details.get('resolution', 'nada mais falha')}."]
+    lines += ["", f"O que houve: {episode.summary}."]
+    lines += _executions_of(episode)
+    if episode.resolved_at is None:
+        lines += ["", "O que fazer:", *_advice_on(episode)]
+        lines += ["", _what_follows(episode.kind, reminder)]
+    if public_url:
+        lines += ["", f"Página: {public_url}/"]
+    subject = f"[PNCP Sync] {_SUBJECTS[event]}: {_KINDS.get(episode.kind, episode.kind)} desde {began}"
+    payload: dict[str, Any] = {
+        "event": event,
+        "alert": {
+            "id": episode.id,
+            "kind": episode.kind,
+            "summary": episode.summary,
+            "opened_at": episode.opened_at.isoformat(),
+            "resolved_at": None if episode.resolved_at is None else episode.resolved_at.isoformat(),
+            "details": episode.details,
+        },
+        "url": f"{public_url}/" if public_url else None,
+    }
+    thread = f"alert-{episode.id}-{int(episode.opened_at.timestamp())}"
+    return Message(subject, "\n".join(lines) + "\n", payload, thread, str(number))
+
+
+def compose_test(moment: datetime, *, public_url: str | None) -> Message:
+    """A message that only proves that messages arrive."""
+    text = "Esta é uma mensagem de teste do PNCP Sync: os alertas chegam por aqui. Não há nada a fazer.\n"
+    if public_url:
+        text += f"\nPágina: {public_url}/\n"
+    payload = {"event": "test", "alert": None, "url": f"{public_url}/" if public_url else None}
+    return Message("[PNCP Sync] Teste dos alertas", text, payload, "alert-test", str(int(moment.timestamp() * 1000)))
+
+
+def _executions_of(episode: Episode) -> list[str]:
+    executions: Sequence[Details] = episode.details.get("executions", [])
+    shown = sorted(executions, key=lambda one: not one["is_pending"])[:SHOWN_EXECUTIONS]
+    if not shown:
+        return []
+    lines = ["", "Execuções que falharam:"]
+    for one in shown:
+        what = f"{one['mode']} {_TRIGGERS.get(one['trigger'], one['trigger'])}"
+        if one["mode"] == "backfill" and one["window_start"]:
+            what += f", {_day(one['window_start'])} a {_day(one['window_end'])} por {one['criterio']}"
+        mended = "" if one["is_pending"] else " (já não falha)"
+        lines.append(f"- {one['id']}, {what}, {at_brasilia(one['finished_at'])}{mended}: {one['error_message']}")
+    left = len(executions) - len(shown) + episode.details.get("executions_left_out", 0)
+    return [*lines, f"- e mais {left}"] if left else lines
+
+
+def _day(wall_clock: str) -> str:
+    return f"{datetime.fromisoformat(wall_clock):%d/%m/%Y}"
+
+
+def _advice_on(episode: Episode) -> list[str]:
+    if episode.kind == "empty":
+        return [
+            "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",
+            "- Peça o dia de novo: ./pncp sync --backfill DIA DIA, ou POST /sync/force. Se vierem registros, basta.",
+        ]
+    advice = []
+    pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]
+    if pending:
+        advice += [
+            "- Se o portal falhou, espere que volte. Uma atualização recomeça sozinha de onde a última parou.",
+            "- Repita só o que falhou, por exemplo ./pncp retry {id}, ou POST /sync/executions/{id}/retry.".format_map(
+                pending[0]
+            ),
+        ]
+    if episode.details.get("overdue"):
+        advice.append("- Há um ingestor em pé, e ele alcança o banco de dados e o portal? O registro (log) dele diz.")
+    return [*advice, "- O guia de operação (docs/operating.md) segue daqui: When a synchronisation fails."]
+
+
+def _what_follows(kind: str, reminder: timedelta | None) -> str:
+    if kind != "sync" or reminder is None:
+        return "Uma mensagem avisará quando passar."
+    minutes = int(reminder.total_seconds() // 60)
+    every = f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
+    return f"Um lembrete vem a cada {every} enquanto durar, e uma mensagem avisará quando passar."

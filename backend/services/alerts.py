@@ -1,0 +1,379 @@
+"""What administrators are to be told of: what is wrong just now, by what the database knows. Nothing is written here.
+
+`sync`: executions that failed and were not made good since, or updates that do not come. Both are one kind, so that a
+night in which the portal is down is one message. `empty`: listings that came back empty where they never are.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.services.control import CANCELLED_BY
+from common.clock import BRASILIA, to_wall_clock
+from common.cron import next_runs
+from common.executions import PUBLISH_FAILED
+
+Details = dict[str, Any]
+
+LOOK_BACK = timedelta(days=7)
+"""A failure that nobody has made good for so long is history."""
+LONGEST_EXECUTION = timedelta(days=30)
+MOST_SHOWN = 100
+LONGEST_ERROR = 300
+
+SUSPECT_FOR = timedelta(days=2)
+RECENT_DAYS = 35
+WEEKS = 8
+FEWEST_WEEKS = 4
+FEWEST_IN_LISTING = 50
+"""Of a single modalidade: those that bring a handful a day bring nothing on holidays."""
+UPDATES_HOURS = 3
+FEWEST_IN_UPDATES = 50
+
+# Made good is what has been read since. A slice of a backfill by a later one of the same day, modalidade and criterio
+# that covers its window, be it of a retry, of the next sweep or of anybody's backfill. An update by any later one as a
+# whole, and its slices one by one: where that modalidade's updates have got as far. What failed before it had slices,
+# by a later execution that covers all of it.
+_LOAD_FAILED = text("""
+    WITH failed AS (
+        SELECT * FROM sync_executions
+         WHERE status = 'error' AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
+           AND finished_at > :since AND error_message IS DISTINCT FROM :refused
+           AND coalesce(error_message, '') NOT LIKE :cancelled
+    ), broken AS MATERIALIZED (
+        SELECT s.* FROM sync_slices s JOIN failed f ON f.id = s.execution_id WHERE s.status = 'error'
+    ), reached AS (
+        SELECT wanted.modalidade, (SELECT max(u.window_end) FROM sync_slices u
+                                    WHERE u.mode = 'update' AND u.status = 'success'
+                                      AND u.modalidade = wanted.modalidade) AS window_end
+          FROM (SELECT DISTINCT modalidade FROM broken WHERE mode = 'update') AS wanted
+    ), unmended AS (
+        SELECT b.execution_id FROM broken b
+         WHERE b.mode = 'backfill'
+           AND NOT EXISTS (SELECT 1 FROM sync_slices r
+                            WHERE r.id > (SELECT min(id) FROM broken) AND r.mode = 'backfill' AND r.status = 'success'
+                              AND r.first_day = b.first_day AND r.modalidade = b.modalidade
+                              AND r.criterio = b.criterio AND r.resource = b.resource AND r.id > b.id
+                              AND r.window_start <= b.window_start AND r.window_end >= b.window_end)
+         UNION
+        SELECT b.execution_id FROM broken b LEFT JOIN reached r ON r.modalidade = b.modalidade
+         WHERE b.mode = 'update' AND (r.window_end IS NULL OR r.window_end < b.window_end)
+    )
+    SELECT f.id, f.mode, f.criterio, f.trigger, f.window_start, f.window_end, f.finished_at, f.error_message
+      FROM failed f
+     WHERE CASE WHEN EXISTS (SELECT 1 FROM broken b WHERE b.execution_id = f.id)
+                THEN f.id IN (SELECT execution_id FROM unmended)
+                ELSE f.mode = 'update'
+                     OR NOT EXISTS (SELECT 1 FROM sync_executions r
+                                     WHERE r.id > f.id AND r.status = 'success' AND r.mode = f.mode
+                                       AND r.trigger <> 'retry' AND r.criterio = f.criterio
+                                       AND r.window_start <= f.window_start AND r.window_end >= f.window_end
+                                       AND (r.modalidades IS NULL OR r.modalidades @> f.modalidades)) END
+       AND NOT (f.mode = 'update' AND EXISTS (SELECT 1 FROM sync_executions r
+                                               WHERE r.id > f.id AND r.status = 'success' AND r.mode = 'update'
+                                                 AND r.trigger <> 'retry'))
+     ORDER BY f.id DESC
+""")
+_LOAD_UPDATES_STATE = text("""
+    SELECT (SELECT finished_at FROM sync_executions WHERE mode = 'update' AND status = 'success'
+             ORDER BY id DESC LIMIT 1) AS last_success,
+           s.cron, s.effective_at, s.paused_at IS NOT NULL AS is_paused
+      FROM (SELECT 1) AS one LEFT JOIN schedules s ON s.name = 'update'
+""")
+# The newest reading of each whole day that was read after its end, of the days that backfills have lately read.
+_LOAD_EMPTY = text("""
+    WITH judged AS (
+        SELECT DISTINCT s.first_day
+          FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id
+         WHERE e.mode = 'backfill' AND e.criterio = 'publicacao' AND e.status = 'success'
+           AND e.created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval) AND e.finished_at > :since
+           AND s.first_day >= :first_day AND s.first_day < :today
+    ), newest AS (
+        SELECT DISTINCT ON (s.first_day, s.modalidade) s.first_day, s.modalidade, s.records_processed, s.finished_at
+          FROM judged j JOIN sync_slices s ON s.first_day = j.first_day
+         WHERE s.criterio = 'publicacao' AND s.mode = 'backfill' AND s.status = 'success'
+           AND s.window_end - s.window_start >= interval '23 hours 59 minutes 59 seconds'
+           AND CAST(timezone(:zone, s.finished_at) AS date) > s.first_day
+         ORDER BY s.first_day, s.modalidade, s.id DESC
+    )
+    SELECT first_day, modalidade, records_processed = 0 AND finished_at > :since AS is_empty, records_processed
+      FROM newest ORDER BY first_day, modalidade
+""")
+_LOAD_READINGS = text("""
+    SELECT first_day, modalidade, max(records_processed) AS records FROM sync_slices
+     WHERE criterio = 'publicacao' AND mode = 'backfill' AND status = 'success'
+       AND first_day = ANY(CAST(:days AS date[]))
+       AND window_end - window_start >= interval '23 hours 59 minutes 59 seconds'
+     GROUP BY first_day, modalidade
+""")
+_LOAD_UPDATED = text("""
+    SELECT weeks, count(e.id) AS executions, coalesce(sum(e.records_processed), 0) AS records
+      FROM generate_series(0, :weeks) AS weeks
+      LEFT JOIN sync_executions e
+             ON e.mode = 'update' AND e.status = 'success'
+            AND e.created_at > CAST(:now AS timestamptz) - make_interval(weeks => weeks, hours => :hours)
+            AND e.created_at <= CAST(:now AS timestamptz) - make_interval(weeks => weeks)
+     GROUP BY weeks ORDER BY weeks
+""")
+_LOAD_UPDATED_SINCE = text("""
+    SELECT coalesce(sum(records_processed), 0) FROM sync_executions
+     WHERE mode = 'update' AND status = 'success' AND created_at > :since
+""")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When somebody is told; `None` for never."""
+
+    no_success: timedelta | None
+    reminder: timedelta | None
+    schedule_enabled: bool
+    update_cron: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong now: in a line, and in full as JSON may hold it."""
+
+    kind: str
+    summary: str
+    details: Details
+
+
+async def look(
+    db: AsyncConnection, rules: Rules, now: datetime, *, watching_since: datetime, known: Mapping[str, Details]
+) -> list[Finding]:
+    """What is wrong at `now` (aware).
+
+    `known`: the details of the episodes that are open, by kind. `watching_since`: when this process began to look,
+    before which nobody could have seen to it that updates come.
+    """
+    findings = [
+        await _look_at_syncs(db, rules, now, watching_since, known.get("sync")),
+        await _look_for_empty(db, now, known.get("empty")),
+    ]
+    return [finding for finding in findings if finding is not None]
+
+
+# --- executions that fail, updates that do not come -------------------------------------------------------------
+
+
+async def _look_at_syncs(
+    db: AsyncConnection, rules: Rules, now: datetime, watching_since: datetime, known: Details | None
+) -> Finding | None:
+    rows = await db.execute(
+        _LOAD_FAILED,
+        {
+            "since": now - LOOK_BACK,
+            "longest": LONGEST_EXECUTION,
+            "refused": PUBLISH_FAILED,
+            "cancelled": f"{CANCELLED_BY}%",
+        },
+    )
+    failed = [_described(row) for row in rows]
+    state = (await db.execute(_LOAD_UPDATES_STATE)).one()
+    was_overdue = bool(known and known.get("overdue"))
+    overdue = (
+        rules.no_success is not None
+        and rules.schedule_enabled
+        and not state.is_paused
+        and is_overdue(
+            state.cron or rules.update_cron,
+            now,
+            limit=rules.no_success,
+            # an episode that was begun does not end because this process is new
+            last=[state.last_success, state.effective_at, None if was_overdue else watching_since],
+        )
+    )
+    if not failed and not overdue:
+        return None
+    last_success = None if state.last_success is None else state.last_success.isoformat()
+    details = merge_failures(known, failed) | {"overdue": overdue, "last_success_at": last_success}
+    return Finding("sync", summarise_failures(details), details)
+
+
+def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[datetime | None]) -> bool:
+    """Whether no update has succeeded for `limit`, although one was due at least half as long ago (all aware).
+
+    `last`: the moments from which to count, the latest of which holds.
+    """
+    since = max((moment for moment in last if moment is not None), default=None)
+    if since is None:
+        return True
+    if now - since < limit:
+        return False
+    due = next_runs(cron, since, 1)
+    return bool(due) and now - due[0] >= limit / 2
+
+
+def merge_failures(known: Details | None, failed: Sequence[Details]) -> Details:
+    """The failures of an episode, newest first: those of before, no longer pending unless they are among `failed`."""
+    before = {one["id"]: {**one, "is_pending": False} for one in (known or {}).get("executions", [])}
+    together = before | {one["id"]: {**one, "is_pending": True} for one in failed}
+    count = len(together) + (known or {}).get("executions_left_out", 0)
+    shown = sorted(together.values(), key=lambda one: (one["is_pending"], one["id"]), reverse=True)[:MOST_SHOWN]
+    shown.sort(key=lambda one: int(one["id"]), reverse=True)
+    return {"executions": shown, "executions_left_out": count - len(shown)}
+
+
+def summarise_failures(details: Details) -> str:
+    """One line for people."""
+    words = []
+    count = len(details["executions"]) + details["executions_left_out"]
+    pending = sum(one["is_pending"] for one in details["executions"])
+    if count:
+        words.append("1 execução falhou" if count == 1 else f"{count} execuções falharam")
+    if 0 < pending < count:
+        words.append(f"{pending} ainda por refazer")
+    if details["overdue"] and details["last_success_at"]:
+        words.append(f"nenhuma atualização teve sucesso desde {at_brasilia(details['last_success_at'])}")
+    elif details["overdue"]:
+        words.append("nenhuma atualização teve sucesso até agora")
+    return "; ".join(words)
+
+
+def _described(row: Row[Any]) -> Details:
+    window = (row.window_start, row.window_end)
+    return {
+        "id": row.id,
+        "mode": row.mode,
+        "criterio": row.criterio,
+        "trigger": row.trigger,
+        "window_start": None if window[0] is None else window[0].isoformat(),
+        "window_end": None if window[1] is None else window[1].isoformat(),
+        "finished_at": row.finished_at.isoformat(),
+        "error_message": one_line(row.error_message or "sem explicação"),
+    }
+
+
+def one_line(words: str) -> str:
+    """As it may stand in a message: one line without signs that steer, and not endless."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
+    return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
+
+
+def at_brasilia(moment: str) -> str:
+    """A moment (ISO 8601, with an offset) as people in Brasília write it."""
+    return f"{to_wall_clock(datetime.fromisoformat(moment)):%d/%m/%Y %H:%M}"
+
+
+# --- listings that are empty ------------------------------------------------------------------------------------
+
+
+async def _look_for_empty(db: AsyncConnection, now: datetime, known: Details | None) -> Finding | None:
+    listings = await _find_empty_days(db, now)
+    quiet_since = await _find_quiet_updates(db, now, known)
+    if not listings and quiet_since is None:
+        return None
+    details = {"listings": listings, "quiet_since": quiet_since}
+    return Finding("empty", summarise_empty(details), details)
+
+
+async def _find_empty_days(db: AsyncConnection, now: datetime) -> list[Details]:
+    today = to_wall_clock(now).date()
+    rows = (
+        await db.execute(
+            _LOAD_EMPTY,
+            {
+                "since": now - SUSPECT_FOR,
+                "longest": LONGEST_EXECUTION,
+                "first_day": today - timedelta(days=RECENT_DAYS),
+                "today": today,
+                "zone": BRASILIA.key,
+            },
+        )
+    ).all()
+    empty: dict[date, list[int]] = {}
+    filled: dict[date, int] = {}
+    for row in rows:
+        filled[row.first_day] = filled.get(row.first_day, 0) + row.records_processed
+        if row.is_empty:
+            empty.setdefault(row.first_day, []).append(row.modalidade)
+    if not empty:
+        return []
+    past_days = {day - timedelta(weeks=weeks) for day in empty for weeks in range(1, WEEKS + 1)}
+    readings: dict[date, dict[int, int]] = {}
+    for reading in await db.execute(_LOAD_READINGS, {"days": sorted(past_days)}):
+        readings.setdefault(reading.first_day, {})[reading.modalidade] = reading.records
+    found: list[Details] = []
+    for day, modalidades in empty.items():
+        past = [readings[day - timedelta(weeks=n)] for n in range(1, WEEKS + 1) if day - timedelta(weeks=n) in readings]
+        found += judge_day(day, filled[day], modalidades, past)
+    return found
+
+
+def judge_day(
+    day: date, records: int, empty: Sequence[int], past: Sequence[Mapping[int, int]]
+) -> list[dict[str, str | int | None]]:
+    """What is suspicious about a day: the whole of it, else those of its empty modalidades that never are.
+
+    `records`: what the day brought in all; `past`: the records of each modalidade on the same weekday, per week.
+    """
+    if records == 0 and is_suspicious([sum(week.values()) for week in past], fewest=1):
+        return [{"day": day.isoformat(), "modalidade": None}]
+    return [
+        {"day": day.isoformat(), "modalidade": modalidade}
+        for modalidade in empty
+        if is_suspicious([week[modalidade] for week in past if modalidade in week], fewest=FEWEST_IN_LISTING)
+    ]
+
+
+def is_suspicious(past: Sequence[int], *, fewest: int) -> bool:
+    """Whether nothing is suspicious where so many came in each of the past weeks."""
+    return len(past) >= FEWEST_WEEKS and min(past) >= fewest
+
+
+async def _find_quiet_updates(db: AsyncConnection, now: datetime, known: Details | None) -> str | None:
+    """Since when updates succeed and bring nothing although at this time of the week they always do."""
+    quiet_since: str | None = (known or {}).get("quiet_since")
+    if quiet_since is not None:  # by night they may bring nothing: only a record proves that they can
+        began = datetime.fromisoformat(quiet_since)
+        brought = (await db.execute(_LOAD_UPDATED_SINCE, {"since": began})).scalar_one()
+        return None if brought or now - began > SUSPECT_FOR else quiet_since
+    weeks = (await db.execute(_LOAD_UPDATED, {"now": now, "weeks": WEEKS, "hours": UPDATES_HOURS})).all()
+    this, past = weeks[0], [week.records for week in weeks[1:] if week.executions]
+    if this.executions and not this.records and is_suspicious(past, fewest=FEWEST_IN_UPDATES):
+        return (now - timedelta(hours=UPDATES_HOURS)).isoformat()
+    return None
+
+
+def summarise_empty(details: Details) -> str:
+    """One line for people."""
+    words = []
+    for listing in details["listings"][:3]:
+        day = f"{date.fromisoformat(listing['day']):%d/%m/%Y}"
+        of = "" if listing["modalidade"] is None else f" na modalidade {listing['modalidade']}"
+        words.append(f"o dia {day} foi lido sem nenhum registro{of}")
+    if len(details["listings"]) > 3:  # noqa: PLR2004
+        words.append(f"e mais {len(details['listings']) - 3} listagens")
+    if details["quiet_since"]:
+        words.append(f"as atualizações não trazem nada desde {at_brasilia(details['quiet_since'])}")
+    return "; ".join(words)
+
+
+# --- how it ended -----------------------------------------------------------------------------------------------
+
+
+async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datetime) -> str:
+    """In a sentence why what was wrong, as `known` says, is not wrong any more."""
+    if kind == "empty":
+        return "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias"
+    reasons = []
+    pending = [one for one in known["executions"] if one["is_pending"]]
+    if any(now - datetime.fromisoformat(one["finished_at"]) >= LOOK_BACK for one in pending):
+        reasons.append(f"o que falhou não foi refeito em {LOOK_BACK.days} dias e deixa de ser cobrado")
+    elif pending:
+        reasons.append("o que falhou foi refeito")
+    if known["overdue"]:
+        state = (await db.execute(_LOAD_UPDATES_STATE)).one()
+        if state.is_paused:
+            reasons.append("a agenda de atualizações foi posta em pausa")
+        elif state.last_success is not None and state.last_success.isoformat() != known["last_success_at"]:
+            reasons.append(f"uma atualização teve sucesso em {at_brasilia(state.last_success.isoformat())}")
+        else:
+            reasons.append("a agenda de atualizações mudou")
+    return "; ".join(reasons)

@@ -1,0 +1,300 @@
+"""Episodes of what is wrong: opened, told, told again, closed, and told of. The table `alerts` holds all that is known.
+
+One backend at a time looks, under an advisory lock. A message is noted as sent after a channel has taken it, so that a
+crash in between repeats it once and loses nothing. Each channel has its own note, so that a dead webhook holds up no
+e-mail.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from backend.errors import ConflictError
+from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
+from backend.services.alert_texts import Episode, Event, compose, compose_test
+from backend.services.alerts import Finding, Rules, explain_end, look
+from backend.services.notification import Channel, DeliveryError, Message
+from common.database import is_unavailable
+from common.tables import alerts
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 30.0
+WATCH = 7_020_114_135
+"""The advisory lock under which one backend looks."""
+
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(minutes=30)
+TOLD_LATE = timedelta(days=7)
+"""An end that could not be delivered for so long is told no more."""
+
+_TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
+_UNLOCK = text("SELECT pg_advisory_unlock(:key)")
+_NOW = text("SELECT now()")
+_LOAD_OPEN = text("SELECT id, kind, details FROM alerts WHERE resolved_at IS NULL")
+_OPEN = text("""
+    INSERT INTO alerts (kind, summary, details, deliveries, opened_at)
+    VALUES (:kind, :summary, :details, :deliveries, :now)
+    ON CONFLICT (kind) WHERE resolved_at IS NULL DO NOTHING
+""").bindparams(bindparam("details", type_=JSONB), bindparam("deliveries", type_=JSONB))
+_REFRESH = text("""
+    UPDATE alerts SET summary = :summary, details = :details WHERE id = :id AND details IS DISTINCT FROM :details
+""").bindparams(bindparam("details", type_=JSONB))
+_RESOLVE = text("""
+    UPDATE alerts SET resolved_at = :now, details = details || jsonb_build_object('resolution', CAST(:reason AS text))
+     WHERE id = :id AND resolved_at IS NULL
+""")
+_LOAD_UNTOLD = text("""
+    SELECT id, kind, summary, details, deliveries, opened_at, resolved_at FROM alerts
+     WHERE resolved_at IS NULL OR (recovery_notified_at IS NULL AND resolved_at > :since)
+     ORDER BY id
+""")
+_NOTE = text("""
+    UPDATE alerts
+       SET deliveries = :deliveries, delivery_error = :delivery_error, notified_at = :notified_at,
+           notifications = :notifications, recovery_notified_at = :recovery_notified_at
+     WHERE id = :id
+""").bindparams(bindparam("deliveries", type_=JSONB))
+_COUNT_OPEN = text("SELECT count(*) FROM alerts WHERE resolved_at IS NULL")
+
+
+@dataclass(frozen=True)
+class Notifier:
+    """Whom to tell, and what stands in each message."""
+
+    channels: Sequence[Channel]
+    public_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What one channel has taken of one episode."""
+
+    sent: int = 0
+    sent_at: datetime | None = None
+    recovery_sent_at: datetime | None = None
+    failures: int = 0
+    retry_at: datetime | None = None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Delivery":
+        """As it was kept."""
+        moments = ("sent_at", "recovery_sent_at", "retry_at")
+        fields: dict[str, Any] = {
+            name: datetime.fromisoformat(value) if name in moments and value else value for name, value in kept.items()
+        }
+        return cls(**fields)
+
+
+async def watch(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, every: float = LOOK_SECONDS) -> None:
+    """Look for ever, whenever no other backend does; a database that is away is waited for."""
+    watching_since: datetime | None = None
+    while True:
+        try:
+            async with _elected(engine) as is_ours:
+                if is_ours:
+                    now = await _load_now(engine)
+                    watching_since = watching_since or now
+                    await run_once(engine, rules, notifier, now=now, watching_since=watching_since)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.warning("alerts wait for the database", error=type(error).__name__)
+        await asyncio.sleep(every)
+
+
+@asynccontextmanager
+async def _elected(engine: AsyncEngine) -> AsyncIterator[bool]:
+    """Whether this process may look now; nobody else does until it has. The lock falls with its connection."""
+    async with engine.connect() as db:
+        await db.execution_options(isolation_level="AUTOCOMMIT")  # no transaction waits while messages are sent
+        is_ours: bool = (await db.execute(_TRY_LOCK, {"key": WATCH})).scalar_one()
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                await db.execute(_UNLOCK, {"key": WATCH})
+
+
+async def _load_now(engine: AsyncEngine) -> datetime:
+    async with engine.connect() as db:
+        now: datetime = (await db.execute(_NOW)).scalar_one()
+        return now
+
+
+async def run_once(
+    engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now: datetime, watching_since: datetime
+) -> None:
+    """Bring the episodes up to `now` (aware), then deliver what is due."""
+    async with engine.begin() as db:
+        rows = (await db.execute(_LOAD_OPEN)).all()
+        known = {row.kind: row.details for row in rows}
+        findings = await look(db, rules, now, watching_since=watching_since, known=known)
+        names = [channel.name for channel in notifier.channels]
+        await _settle(db, {row.kind: row.id for row in rows}, findings, names, now=now)
+        for row in rows:
+            if row.kind not in {finding.kind for finding in findings}:
+                await _resolve(db, row.id, row.kind, await explain_end(db, row.kind, row.details, now), now=now)
+    await deliver(engine, rules, notifier, now=now)
+
+
+async def _settle(
+    db: AsyncConnection,
+    open_ids: Mapping[str, int],
+    findings: Sequence[Finding],
+    channels: Sequence[str],
+    *,
+    now: datetime,
+) -> None:
+    """Go on with the episode of each finding, or begin one, of which no channel has been told."""
+    for finding in findings:
+        values = {"summary": finding.summary, "details": finding.details}
+        if finding.kind in open_ids:
+            await db.execute(_REFRESH, {**values, "id": open_ids[finding.kind]})
+            continue
+        untold = {name: Delivery().to_json() for name in channels}
+        await db.execute(_OPEN, {**values, "kind": finding.kind, "deliveries": untold, "now": now})
+        log.warning("alert opened", kind=finding.kind, summary=finding.summary)
+
+
+async def _resolve(db: AsyncConnection, alert_id: int, kind: str, reason: str, *, now: datetime) -> None:
+    await db.execute(_RESOLVE, {"id": alert_id, "reason": reason, "now": now})
+    log.info("alert resolved", kind=kind, reason=reason)
+
+
+async def deliver(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now: datetime) -> None:
+    """Send what each channel has not been told yet, and note it, one message after the other."""
+    if not notifier.channels:
+        return
+    async with engine.connect() as db:
+        rows = (await db.execute(_LOAD_UNTOLD, {"since": now - TOLD_LATE})).all()
+    for row in rows:
+        episode = Episode(row.id, row.kind, row.summary, row.details, row.opened_at, row.resolved_at)
+        deliveries = {name: Delivery.from_json(kept) for name, kept in row.deliveries.items()}
+        for channel in notifier.channels:
+            delivery = deliveries.get(channel.name)
+            event = next_event(delivery, episode, now, rules.reminder if episode.kind == "sync" else None)
+            if event is None:
+                continue
+            known = delivery or Delivery()
+            message = compose(
+                event, episode, number=known.sent + 1, public_url=notifier.public_url, reminder=rules.reminder
+            )
+            deliveries[channel.name] = await _send(channel, message, event, known, now=now)
+            await _note(engine, episode, deliveries, [one.name for one in notifier.channels])
+
+
+def next_event(delivery: Delivery | None, episode: Episode, now: datetime, reminder: timedelta | None) -> Event | None:
+    """What a channel is to be told now; `None` for nothing.
+
+    `delivery` is `None` for a channel that was not there when the episode began: it hears of one that is open, not of
+    one that is over. An episode that is over before its first message could be delivered is told in one.
+    """
+    if delivery is not None and delivery.retry_at is not None and now < delivery.retry_at:
+        return None
+    if episode.resolved_at is not None:
+        return "recovered" if delivery is not None and delivery.recovery_sent_at is None else None
+    if delivery is None or delivery.sent_at is None:
+        return "opened"
+    return "reminder" if reminder is not None and now - delivery.sent_at >= reminder else None
+
+
+async def _send(channel: Channel, message: Message, event: Event, delivery: Delivery, *, now: datetime) -> Delivery:
+    """Try to deliver a message; what the channel has taken after that."""
+    told = {"channel": channel.name, "thread": message.thread, "about": event}
+    try:
+        await channel.send(message)
+    except DeliveryError as error:
+        log.warning("alert not delivered", **told, reason=str(error))
+        failures = delivery.failures + 1
+        return replace(delivery, failures=failures, retry_at=now + pause_after(failures), error=str(error))
+    log.info("alert delivered", **told)
+    if event == "recovered":
+        return Delivery(delivery.sent, delivery.sent_at, recovery_sent_at=now)
+    return Delivery(delivery.sent + 1, now)
+
+
+def pause_after(failures: int) -> timedelta:
+    """How long a channel that has failed so often in a row is left alone."""
+    doubled: int = 2 ** min(failures - 1, 16)
+    return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
+
+
+async def _note(
+    engine: AsyncEngine, episode: Episode, deliveries: Mapping[str, Delivery], present: Sequence[str]
+) -> None:
+    told = [delivery for name, delivery in deliveries.items() if name in present]
+    errors = [f"{name}: {one.error}" for name, one in deliveries.items() if name in present and one.error]
+    is_closed = episode.resolved_at is not None and all(one.recovery_sent_at is not None for one in told)
+    async with engine.begin() as db:
+        await db.execute(
+            _NOTE,
+            {
+                "id": episode.id,
+                "deliveries": {name: delivery.to_json() for name, delivery in deliveries.items()},
+                "delivery_error": "; ".join(errors) or None,
+                "notified_at": max((one.sent_at for one in deliveries.values() if one.sent_at), default=None),
+                "notifications": max((one.sent for one in deliveries.values()), default=0),
+                "recovery_notified_at": max(one.recovery_sent_at for one in told if one.recovery_sent_at)
+                if is_closed
+                else None,
+            },
+        )
+
+
+# --- for the API ------------------------------------------------------------------------------------------------
+
+
+async def list_alerts(engine: AsyncEngine, query: AlertsQuery) -> tuple[list[Alert], int, str | None]:
+    """Episodes from the newest to the oldest, how many are open, and where the next page begins."""
+    statement = select(alerts).order_by(alerts.c.id.desc()).limit(query.limit + 1)
+    if query.cursor is not None:
+        statement = statement.where(alerts.c.id < query.cursor)
+    async with engine.connect() as db:
+        rows = (await db.execute(statement)).all()
+        open_count: int = (await db.execute(_COUNT_OPEN)).scalar_one()
+    shown = [
+        Alert(
+            **{name: getattr(row, name) for name in Alert.model_fields if hasattr(row, name)},
+            execution_ids=[one["id"] for one in row.details.get("executions", [])],
+            resolution=row.details.get("resolution"),
+        )
+        for row in rows[: query.limit]
+    ]
+    return shown, open_count, str(shown[-1].id) if len(rows) > query.limit else None
+
+
+async def send_test(notifier: Notifier) -> list[ChannelOutcome]:
+    """Send a message that only proves that messages arrive, through every channel at once.
+
+    Raises:
+        ConflictError: there is no channel.
+
+    """
+    if not notifier.channels:
+        raise ConflictError(
+            "Nenhum canal está configurado: defina ALERT_EMAIL_TO, ALERT_EMAIL_FROM e SMTP_HOST, ou ALERT_WEBHOOK_URL."
+        )
+    message = compose_test(datetime.now(UTC), public_url=notifier.public_url)
+
+    async def outcome(channel: Channel) -> ChannelOutcome:
+        try:
+            await channel.send(message)
+        except DeliveryError as error:
+            return ChannelOutcome(channel=channel.name, delivered=False, error=str(error))
+        return ChannelOutcome(channel=channel.name, delivered=True, error=None)
+
+    return list(await asyncio.gather(*(outcome(channel) for channel in notifier.channels)))

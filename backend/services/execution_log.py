@@ -1,0 +1,61 @@
+"""The log of an execution: read it, and forget what is too old."""
+
+import asyncio
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.errors import NotFoundError
+from backend.models.execution_log import ExecutionLog, LogLine, LogQuery
+from common import executions
+from common.database import is_unavailable
+from common.tables import execution_log
+
+log = structlog.get_logger(__name__)
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+FORGET_SECONDS = 3600.0
+FORGET_BATCH = 10_000
+
+_line = execution_log.c
+_FORGET = text("""
+    DELETE FROM execution_log WHERE id IN (
+        SELECT id FROM execution_log WHERE logged_at < now() - make_interval(days => :days)
+         ORDER BY logged_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
+
+async def load_lines(engine: AsyncEngine, execution_id: int, query: LogQuery) -> ExecutionLog:
+    """Lines of an execution that pass the filters, oldest first.
+
+    Raises:
+        NotFoundError: there is no such execution.
+
+    """
+    statement = select(*[_line[name] for name in LogLine.model_fields]).where(_line.execution_id == execution_id)
+    if query.level != LEVELS[0]:
+        statement = statement.where(_line.level.in_(LEVELS[LEVELS.index(query.level) :]))
+    if query.cursor is not None:
+        statement = statement.where(_line.id > query.cursor)
+    async with engine.connect() as db:
+        if not await executions.exists(db, execution_id):
+            raise NotFoundError(f"Não existe a execução {execution_id}.")
+        rows = (await db.execute(statement.order_by(_line.id).limit(query.limit + 1))).all()
+    lines = [LogLine.model_validate(row, from_attributes=True) for row in rows[: query.limit]]
+    return ExecutionLog(lines=lines, next_cursor=str(lines[-1].id) if len(rows) > query.limit else None)
+
+
+async def forget_lines(engine: AsyncEngine, *, days: int, every: float = FORGET_SECONDS) -> None:
+    """Delete what is older than so many days, for ever and in batches."""
+    while True:
+        try:
+            async with engine.begin() as db:
+                forgotten = (await db.execute(_FORGET, {"days": days, "batch": FORGET_BATCH})).rowcount
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            forgotten = 0
+        if forgotten:
+            log.info("lines of executions forgotten", lines=forgotten, days=days)
+        await asyncio.sleep(1.0 if forgotten == FORGET_BATCH else every)

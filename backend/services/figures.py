@@ -1,0 +1,219 @@
+"""What the database knows of the mirror, as metrics: the same whoever is asked, and there again after a restart.
+
+Each question is answered by an index or by counts that triggers keep, so that a long history costs nothing; and all
+of them at most once in some seconds, however many ask.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
+
+from common.clock import BRASILIA
+from common.database import is_unavailable
+
+FRESH_SECONDS = 5.0
+LONGEST_SECONDS = 3.0
+ALIVE_SECONDS = 120.0
+"""An ingestor beats every quarter of LEASE_SECONDS, by default every 15 seconds."""
+
+RECENT = 1000
+"""Executions among which the last update is looked for."""
+
+_MODES = ("update", "backfill")
+# Told from the beginning, at 0: of a series that first appears with the first error, Prometheus sees no increase.
+_KINDS = (
+    *[("update", trigger) for trigger in ("api", "message", "schedule", "retry")],
+    *[("backfill", trigger) for trigger in ("api", "message", "sweep", "gap", "retry")],
+)
+
+Rows = Sequence[Row[Any]]
+
+_COUNTS = text("""
+    SELECT mode, trigger, status, executions, records_processed, records_rejected, CAST(duration_seconds AS float)
+      FROM sync_execution_counts
+""")
+# While an execution runs its counts live on its slices, and move to its own row when it ends.
+_UNFINISHED = text("""
+    SELECT e.mode, e.trigger,
+           CASE WHEN e.started_at IS NULL THEN 'queued'
+                WHEN s.running = 0 AND s.ready = 0 AND s.waiting > 0 THEN 'waiting' ELSE 'running' END AS phase,
+           s.running, s.ready, s.waiting, s.records_processed, s.records_rejected,
+           CASE WHEN e.started_at IS NULL THEN CAST(extract(epoch FROM now() - e.created_at) AS float) END AS queued_for
+      FROM sync_executions e
+     CROSS JOIN LATERAL (
+           SELECT count(*) FILTER (WHERE status = 'running') AS running,
+                  count(*) FILTER (WHERE status = 'pending' AND (run_after IS NULL OR run_after <= now())) AS ready,
+                  count(*) FILTER (WHERE status = 'pending' AND run_after > now()) AS waiting,
+                  coalesce(sum(records_processed), 0) AS records_processed,
+                  coalesce(sum(records_rejected), 0) AS records_rejected
+             FROM sync_slices WHERE execution_id = e.id) s
+     WHERE e.status = 'running'
+""")
+# The modalidades that are mirrored are those of the last update; each leaps through the index to where it has got to.
+_REACHED = text("""
+    WITH last AS (
+        SELECT id FROM (SELECT id, mode, planned_at, retry_of FROM sync_executions ORDER BY id DESC LIMIT :recent) e
+         WHERE mode = 'update' AND planned_at IS NOT NULL AND retry_of IS NULL ORDER BY id DESC LIMIT 1
+    )
+    SELECT wanted.modalidade, (
+           SELECT CAST(extract(epoch FROM timezone(:zone, s.window_end)) AS float) FROM sync_slices s
+            WHERE s.mode = 'update' AND s.status = 'success' AND s.modalidade = wanted.modalidade
+            ORDER BY s.window_end DESC LIMIT 1) AS reached
+      FROM (SELECT DISTINCT modalidade FROM sync_slices WHERE execution_id = (SELECT id FROM last)) wanted
+     ORDER BY wanted.modalidade
+""")
+_STATE = text("""
+    SELECT (SELECT count(*) FROM workers
+             WHERE stopped_at IS NULL AND last_seen_at > now() - make_interval(secs => :alive)) AS workers,
+           coalesce((SELECT bool_or(paused_until > now()) FROM source_pauses), false) AS paused
+""")
+_LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the questions were answered."""
+
+    counts: Rows
+    unfinished: Rows
+    reached: Rows
+    workers: int
+    paused: bool
+
+
+class FiguresReader:
+    """Reads the figures when somebody asks, and answers the same for some seconds."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._reading: asyncio.Task[Figures | None] | None = None
+        self._began = 0.0
+
+    async def metrics(self) -> list[Metric]:
+        """The figures as metrics; of a database that does not answer in time, that it does not."""
+        now = time.monotonic()
+        if self._reading is None or (self._reading.done() and now - self._began > FRESH_SECONDS):
+            self._reading, self._began = asyncio.create_task(_read(self._engine)), now
+        # not asyncio.timeout: to give up a connection that has fallen silent takes the driver seconds of its own
+        await asyncio.wait([self._reading], timeout=LONGEST_SECONDS)
+        figures = self._reading.result() if self._reading.done() else None
+        up = GaugeMetricFamily(
+            "pncp_database_up", "Whether the database has answered in time.", float(figures is not None)
+        )
+        return [up, *_of_pool(self._engine), *(_of_figures(figures) if figures else [])]
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+
+async def _read(engine: AsyncEngine) -> Figures | None:
+    try:
+        async with engine.connect() as db:
+            # one moment for all questions: what moves from slices to their execution is neither missed nor seen twice
+            await db.execution_options(isolation_level="REPEATABLE READ")
+            await db.execute(_LIMIT, {"milliseconds": str(int(LONGEST_SECONDS * 1000))})
+            return await _ask(db)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        return None
+
+
+async def _ask(db: AsyncConnection) -> Figures:
+    counts = (await db.execute(_COUNTS)).all()
+    unfinished = (await db.execute(_UNFINISHED)).all()
+    reached = (await db.execute(_REACHED, {"recent": RECENT, "zone": BRASILIA.key})).all()
+    state = (await db.execute(_STATE, {"alive": ALIVE_SECONDS})).one()
+    return Figures(counts, unfinished, reached, state.workers, state.paused)
+
+
+def _of_figures(figures: Figures) -> Iterable[Metric]:
+    yield from _of_counts(figures)
+    yield from _of_unfinished(figures.unfinished)
+    reached = GaugeMetricFamily(
+        "pncp_mirror_updated_timestamp_seconds",
+        "Up to when updates have read a modalidade completely; 0 where none ever has.",
+        labels=["modalidade"],
+    )
+    for row in figures.reached:
+        reached.add_metric([str(row.modalidade)], row.reached or 0.0)
+    yield reached
+    yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that were seen in the last two minutes.", figures.workers)
+    yield GaugeMetricFamily("pncp_source_paused", "Whether a 429 holds up every ingestor now.", float(figures.paused))
+
+
+def _of_counts(figures: Figures) -> Iterable[Metric]:
+    ended = {(*kind, status): (0, 0.0) for kind in _KINDS for status in ("success", "error")}
+    totals = dict.fromkeys(_KINDS, (0, 0))
+    for row in figures.counts:
+        if row.status != "running":
+            ended[row.mode, row.trigger, row.status] = row.executions, row.duration_seconds
+    for row in (*figures.counts, *figures.unfinished):
+        processed, rejected = totals.get((row.mode, row.trigger), (0, 0))
+        totals[row.mode, row.trigger] = processed + row.records_processed, rejected + row.records_rejected
+    labels = ["mode", "trigger", "status"]
+    finished = CounterMetricFamily("pncp_executions_finished", "Executions that have ended.", labels=labels)
+    lasted = CounterMetricFamily("pncp_execution_duration_seconds", "How long those took, together.", labels=labels)
+    for kind, (executions, seconds) in ended.items():
+        finished.add_metric(kind, executions)
+        lasted.add_metric(kind, seconds)
+    records = CounterMetricFamily(
+        "pncp_records_processed", "Distinct contratações processed, by all executions.", labels=labels[:2]
+    )
+    refused = CounterMetricFamily(
+        "pncp_records_rejected", "Records that could not be stored, by all executions.", labels=labels[:2]
+    )
+    for (mode, trigger), (processed, rejected) in totals.items():
+        records.add_metric([mode, trigger], processed)
+        refused.add_metric([mode, trigger], rejected)
+    return [finished, lasted, records, refused]
+
+
+def _of_unfinished(rows: Rows) -> Iterable[Metric]:
+    phases = dict.fromkeys([(mode, phase) for mode in _MODES for phase in ("queued", "running", "waiting")], 0)
+    slices = {"ready": 0, "running": 0, "waiting": 0}
+    oldest = dict.fromkeys(_MODES, 0.0)
+    for row in rows:
+        phases[row.mode, row.phase] += 1
+        slices["ready"] += row.ready
+        slices["running"] += row.running
+        slices["waiting"] += row.waiting
+        oldest[row.mode] = max(oldest[row.mode], row.queued_for or 0.0)
+    unfinished = GaugeMetricFamily(
+        "pncp_executions_unfinished", "Executions under way, by phase as in the API.", labels=["mode", "phase"]
+    )
+    for kind, count in phases.items():
+        unfinished.add_metric(kind, count)
+    open_slices = GaugeMetricFamily(
+        "pncp_slices_unfinished",
+        "Slices to be read: free to be claimed, being read, put back for later.",
+        labels=["status"],
+    )
+    for status, count in slices.items():
+        open_slices.add_metric([status], count)
+    queued = GaugeMetricFamily(
+        "pncp_oldest_queued_seconds",
+        "How long the oldest execution has waited of which no worker has taken anything; 0 where none waits.",
+        labels=["mode"],
+    )
+    for mode, age in oldest.items():
+        queued.add_metric([mode], age)
+    return [unfinished, open_slices, queued]
+
+
+def _of_pool(engine: AsyncEngine) -> Iterable[Metric]:
+    pool = engine.pool
+    if not isinstance(pool, QueuePool):
+        return
+    yield GaugeMetricFamily("pncp_database_pool_size", "Connections that this process may hold.", pool.size())
+    yield GaugeMetricFamily("pncp_database_pool_in_use", "Connections in use now.", pool.checkedout())

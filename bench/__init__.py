@@ -1,0 +1,1 @@
+"""Repeatable benchmarks: `./pncp bench`. What they measure is printed, never asserted."""

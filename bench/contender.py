@@ -1,0 +1,82 @@
+"""How a contender runs: a process of its own that is told where the portal and a database are and says how long it took.
+
+The clock runs from the first request to the last commit; starting Python and importing libraries is nobody's merit.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from sqlalchemy.engine import make_url
+
+from bench.databases import ROOT
+from bench.measure import DatabaseCpu, Run, cpu_seconds_of, peak_mib_of
+
+MODALIDADES = range(1, 20)
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a contender is to mirror: the publications of these days, from this portal into this database."""
+
+    portal_url: str
+    database_url: str
+    first_day: date
+    last_day: date
+    slots: int = 16
+    itens: int = 64
+
+    def slices(self) -> Iterator[tuple[date, int]]:
+        """Each day with each modalidade."""
+        for offset in range((self.last_day - self.first_day).days + 1):
+            for modalidade in MODALIDADES:
+                yield self.first_day + timedelta(days=offset), modalidade
+
+
+def compete(mirror: Callable[[Task], int]) -> None:
+    """The contender's side: mirror, and tell how many contratações, and what it took."""
+    parser = argparse.ArgumentParser()
+    for name in ("portal-url", "database-url"):
+        parser.add_argument(f"--{name}", required=True)
+    for name in ("first-day", "last-day"):
+        parser.add_argument(f"--{name}", type=date.fromisoformat, required=True)
+    for name in ("slots", "itens"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    task = Task(**vars(parser.parse_args()))
+    used, start = cpu_seconds_of(os.getpid()), time.perf_counter()
+    records = mirror(task)
+    seconds = time.perf_counter() - start
+    told = {
+        "seconds": seconds,
+        "records": records,
+        "cpu_seconds": cpu_seconds_of(os.getpid()) - used,
+        "peak_mib": peak_mib_of(os.getpid()),
+    }
+    sys.stdout.write("\n" + json.dumps(told) + "\n")
+
+
+def run(module: str, task: Task) -> Run:
+    """The benchmark's side: one run of a contender."""
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in vars(task).items()]
+    environment = {**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    with DatabaseCpu(make_url(task.database_url).database or "") as database_cpu:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *words],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError(f"{module} failed:\n{done.stderr[-2000:]}")
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    return Run(**told, database_cpu_seconds=database_cpu.seconds)

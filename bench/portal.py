@@ -1,0 +1,215 @@
+"""The simulator's answers, made beforehand and served with next to no work: a portal that is never the bottleneck.
+
+`python -m bench.portal` is the process; `Portal` is how a benchmark starts it, asks it and stops it.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from datetime import date
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import uvloop
+
+from ingestor.pncp.client import ITENS_PAGE_SIZE
+from ingestor.pncp.records import itens_path
+from simulator.answers import HEADERS, Answer
+from simulator.generated import generate
+from simulator.portal import Asked, answer
+from simulator.quirks import Quirks
+from simulator.world import World
+
+CONTROL = "/bench"
+PAGE_SIZE = 50
+START_SECONDS = 300
+
+
+class Portal:
+    """The process, from the beginning of a `with` to its end; `url` is what a client is given."""
+
+    def __init__(self, first_day: date, last_day: date, per_day: int, seed: int = 1) -> None:
+        self._words = [f"--from={first_day}", f"--until={last_day}", f"--per-day={per_day}", f"--seed={seed}"]
+        self.url = ""
+        self.contratacoes = 0
+        self.itens = 0
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "bench.portal", *self._words]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None  # noqa: S101  # it is a pipe
+        told = json.loads(self._process.stdout.readline() or "null")
+        if told is None:
+            raise RuntimeError("the portal of the benchmark did not start")
+        self.url, self.contratacoes, self.itens = told["url"], told["contratacoes"], told["itens"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def reset(self, latency_ms: float = 0) -> None:
+        """Count from zero, and wait so long before each answer."""
+        self._control(latency_ms=latency_ms)
+
+    def requests(self) -> dict[str, int]:
+        """How many requests have come since the last reset, by `consulta` and `itens`."""
+        return self._control()
+
+    def _control(self, **words: float) -> dict[str, int]:
+        address = f"{self.url.removesuffix('/api')}{CONTROL}?{urlencode(words)}"
+        with urllib.request.urlopen(address, timeout=10) as told:  # noqa: S310  # our own process
+            counts: dict[str, int] = json.load(told)
+            return counts
+
+
+class Answers:
+    """Every answer that a mirror will ask for, as the bytes that go over the wire; others are made when asked for."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._quirks = Quirks()
+        self._by_question: dict[tuple[str, frozenset[tuple[str, str]]], bytes] = {}
+        self._by_target: dict[bytes, bytes] = {}
+
+    def prepare(self, days: list[date]) -> None:
+        """Make the listings of these days by publication, and all lists of items."""
+        for day in days:
+            for modalidade in range(1, 20):
+                self._prepare_listing(day, modalidade)
+        for key in self._world.keys:
+            cnpj, year, sequence = itens_path(key)
+            path = f"/api/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
+            self._keep(path, {"pagina": "1", "tamanhoPagina": str(ITENS_PAGE_SIZE)})
+
+    def _prepare_listing(self, day: date, modalidade: int) -> None:
+        path = "/api/consulta/v1/contratacoes/publicacao"
+        parameters = {
+            "dataInicial": f"{day:%Y%m%d}",
+            "dataFinal": f"{day:%Y%m%d}",
+            "codigoModalidadeContratacao": str(modalidade),
+            "tamanhoPagina": str(PAGE_SIZE),
+        }
+        page, status = 1, b" 200 "
+        while status == b" 200 ":
+            made = self._keep(path, {**parameters, "pagina": str(page)})
+            status = made[8:13]
+            page += 1
+
+    def _keep(self, path: str, parameters: dict[str, str]) -> bytes:
+        made = on_the_wire(answer(Asked(self._world, self._quirks, path, parameters, [])))
+        self._by_question[path, frozenset(parameters.items())] = made
+        return made
+
+    def find(self, target: bytes) -> bytes:
+        """The answer to a request's target."""
+        found = self._by_target.get(target)
+        if found is None:
+            parts = urlsplit(target.decode())
+            parameters = dict(parse_qsl(parts.query))
+            found = self._by_question.get((parts.path, frozenset(parameters.items())))
+            found = self._by_target[target] = found or self._keep(parts.path, parameters)
+        return found
+
+
+def on_the_wire(said: Answer) -> bytes:
+    """An answer with the portal's headers, chunked as the portal sends it."""
+    head = [f"HTTP/1.1 {said.status} {HTTPStatus(said.status).phrase}"]
+    head += [
+        f"{name}: {value}" for name, value in {**HEADERS, "Content-Type": said.content_type, **said.headers}.items()
+    ]
+    body = b""
+    if said.body is not None:
+        head.append("Transfer-Encoding: chunked")
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(said.body), said.body) if said.body else b"0\r\n\r\n"
+    return "\r\n".join([*head, "\r\n"]).encode() + body
+
+
+_REQUEST = re.compile(rb"GET (\S+) HTTP/1\.1\r\n")
+
+
+class Server(asyncio.Protocol):
+    """One connection: GET requests, answered in their order."""
+
+    latency = 0.0
+    counts: Counter[str] = Counter()
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what to write to."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request whose head is complete."""
+        *heads, self._rest = (self._rest + data).split(b"\r\n\r\n")
+        for head in heads:
+            request = _REQUEST.match(head + b"\r\n")
+            if request is None:
+                self._transport.close()
+                return
+            self._answer(request[1])
+
+    def _answer(self, target: bytes) -> None:
+        if target.startswith(CONTROL.encode()):
+            self._transport.write(on_the_wire(Answer(200, json.dumps(control(target.decode())).encode())))
+            return
+        Server.counts["consulta" if target.startswith(b"/api/consulta/") else "itens"] += 1
+        said = self._answers.find(target)
+        if Server.latency:
+            asyncio.get_running_loop().call_later(Server.latency, self._transport.write, said)
+        else:
+            self._transport.write(said)
+
+
+def control(target: str) -> dict[str, Any]:
+    """Answer with the counts; where a latency is given, set it and count from zero."""
+    counts = dict(Server.counts)
+    given = dict(parse_qsl(urlsplit(target).query))
+    if "latency_ms" in given:
+        Server.latency = float(given["latency_ms"]) / 1000
+        Server.counts.clear()
+    return counts
+
+
+async def _serve(answers: Answers, told: dict[str, Any]) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Server(answers), "127.0.0.1", 0, backlog=1024)
+    port = server.sockets[0].getsockname()[1]
+    sys.stdout.write(json.dumps({**told, "url": f"http://127.0.0.1:{port}/api"}) + "\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Make the answers, say where they are, serve them."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--from", dest="first_day", type=date.fromisoformat, required=True)
+    parser.add_argument("--until", dest="last_day", type=date.fromisoformat, required=True)
+    parser.add_argument("--per-day", type=float, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    options = parser.parse_args()
+    world = generate(options.seed, options.first_day, options.last_day, options.per_day)
+    answers = Answers(world)
+    days = [date.fromordinal(day) for day in range(options.first_day.toordinal(), options.last_day.toordinal() + 1)]
+    answers.prepare(days)
+    uvloop.run(_serve(answers, {"contratacoes": len(world), "itens": world.item_count}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""The log of an execution where the API can read it: lines that carry an execution_id, kept in `execution_log`.
+
+A line costs its writer an append to a list in memory; once a second one task of the process writes what has come, in
+one statement. The stream of the process remains the whole log. This is what of it concerns executions, from INFO on.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import itertools
+import json
+import logging
+import math
+import sys
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common.database import is_unavailable
+from common.executions import Summary
+from common.logs import HIDDEN, is_secret
+
+log = structlog.get_logger(__name__)
+
+WRITE_SECONDS = 1.0
+WITHOUT_DATABASE_SECONDS = 3.0
+FAREWELL_SECONDS = 5.0
+"""How long the end of a process waits for its last lines to be written."""
+
+BATCH = 1000
+MOST_WAITING = 10_000
+MOST_LINES = 5000
+"""Of one execution from one process, and as many errors beside them."""
+
+MOST_COUNTED = 1000
+LONGEST_TEXT = 2000
+MOST_ENTRIES = 50
+DEEPEST = 4
+LARGEST_ID = 2**63
+
+FINISHED = "execution finished"
+CUT = "further lines of this execution are in the log of the process alone"
+LOST = "lines of this execution were lost while the database was away"
+
+OF_A_SLICE = ("slice_id", "modalidade", "day")
+"""What is bound while a slice is worked on, beside the execution's id."""
+
+_APART = {"execution_id", "slice_id", "event", "level", "timestamp", "exc_info", "stack", "stack_info"}
+_WRITING = 7_020_114_135
+# Ids are given out and become visible in one order, so that whoever reads on from an id passes nothing over.
+_QUEUE_UP = text("SELECT pg_advisory_xact_lock(:key)")
+_WRITE = text("""
+    INSERT INTO execution_log (execution_id, slice_id, logged_at, level, event, fields)
+    SELECT execution_id, slice_id, logged_at, level, event, CAST(fields AS jsonb)
+      FROM unnest(CAST(:execution_ids AS bigint[]), CAST(:slice_ids AS bigint[]), CAST(:moments AS timestamptz[]),
+                  CAST(:levels AS text[]), CAST(:events AS text[]), CAST(:fields AS text[]))
+           WITH ORDINALITY AS line (execution_id, slice_id, logged_at, level, event, fields, place)
+     ORDER BY place
+""")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line as it was logged; `seconds` since the epoch, `level` as a number of the standard library."""
+
+    execution_id: int
+    seconds: float
+    level: int
+    event: Mapping[str, Any]
+
+
+def log_finished(execution_id: int, summary: Summary) -> None:
+    """Say how an execution has ended; once for each, by whoever has ended it."""
+    contextvars.copy_context().run(_log_finished, execution_id, summary)
+
+
+def _log_finished(execution_id: int, summary: Summary) -> None:
+    structlog.contextvars.unbind_contextvars(*OF_A_SLICE)  # the last one to end is not what this line is about
+    level = logging.INFO if summary.status == "success" else logging.ERROR
+    told = {name: value for name, value in vars(summary).items() if value is not None}
+    log.log(level, FINISHED, execution_id=execution_id, **told)
+
+
+class ExecutionLog(logging.Handler):
+    """Takes the lines of executions and writes them; what it has to say itself concerns none, so that it never loops.
+
+    While the database is away the newest lines wait, and what had to go for them is counted.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(logging.INFO)
+        self._engine = engine
+        self._waiting: deque[Line] = deque()
+        self._in_hand: list[Line] = []
+        self._taken: OrderedDict[tuple[int, bool], int] = OrderedDict()
+        self._lost: Counter[int] = Counter()
+        self._stopping = asyncio.Event()
+
+    # --- taking -------------------------------------------------------------------------------------------------
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line if it is an execution's."""
+        try:
+            line = _line_of(record)
+            if line is not None:
+                self._take(line)
+        except Exception:  # noqa: BLE001  # as in every handler: what cannot be logged must not break what is being done
+            self.handleError(record)
+
+    def _take(self, line: Line) -> None:
+        if line.event.get("event") != FINISHED:
+            key = line.execution_id, line.level >= logging.ERROR
+            taken = self._taken[key] = self._taken.pop(key, 0) + 1
+            if len(self._taken) > MOST_COUNTED:
+                self._taken.popitem(last=False)
+            if taken == MOST_LINES + 1:
+                told = {"event": CUT, "most_lines": MOST_LINES}
+                self._append(Line(line.execution_id, line.seconds, logging.WARNING, told))
+            if taken > MOST_LINES:
+                return
+        self._append(line)
+
+    def _append(self, line: Line) -> None:
+        self._waiting.append(line)
+        if len(self._waiting) > MOST_WAITING:
+            self._lost[self._waiting.popleft().execution_id] += 1
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write once a second until `stop`, and then what is left."""
+        pause = WRITE_SECONDS
+        stopped = False
+        while not stopped:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+            stopped = self._stopping.is_set()
+            pause = WRITE_SECONDS if await self.write_all() else WITHOUT_DATABASE_SECONDS
+        if left := len(self._in_hand) + len(self._waiting):
+            log.warning("the last lines of executions are in this log alone", lines=left)
+
+    def stop(self) -> None:
+        """Have `run` end with what has come up to now."""
+        self._stopping.set()
+
+    async def write_all(self) -> bool:
+        """Write all that waits; `False` if the database is away. Whatever happens, it is only the log."""
+        while self._in_hand or self._waiting or self._lost:
+            if not self._in_hand:
+                self._in_hand = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            lost, self._lost = self._lost, Counter()
+            try:
+                await self._write([*self._in_hand, *_lines_about(lost)])
+            except Exception as error:
+                if is_unavailable(error):
+                    self._lost += lost
+                    return False  # whoever works with the database says that it is away
+                log.exception("lines of executions could not be written", lines=len(self._in_hand))
+            else:
+                if lost:
+                    log.warning(LOST, lines=lost.total())
+            self._in_hand = []
+        return True
+
+    async def _write(self, lines: list[Line]) -> None:
+        async with self._engine.begin() as db:
+            await db.execute(_QUEUE_UP, {"key": _WRITING})
+            await db.execute(
+                _WRITE,
+                {
+                    "execution_ids": [line.execution_id for line in lines],
+                    "slice_ids": [_as_id(line.event.get("slice_id")) for line in lines],
+                    "moments": [datetime.fromtimestamp(line.seconds, UTC) for line in lines],
+                    "levels": [logging.getLevelName(line.level).lower() for line in lines],
+                    "events": [clean_text(str(line.event.get("event", ""))) for line in lines],
+                    "fields": [encode_fields(line.event) for line in lines],
+                },
+            )
+
+
+@contextlib.asynccontextmanager
+async def keep_execution_log(engine: AsyncEngine) -> AsyncIterator[None]:
+    """While it is open, keep the lines of executions; at its end write those that are left.
+
+    Comes after `configure_logging`: what the stream is spared, this may want.
+    """
+    kept = ExecutionLog(engine)
+    root = logging.getLogger()
+    root.setLevel(min(root.level, kept.level))
+    root.addHandler(kept)
+    writing = asyncio.create_task(kept.run())
+    try:
+        yield
+    finally:
+        root.removeHandler(kept)
+        kept.stop()
+        await asyncio.wait([writing], timeout=FAREWELL_SECONDS)
+        writing.cancel()
+        await asyncio.wait([writing], timeout=FAREWELL_SECONDS)  # a silent connection is not given up at once
+
+
+def _line_of(record: logging.LogRecord) -> Line | None:
+    """The line of a record, if it is an execution's; another library's is, if it is logged while we work on one."""
+    ours: dict[str, Any] | None = record.msg if isinstance(record.msg, dict) else None
+    event = structlog.contextvars.get_contextvars() if ours is None else ours
+    execution_id = _as_id(event.get("execution_id"))
+    if execution_id is None:
+        return None
+    if ours is None:
+        event = {**event, "event": record.getMessage(), "logger": record.name}
+    # only its kind: a trace shows our inner life, the driver's texts carry values, and both keep memory
+    if exc_info := event.get("exc_info") or record.exc_info:
+        error = sys.exc_info() if exc_info is True else exc_info
+        kind = type(error[1] if isinstance(error, tuple) else error)
+        event = {**event, "exception": kind.__name__}
+    return Line(execution_id, record.created, record.levelno, event)
+
+
+def _lines_about(lost: Counter[int]) -> Iterable[Line]:
+    seconds = datetime.now(UTC).timestamp()
+    return [
+        Line(execution_id, seconds, logging.WARNING, {"event": LOST, "lines": count})
+        for execution_id, count in lost.items()
+    ]
+
+
+def _as_id(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 < value < LARGEST_ID else None
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+def encode_fields(event: Mapping[str, Any]) -> str:
+    """All that a line says beside its own columns, as JSON that PostgreSQL takes and whoever may read may see."""
+    fields = {name: value for name, value in event.items() if name not in _APART and not name.startswith("_")}
+    return json.dumps(clean(fields), ensure_ascii=False)
+
+
+def clean(value: object, depth: int = 0) -> object:
+    """A value as JSON can hold it and PostgreSQL store it: short, finite, without NUL, lone surrogates and secrets."""
+    if value is None or isinstance(value, bool) or _is_plain_number(value):
+        return value
+    if depth < DEEPEST and isinstance(value, Mapping):
+        return {
+            clean_text(str(name)): HIDDEN if is_secret(str(name)) else clean(inner, depth + 1)
+            for name, inner in itertools.islice(value.items(), MOST_ENTRIES)
+        }
+    if depth < DEEPEST and isinstance(value, list | tuple | set | frozenset):
+        return [clean(inner, depth + 1) for inner in itertools.islice(value, MOST_ENTRIES)]
+    return clean_text(value.isoformat() if isinstance(value, date) else _as_text(value))
+
+
+def _is_plain_number(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and abs(value) < LARGEST_ID
+
+
+def _as_text(value: object) -> str:
+    try:
+        return value if isinstance(value, str) else str(value)
+    except Exception:  # noqa: BLE001  # whatever it is, it must not cost the other lines
+        return f"({type(value).__name__})"
+
+
+def clean_text(value: str) -> str:
+    """Text that PostgreSQL takes, shortened."""
+    return value[:LONGEST_TEXT].replace("\0", "").encode("utf-8", "ignore").decode("utf-8")

@@ -1,0 +1,178 @@
+"""What this process has done since it began, for Prometheus, and the small server that tells it.
+
+What must outlive a restart, or be the same whoever is asked, the backend reads from the database; here is what only
+the one who works knows: what the source answers and how fast, what is written, what is tried again.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from threading import Thread
+from typing import Literal, Self
+from wsgiref.simple_server import WSGIServer
+
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
+
+from common.config import ConfigurationError
+from common.executions import PageCounts
+
+log = structlog.get_logger(__name__)
+
+Outcome = Literal["finished", "failed", "postponed", "released", "lost"]
+"""How the work on a slice has ended: complete, for good without success, for now, by our farewell, or by another."""
+
+SERVICES = ("consulta", "itens")
+OUTCOMES: tuple[Outcome, ...] = ("finished", "failed", "postponed", "released", "lost")
+LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+OPEN_AGAIN_SECONDS = 30.0
+_MISTAKES = (errno.EACCES, errno.EADDRNOTAVAIL)
+
+
+class Metrics:
+    """One process's counts, in a registry of their own. Labels are looked up here once, and not at each count."""
+
+    def __init__(self) -> None:
+        # nobody wants these series, one more beside each of ours
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = self.registry = CollectorRegistry()
+        for collect in (ProcessCollector, PlatformCollector, GCCollector):
+            collect(registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        self._pages = counter("pncp_ingestor_pages", "Pages committed.")
+        self._processed = counter("pncp_ingestor_records_processed", "Distinct contratações processed.")
+        written = counter("pncp_ingestor_records_written", "Contratações written, by what became of them.", "result")
+        self._inserted, self._updated = written.labels("inserted"), written.labels("updated")
+        self._itens = counter("pncp_ingestor_itens_written", "Items written.")
+        self._rejected = counter("pncp_ingestor_records_rejected", "Records that could not be stored.")
+        slices = counter("pncp_ingestor_slices", "Slices let go of, by how the work on them ended.", "outcome")
+        self._slices = {outcome: slices.labels(outcome) for outcome in OUTCOMES}
+        self.transaction_retries = counter(
+            "pncp_ingestor_transaction_retries", "Page transactions run again after a deadlock or the like."
+        )
+        self.held_slices = Gauge("pncp_ingestor_held_slices", "Slices being worked on now.", registry=registry)
+        self._last_page = Gauge(
+            "pncp_ingestor_last_page_timestamp_seconds",
+            "When the last page was committed; 0 before the first.",
+            registry=registry,
+        )
+        self._requests = counter(
+            "pncp_source_requests",
+            "Requests to the portal, by service and status or kind of error.",
+            "service",
+            "status",
+        )
+        self._known_requests: dict[tuple[str, int | str], Counter] = {}
+        latency = Histogram(
+            "pncp_source_request_duration_seconds",
+            "Time to the end of the portal's answer, or to the error.",
+            ["service"],
+            buckets=LATENCIES,
+            registry=registry,
+        )
+        self._latency = {service: latency.labels(service) for service in SERVICES}
+        retries = counter("pncp_source_retries", "Requests sent again because one before them failed.", "service")
+        self._retries = {service: retries.labels(service) for service in SERVICES}
+        self._throttled = counter("pncp_source_throttled", "Answers of 429 that made every ingestor pause.")
+
+    def page_committed(self, counts: PageCounts) -> None:
+        """Count a page and what it brought."""
+        self._pages.inc()
+        self._processed.inc(counts.processed)
+        self._inserted.inc(counts.inserted)
+        self._updated.inc(counts.updated)
+        self._rejected.inc(counts.rejected)
+        self._itens.inc(counts.itens)
+        self._last_page.set_to_current_time()
+
+    def slice_ended(self, outcome: Outcome) -> None:
+        """Count a slice that this process has let go of."""
+        self._slices[outcome].inc()
+
+    # --- what the portal's client tells -------------------------------------------------------------------------
+
+    def answered(self, service: str, status: int | str, seconds: float) -> None:
+        """Count a request to the portal: the status of its answer, or the kind of its error."""
+        known = self._known_requests.get((service, status))
+        if known is None:
+            known = self._known_requests[service, status] = self._requests.labels(service, str(status))
+        known.inc()
+        self._latency[service].observe(seconds)
+
+    def retried(self, service: str) -> None:
+        """Count a request that is sent again."""
+        self._retries[service].inc()
+
+    def throttled(self) -> None:
+        """Count a 429."""
+        self._throttled.inc()
+
+
+class MetricsServer:
+    """Serves the metrics over HTTP, in a thread, while it is open as a context manager; without a port it does not.
+
+    A port that is busy is no reason not to work: an ingestor that is just ending may still hold it. So it is told,
+    and tried again; that nobody answers there, Prometheus notices. An address that can never be had is a mistake.
+    """
+
+    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
+        self._registry = registry
+        self._host = host
+        self._port = port
+        self._serving: tuple[WSGIServer, Thread] | None = None
+        self._later: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to serve, or to try.
+
+        Raises:
+            ConfigurationError: this machine has no such address, or we may not have this port.
+
+        """
+        if self._port and not await self._open():
+            log.error("metrics are not served yet: the port is busy", host=self._host, port=self._port)
+            self._later = asyncio.create_task(self._open_later())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            await asyncio.wait([self._later])
+        if self._serving is not None:
+            server, thread = self._serving
+            await asyncio.to_thread(server.shutdown)
+            server.server_close()
+            thread.join()
+
+    async def _open(self) -> bool:
+        try:
+            # in a thread, because the server looks up its own name
+            self._serving = await asyncio.to_thread(start_http_server, self._port, self._host, self._registry)
+        except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno in _MISTAKES:
+                told = f"cannot listen on {self._host}, port {self._port} ({error.strerror})"
+                raise ConfigurationError(f"METRICS_HOST, METRICS_PORT: {told}") from None
+            return False
+        log.info("metrics are served", host=self._host, port=self._port)
+        return True
+
+    async def _open_later(self) -> None:
+        while True:
+            await asyncio.sleep(OPEN_AGAIN_SECONDS)
+            with contextlib.suppress(ConfigurationError):
+                if await self._open():
+                    return

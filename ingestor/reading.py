@@ -1,0 +1,251 @@
+"""A listing as it is read: which pages, in which order, what of their records counts, and a little ahead of the commit.
+
+Page 1 tells how many pages there are; then they are read from the last to the first, and page 1 again. Records leave a
+listing while it is read (they change, they are deleted) and move everything behind them forward: reading backwards
+meets them again, reading forwards would miss them (EXPERIMENTS F18). That holds because a page is asked for only when
+the one before it has come; its items, and its commit, may follow while the next pages are read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from itertools import chain, pairwise
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common.executions import Claim
+from ingestor.persistence import Progress, load_versions
+from ingestor.pncp.client import PncpClient
+from ingestor.pncp.records import (
+    Contratacao,
+    Page,
+    Record,
+    Rejected,
+    Stamps,
+    choose_newest,
+    compare_versions,
+    parse_contratacao,
+    stamp_for,
+    stamps,
+)
+
+log = structlog.get_logger(__name__)
+
+PAGES_AHEAD = 1
+"""Pages that wait, read, for the one that is being committed; one more is held while it waits for its place."""
+
+
+class Ended(Enum):
+    """How the reading of a listing ended."""
+
+    AT_THE_END = auto()
+    OLD_ENOUGH = auto()  # all that is left lies before an update's window
+    ASKED_TO_STOP = auto()
+
+
+@dataclass
+class OrderProof:
+    """Whether the pages read so far, page 1 first and then from the last backwards, are in ascending order.
+
+    The order of `/atualizacao` is undocumented, so that nothing may be concluded from it before it is seen.
+    """
+
+    holds: bool = True
+    highest_of_first: datetime | None = None
+    lowest_so_far: datetime | None = None
+
+    def add(self, number: int, page_stamps: list[datetime]) -> None:
+        """Take a page's stamps into account, in the page's order."""
+        if not page_stamps or any(a > b for a, b in pairwise(page_stamps)):
+            self.holds = False
+            return
+        if number == 1:
+            self.highest_of_first = page_stamps[-1]
+            return
+        if self.lowest_so_far is not None and page_stamps[-1] > self.lowest_so_far:
+            self.holds = False
+        self.lowest_so_far = page_stamps[0]
+        if self.highest_of_first is None or self.highest_of_first > self.lowest_so_far:
+            self.holds = False
+
+    def allows_stop(self, page_stamps: list[datetime], window_start: datetime) -> bool:
+        """Whether all pages before this one must be older than the window, as it is itself."""
+        return self.holds and page_stamps[-1] < window_start
+
+
+@dataclass(frozen=True)
+class ParsedPage:
+    """A page's records, judged: which were seen, which lie in the window, which cannot be stored."""
+
+    keys: frozenset[str]
+    in_window: dict[str, Record[Contratacao]]
+    rejected: list[Rejected]
+    stamps: list[datetime]
+
+
+@dataclass(frozen=True)
+class PageInHand:
+    """A page that has been read and judged, and is not yet committed.
+
+    `wanted` are the records that have to be written, `itens` their items in the same order, on their way;
+    `ends` says how the reading ends with this page, `None` where it goes on.
+    """
+
+    number: int
+    total_registros: int
+    total_paginas: int
+    parsed: ParsedPage
+    wanted: list[Record[Contratacao]]
+    itens: asyncio.Task[list[list[bytes]]]
+    ends: Ended | None
+
+
+class Reading:
+    """Reads a listing ahead of its commit: iterate over it inside `async with`, whose end drops what was not taken.
+
+    What fails is raised in its turn, after the pages that came before it. `progress` tells where to go on; once
+    `stopping` is set, nothing more is asked for.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, client: PncpClient, claim: Claim, progress: Progress, stopping: asyncio.Event
+    ) -> None:
+        self._engine = engine
+        self._client = client
+        self._claim = claim
+        self._stopping = stopping
+        self._total_paginas = progress.total_paginas
+        self._done = set(progress.pages)
+        self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages)
+        self._ahead: asyncio.Queue[PageInHand | Exception | None] = asyncio.Queue(PAGES_AHEAD)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._tasks.add(asyncio.create_task(self._read_ahead()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> PageInHand:
+        """The next page to be committed; its items are the caller's to wait for."""
+        page = await self._ahead.get()
+        if page is None:
+            raise StopAsyncIteration
+        if isinstance(page, Exception):
+            raise page
+        self._tasks.discard(page.itens)
+        return page
+
+    async def _read_ahead(self) -> None:
+        try:
+            async for page in self._pages():
+                await self._ahead.put(page)
+        except Exception as error:  # noqa: BLE001  # it is raised where the pages are taken
+            await self._ahead.put(error)
+        else:
+            await self._ahead.put(None)
+
+    async def _pages(self) -> AsyncIterator[PageInHand]:
+        """Every page that is left, each asked for when the one before it has come."""
+        total_paginas, done = self._total_paginas, self._done
+        if not done:
+            first = await self._read(1)
+            yield first
+            total_paginas, done = first.total_paginas, {1}
+        for number in pages_to_read(total_paginas, done):
+            if self._stopping.is_set():
+                return
+            page = await self._read(number, is_second_look=number == 1)
+            yield page
+            if page.ends is Ended.OLD_ENOUGH:
+                return
+
+    async def _read(self, number: int, *, is_second_look: bool = False) -> PageInHand:
+        """Fetch and judge a page, and begin to fetch the items that are wanted."""
+        claim = self._claim
+        page = await self._client.fetch_page(claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)
+        parsed = parse_records(page, claim)
+        self._proof.add(number, parsed.stamps)
+        ends = None
+        if is_second_look or (number == 1 and page.total_paginas <= 1):
+            ends = Ended.AT_THE_END
+        elif number > 1 and self._proof.allows_stop(parsed.stamps, claim.window_start):
+            log.info("the listing is ascending and the rest of it older than the window", page=number)
+            ends = Ended.OLD_ENOUGH
+        wanted = await self._choose(parsed.in_window)
+        itens = asyncio.create_task(fetch_itens(self._client, wanted))
+        self._tasks.add(itens)
+        return PageInHand(number, page.total_registros, page.total_paginas, parsed, wanted, itens, ends)
+
+    async def _choose(self, records: dict[str, Record[Contratacao]]) -> list[Record[Contratacao]]:
+        """Those of the records that have to be written."""
+        if not records:
+            return []
+        async with self._engine.connect() as db:
+            stored = await load_versions(db, records)
+        return [record for key, record in records.items() if needs_writing(record, stored.get(key))]
+
+
+def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
+    """What is left of a listing whose page 1 has been read: the last page first, and page 1 once more.
+
+    A single page needs no second look. Pages are committed in this very order, so that nothing above the lowest
+    one done is missing. One after the other, because a portal may promise any number of them.
+    """
+    if total_paginas <= 1:
+        return iter(())
+    lowest_done = min(done - {1}, default=total_paginas + 1)
+    return chain(range(lowest_done - 1, 1, -1), [1])
+
+
+def parse_records(page: Page, claim: Claim) -> ParsedPage:
+    """Judge the records of a page against the slice's window, both ends included."""
+    good: list[Record[Contratacao]] = []
+    rejected: list[Rejected] = []
+    for raw in page.records:
+        record = parse_contratacao(raw)
+        if isinstance(record, Rejected):
+            rejected.append(record)
+        else:
+            good.append(record)
+    page_stamps = [stamp_for(record.typed, claim.criterio) for record in good]
+    in_window = [
+        record
+        for record, stamp in zip(good, page_stamps, strict=True)
+        if claim.window_start <= stamp <= claim.window_end
+    ]
+    keys = {record.typed.numero_controle_pncp for record in good}
+    keys |= {record.natural_key or record.hash for record in rejected}
+    return ParsedPage(frozenset(keys), choose_newest(in_window), rejected, page_stamps)
+
+
+def needs_writing(record: Record[Contratacao], stored: tuple[Stamps, bool] | None) -> bool:
+    """Whether a record is new, newer than what is stored, or stored without its items."""
+    if stored is None:
+        return True
+    version, has_itens = stored
+    judged = compare_versions(stamps(record.typed), version)
+    return judged == "newer" or (judged == "unchanged" and not has_itens)
+
+
+async def fetch_itens(client: PncpClient, records: list[Record[Contratacao]]) -> list[list[bytes]]:
+    """The items of all these records at once; how many requests are under way is the client's business."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(client.fetch_itens(record.typed.numero_controle_pncp)) for record in records]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # the first to fail has cancelled the others
+    return [task.result() for task in tasks]

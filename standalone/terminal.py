@@ -1,0 +1,442 @@
+"""The commands for whoever lives in a terminal: sync, status, history, cancel, retry, log. They ask the API."""
+
+import argparse
+import getpass
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from standalone.cli import ROOT
+from standalone.console import is_terminal, rewrite, say
+from standalone.processes import ENDING_SIGNALS
+from standalone.settings import DEFAULT_PORT, Settings, home_of, read_settings
+from standalone.system import LOOPBACK, LaunchError, port_is_free
+
+Answer = dict[str, Any]
+
+ASK_SECONDS = 30.0
+POLL_SECONDS = 1.0
+SAY_EVERY_SECONDS = 10.0
+PATIENCE_SECONDS = 120.0
+"""How long a backend may be away while somebody watches."""
+RATE_SECONDS = 30.0
+BAR_WIDTH = 24
+MOST_LINES = 500
+INTERRUPTED = 130
+
+
+def run(name: str, options: argparse.Namespace) -> int:
+    """Run one of the commands; its exit code.
+
+    Raises:
+        LaunchError: it could not be done; the text says why.
+
+    """
+    # They were held back while one program became the other (standalone.environment).
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+    commands = {
+        "sync": _sync,
+        "status": _status,
+        "history": _history,
+        "cancel": _cancel,
+        "retry": _retry,
+        "log": _log,
+    }
+    try:
+        with connect(options.url, read_settings()) as api:
+            return commands[name](api, options)
+    except KeyboardInterrupt:
+        say("")
+        return INTERRUPTED
+
+
+# --- the backend ------------------------------------------------------------------------------------------------
+
+
+class Away(LaunchError):
+    """The backend cannot be reached, or cannot answer just now."""
+
+
+class Api:
+    """The backend as its users see it."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def get(self, path: str, **parameters: str | int | None) -> Answer:
+        """The answer to a GET; what is None is not asked."""
+        return self._send("GET", path, params={name: value for name, value in parameters.items() if value is not None})
+
+    def post(self, path: str, body: Answer | None = None) -> Answer:
+        """The answer to a POST."""
+        return self._send("POST", path, json=body)
+
+    def _send(self, method: str, path: str, **words: Any) -> Answer:
+        try:
+            answer = self._client.request(method, path, **words)
+            if answer.status_code == httpx.codes.UNAUTHORIZED and self._client.auth is None and sys.stdin.isatty():
+                self._client.auth = _ask_for_password()
+                answer = self._client.request(method, path, **words)
+        except httpx.ConnectError as error:
+            raise Away(f"nothing answers at {self._client.base_url}: is the backend running there?") from error
+        except httpx.TransportError as error:
+            caution = "" if method == "GET" else "; look at ./pncp history before you repeat it"
+            raise Away(f"{self._client.base_url} did not answer ({type(error).__name__}){caution}") from error
+        if answer.is_success:
+            return _object_of(answer)
+        raise _refusal(answer)
+
+
+def _object_of(answer: httpx.Response) -> Answer:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise LaunchError(f"{answer.url} is not PNCP Sync's API: its answer is no JSON object")
+    return body
+
+
+def _refusal(answer: httpx.Response) -> LaunchError:
+    """What the backend says is wrong, in its own words where it has any."""
+    try:
+        detail = str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = answer.reason_phrase
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        detail += " Set PNCP_SYNC_USERNAME and PNCP_SYNC_PASSWORD."
+    busy = answer.status_code in (429, 502, 503, 504) and answer.request.method == "GET"
+    return (Away if busy else LaunchError)(f"{answer.status_code}: {detail}")
+
+
+def _ask_for_password() -> httpx.BasicAuth:
+    sys.stderr.write("The backend wants to know who asks.\n")
+    name = os.environ.get("PNCP_SYNC_USERNAME") or input("user: ")
+    return httpx.BasicAuth(name, getpass.getpass("password: "))
+
+
+@contextmanager
+def connect(url: str | None, settings: Settings) -> Iterator[Api]:
+    """The backend that is meant, as whoever the settings say."""
+    base_url = url or settings.get("PNCP_SYNC_URL") or local_url(settings)
+    host = _host_of(base_url)
+    # a proxy of the environment has no business on this machine
+    is_here = host in (LOOPBACK, "localhost", "::1")
+    with httpx.Client(
+        base_url=base_url,
+        auth=credentials(settings, is_here=is_here),
+        timeout=ASK_SECONDS,
+        trust_env=not is_here,
+        headers={"User-Agent": "pncp-sync-terminal"},
+    ) as client:
+        yield Api(client)
+
+
+def _host_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts.hostname
+    except ValueError:
+        pass
+    raise LaunchError(f"{url!r} is not a URL: expected one such as https://pncp.example.org")
+
+
+def credentials(settings: Settings, *, is_here: bool) -> tuple[str, str] | None:
+    """Whom to be. The administrator's password of .env is for the backend of this machine and no other."""
+    if settings.get("PNCP_SYNC_PASSWORD"):
+        return settings.get("PNCP_SYNC_USERNAME") or "admin", settings["PNCP_SYNC_PASSWORD"]
+    if is_here and settings.get("ADMIN_PASSWORD"):
+        return settings.get("ADMIN_USERNAME") or "admin", settings["ADMIN_PASSWORD"]
+    return None
+
+
+def local_url(settings: Settings, root: Path = ROOT) -> str:
+    """Where ./pncp up or demo serves now, the one that was started last; else where the settings say."""
+    home = home_of(settings, root)
+    notes = sorted(home.glob("*/backend-port"), key=lambda note: note.stat().st_mtime, reverse=True)
+    for note in notes:
+        port = note.read_text(encoding="ascii").strip()
+        if port.isdigit() and not port_is_free(int(port)):  # what was killed left its note behind
+            return f"http://{LOOPBACK}:{port}"
+    return f"http://{LOOPBACK}:{settings.get('BACKEND_PORT') or DEFAULT_PORT}"
+
+
+# --- the commands -----------------------------------------------------------------------------------------------
+
+
+def _sync(api: Api, options: argparse.Namespace) -> int:
+    body: Answer = {"mode": "update"}
+    if options.backfill:
+        start, end = options.backfill
+        body = {"mode": "backfill", "data_ini": start, "data_fim": end, "criterio": options.criterio}
+    if options.dry_run:
+        plan = api.post("/sync/plan", body)
+        say(_json(plan) if options.json else "\n".join(plan_lines(plan)))
+        return 0
+    answer = api.post("/sync/force", body)
+    return _follow(api, str(answer["request_id"]), answer, options)
+
+
+def _retry(api: Api, options: argparse.Namespace) -> int:
+    answer = api.post(f"/sync/executions/{options.id}/retry")
+    return _follow(api, str(answer["request_id"]), answer, options)
+
+
+def _follow(api: Api, execution_id: str, answer: Answer, options: argparse.Namespace) -> int:
+    """What was started: watched, or only named."""
+    if options.watch:
+        return watch(api, execution_id, as_json=options.json)
+    say(
+        _json(answer)
+        if options.json
+        else f"execution {execution_id} has begun; to watch it: ./pncp status {execution_id} --watch"
+    )
+    return 0
+
+
+def _status(api: Api, options: argparse.Namespace) -> int:
+    execution_id = options.id
+    if execution_id is None:
+        status = api.get("/sync/status")
+        if status["execution_id"] is None:
+            say(_json(status) if options.json else "nothing has been synchronised yet")
+            return 0
+        execution_id = status["execution_id"]
+    if options.watch:
+        return watch(api, str(execution_id), as_json=options.json)
+    execution = api.get(f"/sync/executions/{execution_id}")
+    say(_json(execution) if options.json else "\n".join(detail_lines(execution)))
+    return 0
+
+
+def _history(api: Api, options: argparse.Namespace) -> int:
+    wanted = {"status": options.status, "mode": options.mode, "trigger": options.trigger, "limit": options.limit}
+    history = api.get("/sync/history", **wanted)
+    if options.json:
+        say(_json(history))
+        return 0
+    for line in table([_row_of(execution) for execution in history["executions"]]):
+        say(line)
+    say(
+        f"{history['total_count']} in all: {history['success_count']} success, "
+        f"{history['error_count']} error, {history['running_count']} running"
+    )
+    return 0
+
+
+def _cancel(api: Api, options: argparse.Namespace) -> int:
+    execution = api.post(f"/sync/executions/{options.id}/cancel")
+    say(_json(execution) if options.json else f"execution {options.id} is cancelled; what was stored stays")
+    return 0
+
+
+def _log(api: Api, options: argparse.Namespace) -> int:
+    left, cursor = options.limit, None
+    while left > 0:
+        page = api.get(
+            f"/sync/executions/{options.id}/log", level=options.level, cursor=cursor, limit=min(left, MOST_LINES)
+        )
+        for line in page["lines"][:left]:
+            say(json.dumps(line, ensure_ascii=False) if options.json else log_line(line))
+        left -= len(page["lines"])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return 0
+
+
+# --- watching ---------------------------------------------------------------------------------------------------
+
+
+def watch(api: Api, execution_id: str, *, as_json: bool) -> int:
+    """Show an execution until its end: a bar on a terminal, else a line now and then; 0 if it succeeded, else 1."""
+    try:
+        execution = _watch_to_its_end(api, execution_id, is_quiet=as_json)
+    except KeyboardInterrupt:
+        if is_terminal():
+            rewrite("")
+        say(f"no longer watching; execution {execution_id} goes on. To stop it: ./pncp cancel {execution_id}")
+        return INTERRUPTED
+    say(_json(execution) if as_json else "\n".join(detail_lines(execution)))
+    return 0 if execution["status"] == "success" else 1
+
+
+def _watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
+    pace, said, away_since = Pace(), "", None
+    said_at = -SAY_EVERY_SECONDS
+    while True:
+        try:
+            execution = api.get(f"/sync/executions/{execution_id}")
+        except Away as error:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > PATIENCE_SECONDS:
+                raise
+            line = f"{error}; trying again"
+        else:
+            away_since = None
+            pace.note(time.monotonic(), execution)
+            if execution["status"] != "running":
+                if is_terminal() and not is_quiet:
+                    rewrite("")
+                return execution
+            line = progress_line(execution, pace)
+        if is_quiet:
+            pass
+        elif is_terminal():
+            rewrite(line[: shutil.get_terminal_size().columns - 1])
+        elif line != said and time.monotonic() - said_at >= SAY_EVERY_SECONDS:
+            say(line)
+            said, said_at = line, time.monotonic()
+        time.sleep(POLL_SECONDS)
+
+
+class Pace:
+    """How fast it goes, by what was seen of late."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float, int]] = deque()
+
+    def note(self, moment: float, execution: Answer) -> None:
+        """Remember how far it is at a moment (seconds of any clock)."""
+        self._seen.append((moment, float(execution["progress"]["percent"]), int(execution["records_processed"])))
+        while len(self._seen) > 2 and moment - self._seen[0][0] > RATE_SECONDS:  # noqa: PLR2004
+            self._seen.popleft()
+
+    @property
+    def records_per_second(self) -> float | None:
+        """None before there is anything to compare."""
+        first, last = self._seen[0], self._seen[-1]
+        return (last[2] - first[2]) / (last[0] - first[0]) if last[0] > first[0] else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None while nothing moves."""
+        first, last = self._seen[0], self._seen[-1]
+        moved = last[1] - first[1]
+        return (100 - last[1]) * (last[0] - first[0]) / moved if moved > 0 else None
+
+
+def progress_line(execution: Answer, pace: Pace) -> str:
+    """How far an execution is: bar, percent, records, pace, time left."""
+    progress = execution["progress"]
+    percent = float(progress["percent"])
+    words = [f"{execution['id']} {bar(percent)} {percent:5.1f} %", f"{execution['records_processed']:,} records"]
+    if execution["phase"] == "queued":
+        return f"{execution['id']} queued: no ingestor has taken it yet"
+    if execution["phase"] == "waiting":
+        words.append("waiting for the portal, which failed")
+    else:
+        rate, left = pace.records_per_second, pace.seconds_left
+        words.append("-" if rate is None else f"{rate:,.1f}/s")
+        words.append("time left unknown" if left is None else f"about {duration(left)} left")
+    if progress["slices_failed"]:
+        words.append(f"{progress['slices_failed']} slices failed")
+    return ", ".join(words)
+
+
+def bar(percent: float) -> str:
+    """So many hashes of so many dots."""
+    filled = int(BAR_WIDTH * min(max(percent, 0.0), 100.0) / 100)
+    return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------
+
+
+def plan_lines(plan: Answer) -> list[str]:
+    """What a request would become."""
+    size = f"{plan['slices']:,} slices ({plan['days']} days, {plan['modalidades']} modalidades)"
+    work = f"{plan['requests_estimate']:,} requests and {plan['records_estimate']:,} records"
+    return [
+        f"nothing was started; it would become {size}",
+        f"about {work} in {duration(plan['seconds_estimate'])}",
+        str(plan["basis"]),
+    ]
+
+
+def detail_lines(execution: Answer) -> list[str]:
+    """One execution."""
+    progress = execution["progress"]
+    state = execution["status"] if execution["status"] != "running" else f"running, {execution['phase']}"
+    slices = f"{progress['slices_done']} of {progress['slices_total']} slices, {progress['slices_failed']} failed"
+    stored = f"{progress['records_inserted']:,} new, {progress['records_updated']:,} updated"
+    stored += f", {execution['records_rejected']:,} rejected"
+    lines = [
+        f"execution {execution['id']}: {execution['mode']} by {execution['criterio']}, {state}",
+        f"  window    {window_of(execution)}",
+        f"  progress  {progress['percent']:.1f} %, {slices}",
+        f"  records   {execution['records_processed']:,} processed, {stored}",
+    ]
+    if execution["duration_seconds"] is not None:
+        lines.append(f"  duration  {duration(execution['duration_seconds'])}")
+    if execution["error_message"]:
+        lines.append(f"  error     {execution['error_message']}")
+    if execution["status"] == "error" and progress["slices_failed"]:
+        lines.append(f"  to repeat what failed: ./pncp retry {execution['id']}")
+    return lines
+
+
+def _row_of(execution: Answer) -> list[str]:
+    took = execution["duration_seconds"]
+    return [
+        str(execution["id"]),
+        execution["status"] if execution["status"] != "running" else execution["phase"],
+        execution["mode"],
+        execution["trigger"],
+        window_of(execution),
+        f"{execution['records_processed']:,}",
+        "" if took is None else duration(took),
+        (execution["error_message"] or "")[:60],
+    ]
+
+
+def table(rows: list[list[str]]) -> Iterator[str]:
+    """Rows under their heads, in columns."""
+    heads = ["ID", "STATUS", "MODE", "TRIGGER", "WINDOW", "RECORDS", "TOOK", "ERROR"]
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    for row in [heads, *rows]:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def log_line(line: Answer) -> str:
+    """One line of an execution's log."""
+    fields = " ".join(f"{name}={value}" for name, value in (line.get("fields") or {}).items())
+    piece = "" if line.get("slice_id") is None else f"slice {line['slice_id']} "
+    moment = datetime.fromisoformat(line["logged_at"]).astimezone()
+    return f"{moment:%Y-%m-%d %H:%M:%S} {line['level']:<8} {piece}{line['event']} {fields}".rstrip()
+
+
+def window_of(execution: Answer) -> str:
+    """From when to when, in Brasília's wall clock; minutes say enough."""
+    if execution["window_start"] is None:
+        return "-"
+    start, end = (execution[name].replace("T", " ")[:16] for name in ("window_start", "window_end"))
+    return f"{start} - {end}"
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 45 s, 12 min 05 s, 3 h 20 min, 2 d 04 h."""
+    whole = round(seconds)
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
+    if days:
+        return f"{days} d {hours % 24:02} h"
+    if hours:
+        return f"{hours} h {minutes % 60:02} min"
+    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+
+
+def _json(answer: Answer) -> str:
+    return json.dumps(answer, ensure_ascii=False, indent=2)

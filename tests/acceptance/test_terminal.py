@@ -1,0 +1,149 @@
+"""The commands of the terminal against a backend, an ingestor and a portal that really run."""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from typing import Any
+
+from common import executions
+from standalone.cli import ROOT
+from tests.acceptance.conftest import Stack
+from tests.integration.conftest import Database
+from tests.support import eventually
+
+# The person's own settings must not lead a test astray.
+STRANGE = ("PNCP_SYNC_", "ADMIN_", "BACKEND_PORT", "PNCP_HOME")
+
+
+def environment_of(stack: Stack, **variables: str) -> dict[str, str]:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
+    return {**ours, "PNCP_SYNC_URL": str(stack.api.base_url), "PNCP_HOME": str(stack.folder), **variables}
+
+
+async def pncp(stack: Stack, *words: str, **variables: str) -> tuple[int, str, str]:
+    """Run `./pncp WORDS`; its exit code, output and errors."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "standalone",
+        *words,
+        cwd=ROOT,
+        env=environment_of(stack, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )
+    out, err = await running.communicate()
+    assert running.returncode is not None
+    return running.returncode, out.decode(), err.decode()
+
+
+async def json_of(stack: Stack, *words: str) -> dict[str, Any]:
+    code, out, err = await pncp(stack, *words, "--json")
+    assert code == 0, err
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+async def test_a_day_at_the_terminal(stack: Stack) -> None:
+    await stack.start_simulator("--per-day", "40", "--days", "4")
+    await stack.start_backend()
+    assert (await pncp(stack, "status"))[:2] == (0, "nothing has been synchronised yet\n")
+
+    first, last = ((await stack.span())[0][:10], (await stack.span())[1][:10])
+    plan = await json_of(stack, "sync", "--backfill", first, last, "--dry-run")
+    assert plan["days"] * plan["modalidades"] == plan["slices"]
+    assert (await json_of(stack, "history"))["total_count"] == 0
+
+    # without an ingestor it waits, and may be cancelled
+    code, out, _ = await pncp(stack, "sync", "--backfill", first, last)
+    assert (code, out) == (0, "execution 1 has begun; to watch it: ./pncp status 1 --watch\n")
+    assert "running, queued" in (await pncp(stack, "status"))[1]
+    assert (await pncp(stack, "cancel", "1"))[0] == 0
+    code, _, err = await pncp(stack, "cancel", "1")
+    assert (code, err) == (1, "pncp: 409: A execução 1 já terminou.\n")
+    assert (await pncp(stack, "status", "--watch"))[0] == 1  # it ended in error
+    assert (await pncp(stack, "retry", "1"))[0] == 1  # nothing of it had failed
+
+    await stack.start_ingestor()
+    code, out, err = await pncp(stack, "sync", "--backfill", first, last, "--watch")
+    assert code == 0, out + err
+    assert "execution 2: backfill by publicacao, success" in out
+    told = await json_of(stack, "status", "2")
+    assert told["records_processed"] == len(await stack.truth(f"{first}T00:00:00", f"{last}T23:59:59"))
+    assert (await json_of(stack, "sync", "--update", "--watch"))["status"] == "success"
+
+    code, out, _ = await pncp(stack, "history", "--status", "success", "--mode", "backfill")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["ID", "2", "1"]  # heads, one row, the sum
+    assert out.splitlines()[-1] == "1 in all: 1 success, 0 error, 0 running"
+    code, _, err = await pncp(stack, "status", "99")
+    assert (code, err) == (1, "pncp: 404: Não existe a execução 99.\n")
+
+
+async def test_what_failed_ends_the_watching_with_exit_code_1_and_is_retried(stack: Stack) -> None:
+    await stack.start_backend()
+    database = Database(stack.engine)
+    claim = await database.claimed()
+    await database.run(executions.fail, claim, "portal: 503")
+    await database.run(executions.close, claim.execution_id)
+
+    code, out, err = await pncp(stack, "status", "1", "--watch")
+
+    assert code == 1, out + err
+    assert "1 of 1 slices failed: portal: 503" in out
+    assert "to repeat what failed: ./pncp retry 1" in out
+    assert (await json_of(stack, "retry", "1"))["request_id"] == "2"
+    assert (await json_of(stack, "status"))["retry_of"] == 1
+
+
+async def test_ctrl_c_ends_the_watching_and_not_the_synchronisation(stack: Stack) -> None:
+    await stack.start_backend()
+    execution_id = await stack.force(mode="update")
+    ours, theirs = pty.openpty()
+    watching = subprocess.Popen(  # noqa: ASYNC220  # it has a terminal of its own
+        [sys.executable, "-m", "standalone", "status", "--watch"],
+        cwd=ROOT,
+        env=environment_of(stack),
+        stdout=theirs,
+        stderr=theirs,
+        stdin=theirs,
+    )
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    said = b""
+
+    def has_said(words: bytes) -> bool:
+        nonlocal said
+        with suppress(OSError):  # nothing yet, or nobody any more
+            said += os.read(ours, 65536)
+        return words in said
+
+    await eventually(lambda: has_said(b"no ingestor has taken it yet"), seconds=30)
+    watching.send_signal(signal.SIGINT)
+    await eventually(lambda: has_said(f"To stop it: ./pncp cancel {execution_id}".encode()), seconds=30)
+    assert await asyncio.to_thread(watching.wait, 30) == 130
+    os.close(ours)
+    assert (await stack.execution(execution_id))["status"] == "running"
+
+
+async def test_with_authentication_a_password_is_taken_from_the_environment_alone(stack: Stack) -> None:
+    await stack.start_backend(ADMIN_USERNAME="ana", ADMIN_PASSWORD="a-password-of-ana")
+    code, _, err = await pncp(stack, "status")
+    assert code == 1
+    assert "401" in err
+    assert "PNCP_SYNC_PASSWORD" in err
+    ours = {"PNCP_SYNC_USERNAME": "ana", "PNCP_SYNC_PASSWORD": "a-password-of-ana"}
+    assert (await pncp(stack, "status", **ours))[0] == 0
+    # of this machine's own backend the administrator of .env is known
+    assert (await pncp(stack, "status", ADMIN_USERNAME="ana", ADMIN_PASSWORD="a-password-of-ana"))[0] == 0
+
+
+async def test_nobody_at_the_address_is_one_line(stack: Stack) -> None:
+    code, _, err = await pncp(stack, "status", "--url", "http://127.0.0.1:9")
+    assert (code, err) == (1, "pncp: nothing answers at http://127.0.0.1:9: is the backend running there?\n")

@@ -8,7 +8,7 @@ import { percent, timeOf } from "./format.js";
 import { History } from "./history.js";
 import { forgetFor, refresh, useLive } from "./live.js";
 import { Login } from "./login.js";
-import { Overview, useDashboard } from "./overview.js";
+import { Overview } from "./overview.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { route } from "./router.js";
 import { Schedules } from "./schedules.js";
@@ -105,7 +105,7 @@ function Line() {
 
 // The tab's title, and what is said aloud when an execution ends.
 function Watch({ name }) {
-  const { data } = useDashboard();
+  const { data } = useLive("/sync/dashboard", (known) => (known?.unfinished.length ? 6000 : 20000));
   const before = useRef(new Map());
   const unfinished = data?.unfinished;
   useEffect(() => {

@@ -17,10 +17,8 @@ import { COVERAGE, MODE, modalidade, SCHEDULE, TABLE } from "./words.js";
 const BUSY = 2000;
 const CALM = 15000;
 
-export const useDashboard = () => useLive("/sync/dashboard", (data) => (data?.unfinished.length ? BUSY : CALM));
-
 export function Overview() {
-  const { data: dashboard, error, at } = useDashboard();
+  const { data: dashboard, error, at } = useLive("/sync/dashboard", (data) => (data?.unfinished.length ? BUSY : CALM));
   const { data: agenda } = useLive("/sync/schedules", 30000);
   const { data: health } = useLive("/health", 20000);
   const { data: alarms } = useLive("/sync/alerts", 60000);

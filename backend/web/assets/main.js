@@ -53,6 +53,7 @@ function Page() {
 
 function Frame() {
   const here = route.use();
+  const { state: line } = connection.use();
   const content = useRef();
   const first = useRef(true);
   const place = PLACES.find(([path]) => path === `/${here.parts[0] ?? ""}`);
@@ -70,7 +71,7 @@ function Frame() {
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), content.current.focus())}>Pular para o conteúdo</a>
     <${Header} active=${id ? "/historico" : place?.[0]} />
     <${Line} />
-    <main id="content" tabindex="-1" ref=${content} key=${key}>
+    <main id="content" tabindex="-1" ref=${content} key=${key} class=${line === "ok" ? "" : "stale"}>
       ${id ? html`<${Execution} id=${id} />` : place ? html`<${place[2]} />` : html`<${Card}><${Empty} title="Não há nada neste endereço" icon="error"><a href="#/">Voltar ao painel</a><//><//>`}
     </main>
     <footer class="foot"><span>PNCP Sync — horários de Brasília</span></footer>

@@ -263,20 +263,22 @@ def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[dat
 
 
 def merge_failures(known: Details | None, failed: Sequence[Details]) -> Details:
-    """The failures of an episode, newest first: those of before, no longer pending unless they are among `failed`."""
+    """The failures of an episode, newest first: those of before, no longer pending unless they are among `failed`.
+
+    All are counted by their ids; of very many, those that are pending and the newest are told.
+    """
     before = {one["id"]: {**one, "is_pending": False} for one in (known or {}).get("executions", [])}
     together = before | {one["id"]: {**one, "is_pending": True} for one in failed}
-    count = len(together) + (known or {}).get("executions_left_out", 0)
-    shown = sorted(together.values(), key=lambda one: (one["is_pending"], one["id"]), reverse=True)[:MOST_SHOWN]
-    shown.sort(key=lambda one: int(one["id"]), reverse=True)
-    return {"executions": shown, "executions_left_out": count - len(shown)}
+    told = sorted(together.values(), key=lambda one: (one["is_pending"], one["id"]), reverse=True)[:MOST_SHOWN]
+    told.sort(key=lambda one: int(one["id"]), reverse=True)
+    seen = {*(known or {}).get("execution_ids", []), *together}
+    return {"executions": told, "execution_ids": sorted(seen, reverse=True), "pending": len(failed)}
 
 
 def summarise_failures(details: Details) -> str:
     """One line for people."""
     words = []
-    count = len(details["executions"]) + details["executions_left_out"]
-    pending = sum(one["is_pending"] for one in details["executions"])
+    count, pending = len(details["execution_ids"]), details["pending"]
     if count:
         words.append("1 execução falhou" if count == 1 else f"{count} execuções falharam")
     if 0 < pending < count:

@@ -176,7 +176,11 @@ async def test_what_is_remembered_is_computed_anew_as_soon_as_an_execution_ends(
 async def test_like_errors_are_counted_together_whatever_their_numbers_and_addresses(
     api: httpx.AsyncClient, database: Database
 ) -> None:
-    await ended(database, "error", error="3 of 19 slices failed: /consulta/v1/contratacoes page 4: status 503")
+    await ended(
+        database,
+        "error",
+        error="3 of 19 slices failed: 2026-10-18 modalidade 6: /consulta/v1/contratacoes page 4: status 503",
+    )
     last = await ended(database, "error", error="1 of 19 slices failed: /consulta/v1/other page 21: status 503")
     await ended(database, "error", error="2 of 19 slices failed: /consulta/v1/contratacoes page 4: status 403")
     await ended(database, "error", error=None)

@@ -157,7 +157,7 @@ function Log({ one, level }) {
 }
 
 function Line({ line }) {
-  const fields = Object.entries(line.fields ?? {});
+  const fields = Object.entries(line.fields ?? {}).filter(([name]) => name !== "logger");
   return html`<li class=${line.level}><time datetime=${line.logged_at} title=${when(line.logged_at)}>${preciseTimeOf(line.logged_at)}</time><span class="level">${line.level}</span>
     <span class="event">${line.event}${line.slice_id ? html` <span class="muted">fatia ${line.slice_id}</span>` : ""}${fields.length > 0 && html`<span class="fields">${fields.map(([name, value]) => html`<span key=${name}><b>${name}</b>=${typeof value === "object" ? JSON.stringify(value) : String(value)}</span>`)}</span>`}</span></li>`;
 }

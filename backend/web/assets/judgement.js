@@ -47,22 +47,18 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
   if (dashboard?.source_paused_until) {
     troubles.push({ id: "source", tone: "warn", title: `O portal pediu uma pausa até ${timeOf(dashboard.source_paused_until)}`, text: "Todos os ingestores esperam; depois seguem sozinhos." });
   }
-  for (const one of dashboard?.unfinished ?? []) {
-    if (one.phase !== "waiting" || !one.waiting) continue;
-    troubles.push({
-      id: `waiting-${one.id}`, tone: "warn", kind: "execution", subject: one, title: `A execução ${one.id} aguarda o portal`,
-      text: `${meaningOf(one.waiting.error_message)}. Nova tentativa ${ago(one.waiting.next_try_at)}; não é preciso fazer nada.`,
-    });
-  }
-  for (const alert of alerts ?? []) {
-    if (!alert.resolved_at) troubles.push({ id: `alert-${alert.id}`, tone: "bad", kind: "alert", subject: alert, title: alert.summary, text: `Alerta aberto ${ago(alert.opened_at)}` });
-  }
   for (const one of dashboard?.failed ?? []) {
     const name = one.trigger === "sweep" ? "A varredura" : one.mode === "update" ? "A atualização" : "A carga";
     troubles.push({
       id: `failed-${one.id}`, tone: "bad", kind: one.can_retry ? "retry" : "execution", subject: one,
       title: `${name} ${one.id} falhou ${ago(one.finished_at)}`, text: meaningOf(one.error_message),
     });
+  }
+  // an alert that only tells of failures that stand here already says nothing new
+  const told = new Set(dashboard?.failed.map((one) => one.id));
+  for (const alert of alerts ?? []) {
+    const isTold = alert.execution_ids?.length && alert.execution_ids.every((id) => told.has(id));
+    if (!alert.resolved_at && !isTold) troubles.push({ id: `alert-${alert.id}`, tone: "bad", kind: "alert", subject: alert, title: alert.summary, text: `Alerta aberto ${ago(alert.opened_at)}` });
   }
   for (const one of schedules ?? []) {
     if (!one.paused) continue;

@@ -8,7 +8,7 @@ import { percent, timeOf } from "./format.js";
 import { History } from "./history.js";
 import { forgetFor, refresh, useLive } from "./live.js";
 import { Login } from "./login.js";
-import { Overview, useDashboard } from "./overview.js";
+import { Overview } from "./overview.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { route } from "./router.js";
 import { Schedules } from "./schedules.js";
@@ -53,6 +53,7 @@ function Page() {
 
 function Frame() {
   const here = route.use();
+  const { state: line } = connection.use();
   const content = useRef();
   const first = useRef(true);
   const place = PLACES.find(([path]) => path === `/${here.parts[0] ?? ""}`);
@@ -70,7 +71,7 @@ function Frame() {
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), content.current.focus())}>Pular para o conteúdo</a>
     <${Header} active=${id ? "/historico" : place?.[0]} />
     <${Line} />
-    <main id="content" tabindex="-1" ref=${content} key=${key}>
+    <main id="content" tabindex="-1" ref=${content} key=${key} class=${line === "ok" ? "" : "stale"}>
       ${id ? html`<${Execution} id=${id} />` : place ? html`<${place[2]} />` : html`<${Card}><${Empty} title="Não há nada neste endereço" icon="error"><a href="#/">Voltar ao painel</a><//><//>`}
     </main>
     <footer class="foot"><span>PNCP Sync — horários de Brasília</span></footer>
@@ -105,7 +106,7 @@ function Line() {
 
 // The tab's title, and what is said aloud when an execution ends.
 function Watch({ name }) {
-  const { data } = useDashboard();
+  const { data } = useLive("/sync/dashboard", (known) => (known?.unfinished.length ? 6000 : 20000));
   const before = useRef(new Map());
   const unfinished = data?.unfinished;
   useEffect(() => {

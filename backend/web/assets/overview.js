@@ -17,10 +17,8 @@ import { COVERAGE, MODE, modalidade, SCHEDULE, TABLE } from "./words.js";
 const BUSY = 2000;
 const CALM = 15000;
 
-export const useDashboard = () => useLive("/sync/dashboard", (data) => (data?.unfinished.length ? BUSY : CALM));
-
 export function Overview() {
-  const { data: dashboard, error, at } = useDashboard();
+  const { data: dashboard, error, at } = useLive("/sync/dashboard", (data) => (data?.unfinished.length ? BUSY : CALM));
   const { data: agenda } = useLive("/sync/schedules", 30000);
   const { data: health } = useLive("/health", 20000);
   const { data: alarms } = useLive("/sync/alerts", 60000);
@@ -63,6 +61,7 @@ function Hero({ dashboard, schedules, troubles }) {
       <p>${verdict.text}${verdict.age != null && verdict.tone === "good" && html` · <${Ago} moment=${dashboard.freshness.complete_until} />`}</p>
       <ul class="hero-facts">
         <li>${unfinished.length ? html`<span class="dot busy"></span>${plural(unfinished.length, "execução em andamento", "execuções em andamento")}` : html`<span class="dot quiet"></span>Nada em andamento`}</li>
+        ${unfinished.some((one) => one.waiting) && html`<li><span class="dot warn"></span>O portal falha; novas tentativas sozinhas</li>`}
         <li>${bad ? html`<span class="dot bad"></span>${plural(bad, "problema", "problemas")}` : html`<span class="dot good"></span>Nenhum problema`}</li>
       </ul>
     </div>

@@ -154,6 +154,7 @@ def _lifespan(
                 yield {
                     **State(
                         engine=engine,
+                        reading=engine.execution_options(isolation_level="AUTOCOMMIT"),
                         publisher=publisher,
                         schedule=settings,
                         dashboard=Dashboard(engine),

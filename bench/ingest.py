@@ -23,6 +23,7 @@ PER_DAY = 5_000
 """Contratações on a weekday, somewhat more than the portal publishes; a small run takes part of one day."""
 
 MOST_FOR_SCRIPT = 1_000
+LONGEST_WAIT_FOR_SCRIPT = 50  # ms; at 200 it takes four minutes and says nothing new
 MOST_FOR_DLT = 10_000
 
 OURS, FETCH, COPY, DLT, SCRIPT = "PNCP Sync", "fetch and discard", "COPY of the rows", "dlt", "plain script"
@@ -77,7 +78,7 @@ def contenders(records: int, latency: float) -> list[str]:
         names.append(COPY)
     if records <= MOST_FOR_DLT and (not latency or records <= MOST_FOR_SCRIPT):
         names.append(DLT)
-    if records <= MOST_FOR_SCRIPT:
+    if records <= MOST_FOR_SCRIPT and latency <= LONGEST_WAIT_FOR_SCRIPT:
         names.append(SCRIPT)
     return names
 

@@ -21,7 +21,7 @@ from tests.support import ROOT, eventually
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = ROOT / "tests" / "vendor" / "axe-core" / "axe.min.js"
 DESKTOP, PHONE = (1440, 900), (390, 844)
-PATIENCE = 20_000
+PATIENCE = 60_000
 PASSWORDS = {"ADMIN_PASSWORD": "horse-battery-staple", "VIEWER_PASSWORD": "correct-donkey-pile"}
 VIEWS = ("#/", "#/historico", "#/cobertura", "#/agenda", "#/alertas", "#/execucoes/1", "#/execucoes/1/registro")
 # What the browser itself says of an answer that the page expects: nobody has logged in yet, the server is away.
@@ -262,7 +262,7 @@ async def test_an_administrator_logs_in_finds_out_why_last_night_s_sweep_failed_
     restarted = stack.start(
         "backend", "-m", "uvicorn", "backend.main:app", "--port", str(stack.api.base_url.port), **PASSWORDS
     )
-    await eventually(lambda: "started" in restarted.text or "running" in restarted.text, seconds=30)
+    await eventually(lambda: "started" in restarted.text or "running" in restarted.text, seconds=60)
     await expect(page.get_by_text("A sessão terminou.")).to_be_visible()
     await log_in(page, "admin", PASSWORDS["ADMIN_PASSWORD"])
     await expect(page.get_by_role("heading", level=1)).to_have_text("Repetição de 1")

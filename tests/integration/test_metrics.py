@@ -298,9 +298,9 @@ async def test_many_who_ask_burden_the_database_once(
     assert value(samples, "pncp_executions_unfinished", mode="backfill", phase="queued") == 1
 
 
-async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine, database: Database) -> None:
-    """No statement of a scrape walks through the executions or the slices: each has an index to go by."""
-    api = await open_api()
+@pytest.fixture
+async def long_history(database: Database) -> AsyncIterator[None]:
+    """Ten thousand updates and as many backfills that have ended."""
     await database.rows("""
         INSERT INTO sync_executions (mode, criterio, status, trigger, planned_at, finished_at, duration_seconds)
         SELECT CASE WHEN n % 2 = 0 THEN 'update' ELSE 'backfill' END, 'atualizacao', 'success', 'api', now(), now(), 1
@@ -314,6 +314,13 @@ async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine
           FROM sync_executions e, generate_series(1, 2) m
     """)
     await database.rows("ANALYZE sync_executions, sync_slices")
+    yield
+    await database.rows("TRUNCATE sync_executions, sync_slices, sync_execution_counts CASCADE")
+
+
+async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine, long_history: None) -> None:
+    """No statement of a scrape walks through the executions or the slices: each has an index to go by."""
+    api = await open_api()
     asked: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
@@ -381,7 +388,7 @@ async def test_what_callers_make_up_becomes_no_label(open_api: OpenApi, database
         await api.request(f"VERB{number}", "/sync/status")
         await api.request(f"VERB{number}", f"/nowhere/{number}")
     await api.put("/sync/status")
-    assert (await api.get("/assets/style.css")).status_code == 200
+    assert (await api.get("/assets/icon.svg")).status_code == 200
     await api.get("/assets/made-up.css")
     await api.get("/sync/history?limit=0&status=x")
     samples = await scrape(api)

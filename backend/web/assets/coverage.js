@@ -122,6 +122,10 @@ function Day({ day, known, only }) {
     }
     setBusy(false);
   };
+  const adjust = () => {
+    close();
+    askBackfill({ first: day, last: day });
+  };
   if (!valid) return null;
   return html`<${Dialog} title=${spokenDay(day)} onClose=${close}>
     ${
@@ -138,7 +142,7 @@ function Day({ day, known, only }) {
         ${missing.length > 0 && one.state !== "never" && html`<p class="note warn">Nunca pedidas neste dia: ${missing.map(modalidade).join(", ")}.</p>`}`
     }
     <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
-    <div class="dialog-actions"><${Button} onClick=${() => askBackfill({ first: day, last: day })}>Ajustar antes<//>
+    <div class="dialog-actions"><${Button} writes onClick=${adjust}>Ajustar antes<//>
       <${Button} writes kind="primary" icon="calendar" busy=${busy} disabled=${one?.state === "running" ? "Este dia já está sendo lido" : ""} onClick=${load}>${one && one.state === "complete" ? "Ler de novo" : "Carregar este dia"}<//></div>
   <//>`;
 }

@@ -1,4 +1,8 @@
-"""What endpoints may ask for; the only file that says Depends."""
+"""What endpoints may ask for; the only file that says Depends.
+
+All of it is `async`, also where nothing is waited for: FastAPI sends what is not to a thread, which costs more than
+most answers.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, TypedDict, cast
@@ -22,6 +26,8 @@ class State(TypedDict):
     """What the process holds open; the lifespan makes it and closes it."""
 
     engine: AsyncEngine
+    reading: AsyncEngine
+    """The same connections for what only reads: each statement stands for itself, and nothing is begun or ended."""
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     dashboard: Dashboard
@@ -31,17 +37,17 @@ class State(TypedDict):
     figures: FiguresReader
 
 
-def _state(request: Request) -> State:
+async def _state(request: Request) -> State:
     return cast("State", request.state._state)  # noqa: SLF001  # Starlette keeps the lifespan's dictionary there
 
 
 async def _status_service(state: Annotated[State, Depends(_state)]) -> AsyncIterator[SyncStatusService]:
     """One session for one read; nothing is written through it, so that nothing is left to commit."""
-    async with AsyncSession(state["engine"]) as session:
+    async with AsyncSession(state["reading"]) as session:
         yield SyncStatusService(session)
 
 
-def _each_once(request: Request) -> None:
+async def _each_once(request: Request) -> None:
     """A parameter that is given twice is a mistake, not a choice."""
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:
@@ -50,12 +56,12 @@ def _each_once(request: Request) -> None:
             raise RequestValidationError([fault])
 
 
-def _user(request: Request) -> User | None:
+async def _user(request: Request) -> User | None:
     """Whom the gate has let through; nobody where there is no authentication."""
     return cast("User | None", request.state.user)
 
 
-def _peer(request: Request) -> str:
+async def _peer(request: Request) -> str:
     return peer_of(request.scope)
 
 

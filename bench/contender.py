@@ -1,4 +1,4 @@
-"""How a contender runs: a process of its own that is told where the portal and a database are and says how long it took.
+"""How a contender runs: a process of its own that is told where portal and database are, and says how long it took.
 
 The clock runs from the first request to the last commit; starting Python and importing libraries is nobody's merit.
 """
@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy.engine import make_url
-
-from bench.databases import ROOT
+from bench.databases import ROOT, name_of
 from bench.measure import DatabaseCpu, Run, cpu_seconds_of, peak_mib_of
 
 MODALIDADES = range(1, 20)
@@ -24,7 +22,10 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True)
 class Task:
-    """What a contender is to mirror: the publications of these days, from this portal into this database."""
+    """What is to be mirrored: the publications of these days, from this portal into this database.
+
+    `slots` and `itens` are what PNCP Sync and its client are allowed: WORKER_CONCURRENCY and PNCP_ITENS_CONCURRENCY.
+    """
 
     portal_url: str
     database_url: str
@@ -40,8 +41,11 @@ class Task:
                 yield self.first_day + timedelta(days=offset), modalidade
 
 
-def compete(mirror: Callable[[Task], int]) -> None:
-    """The contender's side: mirror, and tell how many contratações, and what it took."""
+def compete(mirror: Callable[[Task], int | tuple[int, float]]) -> None:
+    """The contender's side: do the task and tell what it took.
+
+    `mirror` answers how many contratações it did, and the seconds where not all of its time counts.
+    """
     parser = argparse.ArgumentParser()
     for name in ("portal-url", "database-url"):
         parser.add_argument(f"--{name}", required=True)
@@ -51,8 +55,8 @@ def compete(mirror: Callable[[Task], int]) -> None:
         parser.add_argument(f"--{name}", type=int, required=True)
     task = Task(**vars(parser.parse_args()))
     used, start = cpu_seconds_of(os.getpid()), time.perf_counter()
-    records = mirror(task)
-    seconds = time.perf_counter() - start
+    done = mirror(task)
+    records, seconds = done if isinstance(done, tuple) else (done, time.perf_counter() - start)
     told = {
         "seconds": seconds,
         "records": records,
@@ -66,16 +70,9 @@ def run(module: str, task: Task) -> Run:
     """The benchmark's side: one run of a contender."""
     words = [f"--{name.replace('_', '-')}={value}" for name, value in vars(task).items()]
     environment = {**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false"}
-    with DatabaseCpu(make_url(task.database_url).database or "") as database_cpu:
-        done = subprocess.run(
-            [sys.executable, "-m", module, *words],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+    command = [sys.executable, "-m", module, *words]
+    with DatabaseCpu(name_of(task.database_url)) as database_cpu:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{module} failed:\n{done.stderr[-2000:]}")
     told = json.loads(done.stdout.strip().splitlines()[-1])

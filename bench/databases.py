@@ -4,32 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from standalone.postgres import EmbeddedPostgres
-from standalone.settings import plain_url
-
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@contextmanager
-def open_server() -> Iterator[str]:
-    """The URL of a server on which databases may be made."""
-    given = os.environ.get("DATABASE_URL")
-    if given:
-        yield plain_url(given)
-        return
-    with tempfile.TemporaryDirectory(prefix="pncp-bench-") as folder:
-        Path(folder).chmod(0o711)  # also for the user the server gets when root may not run it
-        with EmbeddedPostgres(Path(folder) / "postgres") as server:
-            yield server.url
 
 
 class Databases:
@@ -48,7 +29,7 @@ class Databases:
 
     def drop(self, url: str) -> None:
         """Drop one of ours."""
-        name = make_url(url).database or ""
+        name = name_of(url)
         self._made.remove(name)
         self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
@@ -69,6 +50,11 @@ class Databases:
 
     def _execute(self, statement: str) -> None:
         query(self.server_url, statement)
+
+
+def name_of(url: str) -> str:
+    """The database that a URL names."""
+    return make_url(url).database or ""
 
 
 def migrate(url: str) -> None:

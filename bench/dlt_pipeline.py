@@ -27,7 +27,7 @@ def mirror(task: Task) -> int:
         return int(counts["contratacoes"])
 
 
-@dlt.source(max_table_nesting=0)
+@dlt.source(max_table_nesting=0)  # type: ignore[untyped-decorator]
 def _source(task: Task) -> Any:
     """The listings of each slice, and for each record the items that belong to it."""
     slices = dlt.resource(

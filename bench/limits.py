@@ -1,4 +1,4 @@
-"""The limits: the same pages and items fetched by the same client and thrown away; the same rows into empty tables."""
+"""What the client could do if nothing were kept: the same pages and items, fetched by the same client, thrown away."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,25 +6,33 @@ from datetime import date
 
 from bench.contender import PAGE_SIZE, Task, compete
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import (
-    Page,
-    Record,
-    parse_contratacao,
-)
+from ingestor.pncp.records import Contratacao, Page, Record, parse_contratacao
 from ingestor.reading import fetch_itens
 
 PAGES_AHEAD = 3
 
 
 class NoBrake:
-    """Nobody pauses anybody."""
+    """The pause of a portal that throttles nobody."""
 
     async def clear(self) -> None:
         """Go on."""
 
     async def begin(self, seconds: float) -> None:
-        """Fail: the portal of a benchmark throttles nobody."""
+        """What must not happen."""
         raise AssertionError(seconds)
+
+
+def client_of(task: Task) -> PncpClient:
+    """The ingestor's client, allowed what the benchmark allows."""
+    return PncpClient(
+        task.portal_url, pause=NoBrake(), page_size=PAGE_SIZE, requests_per_second=0, itens_concurrency=task.itens
+    )
+
+
+def records_of(page: Page) -> list[Record[Contratacao]]:
+    """The records of a page; only their keys lead to items."""
+    return [record for record in map(parse_contratacao, page.records) if isinstance(record, Record)]
 
 
 def fetch_and_discard(task: Task) -> int:
@@ -33,7 +41,7 @@ def fetch_and_discard(task: Task) -> int:
 
 
 async def _fetch_all(task: Task) -> int:
-    slices = iter(list(task.slices()))
+    slices = task.slices()
     async with client_of(task) as client, asyncio.TaskGroup() as group:
         workers = [group.create_task(_fetch_slices(client, slices)) for _ in range(task.slots)]
     return sum(worker.result() for worker in workers)
@@ -44,30 +52,20 @@ async def _fetch_slices(client: PncpClient, slices: Iterator[tuple[date, int]]) 
     ahead = asyncio.Semaphore(PAGES_AHEAD)
 
     async def throw_away(page: Page) -> None:
-        records = [parse_contratacao(raw) for raw in page.records]
-        await fetch_itens(client, [record for record in records if isinstance(record, Record)])
+        await fetch_itens(client, records_of(page))
         ahead.release()
 
     async with asyncio.TaskGroup() as group:
         for day, modalidade in slices:
-            first = await client.fetch_page("publicacao", modalidade, day, day, 1)
-            for number in range(1, max(first.total_paginas, 1) + 1):
-                page = first if number == 1 else await client.fetch_page("publicacao", modalidade, day, day, number)
+            number, pages = 1, 1
+            while number <= pages:
+                page = await client.fetch_page("publicacao", modalidade, day, day, number)
+                pages = page.total_paginas
                 count += len(page.records)
+                number += 1
                 await ahead.acquire()
                 group.create_task(throw_away(page))
     return count
-
-
-def client_of(task: Task) -> PncpClient:
-    """The ingestor's client as the benchmark has it."""
-    return PncpClient(
-        task.portal_url,
-        pause=NoBrake(),
-        page_size=PAGE_SIZE,
-        requests_per_second=0,
-        itens_concurrency=task.itens,
-    )
 
 
 if __name__ == "__main__":

@@ -6,21 +6,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
 
-from sqlalchemy.engine import make_url
+import asyncpg
 
-from bench.databases import ROOT, query
+from bench.contender import Task
+from bench.databases import ROOT, name_of, query
 from bench.measure import DatabaseCpu, Run, cpu_seconds_of, peak_mib_of
 
 POLL_SECONDS = 0.1
 LONGEST_RUN = 3600
 
-_REQUEST = """
+# By a trigger that nobody rings for, so that the poll takes it at once.
+_BACKFILL = """
     INSERT INTO sync_executions (mode, criterio, window_start, window_end, trigger)
     VALUES ('backfill', 'publicacao', $1::date, $2::date + time '23:59:59', 'sweep') RETURNING id
 """
+_UPDATE = (
+    "INSERT INTO sync_executions (mode, criterio, trigger) VALUES ('update', 'atualizacao', 'schedule') RETURNING id"
+)
 _STATE = """
     SELECT status, error_message, records_processed,
            CAST(extract(epoch FROM finished_at - planned_at) AS float) AS seconds
@@ -29,52 +32,57 @@ _STATE = """
 _WORKERS = "SELECT count(*) FROM workers WHERE stopped_at IS NULL"
 
 
-@dataclass(frozen=True)
-class Concurrency:
-    """What the benchmark allows an ingestor, instead of the politeness that the real portal wants."""
-
-    slots: int = 16
-    itens: int = 64
-
-
 @contextmanager
-def ingestor(database_url: str, portal_url: str, allowed: Concurrency) -> Iterator[subprocess.Popen[bytes]]:
+def ingestor(task: Task) -> Iterator[subprocess.Popen[bytes]]:
     """An ingestor process, up and waiting for work."""
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
-        "DATABASE_URL": database_url,
-        "PNCP_BASE_URL": portal_url,
+        "DATABASE_URL": task.database_url,
+        "PNCP_BASE_URL": task.portal_url,
         "PNCP_REQUESTS_PER_SECOND": "0",
-        "PNCP_ITENS_CONCURRENCY": str(allowed.itens),
-        "WORKER_CONCURRENCY": str(allowed.slots),
+        "PNCP_ITENS_CONCURRENCY": str(task.itens),
+        "WORKER_CONCURRENCY": str(task.slots),
         "SCHEDULE_ENABLED": "false",
         "LOG_FORMAT": "json",
     }
-    known = query(database_url, _WORKERS)[0][0]
+    known = query(task.database_url, _WORKERS)[0][0]
     process = subprocess.Popen(
         [sys.executable, "-m", "ingestor"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=None
     )
     try:
-        _wait_until(lambda: query(database_url, _WORKERS)[0][0] > known, seconds=30)
+        _wait_until(lambda: query(task.database_url, _WORKERS)[0][0] > known, seconds=30)
         yield process
     finally:
         process.terminate()
         process.wait()
 
 
-def backfill(database_url: str, first_day: date, last_day: date, processes: list[subprocess.Popen[bytes]]) -> Run:
+def backfill(task: Task, processes: list[subprocess.Popen[bytes]]) -> Run:
     """Have these processes do one backfill."""
-    database = make_url(database_url).database or ""
     before = [cpu_seconds_of(process.pid) for process in processes]
-    with DatabaseCpu(database) as database_cpu:
-        execution_id = query(database_url, _REQUEST, first_day, last_day)[0][0]
-        _wait_until(lambda: query(database_url, _STATE, execution_id)[0]["status"] != "running", seconds=LONGEST_RUN)
-    state = query(database_url, _STATE, execution_id)[0]
-    if state["status"] != "success":
-        raise RuntimeError(f"the backfill ended as {state['status']}: {state['error_message']}")
+    with DatabaseCpu(name_of(task.database_url)) as database_cpu:
+        execution_id = query(task.database_url, _BACKFILL, task.first_day, task.last_day)[0][0]
+        state = _wait_for_end(task.database_url, execution_id)
     used = sum(cpu_seconds_of(process.pid) for process in processes) - sum(before)
     peak = max(peak_mib_of(process.pid) for process in processes)
     return Run(state["seconds"], state["records_processed"], used, database_cpu.seconds, peak)
+
+
+def update(database_url: str) -> int:
+    """Have whoever works do one update; answers how many records it processed."""
+    execution_id = query(database_url, _UPDATE)[0][0]
+    return int(_wait_for_end(database_url, execution_id)["records_processed"])
+
+
+def _wait_for_end(database_url: str, execution_id: int) -> asyncpg.Record:
+    def state() -> asyncpg.Record:
+        return query(database_url, _STATE, execution_id)[0]
+
+    _wait_until(lambda: state()["status"] != "running", seconds=LONGEST_RUN)
+    ended = state()
+    if ended["status"] != "success":
+        raise RuntimeError(f"execution {execution_id} ended as {ended['status']}: {ended['error_message']}")
+    return ended
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:

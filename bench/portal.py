@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import date
 from http import HTTPStatus
 from types import TracebackType
@@ -142,14 +143,20 @@ def on_the_wire(said: Answer) -> bytes:
 _REQUEST = re.compile(rb"GET (\S+) HTTP/1\.1\r\n")
 
 
-class Server(asyncio.Protocol):
+@dataclass
+class State:
+    """What is common to all connections: seconds before each answer, and how many requests came by service."""
+
+    latency: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Connection(asyncio.Protocol):
     """One connection: GET requests, answered in their order."""
 
-    latency = 0.0
-    counts: Counter[str] = Counter()
-
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, state: State) -> None:
         self._answers = answers
+        self._state = state
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,28 +175,30 @@ class Server(asyncio.Protocol):
 
     def _answer(self, target: bytes) -> None:
         if target.startswith(CONTROL.encode()):
-            self._transport.write(on_the_wire(Answer(200, json.dumps(control(target.decode())).encode())))
+            self._transport.write(on_the_wire(Answer(200, json.dumps(control(self._state, target.decode())).encode())))
             return
-        Server.counts["consulta" if target.startswith(b"/api/consulta/") else "itens"] += 1
+        self._state.counts["consulta" if target.startswith(b"/api/consulta/") else "itens"] += 1
         said = self._answers.find(target)
-        if Server.latency:
-            asyncio.get_running_loop().call_later(Server.latency, self._transport.write, said)
+        if self._state.latency:
+            asyncio.get_running_loop().call_later(self._state.latency, self._transport.write, said)
         else:
             self._transport.write(said)
 
 
-def control(target: str) -> dict[str, Any]:
+def control(state: State, target: str) -> dict[str, int]:
     """Answer with the counts; where a latency is given, set it and count from zero."""
-    counts = dict(Server.counts)
+    counts = dict(state.counts)
     given = dict(parse_qsl(urlsplit(target).query))
     if "latency_ms" in given:
-        Server.latency = float(given["latency_ms"]) / 1000
-        Server.counts.clear()
+        state.latency = float(given["latency_ms"]) / 1000
+        state.counts.clear()
     return counts
 
 
 async def _serve(answers: Answers, told: dict[str, Any]) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Server(answers), "127.0.0.1", 0, backlog=1024)
+    state = State()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(answers, state), "127.0.0.1", 0, backlog=1024)
     port = server.sockets[0].getsockname()[1]
     sys.stdout.write(json.dumps({**told, "url": f"http://127.0.0.1:{port}/api"}) + "\n")
     sys.stdout.flush()

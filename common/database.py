@@ -28,6 +28,7 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
+        pool_use_lifo=True,  # few connections, and those with their statements prepared
         pool_recycle=1800,
         hide_parameters=True,  # errors end up in logs, parameters may be anything
         connect_args={

@@ -297,7 +297,8 @@ async def mark_started(db: AsyncConnection, execution_id: int) -> bool:
 _UNFINISHED_SLICE = text("""
     SELECT 1 FROM sync_slices WHERE execution_id = :id AND status IN ('pending', 'running') LIMIT 1
 """)
-_LOCK_RUNNING = text("SELECT id FROM sync_executions WHERE id = :id AND status = 'running' FOR UPDATE")
+# Not FOR UPDATE: rows that refer to the execution may be written meanwhile, and who writes them holds a slice.
+_LOCK_RUNNING = text("SELECT id FROM sync_executions WHERE id = :id AND status = 'running' FOR NO KEY UPDATE")
 _CLOSE = text("""
     WITH done AS (
         SELECT count(*) AS slices,
@@ -528,7 +529,9 @@ async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, l
     return set((await db.execute(_RENEW, parameters)).scalars())
 
 
-# The two statements of every page, written out: they are asked for more often than all others together.
+# The statements of every page, written out: they are asked for more often than all others together. The page that
+# ends its slice changes it once and not twice: a row that is changed a second time in one transaction has its foreign
+# key checked, which would lock the execution after the slice.
 _HOLD = text("""
     SELECT now() FROM sync_slices
      WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
@@ -544,6 +547,18 @@ _ADVANCE = text("""
      WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
     RETURNING now()
 """)
+_ADVANCE_AND_FINISH = text("""
+    UPDATE sync_slices
+       SET updated_at = now(), lease_until = NULL, worker_id = NULL, stalls = 0,
+           status = 'success', finished_at = now(), error_message = NULL,
+           pages_done = :pages_done, pages_total = :pages_total, total_registros = :total_registros,
+           records_processed = records_processed + :processed, records_inserted = records_inserted + :inserted,
+           records_updated = records_updated + :updated, records_rejected = records_rejected + :rejected,
+           itens_written = itens_written + :itens
+     WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
+    RETURNING now()
+""")
+_FORGET_PAGES = text("DELETE FROM sync_pages WHERE slice_id = :slice_id")
 
 
 async def hold(db: AsyncConnection, claim: Claim) -> datetime | None:
@@ -561,17 +576,25 @@ async def advance(
     pages_total: int,
     total_registros: int,
     lease_seconds: float,
+    finishes: bool = False,
 ) -> datetime | None:
-    """Move a slice's counts and lease by one page; answers the database's moment, `None` if it is not ours."""
+    """Move a slice's counts and lease by one page; answers the database's moment, `None` if it is not ours.
+
+    `finishes`: with this page the slice is complete, and ends.
+    """
     parameters = {
         **_fence(claim),
         **vars(counts),
         "pages_done": pages_done,
         "pages_total": pages_total,
         "total_registros": total_registros,
-        "lease_seconds": float(lease_seconds),
     }
-    moment: datetime | None = (await db.execute(_ADVANCE, parameters)).scalar_one_or_none()
+    if finishes:
+        await db.execute(_FORGET_PAGES, {"slice_id": claim.slice_id})
+        result = await db.execute(_ADVANCE_AND_FINISH, parameters)
+    else:
+        result = await db.execute(_ADVANCE, {**parameters, "lease_seconds": float(lease_seconds)})
+    moment: datetime | None = result.scalar_one_or_none()
     return moment
 
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
+import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.config import ConfigurationError, find_typos, load_settings
@@ -117,7 +118,7 @@ def main() -> None:
         configure_logging(settings.log_level, settings.log_format)
         for name, meant in find_typos(IngestorSettings).items():
             log.warning("unknown variable, a typo?", variable=name, known=meant)
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except (ConfigurationError, UnusableDatabaseError) as error:
         sys.exit(f"ingestor: {error}")
     except BrokenPipeError:  # the table was piped into `head`

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
-COMMITS_AT_ONCE = 4
+COMMITS_AT_ONCE = 2
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
 
@@ -205,7 +205,8 @@ async def _write(
         pages_total=max(result.total_paginas, progress.total_paginas, 1),
         total_registros=result.total_registros,
         lease_seconds=work.lease_seconds,
+        finishes=completes,
     )
-    if work.read_at is None or (completes and not await executions.finish(db, work.claim)):
+    if work.read_at is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
     return result, counts, completes

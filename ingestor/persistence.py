@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Column, Table, text
+from sqlalchemy import Column, Numeric, Table, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.executions import Claim, PageCounts
@@ -150,10 +151,27 @@ def _from_excluded(columns: Sequence[str]) -> str:
 
 
 def _stage(table: Table, columns: Sequence[str]) -> str:
-    definitions: list[Column[Any]] = [table.c[name] for name in columns]
+    """The table that rows are copied into, numbers and JSON still as the text they came as.
+
+    The database reads them while it merges; to send them ready for use costs the driver far more.
+    """
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    body = ", ".join(f"{column.name} {column.type.compile(dialect)}" for column in definitions)
+    kinds = {name: "text" if _is_text(table.c[name]) else table.c[name].type.compile(dialect) for name in columns}
+    body = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
     return f"CREATE TEMP TABLE IF NOT EXISTS stage_{table.name} ({body}) ON COMMIT DELETE ROWS"
+
+
+def _is_text(column: Column[Any]) -> bool:
+    return isinstance(column.type, Numeric | JSONB)
+
+
+def _from_stage(table: Table, columns: Sequence[str]) -> str:
+    """What the stage holds, as the table holds it."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return ", ".join(
+        f"CAST({name} AS {table.c[name].type.compile(dialect)})" if _is_text(table.c[name]) else name
+        for name in columns
+    )
 
 
 # One round trip: the savepoint to come back to where a value is refused, and the stages, made once per connection.
@@ -170,7 +188,8 @@ _EMPTY_STAGES = "TRUNCATE stage_contratacoes, stage_itens_contratacao"
 # An older version is never written; an equal one only where its items are wanted again.
 _MERGE_CONTRATACOES = f"""
     INSERT INTO contratacoes AS known ({_names(CONTRATACAO_COLUMNS)}, itens_at)
-    SELECT {_names(CONTRATACAO_COLUMNS)}, now() FROM stage_contratacoes ORDER BY numero_controle_pncp
+    SELECT {_from_stage(contratacoes, CONTRATACAO_COLUMNS)}, now()
+      FROM stage_contratacoes ORDER BY numero_controle_pncp
     ON CONFLICT (numero_controle_pncp) DO UPDATE
        SET {_from_excluded(CONTRATACAO_COLUMNS[1:])}, itens_at = now(), updated_at = now()
      WHERE excluded.data_atualizacao > known.data_atualizacao
@@ -180,19 +199,25 @@ _MERGE_CONTRATACOES = f"""
     RETURNING numero_controle_pncp, xmax = 0
 """  # noqa: S608  # column names of ours
 
-# Only órgãos and units that say something new are touched: most pages name the same few, and a row that is locked
-# for nothing holds up every other worker. So `as_of` is when a name was first seen, and a record with another one may
-# be later than that and yet older than records that have confirmed the present name: those are asked.
+# $1: contratações that were written. Only órgãos and units that say something new are touched: most pages name the
+# same few, and a row that is locked for nothing holds up every other worker. So `as_of` is when a name was first seen,
+# and a record with another one may be later than that and yet older than records that have confirmed the present name:
+# those are asked.
 _MERGE_ORGAOS = """
-    WITH named AS (
+    WITH written AS MATERIALIZED (
+        SELECT orgao_entidade_cnpj, orgao_entidade_razao_social, orgao_entidade_poder_id, orgao_entidade_esfera_id,
+               orgao_sub_rogado_cnpj, orgao_sub_rogado_razao_social, orgao_sub_rogado_poder_id,
+               orgao_sub_rogado_esfera_id, payload, data_atualizacao_global
+          FROM contratacoes WHERE numero_controle_pncp = ANY($1::text[])
+    ), named AS (
         SELECT orgao_entidade_cnpj AS cnpj, orgao_entidade_razao_social AS razao_social,
                orgao_entidade_poder_id AS poder_id, orgao_entidade_esfera_id AS esfera_id,
                payload -> 'orgaoEntidade' AS payload, data_atualizacao_global AS as_of
-          FROM stage_contratacoes
+          FROM written
         UNION ALL
         SELECT orgao_sub_rogado_cnpj, orgao_sub_rogado_razao_social, orgao_sub_rogado_poder_id,
                orgao_sub_rogado_esfera_id, payload -> 'orgaoSubRogado', data_atualizacao_global
-          FROM stage_contratacoes
+          FROM written WHERE orgao_sub_rogado_cnpj IS NOT NULL
     ), newest AS (
         SELECT DISTINCT ON (cnpj) * FROM named WHERE cnpj IS NOT NULL ORDER BY cnpj, as_of DESC
     )
@@ -209,18 +234,25 @@ _MERGE_ORGAOS = """
      WHERE known.as_of <= excluded.as_of
 """
 _MERGE_UNIDADES = """
-    WITH named AS (
+    WITH written AS MATERIALIZED (
+        SELECT orgao_entidade_cnpj, unidade_orgao_codigo_unidade, unidade_orgao_nome_unidade,
+               unidade_orgao_codigo_ibge, unidade_orgao_municipio_nome, unidade_orgao_uf_sigla, unidade_orgao_uf_nome,
+               orgao_sub_rogado_cnpj, unidade_sub_rogada_codigo_unidade, unidade_sub_rogada_nome_unidade,
+               unidade_sub_rogada_codigo_ibge, unidade_sub_rogada_municipio_nome, unidade_sub_rogada_uf_sigla,
+               unidade_sub_rogada_uf_nome, payload, data_atualizacao_global
+          FROM contratacoes WHERE numero_controle_pncp = ANY($1::text[])
+    ), named AS (
         SELECT orgao_entidade_cnpj AS cnpj, unidade_orgao_codigo_unidade AS codigo_unidade,
                unidade_orgao_nome_unidade AS nome_unidade, unidade_orgao_codigo_ibge AS codigo_ibge,
                unidade_orgao_municipio_nome AS municipio_nome, unidade_orgao_uf_sigla AS uf_sigla,
                unidade_orgao_uf_nome AS uf_nome, payload -> 'unidadeOrgao' AS payload,
                data_atualizacao_global AS as_of
-          FROM stage_contratacoes
+          FROM written
         UNION ALL
         SELECT orgao_sub_rogado_cnpj, unidade_sub_rogada_codigo_unidade, unidade_sub_rogada_nome_unidade,
                unidade_sub_rogada_codigo_ibge, unidade_sub_rogada_municipio_nome, unidade_sub_rogada_uf_sigla,
                unidade_sub_rogada_uf_nome, payload -> 'unidadeSubRogada', data_atualizacao_global
-          FROM stage_contratacoes
+          FROM written WHERE unidade_sub_rogada_codigo_unidade IS NOT NULL
     ), newest AS (
         SELECT DISTINCT ON (cnpj, codigo_unidade) * FROM named
          WHERE cnpj IS NOT NULL AND codigo_unidade IS NOT NULL ORDER BY cnpj, codigo_unidade, as_of DESC
@@ -241,7 +273,7 @@ _MERGE_UNIDADES = """
      WHERE known.as_of <= excluded.as_of
 """
 
-# $1: contratações that were written; $2: those of them whose items were all read, and are not none
+# $1: contratações that were there before, whose items were all read, and are not none
 _DELETE_GONE = """
     DELETE FROM itens_contratacao known
      WHERE numero_controle_pncp = ANY($1::text[])
@@ -251,7 +283,7 @@ _DELETE_GONE = """
 """
 _MERGE_ITENS = f"""
     INSERT INTO itens_contratacao AS known ({_names(ITEM_COLUMNS)})
-    SELECT {_names(ITEM_COLUMNS)} FROM stage_itens_contratacao
+    SELECT {_from_stage(itens_contratacao, ITEM_COLUMNS)} FROM stage_itens_contratacao
      WHERE numero_controle_pncp = ANY($1::text[]) ORDER BY numero_controle_pncp, numero_item
     ON CONFLICT (numero_controle_pncp, numero_item) DO UPDATE
        SET {_from_excluded(ITEM_COLUMNS[2:])}, updated_at = now()
@@ -345,14 +377,16 @@ async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> Bu
     itens = [item_row(bundle.key, item) for bundle in bundles for item in bundle.itens]
     if itens:
         await driver.copy_records_to_table("stage_itens_contratacao", records=itens, columns=ITEM_COLUMNS)
-    await driver.execute(_MERGE_ORGAOS)
-    await driver.execute(_MERGE_UNIDADES)
     written = dict(await driver.fetch(_MERGE_CONTRATACOES))
     # An empty answer for the items may be a fault of the portal's: it takes nothing away.
-    complete = [bundle.key for bundle in bundles if bundle.key in written and bundle.itens and bundle.itens_complete]
-    if complete:
-        await driver.execute(_DELETE_GONE, complete)
+    complete = {bundle.key for bundle in bundles if bundle.itens and bundle.itens_complete}
+    known_before = [key for key, is_new in written.items() if not is_new and key in complete]
+    if known_before:
+        await driver.execute(_DELETE_GONE, known_before)
     stored = await driver.execute(_MERGE_ITENS, list(written)) if itens else "INSERT 0 0"
+    if written:
+        await driver.execute(_MERGE_ORGAOS, list(written))
+        await driver.execute(_MERGE_UNIDADES, list(written))
     inserted = sum(written.values())
     return BundleCounts(inserted, len(written) - inserted, int(stored.rsplit(" ", 1)[1]))
 

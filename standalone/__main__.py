@@ -4,7 +4,7 @@ import os
 import sys
 
 from standalone import cli, terminal
-from standalone.checks import run_chaos, run_checks, run_tests
+from standalone.checks import run_bench, run_chaos, run_checks, run_tests
 from standalone.console import complain
 from standalone.launch import run_demo, run_up
 from standalone.system import LaunchError
@@ -22,6 +22,8 @@ def main() -> int:
                 code = run_up()
             case "test":
                 code = run_tests(options.arguments)
+            case "bench":
+                code = run_bench()
             case "chaos":
                 code = run_chaos(options)
             case "check":

@@ -1,4 +1,4 @@
-"""`./pncp test`, `chaos` and `check`: the test suite and a storm on servers of their own, and what needs no running."""
+"""`./pncp test`, `bench`, `chaos` and `check`: what runs on servers of its own, and what needs no running."""
 
 import argparse
 import os
@@ -87,6 +87,25 @@ def run_chaos(options: argparse.Namespace) -> int:
             return 130
         finally:
             supervisor.stop_all()
+
+
+def run_bench() -> int:
+    """Run the benchmarks on the server of DATABASE_URL, or an embedded one that is gone afterwards; the exit code."""
+    folder = Path(tempfile.mkdtemp(prefix="pncp-bench-"))
+    folder.chmod(0o711)
+    supervisor = Supervisor(folder)
+    supervisor.listen()
+    try:
+        settings = read_settings()
+        server_url = _open_server(settings, supervisor)
+        environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
+        environment |= {"DATABASE_URL": server_url, "RABBITMQ_URL": settings.get("RABBITMQ_URL") or DEFAULT_BROKER}
+        return supervisor.run_in_foreground("bench", [sys.executable, "-m", "bench", *sys.argv[2:]], environment)
+    except Interruption:
+        return 130
+    finally:
+        supervisor.stop_all()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tell_broker(url: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 LOCAL = "requirements-local.txt"
 DEVELOPMENT = "requirements-dev.txt"
+BENCHMARKS = "requirements-bench.txt"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -120,8 +121,9 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--level", help="only lines of this level")
-    parser.add_argument("--limit", type=_positive, default=1000, help="how many lines (1000)")
+    parser.add_argument("--level", choices=("debug", "info", "warning", "error"), help="of this level and above")
+    parser.add_argument("--limit", type=_positive, help="how many lines (1000; with --follow all)")
+    parser.add_argument("--follow", action="store_true", help="go on until the execution ends")
     _add_id(parser)
 
 
@@ -148,6 +150,14 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="keep the logs of a storm that broke nothing, too")
 
 
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("parts", nargs="*", metavar="PART", help="ingest, api, scale, requests (all of them)")
+    parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
+    parser.add_argument("--records", type=_positive, nargs="+", help="contratações for ingest (1000 10000 100000)")
+    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
+    parser.add_argument("--repeats", type=_positive, help="runs of each contender (3)")
+
+
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
     """The options of a command that has none."""
 
@@ -168,6 +178,7 @@ COMMANDS = {
     "up": Command("everything on this machine against the real portal", LOCAL),
     "test": Command("the test suite in fresh databases; arguments go to pytest", DEVELOPMENT, hands_on_arguments=True),
     "check": Command("format, lint, types and import rules; changes nothing", DEVELOPMENT),
+    "bench": Command("the benchmarks, printed as tables: ingest, api, scale, requests", BENCHMARKS, _add_bench),
     "chaos": Command("random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos),
     "sync": Command("start a synchronisation, or tell what it would come to", LOCAL, _add_sync),
     "status": Command("how an execution goes", LOCAL, _add_status),

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Row, Select, case, func, or_, select, true
+from sqlalchemy import ColumnElement, DateTime, Integer, Row, Select, bindparam, case, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
 
@@ -28,13 +28,13 @@ from backend.models.sync import (
 from common import executions
 from common.clock import BRASILIA, parse_wall_clock
 from common.executions import Mode
-from common.tables import rejected_records, sync_executions, sync_slices
+from common.tables import rejected_records, sync_execution_counts, sync_executions, sync_slices
 
 SHOWN = 100
 
 _execution = sync_executions.c
 _slice = sync_slices.c
-_is_done = _slice.status.in_(["success", "error"])
+_is_done = or_(_slice.status == "success", _slice.status == "error")
 
 
 def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:
@@ -95,6 +95,9 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
 WITH_PROGRESS = _select_executions(_counts())
 # In a list only running executions need their slices counted.
 _LISTED = _select_executions(_counts(_execution.status == "running"))
+# Put together once: to recognize a statement of this size anew each time takes longer than the database's answer.
+_NEWEST = WITH_PROGRESS.order_by(_execution.id.desc()).limit(1)
+_PAGE = _LISTED.order_by(_execution.id.desc()).limit(bindparam("most", type_=Integer))
 
 
 class SyncStatusService:
@@ -105,8 +108,7 @@ class SyncStatusService:
 
     async def get_last_execution(self) -> SyncExecutionDetail | None:
         """The newest execution, without its failed slices; `None` before the first."""
-        newest = WITH_PROGRESS.order_by(_execution.id.desc()).limit(1)
-        row = (await self._session.execute(newest)).one_or_none()
+        row = (await self._session.execute(_NEWEST)).one_or_none()
         return None if row is None else _to_detail(row, [], [])
 
     async def get_current_status(self) -> SyncStatus:
@@ -145,13 +147,12 @@ class SyncStatusService:
     async def get_history(self, query: HistoryQuery) -> SyncHistory:
         """Executions that pass the filters, newest first, and how many there are in all."""
         filters = _filters(query)
-        page = _LISTED.where(*filters).order_by(_execution.id.desc()).limit(query.limit + 1)
         if query.cursor is not None:
-            page = page.where(_execution.id < query.cursor)
-        rows = (await self._session.execute(page)).all()
+            filters.append(_execution.id < query.cursor)
+        page = _PAGE.where(*filters) if filters else _PAGE
+        rows = (await self._session.execute(page, {"most": query.limit + 1})).all()
         shown = [_to_execution(row) for row in rows[: query.limit]]
-        grouped = select(_execution.status, func.count()).where(*filters).group_by(_execution.status)
-        counts = {row[0]: row[1] for row in await self._session.execute(grouped)}
+        counts = await self._count(query)
         return SyncHistory(
             executions=shown,
             total_count=sum(counts.values()),
@@ -160,6 +161,17 @@ class SyncStatusService:
             running_count=counts.get("running", 0),
             next_cursor=str(shown[-1].id) if len(rows) > query.limit else None,
         )
+
+    async def _count(self, query: HistoryQuery) -> dict[str, int]:
+        """Executions that pass the filters, by status; whole histories have been counted beforehand, by triggers."""
+        if query.since is not None or query.until is not None:
+            counted = select(_execution.status, func.count()).where(*_filters(query)).group_by(_execution.status)
+        else:
+            kinds = sync_execution_counts.c
+            asked = {"status": query.status, "mode": query.mode, "trigger": query.trigger}
+            same = [kinds[name] == value for name, value in asked.items() if value is not None]
+            counted = select(kinds.status, func.sum(kinds.executions)).where(*same).group_by(kinds.status)
+        return {status: int(count) for status, count in await self._session.execute(counted)}
 
     async def get_execution(self, execution_id: int) -> SyncExecutionDetail:
         """One execution with its progress and its failed slices.

@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
-from urllib.parse import urlencode
 
 import aiohttp
 import structlog
@@ -222,7 +221,8 @@ class PncpClient:
         """One request, after any pause; a throttled one puts the pause on everybody."""
         assert self._session is not None  # noqa: S101  # it is open from the beginning of the context
         await self._pause.clear()
-        url = URL(f"{self._base_url}{path}?{urlencode(parameters)}", encoded=True)
+        query = "&".join(f"{name}={value}" for name, value in parameters.items())  # nothing in them needs quoting
+        url = URL(f"{self._base_url}{path}?{query}", encoded=True)
         began = time.monotonic()
         ended: int | str | None = None  # by us, before it could end by itself
         try:

@@ -202,6 +202,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _CONTROL_NUMBER = re.compile(r"([0-9A-Z]{14})-1-([0-9]{6,9})/([0-9]{4})")
 _CODE = re.compile("[0-9]{1,9}")
+_PLAIN_NUMBER = re.compile(rf"-?[0-9]{{1,{LONGEST_NUMBER}}}(?:\.[0-9]{{1,{LONGEST_NUMBER}}})?")
 _REFUSED_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # NUL and surrogates, which jsonb does not take
 _REFUSED_CHARACTER = re.compile("[\x00\ud800-\udfff]")
 
@@ -300,22 +301,18 @@ def parse_item(raw: bytes) -> Record[Item] | Rejected:
 
 def _parse(raw: bytes, decode: Callable[[bytes], T], check: Callable[[T], None], key: str) -> Record[T] | Rejected:
     try:
-        if _REFUSED_ESCAPE.search(raw) or not _is_utf8(raw):
+        if _REFUSED_ESCAPE.search(raw):
             raw = mend(raw)
-        payload = raw.decode("utf-8")
+        try:
+            payload = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raw = mend(raw)
+            payload = raw.decode("utf-8")
         typed = decode(raw)
         check(typed)
     except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
         return Rejected(_key_of(raw, key), str(error), raw.decode("utf-8", "replace").replace("\x00", ""))
     return Record(typed, payload)
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _key_of(raw: bytes, name: str) -> str | None:
@@ -374,7 +371,7 @@ def _check_codes(*codes: int | str | None) -> None:
 
 def _check_numbers(**numbers: Decimal | None) -> None:
     for name, number in numbers.items():
-        if number is None:
+        if number is None or _PLAIN_NUMBER.fullmatch(str(number)):
             continue
         if not number.is_finite():
             raise RejectedError(f"{name} is not a finite number")
@@ -460,15 +457,15 @@ _PLAIN = (
     "tipo_instrumento_convocatorio_nome",
     "srp",
     "emenda_parlamentar",
-    "valor_total_estimado",
-    "valor_total_homologado",
     "usuario_nome",
 )
+_NUMBERS = ("valor_total_estimado", "valor_total_homologado")
 _ORGAO = ("cnpj", "razao_social", "poder_id", "esfera_id")
 _UNIDADE = ("codigo_unidade", "nome_unidade", "codigo_ibge", "municipio_nome", "uf_sigla", "uf_nome")
 
 CONTRATACAO_COLUMNS = (
     *_PLAIN,
+    *_NUMBERS,
     *_STAMPS,
     *_CODES,
     "amparo_legal_codigo",
@@ -484,17 +481,34 @@ CONTRATACAO_COLUMNS = (
 _ITEM_STAMPS = ("data_inclusao", "data_atualizacao")
 _ITEM_CODES = ("item_categoria_id", "criterio_julgamento_id", "situacao_compra_item", "tipo_beneficio")
 _ITEM_OBJECTS = ("tipo_margem_preferencia", "catalogo", "categoria_item_catalogo")
-_ITEM_PLAIN = tuple(
-    name for name in Item.__struct_fields__ if name not in {*_ITEM_STAMPS, *_ITEM_CODES, *_ITEM_OBJECTS}
+_ITEM_NUMBERS = (
+    "quantidade",
+    "valor_unitario_estimado",
+    "valor_total",
+    "percentual_margem_preferencia_normal",
+    "percentual_margem_preferencia_adicional",
 )
-ITEM_COLUMNS = ("numero_controle_pncp", *_ITEM_PLAIN, *_ITEM_STAMPS, *_ITEM_CODES, *_ITEM_OBJECTS, "payload")
+_ITEM_PLAIN = tuple(
+    name for name in Item.__struct_fields__ if name not in {*_ITEM_NUMBERS, *_ITEM_STAMPS, *_ITEM_CODES, *_ITEM_OBJECTS}
+)
+ITEM_COLUMNS = (
+    "numero_controle_pncp",
+    *_ITEM_PLAIN,
+    *_ITEM_NUMBERS,
+    *_ITEM_STAMPS,
+    *_ITEM_CODES,
+    *_ITEM_OBJECTS,
+    "payload",
+)
 
 _plain_of = attrgetter(*_PLAIN)
+_numbers_of = attrgetter(*_NUMBERS)
 _stamps_of = attrgetter(*_STAMPS)
 _codes_of = attrgetter(*_CODES)
 _orgao_of = attrgetter(*_ORGAO)
 _unidade_of = attrgetter(*_UNIDADE)
 _item_plain_of = attrgetter(*_ITEM_PLAIN)
+_item_numbers_of = attrgetter(*_ITEM_NUMBERS)
 _item_stamps_of = attrgetter(*_ITEM_STAMPS)
 _item_codes_of = attrgetter(*_ITEM_CODES)
 _item_objects_of = attrgetter(*_ITEM_OBJECTS)
@@ -503,11 +517,12 @@ _NO_ORGAO, _NO_UNIDADE, _NO_AMPARO = Orgao(), Unidade(), AmparoLegal()
 
 
 def contratacao_row(record: Record[Contratacao]) -> tuple[Any, ...]:
-    """The values of `CONTRATACAO_COLUMNS`."""
+    """The values of `CONTRATACAO_COLUMNS`; numbers and JSON are text, which PostgreSQL reads."""
     typed = record.typed
     amparo = typed.amparo_legal or _NO_AMPARO
     return (
         *_plain_of(typed),
+        *map(_number_text, _numbers_of(typed)),
         *map(_wall_clock, _stamps_of(typed)),
         *map(_code, _codes_of(typed)),
         _code(amparo.codigo),
@@ -523,11 +538,12 @@ def contratacao_row(record: Record[Contratacao]) -> tuple[Any, ...]:
 
 
 def item_row(numero_controle_pncp: str, record: Record[Item]) -> tuple[Any, ...]:
-    """The values of `ITEM_COLUMNS`."""
+    """The values of `ITEM_COLUMNS`; numbers and JSON are text, which PostgreSQL reads."""
     typed = record.typed
     return (
         numero_controle_pncp,
         *_item_plain_of(typed),
+        *map(_number_text, _item_numbers_of(typed)),
         *map(_wall_clock, _item_stamps_of(typed)),
         *map(_code, _item_codes_of(typed)),
         *map(_json_text, _item_objects_of(typed)),
@@ -543,6 +559,14 @@ def _code(value: int | str | None) -> int | None:
     return None if value is None or value == "" else int(value)
 
 
+def _number_text(number: Decimal | None) -> str | None:
+    return None if number is None else str(number)
+
+
+_NULL = Raw(b"null")
+
+
 def _json_text(raw: Raw) -> str | None:
-    text = bytes(raw).decode()
-    return None if text == "null" else text
+    if raw is _NULL or raw == _NULL:
+        return None
+    return bytes(raw).decode()

@@ -27,23 +27,23 @@ LEASE_NEVER_TAKEN_OVER: Patches = {
 }
 
 FAILED_PAGE_SKIPPED: Patches = {
-    "ingestor/ingestion.py": (
+    "ingestor/reading.py": (
         (
             (
-                "    page = await work.client.fetch_page("
+                "        page = await self._client.fetch_page("
                 "claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)\n"
             ),
             (
-                "    try:\n"
-                "        page = await work.client.fetch_page("
+                "        try:\n"
+                "            page = await self._client.fetch_page("
                 "claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)\n"
-                "    except PncpUnavailable:\n"
-                "        page = Page(number, progress.total_registros, progress.total_paginas, [])\n"
+                "        except PncpUnavailable:\n"
+                "            page = Page(number, 0, 0, [])\n"
             ),
         ),
         (
-            "from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd\n",
-            "from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd, PncpUnavailable\n",
+            "from ingestor.pncp.client import PncpClient\n",
+            "from ingestor.errors import PncpUnavailable\nfrom ingestor.pncp.client import PncpClient\n",
         ),
     ),
 }
@@ -51,17 +51,17 @@ FAILED_PAGE_SKIPPED: Patches = {
 PROGRESS_APART_FROM_DATA: Patches = {
     "ingestor/ingestion.py": (
         (
-            "    result, counts = await store_page(db, work.claim, result, progress)\n",
+            "    result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes)\n",
             (
                 "    bundles, result = result.bundles, replace(result, bundles=[])\n"
-                "    result, counts = await store_page(db, work.claim, result, progress)\n"
+                "    result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes)\n"
             ),
         ),
         (
             (
                 "    if work.read_at is None:\n"
                 '        raise LeaseLost(f"slice {work.claim.slice_id}")\n'
-                "    return result, counts\n"
+                "    return result, counts, completes\n"
             ),
             (
                 "    if work.read_at is None:\n"
@@ -69,12 +69,19 @@ PROGRESS_APART_FROM_DATA: Patches = {
                 "    await db.commit()\n"
                 "    if bundles:\n"
                 "        async with work.engine.begin() as other:\n"
+                "            await executions.hold(other, work.claim)\n"
                 "            await store_bundles(other, bundles)\n"
-                "    return result, counts\n"
+                "    return result, counts, completes\n"
             ),
         ),
-        ("    store_page,\n", "    store_bundles,\n    store_page,\n"),
-        ("from dataclasses import dataclass\n", "from dataclasses import dataclass, replace\n"),
+        (
+            "from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page\n",
+            (
+                "from ingestor.persistence import (\n"
+                "    Bundle, PageResult, Progress, load_progress, store_bundles, store_page\n)\n"
+            ),
+        ),
+        ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
     ),
 }
 

@@ -583,7 +583,7 @@ SPELLINGS = [
     ("GET", "/sync/status%00", 404),
     ("GET", "/auth/token", 405),
     ("GET", "/docs/assets/../docs.html", 404),
-    ("GET", "/redoc", 404),
+    ("GET", "/redoc/", 404),
 ]
 
 
@@ -812,6 +812,13 @@ async def test_only_our_own_names_are_answered_to(start: Open, host: str, status
     async with (await start(allowed_hosts="pncp.example.org, *.pncp.example.com"))() as api:
         assert (await api.get("/sync/status", headers={"Host": host}, auth=ADMIN)).status_code == status
         assert (await api.get("/health/live", headers={"Host": host})).status_code == 200
+
+
+async def test_two_hosts_are_none_of_ours(start: Open) -> None:
+    async with (await start(allowed_hosts="pncp.example.org"))(auth=ADMIN) as api:
+        for second in ("pncp.example.org", "evil.example"):
+            headers = [("Host", "pncp.example.org"), ("Host", second)]
+            assert (await api.get("/sync/status", headers=headers)).status_code == 400
 
 
 async def test_an_address_in_an_answer_is_not_made_of_the_host_that_was_named(api: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -33,6 +34,15 @@ def day(world: World) -> World:
 
 def of_the_day(world: World, criterio: Criterio = "publicacao") -> list[Any]:
     return world.select(criterio, f"{CLOSED_DAY}", f"{CLOSED_DAY}T23:59:59", [MODALIDADE])
+
+
+def pages_kept(database: Database, count: int) -> Callable[[], Awaitable[bool]]:
+    """Whether so many pages have been committed; what is read ahead of them is not."""
+
+    async def kept() -> bool:
+        return bool(await database.value("SELECT count(*) = :count FROM sync_pages", count=count))
+
+    return kept
 
 
 def work_on(
@@ -424,10 +434,10 @@ async def test_a_worker_that_has_lost_its_slice_writes_nothing_more(
     database: Database, portals: Portals, day: World
 ) -> None:
     portal = await portals.serve(day)
-    portal.quirks.add("latency", match={"page": 3}, value=300)
+    portal.quirks.add("latency", match={"page": 3}, value=2000)
     claim = await database.claimed()
     reading = asyncio.create_task(ingest_slice(work_on(database, await portals.client(portal), claim)))
-    await eventually(lambda: listing_pages(portal) == [1, 4, 3])
+    await eventually(pages_kept(database, 2))
     await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 s'")
     await database.claim("other")
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,32 @@ async def test_with_a_third_of_all_answers_failing_everything_still_arrives(
     found = [key for number in (1, 2, 3, 4) for key in keys_on(await ask(client, number))]
     assert found == listed(world)
     assert sum(count for status, count in portal.stats.statuses.items() if status != "200") > 0
+
+
+# What is said of ourselves
+
+
+async def test_every_request_says_who_asks_and_what_for_and_keeps_its_connection(brake: Brake) -> None:
+    heads: list[bytes] = []
+
+    async def serve_many(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                heads.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(b"HTTP/1.1 204 No Content\r\nSet-Cookie: a=b\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve_many, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
+    async with server, client_of(url, brake, user_agent="pncp-sync/9 (mail@example.org)") as client:
+        await ask(client)
+        await ask(client)
+
+    assert len(heads) == 2
+    for head in heads:
+        assert b"\r\nAccept: application/json\r\n" in head
+        assert b"\r\nUser-Agent: pncp-sync/9 (mail@example.org)\r\n" in head
+        assert b"Cookie" not in head
 
 
 # TLS

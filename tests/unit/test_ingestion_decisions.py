@@ -15,8 +15,9 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from common.executions import Claim, Criterio
-from ingestor.ingestion import OrderProof, make_bundle, needs_writing, pages_to_read, parse_records
+from ingestor.ingestion import make_bundle
 from ingestor.pncp.records import Contratacao, Page, Record, parse_contratacao, stamps
+from ingestor.reading import OrderProof, needs_writing, pages_to_read, parse_records
 
 START = datetime.fromisoformat("2026-03-10T08:00:00")
 END = datetime.fromisoformat("2026-03-10T18:00:00")

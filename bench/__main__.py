@@ -1,0 +1,69 @@
+"""`./pncp bench [--quick] [ingest] [api] [scale] [requests]`: run the benchmarks and print their tables."""
+
+import argparse
+import os
+import platform
+import time
+
+from bench.api import run_api
+from bench.databases import Databases, query
+from bench.ingest import run_ingest
+from bench.requests_cost import run_requests
+from bench.scale_out import run_scale
+
+PARTS = ("ingest", "api", "scale", "requests")
+
+
+def main() -> None:
+    """Run what was asked for; every database that was made is dropped, every process ended."""
+    options = parse()
+    start = time.monotonic()
+    server_url = os.environ["DATABASE_URL"]  # the front door has chosen or made one
+    version = query(server_url, "SHOW server_version")[0][0]
+    python, processors = platform.python_version(), os.cpu_count()
+    print(f"Python {python}, PostgreSQL {version}, {processors} processors, {platform.platform()}")
+    databases = Databases(server_url)
+    try:
+        run_parts(databases, options)
+    finally:
+        databases.close()
+    print(f"\n{time.monotonic() - start:.0f} s in all")
+
+
+def run_parts(databases: Databases, options: argparse.Namespace) -> None:
+    """The parts that were asked for, in their order; all of them where none was."""
+    parts = options.parts or PARTS
+    quick = options.quick
+    if "ingest" in parts:
+        sizes = options.records or ([300] if quick else [1_000, 10_000, 100_000])
+        latencies = options.latency or ([0, 50] if quick else [0, 50, 200])
+        run_ingest(databases, sizes, latencies, options.repeats or (1 if quick else 3))
+    if "api" in parts:
+        rows = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
+        run_api(databases, rows, seconds=1 if quick else 5, repeats=options.repeats or (1 if quick else 3))
+    if "scale" in parts:
+        counts = [1, 2] if quick else [1, 2, 4]
+        run_scale(databases, 300 if quick else 2_000, counts, options.repeats or (1 if quick else 3))
+    if "requests" in parts:
+        run_requests(databases, 60 if quick else 600)
+
+
+def _part(name: str) -> str:
+    if name not in PARTS:  # argparse's own `choices` would refuse that none is given
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PARTS)}")
+    return name
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="./pncp bench", description="benchmarks; medians are printed, never judged")
+    parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
+    parser.add_argument("--records", type=int, nargs="+", help="contratações for ingest (1000 10000 100000)")
+    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
+    parser.add_argument("--repeats", type=int, help="runs of each contender (3)")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    main()

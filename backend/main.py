@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
 
 from backend.api import alerts, auth, documentation, executions, operations, page, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
@@ -90,7 +91,10 @@ def create_app(settings: BackendSettings) -> FastAPI:
     for router in routers:
         app.include_router(router)
     _add_middleware(app, settings, security, limiter, metrics)
-    app.add_middleware(Measure, metrics=metrics, routes=[route for router in routers for route in router.routes])
+    mounts = [route for route in app.router.routes if isinstance(route, Mount)]
+    app.add_middleware(
+        Measure, metrics=metrics, routes=[*mounts, *(route for router in routers for route in router.routes)]
+    )
     app.add_middleware(OneLineStart)
     _describe(app, authenticates=settings.authenticates)
     return app

@@ -104,12 +104,12 @@ def _registry_of(metrics: Sequence[Metric]) -> CollectorRegistry:
     return registry
 
 
-def template_of(scope: Scope, routes: Sequence[BaseRoute]) -> str:
+def template_of(asked: Scope, routed: Scope, routes: Sequence[BaseRoute]) -> str:
     """The route's path as it is written in the program: what callers make of it must not become a label.
 
-    Asked after the call; whoever was refused in front of the router is looked up.
+    Asked after the call; whoever was refused in front of the router, or served by a mount, is looked up.
     """
-    route = scope.get("route")
+    route = routed.get("route")
     if route is None:
-        route = next((one for one in routes if one.matches(scope)[0] is not Match.NONE), None)
+        route = next((one for one in routes if one.matches(asked)[0] is not Match.NONE), None)
     return str(getattr(route, "path", NOWHERE))

@@ -144,6 +144,7 @@ class Measure:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        asked = dict(scope)  # routing changes it
         status: int | None = None
         began = time.monotonic()
 
@@ -156,7 +157,7 @@ class Measure:
         try:
             await self.app(scope, receive, send_noting)
         finally:
-            route = template_of(scope, self._routes)
+            route = template_of(asked, scope, self._routes)
             self._metrics.answered(route, scope["method"], status, time.monotonic() - began)
 
 

@@ -30,8 +30,9 @@ log = structlog.get_logger(__name__)
 
 WRITE_SECONDS = 1.0
 WITHOUT_DATABASE_SECONDS = 3.0
-FAREWELL_SECONDS = 5.0
+FAREWELL_SECONDS = 3.0
 """How long the end of a process waits for its last lines to be written."""
+GIVE_UP_SECONDS = 1.0
 
 BATCH = 1000
 MOST_WAITING = 10_000
@@ -203,7 +204,7 @@ async def keep_execution_log(engine: AsyncEngine) -> AsyncIterator[None]:
         kept.stop()
         await asyncio.wait([writing], timeout=FAREWELL_SECONDS)
         writing.cancel()
-        await asyncio.wait([writing], timeout=FAREWELL_SECONDS)  # a silent connection is not given up at once
+        await asyncio.wait([writing], timeout=GIVE_UP_SECONDS)  # a silent connection is not given up at once
 
 
 def _line_of(record: logging.LogRecord) -> Line | None:

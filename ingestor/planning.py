@@ -81,8 +81,8 @@ async def plan_next(
             execution_id=execution.id,
             mode=execution.mode,
             slices=len(slices),
-            window_start=min(piece.window_start for piece in slices),
-            window_end=max(piece.window_end for piece in slices),
+            window_start=min(piece.window_start for piece in slices).isoformat(),
+            window_end=max(piece.window_end for piece in slices).isoformat(),
         )
         for bridge in bridges:
             log.warning("updates stopped long ago, a backfill bridges the gap", execution_id=execution.id, **bridge)
@@ -169,6 +169,6 @@ async def _bridge(db: AsyncConnection, gap: Gap) -> list[dict[str, Any]]:
             trigger=GAP_TRIGGER,
             modalidades=gap.modalidades,
         )
-        bridges.append({"backfill": backfill, "window_start": start, "window_end": end})
+        bridges.append({"backfill": backfill, "window_start": start.isoformat(), "window_end": end.isoformat()})
         start = end + timedelta(seconds=1)
     return bridges

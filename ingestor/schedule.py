@@ -128,7 +128,7 @@ async def run_tick(engine: AsyncEngine, name: str, due_at: datetime) -> Outcome 
         await db.execute(_FORGET, {"due_at": due_at, "days": KEEP_TICKS_DAYS})
     log.info("scheduled tick", schedule=name, due_at=due_at.isoformat(), **settled)
     for execution_id in outcome.execution_ids or []:
-        log.info("execution accepted", execution_id=execution_id, trigger=name, due_at=due_at.isoformat())
+        log.info("execution accepted", execution_id=execution_id, schedule=name, due_at=due_at.isoformat())
     return outcome
 
 

@@ -121,8 +121,9 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--level", help="only lines of this level")
-    parser.add_argument("--limit", type=_positive, default=1000, help="how many lines (1000)")
+    parser.add_argument("--level", choices=("debug", "info", "warning", "error"), help="of this level and above")
+    parser.add_argument("--limit", type=_positive, help="how many lines (1000; with --follow all)")
+    parser.add_argument("--follow", action="store_true", help="go on until the execution ends")
     _add_id(parser)
 
 

@@ -197,7 +197,7 @@ def _start_services(listening: socket.socket, supervisor: Supervisor, environmen
     note = supervisor.folder / "backend-port"
     note.write_text(str(port), encoding="ascii")  # for ./pncp status and its like
     supervisor.at_end.callback(note.unlink, missing_ok=True)
-    say(f"ready after {time.monotonic() - START:.1f} s: {url}/docs, {url}/sync/status, {url}/health")
+    say(f"ready after {time.monotonic() - START:.1f} s: {url}, {url}/docs, {url}/sync/status, {url}/health")
     say(f"logs in {supervisor.folder / 'logs'}; Ctrl-C stops everything, the data stays")
     return url
 

@@ -34,6 +34,7 @@ PATIENCE_SECONDS = 120.0
 RATE_SECONDS = 30.0
 BAR_WIDTH = 24
 MOST_LINES = 500
+MOST_LOG_LINES = 1000
 INTERRUPTED = 130
 
 
@@ -244,17 +245,26 @@ def _cancel(api: Api, options: argparse.Namespace) -> int:
 
 
 def _log(api: Api, options: argparse.Namespace) -> int:
-    left, cursor = options.limit, None
+    left = options.limit or (float("inf") if options.follow else MOST_LOG_LINES)
+    cursor: int | None = None
+    has_ended = not options.follow
     while left > 0:
         page = api.get(
-            f"/sync/executions/{options.id}/log", level=options.level, cursor=cursor, limit=min(left, MOST_LINES)
+            f"/sync/executions/{options.id}/log",
+            level=options.level,
+            cursor=cursor,
+            limit=int(min(left, MOST_LINES)),
         )
-        for line in page["lines"][:left]:
+        for line in page["lines"][: int(min(left, MOST_LINES))]:
             say(json.dumps(line, ensure_ascii=False) if options.json else log_line(line))
+            cursor = line["id"]
         left -= len(page["lines"])
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+        if page["next_cursor"] is None:
+            if has_ended:
+                break
+            time.sleep(POLL_SECONDS)
+            # its last lines are read after its end was seen
+            has_ended = api.get(f"/sync/executions/{options.id}")["status"] != "running"
     return 0
 
 

@@ -93,7 +93,7 @@ def _executions_of(episode: Episode) -> list[str]:
             what += f", {_day(one['window_start'])} a {_day(one['window_end'])} por {one['criterio']}"
         mended = "" if one["is_pending"] else " (já não falha)"
         lines.append(f"- {one['id']}, {what}, {at_brasilia(one['finished_at'])}{mended}: {one['error_message']}")
-    left = len(executions) - len(shown) + episode.details.get("executions_left_out", 0)
+    left = len(episode.details["execution_ids"]) - len(shown)
     return [*lines, f"- e mais {left}"] if left else lines
 
 

@@ -34,49 +34,32 @@ FEWEST_IN_LISTING = 50
 UPDATES_HOURS = 3
 FEWEST_IN_UPDATES = 50
 
-# Made good is what has been read since. A slice of a backfill by a later one of the same day, modalidade and criterio
-# that covers its window, be it of a retry, of the next sweep or of anybody's backfill. An update by any later one as a
-# whole, and its slices one by one: where that modalidade's updates have got as far. What failed before it had slices,
-# by a later execution that covers all of it.
 _LOAD_FAILED = text("""
-    WITH failed AS (
-        SELECT * FROM sync_executions
-         WHERE status = 'error' AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
-           AND finished_at > :since AND error_message IS DISTINCT FROM :refused
-           AND coalesce(error_message, '') NOT LIKE :cancelled
-    ), broken AS MATERIALIZED (
-        SELECT s.* FROM sync_slices s JOIN failed f ON f.id = s.execution_id WHERE s.status = 'error'
-    ), reached AS (
-        SELECT wanted.modalidade, (SELECT max(u.window_end) FROM sync_slices u
-                                    WHERE u.mode = 'update' AND u.status = 'success'
-                                      AND u.modalidade = wanted.modalidade) AS window_end
-          FROM (SELECT DISTINCT modalidade FROM broken WHERE mode = 'update') AS wanted
-    ), unmended AS (
-        SELECT b.execution_id FROM broken b
-         WHERE b.mode = 'backfill'
-           AND NOT EXISTS (SELECT 1 FROM sync_slices r
-                            WHERE r.id > (SELECT min(id) FROM broken) AND r.mode = 'backfill' AND r.status = 'success'
-                              AND r.first_day = b.first_day AND r.modalidade = b.modalidade
-                              AND r.criterio = b.criterio AND r.resource = b.resource AND r.id > b.id
-                              AND r.window_start <= b.window_start AND r.window_end >= b.window_end)
-         UNION
-        SELECT b.execution_id FROM broken b LEFT JOIN reached r ON r.modalidade = b.modalidade
-         WHERE b.mode = 'update' AND (r.window_end IS NULL OR r.window_end < b.window_end)
-    )
-    SELECT f.id, f.mode, f.criterio, f.trigger, f.window_start, f.window_end, f.finished_at, f.error_message
-      FROM failed f
-     WHERE CASE WHEN EXISTS (SELECT 1 FROM broken b WHERE b.execution_id = f.id)
-                THEN f.id IN (SELECT execution_id FROM unmended)
-                ELSE f.mode = 'update'
-                     OR NOT EXISTS (SELECT 1 FROM sync_executions r
-                                     WHERE r.id > f.id AND r.status = 'success' AND r.mode = f.mode
-                                       AND r.trigger <> 'retry' AND r.criterio = f.criterio
-                                       AND r.window_start <= f.window_start AND r.window_end >= f.window_end
-                                       AND (r.modalidades IS NULL OR r.modalidades @> f.modalidades)) END
-       AND NOT (f.mode = 'update' AND EXISTS (SELECT 1 FROM sync_executions r
-                                               WHERE r.id > f.id AND r.status = 'success' AND r.mode = 'update'
-                                                 AND r.trigger <> 'retry'))
-     ORDER BY f.id DESC
+    SELECT id, mode, criterio, trigger, window_start, window_end, modalidades, finished_at, error_message
+      FROM sync_executions
+     WHERE status = 'error' AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
+       AND finished_at > :since AND error_message IS DISTINCT FROM :refused
+       AND coalesce(error_message, '') NOT LIKE :cancelled
+     ORDER BY id DESC
+""")
+_LOAD_BROKEN = text("""
+    SELECT id, execution_id, mode, criterio, resource, modalidade, first_day, window_start, window_end
+      FROM sync_slices WHERE execution_id = ANY(CAST(:executions AS bigint[])) AND status = 'error'
+""")
+# What was read after a failure, by the order of the rows.
+_LOAD_REREAD = text("""
+    SELECT id, criterio, resource, modalidade, first_day, window_start, window_end
+      FROM sync_slices
+     WHERE id > :oldest AND mode = 'backfill' AND status = 'success' AND first_day = ANY(CAST(:days AS date[]))
+""")
+_LOAD_REACHED = text("""
+    SELECT wanted.modalidade, (SELECT max(window_end) FROM sync_slices
+                                WHERE mode = 'update' AND status = 'success' AND modalidade = wanted.modalidade)
+      FROM unnest(CAST(:modalidades AS int[])) AS wanted (modalidade)
+""")
+_LOAD_LATER = text("""
+    SELECT id, mode, criterio, window_start, window_end, modalidades FROM sync_executions
+     WHERE id > :oldest AND status = 'success' AND trigger <> 'retry'
 """)
 _LOAD_UPDATES_STATE = text("""
     SELECT (SELECT finished_at FROM sync_executions WHERE mode = 'update' AND status = 'success'
@@ -165,16 +148,7 @@ async def look(
 async def _look_at_syncs(
     db: AsyncConnection, rules: Rules, now: datetime, watching_since: datetime, known: Details | None
 ) -> Finding | None:
-    rows = await db.execute(
-        _LOAD_FAILED,
-        {
-            "since": now - LOOK_BACK,
-            "longest": LONGEST_EXECUTION,
-            "refused": PUBLISH_FAILED,
-            "cancelled": f"{CANCELLED_BY}%",
-        },
-    )
-    failed = [_described(row) for row in rows]
+    failed = [_described(row) for row in await _load_pending(db, now)]
     state = (await db.execute(_LOAD_UPDATES_STATE)).one()
     was_overdue = bool(known and known.get("overdue"))
     overdue = (
@@ -196,6 +170,84 @@ async def _look_at_syncs(
     return Finding("sync", summarise_failures(details), details)
 
 
+async def _load_pending(db: AsyncConnection, now: datetime) -> list[Row[Any]]:
+    """The executions that failed of late and were not made good, newest first.
+
+    What counts is what has been read since: `is_reread` for the slices of a backfill, for those of an update how far
+    its modalidade's updates have got, and for what has none, or an update as a whole, a later execution.
+    """
+    failed = (
+        await db.execute(
+            _LOAD_FAILED,
+            {
+                "since": now - LOOK_BACK,
+                "longest": LONGEST_EXECUTION,
+                "refused": PUBLISH_FAILED,
+                "cancelled": f"{CANCELLED_BY}%",
+            },
+        )
+    ).all()
+    if not failed:
+        return []
+    later = (await db.execute(_LOAD_LATER, {"oldest": failed[-1].id})).all()
+    newest_update = max((other.id for other in later if other.mode == "update"), default=0)
+    left = [execution for execution in failed if execution.mode == "backfill" or execution.id > newest_update]
+    broken = (await db.execute(_LOAD_BROKEN, {"executions": [execution.id for execution in left]})).all()
+    with_slices, unread = {piece.execution_id for piece in broken}, await _find_unread(db, broken)
+    return [
+        execution
+        for execution in left
+        if execution.id in unread
+        or (execution.id not in with_slices and not any(covers(other, execution) for other in later))
+    ]
+
+
+def covers(later: Row[Any], failed: Row[Any]) -> bool:
+    """Whether a backfill that succeeded makes good one that failed before it had slices."""
+    return bool(
+        later.id > failed.id
+        and later.mode == failed.mode == "backfill"
+        and later.criterio == failed.criterio
+        and later.window_start <= failed.window_start
+        and later.window_end >= failed.window_end
+        and (later.modalidades is None or set(later.modalidades) >= set(failed.modalidades or [0]))
+    )
+
+
+async def _find_unread(db: AsyncConnection, broken: Sequence[Row[Any]]) -> set[int]:
+    """The executions that have a failed slice which nobody has read since."""
+    updates = [piece for piece in broken if piece.mode == "update"]
+    backfills = [piece for piece in broken if piece.mode == "backfill"]
+    unread: set[int] = set()
+    if updates:
+        modalidades = sorted({piece.modalidade for piece in updates})
+        rows = await db.execute(_LOAD_REACHED, {"modalidades": modalidades})
+        reached = {row[0]: row[1] for row in rows}
+        for piece in updates:
+            until = reached[piece.modalidade]
+            if until is None or until < piece.window_end:
+                unread.add(piece.execution_id)
+    if backfills:
+        oldest, days = min(piece.id for piece in backfills), sorted({piece.first_day for piece in backfills})
+        known: dict[tuple[Any, ...], list[Row[Any]]] = {}
+        for piece in await db.execute(_LOAD_REREAD, {"oldest": oldest, "days": days}):
+            known.setdefault(_listing_of(piece), []).append(piece)
+        unread |= {piece.execution_id for piece in backfills if not is_reread(piece, known.get(_listing_of(piece), []))}
+    return unread
+
+
+def _listing_of(piece: Row[Any]) -> tuple[Any, ...]:
+    return piece.criterio, piece.resource, piece.modalidade, piece.first_day
+
+
+def is_reread(broken: Row[Any], successes: Iterable[Row[Any]]) -> bool:
+    """Whether a slice of the same listing that succeeded was read later and covers all of the broken one."""
+    return any(
+        other.id > broken.id and other.window_start <= broken.window_start and other.window_end >= broken.window_end
+        for other in successes
+    )
+
+
 def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[datetime | None]) -> bool:
     """Whether no update has succeeded for `limit`, although one was due at least half as long ago (all aware).
 
@@ -211,20 +263,22 @@ def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[dat
 
 
 def merge_failures(known: Details | None, failed: Sequence[Details]) -> Details:
-    """The failures of an episode, newest first: those of before, no longer pending unless they are among `failed`."""
+    """The failures of an episode, newest first: those of before, no longer pending unless they are among `failed`.
+
+    All are counted by their ids; of very many, those that are pending and the newest are told.
+    """
     before = {one["id"]: {**one, "is_pending": False} for one in (known or {}).get("executions", [])}
     together = before | {one["id"]: {**one, "is_pending": True} for one in failed}
-    count = len(together) + (known or {}).get("executions_left_out", 0)
-    shown = sorted(together.values(), key=lambda one: (one["is_pending"], one["id"]), reverse=True)[:MOST_SHOWN]
-    shown.sort(key=lambda one: int(one["id"]), reverse=True)
-    return {"executions": shown, "executions_left_out": count - len(shown)}
+    told = sorted(together.values(), key=lambda one: (one["is_pending"], one["id"]), reverse=True)[:MOST_SHOWN]
+    told.sort(key=lambda one: int(one["id"]), reverse=True)
+    seen = {*(known or {}).get("execution_ids", []), *together}
+    return {"executions": told, "execution_ids": sorted(seen, reverse=True), "pending": len(failed)}
 
 
 def summarise_failures(details: Details) -> str:
     """One line for people."""
     words = []
-    count = len(details["executions"]) + details["executions_left_out"]
-    pending = sum(one["is_pending"] for one in details["executions"])
+    count, pending = len(details["execution_ids"]), details["pending"]
     if count:
         words.append("1 execução falhou" if count == 1 else f"{count} execuções falharam")
     if 0 < pending < count:

@@ -107,7 +107,8 @@ _ERRORS = text(r"""
     WITH failed AS (
         SELECT id, created_at,
                regexp_replace(
-                   regexp_replace(coalesce(error_message, ''), '^\d+ of \d+ slices failed: ', ''),
+                   regexp_replace(coalesce(error_message, ''),
+                       '^(\d+ of \d+ slices failed: )?(\S+ modalidade \d+: )?', ''),
                    '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS message
           FROM sync_executions
          WHERE status = 'error' AND created_at > now() - interval '30 days'

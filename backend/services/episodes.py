@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.errors import ConflictError
 from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alert_texts import Episode, Event, compose, compose_test
-from backend.services.alerts import Finding, Rules, explain_end, look
+from backend.services.alerts import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.notification import Channel, DeliveryError, Message
 from common.database import is_unavailable
 from common.tables import alerts
@@ -269,7 +269,7 @@ async def list_alerts(engine: AsyncEngine, query: AlertsQuery) -> tuple[list[Ale
     shown = [
         Alert(
             **{name: getattr(row, name) for name in Alert.model_fields if hasattr(row, name)},
-            execution_ids=[one["id"] for one in row.details.get("executions", [])],
+            execution_ids=row.details.get("execution_ids", [])[:MOST_SHOWN],
             resolution=row.details.get("resolution"),
         )
         for row in rows[: query.limit]

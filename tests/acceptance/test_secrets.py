@@ -2,6 +2,7 @@
 
 import httpx
 import jwt
+from sqlalchemy import text
 
 from tests.acceptance.conftest import Stack
 from tests.support import eventually
@@ -48,6 +49,18 @@ async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack) -> No
         await stack.api.post("/sync/alerts/test", headers=bearer),
         await stack.api.get("/sync/alerts", headers=bearer),
     ]
+    metrics = await stack.api.get("/metrics", headers=bearer)
+    # the execution that could not be announced tells its course in its log
+    (failed,) = (await stack.api.get("/sync/history", headers=bearer)).json()["executions"]
+    path = f"/sync/executions/{failed['id']}/log"
+
+    async def is_told() -> bool:
+        return "execution finished" in (await stack.api.get(path, headers=bearer)).text
+
+    await eventually(is_told)
+    log = await stack.api.get(path, headers=bearer)
+    async with stack.engine.connect() as db:
+        kept = str((await db.execute(text("SELECT event, fields FROM execution_log"))).all())
     stack.settings |= {"RABBITMQ_URL": settings["RABBITMQ_URL"], "DATABASE_URL": "postgresql://u:x@127.0.0.1:1/d"}
     ingestor = stack.start("ingestor", "-m", "ingestor", LOG_LEVEL="DEBUG")
     await eventually(lambda: "waiting for the database" in ingestor.text, seconds=60)
@@ -68,8 +81,12 @@ async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack) -> No
         200,
     ]
     assert [one["error"] for one in answers[-2].json()["channels"]] == ["o servidor recusou a conexão"] * 2
+    assert "pncp_failed_logins_total 3.0" in metrics.text
+    assert "bell did not ring" in log.text
+    assert "execution accepted" in kept
     assert "ADMIN_PASWORD" in backend.text  # the typo is told, by name
     for marker in (*MARKERS, token):
-        assert not [answer.request.url for answer in answers if marker in answer.text]
+        assert not [answer.request.url for answer in (*answers, metrics, log) if marker in answer.text]
+        assert marker not in kept
         for process in stack.processes:
             assert marker not in process.text

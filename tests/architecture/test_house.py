@@ -66,6 +66,11 @@ def test_the_http_client_is_known_to_one_file() -> None:
     assert users == {"ingestor/pncp/client.py"}
 
 
+def test_prometheus_is_known_to_three_files() -> None:
+    users = {str(path.relative_to(ROOT)) for path in CODE if any("prometheus" in name for name in imports_of(path))}
+    assert users == {"backend/metrics.py", "backend/services/figures.py", "ingestor/metrics.py"}
+
+
 def test_only_one_file_says_depends() -> None:
     users = {path.name for path in CODE if "fastapi.Depends" in imports_of(path)}
     assert users == {"dependencies.py"}

@@ -116,13 +116,14 @@ async def test_every_route_but_the_public_ones_wants_a_user(start: Open) -> None
     app: FastAPI = clients.app
     found = list(routes_of(app.router.routes))
     assert {path for _, path in found} >= set(app.openapi()["paths"]) | {"/docs", "/openapi.json", "/"}
-    assert {"/health", "/health/live", "/health/ready", "/auth/token"} == PUBLIC
-    assert {path for _, path in found} >= PUBLIC
+    assert {"/", "/health", "/health/live", "/health/ready", "/auth/token"} == PUBLIC
+    assets = {"/assets", "/assets/preact"}
+    assert {path for _, path in found} >= PUBLIC | assets
     async with clients() as api:
         for method, path in found:
             asked = re.sub(r"\{name\}", "docs.js", re.sub(r"\{execution_id\}", "1", path))
-            answer = await api.request(method, asked)
-            if path in PUBLIC:
+            answer = await api.request(method, asked + "/page.css" if path in assets else asked)
+            if path in PUBLIC | assets:
                 assert answer.status_code != 401, path
             else:
                 assert_stranger(answer)
@@ -582,7 +583,7 @@ SPELLINGS = [
     ("GET", "/sync/status%00", 404),
     ("GET", "/auth/token", 405),
     ("GET", "/docs/assets/../docs.html", 404),
-    ("GET", "/redoc", 404),
+    ("GET", "/redoc/", 404),
 ]
 
 
@@ -654,7 +655,7 @@ def production(**settings: Any) -> dict[str, Any]:
 
 
 async def test_production_shows_no_documentation_unless_it_is_told_to(start: Open) -> None:
-    paths = ("/docs", "/redoc", "/openapi.json", "/docs/assets/docs.js", "/")
+    paths = ("/docs", "/redoc", "/openapi.json", "/docs/assets/docs.js")
     async with (await start(**production()))() as api:
         for path in paths:
             assert (await api.get(path)).status_code == 404
@@ -693,6 +694,59 @@ async def test_swagger_ui_needs_nothing_that_its_policy_forbids(start: Open) -> 
     assert {"401", "403", "429"} <= document["paths"]["/sync/force"]["post"]["responses"].keys()
     assert "security" not in document["paths"]["/health"]["get"]
     assert document["components"]["securitySchemes"].keys() == {"basic", "token"}
+
+
+async def test_the_page_and_its_assets_are_for_strangers_too_also_in_production_and_are_not_counted(
+    start: Open,
+) -> None:
+    async with (await start(**production(limit_unauthenticated_per_minute=5)))() as api:
+        page = await api.get("/")
+        assert page.status_code == 200
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)
+        assert len(assets) >= 4
+        for name in [*assets, *assets]:
+            asset = await api.get(name)
+            assert asset.status_code == 200, name
+            assert asset.headers["cache-control"] == "no-cache"
+            known = await api.get(name, headers={"If-None-Match": asset.headers["etag"]})
+            assert known.status_code == 304
+        assert (await api.head("/")).status_code == 200
+        assert (await api.get("/assets/../../config.py")).status_code == 404
+        assert (await api.get("/assets/%2e%2e/%2e%2e/config.py")).status_code == 404
+        assert (await api.get("/assets/")).status_code == 404
+        assert_stranger(await api.post("/assets/page.css"))
+        assert_stranger(await api.get("/sync/status"))
+
+
+async def test_only_the_page_is_not_offered_basic_so_that_no_window_opens_in_front_of_its_login(
+    api: httpx.AsyncClient,
+) -> None:
+    for headers, schemes in (
+        ({"X-Requested-With": "fetch"}, ["Bearer"]),
+        ({"X-Requested-With": "XMLHttpRequest"}, ["Basic", "Bearer"]),
+        ({}, ["Basic", "Bearer"]),
+    ):
+        wrong = {"username": "admin", "password": "wrong"}
+        for answer in (
+            await api.get("/sync/status", headers=headers),
+            await api.post("/auth/token", data=wrong, headers=headers),
+        ):
+            assert answer.status_code == 401
+            assert [one.split()[0] for one in answer.headers.get_list("www-authenticate")] == schemes
+            assert answer.json()["detail"] == "Informe usuário e senha (Basic) ou um token válido (Bearer)."
+
+
+async def test_one_may_ask_who_one_is(start: Open) -> None:
+    async with (await start())() as api:
+        assert_stranger(await api.get("/auth/me"))
+        admin = {"authentication": True, "username": "admin", "role": "admin"}
+        assert (await api.get("/auth/me", auth=ADMIN)).json() == admin
+        token = await token_of(api, VIEWER)
+        answer = await api.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
+        assert answer.json() == {"authentication": True, "username": "viewer", "role": "viewer"}
 
 
 async def test_every_answer_carries_the_headers_even_that_of_a_fault(start: Open) -> None:
@@ -760,11 +814,18 @@ async def test_only_our_own_names_are_answered_to(start: Open, host: str, status
         assert (await api.get("/health/live", headers={"Host": host})).status_code == 200
 
 
+async def test_two_hosts_are_none_of_ours(start: Open) -> None:
+    async with (await start(allowed_hosts="pncp.example.org"))(auth=ADMIN) as api:
+        for second in ("pncp.example.org", "evil.example"):
+            headers = [("Host", "pncp.example.org"), ("Host", second)]
+            assert (await api.get("/sync/status", headers=headers)).status_code == 400
+
+
 async def test_an_address_in_an_answer_is_not_made_of_the_host_that_was_named(api: httpx.AsyncClient) -> None:
     headers = {"Host": "evil.example", "X-Forwarded-Proto": "gopher", "X-Forwarded-Host": "evil.example"}
     answer = await api.post("/sync/force", json=BACKFILL, headers=headers, auth=ADMIN)
     assert answer.headers["Location"].startswith("/sync/executions/")
-    assert (await api.get("/", headers=headers, auth=ADMIN)).headers["Location"] == "/docs"
+    assert "evil.example" not in (await api.get("/", headers=headers)).text
 
 
 async def test_what_happened_at_the_gate_is_logged_without_secrets(

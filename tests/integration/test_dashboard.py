@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.config import BackendSettings
 from backend.main import create_app
+from backend.services import dashboard as queries
 from common import executions
 from common.clock import BRASILIA
 from common.executions import PageCounts, PlannedSlice
@@ -176,7 +177,11 @@ async def test_what_is_remembered_is_computed_anew_as_soon_as_an_execution_ends(
 async def test_like_errors_are_counted_together_whatever_their_numbers_and_addresses(
     api: httpx.AsyncClient, database: Database
 ) -> None:
-    await ended(database, "error", error="3 of 19 slices failed: /consulta/v1/contratacoes page 4: status 503")
+    await ended(
+        database,
+        "error",
+        error="3 of 19 slices failed: 2026-10-18 modalidade 6: /consulta/v1/contratacoes page 4: status 503",
+    )
     last = await ended(database, "error", error="1 of 19 slices failed: /consulta/v1/other page 21: status 503")
     await ended(database, "error", error="2 of 19 slices failed: /consulta/v1/contratacoes page 4: status 403")
     await ended(database, "error", error=None)
@@ -315,3 +320,25 @@ async def test_an_execution_of_the_closed_day_counts_by_when_it_was_asked_for(
     await database.requested(first=CLOSED_DAY)
     days = (await dashboard(api))["days"]
     assert [day["running"] for day in days] == [0] * 29 + [1]
+
+
+async def test_a_long_history_is_never_read_whole(database: Database) -> None:
+    await database.rows("""
+        INSERT INTO sync_executions (mode, criterio, trigger, status, created_at, finished_at)
+        SELECT 'update', 'atualizacao', 'schedule', CASE WHEN n % 20 = 0 THEN 'error' ELSE 'success' END,
+               now() - n * interval '1 hour', now() - n * interval '1 hour'
+          FROM generate_series(1, 30000) n
+    """)
+    await database.rows("ANALYZE sync_executions")
+    for statement in (
+        queries._NOW,
+        queries._DAYS,
+        queries._MODES,
+        queries._ERRORS,
+        queries._FAILED,
+        queries._FRESHNESS,
+    ):
+        values = {"zone": BRASILIA.key} if ":zone" in statement.text else {}
+        plan = "\n".join(row[0] for row in await database.rows(f"EXPLAIN {statement.text}", **values))
+        assert "sync_executions" in plan
+        assert "Seq Scan on sync_executions" not in plan, plan

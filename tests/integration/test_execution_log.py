@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,12 +24,14 @@ from common.database import create_engine
 from common.execution_log import CUT, FINISHED, LOST, ExecutionLog, encode_fields, keep_execution_log
 from common.logs import configure_logging
 from ingestor import worker as worker_module
+from ingestor.consumer import Consumer
 from ingestor.planning import Rules, plan_next
+from ingestor.schedule import tick
 from ingestor.worker import Worker, WorkerOptions
 from simulator.app import Simulator
 from simulator.generated import generate
 from simulator.quirks import Rule
-from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, OpenApi, Portals, Proxy
+from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, OpenApi, Portals, Proxy, piece
 from tests.support import eventually
 
 BACKFILL = {"mode": "backfill", "data_ini": f"{CLOSED_DAY}T00:00:00", "data_fim": f"{CLOSED_DAY}T23:59:59"}
@@ -219,6 +222,50 @@ async def test_whoever_ends_an_execution_sums_it_up_once(
     (told,) = [line for line in await read(api, unplannable) if line["event"] == "execution cannot be planned"]
     assert told["fields"]["exception"] == "ValueError"
     assert "Traceback" not in json.dumps(told)
+
+
+async def test_executions_that_nobody_asked_the_api_for_begin_their_log_as_well(
+    kept: ExecutionLog, database: Database, engine: AsyncEngine
+) -> None:
+    crons = {"update": "* * * * *"}
+    assert await tick(engine, crons) == []
+    await database.rows("UPDATE schedules SET effective_at = now() - interval '5 min'")
+    (scheduled,) = await tick(engine, crons)
+    long_ago = replace(piece(), window_end=datetime.combine(CLOSED_DAY, datetime.min.time()))
+    await database.planned([long_ago], mode="update")
+    await database.run(module_executions.finish, await database.claim())
+    assert await plan_next(engine, RULES, older_than_seconds=0) == scheduled
+    bridge = await database.value("SELECT min(id) FROM sync_executions WHERE trigger = 'gap'")
+    await kept.write_all()
+
+    told = [line["event"] for line in await lines_of(database, scheduled)]
+    assert told[:2] == ["execution accepted", "execution planned"]
+    assert set(told[2:]) == {"updates stopped long ago, a backfill bridges the gap"}
+    (accepted,) = await lines_of(database, bridge)
+    assert (accepted["event"], accepted["fields"]["trigger"]) == ("execution accepted", "gap")
+
+
+async def test_a_message_of_somebody_else_begins_a_log_and_names_no_other(
+    kept: ExecutionLog, database: Database, engine: AsyncEngine
+) -> None:
+    @dataclass
+    class Message:
+        message_id: str
+        headers: dict[str, Any]
+        body: bytes = b'{"mode": "update"}'
+
+    consumer = Consumer("amqp://nowhere/", "ingest.pncp", engine, lambda _: None)
+    created = await consumer._ensure_row(Message("theirs", {}))  # type: ignore[arg-type]
+    assert created is not None
+    named = Message("theirs, too", {"execution_id": created + 1})  # there is no such row
+    second = await consumer._ensure_row(named)  # type: ignore[arg-type]
+    await kept.write_all()
+
+    assert structlog.contextvars.get_contextvars() == {}
+    for execution_id, message_id in ((created, "theirs"), (second, "theirs, too")):
+        (line,) = await lines_of(database, execution_id or 0)
+        assert (line["event"], line["fields"]["message_id"]) == ("execution accepted", message_id)
+        assert (line["fields"]["mode"], line["fields"]["trigger"]) == ("update", "message")
 
 
 async def test_a_retry_stands_in_the_logs_of_both(open_api: OpenApi, database: Database) -> None:

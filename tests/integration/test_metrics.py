@@ -157,15 +157,15 @@ async def test_both_services_count_what_an_execution_did(
 
 async def test_errors_without_an_answer_are_counted_by_their_kind(portals: Portals, database: Database) -> None:
     portal = await portals.serve(generate(7, CLOSED_DAY, CLOSED_DAY, 80, until=datetime(2025, 4, 1)))
-    portal.quirks.rules += [Rule("reset", times=1), Rule("cut", times=1), Rule("gzip_bomb", times=1)]
+    portal.quirks.rules += [Rule("hang", times=1), Rule("cut", times=1), Rule("gzip_bomb", times=1)]
     metrics = Metrics()
-    client = await portals.client(portal, meter=metrics)
+    client = await portals.client(portal, meter=metrics, timeout_seconds=3)
     await client.fetch_page("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
     samples = of(metrics)
     counted = {dict(labels)["status"]: count for labels, count in samples["pncp_source_requests_total"].items()}
     assert counted.pop("200") == 1
     assert counted.pop("UnfitBody") == 1
-    assert sum(counted.values()) == 2
+    assert sum(counted.values()) == 2, counted
     assert all(re.fullmatch("[A-Z][A-Za-z]+", kind) for kind in counted), counted
     assert value(samples, "pncp_source_retries_total", service="consulta") == 3
 
@@ -298,9 +298,9 @@ async def test_many_who_ask_burden_the_database_once(
     assert value(samples, "pncp_executions_unfinished", mode="backfill", phase="queued") == 1
 
 
-async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine, database: Database) -> None:
-    """No statement of a scrape walks through the executions or the slices: each has an index to go by."""
-    api = await open_api()
+@pytest.fixture
+async def long_history(database: Database) -> AsyncIterator[None]:
+    """Ten thousand updates and as many backfills that have ended."""
     await database.rows("""
         INSERT INTO sync_executions (mode, criterio, status, trigger, planned_at, finished_at, duration_seconds)
         SELECT CASE WHEN n % 2 = 0 THEN 'update' ELSE 'backfill' END, 'atualizacao', 'success', 'api', now(), now(), 1
@@ -314,6 +314,13 @@ async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine
           FROM sync_executions e, generate_series(1, 2) m
     """)
     await database.rows("ANALYZE sync_executions, sync_slices")
+    yield
+    await database.rows("TRUNCATE sync_executions, sync_slices, sync_execution_counts CASCADE")
+
+
+async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine, long_history: None) -> None:
+    """No statement of a scrape walks through the executions or the slices: each has an index to go by."""
+    api = await open_api()
     asked: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
@@ -381,6 +388,8 @@ async def test_what_callers_make_up_becomes_no_label(open_api: OpenApi, database
         await api.request(f"VERB{number}", "/sync/status")
         await api.request(f"VERB{number}", f"/nowhere/{number}")
     await api.put("/sync/status")
+    assert (await api.get("/assets/icon.svg")).status_code == 200
+    await api.get("/assets/made-up.css")
     await api.get("/sync/history?limit=0&status=x")
     samples = await scrape(api)
     requests = {tuple(dict(labels).values()): count for labels, count in samples["pncp_http_requests_total"].items()}
@@ -391,6 +400,8 @@ async def test_what_callers_make_up_becomes_no_label(open_api: OpenApi, database
         ("(other)", "/sync/status", "4xx"): 29,
         ("(other)", "(unknown)", "4xx"): 29,
         ("PUT", "/sync/status", "4xx"): 1,
+        ("GET", "/assets", "2xx"): 1,
+        ("GET", "/assets", "4xx"): 1,
         ("GET", "/sync/history", "4xx"): 1,
     }
     assert value(samples, "pncp_validation_errors_total", type="greater_than_equal") == 1

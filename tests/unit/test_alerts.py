@@ -78,10 +78,11 @@ def test_an_episode_keeps_what_it_has_seen_and_knows_what_is_pending() -> None:
 
 
 def test_an_endless_episode_keeps_the_newest_and_counts_the_others() -> None:
-    details = merge_failures(None, [failed(number) for number in range(1, MOST_SHOWN + 51)])
-    assert (len(details["executions"]), details["executions_left_out"]) == (MOST_SHOWN, 50)
+    all_of_them = [failed(number) for number in range(1, MOST_SHOWN + 51)]
+    details = merge_failures(merge_failures(None, all_of_them), all_of_them)  # they are seen at every look
+    assert (len(details["executions"]), len(details["execution_ids"])) == (MOST_SHOWN, 150)
     assert details["executions"][0]["id"] == MOST_SHOWN + 50
-    assert summarise_failures({**details, "overdue": False}) == "150 execuções falharam; 100 ainda por refazer"
+    assert summarise_failures({**details, "overdue": False}) == "150 execuções falharam"
 
 
 def test_no_update_at_all_is_told_in_the_same_line() -> None:

@@ -114,6 +114,7 @@ def test_development_needs_no_authentication_and_has_no_limits(load: Load) -> No
         ("CORS_ORIGINS", {"CORS_ORIGINS": "*"}),
         ("CORS_ORIGINS", {"CORS_ORIGINS": "https://good.example, https://*.example"}),
         ("TOKEN_MINUTES", {"TOKEN_MINUTES": "61"}),
+        ("EXECUTION_LOG_DAYS", {"EXECUTION_LOG_DAYS": "-1"}),
         ("LIMIT_READS_PER_MINUTE", {"LIMIT_READS_PER_MINUTE": "-1"}),
         ("APP_ENV", {"APP_ENV": "prod"}),
     ],

@@ -72,6 +72,7 @@ def test_only_the_database_must_be_named(load: Load) -> None:
     assert settings.rolling_window_minutes == 15
     assert settings.update_overlap_minutes == 10
     assert settings.lease_seconds == 60
+    assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 0)
 
 
 def test_a_missing_database_is_told_by_name(load: Load) -> None:
@@ -349,6 +350,9 @@ def test_what_is_no_address_of_a_portal_is_refused(load: Load, url: str) -> None
         ("LEASE_SECONDS", "1"),
         ("PNCP_RETRY_WAIT_MAX", "-1"),
         ("SLICE_RETRY_SECONDS", "0"),
+        ("METRICS_PORT", "-1"),
+        ("METRICS_PORT", "65536"),
+        ("METRICS_PORT", "http"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
     ],

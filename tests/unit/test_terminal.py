@@ -187,6 +187,26 @@ def test_a_log_is_read_page_by_page_up_to_the_limit(capsys: pytest.CaptureFixtur
     ]
 
 
+def test_a_log_is_followed_until_the_execution_has_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "POLL_SECONDS", 0)
+    line = {"logged_at": "2026-03-01T12:00:00Z", "level": "info", "slice_id": None, "fields": {}}
+    pages = iter([[{**line, "id": 1, "event": "first"}], [], [{**line, "id": 7, "event": "last"}]])
+    states = iter(["running", "success"])
+    cursors = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/log"):
+            return httpx.Response(200, json={"status": next(states)})
+        cursors.append(request.url.params.get("cursor"))
+        return httpx.Response(200, json={"lines": next(pages), "next_cursor": None})
+
+    assert terminal._log(api_of(serve), options("log", "42", "--follow")) == 0
+    assert [told.split()[-1] for told in capsys.readouterr().out.splitlines()] == ["first", "last"]
+    assert cursors == [None, "1", "1"]
+
+
 def test_a_line_of_the_log_reads_well() -> None:
     line = {"logged_at": "2026-03-01T12:00:00+00:00", "level": "warning", "event": "page failed", "slice_id": 7}
     assert log_line({**line, "fields": {"page": 3}}).endswith("warning  slice 7 page failed page=3")

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from statistics import median
 
 from bench.contender import Task
 from bench.databases import Databases
-from bench.ingest import span
+from bench.ingest import FIRST_DAY
 from bench.measure import Run
 from bench.mirror import backfill, ingestor
 from bench.portal import Portal
@@ -18,8 +19,11 @@ SLOTS, ITENS = 4, 4
 
 
 def run_scale(databases: Databases, records: int, counts: Sequence[int], repeats: int) -> None:
-    """The same backfill with each number of ingestors, each with the default concurrency."""
-    first_day, last_day, per_day = span(records)
+    """The same backfill with each number of ingestors, each with the default concurrency.
+
+    It covers two weeks, as backfills cover many days: one day's largest modalidade is one slice, which nobody shares.
+    """
+    first_day, last_day, per_day = FIRST_DAY, FIRST_DAY + timedelta(days=11), records // 10
     runs: dict[int, list[Run]] = {count: [] for count in counts}
     with Portal(first_day, last_day, per_day) as portal:
         for _ in range(repeats):

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
+PAGES_IN_HAND = 4
 COMMITS_AT_ONCE = 2
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
@@ -37,7 +38,8 @@ COMMITS_AT_ONCE = 2
 class SliceIngestion:
     """All that the reading of one slice works with.
 
-    `stopping` asks it to end after the present page; `commits` is shared by the slices of a process; `committed` counts
+    `stopping` asks it to end after the present page; `room` (for pages in memory) and `commits` are shared by the
+    slices of a process; `committed` counts
     the pages that this claim has committed, the last of them at `read_at` by the database's clock, and `counts` what
     they have come to; `finished` says that the last of them has ended the slice.
     """
@@ -47,6 +49,7 @@ class SliceIngestion:
     claim: Claim
     stopping: asyncio.Event
     lease_seconds: float
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PAGES_IN_HAND))
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     committed: int = 0
     counts: PageCounts = field(default_factory=PageCounts)
@@ -101,7 +104,7 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     """Read what is left of the listing and commit it page by page."""
     if progress.pages and work.stopping.is_set():
         return Ended.ASKED_TO_STOP
-    async with Reading(work.engine, work.client, work.claim, progress, work.stopping) as pages:
+    async with Reading(work.engine, work.client, work.claim, progress, work.stopping, room=work.room) as pages:
         async for page in pages:
             await _ingest_page(work, progress, page)
             if page.ends is not None:

@@ -109,16 +109,27 @@ class Reading:
     """Reads a listing ahead of its commit: iterate over it inside `async with`, whose end drops what was not taken.
 
     What fails is raised in its turn, after the pages that came before it. `progress` tells where to go on; once
-    `stopping` is set, nothing more is asked for.
+    `stopping` is set, nothing more is asked for. `room` has a place for each page that a process may hold in memory,
+    and is shared by its slices; pages get theirs in their order, so that the one to be committed next always has one.
     """
 
     def __init__(
-        self, engine: AsyncEngine, client: PncpClient, claim: Claim, progress: Progress, stopping: asyncio.Event
+        self,
+        engine: AsyncEngine,
+        client: PncpClient,
+        claim: Claim,
+        progress: Progress,
+        stopping: asyncio.Event,
+        *,
+        room: asyncio.Semaphore,
     ) -> None:
         self._engine = engine
         self._client = client
         self._claim = claim
         self._stopping = stopping
+        self._room = room
+        self._held = 0
+        self._is_one_taken = False
         self._total_paginas = progress.total_paginas
         self._done = set(progress.pages)
         self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages)
@@ -135,19 +146,29 @@ class Reading:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._held:
+            self._give_room()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> PageInHand:
-        """The next page to be committed; its items are the caller's to wait for."""
+        """The next page to be committed; its items are the caller's to wait for. The one before it has been."""
+        if self._is_one_taken:
+            self._give_room()
+        self._is_one_taken = False
         page = await self._ahead.get()
         if page is None:
             raise StopAsyncIteration
         if isinstance(page, Exception):
             raise page
         self._tasks.discard(page.itens)
+        self._is_one_taken = True
         return page
+
+    def _give_room(self) -> None:
+        self._held -= 1
+        self._room.release()
 
     async def _read_ahead(self) -> None:
         try:
@@ -174,7 +195,9 @@ class Reading:
                 return
 
     async def _read(self, number: int, *, is_second_look: bool = False) -> PageInHand:
-        """Fetch and judge a page, and begin to fetch the items that are wanted."""
+        """Fetch and judge a page, and begin to fetch the items that are wanted; once there is room for it."""
+        await self._room.acquire()
+        self._held += 1
         claim = self._claim
         page = await self._client.fetch_page(claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)
         parsed = parse_records(page, claim)

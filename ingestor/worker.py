@@ -86,6 +86,7 @@ class Worker:
         self._wake_slots = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
+        self._room = asyncio.Semaphore(options.slots)
         self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def ring(self, execution_id: int) -> None:
@@ -206,6 +207,7 @@ class Worker:
                 claim,
                 self.stopping,
                 self._options.lease_seconds,
+                self._room,
                 self._commits,
                 metrics=self._metrics,
             )

@@ -63,9 +63,9 @@ def run_ingest(databases: Databases, sizes: Sequence[int], latencies: Sequence[f
             )
             for latency in latencies:
                 results = _run_case(databases, portal, Task(portal.url, "", first_day, last_day), latency, repeats)
-                if results[SCRIPT].first:
+                if SCRIPT in results:
                     script_rates[latency] = rate(results[SCRIPT].first)
-                if results[DLT].first:
+                if DLT in results:
                     again = results[DLT].again or results[DLT].first
                     dlt_rates[latency] = rate(results[DLT].first), rate(again)
                 _print_case(portal, latency, results, script_rates.get(latency), dlt_rates.get(latency))
@@ -94,7 +94,7 @@ def _run_case(databases: Databases, portal: Portal, task: Task, latency: float, 
             if name == OURS or (name in (DLT, SCRIPT) and not latency):
                 runs.again.append(_run(name, portal, replace(task, database_url=url), latency))
             databases.drop(url)
-    return results
+    return dict(results)
 
 
 def _run(name: str, portal: Portal, task: Task, latency: float) -> Run:
@@ -139,11 +139,11 @@ def _print_case(
     notes = [
         "CPU per contratação with its items: the process + PostgreSQL for it. Requests: listings + lists of items."
     ]
-    if dlt and not results[DLT].first:
+    if dlt and DLT not in results:
         notes.append(
             f"Beside dlt on fewer records: {ratio(rate(ours.first), dlt[0])}, again {ratio(rate(ours.again), dlt[1])}."
         )
-    if script and not results[SCRIPT].first:
+    if script and SCRIPT not in results:
         notes.append(f"Beside the plain script on fewer records: {ratio(rate(ours.first), script)}.")
     if latency:
         possible = _least_seconds(ours.first, latency)

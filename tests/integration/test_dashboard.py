@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.config import BackendSettings
 from backend.main import create_app
+from backend.services import dashboard as queries
 from common import executions
 from common.clock import BRASILIA
 from common.executions import PageCounts, PlannedSlice
@@ -319,3 +320,25 @@ async def test_an_execution_of_the_closed_day_counts_by_when_it_was_asked_for(
     await database.requested(first=CLOSED_DAY)
     days = (await dashboard(api))["days"]
     assert [day["running"] for day in days] == [0] * 29 + [1]
+
+
+async def test_a_long_history_is_never_read_whole(database: Database) -> None:
+    await database.rows("""
+        INSERT INTO sync_executions (mode, criterio, trigger, status, created_at, finished_at)
+        SELECT 'update', 'atualizacao', 'schedule', CASE WHEN n % 20 = 0 THEN 'error' ELSE 'success' END,
+               now() - n * interval '1 hour', now() - n * interval '1 hour'
+          FROM generate_series(1, 30000) n
+    """)
+    await database.rows("ANALYZE sync_executions")
+    for statement in (
+        queries._NOW,
+        queries._DAYS,
+        queries._MODES,
+        queries._ERRORS,
+        queries._FAILED,
+        queries._FRESHNESS,
+    ):
+        values = {"zone": BRASILIA.key} if ":zone" in statement.text else {}
+        plan = "\n".join(row[0] for row in await database.rows(f"EXPLAIN {statement.text}", **values))
+        assert "sync_executions" in plan
+        assert "Seq Scan on sync_executions" not in plan, plan

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from common import executions
 from common.clock import to_wall_clock
@@ -15,7 +16,7 @@ from common.executions import Claim, Criterio, PlannedSlice
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.pncp.client import PncpClient
-from simulator.world import World
+from simulator.world import Query, World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, listing_pages, piece, truth
 from tests.support import eventually
 
@@ -67,6 +68,79 @@ async def test_a_closed_day_is_mirrored_exactly(database: Database, portals: Por
     assert {key: payload for key, payload in stored} == {  # noqa: C416  # rows are no pairs to mypy
         record.numero_controle_pncp: json.loads(day.payload(record)) for record in of_the_day(day)
     }
+
+
+async def test_the_last_page_ends_its_slice_in_its_own_transaction(
+    database: Database, portals: Portals, day: World
+) -> None:
+    claim = await database.claimed()
+    work = work_on(database, await portals.client(await portals.serve(day)), claim)
+
+    assert await ingest_slice(work)
+
+    assert work.finished
+    row = await database.slice(claim.slice_id)
+    assert (row.status, row.worker_id, row.lease_until, row.finished_at) == ("success", None, None, work.read_at)
+    assert await database.rows("SELECT * FROM sync_pages") == []
+
+
+async def test_a_last_page_that_is_rolled_back_leaves_its_slice_to_the_next_claim(
+    database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    claim = await database.claimed()
+    await database.rows("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room' USING ERRCODE = '53100';
+        END $$
+    """)
+    await database.rows("""
+        CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON sync_slices DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW WHEN (NEW.status = 'success') EXECUTE FUNCTION refuse()
+    """)
+    try:
+        with pytest.raises(DBAPIError, match="no room"):
+            await ingest_slice(work_on(database, client, claim))
+    finally:
+        await database.rows("DROP TRIGGER refuse ON sync_slices")
+        await database.rows("DROP FUNCTION refuse")
+    row = await database.slice(claim.slice_id)
+    assert (row.status, row.pages_done) == ("running", 4), "all was committed but the second look at page 1"
+    await database.run(executions.release, claim)
+
+    assert await ingest_slice(work_on(database, client, await database.claim()))
+
+    row = await database.slice(claim.slice_id)
+    assert (row.status, row.records_processed) == ("success", RECORDS)
+    assert await database.mirror() == truth(of_the_day(day))
+
+
+async def test_a_page_is_asked_for_only_when_the_one_before_it_has_come(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.latency_ms = 20
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), await database.claimed()))
+
+    assert listing_pages(portal) == WHOLE_READING
+    assert portal.stats.largest_concurrency["consulta"] == 1
+
+
+async def test_pages_are_read_on_while_the_items_of_one_are_waited_for_but_committed_in_order(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    slow = day.listing(Query("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY))[-1]  # it stands on page 4
+    portal.quirks.add("hang", match={"key": slow.numero_controle_pncp}, times=1, value=2)
+    claim = await database.claimed()
+    reading = asyncio.create_task(ingest_slice(work_on(database, await portals.client(portal), claim)))
+
+    await eventually(lambda: listing_pages(portal) == [1, 4, 3, 2])
+    pages = await database.rows("SELECT page FROM sync_pages")
+
+    assert [row.page for row in pages] == [1], "nothing is committed before what was read before it"
+    assert await reading
+    assert await database.mirror() == truth(of_the_day(day))
 
 
 async def test_a_day_without_records_is_complete_at_once(database: Database, portals: Portals, world: World) -> None:

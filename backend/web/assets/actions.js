@@ -46,7 +46,8 @@ export function confirm({ title, text, action, kind = "primary", act, field }) {
             ${field.hint && html`<span class="hint">${field.hint}</span>`}</label>`
         }
         <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
-        <div class="dialog-actions"><${Button} onClick=${close}>Voltar<//><${Button} type="submit" kind=${kind} busy=${busy}>${action}<//></div>
+        <div class="dialog-actions"><${Button} onClick=${close}>Voltar<//>
+          <${Button} type="submit" kind=${kind} busy=${busy}>${action}<//></div>
       </form>
     <//>`;
   });
@@ -54,7 +55,8 @@ export function confirm({ title, text, action, kind = "primary", act, field }) {
 
 export function whatWentWrong(error) {
   if (error.status === 429 && error.retryAfter) return `${error.message} (daqui a ${error.retryAfter} s)`;
-  if (error.isUnreachable) return "O servidor não respondeu. Veja o histórico antes de repetir: o pedido pode ter chegado.";
+  if (error.isUnreachable)
+    return "O servidor não respondeu. Veja o histórico antes de repetir: o pedido pode ter chegado.";
   return error.message;
 }
 
@@ -139,7 +141,14 @@ export function askCron(schedule, name) {
   confirm({
     title: `Mudar o horário: ${name}`,
     text: html`<p>Cinco campos no horário de Brasília: minuto, hora, dia, mês, dia da semana. O da configuração é <code>${schedule.default_cron}</code>; deixe vazio para voltar a ele.</p>`,
-    field: { label: "Cron", value: schedule.cron, required: false, maxlength: 100, kind: "mono", hint: "*/15 * * * * — a cada 15 minutos · 0 1 * * * — todo dia à 1h" },
+    field: {
+      label: "Cron",
+      value: schedule.cron,
+      required: false,
+      maxlength: 100,
+      kind: "mono",
+      hint: "*/15 * * * * — a cada 15 minutos · 0 1 * * * — todo dia à 1h",
+    },
     action: "Mudar horário",
     act: async (cron) => {
       await request("PUT", `/sync/schedules/${schedule.name}`, { json: { cron: cron.trim() || null } });

@@ -16,11 +16,13 @@ export function Alerts() {
   const missing = error?.status === 404;
   const silent = data && !data.channels?.length;
   return html`<header class="view-head"><div><h1>Alertas</h1><p class="muted">Do primeiro aviso à recuperação.</p></div>
-      <div class="head-actions">${!missing && html`<${Button} writes icon="bell" disabled=${silent ? "Nenhum caminho está configurado" : ""} onClick=${askTest}>Enviar teste<//>`}</div></header>
+      <div class="head-actions">${!missing && html`<${Button} writes icon="bell" disabled=${silent ? "Nenhum caminho está configurado" : ""} onClick=${askTest}>Enviar teste<//>`}</div>
+        </header>
     ${silent && html`<p class="note warn">Nenhum e-mail nem webhook está configurado: os alertas só aparecem aqui.</p>`}
     ${
       missing
-        ? html`<${Card}><${Empty} title="Este servidor não tem alertas" icon="bell">Os problemas em aberto aparecem no painel.<//><//>`
+        ? html`<${Card}><${Empty} title="Este servidor não tem alertas" icon="bell">Os problemas em aberto aparecem no painel.<//>
+          <//>`
         : !data
           ? error
             ? html`<${Trouble} error=${error} again=${() => refresh(path)} />`
@@ -38,7 +40,9 @@ function askTest() {
     act: async () => {
       const { channels = [] } = (await request("POST", "/sync/alerts/test")) ?? {};
       const failed = channels.filter((one) => !one.delivered);
-      const said = channels.map((one) => `${CHANNEL[one.channel] ?? one.channel}: ${one.delivered ? "entregue" : one.error}`).join("; ");
+      const said = channels
+        .map((one) => `${CHANNEL[one.channel] ?? one.channel}: ${one.delivered ? "entregue" : one.error}`)
+        .join("; ");
       toast(said || "Alerta de teste enviado.", failed.length ? "bad" : "good");
     },
   });
@@ -49,7 +53,11 @@ function List({ alerts }) {
   const past = alerts.filter((one) => one.resolved_at);
   return html`<${Card} id="open-alerts" title="Em aberto" aside=${html`<${Badge} tone=${open.length ? "bad" : "good"}>${open.length}<//>`}>
       ${open.length ? html`<ul class="rows">${open.map((one) => html`<${Alert} key=${one.id} one=${one} />`)}</ul>` : html`<${Empty} title="Nenhum alerta em aberto" icon="ok" />`}<//>
-    ${past.length > 0 && html`<${Card} id="past-alerts" title="Resolvidos"><ul class="rows">${past.map((one) => html`<${Alert} key=${one.id} one=${one} />`)}</ul><//>`}`;
+    ${
+      past.length > 0 &&
+      html`<${Card} id="past-alerts" title="Resolvidos"><ul class="rows">${past.map((one) => html`<${Alert} key=${one.id} one=${one} />`)}</ul>
+      <//>`
+    }`;
 }
 
 function Alert({ one }) {
@@ -58,5 +66,6 @@ function Alert({ one }) {
       <p class="muted">aberto <${Ago} moment=${one.opened_at} />${one.notifications > 0 ? ` · ${plural(one.notifications, "aviso enviado", "avisos enviados")}` : ""}${one.resolution ? ` · ${one.resolution}` : ""}
       ${executions.length > 0 && html` · ${executions.map((id, n) => html`${n ? ", " : ""}<a href=${hashOf(`/execucoes/${id}`)}>execução ${id}</a>`)}${one.execution_ids.length > 5 ? " e outras" : ""}`}</p>
       ${one.delivery_error && html`<p class="bad-text">Não entregue: ${one.delivery_error}</p>`}</div>
-    <span class="row-end">${one.resolved_at ? html`resolvido <${When} moment=${one.resolved_at} />` : html`<${Badge} tone="bad">aberto<//>`}</span></li>`;
+    <span class="row-end">${one.resolved_at ? html`resolvido <${When} moment=${one.resolved_at} />` : html`<${Badge} tone="bad">aberto<//>`}</span>
+      </li>`;
 }

@@ -12,20 +12,29 @@ const SPANS = [
   ["Ontem", () => [addDays(today(), -1), addDays(today(), -1)]],
   ["Últimos 7 dias", () => [addDays(today(), -7), addDays(today(), -1)]],
   ["Últimos 30 dias", () => [addDays(today(), -30), addDays(today(), -1)]],
-  ["Mês passado", () => {
-    const end = addDays(`${today().slice(0, 7)}-01`, -1);
-    return [`${end.slice(0, 7)}-01`, end];
-  }],
+  [
+    "Mês passado",
+    () => {
+      const end = addDays(`${today().slice(0, 7)}-01`, -1);
+      return [`${end.slice(0, 7)}-01`, end];
+    },
+  ],
 ];
 
-export const bodyOf = (first, last, criterio) => ({ mode: "backfill", data_ini: `${first}T00:00:00`, data_fim: `${last}T23:59:59`, criterio });
+export const bodyOf = (first, last, criterio) => ({
+  mode: "backfill",
+  data_ini: `${first}T00:00:00`,
+  data_fim: `${last}T23:59:59`,
+  criterio,
+});
 
 function faultOf(first, last) {
   if (!first || !last) return "Informe o primeiro e o último dia.";
   if (first > last) return "O primeiro dia vem depois do último.";
   if (first < FIRST_DAY) return "O PNCP começa em 2021.";
   if (last > today()) return "O último dia está no futuro.";
-  if ((new Date(last) - new Date(first)) / 86400000 >= LONGEST_DAYS) return "São mais de 365 dias; divida em duas cargas.";
+  if ((new Date(last) - new Date(first)) / 86400000 >= LONGEST_DAYS)
+    return "São mais de 365 dias; divida em duas cargas.";
   return "";
 }
 
@@ -60,7 +69,11 @@ function Backfill({ close, given }) {
     try {
       await act();
     } catch (error) {
-      tell(name === "plan" && error.status === 404 ? "Este servidor não sabe simular; a carga pode ser iniciada assim mesmo." : whatWentWrong(error));
+      tell(
+        name === "plan" && error.status === 404
+          ? "Este servidor não sabe simular; a carga pode ser iniciada assim mesmo."
+          : whatWentWrong(error),
+      );
     }
     setBusy("");
   };
@@ -81,15 +94,21 @@ function Backfill({ close, given }) {
         return html`<button type="button" class="chip" aria-pressed=${chosen ? "true" : "false"} onClick=${() => (setFirst(a), setLast(b))}>${name}</button>`;
       })}</div>
       <div class="two">
-        <label>Primeiro dia<input type="date" name="first" value=${first} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setFirst(event.target.value)} /></label>
-        <label>Último dia<input type="date" name="last" value=${last} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setLast(event.target.value)} /></label>
+        <label>Primeiro dia<input type="date" name="first" value=${first} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setFirst(event.target.value)} />
+          </label>
+        <label>Último dia<input type="date" name="last" value=${last} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setLast(event.target.value)} />
+          </label>
       </div>
       <fieldset><legend>O que carregar</legend>
         ${[
           ["publicacao", "O que foi publicado nestes dias", "O caminho usual: fecha o calendário de cobertura."],
           ["atualizacao", "O que mudou nestes dias", "Registros de qualquer data que foram alterados no período."],
         ].map(
-          ([value, name, hint]) => html`<label class="choice" key=${value}><input type="radio" name="criterio" value=${value} checked=${criterio === value} onChange=${() => setCriterio(value)} />
+          ([
+            value,
+            name,
+            hint,
+          ]) => html`<label class="choice" key=${value}><input type="radio" name="criterio" value=${value} checked=${criterio === value} onChange=${() => setCriterio(value)} />
             <span>${name}<span class="hint">${hint}</span></span></label>`,
         )}
       </fieldset>
@@ -106,8 +125,12 @@ function Estimate({ plan }) {
   const modalidades = Array.isArray(plan.modalidades) ? plan.modalidades.length : plan.modalidades;
   const about = (value, text) => (value == null ? "—" : text(value));
   return html`<dl class="figures">
-      <div><dt>Fatias</dt><dd>${integer(plan.slices)}</dd><dd class="hint">${about(days, (n) => plural(n, "dia", "dias"))} × ${about(modalidades, (n) => plural(n, "modalidade", "modalidades"))}</dd></div>
-      <div><dt>Pedidos ao portal</dt><dd>${about(plan.requests_estimate, (n) => `≈ ${integer(n)}`)}</dd><dd class="hint">${about(plan.records_estimate, (n) => `≈ ${plural(n, "registro", "registros")}`)}</dd></div>
-      <div><dt>Tempo</dt><dd>${about(plan.seconds_estimate, (n) => `≈ ${duration(n)}`)}</dd><dd class="hint">estimativa</dd></div>
+      <div><dt>Fatias</dt><dd>${integer(plan.slices)}</dd>
+        <dd class="hint">${about(days, (n) => plural(n, "dia", "dias"))} × ${about(modalidades, (n) => plural(n, "modalidade", "modalidades"))}</dd>
+        </div>
+      <div><dt>Pedidos ao portal</dt><dd>${about(plan.requests_estimate, (n) => `≈ ${integer(n)}`)}</dd>
+        <dd class="hint">${about(plan.records_estimate, (n) => `≈ ${plural(n, "registro", "registros")}`)}</dd></div>
+      <div><dt>Tempo</dt><dd>${about(plan.seconds_estimate, (n) => `≈ ${duration(n)}`)}</dd>
+        <dd class="hint">estimativa</dd></div>
     </dl>${typeof plan.basis === "string" && plan.basis && html`<p class="hint">${plan.basis}</p>`}`;
 }

@@ -15,14 +15,19 @@ export function Bars({ title, summary, days, format, headline }) {
     point(Math.min(Math.max(n, 0), days.length - 1));
   };
   return html`<figure class="chart">
-    <figcaption><span class="chart-title">${title}</span><button type="button" class="link" aria-expanded=${listed ? "true" : "false"}
-      aria-label=${`${title}: ${listed ? "ver gráfico" : "ver números"}`} onClick=${() => list(!listed)}>${listed ? "gráfico" : "números"}</button></figcaption>
+    <figcaption><span class="chart-title">${title}</span>
+      <button type="button" class="link" aria-expanded=${listed ? "true" : "false"}
+      aria-label=${`${title}: ${listed ? "ver gráfico" : "ver números"}`} onClick=${() => list(!listed)}>${listed ? "gráfico" : "números"}</button>
+        </figcaption>
     <p class="chart-figure" aria-hidden="true">${shown ? html`<strong>${shown.text}</strong> <span>${shortDay(shown.day)}</span>` : html`<strong>${headline}</strong> <span>30 dias</span>`}</p>
     ${
       listed
-        ? html`<div class="chart-table" tabindex="0" role="region" aria-label=${`${title} por dia`}><table><caption class="unseen">${title} por dia</caption><tbody>${[...days]
+        ? html`<div class="chart-table" tabindex="0" role="region" aria-label=${`${title} por dia`}><table>
+          <caption class="unseen">${title} por dia</caption><tbody>${[...days]
             .reverse()
-            .map((one) => html`<tr key=${one.day}><th scope="row">${numericDay(one.day)}</th><td>${one.text}</td></tr>`)}</tbody></table></div>`
+            .map(
+              (one) => html`<tr key=${one.day}><th scope="row">${numericDay(one.day)}</th><td>${one.text}</td></tr>`,
+            )}</tbody></table></div>`
         : html`<svg class="bars" viewBox="0 0 300 90" preserveAspectRatio="none" role="img" aria-label=${summary} onMouseMove=${move} onMouseLeave=${() => point(null)}>
           ${[0.5, 1].map((share) => html`<line class="grid" x1="0" x2="300" y1=${88 - 84 * share} y2=${88 - 84 * share} />`)}
           ${days.map((one, n) => {
@@ -39,6 +44,10 @@ export function Bars({ title, summary, days, format, headline }) {
           <line class="axis" x1="0" x2="300" y1="88.5" y2="88.5" />
         </svg>`
     }
-    ${!listed && html`<p class="chart-ends" aria-hidden="true"><span>${shortDay(days[0].day)}</span><span>máx. ${format(highest)}</span><span>hoje</span></p>`}
+    ${
+      !listed &&
+      html`<p class="chart-ends" aria-hidden="true"><span>${shortDay(days[0].day)}</span>
+      <span>máx. ${format(highest)}</span><span>hoje</span></p>`
+    }
   </figure>`;
 }

@@ -12,7 +12,15 @@ import { COVERAGE, meaningOf, modalidade } from "./words.js";
 export const MARKS = { complete: "✓", partial: "◐", failed: "!", running: "…", never: "" };
 const BADGES = { complete: "good", partial: "warn", failed: "bad", running: "busy", never: "quiet" };
 const WEEKDAYS = ["dom", "seg", "ter", "qua", "qui", "sex", "sáb"];
-const WEEKDAY_NAMES = ["domingo", "segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado"];
+const WEEKDAY_NAMES = [
+  "domingo",
+  "segunda-feira",
+  "terça-feira",
+  "quarta-feira",
+  "quinta-feira",
+  "sexta-feira",
+  "sábado",
+];
 const MONTHS = 12;
 
 function addMonths(month, count) {
@@ -29,21 +37,33 @@ export function Coverage() {
   const first = addMonths(last, 1 - MONTHS);
   const to = last === thisMonth ? today() : lastDayOf(last);
   const path = withQuery("/sync/coverage", { from: `${first}-01`, to, modalidade: query.modalidade });
-  const { data, error } = useLive(path, (answer) => (answer?.days.some((one) => one.state === "running") ? 6000 : 60000));
+  const { data, error } = useLive(path, (answer) =>
+    answer?.days.some((one) => one.state === "running") ? 6000 : 60000,
+  );
   const [known, setKnown] = useState([]);
   if (data && !query.modalidade && data.modalidades.length && known !== data.modalidades) setKnown(data.modalidades);
   const counts = useMemo(() => countOf(data), [data]);
   const months = Array.from({ length: MONTHS }, (_, n) => addMonths(last, -n)); // the newest first, it is the one that matters
   const choices = known.length ? known : Array.from({ length: 19 }, (_, n) => n + 1);
-  return html`<header class="view-head"><div><h1>Cobertura</h1><p class="muted">O que o espelho tem de cada dia de publicação.</p></div>
-      <div class="head-actions"><${Button} writes icon="calendar" onClick=${() => askBackfill()}>Carregar período<//></div></header>
+  return html`<header class="view-head"><div><h1>Cobertura</h1>
+    <p class="muted">O que o espelho tem de cada dia de publicação.</p></div>
+      <div class="head-actions"><${Button} writes icon="calendar" onClick=${() => askBackfill()}>Carregar período<//>
+        </div></header>
     <${Card}>
       <div class="filters calendar-tools">
         <label>Modalidade<select name="modalidade" value=${query.modalidade ?? ""} onChange=${(event) => refine({ modalidade: event.target.value })}>
-          <option value="">Todas</option>${choices.map((id) => html`<option key=${id} value=${id}>${modalidade(id)}</option>`)}</select></label>
-        <div class="span-buttons"><${Button} kind="small" icon="previous" onClick=${() => refine({ ate: addMonths(last, -MONTHS) })} disabled=${first <= "2021-01" ? "O PNCP começa em 2021" : ""}>12 meses antes<//>
-          <${Button} kind="small icon-last" icon="next" onClick=${() => refine({ ate: addMonths(last, MONTHS) > thisMonth ? "" : addMonths(last, MONTHS) })} disabled=${last === thisMonth ? "Este é o período mais novo" : ""}>12 meses depois<//></div>
-        <ul class="legend" aria-label="Legenda">${Object.keys(COVERAGE).map((state) => html`<li key=${state}><span class="cell ${state}" aria-hidden="true">${MARKS[state]}</span>${COVERAGE[state]} <strong>${data ? integer(counts[state] ?? 0) : "–"}</strong></li>`)}</ul>
+          <option value="">Todas</option>${choices.map((id) => html`<option key=${id} value=${id}>${modalidade(id)}</option>`)}</select>
+            </label>
+        <div class="span-buttons">
+          <${Button} kind="small" icon="previous" onClick=${() => refine({ ate: addMonths(last, -MONTHS) })} disabled=${first <= "2021-01" ? "O PNCP começa em 2021" : ""}>12 meses antes<//>
+          <${Button} kind="small icon-last" icon="next" onClick=${() => refine({ ate: addMonths(last, MONTHS) > thisMonth ? "" : addMonths(last, MONTHS) })} disabled=${last === thisMonth ? "Este é o período mais novo" : ""}>12 meses depois<//>
+            </div>
+        <ul class="legend" aria-label="Legenda">${Object.keys(COVERAGE).map(
+          (
+            state,
+          ) => html`<li key=${state}><span class="cell ${state}" aria-hidden="true">${MARKS[state]}</span>${COVERAGE[state]} <strong>${data ? integer(counts[state] ?? 0) : "–"}</strong>
+          </li>`,
+        )}</ul>
       </div>
       ${!data ? (error ? html`<${Trouble} error=${error} again=${() => refresh(path)} />` : html`<${Skeleton} height=${420} />`) : html`<${Calendar} months=${months} days=${data.days} />`}
     <//>
@@ -79,20 +99,34 @@ function Month({ month, byDay, stop, reach }) {
   const first = `${month}-01`;
   const length = Number(lastDayOf(month).slice(8));
   const offset = dayOf(first).getUTCDay();
-  const weeks = Array.from({ length: Math.ceil((offset + length) / 7) }, (_, week) => Array.from({ length: 7 }, (_, weekday) => week * 7 + weekday - offset + 1));
+  const weeks = Array.from({ length: Math.ceil((offset + length) / 7) }, (_, week) =>
+    Array.from({ length: 7 }, (_, weekday) => week * 7 + weekday - offset + 1),
+  );
   const own = Array.from({ length }, (_, n) => byDay.get(`${month}-${String(n + 1).padStart(2, "0")}`)).filter(Boolean);
   const missing = own.filter((one) => one.state !== "complete");
   return html`<section class="month" aria-label=${spokenMonth(month)}>
     <header><h2>${spokenMonth(month)}</h2>${own.length > 0 && html`<span class="muted">${own.length - missing.length}/${own.length}</span>`}
     ${missing.length > 0 && html`<${Button} writes kind="ghost-text" label=${`Completar ${spokenMonth(month)}`} onClick=${() => askBackfill({ first: missing[0].day, last: missing.at(-1).day })}>completar<//>`}</header>
-    <table><caption class="unseen">Cobertura de ${spokenMonth(month)}</caption><thead><tr>${WEEKDAYS.map((name, n) => html`<th scope="col" key=${name} abbr=${WEEKDAY_NAMES[n]}>${name[0]}<span class="unseen">${name.slice(1)}</span></th>`)}</tr></thead>
-      <tbody>${weeks.map((week, n) => html`<tr key=${n}>${week.map((number) => {
-        const iso = `${month}-${String(number).padStart(2, "0")}`;
-        const one = number >= 1 && number <= length ? byDay.get(iso) : null;
-        if (!one) return html`<td key=${number} class="off">${number >= 1 && number <= length ? html`<span class="cell future" aria-hidden="true">${number}</span>` : ""}</td>`;
-        return html`<td key=${number}><button type="button" class="cell ${one.state} ${iso === today() ? "today" : ""}" data-day=${iso} tabindex=${iso === stop ? 0 : -1} onFocus=${() => reach(iso)}
-          aria-label=${`${spokenDay(iso)}: ${COVERAGE[one.state]}`} title=${hintOf(one)} onClick=${() => refine({ dia: iso })}><span class="number">${number}</span><span class="mark" aria-hidden="true">${MARKS[one.state]}</span></button></td>`;
-      })}</tr>`)}</tbody></table></section>`;
+    <table><caption class="unseen">Cobertura de ${spokenMonth(month)}</caption><thead>
+      <tr>${WEEKDAYS.map(
+        (
+          name,
+          n,
+        ) => html`<th scope="col" key=${name} abbr=${WEEKDAY_NAMES[n]}>${name[0]}<span class="unseen">${name.slice(1)}</span>
+      </th>`,
+      )}</tr></thead>
+      <tbody>${weeks.map(
+        (week, n) =>
+          html`<tr key=${n}>${week.map((number) => {
+            const iso = `${month}-${String(number).padStart(2, "0")}`;
+            const one = number >= 1 && number <= length ? byDay.get(iso) : null;
+            if (!one)
+              return html`<td key=${number} class="off">${number >= 1 && number <= length ? html`<span class="cell future" aria-hidden="true">${number}</span>` : ""}</td>`;
+            return html`<td key=${number}><button type="button" class="cell ${one.state} ${iso === today() ? "today" : ""}" data-day=${iso} tabindex=${iso === stop ? 0 : -1} onFocus=${() => reach(iso)}
+          aria-label=${`${spokenDay(iso)}: ${COVERAGE[one.state]}`} title=${hintOf(one)} onClick=${() => refine({ dia: iso })}><span class="number">${number}</span>
+            <span class="mark" aria-hidden="true">${MARKS[one.state]}</span></button></td>`;
+          })}</tr>`,
+      )}</tbody></table></section>`;
 }
 
 function hintOf(one) {
@@ -133,17 +167,26 @@ function Day({ day, known, only }) {
         ? error
           ? html`<${Trouble} error=${error} again=${() => refresh(path)} />`
           : html`<${Skeleton} lines=${5} />`
-        : html`<p class="day-summary"><${Badge} tone=${BADGES[one.state]}>${COVERAGE[one.state]}<//> <span>${one.state === "never" ? "Nada foi pedido para este dia." : sentenceOf(one, missing.length)}</span></p>
+        : html`<p class="day-summary">
+          <${Badge} tone=${BADGES[one.state]}>${COVERAGE[one.state]}<//> <span>${one.state === "never" ? "Nada foi pedido para este dia." : sentenceOf(one, missing.length)}</span>
+          </p>
         ${day === today() && html`<p class="note">O dia ainda não acabou: até amanhã ele fica parcial, e a varredura da noite o completa.</p>`}
-        ${one.modalidades.length > 0 && html`<ul class="rows day-rows">${one.modalidades.map(
-          (each) => html`<li key=${each.modalidade}><div><span>${modalidade(each.modalidade)}</span><p class="muted">${each.error_message && each.state !== "complete" ? meaningOf(each.error_message) : each.finished_at ? `lida ${when(each.finished_at)}` : ""} <a href=${hashOf(`/execucoes/${each.execution_id}`)}>execução ${each.execution_id}</a></p></div>
-          <span class="row-end">${integer(each.records)}${each.total_registros != null ? html`<span class="muted"> de ${integer(each.total_registros)}</span>` : ""} <${Badge} tone=${BADGES[each.state]}>${COVERAGE[each.state]}<//></span></li>`,
-        )}</ul>`}
+        ${
+          one.modalidades.length > 0 &&
+          html`<ul class="rows day-rows">${one.modalidades.map(
+            (each) => html`<li key=${each.modalidade}><div><span>${modalidade(each.modalidade)}</span>
+              <p class="muted">${each.error_message && each.state !== "complete" ? meaningOf(each.error_message) : each.finished_at ? `lida ${when(each.finished_at)}` : ""} <a href=${hashOf(`/execucoes/${each.execution_id}`)}>execução ${each.execution_id}</a>
+              </p></div>
+          <span class="row-end">${integer(each.records)}${each.total_registros != null ? html`<span class="muted"> de ${integer(each.total_registros)}</span>` : ""} <${Badge} tone=${BADGES[each.state]}>${COVERAGE[each.state]}<//>
+            </span></li>`,
+          )}</ul>`
+        }
         ${missing.length > 0 && one.state !== "never" && html`<p class="note warn">Nunca pedidas neste dia: ${missing.map(modalidade).join(", ")}.</p>`}`
     }
     <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
     <div class="dialog-actions"><${Button} writes onClick=${adjust}>Ajustar antes<//>
-      <${Button} writes kind="primary" icon="calendar" busy=${busy} disabled=${one?.state === "running" ? "Este dia já está sendo lido" : ""} onClick=${load}>${one && one.state === "complete" ? "Ler de novo" : "Carregar este dia"}<//></div>
+      <${Button} writes kind="primary" icon="calendar" busy=${busy} disabled=${one?.state === "running" ? "Este dia já está sendo lido" : ""} onClick=${load}>${one && one.state === "complete" ? "Ler de novo" : "Carregar este dia"}<//>
+        </div>
   <//>`;
 }
 
@@ -157,4 +200,3 @@ function sentenceOf(one, missing) {
   ].filter(Boolean);
   return `${parts.join(", ")}; ${plural(one.records, "registro", "registros")}.`;
 }
-

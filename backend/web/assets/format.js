@@ -4,11 +4,22 @@ const integers = new Intl.NumberFormat("pt-BR", { maximumFractionDigits: 0 });
 const decimals = new Intl.NumberFormat("pt-BR", { maximumFractionDigits: 1 });
 const compacts = new Intl.NumberFormat("pt-BR", { notation: "compact", maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat("pt-BR", { timeZone: ZONE, hour: "2-digit", minute: "2-digit" });
-const preciseClock = new Intl.DateTimeFormat("pt-BR", { timeZone: ZONE, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const preciseClock = new Intl.DateTimeFormat("pt-BR", {
+  timeZone: ZONE,
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+});
 const dayAndMonth = new Intl.DateTimeFormat("pt-BR", { timeZone: ZONE, day: "2-digit", month: "2-digit" });
 const fullDay = new Intl.DateTimeFormat("pt-BR", { timeZone: ZONE, day: "2-digit", month: "2-digit", year: "numeric" });
 const isoDay = new Intl.DateTimeFormat("en-CA", { timeZone: ZONE, year: "numeric", month: "2-digit", day: "2-digit" });
-const longDay = new Intl.DateTimeFormat("pt-BR", { timeZone: "UTC", weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const longDay = new Intl.DateTimeFormat("pt-BR", {
+  timeZone: "UTC",
+  weekday: "long",
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+});
 const monthName = new Intl.DateTimeFormat("pt-BR", { timeZone: "UTC", month: "long", year: "numeric" });
 
 // How far the server's clock is ahead of this machine's, in milliseconds.
@@ -23,7 +34,8 @@ export const now = () => Date.now() + ahead;
 
 export const integer = (value) => (value == null ? "—" : integers.format(value));
 export const decimal = (value) => (value == null ? "—" : decimals.format(value));
-export const compact = (value) => (value == null ? "—" : value < 10000 ? integers.format(value) : compacts.format(value));
+export const compact = (value) =>
+  value == null ? "—" : value < 10000 ? integers.format(value) : compacts.format(value);
 export const percent = (value) => (value == null ? "—" : `${decimals.format(value)}%`);
 export const plural = (count, one, many) => `${integer(count)} ${count === 1 ? one : many}`;
 
@@ -50,7 +62,8 @@ export function when(moment) {
   return `${(near ? dayAndMonth : fullDay).format(date)}, ${time}`;
 }
 
-export const exactly = (moment) => (moment == null ? "" : `${fullDay.format(new Date(moment))} ${preciseClock.format(new Date(moment))} (Brasília)`);
+export const exactly = (moment) =>
+  moment == null ? "" : `${fullDay.format(new Date(moment))} ${preciseClock.format(new Date(moment))} (Brasília)`;
 
 // A day of the calendar, "2026-11-22"
 export const dayOf = (iso) => new Date(`${iso}T00:00:00Z`);

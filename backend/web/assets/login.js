@@ -43,8 +43,10 @@ export function Login({ enter }) {
       <img src="/assets/icon.svg" alt="" width="44" height="44" />
       <h1 id="login-title">PNCP Sync</h1>
       <p class="muted">${note || "Entre para ver e comandar o espelho do PNCP."}</p>
-      <label>Usuário<input ref=${first} name="username" autocomplete="username" autocapitalize="none" spellcheck=${false} required maxlength="128" /></label>
-      <label>Senha<input name="password" type="password" autocomplete="current-password" required maxlength="1024" /></label>
+      <label>Usuário<input ref=${first} name="username" autocomplete="username" autocapitalize="none" spellcheck=${false} required maxlength="128" />
+        </label>
+      <label>Senha<input name="password" type="password" autocomplete="current-password" required maxlength="1024" />
+        </label>
       <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}${left > 0 ? ` Tente de novo em ${left} s.` : ""}</p>`}</div>
       <${Button} type="submit" kind="primary wide" busy=${busy} disabled=${left ? `Espere ${left} s` : ""}>${busy ? "Entrando…" : "Entrar"}<//>
     </form>

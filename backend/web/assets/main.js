@@ -38,16 +38,25 @@ function Page() {
   useEffect(() => {
     if (state !== "unknown") return undefined;
     let timer;
-    const attempt = () => enter().then(() => tell(null)).catch((error) => {
-      if (error.status === 401) return;
-      tell(error);
-      timer = setTimeout(attempt, Math.max(error.retryAfter * 1000, 2000));
-    });
+    const attempt = () =>
+      enter()
+        .then(() => tell(null))
+        .catch((error) => {
+          if (error.status === 401) return;
+          tell(error);
+          timer = setTimeout(attempt, Math.max(error.retryAfter * 1000, 2000));
+        });
     attempt();
     return () => clearTimeout(timer);
   }, [state]);
   if (state === "login") return html`<${Login} enter=${enter} /><${Toasts} />`;
-  if (state === "unknown") return trouble && html`<main class="boot" id="content"><${Empty} title=${line === "unreachable" ? "O servidor não responde" : "Ainda não foi possível abrir a página"} icon="error"><span role="status">${trouble.message} Tentando de novo…</span><//></main>`;
+  if (state === "unknown")
+    return (
+      trouble &&
+      html`<main class="boot" id="content">
+        <${Empty} title=${line === "unreachable" ? "O servidor não responde" : "Ainda não foi possível abrir a página"} icon="error"><span role="status">${trouble.message} Tentando de novo…</span>
+        <//></main>`
+    );
   return html`<${Frame} />`;
 }
 
@@ -72,7 +81,14 @@ function Frame() {
     <${Header} active=${id ? "/historico" : place?.[0]} />
     <${Line} />
     <main id="content" tabindex="-1" ref=${content} key=${key} class=${line === "ok" ? "" : "stale"}>
-      ${id ? html`<${Execution} id=${id} />` : place ? html`<${place[2]} />` : html`<${Card}><${Empty} title="Não há nada neste endereço" icon="error"><a href="#/">Voltar ao painel</a><//><//>`}
+      ${
+        id
+          ? html`<${Execution} id=${id} />`
+          : place
+            ? html`<${place[2]} />`
+            : html`<${Card}><${Empty} title="Não há nada neste endereço" icon="error"><a href="#/">Voltar ao painel</a>
+        <//><//>`
+      }
     </main>
     <footer class="foot"><span>PNCP Sync — horários de Brasília</span></footer>
     <${Watch} name=${id ? `Execução ${id}` : (place?.[1] ?? "")} />
@@ -84,12 +100,27 @@ function Header({ active }) {
   const { data } = useLive("/sync/alerts", 60000);
   const open = (data?.alerts ?? []).filter((one) => !one.resolved_at).length;
   return html`<header class="top"><div class="top-inner">
-    <a class="brand" href="#/" aria-label="PNCP Sync, painel"><img src="/assets/icon.svg" alt="" width="26" height="26" /><span>PNCP Sync</span></a>
-    <nav aria-label="Principal"><ul>${PLACES.map(([path, name]) => html`<li key=${path}><a href=${`#${path}`} aria-current=${active === path ? "page" : undefined}>${name}${path === "/alertas" && open > 0 && html` <span class="count bad">${open}<span class="unseen"> em aberto</span></span>`}</a></li>`)}</ul></nav>
+    <a class="brand" href="#/" aria-label="PNCP Sync, painel"><img src="/assets/icon.svg" alt="" width="26" height="26" />
+      <span>PNCP Sync</span></a>
+    <nav aria-label="Principal">
+      <ul>${PLACES.map(
+        ([path, name]) =>
+          html`<li key=${path}><a href=${`#${path}`} aria-current=${active === path ? "page" : undefined}>${name}${
+            path === "/alertas" &&
+            open > 0 &&
+            html` <span class="count bad">${open}<span class="unseen"> em aberto</span>
+      </span>`
+          }</a></li>`,
+      )}</ul></nav>
     <div class="top-end">
       ${user.role === "viewer" && html`<${Badge} tone="quiet" title="Você vê tudo e não muda nada">somente leitura<//>`}
       <${ThemeSwitch} />
-      ${user.authentication && html`<span class="who" title=${user.role === "admin" ? "administrador" : "leitor"}>${user.username}</span><button type="button" class="ghost" aria-label="Sair" title="Sair" onClick=${() => session.leave()}><${Icon} name="exit" /></button>`}
+      ${
+        user.authentication &&
+        html`<span class="who" title=${user.role === "admin" ? "administrador" : "leitor"}>${user.username}</span>
+        <button type="button" class="ghost" aria-label="Sair" title="Sair" onClick=${() => session.leave()}><${Icon} name="exit" />
+        </button>`
+      }
     </div></div></header>`;
 }
 
@@ -101,7 +132,12 @@ const LINES = {
 function Line() {
   const { state, since } = connection.use();
   const [text, age] = LINES[state] ?? [];
-  return html`<div role="alert">${text && html`<div class="line"><div><span class="dot warn pulse"></span><strong>${text}</strong> <span>${age} ${timeOf(since)}.</span></div><${Button} kind="small" icon="refresh" onClick=${() => refresh("/")}>Tentar agora<//></div>`}</div>`;
+  return html`<div role="alert">${
+    text &&
+    html`<div class="line"><div><span class="dot warn pulse"></span>
+    <strong>${text}</strong> <span>${age} ${timeOf(since)}.</span></div>
+    <${Button} kind="small" icon="refresh" onClick=${() => refresh("/")}>Tentar agora<//></div>`
+  }</div>`;
 }
 
 // The tab's title, and what is said aloud when an execution ends.
@@ -116,7 +152,9 @@ function Watch({ name }) {
     before.current = new Map(unfinished.map((one) => [one.id, one]));
     if (!ended.length) return;
     const { current_status: last } = data;
-    const told = ended.includes(last.execution_id) ? `A execução ${last.execution_id} terminou: ${STATUS[last.status]}.` : `Terminou a execução ${ended.join(", ")}.`;
+    const told = ended.includes(last.execution_id)
+      ? `A execução ${last.execution_id} terminou: ${STATUS[last.status]}.`
+      : `Terminou a execução ${ended.join(", ")}.`;
     announce(told);
     refresh("/sync/history", "/sync/coverage", "/sync/executions");
   }, [data]);

@@ -4,7 +4,19 @@ import { askBackfill } from "./backfill.js";
 import { withQuery } from "./api.js";
 import { Bars } from "./charts.js";
 import { MARKS } from "./coverage.js";
-import { addDays, compact, decimal, duration, integer, plural, shortDay, spokenDay, timeOf, today, when } from "./format.js";
+import {
+  addDays,
+  compact,
+  decimal,
+  duration,
+  integer,
+  plural,
+  shortDay,
+  spokenDay,
+  timeOf,
+  today,
+  when,
+} from "./format.js";
 import { ExecutionTable } from "./history.js";
 import { judgeMirror, judgeTroubles } from "./judgement.js";
 import { refresh, useLive, useTick } from "./live.js";
@@ -23,7 +35,10 @@ export function Overview() {
   const { data: health } = useLive("/health", 20000);
   const { data: alarms } = useLive("/sync/alerts", 60000);
   useTick(5000);
-  if (!dashboard) return error ? html`<${Trouble} error=${error} again=${() => refresh("/sync/dashboard")} />` : html`<${FirstLoad} />`;
+  if (!dashboard)
+    return error
+      ? html`<${Trouble} error=${error} again=${() => refresh("/sync/dashboard")} />`
+      : html`<${FirstLoad} />`;
   const schedules = agenda?.schedules;
   const troubles = judgeTroubles({ dashboard, schedules, health, alerts: alarms?.alerts });
   const isNew = !dashboard.total_executions;
@@ -47,22 +62,43 @@ export function Overview() {
     ${!isNew && html`<${Latest} busy=${dashboard.unfinished.length > 0} />`}`;
 }
 
-const FirstLoad = () => html`<div class="hero card"><${Skeleton} lines=${2} /></div><div class="figures-row">${[1, 2, 3, 4].map((n) => html`<div class="card figure" key=${n}><${Skeleton} lines=${2} /></div>`)}</div>
-  <div class="columns"><div class="card"><${Skeleton} height=${220} /></div><div class="card"><${Skeleton} lines=${5} /></div></div>`;
+const FirstLoad = () => html`<div class="hero card"><${Skeleton} lines=${2} /></div>
+    <div class="figures-row">${[1, 2, 3, 4].map(
+      (n) => html`<div class="card figure" key=${n}><${Skeleton} lines=${2} />
+    </div>`,
+    )}</div>
+  <div class="columns"><div class="card"><${Skeleton} height=${220} /></div><div class="card">
+    <${Skeleton} lines=${5} /></div></div>`;
 
 function Hero({ dashboard, schedules, troubles }) {
   const verdict = judgeMirror(dashboard, schedules);
   const { unfinished } = dashboard;
   const bad = troubles.filter((one) => one.tone === "bad").length;
   return html`<section class="hero card ${verdict.tone}" aria-labelledby="hero-title">
-    <div class="hero-mark"><${Icon} name=${verdict.tone === "good" ? "ok" : verdict.tone === "quiet" ? "calendar" : "error"} /></div>
+    <div class="hero-mark">
+      <${Icon} name=${verdict.tone === "good" ? "ok" : verdict.tone === "quiet" ? "calendar" : "error"} /></div>
     <div class="hero-words">
       <h1 id="hero-title">${verdict.title}</h1>
       <p>${verdict.text}${verdict.age != null && verdict.tone === "good" && html` · <${Ago} moment=${dashboard.freshness.complete_until} />`}</p>
       <ul class="hero-facts">
-        <li>${unfinished.length ? html`<span class="dot busy"></span>${plural(unfinished.length, "execução em andamento", "execuções em andamento")}` : html`<span class="dot quiet"></span>Nada em andamento`}</li>
-        ${unfinished.some((one) => one.waiting) && html`<li><span class="dot warn"></span>O portal falha; novas tentativas sozinhas</li>`}
-        <li>${bad ? html`<span class="dot bad"></span>${plural(bad, "problema", "problemas")}` : html`<span class="dot good"></span>Nenhum problema`}</li>
+        <li>${
+          unfinished.length
+            ? html`<span class="dot busy">
+          </span>${plural(unfinished.length, "execução em andamento", "execuções em andamento")}`
+            : html`<span class="dot quiet">
+          </span>Nada em andamento`
+        }</li>
+        ${
+          unfinished.some((one) => one.waiting) &&
+          html`<li><span class="dot warn">
+          </span>O portal falha; novas tentativas sozinhas</li>`
+        }
+        <li>${
+          bad
+            ? html`<span class="dot bad">
+          </span>${plural(bad, "problema", "problemas")}`
+            : html`<span class="dot good"></span>Nenhum problema`
+        }</li>
       </ul>
     </div>
     <div class="hero-actions"><${Button} writes kind="primary" icon="refresh" onClick=${askUpdate}>Atualizar agora<//>
@@ -70,45 +106,81 @@ function Hero({ dashboard, schedules, troubles }) {
   </section>`;
 }
 
-const Welcome = () => html`<section class="card welcome" aria-labelledby="welcome-title"><h2 id="welcome-title">Por onde começar</h2>
+const Welcome =
+  () => html`<section class="card welcome" aria-labelledby="welcome-title"><h2 id="welcome-title">Por onde começar</h2>
   <ol><li><strong>Carregue um período.</strong> Traz o que foi publicado nos dias que você escolher.</li>
     <li><strong>Deixe a agenda trabalhar.</strong> Atualizações frequentes e uma varredura por noite mantêm o espelho completo.</li>
-    <li><strong>Confira a cobertura.</strong> O calendário mostra cada dia: completo, parcial, com falha ou nunca pedido.</li></ol>
-  <${Button} writes kind="primary" icon="calendar" onClick=${() => askBackfill({ first: addDays(today(), -7), last: addDays(today(), -1) })}>Carregar os últimos 7 dias<//></section>`;
+    <li><strong>Confira a cobertura.</strong> O calendário mostra cada dia: completo, parcial, com falha ou nunca pedido.</li>
+      </ol>
+  <${Button} writes kind="primary" icon="calendar" onClick=${() => askBackfill({ first: addDays(today(), -7), last: addDays(today(), -1) })}>Carregar os últimos 7 dias<//>
+    </section>`;
 
 function Figures({ dashboard }) {
   const main = dashboard.mirror.find((one) => one.table === "contratacoes");
   const itens = dashboard.mirror.find((one) => one.table === "itens_contratacao");
   const ended = dashboard.success_count + dashboard.error_count;
   const figures = [
-    ["Contratações no espelho", `${main.exact ? "" : "≈ "}${compact(main.rows)}`, `${itens.exact ? "" : "≈ "}${compact(itens.rows)} itens`],
-    ["Taxa de sucesso", ended ? dashboard.success_rate.replace(".", ",") : "—", `${plural(dashboard.total_executions, "execução", "execuções")} ao todo`],
-    ["Execuções em 24 h", integer(dashboard.last_24h_executions), `${decimal(dashboard.records_per_execution)} registros por execução`],
-    ["Duração média", duration(dashboard.mean_duration_seconds), `p95 ${duration(dashboard.p95_duration_seconds)} · 30 dias`],
+    [
+      "Contratações no espelho",
+      `${main.exact ? "" : "≈ "}${compact(main.rows)}`,
+      `${itens.exact ? "" : "≈ "}${compact(itens.rows)} itens`,
+    ],
+    [
+      "Taxa de sucesso",
+      ended ? dashboard.success_rate.replace(".", ",") : "—",
+      `${plural(dashboard.total_executions, "execução", "execuções")} ao todo`,
+    ],
+    [
+      "Execuções em 24 h",
+      integer(dashboard.last_24h_executions),
+      `${decimal(dashboard.records_per_execution)} registros por execução`,
+    ],
+    [
+      "Duração média",
+      duration(dashboard.mean_duration_seconds),
+      `p95 ${duration(dashboard.p95_duration_seconds)} · 30 dias`,
+    ],
   ];
   return html`<section class="figures-row" aria-label="Números">${figures.map(
-    ([name, value, more]) => html`<div class="card figure" key=${name}><h2>${name}</h2><p class="figure-value">${value}</p><p class="muted">${more}</p></div>`,
+    ([name, value, more]) =>
+      html`<div class="card figure" key=${name}><h2>${name}</h2><p class="figure-value">${value}</p>
+        <p class="muted">${more}</p></div>`,
   )}</section>`;
 }
 
-const Troubles = ({ troubles }) => html`<${Card} id="troubles" title="Precisa de você" aside=${html`<${Badge} tone="bad">${troubles.length}<//>`}>
+const Troubles = ({
+  troubles,
+}) => html`<${Card} id="troubles" title="Precisa de você" aside=${html`<${Badge} tone="bad">${troubles.length}<//>`}>
   <ul class="troubles">${troubles.map(
-    (one) => html`<li key=${one.id} class=${one.tone}><span class="trouble-mark"><${Icon} name="error" /></span><div><p class="trouble-title">${one.title}</p><p class="muted" title=${one.hint}>${one.text}</p></div>
+    (one) => html`<li key=${one.id} class=${one.tone}><span class="trouble-mark"><${Icon} name="error" /></span><div>
+      <p class="trouble-title">${one.title}</p><p class="muted" title=${one.hint}>${one.text}</p></div>
       <div class="trouble-actions"><${TroubleButton} trouble=${one} /></div></li>`,
   )}</ul><//>`;
 
 function TroubleButton({ trouble: { kind, subject } }) {
   if (kind === "alert") return html`<a class="button small" href=${hashOf("/alertas")}>Ver alertas</a>`;
-  if (kind === "resume") return html`<${Button} writes kind="small" icon="play" onClick=${() => askResume(subject, SCHEDULE[subject.name]?.name ?? subject.name)}>Retomar<//>`;
+  if (kind === "resume")
+    return html`<${Button} writes kind="small" icon="play" onClick=${() => askResume(subject, SCHEDULE[subject.name]?.name ?? subject.name)}>Retomar<//>`;
   if (kind !== "retry" && kind !== "execution") return null;
-  return html`<a class="button small" href=${hashOf(`/execucoes/${subject.id}`)}>Ver por quê<span class="unseen"> da execução ${subject.id}</span></a>
-    ${kind === "retry" && html`<${Button} writes kind="small primary" icon="refresh" onClick=${() => askRetry(subject)}>Repetir<span class="unseen"> a execução ${subject.id}</span><//>`}`;
+  return html`<a class="button small" href=${hashOf(`/execucoes/${subject.id}`)}>Ver por quê<span class="unseen"> da execução ${subject.id}</span>
+    </a>
+    ${
+      kind === "retry" &&
+      html`<${Button} writes kind="small primary" icon="refresh" onClick=${() => askRetry(subject)}>Repetir<span class="unseen"> a execução ${subject.id}</span>
+      <//>`
+    }`;
 }
 
 function Now({ dashboard, at, schedules }) {
   const { unfinished } = dashboard;
-  const next = (schedules ?? []).filter((one) => one.enabled && !one.paused && one.next_runs[0]).sort((a, b) => a.next_runs[0].localeCompare(b.next_runs[0]))[0];
-  return html`<${Card} id="now" title="Em andamento" aside=${unfinished.length > 0 && html`<span class="live"><span class="dot busy pulse"></span>ao vivo</span>`}>
+  const next = (schedules ?? [])
+    .filter((one) => one.enabled && !one.paused && one.next_runs[0])
+    .sort((a, b) => a.next_runs[0].localeCompare(b.next_runs[0]))[0];
+  return html`<${Card} id="now" title="Em andamento" aside=${
+    unfinished.length > 0 &&
+    html`<span class="live">
+    <span class="dot busy pulse"></span>ao vivo</span>`
+  }>
     ${
       unfinished.length
         ? unfinished.map((one) => html`<${Running} key=${one.id} execution=${one} at=${at} />`)
@@ -122,7 +194,14 @@ function Charts({ dashboard }) {
   const [good, bad, records] = [sum("success"), sum("error"), sum("records_processed")];
   return html`<${Card} id="charts" title="Últimos 30 dias"><div class="charts">
     <${Bars} title="Execuções" headline=${`${integer(good + bad)}${bad ? ` · ${integer(bad)} com erro` : ""}`} format=${integer} summary=${`Execuções por dia nos últimos 30 dias: ${good} com sucesso, ${bad} com erro.`}
-      days=${days.map((one) => ({ day: one.day, parts: [{ value: one.success, tone: "good" }, { value: one.error, tone: "bad" }], text: `${integer(one.success)} ok${one.error ? `, ${integer(one.error)} com erro` : ""}` }))} />
+      days=${days.map((one) => ({
+        day: one.day,
+        parts: [
+          { value: one.success, tone: "good" },
+          { value: one.error, tone: "bad" },
+        ],
+        text: `${integer(one.success)} ok${one.error ? `, ${integer(one.error)} com erro` : ""}`,
+      }))} />
     <${Bars} title="Registros" headline=${integer(records)} format=${integer} summary=${`Registros processados por dia nos últimos 30 dias: ${records} ao todo.`}
       days=${days.map((one) => ({ day: one.day, parts: [{ value: one.records_processed, tone: "main" }], text: `${integer(one.records_processed)}` }))} />
     <${Bars} title="Duração média" headline=${duration(dashboard.mean_duration_seconds)} format=${duration} summary=${`Duração média das execuções por dia nos últimos 30 dias; no todo ${duration(dashboard.mean_duration_seconds)}.`}
@@ -130,8 +209,15 @@ function Charts({ dashboard }) {
   </div>
   ${
     dashboard.modes.length > 0 &&
-    html`<table class="plain"><caption class="unseen">Durações por tipo, nos últimos 30 dias</caption><thead><tr><th scope="col">Tipo</th><th scope="col" class="number">Execuções</th><th scope="col" class="number">Média</th><th scope="col" class="number">p95</th><th scope="col" class="number">Registros/exec.</th></tr></thead>
-    <tbody>${dashboard.modes.map((one) => html`<tr key=${one.mode}><th scope="row">${MODE[one.mode]}</th><td class="number">${integer(one.executions)}</td><td class="number">${duration(one.mean_seconds)}</td><td class="number">${duration(one.p95_seconds)}</td><td class="number">${decimal(one.mean_records)}</td></tr>`)}</tbody></table>`
+    html`<table class="plain"><caption class="unseen">Durações por tipo, nos últimos 30 dias</caption><thead><tr>
+      <th scope="col">Tipo</th><th scope="col" class="number">Execuções</th><th scope="col" class="number">Média</th>
+      <th scope="col" class="number">p95</th><th scope="col" class="number">Registros/exec.</th></tr></thead>
+    <tbody>${dashboard.modes.map(
+      (one) => html`<tr key=${one.mode}><th scope="row">${MODE[one.mode]}</th>
+      <td class="number">${integer(one.executions)}</td><td class="number">${duration(one.mean_seconds)}</td>
+      <td class="number">${duration(one.p95_seconds)}</td><td class="number">${decimal(one.mean_records)}</td>
+      </tr>`,
+    )}</tbody></table>`
   }<//>`;
 }
 
@@ -140,8 +226,10 @@ function Agenda({ schedules }) {
     ${
       schedules
         ? html`<ul class="rows">${schedules.map(
-            (one) => html`<li key=${one.name}><div><strong>${SCHEDULE[one.name]?.name ?? one.name}</strong><p class="muted">${lastOf(one)}</p></div>
-          <div class="row-end">${one.paused ? html`<${Badge} tone="warn">em pausa<//>` : !one.enabled ? html`<${Badge} tone="quiet">desligada<//>` : html`<${When} moment=${one.next_runs[0]} />`}</div></li>`,
+            (one) => html`<li key=${one.name}><div><strong>${SCHEDULE[one.name]?.name ?? one.name}</strong>
+              <p class="muted">${lastOf(one)}</p></div>
+          <div class="row-end">${one.paused ? html`<${Badge} tone="warn">em pausa<//>` : !one.enabled ? html`<${Badge} tone="quiet">desligada<//>` : html`<${When} moment=${one.next_runs[0]} />`}</div>
+            </li>`,
           )}</ul>`
         : html`<${Skeleton} lines=${3} />`
     }<//>`;
@@ -154,30 +242,64 @@ function lastOf({ last_tick: last }) {
 }
 
 function Parts({ dashboard, health }) {
-  const broker = { connected: ["good", "no ar"], disconnected: ["bad", "fora do ar"], disabled: ["quiet", "não usado"] }[health?.broker] ?? ["quiet", "…"];
+  const broker = {
+    connected: ["good", "no ar"],
+    disconnected: ["bad", "fora do ar"],
+    disabled: ["quiet", "não usado"],
+  }[health?.broker] ?? ["quiet", "…"];
   const parts = [
-    ["Banco de dados", ...(health ? (health.database === "connected" ? ["good", "no ar"] : ["bad", "fora do ar"]) : ["quiet", "…"])],
+    [
+      "Banco de dados",
+      ...(health ? (health.database === "connected" ? ["good", "no ar"] : ["bad", "fora do ar"]) : ["quiet", "…"]),
+    ],
     ["RabbitMQ", ...broker],
-    ["Ingestores", dashboard.workers.length ? "good" : "bad", plural(dashboard.workers.length, "trabalhando", "trabalhando")],
-    ["Portal", dashboard.source_paused_until ? "warn" : dashboard.unfinished.some((one) => one.waiting) ? "warn" : "good", dashboard.source_paused_until ? `pausa até ${timeOf(dashboard.source_paused_until)}` : dashboard.unfinished.some((one) => one.waiting) ? "falhando" : "sem queixas"],
+    [
+      "Ingestores",
+      dashboard.workers.length ? "good" : "bad",
+      plural(dashboard.workers.length, "trabalhando", "trabalhando"),
+    ],
+    [
+      "Portal",
+      dashboard.source_paused_until ? "warn" : dashboard.unfinished.some((one) => one.waiting) ? "warn" : "good",
+      dashboard.source_paused_until
+        ? `pausa até ${timeOf(dashboard.source_paused_until)}`
+        : dashboard.unfinished.some((one) => one.waiting)
+          ? "falhando"
+          : "sem queixas",
+    ],
   ];
-  return html`<${Card} id="health" title="Saúde"><ul class="rows">${parts.map(([name, tone, text]) => html`<li key=${name}><span>${name}</span><span class="row-end"><span class="dot ${tone}"></span>${text}</span></li>`)}</ul>
+  return html`<${Card} id="health" title="Saúde"><ul class="rows">${parts.map(
+    ([name, tone, text]) => html`<li key=${name}><span>${name}</span>
+    <span class="row-end"><span class="dot ${tone}"></span>${text}</span></li>`,
+  )}</ul>
     <details class="more"><summary>Ingestores e tabelas</summary>
-      <ul class="rows">${dashboard.workers.map((one) => html`<li key=${one.id}><span class="mono clip" title=${one.id}>${one.id}</span><span class="row-end muted">${plural(one.slices_running, "fatia", "fatias")}</span></li>`)}
-      ${dashboard.mirror.map((one) => html`<li key=${one.table}><span>${TABLE[one.table] ?? one.table}</span><span class="row-end">${one.exact ? "" : "≈ "}${integer(one.rows)}</span></li>`)}</ul></details><//>`;
+      <ul class="rows">${dashboard.workers.map(
+        (one) => html`<li key=${one.id}><span class="mono clip" title=${one.id}>${one.id}</span>
+        <span class="row-end muted">${plural(one.slices_running, "fatia", "fatias")}</span></li>`,
+      )}
+      ${dashboard.mirror.map(
+        (one) => html`<li key=${one.table}><span>${TABLE[one.table] ?? one.table}</span>
+        <span class="row-end">${one.exact ? "" : "≈ "}${integer(one.rows)}</span></li>`,
+      )}</ul></details><//>`;
 }
 
 const SHOWN_DAYS = 35;
 
 function LatestDays({ busy }) {
-  const { data } = useLive(withQuery("/sync/coverage", { from: addDays(today(), 1 - SHOWN_DAYS), to: today() }), busy ? 10000 : 60000);
+  const { data } = useLive(
+    withQuery("/sync/coverage", { from: addDays(today(), 1 - SHOWN_DAYS), to: today() }),
+    busy ? 10000 : 60000,
+  );
   return html`<${Card} id="days" title="Cobertura" aside=${html`<a href="#/cobertura">Calendário</a>`}>
     ${
       data
         ? html`<ul class="strip">${data.days.map((one) => {
             const text = `${spokenDay(one.day)}: ${COVERAGE[one.state]}`;
-            return html`<li key=${one.day}><a class="cell ${one.state}" href=${hashOf("/cobertura", { dia: one.day })} title=${text} aria-label=${text}><span aria-hidden="true">${MARKS[one.state] || "·"}</span></a></li>`;
-          })}</ul><p class="chart-ends"><span>${shortDay(data.days[0].day)}</span><span>${integer(data.days.filter((one) => one.state === "complete").length)} de ${SHOWN_DAYS} dias completos</span><span>hoje</span></p>`
+            return html`<li key=${one.day}><a class="cell ${one.state}" href=${hashOf("/cobertura", { dia: one.day })} title=${text} aria-label=${text}><span aria-hidden="true">${MARKS[one.state] || "·"}</span>
+              </a></li>`;
+          })}</ul><p class="chart-ends"><span>${shortDay(data.days[0].day)}</span>
+            <span>${integer(data.days.filter((one) => one.state === "complete").length)} de ${SHOWN_DAYS} dias completos</span>
+            <span>hoje</span></p>`
         : html`<${Skeleton} height=${96} />`
     }<//>`;
 }
@@ -185,9 +307,12 @@ function LatestDays({ busy }) {
 function FreshnessByModalidade({ freshness }) {
   if (!freshness.modalidades.length) return null;
   const oldest = [...freshness.modalidades].sort((a, b) => (b.age_seconds ?? Infinity) - (a.age_seconds ?? Infinity));
-  return html`<${Card} id="freshness" title="Atualidade" aside=${html`<span class="muted">pior: <${Ago} moment=${freshness.complete_until} /></span>`}>
+  return html`<${Card} id="freshness" title="Atualidade" aside=${html`<span class="muted">pior: <${Ago} moment=${freshness.complete_until} />
+    </span>`}>
     <details class="more"><summary>Por modalidade</summary><ul class="rows">${oldest.map(
-      (one) => html`<li key=${one.modalidade}><span class="clip">${modalidade(one.modalidade)}</span><span class="row-end"><${Ago} moment=${one.complete_until} /></span></li>`,
+      (one) =>
+        html`<li key=${one.modalidade}><span class="clip">${modalidade(one.modalidade)}</span><span class="row-end">
+          <${Ago} moment=${one.complete_until} /></span></li>`,
     )}</ul></details><//>`;
 }
 
@@ -196,7 +321,11 @@ function Errors({ errors }) {
     ${
       errors.length
         ? html`<ul class="rows errors">${errors.map(
-            (one) => html`<li key=${one.message}><div><${Meaning} message=${one.message} /><p class="muted"><a href=${hashOf(`/execucoes/${one.last_execution_id}`)}>Última: execução ${one.last_execution_id}</a>, ${when(one.last_at)}</p></div><span class="row-end"><${Badge} tone="quiet" title="execuções">${integer(one.executions)}×<//></span></li>`,
+            (one) =>
+              html`<li key=${one.message}><div><${Meaning} message=${one.message} /><p class="muted">
+                <a href=${hashOf(`/execucoes/${one.last_execution_id}`)}>Última: execução ${one.last_execution_id}</a>, ${when(one.last_at)}</p>
+                </div><span class="row-end"><${Badge} tone="quiet" title="execuções">${integer(one.executions)}×<//>
+                </span></li>`,
           )}</ul>`
         : html`<p class="calm">Nenhum erro em 30 dias.</p>`
     }<//>`;
@@ -205,5 +334,5 @@ function Errors({ errors }) {
 function Latest({ busy }) {
   const { data } = useLive("/sync/history?limit=8", busy ? 6000 : 30000);
   return html`<${Card} id="latest" title="Últimas execuções" aside=${html`<a href="#/historico">Histórico completo</a>`}>
-    ${data ? data.executions.length ? html`<${ExecutionTable} executions=${data.executions} caption="Últimas execuções" />` : html`<${Empty} title="Nenhuma execução" />` : html`<${Skeleton} lines=${5} />`}<//>`;
+    ${data ? (data.executions.length ? html`<${ExecutionTable} executions=${data.executions} caption="Últimas execuções" />` : html`<${Empty} title="Nenhuma execução" />`) : html`<${Skeleton} lines=${5} />`}<//>`;
 }

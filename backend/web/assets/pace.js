@@ -22,7 +22,13 @@ export function paceOf(execution) {
   const seconds = recent ? elapsed : execution.duration_seconds;
   if (!seconds || seconds < 0.5) return { records: null, slices: null, left: null };
   const start = recent ? first : { percent: 0, slices: 0, records: 0 };
-  const end = recent ? last : { percent: execution.progress.percent, slices: execution.progress.slices_done, records: execution.records_processed };
+  const end = recent
+    ? last
+    : {
+        percent: execution.progress.percent,
+        slices: execution.progress.slices_done,
+        records: execution.records_processed,
+      };
   const gained = (end.percent - start.percent) / seconds;
   return {
     records: (end.records - start.records) / seconds,

@@ -1,2 +1,12 @@
 // The one place that names the vendored library.
-export { h, html, render, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback } from "./preact/preact.js";
+export {
+  h,
+  html,
+  render,
+  useState,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useMemo,
+  useCallback,
+} from "./preact/preact.js";

@@ -3,7 +3,11 @@ import { store } from "./store.js";
 
 function parse() {
   const [path, query = ""] = location.hash.replace(/^#/, "").split("?");
-  return { path: path || "/", parts: path.split("/").filter(Boolean), query: Object.fromEntries(new URLSearchParams(query)) };
+  return {
+    path: path || "/",
+    parts: path.split("/").filter(Boolean),
+    query: Object.fromEntries(new URLSearchParams(query)),
+  };
 }
 
 export const route = store(parse());

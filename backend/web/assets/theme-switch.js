@@ -20,5 +20,6 @@ export function ThemeSwitch() {
     choose(next);
   };
   const text = `Tema ${NAMES[chosen]}; mudar para ${NAMES[ORDER[(ORDER.indexOf(chosen) + 1) % ORDER.length]]}`;
-  return html`<button type="button" class="ghost" aria-label=${text} title=${text} onClick=${change}><${Icon} name=${PICTURES[chosen]} /></button>`;
+  return html`<button type="button" class="ghost" aria-label=${text} title=${text} onClick=${change}><${Icon} name=${PICTURES[chosen]} />
+    </button>`;
 }

@@ -10,7 +10,8 @@ const ICONS = {
   ok: "M5 12.5l4.5 4.5L19 7.5",
   error: "M12 7v6.5M12 17.2v.1",
   refresh: "M20 11a8 8 0 0 0-14.3-4.3L4 8.5M4 4v4.5h4.5M4 13a8 8 0 0 0 14.3 4.3l1.7-1.8M20 20v-4.5h-4.5",
-  calendar: "M4 9.5h16M8 3v4M16 3v4M5.5 5h13A1.5 1.5 0 0 1 20 6.5v12a1.5 1.5 0 0 1-1.5 1.5h-13A1.5 1.5 0 0 1 4 18.5v-12A1.5 1.5 0 0 1 5.5 5z",
+  calendar:
+    "M4 9.5h16M8 3v4M16 3v4M5.5 5h13A1.5 1.5 0 0 1 20 6.5v12a1.5 1.5 0 0 1-1.5 1.5h-13A1.5 1.5 0 0 1 4 18.5v-12A1.5 1.5 0 0 1 5.5 5z",
   clock: "M12 7v5l3.2 2M12 3.5a8.5 8.5 0 1 1 0 17 8.5 8.5 0 0 1 0-17z",
   stop: "M7.5 7.5h9v9h-9z",
   pause: "M9 6.5v11M15 6.5v11",
@@ -26,10 +27,22 @@ const ICONS = {
   plus: "M12 5.5v13M5.5 12h13",
 };
 
-export const Icon = ({ name }) => html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${ICONS[name]} /></svg>`;
+export const Icon = ({ name }) =>
+  html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${ICONS[name]} /></svg>`;
 
 // A button that writes (`writes`) stays where it is for those who may only read, and says why it does nothing.
-export function Button({ onClick, children, icon, kind = "", writes = false, busy = false, disabled = "", label, type = "button", ...rest }) {
+export function Button({
+  onClick,
+  children,
+  icon,
+  kind = "",
+  writes = false,
+  busy = false,
+  disabled = "",
+  label,
+  type = "button",
+  ...rest
+}) {
   session.use();
   const reason = writes && !mayWrite() ? READ_ONLY : disabled;
   const press = (event) => {
@@ -69,7 +82,8 @@ export function Card({ title, aside, children, id, kind = "", level = 2 }) {
 }
 
 export const Empty = ({ title, children, icon = "clock" }) =>
-  html`<div class="empty"><${Icon} name=${icon} /><p class="empty-title">${title}</p>${children && html`<div class="empty-text">${children}</div>`}</div>`;
+  html`<div class="empty"><${Icon} name=${icon} />
+    <p class="empty-title">${title}</p>${children && html`<div class="empty-text">${children}</div>`}</div>`;
 
 export const Skeleton = ({ lines = 3, height }) =>
   html`<div class="skeleton" role="status" aria-label="Carregando"
@@ -83,21 +97,26 @@ export function Progress({ value, label, waits }) {
 
 export function Ago({ moment }) {
   useTick(5000);
-  return moment ? html`<time datetime=${moment} title=${exactly(moment)}>${ago(moment)}</time>` : html`<span>nunca</span>`;
+  return moment
+    ? html`<time datetime=${moment} title=${exactly(moment)}>${ago(moment)}</time>`
+    : html`<span>nunca</span>`;
 }
 
-export const When = ({ moment }) => (moment ? html`<time datetime=${moment} title=${exactly(moment)}>${when(moment)}</time>` : html`<span>—</span>`);
+export const When = ({ moment }) =>
+  moment ? html`<time datetime=${moment} title=${exactly(moment)}>${when(moment)}</time>` : html`<span>—</span>`;
 
 // An error in the reader's words; the program's own are one click away.
 export function Meaning({ message }) {
   const said = meaningOf(message);
   if (said === message || !message) return html`<span class="meaning">${said}</span>`;
-  return html`<span class="meaning">${said}<details class="original"><summary>texto original</summary><code>${message}</code></details></span>`;
+  return html`<span class="meaning">${said}<details class="original"><summary>texto original</summary>
+    <code>${message}</code></details></span>`;
 }
 
 // What to show where data could not be loaded and there is none from before.
 export function Trouble({ error, again }) {
-  return html`<div class="empty trouble" role="alert"><${Icon} name="error" /><p class="empty-title">Não foi possível carregar</p>
+  return html`<div class="empty trouble" role="alert"><${Icon} name="error" />
+    <p class="empty-title">Não foi possível carregar</p>
     <div class="empty-text">${error.message}</div>${again && html`<${Button} icon="refresh" onClick=${again}>Tentar de novo<//>`}</div>`;
 }
 
@@ -117,9 +136,12 @@ export function Toasts() {
   const shown = messages.use();
   return html`<div class="toasts" role="status" aria-live="polite" aria-atomic="false">
     ${shown.map(
-      (one) => html`<div class="toast ${one.tone}" key=${one.id}><${Icon} name=${one.tone === "good" ? "ok" : "error"} />
+      (
+        one,
+      ) => html`<div class="toast ${one.tone}" key=${one.id}><${Icon} name=${one.tone === "good" ? "ok" : "error"} />
         <span>${one.text}${one.link && html` <a href=${one.link.href}>${one.link.text}</a>`}</span>
-        <button type="button" class="ghost" aria-label="Fechar aviso" onClick=${() => drop(one.id)}><${Icon} name="close" /></button></div>`,
+        <button type="button" class="ghost" aria-label="Fechar aviso" onClick=${() => drop(one.id)}><${Icon} name="close" />
+          </button></div>`,
     )}
   </div>`;
 }
@@ -144,7 +166,8 @@ export function Dialog({ title, onClose, children, wide }) {
   return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-labelledby="dialog-title" onCancel=${cancel} onMouseDown=${outside}>
     <div class="dialog-body">
       <header class="dialog-head"><h2 id="dialog-title">${title}</h2>
-        <button type="button" class="ghost" aria-label="Fechar" onClick=${onClose}><${Icon} name="close" /></button></header>
+        <button type="button" class="ghost" aria-label="Fechar" onClick=${onClose}><${Icon} name="close" /></button>
+          </header>
       ${children}
     </div>
   </dialog>`;
@@ -153,15 +176,22 @@ export function Dialog({ title, onClose, children, wide }) {
 // Rows that are cards on a narrow screen; `columns`: [{title, cell, kind, isNeeded}]: one that no row needs is left out
 export function Table({ columns: all, rows, caption, keyOf = (row) => row.id, rowClass = () => "" }) {
   const columns = all.filter((column) => !column.isNeeded || rows.some(column.isNeeded));
-  return html`<div class="table-wrap" role="region" aria-label=${caption} tabindex="0"><table><caption class="unseen">${caption}</caption>
-    <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.kind ?? ""} key=${column.title}>${column.title}</th>`)}</tr></thead>
+  return html`<div class="table-wrap" role="region" aria-label=${caption} tabindex="0"><table>
+    <caption class="unseen">${caption}</caption>
+    <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.kind ?? ""} key=${column.title}>${column.title}</th>`)}</tr>
+      </thead>
     <tbody>${rows.map(
-      (row) => html`<tr key=${keyOf(row)} class=${rowClass(row)}>${columns.map(
-        (column) => html`<td class=${column.kind ?? ""} data-title=${column.title} key=${column.title}>${column.cell(row)}</td>`,
-      )}</tr>`,
+      (row) =>
+        html`<tr key=${keyOf(row)} class=${rowClass(row)}>${columns.map(
+          (column) =>
+            html`<td class=${column.kind ?? ""} data-title=${column.title} key=${column.title}>${column.cell(row)}</td>`,
+        )}</tr>`,
     )}</tbody></table></div>`;
 }
 
 export const Pager = ({ back, next, children }) =>
-  html`<nav class="pager" aria-label="Páginas"><${Button} icon="previous" onClick=${back} disabled=${back ? "" : "Esta é a primeira página"}>Anteriores<//>
-    <span>${children}</span><${Button} icon="next" kind="icon-last" onClick=${next} disabled=${next ? "" : "Esta é a última página"}>Seguintes<//></nav>`;
+  html`<nav class="pager" aria-label="Páginas">
+    <${Button} icon="previous" onClick=${back} disabled=${back ? "" : "Esta é a primeira página"}>Anteriores<//>
+    <span>${children}</span>
+      <${Button} icon="next" kind="icon-last" onClick=${next} disabled=${next ? "" : "Esta é a última página"}>Seguintes<//>
+      </nav>`;

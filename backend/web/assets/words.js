@@ -1,6 +1,11 @@
 // What the API's words are called in Portuguese, and what its errors mean.
 export const STATUS = { running: "em andamento", success: "sucesso", error: "erro", pending: "na fila" };
-export const PHASE = { queued: "na fila", running: "em andamento", waiting: "aguardando o portal", finished: "terminada" };
+export const PHASE = {
+  queued: "na fila",
+  running: "em andamento",
+  waiting: "aguardando o portal",
+  finished: "terminada",
+};
 export const MODE = { update: "Atualização", backfill: "Carga" };
 export const TRIGGER = {
   api: "pedida aqui ou pela API",
@@ -13,7 +18,10 @@ export const TRIGGER = {
 export const CRITERIO = { publicacao: "por publicação", atualizacao: "por alteração" };
 export const SCHEDULE = {
   update: { name: "Atualização", what: "Busca o que mudou desde a última." },
-  sweep: { name: "Varredura noturna", what: "Relê os dias fechados que nenhuma varredura leu; aos domingos, os últimos 30." },
+  sweep: {
+    name: "Varredura noturna",
+    what: "Relê os dias fechados que nenhuma varredura leu; aos domingos, os últimos 30.",
+  },
 };
 export const COVERAGE = {
   complete: "completo",
@@ -70,7 +78,10 @@ const MEANINGS = [
   [/^(\S+) of (\S+) slices failed: (.*)$/s, (m) => `${m[1]} de ${m[2]} fatias falharam: ${lower(meaningOf(m[3]))}`],
   [/^planning failed: (.*)$/, (m) => `Não foi possível planejar (${m[1]})`],
   [/^(\S+) workers in a row ended without a page(?:: (.*))?/s, (m) => `${m[1]} ingestores seguidos caíram nesta fatia`],
-  [/^(\S+) of (\S+) records are missing from the listing/, (m) => `Faltam ${m[1]} dos ${m[2]} registros que o portal promete`],
+  [
+    /^(\S+) of (\S+) records are missing from the listing/,
+    (m) => `Faltam ${m[1]} dos ${m[2]} registros que o portal promete`,
+  ],
   [/status 429/, () => "O portal pediu uma pausa (429)"],
   [/status (5\d\d|…)/, (m) => (m[1] === "…" ? "O portal respondeu com erro" : `O portal respondeu com erro (${m[1]})`)],
   [/status (4\d\d)/, (m) => `O portal recusou o pedido (${m[1]})`],
@@ -99,6 +110,7 @@ export function adviceFor(message) {
   if (/no worker/.test(message)) return "Inicie um ingestor e peça de novo.";
   if (/RabbitMQ/.test(message)) return "Veja se o RabbitMQ está no ar e peça de novo.";
   if (/records are missing/.test(message)) return "O portal não fecha a própria conta; repita mais tarde.";
-  if (/status (5|429)|Timeout|timed out|Connect/i.test(message)) return "O portal falhou; quando ele voltar, repita o que falhou.";
+  if (/status (5|429)|Timeout|timed out|Connect/i.test(message))
+    return "O portal falhou; quando ele voltar, repita o que falhou.";
   return "";
 }

@@ -1,0 +1,86 @@
+"""The benchmarks run from end to end and measure what they say; what comes out of them is nobody's business here."""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+
+import httpx
+import pytest
+
+from bench.contender import Task
+from bench.databases import Databases
+from bench.mirror import backfill, ingestor
+from bench.portal import Portal
+from simulator.app import serve
+from simulator.generated import generate
+
+DAY = date(2025, 3, 10)
+RECORDS = 40
+
+# One worker for all: each starts processes of its own.
+pytestmark = pytest.mark.xdist_group("bench")
+
+
+@pytest.fixture
+def databases(server_url: str) -> Iterator[Databases]:
+    databases = Databases(server_url)
+    yield databases
+    databases.close()
+
+
+async def test_the_portal_of_the_benchmark_answers_as_the_simulator_does() -> None:
+    world = generate(1, DAY, DAY, RECORDS)
+    listing = f"consulta/v1/contratacoes/publicacao?dataInicial={DAY:%Y%m%d}&dataFinal={DAY:%Y%m%d}"
+    keys = re.fullmatch(r"(\w{14})-1-(\d+)/(\d{4})", world.keys[0])
+    assert keys is not None
+    itens = f"pncp/v1/orgaos/{keys[1]}/compras/{keys[3]}/{int(keys[2])}/itens"
+    targets = [
+        *(f"{listing}&codigoModalidadeContratacao={each}&pagina=1&tamanhoPagina=50" for each in range(1, 20)),
+        f"{listing}&codigoModalidadeContratacao=6&pagina=2&tamanhoPagina=10",
+        f"{listing}&codigoModalidadeContratacao=6&pagina=99&tamanhoPagina=50",
+        f"{itens}?pagina=1&tamanhoPagina=500",
+        f"{itens}?tamanhoPagina=3&pagina=2",
+        "pncp/v1/orgaos/00000000000000/compras/2025/1/itens",
+    ]
+    async with serve(world) as simulator, httpx.AsyncClient(trust_env=False) as client:
+        with Portal(DAY, DAY, RECORDS) as portal:
+            for target in targets:
+                theirs = await client.get(f"{simulator.base_url}/{target}")
+                ours = await client.get(f"{portal.url}/{target}")
+                assert (ours.status_code, _timeless(ours.text)) == (theirs.status_code, _timeless(theirs.text)), target
+                assert dict(ours.headers) == {name: value for name, value in theirs.headers.items() if name != "date"}
+            assert portal.requests() == {"consulta": 21, "itens": 3}
+
+
+def _timeless(text: str) -> str:
+    return re.sub(r'"timestamp":"[^"]*"', "", text)
+
+
+def test_a_benchmarked_backfill_is_a_whole_one_and_its_cost_is_measured(databases: Databases) -> None:
+    with Portal(DAY, DAY, RECORDS) as portal:
+        task = Task(portal.url, databases.fresh("ours"), DAY, DAY)
+        with ingestor(task) as process:
+            portal.reset()
+            run = backfill(task, [process])
+            first = portal.requests()
+            portal.reset()
+            backfill(task, [process])
+            again = portal.requests()
+
+    assert run.records == portal.contratacoes
+    assert run.seconds > 0
+    assert run.peak_mib > 1
+    assert first["itens"] >= portal.contratacoes
+    assert "itens" not in again, "what has not changed is not asked for"
+
+
+def test_every_contender_does_the_whole_task(databases: Databases, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("dlt", reason="requirements-bench.txt is not installed")
+    pytest.importorskip("requests", reason="requirements-bench.txt is not installed")
+    from bench.ingest import run_ingest  # noqa: PLC0415
+
+    run_ingest(databases, [RECORDS], [0], repeats=1)  # it refuses a contender that did fewer records than there are
+
+    printed = capsys.readouterr().out
+    for name in ("PNCP Sync", "fetch and discard", "COPY of the rows", "dlt", "plain script"):
+        assert re.search(rf"^{name} +\| +[0-9,]+ \|", printed, re.MULTILINE), name

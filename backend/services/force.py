@@ -113,7 +113,8 @@ async def _ring(
             )
         return  # an ingestor has it already, by the message after all or by its poll
     try:
-        async with engine.begin() as db:
+        async with engine.connect() as db:
+            await db.execution_options(isolation_level="AUTOCOMMIT")  # a single statement, which nobody waits for
             await executions.mark_published(db, execution_id)
     except Exception as error:
         if not is_unavailable(error):

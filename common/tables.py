@@ -98,6 +98,8 @@ sync_executions = Table(
     _moment("finished_at"),
     Index("idx_sync_executions_status", "status"),
     Index("idx_sync_executions_created_at", "created_at"),
+    # who repeats an execution: asked for by a retry, by alerts, and by every row that is deleted
+    Index("ix_sync_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
 )
 

@@ -36,7 +36,7 @@ async def get_log(execution_id: ExecutionId, query: Annotated[LogQuery, Query()]
     As linhas chegam em até alguns segundos. Quem acompanha uma execução repete o pedido com o `id` da última linha que
     já tem em `cursor`.
     """
-    return await load_lines(state["engine"], execution_id, query)
+    return await load_lines(state["reading"], execution_id, query)
 
 
 @router.post("/{execution_id}/cancel", summary="Cancela uma execução", responses=CONFLICT_RESPONSE)

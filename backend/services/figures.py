@@ -113,7 +113,7 @@ class FiguresReader:
         """Give up what is being read."""
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.wait([self._reading])
+            await asyncio.wait([self._reading], timeout=1)  # a silent connection is not given up at once
 
 
 async def _read(engine: AsyncEngine) -> Figures | None:

@@ -106,6 +106,12 @@ def upgrade() -> None:
         ["first_day", "modalidade", "id"],
         postgresql_where=sa.text("criterio = 'publicacao'"),
     )
+    op.create_index(
+        "ix_sync_executions_retry_of",
+        "sync_executions",
+        ["retry_of"],
+        postgresql_where=sa.text("retry_of IS NOT NULL"),
+    )
     op.drop_index("ix_contratacoes_orgao_entidade_cnpj", table_name="contratacoes")
     op.create_index(
         "ix_contratacoes_orgao_entidade_cnpj", "contratacoes", ["orgao_entidade_cnpj", "data_atualizacao_global"]
@@ -113,6 +119,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "ix_sync_executions_retry_of",
+        table_name="sync_executions",
+        postgresql_where=sa.text("retry_of IS NOT NULL"),
+    )
     op.drop_index("ix_contratacoes_orgao_entidade_cnpj", table_name="contratacoes")
     op.create_index("ix_contratacoes_orgao_entidade_cnpj", "contratacoes", ["orgao_entidade_cnpj"])
     op.drop_index(

@@ -753,23 +753,3 @@ async def test_an_interrupt_during_the_start_ends_it_without_a_flood(tmp_path: P
 
     assert code == 0
     assert "Traceback" not in output.read_text()
-
-
-# --- the table of all of them ---------------------------------------------------------------------------------------
-
-ROWS = {"A": 35, "B": 17, "C": 9, "D": 12, "E": 17, "F": 12, "G": 10}
-
-
-def test_every_test_that_the_table_of_faults_names_exists_and_no_fault_is_left_out() -> None:
-    table = (ROOT / "docs" / "faults.md").read_text()
-    named = set(re.findall(r"`(\w+/\w+\.py)::(\w+)`", table))
-    missing = [
-        f"{file}::{name}"
-        for file, name in sorted(named)
-        if not re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
-    ]
-    rows = re.findall(r"^\| ([A-G])([0-9]+) \| [^|]+ \| [^|]+ \|$", table, re.MULTILINE)
-
-    assert len(named) > 60
-    assert missing == []
-    assert rows == [(letter, str(number)) for letter, count in ROWS.items() for number in range(1, count + 1)]

@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 
 TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
-PAGES_IN_HAND = 4
+PAGES_IN_HAND = 10
+"""Pages that one process holds in memory: enough for 64 lists of items in flight, a megabyte each."""
 COMMITS_AT_ONCE = 2
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -164,9 +164,7 @@ def _lifespan(
                         figures=figures,
                     )
                 }
-            for task in background:
-                task.cancel()
-            await asyncio.wait(background)  # they may be holding connections
+            await _end(background)  # they may be holding connections
         finally:
             await figures.close()
             if publisher is not None:
@@ -184,6 +182,15 @@ def _rules_of(settings: BackendSettings) -> Rules:
         schedule_enabled=settings.schedule_enabled,
         update_cron=settings.schedule_update,
     )
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: an error in the clean-up of a statement may take a cancellation's place."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1)
 
 
 def _end_with(task: asyncio.Task[None]) -> None:

@@ -208,6 +208,7 @@ def covers(later: Row[Any], failed: Row[Any]) -> bool:
         later.id > failed.id
         and later.mode == failed.mode == "backfill"
         and later.criterio == failed.criterio
+        and None not in (later.window_start, later.window_end, failed.window_start, failed.window_end)
         and later.window_start <= failed.window_start
         and later.window_end >= failed.window_end
         and (later.modalidades is None or set(later.modalidades) >= set(failed.modalidades or [0]))

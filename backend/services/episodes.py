@@ -109,10 +109,11 @@ async def watch(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, every:
                     now = await _load_now(engine)
                     watching_since = watching_since or now
                     await run_once(engine, rules, notifier, now=now, watching_since=watching_since)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            log.warning("alerts wait for the database", error=type(error).__name__)
+        except Exception as error:  # whatever is wrong with alerts, nobody is kept from the API by it
+            if is_unavailable(error):
+                log.warning("alerts wait for the database", error=type(error).__name__)
+            else:
+                log.exception("alerts could not be looked at")
         await asyncio.sleep(every)
 
 

@@ -21,9 +21,6 @@ from standalone.postgres import EmbeddedPostgres
 from tests.support import ROOT, migrate
 
 RECORDED = ROOT.parent / "shared" / "pncp" / "real"
-# Servers that fall and images that are built take minutes, and are for whoever asks for them.
-SLOW = ["acceptance/test_deployment.py", "acceptance/test_faults.py"]
-collect_ignore = [] if os.environ.get("PNCP_SLOW_TESTS") else SLOW
 # Tenfold faster than TRUNCATE, which makes new files for every table and index. The counts come last: the triggers of
 # what is deleted write them.
 _TABLES = [table for table in reversed(metadata.sorted_tables) if table is not sync_execution_counts]
@@ -36,6 +33,15 @@ EMPTY = text(
 )
 DEFAULT_RABBITMQ_URL = "amqp://guest:guest@127.0.0.1:5672/"
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes (servers that fall, images, browsers), but for those who ask for it."""
+    if os.environ.get("PNCP_SLOW_TESTS"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
 
 
 @pytest.fixture(scope="session")

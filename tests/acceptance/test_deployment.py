@@ -29,6 +29,8 @@ from tests.acceptance.conftest import Process, Stack, free_port
 from tests.compose import example_settings, load_compose
 from tests.support import ROOT, SETTINGS_OF_OURS, eventually
 
+pytestmark = pytest.mark.slow
+
 BUILDS_WITHIN = 240
 DOWNLOAD_FAILED = ("NewConnectionError", "ConnectTimeoutError", "Name or service not known", "name resolution")
 NOT_IN_AN_IMAGE = {"simulator", "standalone", "tests", "scripts", "docs", ".env", "requirements-dev.txt"}

@@ -29,7 +29,7 @@ from tests.chaos.fleet import make_folder, remove_folder
 from tests.chaos.services import Broker, Database, find_rabbitmq
 from tests.support import ROOT, SETTINGS_OF_OURS, eventually, migrate
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("faults")]
 
 PER_DAY = "300"
 LATE = "UPDATE sync_executions SET created_at = created_at - interval '25 seconds'"

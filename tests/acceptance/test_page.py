@@ -18,6 +18,8 @@ from common.clock import BRASILIA
 from tests.acceptance.conftest import Stack
 from tests.support import ROOT, eventually
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = ROOT / "tests" / "vendor" / "axe-core" / "axe.min.js"
 DESKTOP, PHONE = (1440, 900), (390, 844)

@@ -454,6 +454,8 @@ class Storm:
         fleet, findings = self.fleet, self.witness.findings
         await fleet.until(self._portal_behaves, seconds=60)
         await fleet.all_up()
+        if fleet.broker is not None:
+            await self._poison(random.Random(self._seed))  # however short the storm, one that is sure to arrive
 
         async def quiet() -> bool:
             await watch_rows(fleet, self.witness)

@@ -152,6 +152,7 @@ def test_a_lease_that_others_are_claimed_past_is_noticed_and_one_that_waits_its_
     assert witness.findings.looked["I2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", TARGETED)
 async def test_a_mistake_is_noticed_by_the_invariant_that_it_breaks(folder: Path, mistake: str) -> None:
     faults, patches, expected = TARGETED[mistake]
@@ -161,6 +162,7 @@ async def test_a_mistake_is_noticed_by_the_invariant_that_it_breaks(folder: Path
     assert findings.broken == expected, str(findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", TARGETED)
 async def test_the_same_faults_without_the_mistake_break_nothing(folder: Path, mistake: str) -> None:
     faults, _, _ = TARGETED[mistake]

@@ -74,6 +74,7 @@ def test_a_benchmarked_backfill_is_a_whole_one_and_its_cost_is_measured(database
     assert "itens" not in again, "what has not changed is not asked for"
 
 
+@pytest.mark.slow
 def test_every_contender_does_the_whole_task(databases: Databases, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("dlt", reason="requirements-bench.txt is not installed")
     pytest.importorskip("requests", reason="requirements-bench.txt is not installed")

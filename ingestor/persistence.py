@@ -337,6 +337,9 @@ async def store_page(
     return result, PageCounts(fresh, stored.inserted, stored.updated, rejected, stored.itens)
 
 
+_ANYTHING = text("SELECT")
+
+
 async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[BundleCounts, list[Rejected]]:
     """Write all bundles at once; where the database refuses a value, one at a time, to find which."""
     driver = await _driver_of(db)
@@ -363,6 +366,8 @@ async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
     driver = raw.driver_connection
     if not isinstance(driver, asyncpg.Connection):
         raise TypeError("not an asyncpg connection")
+    if not driver.is_in_transaction():
+        await db.execute(_ANYTHING)  # SQLAlchemy begins its transaction with its own first statement only
     return driver
 
 

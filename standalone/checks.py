@@ -130,7 +130,8 @@ def spread(arguments: Sequence[str]) -> list[str]:
     asked = ("-n", "--numprocesses", "--dist", "--pdb", "--trace", "-s")
     if any(word.startswith(option) for word in arguments for option in asked if option != "-s") or "-s" in arguments:
         return []
-    return ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadgroup"]
+    # one more than there are cores: many tests wait for what they have started
+    return ["-n", str(min(os.cpu_count() or 1, 4) + 1), "--dist", "loadgroup"]
 
 
 def broker_answers(url: str) -> bool:

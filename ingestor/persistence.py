@@ -175,9 +175,10 @@ def _from_stage(table: Table, columns: Sequence[str]) -> str:
 
 
 # One round trip: the savepoint to come back to where a value is refused, and the stages, made once per connection.
+_SAVEPOINT = "SAVEPOINT merge"
 _BEGIN_MERGE = "; ".join(
     [
-        "SAVEPOINT merge",
+        _SAVEPOINT,
         _stage(contratacoes, CONTRATACAO_COLUMNS),
         _stage(itens_contratacao, ITEM_COLUMNS),
     ]
@@ -306,15 +307,23 @@ _REJECT = text("""
 
 
 async def store_page(
-    db: AsyncConnection, claim: Claim, result: PageResult, progress: Progress, *, keeps_page: bool = True
+    db: AsyncConnection,
+    claim: Claim,
+    result: PageResult,
+    progress: Progress,
+    *,
+    keeps_page: bool = True,
+    staged: bool = False,
 ) -> tuple[PageResult, PageCounts]:
     """Write a page: records, órgãos, units, items, what was rejected, and the page's own row.
 
     Runs inside the caller's transaction, which holds the slice. Answers the result as it really went (a record that
     the database itself refuses is rejected here) and what it adds to the slice's counts. `keeps_page`: false where the
-    slice ends in this transaction, so that nobody will go on from the page.
+    slice ends in this transaction, so that nobody will go on from the page. `staged`: what `stage_bundles` answered.
     """
-    stored, refused = await store_bundles(db, result.bundles) if result.bundles else (BundleCounts(), [])
+    stored, refused = BundleCounts(), list[Rejected]()
+    if result.bundles:
+        stored, refused = await store_bundles(db, result.bundles, staged=staged)
     if refused:
         lost = {record.natural_key for record in refused}
         result = replace(result, processed=result.processed - lost, rejected=[*result.rejected, *refused])
@@ -340,17 +349,41 @@ async def store_page(
 _ANYTHING = text("SELECT")
 
 
-async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[BundleCounts, list[Rejected]]:
-    """Write all bundles at once; where the database refuses a value, one at a time, to find which."""
+async def stage_bundles(db: AsyncConnection, bundles: list[Bundle]) -> bool:
+    """Copy bundles to where `store_bundles` merges them from; `False` where the database refuses a value.
+
+    This comes before anything is locked: no time limit of the server's holds while it waits for the next row of a
+    COPY, so that a process which is frozen there would keep what it has locked until it wakes.
+    """
     driver = await _driver_of(db)
     try:
+        await _copy(driver, bundles)
+    except VALUE_REFUSED:
+        await driver.execute(_UNDO_MERGE)
+        return False
+    return True
+
+
+async def store_bundles(
+    db: AsyncConnection, bundles: list[Bundle], *, staged: bool = False
+) -> tuple[BundleCounts, list[Rejected]]:
+    """Write all bundles at once, `staged` or not; where the database refuses a value, one at a time, to find which."""
+    driver = await _driver_of(db)
+    try:
+        if staged:
+            await driver.execute(_SAVEPOINT)
+        else:
+            await _copy(driver, bundles)
         return await _merge(driver, bundles), []
     except VALUE_REFUSED:
         await driver.execute(_UNDO_MERGE)
+    if staged:
+        await driver.execute(_EMPTY_STAGES)
     stored = BundleCounts()
     refused: list[Rejected] = []
     for bundle in bundles:
         try:
+            await _copy(driver, [bundle])
             stored = stored.plus(await _merge(driver, [bundle]))
         except VALUE_REFUSED as error:
             await driver.execute(_UNDO_MERGE)
@@ -371,8 +404,8 @@ async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
     return driver
 
 
-async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> BundleCounts:
-    """Copy and merge."""
+async def _copy(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> None:
+    """Begin a savepoint and fill the stages."""
     await driver.execute(_BEGIN_MERGE)
     await driver.copy_records_to_table(
         "stage_contratacoes",
@@ -382,13 +415,18 @@ async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> Bu
     itens = [item_row(bundle.key, item) for bundle in bundles for item in bundle.itens]
     if itens:
         await driver.copy_records_to_table("stage_itens_contratacao", records=itens, columns=ITEM_COLUMNS)
+
+
+async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> BundleCounts:
+    """Merge what the stages hold, which is these bundles."""
     written = dict(await driver.fetch(_MERGE_CONTRATACOES))
     # An empty answer for the items may be a fault of the portal's: it takes nothing away.
     complete = {bundle.key for bundle in bundles if bundle.itens and bundle.itens_complete}
     known_before = [key for key, is_new in written.items() if not is_new and key in complete]
     if known_before:
         await driver.execute(_DELETE_GONE, known_before)
-    stored = await driver.execute(_MERGE_ITENS, list(written)) if itens else "INSERT 0 0"
+    has_itens = any(bundle.itens for bundle in bundles)
+    stored = await driver.execute(_MERGE_ITENS, list(written)) if has_itens else "INSERT 0 0"
     if written:
         await driver.execute(_MERGE_ORGAOS, list(written))
         await driver.execute(_MERGE_UNIDADES, list(written))

@@ -10,7 +10,16 @@ import pytest
 
 from common import executions
 from common.executions import Claim, PageCounts
-from ingestor.persistence import Bundle, PageResult, Progress, load_progress, load_versions, store_page
+from ingestor.persistence import (
+    Bundle,
+    PageResult,
+    Progress,
+    load_progress,
+    load_versions,
+    stage_bundles,
+    store_bundles,
+    store_page,
+)
 from ingestor.pncp.records import Record, Rejected, parse_contratacao, parse_item
 from simulator.records import encode_json
 from simulator.world import World
@@ -512,3 +521,24 @@ async def test_a_page_that_is_rolled_back_leaves_nothing(database: Database, cla
 
     for table in ("contratacoes", "itens_contratacao", "orgaos", "unidades", "sync_pages"):
         assert await database.value(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_records_that_are_being_copied_keep_nothing_from_anybody(
+    database: Database, claim: Claim, world: World
+) -> None:
+    """A process that is frozen there would keep it until it wakes: the server waits for a COPY without a limit."""
+    key = of(world, MORNING)
+    locks = """
+        SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_database d ON d.oid = l.database
+         WHERE d.datname = current_database() AND l.mode = 'RowExclusiveLock' AND relname = ANY(:names)
+    """
+    tables = ["sync_slices", "sync_executions", "contratacoes", "itens_contratacao", "orgaos", "unidades"]
+    async with database.engine.begin() as db:
+        assert await stage_bundles(db, [bundle(world, key)])
+        assert await database.value(locks, names=tables) == 0
+
+        stored, refused = await store_bundles(db, [bundle(world, key)], staged=True)
+
+        assert (stored.inserted, refused) == (1, [])
+        assert await database.value(locks, names=tables) > 0
+    assert await database.value("SELECT count(*) FROM contratacoes") == 1

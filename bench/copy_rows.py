@@ -4,26 +4,34 @@ One connection, as many records at a time as a page has. Only COPY and its commi
 """
 
 import asyncio
+import json
 import time
+from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Numeric
+from msgspec import Struct
+from sqlalchemy import Boolean, DateTime, Integer, Numeric, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from bench.contender import Task, compete
 from bench.limits import client_of, records_of
 from common.tables import contratacoes, itens_contratacao
+from ingestor.columns import paths
 from ingestor.ingestion import make_bundle
 from ingestor.persistence import Bundle
-from ingestor.pncp.records import CONTRATACAO_COLUMNS, ITEM_COLUMNS, contratacao_row, item_row
+from ingestor.pncp.records import Contratacao, Item
 from ingestor.reading import fetch_itens
 
-NUMBERS = {
-    column.name
-    for table in (contratacoes, itens_contratacao)
-    for column in table.columns
-    if isinstance(column.type, Numeric)
+_READ: dict[type[Any], Callable[[Any], Any]] = {
+    Boolean: bool,
+    DateTime: datetime.fromisoformat,
+    Integer: int,
+    JSONB: json.dumps,
+    Numeric: Decimal,
+    Text: str,
 }
 
 
@@ -34,9 +42,6 @@ def copy(task: Task) -> tuple[int, float]:
 
 async def _copy_all(task: Task) -> tuple[int, float]:
     database = await asyncpg.connect(task.database_url)
-    await database.set_type_codec(
-        "jsonb", schema="pg_catalog", format="binary", encoder=lambda text: b"\x01" + text.encode(), decoder=bytes
-    )
     count, seconds = 0, 0.0
     async with client_of(task) as client:
         for day, modalidade in task.slices():
@@ -54,21 +59,36 @@ async def _copy_all(task: Task) -> tuple[int, float]:
     return count, seconds
 
 
-def _with_numbers(columns: tuple[str, ...], row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row whose numbers are numbers, as they go into the tables themselves."""
-    return tuple(
-        Decimal(value) if name in NUMBERS and value is not None else value
-        for name, value in zip(columns, row, strict=True)
-    )
+def _columns(kind: type[Struct], table: Table) -> list[tuple[tuple[str, ...], Callable[[Any], Any]]]:
+    return [(path, _READ[type(table.c[name].type)]) for name, path in paths(kind).items()]
+
+
+OF_CONTRATACAO = _columns(Contratacao, contratacoes)
+OF_ITEM = _columns(Item, itens_contratacao)
+
+
+def _row(payload: str, columns: list[tuple[tuple[str, ...], Callable[[Any], Any]]]) -> list[Any]:
+    """The values of a record's columns, as the driver takes them, and its payload."""
+    record = json.loads(payload, parse_float=Decimal)
+    return [*(_value(record, path, read) for path, read in columns), payload]
+
+
+def _value(record: dict[str, Any], path: tuple[str, ...], read: Callable[[Any], Any]) -> Any:
+    value: Any = record
+    for key in path:
+        value = (value or {}).get(key)
+    return None if value is None else read(value)
 
 
 async def _copy_page(database: "asyncpg.Connection[asyncpg.Record]", bundles: list[Bundle]) -> float:
-    rows = [_with_numbers(CONTRATACAO_COLUMNS, contratacao_row(bundle.record)) for bundle in bundles]
-    itens = [_with_numbers(ITEM_COLUMNS, item_row(bundle.key, item)) for bundle in bundles for item in bundle.itens]
+    rows = [_row(bundle.record.payload, OF_CONTRATACAO) for bundle in bundles]
+    itens = [[bundle.key, *_row(item.payload, OF_ITEM)] for bundle in bundles for item in bundle.itens]
     start = time.perf_counter()
     async with database.transaction():
-        await database.copy_records_to_table("contratacoes", records=rows, columns=CONTRATACAO_COLUMNS)
-        await database.copy_records_to_table("itens_contratacao", records=itens, columns=ITEM_COLUMNS)
+        await database.copy_records_to_table("contratacoes", records=rows, columns=[*paths(Contratacao), "payload"])
+        await database.copy_records_to_table(
+            "itens_contratacao", records=itens, columns=["numero_controle_pncp", *paths(Item), "payload"]
+        )
     return time.perf_counter() - start
 
 

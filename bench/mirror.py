@@ -13,7 +13,7 @@ from bench.contender import Task
 from bench.databases import ROOT, name_of, query
 from bench.measure import DatabaseCpu, Run, cpu_seconds_of, peak_mib_of
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.5
 LONGEST_RUN = 3600
 
 # By a trigger that nobody rings for, so that the poll takes it at once.

@@ -1,6 +1,7 @@
 """`python -m ingestor`: settings, logging, engine, client; then work until a signal says to stop, or do one command."""
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -72,6 +73,16 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
     )
 
 
+def _collect_garbage_seldom() -> None:
+    """Have the collector of cycles look at what is new alone, and after tens of thousands of objects.
+
+    A page makes thousands of objects that reference counts free; to look through them all, again and again, took a
+    twelfth of the processor time.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000)
+
+
 def _listen_to_signals(stopping: asyncio.Event) -> None:
     """The first SIGTERM or SIGINT stops after the page in hand, a second one at once."""
 
@@ -118,6 +129,7 @@ def main() -> None:
         configure_logging(settings.log_level, settings.log_format)
         for name, meant in find_typos(IngestorSettings).items():
             log.warning("unknown variable, a typo?", variable=name, known=meant)
+        _collect_garbage_seldom()
         uvloop.run(run(settings))
     except (ConfigurationError, UnusableDatabaseError) as error:
         sys.exit(f"ingestor: {error}")

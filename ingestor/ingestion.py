@@ -20,7 +20,7 @@ from common.database import is_transient
 from common.executions import Claim, PageCounts
 from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd
 from ingestor.metrics import Metrics
-from ingestor.persistence import Bundle, PageResult, Progress, load_progress, stage_bundles, store_page
+from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Contratacao, Item, Record, Rejected, parse_item
 from ingestor.reading import Ended, PageInHand, Reading
@@ -31,7 +31,7 @@ TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
 PAGES_IN_HAND = 10
 """Pages that one process holds in memory: enough for 64 lists of items in flight, a megabyte each."""
-COMMITS_AT_ONCE = 2
+COMMITS_AT_ONCE = 3
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
 
@@ -194,14 +194,13 @@ async def _write(
     db: AsyncConnection, work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None
 ) -> tuple[PageResult, PageCounts, bool]:
     """The page, and the end of the slice where it ends complete with this page."""
-    staged = bool(result.bundles) and await stage_bundles(db, result.bundles)
     moment = await executions.hold(db, work.claim)
     if moment is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
     completes = ends is Ended.OLD_ENOUGH or (
         ends is Ended.AT_THE_END and not missing_records(progress.with_page(result), work.claim.last_day, moment)
     )
-    result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes, staged=staged)
+    result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes)
     work.read_at = await executions.advance(
         db,
         work.claim,

@@ -28,7 +28,7 @@ from common.tables import alerts
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 30.0
-WATCH = 7_020_114_135
+WATCH = 7_020_114_136
 """The advisory lock under which one backend looks."""
 
 FIRST_PAUSE = timedelta(seconds=30)

@@ -8,7 +8,7 @@ number keeps every digit.
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -154,8 +154,7 @@ class Item(Struct, frozen=True, gc=False):
 T = TypeVar("T", bound=Struct)
 
 
-@dataclass(frozen=True)
-class Record(Generic[T]):
+class Record(Struct, Generic[T], frozen=True, gc=False):
     """One record as it came and as it was read."""
 
     typed: T
@@ -323,6 +322,19 @@ def _key_of(raw: bytes, name: str) -> str | None:
     return None if value is None else str(value)[:100]
 
 
+_stamps_of = attrgetter(
+    "data_publicacao_pncp",
+    "data_atualizacao",
+    "data_atualizacao_global",
+    "data_inclusao",
+    "data_abertura_proposta",
+    "data_encerramento_proposta",
+)
+_codes_of = attrgetter("modalidade_id", "modo_disputa_id", "situacao_compra_id", "tipo_instrumento_convocatorio_codigo")
+_item_stamps_of = attrgetter("data_inclusao", "data_atualizacao")
+_item_codes_of = attrgetter("item_categoria_id", "criterio_julgamento_id", "situacao_compra_item", "tipo_beneficio")
+
+
 def check_contratacao(record: Contratacao) -> None:
     """Refuse what no column can hold, and a control number that leads to no items.
 
@@ -332,9 +344,12 @@ def check_contratacao(record: Contratacao) -> None:
     """
     if not _CONTROL_NUMBER.fullmatch(record.numero_controle_pncp):
         raise RejectedError("numeroControlePNCP is not of the form CNPJ-1-SSSSSS/AAAA")
-    _check_stamps(*_stamps_of(record))
-    _check_codes(*_codes_of(record), (record.amparo_legal or _NO_AMPARO).codigo)
-    _check_numbers(valorTotalEstimado=record.valor_total_estimado, valorTotalHomologado=record.valor_total_homologado)
+    _check_stamps(_stamps_of(record))
+    _check_codes(_codes_of(record))
+    if record.amparo_legal is not None:
+        _check_codes((record.amparo_legal.codigo,))
+    _check_number("valorTotalEstimado", record.valor_total_estimado)
+    _check_number("valorTotalHomologado", record.valor_total_homologado)
 
 
 def check_item(record: Item) -> None:
@@ -344,40 +359,39 @@ def check_item(record: Item) -> None:
         RejectedError: it says which field and why.
 
     """
-    _check_stamps(*_item_stamps_of(record))
-    _check_codes(*_item_codes_of(record))
-    _check_numbers(
-        quantidade=record.quantidade,
-        valorUnitarioEstimado=record.valor_unitario_estimado,
-        valorTotal=record.valor_total,
-        percentualMargemPreferenciaNormal=record.percentual_margem_preferencia_normal,
-        percentualMargemPreferenciaAdicional=record.percentual_margem_preferencia_adicional,
-    )
+    _check_stamps(_item_stamps_of(record))
+    _check_codes(_item_codes_of(record))
+    _check_number("quantidade", record.quantidade)
+    _check_number("valorUnitarioEstimado", record.valor_unitario_estimado)
+    _check_number("valorTotal", record.valor_total)
+    _check_number("percentualMargemPreferenciaNormal", record.percentual_margem_preferencia_normal)
+    _check_number("percentualMargemPreferenciaAdicional", record.percentual_margem_preferencia_adicional)
 
 
-def _check_stamps(*moments: datetime | None) -> None:
+def _check_stamps(moments: Iterable[datetime | None]) -> None:
     for moment in moments:
+        if moment is None or moment.tzinfo is None:
+            continue
         try:
-            _wall_clock(moment)
+            to_wall_clock(moment)
         except OverflowError:
             raise RejectedError(f"{moment} lies in no year of Brasília's wall clock") from None
 
 
-def _check_codes(*codes: int | str | None) -> None:
+def _check_codes(codes: Iterable[int | str | None]) -> None:
     for code in codes:
         if isinstance(code, str) and code and not _CODE.fullmatch(code):
             raise RejectedError(f"{code[:40]!r} stands where an id belongs")
 
 
-def _check_numbers(**numbers: Decimal | None) -> None:
-    for name, number in numbers.items():
-        if number is None or _PLAIN_NUMBER.fullmatch(str(number)):
-            continue
-        if not number.is_finite():
-            raise RejectedError(f"{name} is not a finite number")
-        exponent = number.as_tuple().exponent
-        if number.adjusted() > LONGEST_NUMBER or (isinstance(exponent, int) and exponent < -LONGEST_NUMBER):
-            raise RejectedError(f"{name} has more than {LONGEST_NUMBER} digits on one side of the point")
+def _check_number(name: str, number: Decimal | None) -> None:
+    if number is None or _PLAIN_NUMBER.fullmatch(str(number)):
+        return
+    if not number.is_finite():
+        raise RejectedError(f"{name} is not a finite number")
+    exponent = number.as_tuple().exponent
+    if number.adjusted() > LONGEST_NUMBER or (isinstance(exponent, int) and exponent < -LONGEST_NUMBER):
+        raise RejectedError(f"{name} has more than {LONGEST_NUMBER} digits on one side of the point")
 
 
 def itens_path(numero_controle_pncp: str) -> tuple[str, int, int]:
@@ -427,146 +441,3 @@ def stamp_for(record: Contratacao, criterio: str) -> datetime:
     """
     stamp = record.data_publicacao_pncp if criterio == "publicacao" else record.data_atualizacao_global
     return to_wall_clock(stamp).replace(microsecond=0)
-
-
-# --- rows -------------------------------------------------------------------------------------------------------
-
-_STAMPS = (
-    "data_publicacao_pncp",
-    "data_atualizacao",
-    "data_atualizacao_global",
-    "data_inclusao",
-    "data_abertura_proposta",
-    "data_encerramento_proposta",
-)
-_CODES = ("modalidade_id", "modo_disputa_id", "situacao_compra_id", "tipo_instrumento_convocatorio_codigo")
-_PLAIN = (
-    "numero_controle_pncp",
-    "ano_compra",
-    "sequencial_compra",
-    "numero_compra",
-    "processo",
-    "objeto_compra",
-    "informacao_complementar",
-    "justificativa_presencial",
-    "link_sistema_origem",
-    "link_processo_eletronico",
-    "modalidade_nome",
-    "modo_disputa_nome",
-    "situacao_compra_nome",
-    "tipo_instrumento_convocatorio_nome",
-    "srp",
-    "emenda_parlamentar",
-    "usuario_nome",
-)
-_NUMBERS = ("valor_total_estimado", "valor_total_homologado")
-_ORGAO = ("cnpj", "razao_social", "poder_id", "esfera_id")
-_UNIDADE = ("codigo_unidade", "nome_unidade", "codigo_ibge", "municipio_nome", "uf_sigla", "uf_nome")
-
-CONTRATACAO_COLUMNS = (
-    *_PLAIN,
-    *_NUMBERS,
-    *_STAMPS,
-    *_CODES,
-    "amparo_legal_codigo",
-    "amparo_legal_nome",
-    "amparo_legal_descricao",
-    "fontes_orcamentarias",
-    *(f"orgao_entidade_{name}" for name in _ORGAO),
-    *(f"unidade_orgao_{name}" for name in _UNIDADE),
-    *(f"orgao_sub_rogado_{name}" for name in _ORGAO),
-    *(f"unidade_sub_rogada_{name}" for name in _UNIDADE),
-    "payload",
-)
-_ITEM_STAMPS = ("data_inclusao", "data_atualizacao")
-_ITEM_CODES = ("item_categoria_id", "criterio_julgamento_id", "situacao_compra_item", "tipo_beneficio")
-_ITEM_OBJECTS = ("tipo_margem_preferencia", "catalogo", "categoria_item_catalogo")
-_ITEM_NUMBERS = (
-    "quantidade",
-    "valor_unitario_estimado",
-    "valor_total",
-    "percentual_margem_preferencia_normal",
-    "percentual_margem_preferencia_adicional",
-)
-_ITEM_PLAIN = tuple(
-    name for name in Item.__struct_fields__ if name not in {*_ITEM_NUMBERS, *_ITEM_STAMPS, *_ITEM_CODES, *_ITEM_OBJECTS}
-)
-ITEM_COLUMNS = (
-    "numero_controle_pncp",
-    *_ITEM_PLAIN,
-    *_ITEM_NUMBERS,
-    *_ITEM_STAMPS,
-    *_ITEM_CODES,
-    *_ITEM_OBJECTS,
-    "payload",
-)
-
-_plain_of = attrgetter(*_PLAIN)
-_numbers_of = attrgetter(*_NUMBERS)
-_stamps_of = attrgetter(*_STAMPS)
-_codes_of = attrgetter(*_CODES)
-_orgao_of = attrgetter(*_ORGAO)
-_unidade_of = attrgetter(*_UNIDADE)
-_item_plain_of = attrgetter(*_ITEM_PLAIN)
-_item_numbers_of = attrgetter(*_ITEM_NUMBERS)
-_item_stamps_of = attrgetter(*_ITEM_STAMPS)
-_item_codes_of = attrgetter(*_ITEM_CODES)
-_item_objects_of = attrgetter(*_ITEM_OBJECTS)
-
-_NO_ORGAO, _NO_UNIDADE, _NO_AMPARO = Orgao(), Unidade(), AmparoLegal()
-
-
-def contratacao_row(record: Record[Contratacao]) -> tuple[Any, ...]:
-    """The values of `CONTRATACAO_COLUMNS`; numbers and JSON are text, which PostgreSQL reads."""
-    typed = record.typed
-    amparo = typed.amparo_legal or _NO_AMPARO
-    return (
-        *_plain_of(typed),
-        *map(_number_text, _numbers_of(typed)),
-        *map(_wall_clock, _stamps_of(typed)),
-        *map(_code, _codes_of(typed)),
-        _code(amparo.codigo),
-        amparo.nome,
-        amparo.descricao,
-        _json_text(typed.fontes_orcamentarias),
-        *_orgao_of(typed.orgao_entidade or _NO_ORGAO),
-        *_unidade_of(typed.unidade_orgao or _NO_UNIDADE),
-        *_orgao_of(typed.orgao_sub_rogado or _NO_ORGAO),
-        *_unidade_of(typed.unidade_sub_rogada or _NO_UNIDADE),
-        record.payload,
-    )
-
-
-def item_row(numero_controle_pncp: str, record: Record[Item]) -> tuple[Any, ...]:
-    """The values of `ITEM_COLUMNS`; numbers and JSON are text, which PostgreSQL reads."""
-    typed = record.typed
-    return (
-        numero_controle_pncp,
-        *_item_plain_of(typed),
-        *map(_number_text, _item_numbers_of(typed)),
-        *map(_wall_clock, _item_stamps_of(typed)),
-        *map(_code, _item_codes_of(typed)),
-        *map(_json_text, _item_objects_of(typed)),
-        record.payload,
-    )
-
-
-def _wall_clock(moment: datetime | None) -> datetime | None:
-    return to_wall_clock(moment) if moment is not None and moment.tzinfo is not None else moment
-
-
-def _code(value: int | str | None) -> int | None:
-    return None if value is None or value == "" else int(value)
-
-
-def _number_text(number: Decimal | None) -> str | None:
-    return None if number is None else str(number)
-
-
-_NULL = Raw(b"null")
-
-
-def _json_text(raw: Raw) -> str | None:
-    if raw is _NULL or raw == _NULL:
-        return None
-    return bytes(raw).decode()

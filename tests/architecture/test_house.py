@@ -9,12 +9,13 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from pydantic_settings import BaseSettings
+from sqlalchemy import Table
 
 from backend.config import OWN_PREFIXES, BackendSettings
 from common.config import DatabaseSettings, find_typos, secrets_of
 from common.tables import SCHEMA_REVISION, contratacoes, itens_contratacao
+from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
 from ingestor.config import IngestorSettings
-from ingestor.pncp.records import CONTRATACAO_COLUMNS, ITEM_COLUMNS
 from tests.compose import example_settings, interpolated_names, load_compose
 from tests.support import ROOT
 
@@ -54,6 +55,17 @@ def test_only_the_state_machine_writes_a_status() -> None:
     writes = re.compile(r"UPDATE\s+sync_(executions|slices)|(update|insert)\(sync_(executions|slices)\)", re.IGNORECASE)
     writers = {str(path.relative_to(ROOT)) for path in CODE if writes.search(path.read_text())}
     assert writers == {"common/executions.py"}
+
+
+def test_no_two_advisory_locks_share_a_number() -> None:
+    """They are one space for the whole database: two of them that are equal would wait for each other."""
+    numbers = [
+        found
+        for path in (*CODE, ROOT / "migrations" / "env.py")
+        for found in re.findall(r"^\w+ = (7_020_114_\d+)", path.read_text(), re.MULTILINE)
+    ]
+    assert len(numbers) >= 4
+    assert sorted(numbers) == sorted(set(numbers))
 
 
 def test_the_broker_is_known_to_three_files() -> None:
@@ -129,10 +141,14 @@ def names_in_example() -> set[str]:
     return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize(("columns", "table"), [(CONTRATACAO_COLUMNS, contratacoes), (ITEM_COLUMNS, itens_contratacao)])
-def test_every_column_of_the_source_is_filled(columns: tuple[str, ...], table: object) -> None:
+@pytest.mark.parametrize(
+    ("columns", "table"),
+    [(CONTRATACAO_COLUMNS, contratacoes), ({"numero_controle_pncp": "", **ITEM_COLUMNS}, itens_contratacao)],
+    ids=["contratacoes", "itens_contratacao"],
+)
+def test_every_column_of_the_source_is_filled(columns: dict[str, str], table: Table) -> None:
     ours = {"itens_at", "created_at", "updated_at"}
-    assert sorted(columns) == sorted({column.name for column in table.columns} - ours)  # type: ignore[attr-defined]
+    assert sorted(columns) == sorted({column.name for column in table.columns} - ours)
 
 
 def test_the_expected_revision_is_the_newest_migration() -> None:

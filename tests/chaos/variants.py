@@ -75,10 +75,10 @@ PROGRESS_APART_FROM_DATA: Patches = {
             ),
         ),
         (
-            "from ingestor.persistence import Bundle, PageResult, Progress, load_progress, stage_bundles, store_page\n",
+            "from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page\n",
             (
                 "from ingestor.persistence import (\n"
-                "    Bundle, PageResult, Progress, load_progress, stage_bundles, store_bundles, store_page\n)\n"
+                "    Bundle, PageResult, Progress, load_progress, store_bundles, store_page\n)\n"
             ),
         ),
         ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),

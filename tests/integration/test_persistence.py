@@ -7,23 +7,24 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from common import executions
 from common.executions import Claim, PageCounts
 from ingestor.persistence import (
+    ITENS_AT_ONCE,
     Bundle,
     PageResult,
     Progress,
     load_progress,
     load_versions,
-    stage_bundles,
-    store_bundles,
     store_page,
 )
 from ingestor.pncp.records import Record, Rejected, parse_contratacao, parse_item
 from simulator.records import encode_json
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, Database, piece
+from tests.support import eventually
 
 MORNING, NOON, EVENING = (f"{CLOSED_DAY}T{hour}:00:00" for hour in ("08", "12", "18"))
 
@@ -523,22 +524,30 @@ async def test_a_page_that_is_rolled_back_leaves_nothing(database: Database, cla
         assert await database.value(f"SELECT count(*) FROM {table}") == 0
 
 
-async def test_records_that_are_being_copied_keep_nothing_from_anybody(
+async def test_a_process_that_is_frozen_while_it_sends_a_page_loses_its_slice(database: Database, claim: Claim) -> None:
+    """Within the time that a transaction may be idle; of a COPY, the server would wait for the rest without a limit."""
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"
+    async with database.engine.connect() as db:
+        await db.execute(text("SET LOCAL idle_in_transaction_session_timeout = 200"))
+        assert await executions.hold(db, claim)
+        driver: Any = (await db.get_raw_connection()).driver_connection
+        pid = driver.get_server_pid()
+        driver._transport.write(b"B" + (1_000_000).to_bytes(4, "big") + b"the beginning of a page")
+
+        async def is_gone() -> bool:
+            return await database.value(sessions, pid=pid) == 0
+
+        await eventually(is_gone)
+        async with database.engine.begin() as other:
+            assert await executions.hold(other, claim)
+        await db.invalidate()
+
+
+async def test_a_contratacao_with_thousands_of_items_is_written_whole(
     database: Database, claim: Claim, world: World
 ) -> None:
-    """A process that is frozen there would keep it until it wakes: the server waits for a COPY without a limit."""
-    key = of(world, MORNING)
-    locks = """
-        SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_database d ON d.oid = l.database
-         WHERE d.datname = current_database() AND l.mode = 'RowExclusiveLock' AND relname = ANY(:names)
-    """
-    tables = ["sync_slices", "sync_executions", "contratacoes", "itens_contratacao", "orgaos", "unidades"]
-    async with database.engine.begin() as db:
-        assert await stage_bundles(db, [bundle(world, key)])
-        assert await database.value(locks, names=tables) == 0
-
-        stored, refused = await store_bundles(db, [bundle(world, key)], staged=True)
-
-        assert (stored.inserted, refused) == (1, [])
-        assert await database.value(locks, names=tables) > 0
-    assert await database.value("SELECT count(*) FROM contratacoes") == 1
+    most = ITENS_AT_ONCE + 10
+    keys = [world.put(data_publicacao=MORNING, items=count) for count in (1, most, 2)]
+    counts = await store(database, claim, *(bundle(world, key) for key in keys))
+    assert counts.itens == most + 3
+    assert [len(await numbers(database, key)) for key in keys] == [1, most, 2]

@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.tables import contratacoes, itens_contratacao
 from ingestor.pncp.records import (
-    CONTRATACAO_COLUMNS,
-    ITEM_COLUMNS,
     Contratacao,
     Item,
     NotAPageError,
@@ -21,8 +18,6 @@ from ingestor.pncp.records import (
     Stamps,
     choose_newest,
     compare_versions,
-    contratacao_row,
-    item_row,
     itens_path,
     parse_array,
     parse_contratacao,
@@ -30,104 +25,9 @@ from ingestor.pncp.records import (
     parse_page,
     stamps,
 )
+from tests.records import CONTRATACAO, ITEM, KEY, raw
 
-KEY = "46675997000180-1-000350/2026"
 DAY = datetime.fromisoformat("2026-03-10T00:00:00")
-
-CONTRATACAO: dict[str, Any] = {
-    "numeroControlePNCP": KEY,
-    "dataPublicacaoPncp": "2026-01-01T00:00:01",
-    "dataAtualizacao": "2026-01-01T00:00:02",
-    "dataAtualizacaoGlobal": "2026-01-01T00:00:03",
-    "dataInclusao": "2026-01-01T00:00:04",
-    "dataAberturaProposta": "2026-01-01T00:00:05",
-    "dataEncerramentoProposta": "2026-01-01T00:00:06",
-    "anoCompra": 2026,
-    "sequencialCompra": 350,
-    "numeroCompra": "019/2026-REABERTURA",
-    "processo": "P-1",
-    "objetoCompra": "Água e luz",
-    "informacaoComplementar": "IC",
-    "justificativaPresencial": "JP",
-    "linkSistemaOrigem": "0",
-    "linkProcessoEletronico": " ",
-    "modalidadeId": 6,
-    "modalidadeNome": "Pregão - Eletrônico",
-    "modoDisputaId": 1,
-    "modoDisputaNome": "Aberto",
-    "situacaoCompraId": "3",
-    "situacaoCompraNome": "Anulada",
-    "tipoInstrumentoConvocatorioCodigo": 2,
-    "tipoInstrumentoConvocatorioNome": "Edital",
-    "srp": True,
-    "emendaParlamentar": False,
-    "valorTotalEstimado": 320.0,
-    "valorTotalHomologado": 12,
-    "usuarioNome": "Sistema",
-    "amparoLegal": {"codigo": 18, "nome": "Lei 14.133", "descricao": "Art. 75"},
-    "fontesOrcamentarias": [{"codigo": 1, "nome": "Própria"}],
-    "orgaoEntidade": {"cnpj": "46675997000180", "razaoSocial": "ORGAO", "poderId": "E", "esferaId": "M"},
-    "unidadeOrgao": {
-        "codigoUnidade": "01",
-        "nomeUnidade": "UNIDADE",
-        "codigoIbge": "3550308",
-        "municipioNome": "São Paulo",
-        "ufSigla": "SP",
-        "ufNome": "São Paulo (estado)",
-    },
-    "orgaoSubRogado": {"cnpj": "00000000000191", "razaoSocial": "SUB", "poderId": "L", "esferaId": "F"},
-    "unidadeSubRogada": {
-        "codigoUnidade": "3.2026",
-        "nomeUnidade": "SUBUNIDADE",
-        "codigoIbge": "5300108",
-        "municipioNome": "Brasília",
-        "ufSigla": "DF",
-        "ufNome": "Distrito Federal",
-    },
-}
-ITEM: dict[str, Any] = {
-    "numeroItem": 7,
-    "descricao": "Areia",
-    "materialOuServico": "M",
-    "materialOuServicoNome": "Material",
-    "quantidade": 10.0,
-    "unidadeMedida": "UNIDADE",
-    "valorUnitarioEstimado": 41.59,
-    "valorTotal": 415.9,
-    "orcamentoSigiloso": False,
-    "itemCategoriaId": "3",
-    "itemCategoriaNome": "Não se aplica",
-    "criterioJulgamentoId": 1,
-    "criterioJulgamentoNome": "Menor preço",
-    "situacaoCompraItem": 2,
-    "situacaoCompraItemNome": "Homologado",
-    "tipoBeneficio": 5,
-    "tipoBeneficioNome": "Não se aplica (benefício)",
-    "incentivoProdutivoBasico": True,
-    "exigenciaConteudoNacional": None,
-    "temResultado": True,
-    "imagem": 0,
-    "informacaoComplementar": "IC",
-    "ncmNbsCodigo": "25051000",
-    "ncmNbsDescricao": "NCM",
-    "patrimonio": "PAT",
-    "codigoRegistroImobiliario": "CRI",
-    "aplicabilidadeMargemPreferenciaNormal": False,
-    "aplicabilidadeMargemPreferenciaAdicional": True,
-    "percentualMargemPreferenciaNormal": 1.5,
-    "percentualMargemPreferenciaAdicional": 2.5,
-    "tipoMargemPreferencia": {"codigo": 1},
-    "catalogo": {"id": 2},
-    "catalogoCodigoItem": "CCI",
-    "categoriaItemCatalogo": {"id": 3},
-    "dataInclusao": "2026-01-01T00:00:07",
-    "dataAtualizacao": "2026-01-01T00:00:08",
-}
-
-
-def raw(record: dict[str, Any] | None = None, **over: Any) -> bytes:
-    """A contratação's JSON (or another record's) with keys laid over it."""
-    return json.dumps((CONTRATACAO if record is None else record) | over, ensure_ascii=False).encode()
 
 
 def raw_with(fragment: bytes | str, key: str, record: dict[str, Any] | None = None) -> bytes:
@@ -352,7 +252,6 @@ def test_refused_characters_leave_keys_and_inner_texts_too() -> None:
     record = through_a_page(raw_with(rb'{"a\u0000\ud800": ["\u0000x", {"b": "\udc00"}]}', "fontesOrcamentarias"))
     assert isinstance(record, Record)
     assert json.loads(record.payload)["fontesOrcamentarias"] == {"a": ["x", {"b": ""}]}
-    assert json.loads(row_of(record)["fontes_orcamentarias"]) == {"a": ["x", {"b": ""}]}
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
@@ -576,26 +475,6 @@ def test_a_key_that_nobody_knows_stays_in_the_payload() -> None:
     assert json.loads(stored_item(raw(ITEM, chaveNova=[1])).payload)["chaveNova"] == [1]
 
 
-def test_a_record_with_its_key_and_stamps_alone_is_stored() -> None:
-    names = ("numeroControlePNCP", "dataPublicacaoPncp", "dataAtualizacao", "dataAtualizacaoGlobal")
-    row = row_of(stored(raw({name: CONTRATACAO[name] for name in names})))
-    held = {name for name, value in row.items() if value is not None}
-    assert held == {
-        "numero_controle_pncp",
-        "data_publicacao_pncp",
-        "data_atualizacao",
-        "data_atualizacao_global",
-        "payload",
-    }
-
-
-@pytest.mark.parametrize(("value", "column"), [(6, 6), ("6", 6), ("06", 6), ("", None), (None, None), (0, 0), ("0", 0)])
-def test_an_id_may_come_as_text(value: object, column: int | None) -> None:
-    assert row_of(stored(raw(modalidadeId=value)))["modalidade_id"] == column
-    assert row_of(stored(raw(amparoLegal={"codigo": value})))["amparo_legal_codigo"] == column
-    assert item_row_of(stored_item(raw(ITEM, tipoBeneficio=value)))["tipo_beneficio"] == column
-
-
 @pytest.mark.parametrize(
     ("written", "wall_clock"),
     [
@@ -610,150 +489,6 @@ def test_a_stamp_with_an_offset_becomes_brasilia_s(written: str, wall_clock: str
     expected = datetime.fromisoformat(wall_clock)
     record = stored(raw(dataAtualizacao=written, dataAtualizacaoGlobal=written, dataAberturaProposta=written))
     assert stamps(record.typed) == (expected, expected)
-    row = row_of(record)
-    assert row["data_atualizacao"] == row["data_atualizacao_global"] == row["data_abertura_proposta"] == expected
-
-
-# Rows
-
-
-def row_of(record: Record[Contratacao]) -> dict[str, Any]:
-    return dict(zip(CONTRATACAO_COLUMNS, contratacao_row(record), strict=True))
-
-
-def item_row_of(record: Record[Item]) -> dict[str, Any]:
-    return dict(zip(ITEM_COLUMNS, item_row(KEY, record), strict=True))
-
-
-def test_the_columns_of_rows_are_the_tables_columns() -> None:
-    ours = {"itens_at", "created_at", "updated_at"}
-    assert len(set(CONTRATACAO_COLUMNS)) == len(CONTRATACAO_COLUMNS)
-    assert set(CONTRATACAO_COLUMNS) == {column.name for column in contratacoes.columns} - ours
-    assert len(set(ITEM_COLUMNS)) == len(ITEM_COLUMNS)
-    assert set(ITEM_COLUMNS) == {column.name for column in itens_contratacao.columns} - ours
-
-
-def test_a_contratacao_s_row_holds_each_value_in_its_own_column() -> None:
-    row = row_of(stored(raw()))
-    assert json.loads(row.pop("payload")) == CONTRATACAO
-    assert json.loads(row.pop("fontes_orcamentarias")) == CONTRATACAO["fontesOrcamentarias"]
-    assert row == {
-        "numero_controle_pncp": KEY,
-        "ano_compra": 2026,
-        "sequencial_compra": 350,
-        "numero_compra": "019/2026-REABERTURA",
-        "processo": "P-1",
-        "objeto_compra": "Água e luz",
-        "informacao_complementar": "IC",
-        "justificativa_presencial": "JP",
-        "link_sistema_origem": "0",
-        "link_processo_eletronico": " ",
-        "modalidade_nome": "Pregão - Eletrônico",
-        "modo_disputa_nome": "Aberto",
-        "situacao_compra_nome": "Anulada",
-        "tipo_instrumento_convocatorio_nome": "Edital",
-        "srp": True,
-        "emenda_parlamentar": False,
-        "valor_total_estimado": "320.0",
-        "valor_total_homologado": "12",
-        "usuario_nome": "Sistema",
-        "data_publicacao_pncp": datetime.fromisoformat("2026-01-01T00:00:01"),
-        "data_atualizacao": datetime.fromisoformat("2026-01-01T00:00:02"),
-        "data_atualizacao_global": datetime.fromisoformat("2026-01-01T00:00:03"),
-        "data_inclusao": datetime.fromisoformat("2026-01-01T00:00:04"),
-        "data_abertura_proposta": datetime.fromisoformat("2026-01-01T00:00:05"),
-        "data_encerramento_proposta": datetime.fromisoformat("2026-01-01T00:00:06"),
-        "modalidade_id": 6,
-        "modo_disputa_id": 1,
-        "situacao_compra_id": 3,
-        "tipo_instrumento_convocatorio_codigo": 2,
-        "amparo_legal_codigo": 18,
-        "amparo_legal_nome": "Lei 14.133",
-        "amparo_legal_descricao": "Art. 75",
-        "orgao_entidade_cnpj": "46675997000180",
-        "orgao_entidade_razao_social": "ORGAO",
-        "orgao_entidade_poder_id": "E",
-        "orgao_entidade_esfera_id": "M",
-        "unidade_orgao_codigo_unidade": "01",
-        "unidade_orgao_nome_unidade": "UNIDADE",
-        "unidade_orgao_codigo_ibge": "3550308",
-        "unidade_orgao_municipio_nome": "São Paulo",
-        "unidade_orgao_uf_sigla": "SP",
-        "unidade_orgao_uf_nome": "São Paulo (estado)",
-        "orgao_sub_rogado_cnpj": "00000000000191",
-        "orgao_sub_rogado_razao_social": "SUB",
-        "orgao_sub_rogado_poder_id": "L",
-        "orgao_sub_rogado_esfera_id": "F",
-        "unidade_sub_rogada_codigo_unidade": "3.2026",
-        "unidade_sub_rogada_nome_unidade": "SUBUNIDADE",
-        "unidade_sub_rogada_codigo_ibge": "5300108",
-        "unidade_sub_rogada_municipio_nome": "Brasília",
-        "unidade_sub_rogada_uf_sigla": "DF",
-        "unidade_sub_rogada_uf_nome": "Distrito Federal",
-    }
-
-
-def test_an_item_s_row_holds_each_value_in_its_own_column() -> None:
-    row = item_row_of(stored_item(raw(ITEM)))
-    assert json.loads(row.pop("payload")) == ITEM
-    for name, value in (("tipo_margem_preferencia", 1), ("catalogo", 2), ("categoria_item_catalogo", 3)):
-        assert list(json.loads(row.pop(name)).values()) == [value]
-    assert row == {
-        "numero_controle_pncp": KEY,
-        "numero_item": 7,
-        "descricao": "Areia",
-        "material_ou_servico": "M",
-        "material_ou_servico_nome": "Material",
-        "quantidade": "10.0",
-        "unidade_medida": "UNIDADE",
-        "valor_unitario_estimado": "41.59",
-        "valor_total": "415.9",
-        "orcamento_sigiloso": False,
-        "item_categoria_id": 3,
-        "item_categoria_nome": "Não se aplica",
-        "criterio_julgamento_id": 1,
-        "criterio_julgamento_nome": "Menor preço",
-        "situacao_compra_item": 2,
-        "situacao_compra_item_nome": "Homologado",
-        "tipo_beneficio": 5,
-        "tipo_beneficio_nome": "Não se aplica (benefício)",
-        "incentivo_produtivo_basico": True,
-        "exigencia_conteudo_nacional": None,
-        "tem_resultado": True,
-        "imagem": 0,
-        "informacao_complementar": "IC",
-        "ncm_nbs_codigo": "25051000",
-        "ncm_nbs_descricao": "NCM",
-        "patrimonio": "PAT",
-        "codigo_registro_imobiliario": "CRI",
-        "aplicabilidade_margem_preferencia_normal": False,
-        "aplicabilidade_margem_preferencia_adicional": True,
-        "percentual_margem_preferencia_normal": "1.5",
-        "percentual_margem_preferencia_adicional": "2.5",
-        "catalogo_codigo_item": "CCI",
-        "data_inclusao": datetime.fromisoformat("2026-01-01T00:00:07"),
-        "data_atualizacao": datetime.fromisoformat("2026-01-01T00:00:08"),
-    }
-
-
-@pytest.mark.parametrize("key", ["amparoLegal", "orgaoEntidade", "unidadeOrgao", "orgaoSubRogado", "unidadeSubRogada"])
-def test_an_absent_object_leaves_its_columns_empty(key: str) -> None:
-    row, full = row_of(stored(raw(**{key: None}))), row_of(stored(raw()))
-    emptied = {name for name in row if row[name] is None and full[name] is not None}
-    assert emptied
-    assert {name: row[name] for name in row if name not in {*emptied, "payload"}} == {
-        name: full[name] for name in row if name not in {*emptied, "payload"}
-    }
-
-
-@pytest.mark.parametrize("key", ["tipoMargemPreferencia", "catalogo", "categoriaItemCatalogo"])
-def test_an_absent_object_of_an_item_is_null_and_not_json_s_null(key: str) -> None:
-    columns = {
-        "tipoMargemPreferencia": "tipo_margem_preferencia",
-        "catalogo": "catalogo",
-        "categoriaItemCatalogo": "categoria_item_catalogo",
-    }
-    assert item_row_of(stored_item(raw(ITEM, **{key: None})))[columns[key]] is None
 
 
 # Control numbers

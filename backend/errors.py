@@ -77,6 +77,13 @@ class NotFoundError(Exception):
     """There is no such thing; the text says of what."""
 
 
+class UnknownExecutionError(NotFoundError):
+    """There is no execution of this id."""
+
+    def __init__(self, execution_id: int) -> None:
+        super().__init__(f"Não existe a execução {execution_id}.")
+
+
 class PublishFailedError(Exception):
     """The broker did not take the bell, and the execution has been ended for it."""
 

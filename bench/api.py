@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import aio_pika
+import asyncpg
 
 from bench.databases import ROOT, Databases, query
 from bench.load import Answers, ask
@@ -179,12 +179,14 @@ def _ending(database_url: str) -> Iterator[None]:
     """End executions as they come, in the place of ingestors: only so many may be unfinished."""
     done = threading.Event()
 
-    def end_all() -> None:
+    async def end_all() -> None:
+        connection = await asyncpg.connect(database_url)
         while not done.is_set():
-            query(database_url, _END_ALL)
-            time.sleep(0.005)
+            await connection.execute(_END_ALL)
+            await asyncio.sleep(0.005)
+        await connection.close()
 
-    thread = threading.Thread(target=end_all, daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(end_all()), daemon=True)
     thread.start()
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Self
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class DatabaseCpu:
 
     @property
     def seconds(self) -> float:
-        """What has been used between the beginning and the end, to within a tenth of a second per connection."""
+        """What has been used between the beginning and the end, to within a quarter of a second per connection."""
         return sum(used - self._first.get(pid, 0.0) for pid, used in self._last.items())
 
     def _watch(self) -> None:

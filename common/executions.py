@@ -532,32 +532,25 @@ async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, l
 # The statements of every page, written out: they are asked for more often than all others together. The page that
 # ends its slice changes it once and not twice: a row that is changed a second time in one transaction has its foreign
 # key checked, which would lock the execution after the slice.
-_HOLD = text("""
-    SELECT now() FROM sync_slices
-     WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
-       FOR UPDATE
-""")
-_ADVANCE = text("""
+_STILL_OURS = " WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'"
+_HOLD = text("SELECT now() FROM sync_slices" + _STILL_OURS + " FOR UPDATE")  # noqa: S608  # constants of ours
+_ONE_PAGE_MORE = """
     UPDATE sync_slices
-       SET updated_at = now(), lease_until = now() + make_interval(secs => :lease_seconds), stalls = 0,
+       SET updated_at = now(), stalls = 0,
            pages_done = :pages_done, pages_total = :pages_total, total_registros = :total_registros,
            records_processed = records_processed + :processed, records_inserted = records_inserted + :inserted,
            records_updated = records_updated + :updated, records_rejected = records_rejected + :rejected,
-           itens_written = itens_written + :itens
-     WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
-    RETURNING now()
-""")
-_ADVANCE_AND_FINISH = text("""
-    UPDATE sync_slices
-       SET updated_at = now(), lease_until = NULL, worker_id = NULL, stalls = 0,
-           status = 'success', finished_at = now(), error_message = NULL,
-           pages_done = :pages_done, pages_total = :pages_total, total_registros = :total_registros,
-           records_processed = records_processed + :processed, records_inserted = records_inserted + :inserted,
-           records_updated = records_updated + :updated, records_rejected = records_rejected + :rejected,
-           itens_written = itens_written + :itens
-     WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'
-    RETURNING now()
-""")
+           itens_written = itens_written + :itens,
+"""
+_ADVANCE = text(
+    _ONE_PAGE_MORE + " lease_until = now() + make_interval(secs => :lease_seconds)" + _STILL_OURS + " RETURNING now()"
+)
+_ADVANCE_AND_FINISH = text(
+    _ONE_PAGE_MORE
+    + " lease_until = NULL, worker_id = NULL, status = 'success', finished_at = now(), error_message = NULL"
+    + _STILL_OURS
+    + " RETURNING now()"
+)
 _FORGET_PAGES = text("DELETE FROM sync_pages WHERE slice_id = :slice_id")
 
 

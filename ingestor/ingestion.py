@@ -40,9 +40,8 @@ class SliceIngestion:
     """All that the reading of one slice works with.
 
     `stopping` asks it to end after the present page; `room` (for pages in memory) and `commits` are shared by the
-    slices of a process; `committed` counts
-    the pages that this claim has committed, the last of them at `read_at` by the database's clock, and `counts` what
-    they have come to; `finished` says that the last of them has ended the slice.
+    slices of a process; `committed` counts the pages that this claim has committed, the last of them at `read_at` by
+    the database's clock, and `counts` what they have come to; `finished` says that the last one has ended the slice.
     """
 
     engine: AsyncEngine

@@ -2,7 +2,7 @@
 
 Page 1 tells how many pages there are; then they are read from the last to the first, and page 1 again. Records leave a
 listing while it is read (they change, they are deleted) and move everything behind them forward: reading backwards
-meets them again, reading forwards would miss them (EXPERIMENTS F18). That holds because a page is asked for only when
+meets them again, reading forwards would miss them (docs/adr/0004). That holds because a page is asked for only when
 the one before it has come; its items, and its commit, may follow while the next pages are read.
 """
 

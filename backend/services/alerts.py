@@ -13,6 +13,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.control import CANCELLED_BY
+from backend.services.freshness import load_reached
 from common.clock import BRASILIA, to_wall_clock
 from common.cron import next_runs
 from common.executions import PUBLISH_FAILED
@@ -51,11 +52,6 @@ _LOAD_REREAD = text("""
     SELECT id, criterio, resource, modalidade, first_day, window_start, window_end
       FROM sync_slices
      WHERE id > :oldest AND mode = 'backfill' AND status = 'success' AND first_day = ANY(CAST(:days AS date[]))
-""")
-_LOAD_REACHED = text("""
-    SELECT wanted.modalidade, (SELECT max(window_end) FROM sync_slices
-                                WHERE mode = 'update' AND status = 'success' AND modalidade = wanted.modalidade)
-      FROM unnest(CAST(:modalidades AS int[])) AS wanted (modalidade)
 """)
 _LOAD_LATER = text("""
     SELECT id, mode, criterio, window_start, window_end, modalidades FROM sync_executions
@@ -222,11 +218,10 @@ async def _find_unread(db: AsyncConnection, broken: Sequence[Row[Any]]) -> set[i
     unread: set[int] = set()
     if updates:
         modalidades = sorted({piece.modalidade for piece in updates})
-        rows = await db.execute(_LOAD_REACHED, {"modalidades": modalidades})
-        reached = {row[0]: row[1] for row in rows}
+        reached = await load_reached(db, modalidades)
         for piece in updates:
             until = reached[piece.modalidade]
-            if until is None or until < piece.window_end:
+            if until is None or to_wall_clock(until) < piece.window_end:
                 unread.add(piece.execution_id)
     if backfills:
         oldest, days = min(piece.id for piece in backfills), sorted({piece.first_day for piece in backfills})

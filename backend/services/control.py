@@ -3,7 +3,7 @@
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.errors import ConflictError, NotFoundError, TooManyUnfinishedError
+from backend.errors import ConflictError, TooManyUnfinishedError, UnknownExecutionError
 from common import executions
 from common.execution_log import log_finished
 
@@ -17,13 +17,13 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
     """End an execution and all that is left of it; a worker notices at its next page.
 
     Raises:
-        NotFoundError: there is none of this id.
+        UnknownExecutionError: there is none of this id.
         ConflictError: it has ended already.
 
     """
     async with engine.begin() as db:
         if not await executions.exists(db, execution_id):
-            raise NotFoundError(f"Não existe a execução {execution_id}.")
+            raise UnknownExecutionError(execution_id)
         structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
         if not await executions.end(db, execution_id, status="error", error_message=f"{CANCELLED_BY} {who}"):
             raise ConflictError(f"A execução {execution_id} já terminou.")
@@ -38,7 +38,7 @@ async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: 
     It is planned already, so that ingestors find it by their poll, within a second.
 
     Raises:
-        NotFoundError: there is none of this id.
+        UnknownExecutionError: there is none of this id.
         ConflictError: it is still running, nothing of it failed, or what failed is being repeated already.
         TooManyUnfinishedError: as many are under way as there may be.
 
@@ -46,7 +46,7 @@ async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: 
     async with engine.begin() as db:
         may_be_added = await executions.admit(db)
         if not await executions.exists(db, execution_id):
-            raise NotFoundError(f"Não existe a execução {execution_id}.")
+            raise UnknownExecutionError(execution_id)
         copy = await executions.retry(db, execution_id, requested_by)
         if copy is None:
             raise ConflictError(

@@ -27,6 +27,9 @@ from backend.models.dashboard import (
     Worker,
 )
 from backend.models.sync import Status
+from backend.services.control import CANCELLED_BY
+from backend.services.figures import ALIVE_SECONDS
+from backend.services.freshness import load_mirrored, load_reached
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
 from common.tables import sync_executions
@@ -51,27 +54,10 @@ _WAITING = text("""
      WHERE execution_id = ANY(:ids) AND status = 'pending' AND run_after > now()
      GROUP BY execution_id
 """)
-# The backend does not know the ingestors' modalidades; what they planned last tells them.
-_FRESHNESS = text("""
-    WITH newest AS (
-        SELECT id FROM (SELECT id, mode, planned_at, retry_of FROM sync_executions ORDER BY id DESC LIMIT 2000) AS e
-         WHERE mode = 'update' AND planned_at IS NOT NULL AND retry_of IS NULL
-         ORDER BY id DESC LIMIT 1
-    ), asked AS (
-        SELECT DISTINCT modalidade FROM sync_slices WHERE execution_id = (SELECT id FROM newest)
-    )
-    SELECT asked.modalidade, timezone(:zone, reached.window_end) AS complete_until,
-           CAST(extract(epoch FROM now() - timezone(:zone, reached.window_end)) AS float) AS age_seconds
-      FROM asked
-      LEFT JOIN LATERAL (SELECT window_end FROM sync_slices s
-                          WHERE s.mode = 'update' AND s.status = 'success' AND s.modalidade = asked.modalidade
-                          ORDER BY window_end DESC LIMIT 1) AS reached ON true
-     ORDER BY asked.modalidade
-""")
 _WORKERS = text("""
     SELECT w.id, w.started_at, w.last_seen_at, count(s.id) AS slices_running
       FROM workers w LEFT JOIN sync_slices s ON s.worker_id = w.id AND s.status = 'running'
-     WHERE w.stopped_at IS NULL AND w.last_seen_at > now() - interval '90 seconds'
+     WHERE w.stopped_at IS NULL AND w.last_seen_at > now() - make_interval(secs => :alive)
      GROUP BY w.id ORDER BY w.id
 """)
 _DAYS = text("""
@@ -112,7 +98,7 @@ _ERRORS = text(r"""
                    '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS message
           FROM sync_executions
          WHERE status = 'error' AND created_at > now() - interval '30 days'
-           AND coalesce(error_message, '') NOT LIKE 'cancelled by %'
+           AND coalesce(error_message, '') NOT LIKE :cancelled
     )
     SELECT left(message, 300) AS message, count(*) AS executions, max(id) AS last_execution_id,
            max(created_at) AS last_at
@@ -132,9 +118,9 @@ _FAILED = text("""
     SELECT f.id, f.mode, f.trigger, f.error_message, f.finished_at,
            EXISTS (SELECT 1 FROM sync_slices s WHERE s.execution_id = f.id AND s.status = 'error') AS can_retry
       FROM recent f, made_good
-     WHERE f.status = 'error' AND coalesce(f.error_message, '') NOT LIKE 'cancelled by %'
+     WHERE f.status = 'error' AND coalesce(f.error_message, '') NOT LIKE :cancelled
        AND NOT EXISTS (SELECT 1 FROM recent r
-                        WHERE r.retry_of = f.id AND coalesce(r.error_message, '') NOT LIKE 'cancelled by %')
+                        WHERE r.retry_of = f.id AND coalesce(r.error_message, '') NOT LIKE :cancelled)
        AND NOT (f.mode = 'update' AND f.id < coalesce(made_good.update, 0))
        AND NOT (f.trigger = 'sweep' AND f.id < coalesce(
                 CASE f.criterio WHEN 'publicacao' THEN made_good.publicacao ELSE made_good.atualizacao END, 0))
@@ -175,9 +161,9 @@ class Dashboard:
                 **_totals(counts),
                 last_24h_executions=now.last_day,
                 current_status=await SyncStatusService(session).get_current_status(),
-                freshness=await _load_freshness(session),
+                freshness=await _load_freshness(session, now.moment),
                 unfinished=await _load_unfinished(session),
-                workers=[Worker.model_validate(row, from_attributes=True) for row in await session.execute(_WORKERS)],
+                workers=await _load_workers(session),
                 source_paused_until=now.paused_until,
                 generated_at=now.moment,
                 **await self._look_back(session, counts, now.moment.replace(second=0, microsecond=0)),
@@ -222,9 +208,21 @@ async def _load_unfinished(session: AsyncSession) -> list[UnfinishedExecution]:
     ]
 
 
-async def _load_freshness(session: AsyncSession) -> Freshness:
-    rows = await session.execute(_FRESHNESS, {"zone": BRASILIA.key})
-    modalidades = [ModalidadeFreshness.model_validate(row, from_attributes=True) for row in rows]
+async def _load_workers(session: AsyncSession) -> list[Worker]:
+    rows = await session.execute(_WORKERS, {"alive": ALIVE_SECONDS})
+    return [Worker.model_validate(row, from_attributes=True) for row in rows]
+
+
+async def _load_freshness(session: AsyncSession, now: datetime) -> Freshness:
+    reached = await load_reached(session, await load_mirrored(session))
+    modalidades = [
+        ModalidadeFreshness(
+            modalidade=modalidade,
+            complete_until=until,
+            age_seconds=None if until is None else (now - until).total_seconds(),
+        )
+        for modalidade, until in reached.items()
+    ]
     if not modalidades or any(one.complete_until is None for one in modalidades):
         return Freshness(complete_until=None, age_seconds=None, modalidades=modalidades)
     oldest = max(modalidades, key=lambda one: one.age_seconds or 0.0)
@@ -232,7 +230,7 @@ async def _load_freshness(session: AsyncSession) -> Freshness:
 
 
 async def _load_lately(session: AsyncSession) -> dict[str, Any]:
-    in_brasilia = {"zone": BRASILIA.key}
+    in_brasilia, cancelled = {"zone": BRASILIA.key}, {"cancelled": f"{CANCELLED_BY} %"}
     modes = (await session.execute(_MODES)).all()
     together = next((row for row in modes if row.mode is None and row.executions), None)
     return {
@@ -243,8 +241,13 @@ async def _load_lately(session: AsyncSession) -> dict[str, Any]:
         "modes": [ModeStatistics.model_validate(row, from_attributes=True) for row in modes if row.mode],
         "mean_duration_seconds": together.mean_seconds if together else None,
         "p95_duration_seconds": together.p95_seconds if together else None,
-        "errors": [CommonError.model_validate(row, from_attributes=True) for row in await session.execute(_ERRORS)],
-        "failed": [FailedExecution.model_validate(row, from_attributes=True) for row in await session.execute(_FAILED)],
+        "errors": [
+            CommonError.model_validate(row, from_attributes=True) for row in await session.execute(_ERRORS, cancelled)
+        ],
+        "failed": [
+            FailedExecution.model_validate(row, from_attributes=True)
+            for row in await session.execute(_FAILED, cancelled)
+        ],
         "mirror": await _load_sizes(session),
     }
 

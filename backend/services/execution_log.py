@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.errors import NotFoundError
+from backend.errors import UnknownExecutionError
 from backend.models.execution_log import ExecutionLog, LogLine, LogQuery
 from common import executions
 from common.database import is_unavailable
@@ -30,7 +30,7 @@ async def load_lines(engine: AsyncEngine, execution_id: int, query: LogQuery) ->
     """Lines of an execution that pass the filters, oldest first.
 
     Raises:
-        NotFoundError: there is no such execution.
+        UnknownExecutionError: there is no such execution.
 
     """
     statement = select(*[_line[name] for name in LogLine.model_fields]).where(_line.execution_id == execution_id)
@@ -40,7 +40,7 @@ async def load_lines(engine: AsyncEngine, execution_id: int, query: LogQuery) ->
         statement = statement.where(_line.id > query.cursor)
     async with engine.connect() as db:
         if not await executions.exists(db, execution_id):
-            raise NotFoundError(f"Não existe a execução {execution_id}.")
+            raise UnknownExecutionError(execution_id)
         rows = (await db.execute(statement.order_by(_line.id).limit(query.limit + 1))).all()
     lines = [LogLine.model_validate(row, from_attributes=True) for row in rows[: query.limit]]
     return ExecutionLog(lines=lines, next_cursor=str(lines[-1].id) if len(rows) > query.limit else None)
@@ -53,8 +53,8 @@ async def forget_lines(engine: AsyncEngine, *, days: int, every: float = FORGET_
             async with engine.begin() as db:
                 forgotten = (await db.execute(_FORGET, {"days": days, "batch": FORGET_BATCH})).rowcount
         except Exception as error:
-            if not is_unavailable(error):
-                raise
+            if not is_unavailable(error):  # what is too old can wait, and is no reason to end the API
+                log.exception("lines of executions could not be forgotten")
             forgotten = 0
         if forgotten:
             log.info("lines of executions forgotten", lines=forgotten, days=days)

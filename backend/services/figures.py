@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,16 +16,13 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from common.clock import BRASILIA
+from backend.services.freshness import load_mirrored, load_reached
 from common.database import is_unavailable
 
 FRESH_SECONDS = 5.0
 LONGEST_SECONDS = 3.0
 ALIVE_SECONDS = 120.0
 """An ingestor beats every quarter of LEASE_SECONDS, by default every 15 seconds."""
-
-RECENT = 1000
-"""Executions among which the last update is looked for."""
 
 _MODES = ("update", "backfill")
 # Told from the beginning, at 0: of a series that first appears with the first error, Prometheus sees no increase.
@@ -56,19 +54,6 @@ _UNFINISHED = text("""
              FROM sync_slices WHERE execution_id = e.id) s
      WHERE e.status = 'running'
 """)
-# The modalidades that are mirrored are those of the last update; each leaps through the index to where it has got to.
-_REACHED = text("""
-    WITH last AS (
-        SELECT id FROM (SELECT id, mode, planned_at, retry_of FROM sync_executions ORDER BY id DESC LIMIT :recent) e
-         WHERE mode = 'update' AND planned_at IS NOT NULL AND retry_of IS NULL ORDER BY id DESC LIMIT 1
-    )
-    SELECT wanted.modalidade, (
-           SELECT CAST(extract(epoch FROM timezone(:zone, s.window_end)) AS float) FROM sync_slices s
-            WHERE s.mode = 'update' AND s.status = 'success' AND s.modalidade = wanted.modalidade
-            ORDER BY s.window_end DESC LIMIT 1) AS reached
-      FROM (SELECT DISTINCT modalidade FROM sync_slices WHERE execution_id = (SELECT id FROM last)) wanted
-     ORDER BY wanted.modalidade
-""")
 _STATE = text("""
     SELECT (SELECT count(*) FROM workers
              WHERE stopped_at IS NULL AND last_seen_at > now() - make_interval(secs => :alive)) AS workers,
@@ -83,7 +68,7 @@ class Figures:
 
     counts: Rows
     unfinished: Rows
-    reached: Rows
+    reached: dict[int, datetime | None]
     workers: int
     paused: bool
 
@@ -132,7 +117,7 @@ async def _read(engine: AsyncEngine) -> Figures | None:
 async def _ask(db: AsyncConnection) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
     unfinished = (await db.execute(_UNFINISHED)).all()
-    reached = (await db.execute(_REACHED, {"recent": RECENT, "zone": BRASILIA.key})).all()
+    reached = await load_reached(db, await load_mirrored(db))
     state = (await db.execute(_STATE, {"alive": ALIVE_SECONDS})).one()
     return Figures(counts, unfinished, reached, state.workers, state.paused)
 
@@ -145,8 +130,8 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
         "Up to when updates have read a modalidade completely; 0 where none ever has.",
         labels=["modalidade"],
     )
-    for row in figures.reached:
-        reached.add_metric([str(row.modalidade)], row.reached or 0.0)
+    for modalidade, until in figures.reached.items():
+        reached.add_metric([str(modalidade)], until.timestamp() if until else 0.0)
     yield reached
     yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that were seen in the last two minutes.", figures.workers)
     yield GaugeMetricFamily("pncp_source_paused", "Whether a 429 holds up every ingestor now.", float(figures.paused))

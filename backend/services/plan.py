@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.models.sync import SyncPlan, SyncRequest
+from backend.services.freshness import load_reached
 from common.clock import days, to_wall_clock
 
 MODALIDADES = range(1, 20)
@@ -56,11 +57,6 @@ _LOAD_UPDATES = text("""
       FROM sync_slices
      WHERE execution_id IN (SELECT id FROM sync_executions WHERE mode = 'update' AND status = 'success'
                              ORDER BY id DESC LIMIT :recent)
-""")
-_LOAD_WATERMARKS = text("""
-    SELECT (SELECT max(window_end) FROM sync_slices
-             WHERE mode = 'update' AND status = 'success' AND modalidade = wanted.modalidade)
-      FROM unnest(CAST(:modalidades AS int[])) AS wanted (modalidade)
 """)
 _LOAD_PACE = text("""
     SELECT count(*) AS executions, sum(duration_seconds) AS seconds, sum(requests) AS requests
@@ -175,8 +171,8 @@ def _basis(pieces: int, unknown: int, slices: int) -> str:
 async def _estimate_update(db: AsyncConnection, modalidades: Sequence[int]) -> tuple[Estimate, int]:
     """The work of an update, and how many days its listings span: from where each modalidade's updates have got to."""
     now = to_wall_clock(datetime.now(UTC))
-    watermarks = (await db.execute(_LOAD_WATERMARKS, {"modalidades": list(modalidades)})).scalars()
-    starts = [min(watermark or now, now - ROLLING_WINDOW) for watermark in watermarks]
+    reached = await load_reached(db, modalidades)
+    starts = [min(to_wall_clock(until) if until else now, now - ROLLING_WINDOW) for until in reached.values()]
     listings = sum((now.date() - start.date()).days + 1 for start in starts)
     seconds = sum((now - start).total_seconds() for start in starts)
     past = (await db.execute(_LOAD_UPDATES, {"recent": RECENT_EXECUTIONS})).one()

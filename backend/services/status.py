@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, DateTime, Integer, Row, Select, bindparam,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from backend.errors import NotFoundError
+from backend.errors import UnknownExecutionError
 from backend.models.sync import (
     HistoryQuery,
     Phase,
@@ -177,12 +177,12 @@ class SyncStatusService:
         """One execution with its progress and its failed slices.
 
         Raises:
-            NotFoundError: there is none of this id.
+            UnknownExecutionError: there is none of this id.
 
         """
         row = (await self._session.execute(WITH_PROGRESS.where(_execution.id == execution_id))).one_or_none()
         if row is None:
-            raise NotFoundError(f"Não existe a execução {execution_id}.")
+            raise UnknownExecutionError(execution_id)
         failed = await self._load_slices(execution_id, SlicesQuery(status="error", limit=SHOWN))
         return _to_detail(row, failed[:SHOWN], await self._load_rejected(execution_id))
 
@@ -190,12 +190,11 @@ class SyncStatusService:
         """The slices of an execution that pass the filters.
 
         Raises:
-            NotFoundError: there is no such execution.
+            UnknownExecutionError: there is no such execution.
 
         """
-        known = select(_execution.id).where(_execution.id == execution_id)
-        if (await self._session.execute(known)).one_or_none() is None:
-            raise NotFoundError(f"Não existe a execução {execution_id}.")
+        if not await executions.exists(await self._session.connection(), execution_id):
+            raise UnknownExecutionError(execution_id)
         slices = await self._load_slices(execution_id, query)
         shown = slices[: query.limit]
         return SyncSlices(slices=shown, next_cursor=str(shown[-1].ordinal) if len(slices) > query.limit else None)

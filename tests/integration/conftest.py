@@ -224,6 +224,12 @@ async def open_api(engine: AsyncEngine, database_url: str) -> AsyncIterator[Open
     structlog.reset_defaults()
 
 
+@pytest.fixture
+async def api(open_api: OpenApi) -> httpx.AsyncClient:
+    """A client of the backend as it is by default, without a broker."""
+    return await open_api()
+
+
 class Proxy:
     """Stands before a server and can be cut off from it, or frozen, and be mended."""
 

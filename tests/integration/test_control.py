@@ -1,7 +1,6 @@
 """Cancel, retry, idempotency, the cap, the sweeper: what an administrator does to executions, and what time does."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,8 +9,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.config import BackendSettings
-from backend.main import create_app
 from backend.services.sweeper import sweep
 from common import executions
 from common.executions import MAX_UNFINISHED, Claim, Execution, PageCounts, PlannedSlice
@@ -22,20 +19,6 @@ from tests.support import eventually
 DAY = date(2025, 1, 10)
 WINDOW = (datetime(2025, 1, 10), datetime(2025, 1, 10, 23, 59, 59))
 BACKFILL = {"mode": "backfill", "data_ini": "2025-01-10T00:00:00", "data_fim": "2025-01-10T23:59:59"}
-
-
-@pytest.fixture
-async def api(engine: AsyncEngine, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The application without a broker, with its lifespan run as a server runs it."""
-    app = create_app(BackendSettings(database_url=database_url, rabbitmq_url=None))  # type: ignore[arg-type]
-    async with app.router.lifespan_context(app) as state:
-
-        async def with_state(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "state": dict(state or {})}, receive, send)
-
-        transport = httpx.ASGITransport(app=with_state)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            yield client
 
 
 async def planned(engine: AsyncEngine, slices: int = 3) -> int:

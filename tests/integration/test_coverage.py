@@ -1,35 +1,17 @@
 """The coverage of days: what makes a day complete, partial, failed, running or never asked for."""
 
-from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.config import BackendSettings
-from backend.main import create_app
 from common import executions
 from common.executions import PageCounts, PlannedSlice
 from tests.integration.conftest import Database, piece
 
 DAY = date(2025, 3, 10)
 NEXT = DAY + timedelta(days=1)
-
-
-@pytest.fixture
-async def api(engine: AsyncEngine, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The application without a broker, its lifespan run."""
-    app = create_app(BackendSettings(database_url=database_url, rabbitmq_url=None))  # type: ignore[arg-type]
-    async with app.router.lifespan_context(app) as state:
-
-        async def with_state(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "state": dict(state or {})}, receive, send)
-
-        transport = httpx.ASGITransport(app=with_state)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            yield client
 
 
 async def coverage(api: httpx.AsyncClient, first: date = DAY, last: date = DAY, **options: Any) -> dict[str, Any]:

@@ -1,15 +1,11 @@
 """POST /sync/plan: what a request would become, told by what the database knows and without starting anything."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.config import BackendSettings
-from backend.main import create_app
 from common import executions
 from common.clock import to_wall_clock
 from common.executions import PageCounts, PlannedSlice
@@ -18,19 +14,6 @@ from tests.integration.conftest import Database, piece
 MARCH = {"mode": "backfill", "data_ini": "2025-03-01T00:00:00", "data_fim": "2025-03-31T23:59:59"}
 MONDAY = date(2025, 3, 10)
 KEYS = {"slices", "days", "modalidades", "requests_estimate", "records_estimate", "seconds_estimate", "basis"}
-
-
-@pytest.fixture
-async def api(engine: AsyncEngine, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(BackendSettings(database_url=database_url, rabbitmq_url=None))  # type: ignore[arg-type]
-    async with app.router.lifespan_context(app) as state:
-
-        async def with_state(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "state": dict(state or {})}, receive, send)
-
-        transport = httpx.ASGITransport(app=with_state)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            yield client
 
 
 async def plan(api: httpx.AsyncClient, body: Any) -> dict[str, Any]:

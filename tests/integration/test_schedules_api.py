@@ -1,6 +1,5 @@
 """The schedules through the API: what they say, pause and resume, another cron, and what is refused."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -10,34 +9,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.config import BackendSettings
-from backend.main import create_app
 from common.clock import BRASILIA
 from ingestor.schedule import run_tick, tick
+from tests.integration.conftest import OpenApi
 
 CRONS = {"update": "*/15 * * * *", "sweep": "0 1 * * *"}
 PAUSE = {"reason": "portal em manutenção"}
 
 
 @pytest.fixture
-async def api(engine: AsyncEngine, database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The application without a broker and without a schedule of the machine's own, its lifespan run."""
-    settings = BackendSettings(
-        database_url=database_url,  # type: ignore[arg-type]
-        rabbitmq_url=None,
-        schedule_enabled=True,
-        schedule_update=CRONS["update"],
-        schedule_sweep=CRONS["sweep"],
-    )
-    app = create_app(settings)
-    async with app.router.lifespan_context(app) as state:
-
-        async def with_state(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "state": dict(state or {})}, receive, send)
-
-        transport = httpx.ASGITransport(app=with_state)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            yield client
+async def api(open_api: OpenApi) -> httpx.AsyncClient:
+    """The application with these crons, whatever the machine's own are."""
+    return await open_api(schedule_enabled=True, schedule_update=CRONS["update"], schedule_sweep=CRONS["sweep"])
 
 
 async def schedules(api: httpx.AsyncClient) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.metrics import Metrics
 from backend.middleware import peer_of
@@ -42,9 +42,9 @@ async def _state(request: Request) -> State:
 
 
 async def _status_service(state: Annotated[State, Depends(_state)]) -> AsyncIterator[SyncStatusService]:
-    """One session for one read; nothing is written through it, so that nothing is left to commit."""
-    async with AsyncSession(state["reading"]) as session:
-        yield SyncStatusService(session)
+    """One connection for one read; nothing is written through it, so that nothing is left to commit."""
+    async with state["reading"].connect() as db:
+        yield SyncStatusService(db)
 
 
 async def _each_once(request: Request) -> None:

@@ -125,6 +125,18 @@ class Summary:
 # --- executions -------------------------------------------------------------------------------------------------
 
 
+_CREATE = text("""
+    INSERT INTO sync_executions (mode, criterio, window_start, window_end, trigger, modalidades, message_id,
+                                 idempotency_key, request_digest, requested_by)
+    SELECT :mode, :criterio, CAST(:window_start AS timestamp), CAST(:window_end AS timestamp), :trigger,
+           CAST(:modalidades AS int[]), :message_id, :idempotency_key, :request_digest, :requested_by
+     WHERE CAST(:at_most AS int) IS NULL
+        OR (SELECT count(*) FROM sync_executions WHERE status = 'running') < CAST(:at_most AS int)
+        ON CONFLICT (message_id) DO NOTHING
+    RETURNING id
+""")
+
+
 async def create(
     db: AsyncConnection,
     *,
@@ -138,28 +150,26 @@ async def create(
     idempotency_key: str | None = None,
     request_digest: str | None = None,
     requested_by: str | None = None,
+    at_most: int | None = None,
 ) -> int | None:
-    """Record an execution and answer its id; `None` if the message that asks for it has made its row before."""
-    if criterio is None:
-        criterio = "atualizacao" if mode == "update" else "publicacao"
-    statement = (
-        insert(sync_executions)
-        .values(
-            mode=mode,
-            criterio=criterio,
-            window_start=window_start,
-            window_end=window_end,
-            trigger=trigger,
-            modalidades=None if modalidades is None else list(modalidades),
-            message_id=message_id,
-            idempotency_key=idempotency_key,
-            request_digest=request_digest,
-            requested_by=requested_by,
-        )
-        .on_conflict_do_nothing(index_elements=["message_id"])
-        .returning(sync_executions.c.id)
-    )
-    created: int | None = (await db.execute(statement)).scalar_one_or_none()
+    """Record an execution and answer its id; `None` if the message that asks for it has made its row before.
+
+    `None` also where `at_most` are unfinished already; who gives it has been let in by `queue_up`.
+    """
+    parameters = {
+        "mode": mode,
+        "criterio": criterio or ("atualizacao" if mode == "update" else "publicacao"),
+        "window_start": window_start,
+        "window_end": window_end,
+        "trigger": trigger,
+        "modalidades": None if modalidades is None else list(modalidades),
+        "message_id": message_id,
+        "idempotency_key": idempotency_key,
+        "request_digest": request_digest,
+        "requested_by": requested_by,
+        "at_most": at_most,
+    }
+    created: int | None = (await db.execute(_CREATE, parameters)).scalar_one_or_none()
     return created
 
 
@@ -180,9 +190,14 @@ class KnownRequest:
     undecided: bool
 
 
-async def admit(db: AsyncConnection) -> bool:
-    """Whether one more execution may be added; nobody else adds one before this transaction has ended."""
+async def queue_up(db: AsyncConnection) -> None:
+    """Wait until nobody else is adding an execution; nobody will before this transaction has ended."""
     await db.execute(_TAKE_ADMISSION, {"key": ADMISSION})
+
+
+async def admit(db: AsyncConnection) -> bool:
+    """Whether one more execution may be added, and will still be allowed when this transaction adds it."""
+    await queue_up(db)
     unfinished: int = (await db.execute(_UNFINISHED)).scalar_one()
     return unfinished < MAX_UNFINISHED
 

@@ -38,16 +38,16 @@ async def force_sync(
     """
     digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
     async with engine.begin() as db:
-        may_be_added = await executions.admit(db)
+        await executions.queue_up(db)
         if idempotency_key is not None:
             known = await _find_earlier(db, idempotency_key, digest, rings=publisher is not None)
             if known is not None:
                 return known
-        if not may_be_added:
+        execution_id = await _record(db, request, idempotency_key, digest, requested_by)
+        if execution_id is None:
             raise TooManyUnfinishedError(
                 f"Já há {executions.MAX_UNFINISHED} execuções em andamento. Espere que alguma termine ou cancele uma."
             )
-        execution_id = await _record(db, request, idempotency_key, digest, requested_by)
     structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
     log.info("execution accepted", **_told(request), trigger=API_TRIGGER, user=requested_by)
     if publisher is not None:
@@ -74,9 +74,9 @@ async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, rings: bo
 
 async def _record(
     db: AsyncConnection, request: SyncRequest, key: str | None, digest: str, requested_by: str | None
-) -> int:
+) -> int | None:
     command = request.to_command()
-    execution_id = await executions.create(
+    return await executions.create(
         db,
         mode=command.mode,
         window_start=command.window_start,
@@ -86,10 +86,8 @@ async def _record(
         idempotency_key=key,
         request_digest=digest,
         requested_by=requested_by,
+        at_most=executions.MAX_UNFINISHED,
     )
-    if execution_id is None:
-        raise RuntimeError("an execution without a message of its own cannot be a duplicate")
-    return execution_id
 
 
 async def _ring(

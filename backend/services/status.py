@@ -7,8 +7,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Integer, Row, Select, bindparam, case, func, or_, select, true
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Row,
+    Select,
+    TextClause,
+    case,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from backend.errors import UnknownExecutionError
@@ -95,20 +108,31 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
 WITH_PROGRESS = _select_executions(_counts())
 # In a list only running executions need their slices counted.
 _LISTED = _select_executions(_counts(_execution.status == "running"))
-# Put together once: to recognize a statement of this size anew each time takes longer than the database's answer.
-_NEWEST = WITH_PROGRESS.order_by(_execution.id.desc()).limit(1)
-_PAGE = _LISTED.order_by(_execution.id.desc()).limit(bindparam("most", type_=Integer))
+
+
+def _newest(statement: Select[Any]) -> TextClause:
+    """The newest of these, `:most` of them, as plain SQL.
+
+    To recognize a statement of this size anew each time takes longer than the database's answer.
+    """
+    newest_first = statement.order_by(_execution.id.desc())
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return text(str(newest_first.compile(dialect=dialect, compile_kwargs={"literal_binds": True})) + " LIMIT :most")
+
+
+_NEWEST = _newest(WITH_PROGRESS)
+_NEWEST_PAGE = _newest(_LISTED)
 
 
 class SyncStatusService:
-    """Reads, and hands writes on, in the session that it is given; the caller commits."""
+    """Reads, and hands writes on, in the session or on the connection that it is given; the caller commits."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         self._session = session
 
     async def get_last_execution(self) -> SyncExecutionDetail | None:
         """The newest execution, without its failed slices; `None` before the first."""
-        row = (await self._session.execute(_NEWEST)).one_or_none()
+        row = (await self._session.execute(_NEWEST, {"most": 1})).one_or_none()
         return None if row is None else _to_detail(row, [], [])
 
     async def get_current_status(self) -> SyncStatus:
@@ -149,8 +173,12 @@ class SyncStatusService:
         filters = _filters(query)
         if query.cursor is not None:
             filters.append(_execution.id < query.cursor)
-        page = _PAGE.where(*filters) if filters else _PAGE
-        rows = (await self._session.execute(page, {"most": query.limit + 1})).all()
+        most = query.limit + 1
+        if filters:
+            page = await self._session.execute(_LISTED.where(*filters).order_by(_execution.id.desc()).limit(most))
+        else:
+            page = await self._session.execute(_NEWEST_PAGE, {"most": most})
+        rows = page.all()
         shown = [_to_execution(row) for row in rows[: query.limit]]
         counts = await self._count(query)
         return SyncHistory(
@@ -193,7 +221,7 @@ class SyncStatusService:
             UnknownExecutionError: there is no such execution.
 
         """
-        if not await executions.exists(await self._session.connection(), execution_id):
+        if not await executions.exists(await self._connection(), execution_id):
             raise UnknownExecutionError(execution_id)
         slices = await self._load_slices(execution_id, query)
         shown = slices[: query.limit]
@@ -204,7 +232,7 @@ class SyncStatusService:
     ) -> int | None:
         """Record an execution (bounds in Brasília's wall clock); an ingestor's poll finds it without a bell."""
         return await executions.create(
-            await self._session.connection(),
+            await self._connection(),
             mode=mode,
             window_start=window_start,
             window_end=window_end,
@@ -226,13 +254,16 @@ class SyncStatusService:
 
         """
         return await executions.end(
-            await self._session.connection(),
+            await self._connection(),
             execution_id,
             status=status,
             records_processed=records_processed,
             duration_seconds=duration_seconds,
             error_message=error_message,
         )
+
+    async def _connection(self) -> AsyncConnection:
+        return self._session if isinstance(self._session, AsyncConnection) else await self._session.connection()
 
     async def _load_rejected(self, execution_id: int) -> list[RejectedRecord]:
         statement = (

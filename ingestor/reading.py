@@ -36,8 +36,12 @@ from ingestor.pncp.records import (
 
 log = structlog.get_logger(__name__)
 
-PAGES_AHEAD = 1
-"""Pages that wait, read, for the one that is being committed; one more is held while it waits for its place."""
+PAGES_AHEAD = 3
+"""Pages that wait, read, for the one that is being committed; one more is held while it waits for its place.
+
+As many as keep the requests for items busy while a long listing, alone at the end of a backfill, is asked for page by
+page; memory is bounded by the places that slices share.
+"""
 
 
 class Ended(Enum):

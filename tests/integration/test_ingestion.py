@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from common import executions
 from common.clock import to_wall_clock
 from common.executions import Claim, Criterio, PlannedSlice
+from ingestor import reading as reading_module
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.pncp.client import PncpClient
@@ -126,19 +127,24 @@ async def test_a_page_is_asked_for_only_when_the_one_before_it_has_come(
     assert portal.stats.largest_concurrency["consulta"] == 1
 
 
+@pytest.mark.parametrize(("ahead", "asked"), [(1, [1, 4, 3, 2]), (3, [1, 4, 3, 2, 1])])
 async def test_pages_are_read_on_while_the_items_of_one_are_waited_for_but_committed_in_order(
-    database: Database, portals: Portals, day: World
+    database: Database, portals: Portals, day: World, monkeypatch: pytest.MonkeyPatch, ahead: int, asked: list[int]
 ) -> None:
+    monkeypatch.setattr(reading_module, "PAGES_AHEAD", ahead)
     portal = await portals.serve(day)
     slow = day.listing(Query("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY))[-1]  # it stands on page 4
     portal.quirks.add("hang", match={"key": slow.numero_controle_pncp}, times=1, value=2)
     claim = await database.claimed()
     reading = asyncio.create_task(ingest_slice(work_on(database, await portals.client(portal), claim)))
 
-    await eventually(lambda: listing_pages(portal) == [1, 4, 3, 2])
-    pages = await database.rows("SELECT page FROM sync_pages")
+    await eventually(lambda: listing_pages(portal) == asked)
 
-    assert [row.page for row in pages] == [1], "nothing is committed before what was read before it"
+    async def committed() -> list[int]:
+        return [row.page for row in await database.rows("SELECT page FROM sync_pages")]
+
+    await eventually(committed)
+    assert await committed() == [1], "nothing is committed before what was read before it"
     assert await reading
     assert await database.mirror() == truth(of_the_day(day))
 

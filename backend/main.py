@@ -50,6 +50,7 @@ from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import check_schema, create_engine, is_unavailable
 from common.execution_log import keep_execution_log
+from common.garbage import collect_seldom
 from common.logs import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -251,6 +252,8 @@ def __getattr__(name: str) -> FastAPI:
     if name != "app":
         raise AttributeError(name)
     try:
-        return create_app(load_settings(BackendSettings))
+        served = create_app(load_settings(BackendSettings))
     except ConfigurationError as error:
         sys.exit(f"backend: {error}")
+    collect_seldom()
+    return served

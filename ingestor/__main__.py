@@ -1,7 +1,6 @@
 """`python -m ingestor`: settings, logging, engine, client; then work until a signal says to stop, or do one command."""
 
 import asyncio
-import gc
 import os
 import random
 import signal
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import UnusableDatabaseError, check_schema, is_unavailable
 from common.execution_log import keep_execution_log
+from common.garbage import collect_seldom
 from common.logs import configure_logging
 from ingestor.commands import make_parser, rejected, verify
 from ingestor.config import IngestorSettings
@@ -73,16 +73,6 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
     )
 
 
-def _collect_garbage_seldom() -> None:
-    """Have the collector of cycles look at what is new alone, and after tens of thousands of objects.
-
-    A page makes thousands of objects that reference counts free; to look through them all, again and again, took a
-    twelfth of the processor time.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000)
-
-
 def _listen_to_signals(stopping: asyncio.Event) -> None:
     """The first SIGTERM or SIGINT stops after the page in hand, a second one at once."""
 
@@ -129,7 +119,7 @@ def main() -> None:
         configure_logging(settings.log_level, settings.log_format)
         for name, meant in find_typos(IngestorSettings).items():
             log.warning("unknown variable, a typo?", variable=name, known=meant)
-        _collect_garbage_seldom()
+        collect_seldom()
         uvloop.run(run(settings))
     except (ConfigurationError, UnusableDatabaseError) as error:
         sys.exit(f"ingestor: {error}")

@@ -127,7 +127,7 @@ async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
 
 async def load_versions(db: AsyncConnection, keys: Iterable[str]) -> dict[str, tuple[Stamps, bool]]:
     """The stored version of each known control number, and whether its items are stored too."""
-    driver = await _driver_of(db)
+    driver = await _raw_driver_of(db)
     rows = await driver.fetch(_VERSIONS, list(keys))
     return {key: ((header, whole), has_itens) for key, header, whole, has_itens in rows}
 
@@ -321,12 +321,18 @@ async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
 
     It prepares a statement once and takes arrays as they are; SQLAlchemy's way there costs several times as much.
     """
+    driver = await _raw_driver_of(db)
+    if not driver.is_in_transaction():
+        await db.execute(_ANYTHING)  # SQLAlchemy begins its transaction with its own first statement only
+    return driver
+
+
+async def _raw_driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
+    """The driver's own connection, in no transaction unless there is one."""
     raw = await db.get_raw_connection()
     driver = raw.driver_connection
     if not isinstance(driver, asyncpg.Connection):
         raise TypeError("not an asyncpg connection")
-    if not driver.is_in_transaction():
-        await db.execute(_ANYTHING)  # SQLAlchemy begins its transaction with its own first statement only
     return driver
 
 

@@ -127,7 +127,7 @@ class Reading:
         *,
         room: asyncio.Semaphore,
     ) -> None:
-        self._engine = engine
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # one question, nothing to begin or end
         self._client = client
         self._claim = claim
         self._stopping = stopping

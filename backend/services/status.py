@@ -110,18 +110,18 @@ WITH_PROGRESS = _select_executions(_counts())
 _LISTED = _select_executions(_counts(_execution.status == "running"))
 
 
-def _newest(statement: Select[Any]) -> TextClause:
-    """The newest of these, `:most` of them, as plain SQL.
+def _newest(statement: Select[Any], most: str) -> TextClause:
+    """The newest of these, so many of them, as plain SQL.
 
     To recognize a statement of this size anew each time takes longer than the database's answer.
     """
     newest_first = statement.order_by(_execution.id.desc())
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return text(str(newest_first.compile(dialect=dialect, compile_kwargs={"literal_binds": True})) + " LIMIT :most")
+    return text(str(newest_first.compile(dialect=dialect, compile_kwargs={"literal_binds": True})) + f" LIMIT {most}")
 
 
-_NEWEST = _newest(WITH_PROGRESS)
-_NEWEST_PAGE = _newest(_LISTED)
+_NEWEST = _newest(WITH_PROGRESS, "1")
+_NEWEST_PAGE = _newest(_LISTED, ":most")
 
 
 class SyncStatusService:
@@ -132,13 +132,13 @@ class SyncStatusService:
 
     async def get_last_execution(self) -> SyncExecutionDetail | None:
         """The newest execution, without its failed slices; `None` before the first."""
-        row = (await self._session.execute(_NEWEST, {"most": 1})).one_or_none()
+        row = await self._load_newest()
         return None if row is None else _to_detail(row, [], [])
 
     async def get_current_status(self) -> SyncStatus:
         """How the newest execution goes."""
-        last = await self.get_last_execution()
-        if last is None:
+        row = await self._load_newest()
+        if row is None:
             return SyncStatus(
                 last_execution=None,
                 status="idle",
@@ -154,19 +154,22 @@ class SyncStatusService:
                 progress=None,
             )
         return SyncStatus(
-            last_execution=last.created_at,
-            status=last.status,
-            mode=last.mode,
-            window_start=last.window_start,
-            window_end=last.window_end,
-            records_processed=last.records_processed,
-            duration_seconds=last.duration_seconds,
-            error_message=last.error_message,
-            last_updated=last.updated_at,
-            execution_id=last.id,
-            phase=last.phase,
-            progress=last.progress,
+            last_execution=row.created_at,
+            status=row.status,
+            mode=row.mode,
+            window_start=row.window_start,
+            window_end=row.window_end,
+            records_processed=row.records_processed,
+            duration_seconds=_rounded(row.duration_seconds),
+            error_message=row.error_message,
+            last_updated=row.updated_at,
+            execution_id=row.id,
+            phase=_phase_of(row),
+            progress=progress_of(row),
         )
+
+    async def _load_newest(self) -> Row[Any] | None:
+        return (await self._session.execute(_NEWEST)).one_or_none()
 
     async def get_history(self, query: HistoryQuery) -> SyncHistory:
         """Executions that pass the filters, newest first, and how many there are in all."""

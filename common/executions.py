@@ -229,7 +229,10 @@ async def exists(db: AsyncConnection, execution_id: int) -> bool:
 
 
 async def mark_published(db: AsyncConnection, execution_id: int) -> None:
-    """Stamp that the broker has confirmed the bell; a worker may have finished the execution before."""
+    """Stamp that the broker has confirmed the bell; a worker may have finished the execution before.
+
+    In a transaction of its own: it does not wait for the disk, and neither would what is written with it.
+    """
     await db.execute(_MARK_PUBLISHED, {"id": execution_id})
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.models.dashboard import (
     CommonError,
@@ -154,25 +154,25 @@ class Dashboard:
 
     async def load(self) -> SyncDashboard:
         """All that the page shows at first sight."""
-        async with AsyncSession(self._engine) as session:
-            counts = (await session.execute(_COUNTS)).all()
-            now = (await session.execute(_NOW)).one()
+        async with self._engine.connect() as db:
+            counts = (await db.execute(_COUNTS)).all()
+            now = (await db.execute(_NOW)).one()
             return SyncDashboard(
                 **_totals(counts),
                 last_24h_executions=now.last_day,
-                current_status=await SyncStatusService(session).get_current_status(),
-                freshness=await _load_freshness(session, now.moment),
-                unfinished=await _load_unfinished(session),
-                workers=await _load_workers(session),
+                current_status=await SyncStatusService(db).get_current_status(),
+                freshness=await _load_freshness(db, now.moment),
+                unfinished=await _load_unfinished(db),
+                workers=await _load_workers(db),
                 source_paused_until=now.paused_until,
                 generated_at=now.moment,
-                **await self._look_back(session, counts, now.moment.replace(second=0, microsecond=0)),
+                **await self._look_back(db, counts, now.moment.replace(second=0, microsecond=0)),
             )
 
-    async def _look_back(self, session: AsyncSession, counts: Sequence[Row[Any]], minute: datetime) -> dict[str, Any]:
+    async def _look_back(self, db: AsyncConnection, counts: Sequence[Row[Any]], minute: datetime) -> dict[str, Any]:
         known = self._lately
         if known is None or known.counts != counts or known.minute != minute:
-            known = self._lately = _Lately(counts, minute, await _load_lately(session))
+            known = self._lately = _Lately(counts, minute, await _load_lately(db))
         return known.fields
 
 
@@ -193,11 +193,11 @@ def _totals(counts: Sequence[Row[Any]]) -> dict[str, Any]:
     }
 
 
-async def _load_unfinished(session: AsyncSession) -> list[UnfinishedExecution]:
+async def _load_unfinished(db: AsyncConnection) -> list[UnfinishedExecution]:
     column = sync_executions.c
     statement = WITH_PROGRESS.where(column.status == "running").order_by(column.id).limit(MOST_UNFINISHED_SHOWN)
-    rows = (await session.execute(statement)).all()
-    waiting = {row.execution_id: row for row in await session.execute(_WAITING, {"ids": [row.id for row in rows]})}
+    rows = (await db.execute(statement)).all()
+    waiting = {row.execution_id: row for row in await db.execute(_WAITING, {"ids": [row.id for row in rows]})}
     return [
         UnfinishedExecution(
             **fields_of(row),
@@ -208,13 +208,13 @@ async def _load_unfinished(session: AsyncSession) -> list[UnfinishedExecution]:
     ]
 
 
-async def _load_workers(session: AsyncSession) -> list[Worker]:
-    rows = await session.execute(_WORKERS, {"alive": ALIVE_SECONDS})
+async def _load_workers(db: AsyncConnection) -> list[Worker]:
+    rows = await db.execute(_WORKERS, {"alive": ALIVE_SECONDS})
     return [Worker.model_validate(row, from_attributes=True) for row in rows]
 
 
-async def _load_freshness(session: AsyncSession, now: datetime) -> Freshness:
-    reached = await load_reached(session, await load_mirrored(session))
+async def _load_freshness(db: AsyncConnection, now: datetime) -> Freshness:
+    reached = await load_reached(db, await load_mirrored(db))
     modalidades = [
         ModalidadeFreshness(
             modalidade=modalidade,
@@ -229,38 +229,36 @@ async def _load_freshness(session: AsyncSession, now: datetime) -> Freshness:
     return Freshness(complete_until=oldest.complete_until, age_seconds=oldest.age_seconds, modalidades=modalidades)
 
 
-async def _load_lately(session: AsyncSession) -> dict[str, Any]:
+async def _load_lately(db: AsyncConnection) -> dict[str, Any]:
     in_brasilia, cancelled = {"zone": BRASILIA.key}, {"cancelled": f"{CANCELLED_BY} %"}
-    modes = (await session.execute(_MODES)).all()
+    modes = (await db.execute(_MODES)).all()
     together = next((row for row in modes if row.mode is None and row.executions), None)
     return {
         "days": [
-            DayOfExecutions.model_validate(row, from_attributes=True)
-            for row in await session.execute(_DAYS, in_brasilia)
+            DayOfExecutions.model_validate(row, from_attributes=True) for row in await db.execute(_DAYS, in_brasilia)
         ],
         "modes": [ModeStatistics.model_validate(row, from_attributes=True) for row in modes if row.mode],
         "mean_duration_seconds": together.mean_seconds if together else None,
         "p95_duration_seconds": together.p95_seconds if together else None,
         "errors": [
-            CommonError.model_validate(row, from_attributes=True) for row in await session.execute(_ERRORS, cancelled)
+            CommonError.model_validate(row, from_attributes=True) for row in await db.execute(_ERRORS, cancelled)
         ],
         "failed": [
-            FailedExecution.model_validate(row, from_attributes=True)
-            for row in await session.execute(_FAILED, cancelled)
+            FailedExecution.model_validate(row, from_attributes=True) for row in await db.execute(_FAILED, cancelled)
         ],
-        "mirror": await _load_sizes(session),
+        "mirror": await _load_sizes(db),
     }
 
 
-async def _load_sizes(session: AsyncSession) -> list[TableSize]:
+async def _load_sizes(db: AsyncConnection) -> list[TableSize]:
     """Counted where that is quick, else estimated."""
-    estimates = {row.relname: int(row.reltuples) for row in await session.execute(_SIZES, {"names": list(MIRROR)})}
+    estimates = {row.relname: int(row.reltuples) for row in await db.execute(_SIZES, {"names": list(MIRROR)})}
     sizes = []
     for table in MIRROR:
         estimate = estimates[table]
         counted: int = 0
         if estimate < 2 * COUNTED_ROWS:
-            counted = (await session.execute(_COUNTED[table], {"most": COUNTED_ROWS + 1})).scalar_one()
+            counted = (await db.execute(_COUNTED[table], {"most": COUNTED_ROWS + 1})).scalar_one()
         exact = estimate < 2 * COUNTED_ROWS and counted <= COUNTED_ROWS
         sizes.append(TableSize(table=table, rows=counted if exact else max(estimate, counted), exact=exact))
     return sizes

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import BRASILIA
 
@@ -26,12 +26,12 @@ _REACHED = text("""
 """)
 
 
-async def load_mirrored(db: AsyncConnection | AsyncSession) -> list[int]:
+async def load_mirrored(db: AsyncConnection) -> list[int]:
     """The modalidades of the newest update; none before the first."""
     return list((await db.execute(_MIRRORED)).scalars())
 
 
-async def load_reached(db: AsyncConnection | AsyncSession, modalidades: Iterable[int]) -> dict[int, datetime | None]:
+async def load_reached(db: AsyncConnection, modalidades: Iterable[int]) -> dict[int, datetime | None]:
     """The moment up to which updates have read each of these modalidades; `None` where none ever has."""
     rows = await db.execute(_REACHED, {"modalidades": list(modalidades)})
     return {modalidade: until and until.replace(tzinfo=BRASILIA) for modalidade, until in rows}

@@ -1,6 +1,6 @@
 """Every recorded contratação and item becomes a row that holds what the portal's JSON holds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
 from ingestor.pncp.records import (
     Record,
+    Rejected,
     itens_path,
     parse_array,
     parse_contratacao,
@@ -178,25 +179,31 @@ def itens_of(recorded: Path) -> Iterator[dict[str, Any]]:
         yield from objects_in(value, "numeroItem")
 
 
-async def test_every_recorded_contratacao_becomes_its_row(recorded: Path, database: Database) -> None:
-    records = list(contratacoes_of(recorded))
+async def check_rows(
+    database: Database,
+    records: list[dict[str, Any]],
+    parse: Callable[[bytes], Record[Any] | Rejected],
+    columns: dict[str, str],
+    keys: dict[str, str],
+) -> None:
+    """The ingestor takes every record, and the database reads out of each what stands in it."""
     payloads = [encode_json(record) for record in records]
     for payload in payloads:
-        parsed = parse_contratacao(payload)
+        parsed = parse(payload)
         assert isinstance(parsed, Record), parsed
-    for record, row in zip(records, await read(database, CONTRATACAO_COLUMNS, payloads), strict=True):
-        check_row(record, row, CONTRATACAO_KEYS)
+    for record, row in zip(records, await read(database, columns, payloads), strict=True):
+        check_row(record, row, keys)
+
+
+async def test_every_recorded_contratacao_becomes_its_row(recorded: Path, database: Database) -> None:
+    records = list(contratacoes_of(recorded))
+    await check_rows(database, records, parse_contratacao, CONTRATACAO_COLUMNS, CONTRATACAO_KEYS)
     assert len(records) >= FEWEST_CONTRATACOES
 
 
 async def test_every_recorded_item_becomes_its_row(recorded: Path, database: Database) -> None:
     itens = list(itens_of(recorded))
-    payloads = [encode_json(item) for item in itens]
-    for payload in payloads:
-        parsed = parse_item(payload)
-        assert isinstance(parsed, Record), parsed
-    for item, row in zip(itens, await read(database, ITEM_COLUMNS, payloads), strict=True):
-        check_row(item, row, ITEM_KEYS)
+    await check_rows(database, itens, parse_item, ITEM_COLUMNS, ITEM_KEYS)
     assert len(itens) >= FEWEST_ITENS
 
 

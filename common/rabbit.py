@@ -1,7 +1,10 @@
 """RabbitMQ as both services see it: one way to declare the queues and one way to send."""
 
-from aio_pika import DeliveryMode, Message
+from typing import TypeVar
+
+from aio_pika import Connection, DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractQueue, HeadersType
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError, AMQPException, ChannelInvalidStateError, ChannelPreconditionFailed
 
 from common.messages import DEAD_SUFFIX
@@ -11,6 +14,25 @@ BROKER_UNAVAILABLE = (AMQPError, AMQPException, ChannelInvalidStateError, OSErro
 
 QUEUE_DIFFERS = ChannelPreconditionFailed
 """What comes through when a queue of that name has other arguments (406); waiting does not help."""
+
+HEARTBEAT_SECONDS = 30
+
+C = TypeVar("C", bound=Connection)
+
+
+async def connect(kind: type[C], url: str, *, name: str, seconds: float | None = None) -> C:
+    """Open a connection of this kind, by the name under which the broker lists it, or raise and leave nothing behind.
+
+    The library's own functions forget a connection that could not be made: a robust one goes on trying with nobody to
+    stop it, and any is closed whenever the garbage collector comes by, also where no event loop runs any more.
+    """
+    connection = kind(make_url(url, heartbeat=HEARTBEAT_SECONDS), client_properties={"connection_name": name})
+    try:
+        await connection.connect(timeout=seconds)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 async def declare_queues(channel: AbstractChannel, name: str) -> AbstractQueue:

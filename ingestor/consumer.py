@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from aio_pika.abc import AbstractIncomingMessage
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common import executions, rabbit
@@ -21,7 +21,6 @@ from common.messages import DEAD_SUFFIX, REASON_HEADER, PoisonError, decode, exe
 log = structlog.get_logger(__name__)
 
 PREFETCH = 10
-HEARTBEAT_SECONDS = 30
 CONFIRM_SECONDS = 5.0
 WATCH_SECONDS = 60.0
 RECONNECT_SECONDS = (1.0, 5.0)
@@ -54,7 +53,10 @@ class Consumer:
 
     async def _listen(self) -> None:
         """Two connections, because a publisher that the broker blocks must not block the consumer with it."""
-        async with await self._connect("consumer") as consuming, await self._connect("dead letters") as publishing:
+        async with (
+            await self._connect("pncp ingestor consumer") as consuming,
+            await self._connect("pncp ingestor dead letters") as publishing,
+        ):
             self._dead_letters = await publishing.channel(on_return_raises=True)
             channel = await consuming.channel()
             await channel.set_qos(prefetch_count=PREFETCH)
@@ -69,13 +71,8 @@ class Consumer:
                     log.warning("the queue has lost its consumer, connecting anew", queue=self._queue, tag=tag)
                     return
 
-    async def _connect(self, name: str) -> AbstractRobustConnection:
-        return await aio_pika.connect_robust(
-            self._url,
-            client_properties={"connection_name": f"pncp ingestor {name}"},
-            timeout=CONFIRM_SECONDS,
-            heartbeat=HEARTBEAT_SECONDS,
-        )
+    async def _connect(self, name: str) -> aio_pika.RobustConnection:
+        return await rabbit.connect(aio_pika.RobustConnection, self._url, name=name, seconds=CONFIRM_SECONDS)
 
     async def _hear(self, message: AbstractIncomingMessage) -> None:
         """Row, then ack, then bell. A message is never requeued: some brokers answer that with a hot loop."""

@@ -16,7 +16,6 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 3.0  # with a second to let a dead connection go, the answer comes within five
 CHECK_SECONDS = 2.0
-HEARTBEAT_SECONDS = 30
 
 
 class RabbitMQPublisher:
@@ -84,11 +83,7 @@ class RabbitMQPublisher:
             return await asyncio.create_task(self._open(), context=contextvars.Context())
 
     async def _open(self) -> AbstractChannel:
-        self._connection = await aio_pika.connect(
-            self._url,
-            client_properties={"connection_name": "pncp backend"},
-            heartbeat=HEARTBEAT_SECONDS,
-        )
+        self._connection = await rabbit.connect(aio_pika.Connection, self._url, name="pncp backend")
         self._channel = await self._connection.channel(on_return_raises=True)
         await rabbit.declare_queues(self._channel, self._queue)
         return self._channel

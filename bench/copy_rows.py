@@ -20,7 +20,6 @@ from bench.contender import Task, compete
 from bench.limits import client_of, records_of
 from common.tables import contratacoes, itens_contratacao
 from ingestor.columns import paths
-from ingestor.ingestion import make_bundle
 from ingestor.persistence import Bundle
 from ingestor.pncp.records import Contratacao, Item
 from ingestor.reading import fetch_itens
@@ -50,8 +49,8 @@ async def _copy_all(task: Task) -> tuple[int, float]:
                 page = await client.fetch_page("publicacao", modalidade, day, day, number)
                 pages = page.total_paginas
                 records = records_of(page)
-                raw_itens = await fetch_itens(client, records)
-                bundles = [make_bundle(record, raw)[0] for record, raw in zip(records, raw_itens, strict=True)]
+                itens = await fetch_itens(client, records)
+                bundles = [Bundle(record, of_it) for record, of_it in zip(records, itens, strict=True)]
                 seconds += await _copy_page(database, bundles)
                 count += len(bundles)
                 number += 1
@@ -82,7 +81,11 @@ def _value(record: dict[str, Any], path: tuple[str, ...], read: Callable[[Any], 
 
 async def _copy_page(database: "asyncpg.Connection[asyncpg.Record]", bundles: list[Bundle]) -> float:
     rows = [_row(bundle.record.payload, OF_CONTRATACAO) for bundle in bundles]
-    itens = [[bundle.key, *_row(item.payload, OF_ITEM)] for bundle in bundles for item in bundle.itens]
+    itens = [
+        [bundle.key, *_row(bytes(item).decode(), OF_ITEM)]
+        for bundle in bundles
+        for item in bundle.itens.payloads.values()
+    ]
     start = time.perf_counter()
     async with database.transaction():
         await database.copy_records_to_table("contratacoes", records=rows, columns=[*paths(Contratacao), "payload"])

@@ -1,10 +1,16 @@
-"""What the client could do if nothing were kept: the same pages and items, fetched by the same client, thrown away."""
+"""What the client could do if nothing were kept: the same pages and items, fetched by the same client, thrown away.
+
+In a process like the ingestor's, on the same event loop. The client reads the JSON of what it fetches, here as there.
+"""
 
 import asyncio
 from collections.abc import Iterator
 from datetime import date
 
+import uvloop
+
 from bench.contender import PAGE_SIZE, Task, compete
+from common.garbage import collect_seldom
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Contratacao, Page, Record, parse_contratacao
 from ingestor.reading import fetch_itens
@@ -37,7 +43,8 @@ def records_of(page: Page) -> list[Record[Contratacao]]:
 
 def fetch_and_discard(task: Task) -> int:
     """Read every page, and every record's items; answers how many records there were."""
-    return asyncio.run(_fetch_all(task))
+    collect_seldom()
+    return uvloop.run(_fetch_all(task))
 
 
 async def _fetch_all(task: Task) -> int:

@@ -22,7 +22,6 @@ from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd
 from ingestor.metrics import Metrics
 from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Contratacao, Item, Record, Rejected, parse_item
 from ingestor.reading import Ended, PageInHand, Reading
 
 log = structlog.get_logger(__name__)
@@ -130,44 +129,23 @@ def missing_records(progress: Progress, last_day: date, read_at: datetime | None
 
 async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHand) -> None:
     """Wait for a page's items and commit it with them."""
-    raw_itens = await page.itens
+    itens = await page.itens
     async with work.commits:
-        bundles: list[Bundle] = []
-        rejected = list(page.parsed.rejected)
-        for record, itens in zip(page.wanted, raw_itens, strict=True):
-            bundle, refused = make_bundle(record, itens)
-            bundles.append(bundle)
-            rejected.extend(refused)
         result = PageResult(
             page.number,
             page.total_registros,
             page.total_paginas,
-            keys=page.parsed.keys,
-            processed=frozenset(page.parsed.in_window),
-            bundles=bundles,
-            rejected=rejected,
+            keys=page.keys,
+            processed=page.processed,
+            bundles=[Bundle(record, of_it) for record, of_it in zip(page.wanted, itens, strict=True)],
+            rejected=[*page.rejected, *(refused for of_it in itens for refused in of_it.rejected)],
         )
         result, counts = await _commit(work, result, progress, page.ends)
     progress.add(result)
     work.committed += 1
     work.counts = work.counts.plus(counts)
     work.metrics.page_committed(counts)
-    records = len(page.parsed.stamps) + len(page.parsed.rejected)
-    log.debug("page committed", page=page.number, pages=progress.total_paginas, records=records, **vars(counts))
-
-
-def make_bundle(record: Record[Contratacao], raw_itens: list[bytes]) -> tuple[Bundle, list[Rejected]]:
-    """A record with its items; of two items with one number the later one of the answer stands."""
-    itens: dict[int, Record[Item]] = {}
-    rejected: list[Rejected] = []
-    for raw in raw_itens:
-        item = parse_item(raw)
-        if isinstance(item, Rejected):
-            key = record.typed.numero_controle_pncp
-            rejected.append(Rejected(key, item.reason, item.payload, resource="itens_contratacao"))
-        else:
-            itens[item.typed.numero_item] = item
-    return Bundle(record, list(itens.values()), itens_complete=not rejected), rejected
+    log.debug("page committed", page=page.number, pages=progress.total_paginas, records=page.records, **vars(counts))
 
 
 async def _commit(

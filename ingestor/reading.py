@@ -7,7 +7,7 @@ the one before it has come; its items, and its commit, may follow while the next
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -23,15 +23,16 @@ from ingestor.persistence import Progress, load_versions
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import (
     Contratacao,
+    Itens,
     Page,
     Record,
     Rejected,
+    Seen,
     Stamps,
-    choose_newest,
     compare_versions,
+    newest_first,
     parse_contratacao,
-    stamp_for,
-    stamps,
+    see,
 )
 
 log = structlog.get_logger(__name__)
@@ -83,11 +84,11 @@ class OrderProof:
 
 
 @dataclass(frozen=True)
-class ParsedPage:
-    """A page's records, judged: which were seen, which lie in the window, which cannot be stored."""
+class JudgedPage:
+    """A page's records, judged: which were seen, which lie in the window, which cannot even be told apart."""
 
     keys: frozenset[str]
-    in_window: dict[str, Record[Contratacao]]
+    in_window: dict[str, list[Seen]]
     rejected: list[Rejected]
     stamps: list[datetime]
 
@@ -96,16 +97,20 @@ class ParsedPage:
 class PageInHand:
     """A page that has been read and judged, and is not yet committed.
 
-    `wanted` are the records that have to be written, `itens` their items in the same order, on their way;
-    `ends` says how the reading ends with this page, `None` where it goes on.
+    `keys` are those of all its records, `processed` those that count; `wanted` are the records that have to be
+    written, `itens` their items in the same order, on their way; `ends` says how the reading ends with this page,
+    `None` where it goes on.
     """
 
     number: int
     total_registros: int
     total_paginas: int
-    parsed: ParsedPage
+    records: int
+    keys: frozenset[str]
+    processed: frozenset[str]
+    rejected: list[Rejected]
     wanted: list[Record[Contratacao]]
-    itens: asyncio.Task[list[list[bytes]]]
+    itens: asyncio.Task[list[Itens]]
     ends: Ended | None
 
 
@@ -204,26 +209,36 @@ class Reading:
         self._held += 1
         claim = self._claim
         page = await self._client.fetch_page(claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)
-        parsed = parse_records(page, claim)
-        self._proof.add(number, parsed.stamps)
+        judged = judge_records(page, claim)
+        self._proof.add(number, judged.stamps)
         ends = None
         if is_second_look or (number == 1 and page.total_paginas <= 1):
             ends = Ended.AT_THE_END
-        elif number > 1 and self._proof.allows_stop(parsed.stamps, claim.window_start):
+        elif number > 1 and self._proof.allows_stop(judged.stamps, claim.window_start):
             log.info("the listing is ascending and the rest of it older than the window", page=number)
             ends = Ended.OLD_ENOUGH
-        wanted = await self._choose(parsed.in_window)
+        stored = await self._load_versions(judged.in_window.keys())
+        wanted, rejected, lost = choose_wanted(judged.in_window, stored)
         itens = asyncio.create_task(fetch_itens(self._client, wanted))
         self._tasks.add(itens)
-        return PageInHand(number, page.total_registros, page.total_paginas, parsed, wanted, itens, ends)
+        return PageInHand(
+            number,
+            page.total_registros,
+            page.total_paginas,
+            records=len(page.records),
+            keys=judged.keys,
+            processed=frozenset(judged.in_window.keys() - lost),
+            rejected=judged.rejected + rejected,
+            wanted=wanted,
+            itens=itens,
+            ends=ends,
+        )
 
-    async def _choose(self, records: dict[str, Record[Contratacao]]) -> list[Record[Contratacao]]:
-        """Those of the records that have to be written."""
-        if not records:
-            return []
+    async def _load_versions(self, keys: Collection[str]) -> dict[str, tuple[Stamps, bool]]:
+        if not keys:
+            return {}
         async with self._engine.connect() as db:
-            stored = await load_versions(db, records)
-        return [record for key, record in records.items() if needs_writing(record, stored.get(key))]
+            return await load_versions(db, keys)
 
 
 def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
@@ -238,37 +253,56 @@ def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
     return chain(range(lowest_done - 1, 1, -1), [1])
 
 
-def parse_records(page: Page, claim: Claim) -> ParsedPage:
+def judge_records(page: Page, claim: Claim) -> JudgedPage:
     """Judge the records of a page against the slice's window, both ends included."""
-    good: list[Record[Contratacao]] = []
+    good: list[Seen] = []
     rejected: list[Rejected] = []
     for raw in page.records:
-        record = parse_contratacao(raw)
+        record = see(raw, claim.criterio)
         if isinstance(record, Rejected):
             rejected.append(record)
         else:
             good.append(record)
-    page_stamps = [stamp_for(record.typed, claim.criterio) for record in good]
-    in_window = [
-        record
-        for record, stamp in zip(good, page_stamps, strict=True)
-        if claim.window_start <= stamp <= claim.window_end
-    ]
-    keys = {record.typed.numero_controle_pncp for record in good}
+    keys = {record.key for record in good}
     keys |= {record.natural_key or record.hash for record in rejected}
-    return ParsedPage(frozenset(keys), choose_newest(in_window), rejected, page_stamps)
+    in_window = newest_first(record for record in good if claim.window_start <= record.stamp <= claim.window_end)
+    return JudgedPage(frozenset(keys), in_window, rejected, [record.stamp for record in good])
 
 
-def needs_writing(record: Record[Contratacao], stored: tuple[Stamps, bool] | None) -> bool:
+def choose_wanted(
+    in_window: dict[str, list[Seen]], stored: dict[str, tuple[Stamps, bool]]
+) -> tuple[list[Record[Contratacao]], list[Rejected], set[str]]:
+    """The records that have to be written; what of them cannot be stored; the keys of which nothing can be.
+
+    Where a page holds several versions of a record, the newest that can be stored is taken.
+    """
+    wanted: list[Record[Contratacao]] = []
+    rejected: list[Rejected] = []
+    lost: set[str] = set()
+    for key, versions in in_window.items():
+        for seen in versions:
+            if not needs_writing(seen.version, stored.get(key)):
+                break
+            record = parse_contratacao(seen.raw)
+            if isinstance(record, Record):
+                wanted.append(record)
+                break
+            rejected.append(record)
+        else:
+            lost.add(key)
+    return wanted, rejected, lost
+
+
+def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
     """Whether a record is new, newer than what is stored, or stored without its items."""
     if stored is None:
         return True
-    version, has_itens = stored
-    judged = compare_versions(stamps(record.typed), version)
+    known, has_itens = stored
+    judged = compare_versions(version, known)
     return judged == "newer" or (judged == "unchanged" and not has_itens)
 
 
-async def fetch_itens(client: PncpClient, records: list[Record[Contratacao]]) -> list[list[bytes]]:
+async def fetch_itens(client: PncpClient, records: list[Record[Contratacao]]) -> list[Itens]:
     """The items of all these records at once; how many requests are under way is the client's business."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -6,8 +6,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ingestor.ingestion import make_bundle
-from ingestor.persistence import keep_rejected, store_bundles
+from ingestor.persistence import Bundle, keep_rejected, store_bundles
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Contratacao, Record, Rejected, parse_contratacao, parse_item
 
@@ -53,14 +52,15 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
     record = await _record_of(engine, entry)
     if isinstance(record, Rejected):
         return record.reason
-    bundle, refused_itens = make_bundle(record, await client.fetch_itens(record.typed.numero_controle_pncp))
+    bundle = Bundle(record, await client.fetch_itens(record.typed.numero_controle_pncp))
     async with engine.begin() as db:
         if entry.resource != "contratacoes":
             await db.execute(_WANT_ITENS, {"key": bundle.key})
         _, refused = await store_bundles(db, [bundle])
-        for rejected in refused_itens:
+        for rejected in bundle.itens.rejected:
             await keep_rejected(db, rejected, execution_id=entry.execution_id, slice_id=entry.slice_id)
-        still = [one.reason for one in (*refused, *refused_itens) if one in refused or one.hash == entry.payload_hash]
+        same = [rejected for rejected in bundle.itens.rejected if rejected.hash == entry.payload_hash]
+        still = [rejected.reason for rejected in refused + same]
         if still:
             return still[0]
         await db.execute(_RESOLVE, {"hash": entry.payload_hash})

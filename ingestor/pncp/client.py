@@ -21,7 +21,7 @@ import structlog
 from yarl import URL
 
 from ingestor.errors import PageBeyondEnd, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
-from ingestor.pncp.records import NotAPageError, Page, itens_path, parse_array, parse_page
+from ingestor.pncp.records import Itens, NotAPageError, Page, itens_path, parse_itens, parse_page
 
 log = structlog.get_logger(__name__)
 
@@ -164,8 +164,8 @@ class PncpClient:
 
         return await self._with_retries(CONSULTA, once)
 
-    async def fetch_itens(self, numero_controle_pncp: str) -> list[bytes]:
-        """All items of a contratação, each as its JSON; none for 204, 404 and `[]`.
+    async def fetch_itens(self, numero_controle_pncp: str) -> Itens:
+        """All items of a contratação; none for 204, 404 and `[]`.
 
         Raises:
             PncpUnavailable, PncpRejected: as for a page.
@@ -173,21 +173,23 @@ class PncpClient:
         """
         cnpj, year, sequence = itens_path(numero_controle_pncp)
         path = f"/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
-        itens: list[bytes] = []
+        itens = Itens()
         for number in range(1, MOST_ITENS_PAGES + 1):
-            page = await self._fetch_itens_page(path, number)
-            fresh = [item for item in page if item not in itens] if number > 1 else page
-            itens.extend(fresh)
+            page = await self._fetch_itens_page(path, number, numero_controle_pncp)
             # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
             # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
-            if not fresh or len(page) % 10:
+            if not itens.add(page) or page.told % 10:
                 return itens
         raise PncpUnavailable(f"{path} does not end after {MOST_ITENS_PAGES} pages")
 
-    async def _fetch_itens_page(self, path: str, number: int) -> list[bytes]:
-        async def once() -> list[bytes]:
+    async def _fetch_itens_page(self, path: str, number: int, numero_controle_pncp: str) -> Itens:
+        async def once() -> Itens:
             async with self._itens_slots:
-                return await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
+                body = await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
+            try:
+                return parse_itens(body, numero_controle_pncp)
+            except NotAPageError as error:
+                raise PncpUnavailable(f"{path}: {error}") from None
 
         return await self._with_retries(ITENS, once)
 
@@ -206,16 +208,13 @@ class PncpClient:
             raise _refusal(status, path, body)
         raise PageBeyondEnd(f"{path} page {number} is not there (status {status})")
 
-    async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> list[bytes]:
+    async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> bytes:
         status, body = await self._get(ITENS, path, parameters)
         if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
-            return []
+            return b"[]"
         if status != HTTPStatus.OK:
             raise _refusal(status, path, body)
-        try:
-            return parse_array(body)
-        except NotAPageError as error:
-            raise PncpUnavailable(f"{path}: {error}") from None
+        return body
 
     async def _get(self, service: str, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
         """One request, after any pause; a throttled one puts the pause on everybody."""

@@ -11,7 +11,7 @@ import pytest
 
 from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS, paths
 from ingestor.persistence import Bundle, store_bundles
-from ingestor.pncp.records import Contratacao, Item, Record, parse_contratacao, parse_item
+from ingestor.pncp.records import Contratacao, Item, Record, parse_contratacao, parse_item, parse_itens
 from tests.integration.conftest import Database
 from tests.records import CONTRATACAO, ITEM, KEY, raw
 
@@ -49,11 +49,10 @@ async def read_item(database: Database, **over: Any) -> dict[str, Any]:
 
 async def stored_rows(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:
     """The full contratação and its one item, as they stand in their tables once they have been stored."""
-    record, item = parse_contratacao(raw()), parse_item(raw(ITEM))
+    record = parse_contratacao(raw())
     assert isinstance(record, Record)
-    assert isinstance(item, Record)
     async with database.engine.begin() as db:
-        await store_bundles(db, [Bundle(record, [item])])
+        await store_bundles(db, [Bundle(record, parse_itens(b"[%s]" % raw(ITEM), KEY))])
     ours = ("itens_at", "created_at", "updated_at")
     tables = ("contratacoes", "itens_contratacao")
     (contratacao,), (of_item,) = [await fetch(database, f"SELECT * FROM {table}") for table in tables]

@@ -20,7 +20,7 @@ from ingestor.persistence import (
     load_versions,
     store_page,
 )
-from ingestor.pncp.records import Record, Rejected, parse_contratacao, parse_item
+from ingestor.pncp.records import Record, Rejected, parse_contratacao, parse_itens
 from simulator.records import encode_json
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, Database, piece
@@ -35,8 +35,10 @@ def bundle(world: World, key: str, *, itens: Iterable[bytes] | None = None, comp
     assert known is not None
     record = parse_contratacao(world.payload(known))
     assert isinstance(record, Record), record
-    read = [parse_item(raw) for raw in (world.items(key) if itens is None else itens)]
-    return Bundle(record, [item for item in read if isinstance(item, Record)], itens_complete=complete)
+    read = parse_itens(b"[" + b",".join(world.items(key) if itens is None else itens) + b"]", key)
+    if not complete:
+        read.rejected.append(Rejected(key, "for the test", "{}", "itens_contratacao"))
+    return Bundle(record, read)
 
 
 async def store(

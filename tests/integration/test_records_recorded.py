@@ -14,6 +14,7 @@ from ingestor.pncp.records import (
     parse_array,
     parse_contratacao,
     parse_item,
+    parse_itens,
     parse_page,
     stamps,
 )
@@ -204,6 +205,8 @@ async def test_every_recorded_contratacao_becomes_its_row(recorded: Path, databa
 async def test_every_recorded_item_becomes_its_row(recorded: Path, database: Database) -> None:
     itens = list(itens_of(recorded))
     await check_rows(database, itens, parse_item, ITEM_COLUMNS, ITEM_KEYS)
+    read = parse_itens(b"[" + b",".join(map(encode_json, itens)) + b"]", "x")
+    assert (read.told, read.rejected) == (len(itens), [])
     assert len(itens) >= FEWEST_ITENS
 
 

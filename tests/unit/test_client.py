@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
@@ -26,7 +26,7 @@ from ingestor.errors import (
 )
 from ingestor.pncp import client as client_module
 from ingestor.pncp.client import BREAKER_WINDOW, LONGEST_BODY, PncpClient, parse_retry_after
-from ingestor.pncp.records import Page
+from ingestor.pncp.records import Itens, Page
 
 T = TypeVar("T")
 Answer = httpx.Response | Exception
@@ -145,7 +145,7 @@ async def ask(portal: Portal, number: int = 1, brake: Brake | None = None, **opt
         return await client.fetch_page("publicacao", 6, DAY, DAY, number)
 
 
-async def ask_itens(portal: Portal, key: str = KEY, **options: Any) -> list[bytes]:
+async def ask_itens(portal: Portal, key: str = KEY, **options: Any) -> Itens:
     async with client_of(portal, **options) as client:
         return await client.fetch_itens(key)
 
@@ -171,8 +171,10 @@ def itens(first: int, last: int) -> httpx.Response:
     return httpx.Response(200, json=[{"numeroItem": number} for number in range(first, last + 1)])
 
 
-def numbers(found: Iterable[bytes]) -> list[int]:
-    return [json.loads(item)["numeroItem"] for item in found]
+def numbers(found: Itens) -> list[int]:
+    assert [json.loads(bytes(item))["numeroItem"] for item in found.payloads.values()] == list(found.payloads)
+    assert found.rejected == []
+    return list(found.payloads)
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ async def test_each_try_looks_at_the_pause_first() -> None:
 async def test_itens_look_at_the_pause_and_begin_it_too() -> None:
     brake, portal = Brake(), Portal(httpx.Response(429, headers={"Retry-After": "0"}), itens(1, 3))
     async with client_of(portal, brake) as client:
-        assert len(await client.fetch_itens(KEY)) == 3
+        assert numbers(await client.fetch_itens(KEY)) == [1, 2, 3]
     assert brake.begun == [0]
     assert brake.cleared >= 2
 
@@ -527,7 +529,7 @@ async def test_itens_are_asked_for_under_their_contratacao(key: str, path: str) 
 @pytest.mark.parametrize("answer", [httpx.Response(204), httpx.Response(404, json={}), httpx.Response(200, json=[])])
 async def test_no_itens_is_an_answer(answer: httpx.Response) -> None:
     portal = Portal(answer)
-    assert await ask_itens(portal) == []
+    assert await ask_itens(portal) == Itens()
     assert len(portal.requests) == 1
 
 

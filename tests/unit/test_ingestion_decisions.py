@@ -15,9 +15,8 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from common.executions import Claim, Criterio
-from ingestor.ingestion import make_bundle
-from ingestor.pncp.records import Contratacao, Page, Record, parse_contratacao, stamps
-from ingestor.reading import OrderProof, needs_writing, pages_to_read, parse_records
+from ingestor.pncp.records import Page, Stamps
+from ingestor.reading import OrderProof, choose_wanted, judge_records, needs_writing, pages_to_read
 
 START = datetime.fromisoformat("2026-03-10T08:00:00")
 END = datetime.fromisoformat("2026-03-10T18:00:00")
@@ -60,12 +59,6 @@ def key_of(number: int) -> str:
 
 def page_of(*records: bytes) -> Page:
     return Page(1, len(records), 1, list(records))
-
-
-def record_of(**over: Any) -> Record[Contratacao]:
-    record = parse_contratacao(raw(**over))
-    assert isinstance(record, Record)
-    return record
 
 
 # --- which pages are left ---------------------------------------------------------------------------------------
@@ -205,7 +198,7 @@ def test_both_ends_of_the_window_belong_to_it(criterio: Criterio, name: str) -> 
     moments = [START - SECOND, START, START + SECOND, END - SECOND, END, END + SECOND]
     far = START - timedelta(days=100)  # whatever the other stamps say
     page = page_of(*(raw(key_of(number), far, **{name: moment.isoformat()}) for number, moment in enumerate(moments)))
-    parsed = parse_records(page, claim(criterio))
+    parsed = judge_records(page, claim(criterio))
     assert set(parsed.in_window) == {key_of(number) for number in (1, 2, 3, 4)}
     assert parsed.keys == {key_of(number) for number in range(6)}
     assert parsed.stamps == moments
@@ -228,7 +221,7 @@ def test_a_stamp_with_a_fraction_or_an_offset_lies_in_the_second_it_names(
     criterio: Criterio, stamp: str, inside: bool
 ) -> None:
     page = page_of(raw(dataPublicacaoPncp=stamp, dataAtualizacaoGlobal=stamp))
-    assert bool(parse_records(page, claim(criterio)).in_window) is inside
+    assert bool(judge_records(page, claim(criterio)).in_window) is inside
 
 
 def test_every_distinct_record_of_a_page_is_seen_whatever_becomes_of_it() -> None:
@@ -238,22 +231,23 @@ def test_every_distinct_record_of_a_page_is_seen_whatever_becomes_of_it() -> Non
         raw(key_of(3), dataAtualizacao=None),  # rejected, with a key
         raw(None),  # rejected, without one
         raw(None, valorTotalEstimado="x"),
+        raw(key_of(4), valorTotalEstimado="x"),  # whether it can be stored is asked when it has to be
         b'"text"',
         raw(key_of(1), START + SECOND),  # twice
         raw(None),  # the same reject twice
     )
-    parsed = parse_records(page, claim())
-    assert set(parsed.in_window) == {key_of(1)}
-    assert stamps(parsed.in_window[key_of(1)].typed) == (START + SECOND, START + SECOND)
+    parsed = judge_records(page, claim())
+    assert set(parsed.in_window) == {key_of(1), key_of(4)}
+    assert [seen.version[0] for seen in parsed.in_window[key_of(1)]] == [START + SECOND, START]  # the newest first
     assert len(parsed.rejected) == 5
     assert {record.natural_key for record in parsed.rejected} == {key_of(3), None}
-    assert parsed.keys >= {key_of(1), key_of(2), key_of(3)}
-    assert len(parsed.keys) == 6
-    assert parsed.stamps == [START, END + SECOND, START + SECOND]
+    assert parsed.keys >= {key_of(1), key_of(2), key_of(3), key_of(4)}
+    assert len(parsed.keys) == 7
+    assert parsed.stamps == [START, END + SECOND, START, START + SECOND]
 
 
 def test_an_empty_page_leaves_nothing() -> None:
-    parsed = parse_records(page_of(), claim())
+    parsed = judge_records(page_of(), claim())
     assert (parsed.keys, parsed.in_window, parsed.rejected, parsed.stamps) == (frozenset(), {}, [], [])
 
 
@@ -280,45 +274,34 @@ def test_a_record_is_written_if_it_is_new_newer_or_without_items(
     known = None
     if stored is not None and has_itens is not None:
         known = ((START + stored[0] * SECOND, START + stored[1] * SECOND), has_itens)
-    assert needs_writing(record_of(), known) is written
+    assert needs_writing((START, START), known) is written
 
 
-def item(number: object, **over: Any) -> bytes:
-    return json.dumps({"numeroItem": number} | over).encode()
+def choose(
+    *records: bytes, stored: dict[str, tuple[Stamps, bool]] | None = None
+) -> tuple[list[str], list[str | None], set[str]]:
+    """The payloads that are wanted, the keys of what is rejected, and of what is lost."""
+    wanted, rejected, lost = choose_wanted(judge_records(page_of(*records), claim()).in_window, stored or {})
+    return [record.payload for record in wanted], [record.natural_key for record in rejected], lost
 
 
-def test_a_bundle_holds_a_record_with_all_its_items() -> None:
-    record = record_of()
-    bundle, rejected = make_bundle(record, [item(1), item(2), item(3)])
-    assert bundle.record is record
-    assert bundle.key == KEY
-    assert [each.typed.numero_item for each in bundle.itens] == [1, 2, 3]
-    assert bundle.itens_complete
-    assert rejected == []
+def test_a_record_that_cannot_be_stored_is_rejected_and_no_other() -> None:
+    good, bad = raw(key_of(1)), raw(key_of(2), valorTotalEstimado="x")
+    assert choose(good, bad) == ([good.decode()], [key_of(2)], {key_of(2)})
 
 
-def test_a_bundle_may_have_no_items() -> None:
-    bundle, rejected = make_bundle(record_of(), [])
-    assert (bundle.itens, bundle.itens_complete, rejected) == ([], True, [])
+def test_of_two_versions_the_newest_that_can_be_stored_is_taken() -> None:
+    old, bad = raw(), raw(stamp=START + SECOND, valorTotalEstimado="x")
+    for order in ((old, bad), (bad, old)):
+        assert choose(*order) == ([old.decode()], [KEY], set())
 
 
-def test_of_two_items_with_one_number_the_later_stands() -> None:
-    bundle, _ = make_bundle(record_of(), [item(1, descricao="old"), item(2), item(1, descricao="new")])
-    assert {each.typed.numero_item: each.typed.descricao for each in bundle.itens} == {1: "new", 2: None}
-
-
-def test_a_rejected_item_is_told_by_its_contratacao_and_leaves_the_rest() -> None:
-    bundle, rejected = make_bundle(record_of(), [item(1), item(2, quantidade="dez"), item(None), b"7", item(3)])
-    assert [each.typed.numero_item for each in bundle.itens] == [1, 3]
-    assert not bundle.itens_complete  # so that the items that are stored already are not taken for gone
-    assert [each.payload for each in rejected] == [
-        '{"numeroItem": 2, "quantidade": "dez"}',
-        '{"numeroItem": null}',
-        "7",
-    ]
-    assert all(each.reason for each in rejected)
-    assert all(each.natural_key is not None and KEY in each.natural_key for each in rejected)
-    assert len({each.hash for each in rejected}) == 3
+def test_what_is_stored_is_not_read_again_to_find_fault_with_it() -> None:
+    known = {KEY: ((START, START), True)}
+    assert choose(raw(valorTotalEstimado="x"), stored=known) == ([], [], set())
+    newer = raw(stamp=START + SECOND, valorTotalEstimado="x")
+    assert choose(newer, stored=known) == ([], [KEY], {KEY})
+    assert choose(newer, raw(), stored=known) == ([], [KEY], set())
 
 
 # --- a listing that changes while it is read --------------------------------------------------------------------

@@ -12,17 +12,21 @@ from hypothesis import strategies as st
 from ingestor.pncp.records import (
     Contratacao,
     Item,
+    Itens,
     NotAPageError,
     Record,
     Rejected,
+    Seen,
     Stamps,
-    choose_newest,
     compare_versions,
     itens_path,
+    newest_first,
     parse_array,
     parse_contratacao,
     parse_item,
+    parse_itens,
     parse_page,
+    see,
     stamps,
 )
 from tests.records import CONTRATACAO, ITEM, KEY, raw
@@ -491,6 +495,113 @@ def test_a_stamp_with_an_offset_becomes_brasilia_s(written: str, wall_clock: str
     assert stamps(record.typed) == (expected, expected)
 
 
+# What tells whether a record has to be written
+
+
+@pytest.mark.parametrize("criterio", ["publicacao", "atualizacao"])
+def test_what_is_seen_of_a_record_is_what_the_whole_of_it_says(criterio: str) -> None:
+    record = raw()
+    whole = stored(record).typed
+    at = whole.data_publicacao_pncp if criterio == "publicacao" else whole.data_atualizacao_global
+    assert see(record, criterio) == Seen(KEY, stamps(whole), at, record)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("numeroControlePNCP", "x"),
+        ("numeroControlePNCP", None),
+        ("dataAtualizacao", "ontem"),
+        ("dataAtualizacaoGlobal", "0001-01-01T00:00:00Z"),
+        ("dataPublicacaoPncp", None),
+    ],
+)
+def test_a_record_that_does_not_even_say_which_it_is_is_rejected_at_sight(key: str, value: object) -> None:
+    record = raw(**{key: value})
+    assert see(record, "publicacao") == rejected(record)
+
+
+def test_a_key_with_what_postgresql_refuses_is_seen_without_it() -> None:
+    seen = see(raw_with('"' + KEY + r'\u0000"', "numeroControlePNCP"), "publicacao")
+    assert isinstance(seen, Seen)
+    assert seen.key == KEY
+    assert stored(seen.raw).typed.numero_controle_pncp == KEY
+
+
+# Items
+
+
+def array(*itens: bytes) -> bytes:
+    return b"[" + b" , ".join(itens) + b"]"
+
+
+def one_by_one(body: bytes) -> Itens:
+    """What `parse_itens` answers, made of what `parse_item` says of each."""
+    expected = Itens(told=len(parse_array(body)))
+    for each in parse_array(body):
+        item = parse_item(each)
+        if isinstance(item, Record):
+            expected.payloads[item.typed.numero_item] = item.payload.encode()
+        else:
+            expected.rejected.append(Rejected(KEY, item.reason, item.payload, "itens_contratacao"))
+    return expected
+
+
+def as_bytes(itens: Itens) -> Itens:
+    return Itens({number: bytes(payload) for number, payload in itens.payloads.items()}, itens.rejected, itens.told)
+
+
+ODD = [None, "", "x", 0, 7, -1.5, 2**31, True, [1], {"a": 1}, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "12.50"]
+ODD_NUMBERS = ["1e29", "1e30", "1e61", "1e400", "NaN", "-0.01", "9007199254740993", "0.10"]
+ODD_TEXTS = [rb'"a\u0000b"', b'"a\xffb"', rb'"a\ud800b"', rb'"\u00e7"', '"ç"'.encode(), rb'"a\\u0000"', b'"a\nb"']
+
+
+@pytest.mark.parametrize("key", [*ITEM, "chaveNova"])
+@pytest.mark.parametrize(
+    "value", [*(json.dumps(value).encode() for value in ODD), *(number.encode() for number in ODD_NUMBERS), *ODD_TEXTS]
+)
+def test_a_list_of_items_is_read_as_its_items_are_one_by_one(key: str, value: bytes) -> None:
+    plain = raw(ITEM, itemCategoriaId=3)
+    body = array(plain, raw_with(value, key, ITEM | {"numeroItem": 8, "itemCategoriaId": 3}))
+    assert as_bytes(parse_itens(body, KEY)) == one_by_one(body)
+
+
+def test_of_two_items_with_one_number_the_later_stands() -> None:
+    old, other, new = (
+        raw(ITEM, itemCategoriaId=3, numeroItem=n, descricao=d) for n, d in ((1, "a"), (2, "b"), (1, "c"))
+    )
+    itens = as_bytes(parse_itens(array(old, other, new), KEY))
+    assert (itens.payloads, itens.rejected, itens.told) == ({1: new, 2: other}, [], 3)
+
+
+def test_a_rejected_item_is_told_by_its_contratacao_and_leaves_the_rest() -> None:
+    bad = (b'{"numeroItem": 2, "quantidade": "dez"}', b'{"numeroItem": null}', b"7")
+    itens = parse_itens(array(raw(ITEM, numeroItem=1), *bad, raw(ITEM, numeroItem=3)), KEY)
+    assert list(itens.payloads) == [1, 3]
+    assert itens.told == 5
+    assert [each.payload for each in itens.rejected] == [each.decode() for each in bad]
+    assert all(each.reason and each.resource == "itens_contratacao" for each in itens.rejected)
+    assert {each.natural_key for each in itens.rejected} == {KEY}
+    assert len({each.hash for each in itens.rejected}) == 3
+
+
+def test_a_page_of_items_that_brings_nothing_new_says_so() -> None:
+    first = parse_itens(array(raw(ITEM, numeroItem=1), b"7"), KEY)
+    itens = Itens()
+    assert itens.add(first)
+    assert not itens.add(first)
+    assert itens.add(parse_itens(array(raw(ITEM, numeroItem=1, descricao="new")), KEY))
+    assert itens.add(parse_itens(array(b"8"), KEY))
+    assert (list(itens.payloads), [each.payload for each in itens.rejected], itens.told) == ([1], ["7", "8"], 6)
+    assert not itens.add(parse_itens(b"[]", KEY))
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"{}", b"[1", b"<html></html>", b"[" * 5000 + b"]" * 5000])
+def test_what_is_no_list_holds_no_items(body: bytes) -> None:
+    with pytest.raises(NotAPageError):
+        parse_itens(body, KEY)
+
+
 # Control numbers
 
 
@@ -559,11 +670,12 @@ def test_two_versions_are_each_newer_than_the_other_only_where_their_stamps_cros
         assert both_ways == {"newer", "older"}
 
 
-def of_version(header: int, whole: int, *, key: str = KEY) -> Record[Contratacao]:
+def of_version(header: int, whole: int, *, key: str = KEY) -> Seen:
     first, second = version(header, whole)
-    return stored(
-        raw(numeroControlePNCP=key, dataAtualizacao=first.isoformat(), dataAtualizacaoGlobal=second.isoformat())
-    )
+    record = raw(numeroControlePNCP=key, dataAtualizacao=first.isoformat(), dataAtualizacaoGlobal=second.isoformat())
+    seen = see(record, "publicacao")
+    assert isinstance(seen, Seen), seen
+    return seen
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -571,18 +683,18 @@ def test_of_a_record_that_stands_twice_on_a_page_the_newest_version_is_taken(tur
     old, new = of_version(0, 0), of_version(0, 1)
     other = of_version(-1, -1, key="46675997000180-1-000351/2026")
     order = [new, other, old] if turned else [old, other, new]
-    chosen = choose_newest(order)
-    assert set(chosen) == {KEY, "46675997000180-1-000351/2026"}
-    assert chosen[KEY] is new
+    chosen = newest_first(order)
+    assert chosen == {KEY: [new, old], "46675997000180-1-000351/2026": [other]}
 
 
 def test_of_two_equal_versions_the_first_is_taken() -> None:
     first, again = of_version(0, 0), of_version(0, 0)
-    assert choose_newest([first, again])[KEY] is first
+    (only,) = newest_first([first, again])[KEY]
+    assert only is first
 
 
 def test_of_no_records_none_is_the_newest() -> None:
-    assert choose_newest([]) == {}
+    assert newest_first([]) == {}
 
 
 @st.composite
@@ -596,5 +708,5 @@ def histories(draw: st.DrawFn) -> list[tuple[int, int]]:
 @settings(deadline=None, max_examples=50)
 @given(histories())
 def test_in_whatever_order_versions_come_the_last_of_them_is_taken(versions: list[tuple[int, int]]) -> None:
-    chosen = choose_newest([of_version(*each) for each in versions])[KEY]
-    assert stamps(chosen.typed) == version(*max(versions))
+    chosen = newest_first(of_version(*each) for each in versions)[KEY]
+    assert [seen.version for seen in chosen] == [version(*each) for each in sorted(set(versions), reverse=True)]

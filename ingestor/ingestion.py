@@ -22,14 +22,14 @@ from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd
 from ingestor.metrics import Metrics
 from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page
 from ingestor.pncp.client import PncpClient
-from ingestor.reading import Ended, PageInHand, Reading
+from ingestor.reading import FULL_PAGE, Ended, PageInHand, Reading, Room
 
 log = structlog.get_logger(__name__)
 
 TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
-PAGES_IN_HAND = 10
-"""Pages that one process holds in memory: enough for 64 lists of items in flight, a megabyte each."""
+RECORDS_IN_HAND = 10 * FULL_PAGE
+"""Records to be written that one process holds in memory: enough for 64 lists of items in flight."""
 COMMITS_AT_ONCE = 3
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
@@ -38,7 +38,7 @@ COMMITS_AT_ONCE = 3
 class SliceIngestion:
     """All that the reading of one slice works with.
 
-    `stopping` asks it to end after the present page; `room` (for pages in memory) and `commits` are shared by the
+    `stopping` asks it to end after the present page; `room` (for records in memory) and `commits` are shared by the
     slices of a process; `committed` counts the pages that this claim has committed, the last of them at `read_at` by
     the database's clock, and `counts` what they have come to; `finished` says that the last one has ended the slice.
     """
@@ -48,7 +48,7 @@ class SliceIngestion:
     claim: Claim
     stopping: asyncio.Event
     lease_seconds: float
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PAGES_IN_HAND))
+    room: Room = field(default_factory=lambda: Room(RECORDS_IN_HAND))
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     committed: int = 0
     counts: PageCounts = field(default_factory=PageCounts)
@@ -130,18 +130,20 @@ def missing_records(progress: Progress, last_day: date, read_at: datetime | None
 async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHand) -> None:
     """Wait for a page's items and commit it with them."""
     itens = await page.itens
+    again = {record.typed.numero_controle_pncp for record in page.wanted}
     async with work.commits:
         result = PageResult(
             page.number,
             page.total_registros,
             page.total_paginas,
             keys=page.keys,
-            processed=page.processed,
+            processed=page.processed - (progress.refused - again),
             bundles=[Bundle(record, of_it) for record, of_it in zip(page.wanted, itens, strict=True)],
             rejected=[*page.rejected, *(refused for of_it in itens for refused in of_it.rejected)],
         )
         result, counts = await _commit(work, result, progress, page.ends)
     progress.add(result)
+    progress.refused |= page.processed - result.processed
     work.committed += 1
     work.counts = work.counts.plus(counts)
     work.metrics.page_committed(counts)

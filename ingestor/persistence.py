@@ -69,12 +69,14 @@ class Progress:
     """What the committed pages of a slice say; it goes on growing in memory while the slice is held.
 
     `pages` and `keys` belong to the present reading, `processed` to all readings: it is what must not be counted twice.
+    `refused` are those that the database itself would not take since the slice is held.
     """
 
     reading: int
     pages: set[int] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     processed: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     total_registros: int = 0
     total_paginas: int = 0
 

@@ -33,6 +33,7 @@ from ingestor.pncp.records import (
     newest_first,
     parse_contratacao,
     see,
+    stamps,
 )
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,10 @@ PAGES_AHEAD = 3
 As many as keep the requests for items busy while a long listing, alone at the end of a backfill, is asked for page by
 page; memory is bounded by the places that slices share.
 """
+
+
+FULL_PAGE = 50
+"""Records on the portal's largest page of contratações."""
 
 
 class Ended(Enum):
@@ -114,12 +119,35 @@ class PageInHand:
     ends: Ended | None
 
 
+class Room:
+    """How many records a process may hold in memory; who asks first is served first."""
+
+    def __init__(self, records: int) -> None:
+        self._free = records
+        self._turn = asyncio.Lock()
+        self._given = asyncio.Event()
+
+    async def take(self, records: int) -> None:
+        """Wait until there is room for so many more, and take it."""
+        async with self._turn:
+            while self._free < records:
+                self._given.clear()
+                await self._given.wait()
+            self._free -= records
+
+    def give(self, records: int) -> None:
+        """Give room back that has been taken."""
+        self._free += records
+        self._given.set()
+
+
 class Reading:
     """Reads a listing ahead of its commit: iterate over it inside `async with`, whose end drops what was not taken.
 
     What fails is raised in its turn, after the pages that came before it. `progress` tells where to go on; once
-    `stopping` is set, nothing more is asked for. `room` has a place for each page that a process may hold in memory,
-    and is shared by its slices; pages get theirs in their order, so that the one to be committed next always has one.
+    `stopping` is set, nothing more is asked for. `room` is shared by the slices of a process. A page takes its part
+    before it is asked for, so that the one to be committed next always has it, and gives back what it does not need
+    as soon as that is known: most pages of a re-run need nothing.
     """
 
     def __init__(
@@ -130,7 +158,7 @@ class Reading:
         progress: Progress,
         stopping: asyncio.Event,
         *,
-        room: asyncio.Semaphore,
+        room: Room,
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # one question, nothing to begin or end
         self._client = client
@@ -138,7 +166,8 @@ class Reading:
         self._stopping = stopping
         self._room = room
         self._held = 0
-        self._is_one_taken = False
+        self._at_commit: list[Record[Contratacao]] = []
+        self._underway: dict[str, Stamps] = {}
         self._total_paginas = progress.total_paginas
         self._done = set(progress.pages)
         self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages)
@@ -155,29 +184,29 @@ class Reading:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        while self._held:
-            self._give_room()
+        self._give_room(self._held)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> PageInHand:
         """The next page to be committed; its items are the caller's to wait for. The one before it has been."""
-        if self._is_one_taken:
-            self._give_room()
-        self._is_one_taken = False
+        for record in self._at_commit:
+            self._underway.pop(record.typed.numero_controle_pncp, None)
+        self._give_room(len(self._at_commit))
+        self._at_commit = []
         page = await self._ahead.get()
         if page is None:
             raise StopAsyncIteration
         if isinstance(page, Exception):
             raise page
         self._tasks.discard(page.itens)
-        self._is_one_taken = True
+        self._at_commit = page.wanted
         return page
 
-    def _give_room(self) -> None:
-        self._held -= 1
-        self._room.release()
+    def _give_room(self, records: int) -> None:
+        self._held -= records
+        self._room.give(records)
 
     async def _read_ahead(self) -> None:
         try:
@@ -205,8 +234,8 @@ class Reading:
 
     async def _read(self, number: int, *, is_second_look: bool = False) -> PageInHand:
         """Fetch and judge a page, and begin to fetch the items that are wanted; once there is room for it."""
-        await self._room.acquire()
-        self._held += 1
+        await self._room.take(FULL_PAGE)
+        self._held += FULL_PAGE
         claim = self._claim
         page = await self._client.fetch_page(claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)
         judged = judge_records(page, claim)
@@ -217,8 +246,14 @@ class Reading:
         elif number > 1 and self._proof.allows_stop(judged.stamps, claim.window_start):
             log.info("the listing is ascending and the rest of it older than the window", page=number)
             ends = Ended.OLD_ENOUGH
+        # What earlier pages are about to write will be there when this one is committed: without that, page 1 of a
+        # short listing, which is read twice, would have its items fetched twice. It is noted before the database is
+        # asked, else a page that is committed just then would be in neither.
+        underway = {key: (version, True) for key, version in self._underway.items() if key in judged.in_window}
         stored = await self._load_versions(judged.in_window.keys())
-        wanted, rejected, lost = choose_wanted(judged.in_window, stored)
+        wanted, rejected, lost = choose_wanted(judged.in_window, stored | underway)
+        self._underway.update((record.typed.numero_controle_pncp, stamps(record.typed)) for record in wanted)
+        self._give_room(FULL_PAGE - len(wanted))
         itens = asyncio.create_task(fetch_itens(self._client, wanted))
         self._tasks.add(itens)
         return PageInHand(

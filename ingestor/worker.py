@@ -24,10 +24,11 @@ from common.database import is_overloaded, is_unavailable
 from common.execution_log import log_finished
 from common.executions import Claim
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpError, PncpRejected, PncpUnavailable
-from ingestor.ingestion import COMMITS_AT_ONCE, PAGES_IN_HAND, SliceIngestion, ingest_slice
+from ingestor.ingestion import COMMITS_AT_ONCE, RECORDS_IN_HAND, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
 from ingestor.pncp.client import PncpClient
+from ingestor.reading import Room
 from ingestor.schedule import tick
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ class Worker:
         self._wake_slots = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
-        self._room = asyncio.Semaphore(PAGES_IN_HAND)
+        self._room = Room(RECORDS_IN_HAND)
         self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def ring(self, execution_id: int) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -147,6 +149,26 @@ async def test_pages_are_read_on_while_the_items_of_one_are_waited_for_but_commi
     assert await committed() == [1], "nothing is committed before what was read before it"
     assert await reading
     assert await database.mirror() == truth(of_the_day(day))
+
+
+async def test_items_are_asked_for_once_though_page_one_is_read_again_before_it_is_committed(
+    database: Database, portals: Portals, day: World
+) -> None:
+    listing = day.listing(Query("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY))
+    slow, refused = listing[0].numero_controle_pncp, listing[1].numero_controle_pncp
+    day.put(numeroControlePNCP=refused, chaveNova=Decimal("1e200000"))  # which only the database finds out
+    portal = await portals.serve(day)
+    portal.quirks.add("hang", match={"key": slow}, times=1, value=1)
+    claim = await database.claimed()
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    asked = Counter(served.target for served in portal.stats.log if "itens?pagina=1&" in served.target)
+    assert listing_pages(portal) == WHOLE_READING
+    assert sorted(asked.values()) == [1] * (RECORDS - 1) + [2]  # what hangs is asked for again
+    assert await database.mirror() == truth(each for each in of_the_day(day) if each.numero_controle_pncp != refused)
+    row = await database.slice(claim.slice_id)
+    assert (row.records_processed, row.records_rejected) == (RECORDS - 1, 1)
 
 
 async def test_a_day_without_records_is_complete_at_once(database: Database, portals: Portals, world: World) -> None:

@@ -3,6 +3,7 @@
 The last part is a model: a listing that changes while it is read, and the proof that no record that stays is missed.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from common.executions import Claim, Criterio
 from ingestor.pncp.records import Page, Stamps
-from ingestor.reading import OrderProof, choose_wanted, judge_records, needs_writing, pages_to_read
+from ingestor.reading import OrderProof, Room, choose_wanted, judge_records, needs_writing, pages_to_read
 
 START = datetime.fromisoformat("2026-03-10T08:00:00")
 END = datetime.fromisoformat("2026-03-10T18:00:00")
@@ -302,6 +303,41 @@ def test_what_is_stored_is_not_read_again_to_find_fault_with_it() -> None:
     newer = raw(stamp=START + SECOND, valorTotalEstimado="x")
     assert choose(newer, stored=known) == ([], [KEY], {KEY})
     assert choose(newer, raw(), stored=known) == ([], [KEY], set())
+
+
+# --- room in memory ---------------------------------------------------------------------------------------------
+
+
+async def test_who_asks_for_room_waits_until_there_is_enough_and_is_served_in_order() -> None:
+    room, served = Room(10), list[str]()
+
+    async def take(name: str, records: int) -> None:
+        await room.take(records)
+        served.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for name, records in (("first", 8), ("large", 6), ("small", 1)):
+            group.create_task(take(name, records))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert served == ["first"]
+        room.give(3)
+        await asyncio.sleep(0)
+        assert served == ["first"], "there is room for the small one, but it is not its turn"
+        room.give(5)
+    assert served == ["first", "large", "small"]
+
+
+async def test_who_no_longer_waits_for_room_holds_up_nobody() -> None:
+    room = Room(1)
+    await room.take(1)
+    gives_up, stays = asyncio.create_task(room.take(1)), asyncio.create_task(room.take(1))
+    await asyncio.sleep(0)
+    gives_up.cancel()
+    await asyncio.wait({gives_up})
+    room.give(1)
+    await stays
+    assert gives_up.cancelled()
 
 
 # --- a listing that changes while it is read --------------------------------------------------------------------

@@ -18,6 +18,7 @@ from backend.services.dashboard import Dashboard
 from backend.services.episodes import Notifier
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
+from backend.services.reading import Reading
 from backend.services.status import SyncStatusService
 from common.config import ScheduleSettings
 
@@ -26,8 +27,7 @@ class State(TypedDict):
     """What the process holds open; the lifespan makes it and closes it."""
 
     engine: AsyncEngine
-    reading: AsyncEngine
-    """The same connections for what only reads: each statement stands for itself, and nothing is begun or ended."""
+    reading: Reading
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     dashboard: Dashboard

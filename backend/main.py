@@ -46,6 +46,7 @@ from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
 from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
+from backend.services.reading import Reading
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import check_schema, create_engine, is_unavailable
@@ -132,6 +133,7 @@ def _lifespan(
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
+        reading = Reading(engine)
         figures = FiguresReader(engine)
         try:
             try:
@@ -155,10 +157,10 @@ def _lifespan(
                 yield {
                     **State(
                         engine=engine,
-                        reading=engine.execution_options(isolation_level="AUTOCOMMIT"),
+                        reading=reading,
                         publisher=publisher,
                         schedule=settings,
-                        dashboard=Dashboard(engine),
+                        dashboard=Dashboard(reading),
                         security=security,
                         notifier=notifier,
                         metrics=metrics,

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.models.dashboard import (
     CommonError,
@@ -30,6 +30,7 @@ from backend.models.sync import Status
 from backend.services.control import CANCELLED_BY
 from backend.services.figures import ALIVE_SECONDS
 from backend.services.freshness import load_mirrored, load_reached
+from backend.services.reading import Reading
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
 from common.tables import sync_executions
@@ -148,13 +149,13 @@ class _Lately:
 class Dashboard:
     """Reads the dashboard, and remembers what only changes with the counts."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._lately: _Lately | None = None
 
     async def load(self) -> SyncDashboard:
         """All that the page shows at first sight."""
-        async with self._engine.connect() as db:
+        async with self._reading.connect() as db:
             counts = (await db.execute(_COUNTS)).all()
             now = (await db.execute(_NOW)).one()
             return SyncDashboard(

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import UnknownExecutionError
 from backend.models.execution_log import ExecutionLog, LogLine, LogQuery
+from backend.services.reading import Reading
 from common import executions
 from common.database import is_unavailable
 from common.tables import execution_log
@@ -26,7 +27,7 @@ _FORGET = text("""
 """)
 
 
-async def load_lines(engine: AsyncEngine, execution_id: int, query: LogQuery) -> ExecutionLog:
+async def load_lines(reading: Reading, execution_id: int, query: LogQuery) -> ExecutionLog:
     """Lines of an execution that pass the filters, oldest first.
 
     Raises:
@@ -38,7 +39,7 @@ async def load_lines(engine: AsyncEngine, execution_id: int, query: LogQuery) ->
         statement = statement.where(_line.level.in_(LEVELS[LEVELS.index(query.level) :]))
     if query.cursor is not None:
         statement = statement.where(_line.id > query.cursor)
-    async with engine.connect() as db:
+    async with reading.connect() as db:
         if not await executions.exists(db, execution_id):
             raise UnknownExecutionError(execution_id)
         rows = (await db.execute(statement.order_by(_line.id).limit(query.limit + 1))).all()

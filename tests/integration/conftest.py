@@ -143,14 +143,14 @@ class Database:
         """)
         return {key: (header, whole, itens) for key, header, whole, itens in rows}
 
-    async def someone_waits_for_a_lock(self) -> None:
-        """Return as soon as a statement in this database is blocked by another transaction's lock."""
+    async def someone_waits_for_a_lock(self, how_many: int = 1) -> None:
+        """Return as soon as so many statements in this database are blocked by another transaction's lock."""
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
 
         async def is_blocked() -> bool:
-            return bool(await self.value(waiting))
+            return bool(await self.value(waiting) >= how_many)
 
         await eventually(is_blocked)
 

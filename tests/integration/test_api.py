@@ -21,6 +21,7 @@ import httpx
 import pytest
 import uvicorn
 from pydantic import SecretStr, ValidationError
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -28,6 +29,7 @@ from backend.config import BackendSettings
 from backend.main import create_app
 from backend.models.sync import HistoryQuery, SyncExecution, SyncHistory, SyncRequest, SyncResponse, SyncStatus
 from backend.services import publisher as publisher_module
+from backend.services import reading as reading_module
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
 from common import executions
@@ -358,6 +360,22 @@ async def test_requests_whose_sender_goes_away_leave_nothing_behind(api: httpx.A
     assert {answer.status_code for answer in answers} == {200}
     assert await rows_of(database) <= 20
     assert await database.value("SELECT count(*) FROM sync_executions WHERE status <> 'running'") == 0
+
+
+async def test_who_waits_too_long_for_a_turn_to_read_is_told_so_and_the_others_are_answered(
+    api: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_module, "TURN_SECONDS", 0.3)
+    async with database.engine.begin() as other:
+        await other.execute(text("LOCK TABLE sync_executions"))
+        reading = [asyncio.create_task(api.get("/sync/history")) for _ in range(reading_module.READS_AT_ONCE)]
+        await database.someone_waits_for_a_lock(reading_module.READS_AT_ONCE)
+        answer = await api.get("/sync/history")
+        assert problem(answer, 503)["detail"]
+        assert answer.headers["retry-after"] == "10"
+        assert not any(task.done() for task in reading)
+    assert [task.status_code for task in await asyncio.gather(*reading)] == [200] * len(reading)
+    assert (await api.get("/sync/history")).status_code == 200
 
 
 # --- other input ------------------------------------------------------------------------------------------------

@@ -130,14 +130,14 @@ def missing_records(progress: Progress, last_day: date, read_at: datetime | None
 async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHand) -> None:
     """Wait for a page's items and commit it with them."""
     itens = await page.itens
-    again = {record.typed.numero_controle_pncp for record in page.wanted}
+    tried = {record.typed.numero_controle_pncp for record in page.wanted}
     async with work.commits:
         result = PageResult(
             page.number,
             page.total_registros,
             page.total_paginas,
             keys=page.keys,
-            processed=page.processed - (progress.refused - again),
+            processed=page.processed - (progress.refused - tried),
             bundles=[Bundle(record, of_it) for record, of_it in zip(page.wanted, itens, strict=True)],
             rejected=[*page.rejected, *(refused for of_it in itens for refused in of_it.rejected)],
         )

@@ -368,15 +368,16 @@ def parse_item(raw: bytes) -> Record[Item] | Rejected:
 def see(raw: bytes, criterio: str) -> Seen | Rejected:
     """Read of one record of a listing what tells whether it has to be written; the rest is read if it has."""
     try:
-        told: _Sighting | Contratacao = _decode_sighting(raw)
+        told = _decode_sighting(raw)
         if _CONTROL_NUMBER.fullmatch(told.numero_controle_pncp):
-            return Seen(told.numero_controle_pncp, stamps(told), stamp_for(told, criterio), raw)
+            return _seen(told, raw, criterio)
     except (ValueError, OverflowError, RecursionError):  # what is wrong, or can be mended, the whole record tells
         pass
     whole = parse_contratacao(raw)
-    if isinstance(whole, Rejected):
-        return whole
-    told = whole.typed
+    return whole if isinstance(whole, Rejected) else _seen(whole.typed, raw, criterio)
+
+
+def _seen(told: Contratacao | _Sighting, raw: bytes, criterio: str) -> Seen:
     return Seen(told.numero_controle_pncp, stamps(told), stamp_for(told, criterio), raw)
 
 

@@ -35,7 +35,7 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
     parts = options.parts or PARTS
     quick = options.quick
     if "ingest" in parts:
-        sizes = options.records or ([300] if quick else [1_000, 10_000, 100_000])
+        sizes = options.records or ([150] if quick else [1_000, 10_000, 100_000])
         latencies = options.latency or ([0, 50] if quick else [0, 50, 200])
         run_ingest(databases, sizes, latencies, options.repeats or (1 if quick else 3))
     if "api" in parts:
@@ -43,9 +43,9 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
         run_api(databases, rows, seconds=1 if quick else 5, repeats=options.repeats or (1 if quick else 3))
     if "scale" in parts:
         counts = [1, 2] if quick else [1, 2, 4]
-        run_scale(databases, 300 if quick else 2_000, counts, options.repeats or (1 if quick else 3))
+        run_scale(databases, 200 if quick else 2_000, counts, options.repeats or (1 if quick else 3))
     if "requests" in parts:
-        run_requests(databases, 60 if quick else 600)
+        run_requests(databases, 40 if quick else 600)
 
 
 def _part(name: str) -> str:

@@ -1,5 +1,8 @@
 """RabbitMQ as both services see it: one way to declare the queues and one way to send."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from aio_pika import Connection, DeliveryMode, Message
@@ -18,6 +21,22 @@ QUEUE_DIFFERS = ChannelPreconditionFailed
 HEARTBEAT_SECONDS = 30
 
 C = TypeVar("C", bound=Connection)
+
+
+@contextmanager
+def broken_off_is_unavailable() -> Iterator[None]:
+    """Tell whose waiting ends because the connection is closed under it that the broker is not available.
+
+    The library cancels whoever waits for a confirm when somebody else, whose message has timed out, lets go of the
+    connection. Nobody has cancelled the task itself, and it would end without an answer.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ChannelInvalidStateError("the connection was closed meanwhile") from None
 
 
 async def connect(kind: type[C], url: str, *, name: str, seconds: float | None = None) -> C:

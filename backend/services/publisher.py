@@ -32,7 +32,8 @@ class RabbitMQPublisher:
         """Connect now, within two seconds; `False` if the broker cannot be reached."""
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                await self._open_channel()
+                with rabbit.broken_off_is_unavailable():
+                    await self._open_channel()
         except rabbit.BROKER_UNAVAILABLE as error:
             log.info("broker cannot be reached", error=type(error).__name__)
             return False
@@ -62,16 +63,17 @@ class RabbitMQPublisher:
         await self._drop()
 
     async def _publish(self, body: bytes, execution_id: int | None) -> None:
-        channel = await self._open_channel()
         identity = None if execution_id is None else str(execution_id)
-        await rabbit.send(
-            channel,
-            self._queue,
-            body,
-            headers={} if execution_id is None else {EXECUTION_HEADER: execution_id},
-            message_id=identity,
-            seconds=PUBLISH_SECONDS,
-        )
+        with rabbit.broken_off_is_unavailable():
+            channel = await self._open_channel()
+            await rabbit.send(
+                channel,
+                self._queue,
+                body,
+                headers={} if execution_id is None else {EXECUTION_HEADER: execution_id},
+                message_id=identity,
+                seconds=PUBLISH_SECONDS,
+            )
 
     async def _open_channel(self) -> AbstractChannel:
         async with self._opening:

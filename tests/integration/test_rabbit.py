@@ -1,4 +1,4 @@
-"""Connecting to a broker that is not there, or says nothing."""
+"""A broker that is not there, says nothing, or is let go of by somebody else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,11 @@ from typing import Any
 import aio_pika
 import pytest
 
+from backend.models.sync import SyncRequest
+from backend.services import publisher as publisher_module
+from backend.services.publisher import RabbitMQPublisher
 from common import rabbit
+from tests.integration.conftest import Proxy
 
 
 @pytest.fixture(params=[aio_pika.Connection, aio_pika.RobustConnection])
@@ -46,3 +50,35 @@ async def test_a_connection_whose_opening_is_cancelled_does_not_go_on_trying(kin
         gone.set()
     assert [connection.is_closed for connection in kind.made] == [True]
     assert {task for task in asyncio.all_tasks() if "connection_factory" in repr(task)} == set()
+
+
+@pytest.mark.rabbitmq
+async def test_who_waits_for_a_confirm_when_another_lets_go_of_the_connection_is_told_that_the_bell_did_not_ring(
+    broker_proxy: tuple[Proxy, str], queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, url = broker_proxy
+    publisher = RabbitMQPublisher(url, queue_name)
+    assert await publisher.connect()
+    proxy.freeze()
+
+    monkeypatch.setattr(publisher_module, "PUBLISH_SECONDS", 0.5)
+    first = asyncio.create_task(publisher.publish_sync_request(SyncRequest()))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(publisher_module, "PUBLISH_SECONDS", 10)  # the first gives up while the others still wait
+    others = [asyncio.create_task(publisher.publish_sync_request(SyncRequest())) for _ in range(3)]
+    ended = await asyncio.gather(first, *others, return_exceptions=True)
+
+    assert ended == [False] * 4
+    await publisher.close()
+
+
+async def test_a_task_that_is_cancelled_itself_stays_cancelled() -> None:
+    async def wait() -> None:
+        with rabbit.broken_off_is_unavailable():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

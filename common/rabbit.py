@@ -1,4 +1,4 @@
-"""RabbitMQ as both services see it: one way to declare the queues and one way to send."""
+"""RabbitMQ as both services see it: one way to connect, to declare the queues and to send."""
 
 import asyncio
 from collections.abc import Iterator

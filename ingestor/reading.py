@@ -42,7 +42,7 @@ PAGES_AHEAD = 3
 """Pages that wait, read, for the one that is being committed; one more is held while it waits for its place.
 
 As many as keep the requests for items busy while a long listing, alone at the end of a backfill, is asked for page by
-page; memory is bounded by the places that slices share.
+page; memory is bounded by the room that slices share.
 """
 
 

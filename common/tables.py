@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -161,6 +161,10 @@ sync_slices = Table(
     _moment("lease_until"),
     _moment("run_after"),
     Column("give_up_at", MOMENT, nullable=False),
+    # when the first of the present failures in a row happened; null where the last claim committed a page
+    _moment("failing_since"),
+    # records per page of its listing, fixed by the first claim: pages of another size would not be the same pages
+    Column("page_size", Integer),
     # claims in a row that ended without a committed page
     _count("stalls"),
     # times in a row that the source failed it: the back-off's exponent
@@ -227,6 +231,43 @@ sync_pages = Table(
     _now("read_at"),
 )
 
+# What an execution has counted of a listing by `atualizacao`, where a record may move from one slice to the next.
+sync_counted = Table(
+    "sync_counted",
+    metadata,
+    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+)
+
+# How far each listing of changes has been read without a gap: everything from `since` to `reached`.
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    # the modalidade of a contratação
+    Column("part", Integer, primary_key=True),
+    Column("since", WALL_CLOCK, nullable=False),
+    Column("reached", WALL_CLOCK, nullable=False),
+    _now("updated_at"),
+)
+
+# Optional fields that came in a type that their column does not take: the column is null, the payload keeps the value.
+schema_drift = Table(
+    "schema_drift",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    # the keys from the outermost object of a record, joined with dots
+    Column("path", Text, primary_key=True),
+    # what came: object, array, string, number, boolean, or unfit (the right type with a value that no column holds)
+    Column("kind", Text, primary_key=True),
+    _now("first_seen"),
+    _now("last_seen"),
+    # how many records were written with it
+    Column("records", BigInteger, nullable=False, server_default=text("0")),
+    # the value of the first of them as JSON, shortened
+    Column("example", Text, nullable=False),
+)
+
 rejected_records = Table(
     "rejected_records",
     metadata,
@@ -252,6 +293,10 @@ workers = Table(
     Column("id", Text, primary_key=True),
     _now("started_at"),
     _now("last_seen_at"),
+    # until when it counts as alive, by its own lease
+    Column("alive_until", MOMENT, nullable=False, server_default=text("now() + interval '2 minutes'")),
+    # whether it has work that asks the portal: those that have share the portal's budget
+    Column("is_busy", Boolean, nullable=False, server_default=text("false")),
     _moment("stopped_at"),
 )
 
@@ -260,6 +305,16 @@ source_pauses = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("paused_until", MOMENT, nullable=False),
+    # throttled (429 and its like), refused (the source refuses us), down (it does not answer properly)
+    Column("reason", Text),
+    # the last failure, in a sentence
+    Column("cause", Text),
+    # pauses in a row without an answer between them: the exponent of the next one
+    _count("failures"),
+    # when the first of them began; null while the service answers
+    _moment("failing_since"),
+    # until when one worker alone tries whether the service answers again
+    _moment("probing_until"),
 )
 
 schedules = Table(
@@ -434,6 +489,40 @@ itens_contratacao = Table(
     ForeignKeyConstraint(
         ["numero_controle_pncp"], ["contratacoes.numero_controle_pncp"], ondelete="CASCADE", initially="DEFERRED"
     ),
+)
+
+# Contratações that are stored without their items, which are read later. A row exists exactly while `itens_at` is null.
+itens_owed = Table(
+    "itens_owed",
+    metadata,
+    Column(
+        "numero_controle_pncp",
+        Text,
+        ForeignKey("contratacoes.numero_controle_pncp", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    # dataAtualizacaoGlobal of the contratação: the newest are read first
+    Column("as_of", WALL_CLOCK, nullable=False),
+    # unread (the list could not be read) or empty (an empty list that is not confirmed yet)
+    Column("reason", Text, nullable=False),
+    # the last failure, in a sentence
+    Column("cause", Text),
+    # the execution that met the record last
+    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
+    _now("owed_since"),
+    # tries in a row that failed, and times that the list was seen empty
+    _count("tries"),
+    _count("empty_sights"),
+    # not before; a worker that tries moves it beyond its lease
+    _now("due_at"),
+    # tried too often: only a newer version of the record, or an administrator, has it tried again
+    _moment("set_aside_at"),
+    Index(
+        "ix_itens_owed_due",
+        text("as_of DESC"),
+        postgresql_where=text("set_aside_at IS NULL"),
+    ),
+    Index("ix_itens_owed_execution_id", "execution_id"),
 )
 
 orgaos = Table(

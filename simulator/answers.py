@@ -34,6 +34,7 @@ THROTTLED: Final = (
 ).encode()
 NO_CONNECTION: Final = "Failed to obtain JDBC Connection; nested exception is java.sql.SQLTransientConnectionException"
 NO_DATABASE: Final = "Erro na comunicação com o banco de dados."
+NO_INPUT: Final = 'For input string: ""'  # the portal failing on a record of its own
 NO_CONTRATACAO: Final = "Contratação não cadastrada."
 NO_ITEMS: Final = "Nenhum item encontrado para a contratação."
 
@@ -121,6 +122,10 @@ def _gateway(rule: Rule, _path: str, _now: datetime) -> Answer:
     return Answer(int(rule.name), page_of_html(title), HTML, _retry_after(rule.value))
 
 
+def _refused_by_gateway(status: HTTPStatus) -> Answer:
+    return Answer(status, page_of_html(f"{status.value} {status.phrase}"), HTML)
+
+
 def _any_body(told: Mapping[str, Any]) -> Answer:
     return Answer(told.get("status", 200), told.get("text", "").encode(), told.get("content_type", JSON))
 
@@ -143,6 +148,11 @@ _FAULTS: Final[dict[str, Callable[[Rule, str, datetime], Answer]]] = {
     ),
     "no_content": lambda _rule, _path, _now: nothing_found(),
     "nested": lambda rule, _path, _now: _nested(rule.value or 1_000_000),
+    "html_block": lambda _rule, _path, _now: Answer(200, page_of_html("Request Rejected"), HTML),
+    "forbidden": lambda _rule, _path, _now: _refused_by_gateway(HTTPStatus.FORBIDDEN),
+    "bad_400": lambda _rule, path, now: spring_error(400, NO_INPUT, path, now),
+    "items_down": lambda _rule, _path, _now: _refused_by_gateway(HTTPStatus.SERVICE_UNAVAILABLE),
+    "poison_items": lambda _rule, _path, _now: _refused_by_gateway(HTTPStatus.SERVICE_UNAVAILABLE),
     "body": lambda rule, _path, _now: _any_body(rule.value or {}),
 }
 

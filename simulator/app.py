@@ -23,6 +23,7 @@ from simulator.world import World
 
 _MIB: Final = 1 << 20
 _LOG_LENGTH: Final = 20_000
+_SLOW_SECONDS: Final = 40.0  # a page on a bad day
 
 
 @dataclass(slots=True)
@@ -179,7 +180,7 @@ async def serve_portal(request: web.Request) -> web.StreamResponse:
             served.status = "429"
             return _response(throttled())
         rules = sim.quirks.choose(facts, request.path_qs)
-        wait_ms = sim.quirks.latency_ms + sum(rule.value or 0 for rule in rules if rule.name == "latency")
+        wait_ms = sim.quirks.latency_ms + sum(_wait_ms(rule) for rule in rules)
         if wait_ms:
             await _wait(sim, wait_ms / 1000)
         last = rules[-1] if rules and rules[-1].name in ANSWERS else None
@@ -192,6 +193,12 @@ async def serve_portal(request: web.Request) -> web.StreamResponse:
     finally:
         served.status = served.status or "gone"
         sim.stats.end(served)
+
+
+def _wait_ms(rule: Rule) -> float:
+    if rule.name == "slow_page":
+        return 1000 * (_SLOW_SECONDS if rule.value is None else rule.value)
+    return rule.value or 0 if rule.name == "latency" else 0
 
 
 async def _misbehave(request: web.Request, sim: Simulator, rules: list[Rule], served: Served) -> web.StreamResponse:

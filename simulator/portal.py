@@ -48,6 +48,7 @@ _RECORD_KEYS: Final = {
     "nan": "valorTotalEstimado",
     "huge_number": "valorTotalEstimado",
     "wrong_type": "valorTotalEstimado",
+    "drifted_field": "processo",
     "missing_key": "numeroControlePNCP",
 }
 _ITEM_KEYS: Final = {
@@ -55,6 +56,7 @@ _ITEM_KEYS: Final = {
     "nan": "valorTotal",
     "huge_number": "valorTotal",
     "wrong_type": "valorTotal",
+    "drifted_field": "unidadeMedida",
     "missing_key": "numeroItem",
 }
 
@@ -134,7 +136,13 @@ def _answer_listing(asked: Asked, criterio: Criterio) -> Answer:
         return nothing_found()
     if page > pages and asked.quirks.page_beyond_end == "400":
         raise asked.refusal("Número de página inválido")
-    data = _rows(asked, listing, (page - 1) * size, size)
+    second = asked.rule("second_look_empty")
+    if second and page == 1 and pages > 1 and second.look(str(query)) % 2 == 0:
+        return nothing_found()
+    shown = page
+    if asked.rule("copied_page"):
+        shown = page + 1 if page < pages else max(page - 1, 1)
+    data = _rows(asked, listing, (shown - 1) * size, size)
     numbers = (
         _told(asked.rule(name), true)
         for name, true in (("total_records", len(listing)), ("total_pages", pages), ("page_number", page))
@@ -150,10 +158,13 @@ def _rows(asked: Asked, listing: Sequence[Contratacao], start: int, size: int) -
     payload = asked.world.payload
     if asked.rule("empty_page"):
         return []
-    if asked.rule("unordered"):
+    if unordered := asked.rule("unordered"):
         listing = list(listing)
-        random.Random(f"{asked.quirks.seed}/{len(listing)}").shuffle(listing)
+        order = unordered.hits if unordered.value == "each" else len(listing)
+        random.Random(f"{asked.quirks.seed}/{order}").shuffle(listing)
     data = [payload(record) for record in listing[start : start + size]]
+    if short := asked.rule("short_page"):
+        data = data[: 2 if short.value is None else short.value]
     repeat = asked.rule("repeat")
     if repeat and repeat.value == "next_page" and data and start:
         data.insert(0, payload(listing[start - 1]))
@@ -266,7 +277,11 @@ def spoil(data: list[bytes], rules: list[Rule], keys: Mapping[str, str]) -> list
         if rule.name not in SPOILERS or not data:
             continue
         value = rule.value if isinstance(rule.value, dict) else {"position": rule.value or 0}
-        chosen = range(len(data)) if value.get("all") else [min(int(value.get("position", 0)), len(data) - 1)]
+        chosen = (
+            range(len(data))
+            if value.get("all", rule.name == "drifted_field")
+            else [min(int(value.get("position", 0)), len(data) - 1)]
+        )
         name = str(value.get("field") or keys.get(rule.name) or keys["text"])
         data = [_spoiled(record, rule.name, name) if index in chosen else record for index, record in enumerate(data)]
     return data
@@ -288,7 +303,7 @@ def _spoiled(record: bytes, kind: str, name: str) -> bytes:
             parsed[name] = math.nan
         case "huge_number":
             parsed[name] = 10**30
-        case "wrong_type":
+        case "wrong_type" | "drifted_field":
             parsed[name] = {"inesperado": [1, "dois", None]}
         case "missing_key":
             parsed.pop(name, None)

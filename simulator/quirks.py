@@ -36,16 +36,25 @@ ANSWERS: Final = {
     "nested": "an envelope around nested arrays; value: how deep, default 1000000",
     "empty_page": "a listing's envelope without records; value: unused",
     "no_content": "204, also in the middle of a listing; value: unused",
+    "html_block": "the firewall's HTML page with status 200; value: unused",
+    "forbidden": "403 to everything, as an address that is blocked sees it; value: unused",
+    "bad_400": "400 to a well-formed request, the portal failing on its own data; value: unused",
+    "items_down": "503 to all that asks for items; value: unused",
+    "poison_items": "503 to the items of some contratações, always the same ones; value: their share, default 0.1",
 }
 # Rules that change a true answer.
 CHANGES: Final = {
     "latency": "wait before answering; value: milliseconds",
+    "slow_page": "wait before answering; value: seconds, default 40",
     "total_records": "totalRegistros; value: the number, or text; '+5' and '-3' move the true one",
     "total_pages": "totalPaginas; value: as total_records",
     "page_number": "numeroPagina; value: as total_records",
     "repeat": "a record twice; value: 'same_page' (default: the first again at the end) or 'next_page' (the last one "
     "of the page before comes first)",
-    "unordered": "the listing is shuffled, the same way for all its pages; value: unused",
+    "unordered": "the listing is shuffled; value: 'each' = anew for every request, else the same way for all its pages",
+    "short_page": "a page loses records; value: how many are left, default 2",
+    "copied_page": "a page holds the records of the next one, or of the one before where it is the last; value: unused",
+    "second_look_empty": "of a listing of several pages every other look at page 1 is 204; value: unused",
     "change": "after this page is served, its listing changes; value: {remove: n, touch: n, append: n, insert: n, "
     "from: 'any' | 'page' | 'before' | 'after'} (from: where in the listing, seen from the page served, records are "
     "removed and touched; append: at its end; insert: in its middle)",
@@ -58,6 +67,7 @@ SPOILERS: Final = {
     "nan": "the literal NaN; field: valorTotalEstimado or valorTotal",
     "huge_number": "10^30",
     "wrong_type": "an object where a number belongs; or the field named",
+    "drifted_field": "an object in place of processo, or of an item's unidadeMedida, on every record",
     "missing_key": "no numeroControlePNCP, or numeroItem; or the field named",
     "null_dates": "null in every stamp",
     "unknown_keys": "keys nobody knows",
@@ -72,7 +82,8 @@ NAMES: Final = (
     }
 )
 # Rules about envelopes: they have no meaning for items and details.
-LISTING_ONLY: Final = frozenset(CHANGES) - {"latency"} | {"empty_page"}
+LISTING_ONLY: Final = frozenset(CHANGES) - {"latency", "slow_page"} | {"empty_page"}
+ITEMS_ONLY: Final = frozenset({"items_down", "poison_items"})
 MATCH_KEYS: Final = frozenset({"path", "service", "criterio", "modalidade", "page", "day", "cnpj", "key"})
 _NUMBERS: Final = ("fail", "hang_seconds", "latency_ms", "rate_limit", "seed")
 FAILURES: Final = ("500", "500_plain", "502", "503", "504", "cut", "cut_json", "reset", "html_200")
@@ -113,6 +124,7 @@ class Rule:
     skip: int = 0
     hits: int = field(default=0, init=False)
     spared: int = field(default=0, init=False, repr=False)
+    looks: Counter[str] = field(default_factory=Counter, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what would never act, so that a mistyped rule is not taken for a portal that stands firm."""
@@ -130,10 +142,24 @@ class Rule:
         """Whether this rule is about such a request at all."""
         if self.name in LISTING_ONLY and facts.criterio is None:
             return False
+        if self.name in ITEMS_ONLY and facts.service != "itens":
+            return False
+        if self.name == "poison_items" and not self._poisons(facts.key or facts.path):
+            return False
         # A record is spoiled where records are listed, an item only where the rule speaks of items.
         if self.name in SPOILERS and facts.criterio is None and self.match.get("service") != "itens":
             return False
         return all(_matches(facts, key, wanted) for key, wanted in self.match.items())
+
+    def _poisons(self, key: str) -> bool:
+        """Whether the items of this contratação are among those that never come."""
+        share = 0.1 if self.value is None else float(self.value)
+        return zlib.crc32(key.encode()) % 1000 < share * 1000
+
+    def look(self, listing: str) -> int:
+        """How often page 1 of this listing has been looked at while the rule was there, this time included."""
+        self.looks[listing] += 1
+        return self.looks[listing]
 
     def strikes(self, rng: random.Random) -> bool:
         """Whether this rule acts on a request it applies to, counting it if so."""
@@ -245,7 +271,7 @@ class Quirks:
     def as_json(self) -> dict[str, Any]:
         """The settings, the rules, and how often each rule has acted, for people to read."""
         shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in {"rules", "_seen"}}
-        return {"rules": [without(asdict(rule), ["spared"]) for rule in self.rules], **shown}
+        return {"rules": [without(asdict(rule), ["spared", "looks"]) for rule in self.rules], **shown}
 
 
 def _rule(name: str | None, value: Any) -> Rule:

@@ -295,6 +295,77 @@ async def test_a_listing_out_of_order_is_still_whole(client: Client) -> None:
     assert sorted(shuffled) == sorted(true)
 
 
+async def test_a_listing_can_have_another_order_for_every_request(client: Client) -> None:
+    client.quirks.add("unordered", value="each")
+    pages = [(await client.page(1))["data"] for _ in range(6)]
+    firsts = {page[0]["numeroControlePNCP"] for page in pages}
+    assert len(firsts) > 1
+    assert {len(page) for page in pages} == {10}
+
+
+async def test_a_page_can_be_short_or_a_copy_of_its_neighbour(client: Client) -> None:
+    true = {number: (await client.page(number))["data"] for number in (1, 2, 3, 4)}
+    client.quirks.add("short_page", match={"page": 2})
+    client.quirks.add("copied_page", match={"page": [3, 4]})
+    assert (await client.page(2))["data"] == true[2][:2]
+    assert (await client.page(3))["data"] == true[4]
+    assert (await client.page(4))["data"] == true[3]
+    assert (await client.page(2))["totalRegistros"] == 35
+
+
+async def test_every_second_look_at_page_1_can_be_empty(client: Client) -> None:
+    client.quirks.add("second_look_empty")
+    statuses = [(await client.listing(1))[0] for _ in range(4)]
+    assert statuses == [200, 204, 200, 204]
+    assert [(await client.listing(2))[0] for _ in range(2)] == [200, 200]
+
+
+async def test_items_can_be_down_while_listings_answer(client: Client, world: World) -> None:
+    client.quirks.add("items_down")
+    assert (await client.items(world.keys[0]))[0] == 503
+    assert (await client.listing(1))[0] == 200
+
+
+async def test_the_items_of_some_contratacoes_never_come(client: Client, world: World) -> None:
+    client.quirks.add("poison_items", value=0.3)
+    first = {key: (await client.items(key))[0] for key in world.keys}
+    again = {key: (await client.items(key))[0] for key in world.keys}
+    assert first == again
+    assert set(first.values()) == {200, 503}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "inside"),
+    [
+        ("html_block", 200, b"<title>Request Rejected</title>"),
+        ("forbidden", 403, b"403 Forbidden"),
+        ("bad_400", 400, b'For input string: \\"\\"'),
+    ],
+)
+async def test_the_portal_refuses_without_a_reason_of_ours(
+    client: Client, name: str, status: int, inside: bytes
+) -> None:
+    client.quirks.add(name)
+    told, body, _ = await client.listing(1)
+    assert told == status
+    assert inside in body
+
+
+async def test_a_page_can_be_slow(client: Client) -> None:
+    client.quirks.add("slow_page", match={"page": 2}, value=0.2)
+    began = asyncio.get_running_loop().time()
+    await client.page(2)
+    assert asyncio.get_running_loop().time() - began >= 0.2
+
+
+async def test_a_field_can_drift_on_every_record(client: Client, world: World) -> None:
+    client.quirks.add("drifted_field")
+    client.quirks.add("drifted_field", match={"service": "itens"}, value={"field": "descricao"})
+    assert all(isinstance(record["processo"], dict) for record in (await client.page(1))["data"])
+    _, body, _ = await client.items(world.keys[0])
+    assert all(isinstance(item["descricao"], dict) for item in json.loads(body))
+
+
 async def test_records_vanish_after_a_page_and_the_rest_moves_up(client: Client) -> None:
     before = [keys(await client.page(page)) for page in (1, 2)]
     client.quirks.add("change", match={"page": 1}, times=1, value={"remove": 2, "from": "page"})

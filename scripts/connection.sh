@@ -1,8 +1,14 @@
 # Read by backup.sh and restore.sh: which database is meant, and where the tools of PostgreSQL run.
-#   DATABASE_URL set:  that database, with the tools of this machine
-#   otherwise:         the database of docker compose, with the tools inside its container
+#   DATABASE_URL set, in the environment or in .env:  that database, with the tools of this machine
+#   otherwise:  the database of docker compose, with the tools inside its container
 # It leaves url (for --dbname), place (for messages) and the function here.
 
+project=$(CDPATH='' cd -P -- "$(dirname -- "$0")/.." && pwd -P)
+if [ -z "${DATABASE_URL:-}" ] && [ -r "$project/.env" ]; then
+    # as python-dotenv reads it: the last line counts, with or without export and quotes
+    DATABASE_URL=$(sed -n 's/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}DATABASE_URL[[:space:]]*=[[:space:]]*//p' "$project/.env" |
+        tail -n 1 | sed -e 's/[[:space:]]*$//' -e "s/^'\(.*\)'.*/\1/" -e 's/^"\(.*\)".*/\1/' -e 's/[[:space:]]\{1,\}#.*//')
+fi
 if [ -n "${DATABASE_URL:-}" ]; then
     # A driver in the scheme is SQLAlchemy's; and the password goes through the environment, since everyone on the
     # machine can read the command line.
@@ -28,7 +34,10 @@ if [ -n "${DATABASE_URL:-}" ]; then
         "$@"
     }
 else
-    project=$(CDPATH='' cd -P -- "$(dirname -- "$0")/.." && pwd -P)
+    if ! docker compose version >/dev/null 2>&1; then
+        echo "$(basename -- "$0" .sh): DATABASE_URL is set neither in the environment nor in .env, and docker compose is not here" >&2
+        exit 1
+    fi
     url='postgresql:///pncp?user=pncp'
     place='the database of docker compose'
     here() {

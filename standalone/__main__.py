@@ -8,6 +8,7 @@ from standalone.checks import run_bench, run_chaos, run_checks, run_tests
 from standalone.console import complain
 from standalone.launch import run_demo, run_up
 from standalone.system import LaunchError
+from standalone.tools import run_tool
 
 
 def main() -> int:
@@ -28,6 +29,8 @@ def main() -> int:
                 code = run_chaos(options)
             case "check":
                 code = run_checks()
+            case _ if name in cli.TOOLS:
+                code = run_tool(name, options.arguments)
             case _:
                 code = terminal.run(name, options)
     except LaunchError as error:

@@ -127,6 +127,11 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
     _add_id(parser)
 
 
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", help="whose token (PNCP_SYNC_USERNAME, or admin)")
+    _add_url(parser)
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recorded", metavar="FOLDER", help="answers recorded from the portal instead of generated ones"
@@ -169,7 +174,7 @@ class Command:
     summary: str
     requirements: str
     add_options: Callable[[argparse.ArgumentParser], None] = _add_nothing
-    # pytest and its like read their options themselves.
+    # pytest, psql and their like read their options themselves.
     hands_on_arguments: bool = False
 
 
@@ -186,9 +191,18 @@ COMMANDS = {
     "cancel": Command("end an execution", LOCAL, _add_id),
     "retry": Command("repeat what failed of an execution", LOCAL, _add_retry),
     "log": Command("what an execution has logged", LOCAL, _add_log),
+    "token": Command("a token for the API, good for half an hour", LOCAL, _add_token),
+    "verify": Command("compare the mirror with the portal: --from DAY --to DAY", LOCAL, hands_on_arguments=True),
+    "rejected": Command("records that could not be stored; --retry tries again", LOCAL, hands_on_arguments=True),
+    "psql": Command("a prompt of the database; options go to psql", LOCAL, hands_on_arguments=True),
+    "backup": Command("the whole database into one file: [FILE]", LOCAL, hands_on_arguments=True),
+    "restore": Command("a backup back into the database: [--force] FILE", LOCAL, hands_on_arguments=True),
+    "hash-password": Command("the hash of a password, for ADMIN_PASSWORD_HASH", LOCAL, hands_on_arguments=True),
 }
-ASKING = ("sync", "status", "history", "cancel", "retry", "log")
+ASKING = ("sync", "status", "history", "cancel", "retry", "log", "token")
 """Commands that start nothing here: they ask a backend, here or elsewhere."""
+TOOLS = ("verify", "rejected", "psql", "backup", "restore", "hash-password")
+"""Commands that work on the database itself: that of the services that run here, else DATABASE_URL's."""
 
 HELP = """\
 usage: ./pncp COMMAND [OPTIONS]
@@ -206,7 +220,7 @@ a second Ctrl-C ends it at once (130). While a synchronisation is watched, it en
   BACKEND_PORT   the port on 127.0.0.1 (8000, or the next free one)
   PNCP_HOME      where data and logs lie (.data in the project folder)
   PNCP_SYNC_URL, PNCP_SYNC_USERNAME, PNCP_SYNC_PASSWORD
-                 the backend that sync, status, history, cancel, retry and log ask, and as whom; without them
+                 the backend that sync, status, history, cancel, retry, log and token ask, and as whom; without them
                  the one that ./pncp up or demo runs here, as the administrator of .env
   PYTHON         the Python to use, 3.11 or newer
 
@@ -216,7 +230,7 @@ The first call makes .venv here and installs the pinned packages, with uv where 
 
 def help_text() -> str:
     """What ./pncp --help prints."""
-    return HELP.format(commands="\n".join(f"  {name:<8} {command.summary}" for name, command in COMMANDS.items()))
+    return HELP.format(commands="\n".join(f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()))
 
 
 def parse(words: list[str]) -> tuple[str, argparse.Namespace]:

@@ -28,7 +28,8 @@ from standalone.settings import (
     read_settings,
     who_listens,
 )
-from standalone.system import LOOPBACK, FolderLock, LaunchError, last_lines
+from standalone.system import LOOPBACK, FolderLock, LaunchError, find_free_port, last_lines
+from standalone.tools import write_notes
 
 PORTAL = "https://pncp.gov.br/api"
 READY_SECONDS = 60
@@ -82,8 +83,15 @@ def _up(settings: Settings, supervisor: Supervisor) -> int:
         )
     environment = _environment_of(settings, url)
     _migrate(supervisor, environment)
-    _start_services(listening, supervisor, environment)
-    threading.Thread(target=_try_portal, args=(settings.get("PNCP_BASE_URL") or PORTAL,), daemon=True).start()
+    portal = settings.get("PNCP_BASE_URL") or PORTAL
+    backend_url = _start_services(listening, supervisor, environment)
+    say(f"portal: {portal}; an update starts every 15 minutes by itself, the page is at {backend_url}/")
+    if not database.look_into(url).has_executions:
+        today = first_sync.today()
+        say(
+            f"nothing is mirrored yet: ./pncp sync --backfill {today.replace(day=1)} {today} --watch fetches this month"
+        )
+    threading.Thread(target=_try_portal, args=(portal,), daemon=True).start()
     return supervisor.watch()
 
 
@@ -102,7 +110,11 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
     portal = _start_simulator(settings, options, supervisor, environment)
     environment |= _demo_environment(f"{portal}/api")
     backend_url = _start_services(listening, supervisor, environment)
-    if not options.no_first_sync:
+    has_only_hash = settings.get("ADMIN_PASSWORD_HASH") and not settings.get("ADMIN_PASSWORD")
+    if has_only_hash and not options.no_first_sync and not options.exit_after_sync:
+        say("- no first sync: it would need ADMIN_PASSWORD, and only ADMIN_PASSWORD_HASH is set. Start one yourself:")
+        say(f"  ./pncp sync --backfill {first_sync.today()} {first_sync.today()} --watch")
+    elif not options.no_first_sync:
         success = _first_sync(settings, supervisor, backend_url, portal, url)
         if options.exit_after_sync:
             return 0 if success else 1
@@ -156,7 +168,7 @@ def _start_simulator(
     settings: Settings, options: argparse.Namespace, supervisor: Supervisor, environment: Settings
 ) -> str:
     """Start the simulator and return its URL."""
-    words = ["--port", "0", "--days", str(options.days), "--per-day", str(options.per_day)]
+    words = ["--port", str(find_free_port()), "--days", str(options.days), "--per-day", str(options.per_day)]
     if options.recorded:
         words += ["--recorded", str(from_caller(options.recorded, settings))]
     if options.fail is not None:
@@ -190,13 +202,12 @@ def _start_services(listening: socket.socket, supervisor: Supervisor, environmen
     with step("backend"):
         words = [sys.executable, "-m", "standalone.serve", str(listening.fileno())]
         child = supervisor.start("backend", words, environment, keep=(listening.fileno(),))
-        listening.close()
+        supervisor.at_end.callback(listening.close)  # kept, so that a backend that is started again has the same port
         _wait_for_answer(supervisor, child, f"{url}/health/live")
     with step("ingestor"):
         supervisor.start("ingestor", [sys.executable, "-m", "ingestor"], environment)
-    note = supervisor.folder / "backend-port"
-    note.write_text(str(port), encoding="ascii")  # for ./pncp status and its like
-    supervisor.at_end.callback(note.unlink, missing_ok=True)
+    for note in write_notes(supervisor.folder, port, environment):  # for ./pncp status, verify, psql and their like
+        supervisor.at_end.callback(note.unlink, missing_ok=True)
     say(f"ready after {time.monotonic() - START:.1f} s: {url}, {url}/docs, {url}/sync/status, {url}/health")
     say(f"logs in {supervisor.folder / 'logs'}; Ctrl-C stops everything, the data stays")
     return url

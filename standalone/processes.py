@@ -17,6 +17,11 @@ from standalone.console import say, step
 from standalone.system import LaunchError, command_of, ending_with_parent, last_lines, started_at
 
 STOP_SECONDS = 30
+SETTLED_SECONDS = 60.0
+"""A service that has lived so long starts anew at once when it ends; others wait, twice as long each time."""
+LONGEST_WAIT = 60.0
+AT_ITS_START = 10.0
+"""A service that ends by itself so soon has been started wrongly, and would again."""
 POLL_SECONDS = 0.05
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -55,19 +60,29 @@ class Child:
         self.name = name
         self.command = list(command)
         self.log = log
+        self.is_service = False
+        self.deaths = 0
+        self._environment = dict(environment)
+        self._keep = tuple(keep)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            output.write(f"--- {datetime.now().astimezone().isoformat(timespec='seconds')} {name} starts\n".encode())
+        self.open()
+
+    def open(self) -> None:
+        """Start the program, for the first time or again."""
+        self.opened_at = time.monotonic()
+        with self.log.open("ab") as output:
+            moment = datetime.now().astimezone().isoformat(timespec="seconds")
+            output.write(f"--- {moment} {self.name} starts\n".encode())
             output.flush()
             self._log_start = output.tell()
             self.process = subprocess.Popen(
-                [*ending_with_parent("TERM"), *command],
+                [*ending_with_parent("TERM"), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=dict(environment),
+                env=self._environment,
                 start_new_session=True,
-                pass_fds=keep,
+                pass_fds=self._keep,
             )
 
     @property
@@ -195,16 +210,45 @@ class Supervisor:
         return True
 
     def watch(self) -> NoReturn:
-        """Wait for a signal or the end of a part; always ends by raising."""
+        """Wait for a signal, and start services again that have ended; always ends by raising.
+
+        What is no service, such as the database, ends everything with it, as does a service that cannot even start.
+        """
+        again_at: dict[str, float] = {}
         while True:
-            self.check_alive()
+            self.check()
+            for part in self.parts:
+                if part.pid is not None:
+                    continue
+                if not isinstance(part, Child) or not part.is_service or _cannot_start(part):
+                    self.check_alive([part])
+                elif part.name not in again_at:
+                    wait = wait_before_restart(part, time.monotonic())
+                    again_at[part.name] = time.monotonic() + wait
+                    how = _ending(part.process.returncode)
+                    say(f"! {part.name} has ended ({how}); it is started again in {wait:.0f} s; see {part.log}")
+                elif time.monotonic() >= again_at[part.name]:
+                    del again_at[part.name]
+                    self._open_again(part)
             time.sleep(POLL_SECONDS)
+
+    def _open_again(self, child: Child) -> None:
+        self._starting = True
+        try:
+            child.abandon()  # what it may have left in its group
+            child.open()
+        finally:
+            self._starting = False
+        if self._killed:
+            self._kill_all()
+        self._write_pid_file()
 
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], keep: Sequence[int] = ()
     ) -> Child:
-        """Start a child that runs until it is stopped; it inherits the file descriptors to keep."""
+        """Start a service, a child that runs until it is stopped; it inherits the file descriptors to keep."""
         child = self._add(name, command, environment, keep)
+        child.is_service = True
         self._write_pid_file()
         return child
 
@@ -293,6 +337,22 @@ class Supervisor:
         fresh = self._pid_file.with_suffix(".new")
         fresh.write_text(json.dumps(entries), encoding="utf-8")
         fresh.replace(self._pid_file)
+
+
+def wait_before_restart(child: Child, now: float) -> float:
+    """Seconds to wait before a service that has ended is started again: 1, then twice as long each time, to 60."""
+    child.deaths = 1 if now - child.opened_at >= SETTLED_SECONDS else child.deaths + 1
+    return min(2.0 ** (child.deaths - 1), LONGEST_WAIT)
+
+
+def _cannot_start(child: Child) -> bool:
+    """Whether it has refused its first start, for a fault of the settings for instance; a signal is no refusal."""
+    lived = time.monotonic() - child.opened_at
+    return child.deaths == 0 and child.process.returncode > 0 and lived < AT_ITS_START
+
+
+def _ending(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 def _stop_stale(pid: int, started: str, command: list[str]) -> None:

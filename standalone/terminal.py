@@ -21,8 +21,9 @@ import httpx
 from standalone.cli import ROOT
 from standalone.console import is_terminal, rewrite, say
 from standalone.processes import ENDING_SIGNALS
-from standalone.settings import DEFAULT_PORT, Settings, home_of, read_settings
-from standalone.system import LOOPBACK, LaunchError, port_is_free
+from standalone.settings import DEFAULT_PORT, Settings, read_settings
+from standalone.system import LOOPBACK, LaunchError
+from standalone.tools import running_folders
 
 Answer = dict[str, Any]
 
@@ -54,6 +55,7 @@ def run(name: str, options: argparse.Namespace) -> int:
         "cancel": _cancel,
         "retry": _retry,
         "log": _log,
+        "token": _token,
     }
     try:
         with connect(options.url, read_settings()) as api:
@@ -83,6 +85,10 @@ class Api:
     def post(self, path: str, body: Answer | None = None) -> Answer:
         """The answer to a POST."""
         return self._send("POST", path, json=body)
+
+    def post_form(self, path: str, **fields: str) -> Answer:
+        """The answer to a POST of a form."""
+        return self._send("POST", path, data=fields)
 
     def _send(self, method: str, path: str, **words: Any) -> Answer:
         try:
@@ -166,12 +172,8 @@ def credentials(settings: Settings, *, is_here: bool) -> tuple[str, str] | None:
 
 def local_url(settings: Settings, root: Path = ROOT) -> str:
     """Where ./pncp up or demo serves now, the one that was started last; else where the settings say."""
-    home = home_of(settings, root)
-    notes = sorted(home.glob("*/backend-port"), key=lambda note: note.stat().st_mtime, reverse=True)
-    for note in notes:
-        port = note.read_text(encoding="ascii").strip()
-        if port.isdigit() and not port_is_free(int(port)):  # what was killed left its note behind
-            return f"http://{LOOPBACK}:{port}"
+    for _, port in running_folders(settings, root):
+        return f"http://{LOOPBACK}:{port}"
     return f"http://{LOOPBACK}:{settings.get('BACKEND_PORT') or DEFAULT_PORT}"
 
 
@@ -194,6 +196,23 @@ def _sync(api: Api, options: argparse.Namespace) -> int:
 def _retry(api: Api, options: argparse.Namespace) -> int:
     answer = api.post(f"/sync/executions/{options.id}/retry")
     return _follow(api, str(answer["request_id"]), answer, options)
+
+
+def _token(api: Api, options: argparse.Namespace) -> int:
+    """A token for scripts; the password comes from the settings or a prompt, never from the command line."""
+    known = credentials(read_settings(), is_here=True)
+    name = options.user or (known[0] if known else "admin")
+    password = known[1] if known and name == known[0] else _read_password(name)
+    answer = api.post_form("/auth/token", username=name, password=password)
+    say(_json(answer) if options.json else str(answer["access_token"]))
+    return 0
+
+
+def _read_password(name: str) -> str:
+    """From a prompt, or as one line of standard input."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"password of {name}: ")
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _follow(api: Api, execution_id: str, answer: Answer, options: argparse.Namespace) -> int:

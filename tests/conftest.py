@@ -20,6 +20,7 @@ from common.tables import metadata, sync_execution_counts
 from standalone.postgres import EmbeddedPostgres
 from tests.support import ROOT, migrate
 
+os.environ.pop("PNCP_HOME", None)  # a person's folder is not for tests; what they start makes its own
 RECORDED = ROOT.parent / "shared" / "pncp" / "real"
 # Tenfold faster than TRUNCATE, which makes new files for every table and index. The counts come last: the triggers of
 # what is deleted write them.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from standalone.cli import ROOT
-from standalone.processes import Supervisor
+from standalone.processes import Child, Supervisor, wait_before_restart
 from standalone.settings import listen_on, open_backend_socket, who_listens
 from standalone.system import LaunchError, command_of, ending_with_parent, find_free_port, port_is_free, started_at
 
@@ -127,6 +127,27 @@ def test_a_child_that_dies_takes_the_others_with_it_and_its_last_words_are_shown
     assert launcher.children() == []
 
 
+def test_a_service_that_is_killed_is_started_again_and_the_others_live_on(launcher: Launcher) -> None:
+    process = launcher.start_all("database", "ingestor")
+    before = launcher.children()
+    os.kill(before[-1], signal.SIGKILL)
+    wait_for(lambda: len(launcher.children()) == 2 and launcher.children() != before)
+    assert before[0] in launcher.children()
+    process.terminate()
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert "ingestor has ended (signal 9); it is started again in 1 s" in said
+    assert launcher.children() == []
+
+
+def test_a_service_that_keeps_ending_is_waited_for_longer_each_time_and_forgiven_after_a_minute(tmp_path: Path) -> None:
+    child = Child("service", [sys.executable, "-c", ""], os.environ, tmp_path / "log")
+    child.process.wait()
+    waits = [wait_before_restart(child, child.opened_at + 5) for _ in range(8)]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert wait_before_restart(child, child.opened_at + 60) == 1
+
+
 @pytest.mark.parametrize("moment", ["first", "second"])
 def test_a_signal_while_it_starts_leaves_nothing(launcher: Launcher, moment: str) -> None:
     process = launcher.start("first", "second", "third", "fourth")
@@ -217,7 +238,7 @@ def test_a_program_run_to_its_end_is_told_by_its_last_lines_if_it_fails(tmp_path
 FOREGROUND = """
 import os, sys
 from pathlib import Path
-from standalone.processes import Supervisor
+from standalone.processes import Child, Supervisor, wait_before_restart
 PROGRAM = '''
 import sys, time
 print("running", flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from standalone import cli, terminal
+from standalone import cli, terminal, tools
 from standalone.system import LaunchError
 from standalone.terminal import Api, Pace, bar, credentials, duration, local_url, log_line, progress_line, watch
 
@@ -112,7 +112,7 @@ def test_the_backend_that_was_started_last_and_still_listens_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listening = {8001}
-    monkeypatch.setattr(terminal, "port_is_free", lambda port: port not in listening)
+    monkeypatch.setattr(tools, "port_is_free", lambda port: port not in listening)
     settings = {"PNCP_HOME": str(tmp_path)}
     assert local_url(settings) == "http://127.0.0.1:8000"
     assert local_url({**settings, "BACKEND_PORT": "9000"}) == "http://127.0.0.1:9000"

@@ -1,0 +1,235 @@
+"""The commands that work on the database itself, and those of the README, beside a running `./pncp demo`."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.passwords import hash_password
+from standalone import tools
+from standalone.cli import ROOT
+from standalone.system import LaunchError
+from standalone.tools import open_database, running_folders, split_password, write_notes
+
+PARTS = ("backend", "common", "ingestor", "migrations", "scripts", "simulator", "standalone")
+PASSWORD = "uma senha de verdade 7"
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("demonstration")]
+
+
+class Demonstration:
+    """A running demonstration in a folder of its own, and the shell that a person has beside it."""
+
+    def __init__(self, project: Path, *words: str, **variables: str) -> None:
+        self.project = project
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PNCP_", "ADMIN_", "PG"))}
+        for name in ("DATABASE_URL", "RABBITMQ_URL", "BACKEND_PORT"):
+            clean.pop(name, None)
+        self.environment = clean | variables
+        self.said = project / "said"
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "standalone", "demo", *words],
+                cwd=project,
+                env=self.environment,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+
+    def wait_for(self, words: str) -> None:
+        deadline = time.monotonic() + 60
+        while words not in self.said.read_text():
+            assert self.process.poll() is None, self.said.read_text()
+            assert time.monotonic() < deadline, self.said.read_text()
+            time.sleep(0.05)
+
+    def call(self, *words: str, given: str | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """One command as `./pncp` runs it."""
+        return subprocess.run(
+            [sys.executable, "-m", "standalone", *words],
+            cwd=self.project,
+            env=self.environment | variables,
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+def copy_project(folder: Path) -> Path:
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "alembic.ini", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
+    project = copy_project(tmp_path_factory.mktemp("tools") / "project")
+    running = Demonstration(project, "--days", "3", "--per-day", "20")
+    running.wait_for("try: curl")
+    yield running
+    running.stop()
+
+
+def test_the_tools_know_the_running_database(demonstration: Demonstration, tmp_path: Path) -> None:
+    counted = demonstration.call("psql", "-tAc", "SELECT count(*) > 0 FROM contratacoes")
+    assert (counted.returncode, counted.stdout) == (0, "t\n"), counted.stderr
+    dump = tmp_path / "mirror.dump"
+    backup = demonstration.call("backup", str(dump))
+    assert backup.returncode == 0, backup.stderr
+    assert dump.stat().st_size > 10_000
+    restore = demonstration.call("restore", str(dump))
+    assert restore.returncode == 1
+    assert "is in use: stop the backend and the ingestors first" in restore.stderr
+
+
+def test_verify_asks_the_portal_of_the_demonstration(demonstration: Demonstration) -> None:
+    verified = demonstration.call("verify", "--from", "2020-01-01", "--to", "2020-01-01")
+    assert verified.returncode == 0, verified.stderr
+    assert "19 listings" in verified.stdout
+    listed = demonstration.call("rejected")
+    assert listed.returncode == 0, listed.stderr
+
+
+@pytest.mark.parametrize("name", ["verify", "rejected"])
+def test_a_tool_has_its_help(demonstration: Demonstration, name: str) -> None:
+    asked = demonstration.call(name, "--help")
+    assert asked.returncode == 0, asked.stderr
+    assert "usage:" in asked.stdout
+
+
+def readme_commands(heading: str) -> list[str]:
+    """The commands of the shell blocks below a heading of the README."""
+    text = (ROOT / "README.md").read_text()
+    section = text[text.index(heading) :]
+    section = section[: section.index("\n## ", 3) if "\n## " in section[3:] else None]
+    section = re.split(r"\n###? ", section)[0] if heading.startswith("### ") else section
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [part.strip() for line in lines for part in line.split(";") if part.strip()]
+
+
+@pytest.mark.parametrize("heading", ["## Quick start", "### The schedule", "### From a terminal"])
+def test_the_readme_s_commands_work_in_the_shell_that_it_leaves_people_in(
+    demonstration: Demonstration, heading: str
+) -> None:
+    ((_, port),) = running_folders({"PNCP_HOME": str(demonstration.project / ".data")})
+    commands = [each for each in readme_commands(heading) if each not in ("./pncp demo", "./pncp up")]
+    assert len(commands) >= 3
+    for command in commands:
+        meant = re.sub(r"127\.0\.0\.1:8000", f"127.0.0.1:{port}", command)
+        meant = re.sub(r"\b42\b", "1", meant).replace("./pncp", f"{sys.executable} -m standalone")
+        meant = meant.replace("curl ", "curl --silent --show-error --fail-with-body ")
+        done: Any = subprocess.run(
+            ["sh", "-c", meant],
+            cwd=demonstration.project,
+            env=demonstration.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        # execution 1 has succeeded: there is nothing of it to cancel or to repeat
+        refused = "cancel" in command or "retry" in command
+        assert done.returncode == (1 if refused else 0), (command, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_with_a_hash_alone_a_demonstration_goes_on_without_a_first_sync(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    running = Demonstration(
+        project, "--days", "1", "--per-day", "1", ADMIN_PASSWORD_HASH=hash_password(PASSWORD.encode())
+    )
+    try:
+        running.wait_for("no first sync")
+        token = running.call("token", given=f"{PASSWORD}\n")
+        assert token.returncode == 0, token.stderr
+        assert token.stdout.count(".") == 2
+        wrong = running.call("token", given="outra senha\n")
+        assert wrong.returncode == 1
+        assert "Traceback" not in wrong.stderr
+    finally:
+        assert running.stop() == 0
+    stopped = running.call("psql", "-tAc", "SELECT count(*) FROM sync_executions")
+    assert (stopped.returncode, stopped.stdout) == (0, "0\n"), stopped.stderr
+    hashed = running.call("hash-password", given="mais uma senha boa 9\n")
+    assert hashed.stdout.startswith("$argon2id$")
+
+
+def test_a_password_is_taken_out_of_the_url_and_no_character_of_it_is_lost() -> None:
+    url = "postgresql+asyncpg://us%40er:p%40ss%3A@host:5433/base?sslmode=require"
+    assert split_password(url) == ("postgresql://us%40er@host:5433/base?sslmode=require", "p@ss:")
+    assert split_password("postgresql:///pncp?user=pncp") == ("postgresql:///pncp?user=pncp", "")
+
+
+def test_the_notes_are_their_owner_s_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "up"
+    folder.mkdir()
+    (folder / "services.json").touch(mode=0o644)
+    notes = write_notes(folder, 8000, {"DATABASE_URL": "postgresql://a:b@c/d", "HOME": "/"})
+    assert {note.stat().st_mode & 0o777 for note in notes} == {0o600}
+    assert "HOME" not in (folder / "services.json").read_text()
+
+
+def test_without_any_database_a_tool_says_what_to_do(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LaunchError, match=r"start \./pncp up or demo, or set DATABASE_URL"),
+        open_database({"PNCP_HOME": str(tmp_path)}),
+    ):
+        pass
+
+
+def test_a_database_url_is_used_where_nothing_runs(tmp_path: Path) -> None:
+    with open_database({"PNCP_HOME": str(tmp_path), "DATABASE_URL": "postgresql://x/y"}) as known:
+        assert known["DATABASE_URL"] == "postgresql://x/y"
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("DATABASE_URL=postgresql://a@b/c", "postgresql://a@b/c"),
+        ("export DATABASE_URL='postgresql://a@b/c'  # ours", "postgresql://a@b/c"),
+        ('DATABASE_URL = "postgresql+asyncpg://a@b/c"', "postgresql://a@b/c"),
+        ("# DATABASE_URL=postgresql://a@b/c", None),
+    ],
+)
+def test_the_scripts_read_the_url_of_env_as_everything_does(tmp_path: Path, line: str, meant: str | None) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / ".env").write_text(f"POSTGRES_PASSWORD=x\n{line}\n")
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    for name in ("pg_dump", "docker"):
+        (bin_folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >&2\nexit 7\n')
+        (bin_folder / name).chmod(0o755)
+    done = subprocess.run(
+        [tmp_path / "scripts" / "backup.sh", str(tmp_path / "dump")],
+        env={"PATH": f"{bin_folder}:{os.defpath}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if meant is None:
+        assert done.returncode == 1
+        assert "DATABASE_URL is set neither in the environment nor in .env" in done.stderr
+    else:
+        assert f"pg_dump --dbname={meant} " in done.stderr
+
+
+def test_no_test_is_led_by_a_person_s_folder() -> None:
+    assert "PNCP_HOME" not in os.environ
+    assert tools.home_of({}) == ROOT / ".data"

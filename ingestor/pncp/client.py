@@ -21,11 +21,12 @@ import structlog
 from yarl import URL
 
 from ingestor.errors import PageBeyondEnd, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
+from ingestor.pncp.bodies import read_body
 from ingestor.pncp.records import Itens, NotAPageError, Page, itens_path, parse_itens, parse_page
 
 log = structlog.get_logger(__name__)
 
-LONGEST_BODY = 20 * 1024 * 1024
+LONGEST_HEADER = 64 * 1024  # gateways send cookies and policies of more than the 8 KiB that aiohttp takes
 CONNECT_SECONDS = 5
 PAUSE_SECONDS = 60  # the portal's block lasts about a minute and names no time of its own
 LONGEST_PAUSE = 120
@@ -137,6 +138,8 @@ class PncpClient:
             headers=self._headers,
             timeout=self._timeout,
             trust_env=False,
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
         )
 
     async def fetch_page(self, criterio: str, modalidade: int, first_day: date, last_day: date, number: int) -> Page:
@@ -232,7 +235,7 @@ class PncpClient:
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
                     ended = response.status
                     await self._throttled(path, response.headers.get("Retry-After"))
-                body = await _read_limited(response, path)
+                body = await read_body(response, path)
                 ended = response.status
                 return ended, body
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -271,18 +274,19 @@ class PncpClient:
             attempt += 1
             try:
                 answer = await once()
-            except PncpError as error:
-                # a pause or a refusal says nothing about the portal's health
-                if isinstance(error, PncpUnavailable) and not isinstance(error, PncpThrottled):
-                    self._outcomes.append(False)
-                if self._is_enough(error, attempt):
-                    raise
-                self._meter.retried(service)
-                if not isinstance(error, PncpThrottled):
-                    await asyncio.sleep(random.uniform(0, min(2.0 ** (attempt - 1), self._retry_wait_max)))  # noqa: S311
+            except PncpError as failure:
+                error = _without_frames(failure)
             else:
                 self._outcomes.append(True)
                 return answer
+            # a pause or a refusal says nothing about the portal's health
+            if isinstance(error, PncpUnavailable) and not isinstance(error, PncpThrottled):
+                self._outcomes.append(False)
+            if self._is_enough(error, attempt):
+                raise error
+            self._meter.retried(service)
+            if not isinstance(error, PncpThrottled):
+                await asyncio.sleep(random.uniform(0, min(2.0 ** (attempt - 1), self._retry_wait_max)))  # noqa: S311
 
     def _is_enough(self, error: PncpError, attempt: int) -> bool:
         if isinstance(error, PncpUnavailable) and (error.retry_after is not None or self.is_failing):
@@ -295,18 +299,10 @@ class PncpClient:
         return self._outcomes.count(False) > BREAKER_WINDOW // 2
 
 
-async def _read_limited(response: aiohttp.ClientResponse, path: str) -> bytes:
-    """The decoded body, cut off at the limit, which a compressed bomb reaches as well."""
-    if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 16 kB may unfold to 16 GB in one go
-        raise PncpUnavailable(f"{path}: the body is packed more than once")
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.content.iter_any():
-        size += len(part)
-        if size > LONGEST_BODY:
-            raise PncpUnavailable(f"{path}: the body is larger than {LONGEST_BODY} bytes")
-        parts.append(part)
-    return b"".join(parts)
+def _without_frames(error: PncpError) -> PncpError:
+    """The error without the frames that it came through: they hold its body while the next try waits."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def _refusal(status: int, path: str, body: bytes) -> PncpError:

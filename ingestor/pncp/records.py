@@ -17,9 +17,10 @@ from operator import attrgetter
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from common.clock import to_wall_clock
+from ingestor.pncp.bodies import is_utf8
 
 Small = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 Code = Small | str
@@ -27,6 +28,20 @@ Code = Small | str
 
 LONGEST_NUMBER = 60
 """Digits on either side of the point that a numeric column is trusted with; the largest real value has nine."""
+
+
+MANY_SEPARATORS = 100_000
+"""Commas of a body from which on its entries are counted before an object is made of each: a list of 1,400 items."""
+MOST_OBJECTS = 50_000
+"""Objects in a body with many separators, inner ones counted: the longest lists of items have some thousands."""
+MOST_REFUSED_ITENS = 1_000
+"""Entries of one list that cannot be stored: with more of them it is no list of items."""
+MOST_MENDED_BYTES = 96 * 1024 * 1024
+"""Bytes of memory that the lenient reading of a body may take, about: a body of 20 MB may hold ten million arrays."""
+
+
+LONGEST_KEY = 1_000
+"""Bytes of an array or object in the place of a rejected record's key that are still decoded."""
 
 
 class NotAPageError(ValueError):
@@ -258,12 +273,29 @@ _PlainItem = msgspec.defstruct(
     gc=False,
 )
 
+
+class _Anything(Struct, gc=False):
+    """An object that is not looked into."""
+
+
+class _AnyEnvelope(Struct, gc=False):
+    data: list[_Anything]
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_any_envelope = msgspec.json.Decoder(_AnyEnvelope).decode
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
+_decode_any_array = msgspec.json.Decoder(list[_Anything]).decode
 _decode_contratacao = msgspec.json.Decoder(Contratacao).decode
 _decode_item = msgspec.json.Decoder(Item).decode
 _decode_sighting = msgspec.json.Decoder(_Sighting).decode
 _decode_plain_itens: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[_PlainItem]).decode  # type: ignore[valid-type]  # made above
+_decode_key: dict[str, Callable[[bytes], Any]] = {
+    name: msgspec.json.Decoder(
+        msgspec.defstruct("_Key", [("value", Raw | UnsetType, field(default=UNSET, name=name))])
+    ).decode
+    for name in ("numeroControlePNCP", "numeroItem")
+}
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _CONTROL_NUMBER = re.compile(r"([0-9A-Z]{14})-1-([0-9]{6,9})/([0-9]{4})")
@@ -280,9 +312,10 @@ def parse_page(body: bytes, number: int) -> Page:
     """Read the envelope of page `number`.
 
     Raises:
-        NotAPageError: not JSON, another shape, another page, or totals that contradict each other.
+        NotAPageError: not UTF-8, not JSON, another shape, another page, or totals that contradict each other.
 
     """
+    _check_body(body, _decode_any_envelope)
     envelope = _decode_or_mend(_decode_envelope, body)
     if envelope.numero_pagina != number:
         raise NotAPageError(f"page {envelope.numero_pagina} came instead of page {number}")
@@ -307,7 +340,25 @@ def parse_array(body: bytes) -> list[bytes]:
         NotAPageError: not JSON, or not an array.
 
     """
+    _check_body(body, _decode_any_array)
     return [bytes(record) for record in _decode_or_mend(_decode_array, body)]
+
+
+def _check_body(body: bytes, decode: Callable[[bytes], object]) -> None:
+    """Refuse what is not text, and more entries than any answer has, before an object is made of each of them.
+
+    `decode` looks into no entry and makes as little of it as can be: entries that are no objects are refused.
+    """
+    if not is_utf8(body):
+        raise NotAPageError("not UTF-8")
+    if len(body) < MANY_SEPARATORS or body.count(b",") < MANY_SEPARATORS:
+        return
+    if body.count(b"{") > MOST_OBJECTS:
+        raise NotAPageError(f"more than {MOST_OBJECTS} objects")
+    try:
+        decode(body)
+    except (ValueError, RecursionError) as error:
+        raise NotAPageError(f"more than {MANY_SEPARATORS} separators, and {error}") from None
 
 
 D = TypeVar("D")
@@ -329,10 +380,16 @@ def _decode_or_mend(decode: Callable[[bytes], D], body: bytes) -> D:
 
 
 def mend(raw: bytes) -> bytes:
-    """The same JSON without what PostgreSQL refuses: NUL and lone surrogates go, `NaN` and `Infinity` become text."""
-    loose = json.loads(
-        raw.decode("utf-8", "replace"), strict=False, parse_float=Decimal, parse_int=_whole, parse_constant=str
-    )
+    """The same JSON without what PostgreSQL refuses: NUL and lone surrogates go, `NaN` and `Infinity` become text.
+
+    Raises:
+        ValueError: not JSON, not UTF-8, or so many values that reading them one by one would take all memory.
+
+    """
+    entries = raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+    if 4 * len(raw) + 300 * entries > MOST_MENDED_BYTES:
+        raise NotAPageError("too large to be mended")
+    loose = json.loads(raw.decode(), strict=False, parse_float=Decimal, parse_int=_whole, parse_constant=str)
     return _encode(_without_refused(loose))
 
 
@@ -388,6 +445,7 @@ def parse_itens(body: bytes, numero_controle_pncp: str) -> Itens:
         NotAPageError: not JSON, or not an array.
 
     """
+    _check_body(body, _decode_any_array)
     plain = _parse_plain_itens(body)
     if plain is not None:
         return plain
@@ -398,6 +456,8 @@ def parse_itens(body: bytes, numero_controle_pncp: str) -> Itens:
         if isinstance(item, Rejected):
             rejected = Rejected(numero_controle_pncp, item.reason, item.payload, resource="itens_contratacao")
             itens.rejected.append(rejected)
+            if len(itens.rejected) > MOST_REFUSED_ITENS:
+                raise NotAPageError(f"more than {MOST_REFUSED_ITENS} entries that are no items")
         else:
             itens.payloads[item.typed.numero_item] = item.payload.encode()
     return itens
@@ -408,7 +468,6 @@ def _parse_plain_itens(body: bytes) -> Itens | None:
     if b"\\u" in body and _REFUSED_ESCAPE.search(body):
         return None
     try:
-        body.decode()  # the texts of what nobody knows are not looked at otherwise
         typed, raws = _decode_plain_itens(body), _decode_array(body)
     except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
         return None
@@ -419,11 +478,7 @@ def _parse(raw: bytes, decode: Callable[[bytes], T], check: Callable[[T], None],
     try:
         if _REFUSED_ESCAPE.search(raw):
             raw = mend(raw)
-        try:
-            payload = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raw = mend(raw)
-            payload = raw.decode("utf-8")
+        payload = raw.decode()
         typed = decode(raw)
         check(typed)
     except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
@@ -433,10 +488,14 @@ def _parse(raw: bytes, decode: Callable[[bytes], T], check: Callable[[T], None],
 
 def _key_of(raw: bytes, name: str) -> str | None:
     try:
-        value = msgspec.json.decode(raw).get(name)
-    except (ValueError, RecursionError, AttributeError):
+        value = _decode_key[name](raw).value
+        written = b"null" if value is UNSET else bytes(value)
+        if len(written) > LONGEST_KEY and written.startswith((b"[", b"{")):
+            return None
+        key = msgspec.json.decode(written)
+    except (ValueError, RecursionError):
         return None
-    return None if value is None else str(value)[:100]
+    return None if key is None else str(key)[:100]
 
 
 _stamps_of = attrgetter(

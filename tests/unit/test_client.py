@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +26,8 @@ from ingestor.errors import (
     PncpUnavailable,
 )
 from ingestor.pncp import client as client_module
-from ingestor.pncp.client import BREAKER_WINDOW, LONGEST_BODY, PncpClient, parse_retry_after
+from ingestor.pncp.bodies import LONGEST_BODY
+from ingestor.pncp.client import BREAKER_WINDOW, PncpClient, parse_retry_after
 from ingestor.pncp.records import Itens, Page
 
 T = TypeVar("T")
@@ -691,6 +693,116 @@ def test_a_body_that_drips_for_ever_is_cut_off_in_time() -> None:
     error = in_fast_time(fault_of(ask(portal, timeout_seconds=5)))
     assert type(error) is PncpUnavailable
     assert portal.starts == [0, 20, 40, 60, 80, 100]
+
+
+async def test_a_body_in_very_many_parts_costs_no_more_than_its_bytes() -> None:
+    body = itens(1, 9).content
+
+    class Padded(Stream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield body
+            for _ in range(60_000):
+                yield bytes([32, 32])  # another object each time
+
+    tracemalloc.start()
+    try:
+        found = await ask_itens(Portal(by=lambda _request: httpx.Response(200, stream=Padded(b""))))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert numbers(found) == list(range(1, 10))
+    assert peak < MIB
+
+
+@pytest.mark.parametrize("what", ["too large", "not JSON", "not a page", "cut", "status"])
+async def test_a_failed_body_is_let_go_before_the_next_try_waits(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body was held by the frames of the error, for as long as the error was."""
+    held: list[int] = []
+    part, closed = b"x" * MIB, b'"' + b"x" * (8 * MIB) + b'"'
+
+    def no_wait(_shortest: float, _longest: float) -> float:
+        held.append(tracemalloc.get_traced_memory()[0])
+        return 0
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        match what:
+            case "too large":
+                return httpx.Response(200, stream=Stream(part))
+            case "cut":
+                return httpx.Response(200, stream=Cut(part, 8))
+            case "status":
+                return httpx.Response(500, stream=Stream(part, 8))
+            case "not JSON":
+                return httpx.Response(200, stream=Stream(part, 8))
+            case _:
+                return httpx.Response(200, stream=Parts([b'{"data": ', closed, b"}"]))
+
+    monkeypatch.setattr(client_module.random, "uniform", no_wait)
+    portal = Portal(by=answer)
+    tracemalloc.start()
+    try:
+        for fetch in (ask, ask_itens):
+            error = await fault_of(fetch(portal))
+            held.append(tracemalloc.get_traced_memory()[0])
+            assert isinstance(error, PncpUnavailable)
+    finally:
+        tracemalloc.stop()
+    assert len(held) == 12
+    assert max(held) < 4 * MIB
+
+
+class Cut(Stream):
+    """A body whose connection ends too early."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in super().__aiter__():
+            yield part[:-1] + b"y"  # a copy
+        raise httpx.DecodingError("cut")
+
+
+# --- charsets ---------------------------------------------------------------------------------------------------
+
+LATIN = "Construção"
+
+
+def text_page(charset: str, content_type: str, *, mark: bytes = b"") -> httpx.Response:
+    body = f'{{"data": [{{"a": "{LATIN}"}}], "totalRegistros": 1, "totalPaginas": 1, "numeroPagina": 1}}'
+    return httpx.Response(200, content=mark + body.encode(charset), headers={"Content-Type": content_type})
+
+
+@pytest.mark.parametrize(
+    ("charset", "content_type", "mark"),
+    [
+        ("utf-8", "application/json", b"\xef\xbb\xbf"),
+        ("utf-8", "application/json; charset=ISO-8859-1", b"\xef\xbb\xbf"),
+        ("latin-1", "application/json; charset=ISO-8859-1", b""),
+        ("latin-1", 'application/json;CHARSET="iso-8859-1"', b""),
+        ("cp1252", "application/json; charset=windows-1252", b""),
+        ("utf-16", "application/json; charset=utf-16", b""),
+        ("utf-16-le", "application/json; charset=utf-16le", b""),
+        ("utf-8", "application/json; charset=utf-8", b""),
+        ("utf-8", "application/json; charset=ISO-8859-1", b""),  # JSON is UTF-8, whatever a gateway says of it
+        ("utf-8", "application/json; charset=klingon", b""),
+        ("utf-8", "application/json; charset", b""),
+    ],
+)
+async def test_a_text_is_read_by_its_mark_or_its_charset(charset: str, content_type: str, mark: bytes) -> None:
+    found = await ask(Portal(text_page(charset, content_type, mark=mark)))
+    assert found.records == [f'{{"a": "{LATIN}"}}'.encode()]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", "text/html", "x; charset=us-ascii", "x; charset=zip"],
+)
+async def test_a_text_that_is_not_utf8_is_asked_for_again(content_type: str) -> None:
+    portal = Portal(text_page("latin-1", content_type), text_page("utf-8", content_type))
+    assert (await ask(portal)).records == [f'{{"a": "{LATIN}"}}'.encode()]
+    assert len(portal.requests) == 2
+    bad = httpx.Response(200, content=b'[{"numeroItem": 1, "descricao": "Constru\xe7\xe3o"}]')
+    good = httpx.Response(200, content='[{"numeroItem": 1, "descricao": "Construção"}]'.encode())
+    found = await ask_itens(Portal(bad, good))
+    assert [bytes(payload) for payload in found.payloads.values()] == [good.content[1:-1]]
 
 
 # --- the circuit breaker ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, literal, select, text,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common import watermarks
 from common.tables import sync_executions, sync_pages, sync_slices
 
 Mode = Literal["update", "backfill"]
@@ -609,7 +610,15 @@ async def advance(
     else:
         result = await db.execute(_ADVANCE, {**parameters, "lease_seconds": float(lease_seconds)})
     moment: datetime | None = result.scalar_one_or_none()
+    if finishes and moment is not None:
+        await _note_success(db, claim)
     return moment
+
+
+async def _note_success(db: AsyncConnection, claim: Claim) -> None:
+    """Move the watermark of a listing of changes in the transaction that ends its slice."""
+    if claim.criterio == "atualizacao":
+        await watermarks.move(db, claim.slice_id)
 
 
 def _fence(claim: Claim) -> dict[str, Any]:
@@ -652,7 +661,10 @@ async def fail(db: AsyncConnection, claim: Claim, cause: str) -> bool:
 
 async def finish(db: AsyncConnection, claim: Claim) -> bool:
     """End a slice as complete."""
-    return await _end(db, claim, status="success", error_message=None)
+    if not await _end(db, claim, status="success", error_message=None):
+        return False
+    await _note_success(db, claim)
+    return True
 
 
 async def fail_stalled(db: AsyncConnection) -> set[int]:

@@ -199,12 +199,14 @@ sync_slices = Table(
         "execution_id",
         postgresql_where=text("status IN ('pending', 'running')"),
     ),
-    # where a modalidade's updates have got to
+    # what has been read of a listing of changes beyond a moment
     Index(
         "ix_sync_slices_watermark",
+        "resource",
         "modalidade",
         "window_end",
-        postgresql_where=text("mode = 'update' AND status = 'success'"),
+        "window_start",
+        postgresql_where=text("criterio = 'atualizacao' AND status = 'success'"),
     ),
     # what is known of a day
     Index(
@@ -248,6 +250,8 @@ watermarks = Table(
     Column("part", Integer, primary_key=True),
     Column("since", WALL_CLOCK, nullable=False),
     Column("reached", WALL_CLOCK, nullable=False),
+    # the first day of which everything published is stored; null until one was read by `publicacao`
+    Column("complete_from", Date),
     _now("updated_at"),
 )
 

@@ -9,11 +9,12 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import executions
+from common import executions, watermarks
 from common.clock import LONGEST_WINDOW, days, to_wall_clock
 from common.database import is_unavailable
 from common.execution_log import log_finished
 from common.executions import Execution, PlannedSlice
+from common.watermarks import Beyond
 
 log = structlog.get_logger(__name__)
 
@@ -41,17 +42,6 @@ class Gap:
 
 
 _NOW = text("SELECT now()")
-# How far a modalidade has been updated: by its updates, or by a backfill that bridges a gap between two of them. One
-# that is still under way counts, so that it is not begun again by every update until it ends.
-_WATERMARKS = text("""
-    SELECT modalidade, max(window_end)
-      FROM (SELECT modalidade, window_end FROM sync_slices WHERE mode = 'update' AND status = 'success'
-             UNION ALL
-            SELECT unnest(modalidades), window_end FROM sync_executions
-             WHERE trigger = 'gap' AND status IN ('running', 'success')) AS reached
-     WHERE modalidade = ANY(CAST(:modalidades AS int[]))
-     GROUP BY modalidade
-""")
 
 
 async def plan_next(
@@ -108,8 +98,10 @@ async def _plan(
     if execution.mode == "backfill":
         slices = backfill_slices(execution, rules.modalidades)
     else:
-        watermarks = await _load_watermarks(db, rules.modalidades)
-        slices, gap = update_slices(watermarks, now, rules)
+        slices, gap = update_slices(await watermarks.load_beyond(db, rules.modalidades), now, rules)
+        if gap is not None:
+            await executions.queue_up(db)  # another ingestor may just have begun to bridge it
+            slices, gap = update_slices(await watermarks.load_beyond(db, rules.modalidades), now, rules)
         if gap is not None:
             bridges = await _bridge(db, gap)
     await executions.plan(db, execution, slices, give_up_at=moment + GIVE_UP_AFTER[execution.mode])
@@ -128,30 +120,30 @@ def backfill_slices(execution: Execution, modalidades: tuple[int, ...]) -> list[
     ]
 
 
-def update_slices(
-    watermarks: Mapping[int, datetime], now: datetime, rules: Rules
-) -> tuple[list[PlannedSlice], Gap | None]:
+def update_slices(known: Mapping[int, Beyond], now: datetime, rules: Rules) -> tuple[list[PlannedSlice], Gap | None]:
     """One slice per modalidade, each from where its updates have got to; and the gap that is too long for that.
 
-    `watermarks`: per modalidade how far it has been updated, in Brasília's wall clock like `now`.
+    `known`: per modalidade how far it has been read, in Brasília's wall clock like `now`. A gap that is being bridged
+    is not bridged again; the updates meanwhile follow on each other beyond it.
     """
     recent = now - rules.rolling_window
     slices: list[PlannedSlice] = []
-    behind: dict[int, datetime] = {}
+    gaps: dict[int, tuple[datetime, datetime]] = {}
     for modalidade in rules.modalidades:
-        start = min(recent, watermarks.get(modalidade, now) - rules.overlap)
-        if modalidade not in watermarks:
-            start = recent
-        elif now - watermarks[modalidade] > LONGEST_GAP:
-            behind[modalidade] = start
-            start = recent
+        mark = known.get(modalidade)
+        start = min(recent, _read_on(mark, now) - rules.overlap)
         slices.append(PlannedSlice(modalidade, start.date(), now.date(), start, now))
-    return slices, Gap(tuple(behind), min(behind.values()), now) if behind else None
+        if mark is not None and now - mark.reached > LONGEST_GAP and not mark.is_bridged:
+            gaps[modalidade] = mark.reached - rules.overlap, mark.resumes or now
+    if not gaps:
+        return slices, None
+    return slices, Gap(tuple(gaps), min(start for start, _ in gaps.values()), max(end for _, end in gaps.values()))
 
 
-async def _load_watermarks(db: AsyncConnection, modalidades: tuple[int, ...]) -> dict[int, datetime]:
-    rows = await db.execute(_WATERMARKS, {"modalidades": list(modalidades)})
-    return {row.modalidade: row.max for row in rows}
+def _read_on(mark: Beyond | None, now: datetime) -> datetime:
+    """From where an update reads on: where its listing's readings end, or those beyond a gap too long for an update."""
+    ends = () if mark is None else (mark.reached, mark.newest)
+    return next((end for end in ends if now - end <= LONGEST_GAP), now)
 
 
 async def _bridge(db: AsyncConnection, gap: Gap) -> list[dict[str, Any]]:

@@ -25,11 +25,11 @@ LATEST = timedelta(minutes=10)
 
 KEEP_TICKS_DAYS = 56
 REREAD_DAYS = 30
+REREAD_CHANGES_DAYS = 3
+"""A change may become visible hours after its stamp, when the sweep of its day is over."""
 SUNDAY = 7
 MOST_SPANS = 5
 """Executions per criterio and sweep; where the days that are owed lie more scattered, those between are read again."""
-
-NOTHING_OWED = "não há dia fechado a varrer"
 
 _DAY = timedelta(days=1)
 _LAST_SECOND = time(23, 59, 59)
@@ -144,7 +144,7 @@ async def _start(db: AsyncConnection, name: str, due_at: datetime) -> Outcome:
         for first, last in await _load_owed(db, criterio, today):
             window = (datetime.combine(first, time.min), datetime.combine(last, _LAST_SECOND))
             started += await _create(db, mode="backfill", trigger="sweep", criterio=criterio, window=window)
-    return Outcome(started) if started else Outcome(skipped_reason=NOTHING_OWED)
+    return Outcome(started)
 
 
 async def _create(
@@ -171,12 +171,15 @@ def owed_days(first_tried: date | None, read: Collection[date], today: date, cri
     """The closed days that a sweep of `today` has to read by one criterio.
 
     That is every day, from the first that any sweep by this criterio has tried to yesterday, which none of them has
-    `read` in full; before the first sweep, yesterday. On Sundays by `publicacao` also the last 30 days, read or not.
+    `read` in full; before the first sweep, yesterday. Read or not, by `atualizacao` also the last three days, and on
+    Sundays by `publicacao` the last 30.
     """
     yesterday = today - _DAY
     first = yesterday if first_tried is None else first_tried
     owed = {first + n * _DAY for n in range((yesterday - first).days + 1)} - set(read)
-    if criterio == "publicacao" and today.isoweekday() == SUNDAY:
+    if criterio == "atualizacao":
+        owed |= {today - n * _DAY for n in range(1, REREAD_CHANGES_DAYS + 1)}
+    elif today.isoweekday() == SUNDAY:
         owed |= {today - n * _DAY for n in range(1, REREAD_DAYS + 1)}
     return owed
 

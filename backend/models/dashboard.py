@@ -26,18 +26,30 @@ class ModalidadeFreshness(BaseModel):
     """Até quando o espelho tem as mudanças de uma modalidade."""
 
     modalidade: int
-    complete_until: Moment | None = Field(description="`null`: nenhuma atualização dela terminou ainda")
+    complete_until: Moment | None = Field(
+        description="o mesmo que `updated_until`; `null` enquanto nenhum dia desde o início das atualizações foi lido"
+        " por inteiro, por publicação"
+    )
     age_seconds: float | None
+    updated_until: Moment | None = Field(
+        description="até quando as mudanças foram lidas sem lacuna; `null`: nenhuma atualização terminou com sucesso"
+    )
+    updated_age_seconds: float | None
 
 
 class Freshness(BaseModel):
-    """Até quando o espelho está completo: o mais antigo dos fins das últimas atualizações de cada modalidade.
+    """Até quando o espelho está atualizado, e até quando está completo: valem as piores modalidades.
 
-    Contam as modalidades da atualização planejada mais nova, entre as últimas duas mil execuções.
+    Contam as modalidades da atualização planejada mais nova, entre as últimas duas mil execuções. Uma lacuna entre duas
+    atualizações só deixa de contar depois de lida.
     """
 
-    complete_until: Moment | None = Field(description="`null`: falta a primeira atualização de alguma modalidade")
+    complete_until: Moment | None = Field(
+        description="`null`: alguma modalidade não tem atualização, ou nenhum dia lido por inteiro desde a primeira"
+    )
     age_seconds: float | None
+    updated_until: Moment | None = Field(description="`null`: falta a primeira atualização de alguma modalidade")
+    updated_age_seconds: float | None
     modalidades: list[ModalidadeFreshness]
 
 
@@ -84,10 +96,10 @@ class CommonError(BaseModel):
 
 
 class FailedExecution(BaseModel):
-    """Uma execução dos últimos sete dias que terminou com erro e que nada posterior supriu.
+    """Uma execução dos últimos sete dias que terminou com erro e que nada posterior supriu; os alertas contam o mesmo.
 
-    Supre uma atualização outra posterior com sucesso; uma varredura, outra posterior do mesmo critério com sucesso; e
-    qualquer uma, a sua repetição, que pede atenção por sua vez se falhar. As canceladas não contam.
+    Supre uma execução o que leu depois, por inteiro, tudo o que nela falhou: a sua repetição, outra carga dos mesmos
+    dias, a atualização seguinte. Uma repetição que falhou fica no lugar do que repetiu. As canceladas não contam.
     """
 
     id: int
@@ -95,7 +107,7 @@ class FailedExecution(BaseModel):
     trigger: str
     error_message: str | None
     finished_at: Moment | None
-    can_retry: bool = Field(description="há fatias com erro, que `/retry` repete")
+    can_retry: bool = Field(description="há fatias com erro, que `/retry` repete e nenhuma repetição está a ler")
 
 
 class TableSize(BaseModel):

@@ -12,17 +12,13 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.services.control import CANCELLED_BY
-from backend.services.freshness import load_reached
+from backend.services.failures import LONGEST_EXECUTION, LOOK_BACK, load_pending
+from backend.services.freshness import load_marks, load_mirrored, reached_by
 from common.clock import BRASILIA, to_wall_clock
 from common.cron import next_runs
-from common.executions import PUBLISH_FAILED
 
 Details = dict[str, Any]
 
-LOOK_BACK = timedelta(days=7)
-"""A failure that nobody has made good for so long is history."""
-LONGEST_EXECUTION = timedelta(days=30)
 MOST_SHOWN = 100
 LONGEST_ERROR = 300
 
@@ -35,28 +31,6 @@ FEWEST_IN_LISTING = 50
 UPDATES_HOURS = 3
 FEWEST_IN_UPDATES = 50
 
-_LOAD_FAILED = text("""
-    SELECT id, mode, criterio, trigger, window_start, window_end, modalidades, finished_at, error_message
-      FROM sync_executions
-     WHERE status = 'error' AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
-       AND finished_at > :since AND error_message IS DISTINCT FROM :refused
-       AND coalesce(error_message, '') NOT LIKE :cancelled
-     ORDER BY id DESC
-""")
-_LOAD_BROKEN = text("""
-    SELECT id, execution_id, mode, criterio, resource, modalidade, first_day, window_start, window_end
-      FROM sync_slices WHERE execution_id = ANY(CAST(:executions AS bigint[])) AND status = 'error'
-""")
-# What was read after a failure, by the order of the rows.
-_LOAD_REREAD = text("""
-    SELECT id, criterio, resource, modalidade, first_day, window_start, window_end
-      FROM sync_slices
-     WHERE id > :oldest AND mode = 'backfill' AND status = 'success' AND first_day = ANY(CAST(:days AS date[]))
-""")
-_LOAD_LATER = text("""
-    SELECT id, mode, criterio, window_start, window_end, modalidades FROM sync_executions
-     WHERE id > :oldest AND status = 'success' AND trigger <> 'retry'
-""")
 _LOAD_UPDATES_STATE = text("""
     SELECT (SELECT finished_at FROM sync_executions WHERE mode = 'update' AND status = 'success'
              ORDER BY id DESC LIMIT 1) AS last_success,
@@ -144,108 +118,29 @@ async def look(
 async def _look_at_syncs(
     db: AsyncConnection, rules: Rules, now: datetime, watching_since: datetime, known: Details | None
 ) -> Finding | None:
-    failed = [_described(row) for row in await _load_pending(db, now)]
+    failed = [_described(row) for row in await load_pending(db, now)]
     state = (await db.execute(_LOAD_UPDATES_STATE)).one()
-    was_overdue = bool(known and known.get("overdue"))
-    overdue = (
-        rules.no_success is not None
-        and rules.schedule_enabled
-        and not state.is_paused
-        and is_overdue(
-            state.cron or rules.update_cron,
-            now,
-            limit=rules.no_success,
-            # an episode that was begun does not end because this process is new
-            last=[state.last_success, state.effective_at, None if was_overdue else watching_since],
-        )
-    )
+    reached = reached_by(await load_marks(db, await load_mirrored(db)))
+    overdue, has_gap = False, False
+    if rules.no_success is not None and rules.schedule_enabled and not state.is_paused:
+        cron, limit = state.cron or rules.update_cron, rules.no_success
+        # an episode that was begun does not end because this process is new
+        begun = None if known and known.get("overdue") else watching_since
+        overdue = is_overdue(cron, now, limit=limit, last=[reached, state.effective_at, begun])
+        has_gap = overdue and not is_overdue(cron, now, limit=limit, last=[state.last_success])
     if not failed and not overdue:
         return None
-    last_success = None if state.last_success is None else state.last_success.isoformat()
-    details = merge_failures(known, failed) | {"overdue": overdue, "last_success_at": last_success}
+    details = merge_failures(known, failed) | {
+        "overdue": overdue,
+        "has_gap": has_gap,
+        "last_success_at": None if state.last_success is None else state.last_success.isoformat(),
+        "updated_until": None if reached is None else reached.isoformat(),
+    }
     return Finding("sync", summarise_failures(details), details)
 
 
-async def _load_pending(db: AsyncConnection, now: datetime) -> list[Row[Any]]:
-    """The executions that failed of late and were not made good, newest first.
-
-    What counts is what has been read since: `is_reread` for the slices of a backfill, for those of an update how far
-    its modalidade's updates have got, and for what has none, or an update as a whole, a later execution.
-    """
-    failed = (
-        await db.execute(
-            _LOAD_FAILED,
-            {
-                "since": now - LOOK_BACK,
-                "longest": LONGEST_EXECUTION,
-                "refused": PUBLISH_FAILED,
-                "cancelled": f"{CANCELLED_BY}%",
-            },
-        )
-    ).all()
-    if not failed:
-        return []
-    later = (await db.execute(_LOAD_LATER, {"oldest": failed[-1].id})).all()
-    newest_update = max((other.id for other in later if other.mode == "update"), default=0)
-    left = [execution for execution in failed if execution.mode == "backfill" or execution.id > newest_update]
-    broken = (await db.execute(_LOAD_BROKEN, {"executions": [execution.id for execution in left]})).all()
-    with_slices, unread = {piece.execution_id for piece in broken}, await _find_unread(db, broken)
-    return [
-        execution
-        for execution in left
-        if execution.id in unread
-        or (execution.id not in with_slices and not any(covers(other, execution) for other in later))
-    ]
-
-
-def covers(later: Row[Any], failed: Row[Any]) -> bool:
-    """Whether a backfill that succeeded makes good one that failed before it had slices."""
-    return bool(
-        later.id > failed.id
-        and later.mode == failed.mode == "backfill"
-        and later.criterio == failed.criterio
-        and None not in (later.window_start, later.window_end, failed.window_start, failed.window_end)
-        and later.window_start <= failed.window_start
-        and later.window_end >= failed.window_end
-        and (later.modalidades is None or set(later.modalidades) >= set(failed.modalidades or [0]))
-    )
-
-
-async def _find_unread(db: AsyncConnection, broken: Sequence[Row[Any]]) -> set[int]:
-    """The executions that have a failed slice which nobody has read since."""
-    updates = [piece for piece in broken if piece.mode == "update"]
-    backfills = [piece for piece in broken if piece.mode == "backfill"]
-    unread: set[int] = set()
-    if updates:
-        modalidades = sorted({piece.modalidade for piece in updates})
-        reached = await load_reached(db, modalidades)
-        for piece in updates:
-            until = reached[piece.modalidade]
-            if until is None or to_wall_clock(until) < piece.window_end:
-                unread.add(piece.execution_id)
-    if backfills:
-        oldest, days = min(piece.id for piece in backfills), sorted({piece.first_day for piece in backfills})
-        known: dict[tuple[Any, ...], list[Row[Any]]] = {}
-        for piece in await db.execute(_LOAD_REREAD, {"oldest": oldest, "days": days}):
-            known.setdefault(_listing_of(piece), []).append(piece)
-        unread |= {piece.execution_id for piece in backfills if not is_reread(piece, known.get(_listing_of(piece), []))}
-    return unread
-
-
-def _listing_of(piece: Row[Any]) -> tuple[Any, ...]:
-    return piece.criterio, piece.resource, piece.modalidade, piece.first_day
-
-
-def is_reread(broken: Row[Any], successes: Iterable[Row[Any]]) -> bool:
-    """Whether a slice of the same listing that succeeded was read later and covers all of the broken one."""
-    return any(
-        other.id > broken.id and other.window_start <= broken.window_start and other.window_end >= broken.window_end
-        for other in successes
-    )
-
-
 def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[datetime | None]) -> bool:
-    """Whether no update has succeeded for `limit`, although one was due at least half as long ago (all aware).
+    """Whether the mirror has not been updated for `limit`, although that was due half as long ago (all aware).
 
     `last`: the moments from which to count, the latest of which holds.
     """
@@ -279,7 +174,14 @@ def summarise_failures(details: Details) -> str:
         words.append("1 execução falhou" if count == 1 else f"{count} execuções falharam")
     if 0 < pending < count:
         words.append(f"{pending} ainda por refazer")
-    if details["overdue"] and details["last_success_at"]:
+    if details["overdue"] and details.get("has_gap"):
+        read = details["updated_until"]
+        words.append(
+            f"há uma lacuna por ler desde {at_brasilia(read)}, embora as atualizações sigam"
+            if read
+            else "alguma modalidade ainda não teve atualização com sucesso"
+        )
+    elif details["overdue"] and details["last_success_at"]:
         words.append(f"nenhuma atualização teve sucesso desde {at_brasilia(details['last_success_at'])}")
     elif details["overdue"]:
         words.append("nenhuma atualização teve sucesso até agora")
@@ -422,6 +324,8 @@ async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datet
         state = (await db.execute(_LOAD_UPDATES_STATE)).one()
         if state.is_paused:
             reasons.append("a agenda de atualizações foi posta em pausa")
+        elif known.get("has_gap"):
+            reasons.append("a lacuna foi lida")
         elif state.last_success is not None and state.last_success.isoformat() != known["last_success_at"]:
             reasons.append(f"uma atualização teve sucesso em {at_brasilia(state.last_success.isoformat())}")
         else:

@@ -28,14 +28,17 @@ from backend.models.dashboard import (
 )
 from backend.models.sync import Status
 from backend.services.control import CANCELLED_BY
+from backend.services.failures import load_pending
 from backend.services.figures import ALIVE_SECONDS
-from backend.services.freshness import load_mirrored, load_reached
+from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.reading import Reading
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
 from common.tables import sync_executions
+from common.watermarks import Watermark
 
 MOST_UNFINISHED_SHOWN = 50
+MOST_FAILED_SHOWN = 10
 COUNTED_ROWS = 10_000
 MIRROR = ("contratacoes", "itens_contratacao", "orgaos", "unidades", "rejected_records")
 
@@ -105,28 +108,6 @@ _ERRORS = text(r"""
            max(created_at) AS last_at
       FROM failed GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT 8
 """)
-_FAILED = text("""
-    WITH recent AS MATERIALIZED (
-        SELECT id, mode, criterio, trigger, status, retry_of, error_message, finished_at
-          FROM sync_executions WHERE created_at > now() - interval '7 days'
-    ), made_good AS (
-        SELECT (SELECT max(id) FROM recent WHERE mode = 'update' AND status = 'success') AS update,
-               (SELECT max(id) FROM recent
-                 WHERE trigger = 'sweep' AND status = 'success' AND criterio = 'publicacao') AS publicacao,
-               (SELECT max(id) FROM recent
-                 WHERE trigger = 'sweep' AND status = 'success' AND criterio = 'atualizacao') AS atualizacao
-    )
-    SELECT f.id, f.mode, f.trigger, f.error_message, f.finished_at,
-           EXISTS (SELECT 1 FROM sync_slices s WHERE s.execution_id = f.id AND s.status = 'error') AS can_retry
-      FROM recent f, made_good
-     WHERE f.status = 'error' AND coalesce(f.error_message, '') NOT LIKE :cancelled
-       AND NOT EXISTS (SELECT 1 FROM recent r
-                        WHERE r.retry_of = f.id AND coalesce(r.error_message, '') NOT LIKE :cancelled)
-       AND NOT (f.mode = 'update' AND f.id < coalesce(made_good.update, 0))
-       AND NOT (f.trigger = 'sweep' AND f.id < coalesce(
-                CASE f.criterio WHEN 'publicacao' THEN made_good.publicacao ELSE made_good.atualizacao END, 0))
-     ORDER BY f.id DESC LIMIT 10
-""")
 _SIZES = text("SELECT relname, reltuples FROM pg_class WHERE oid = ANY(CAST(CAST(:names AS text[]) AS regclass[]))")
 _COUNTED = {
     "contratacoes": text("SELECT count(*) FROM (SELECT FROM contratacoes LIMIT :most) AS t"),
@@ -167,13 +148,13 @@ class Dashboard:
                 workers=await _load_workers(db),
                 source_paused_until=now.paused_until,
                 generated_at=now.moment,
-                **await self._look_back(db, counts, now.moment.replace(second=0, microsecond=0)),
+                **await self._look_back(db, counts, now.moment),
             )
 
-    async def _look_back(self, db: AsyncConnection, counts: Sequence[Row[Any]], minute: datetime) -> dict[str, Any]:
-        known = self._lately
+    async def _look_back(self, db: AsyncConnection, counts: Sequence[Row[Any]], now: datetime) -> dict[str, Any]:
+        known, minute = self._lately, now.replace(second=0, microsecond=0)
         if known is None or known.counts != counts or known.minute != minute:
-            known = self._lately = _Lately(counts, minute, await _load_lately(db))
+            known = self._lately = _Lately(counts, minute, await _load_lately(db, now))
         return known.fields
 
 
@@ -215,22 +196,35 @@ async def _load_workers(db: AsyncConnection) -> list[Worker]:
 
 
 async def _load_freshness(db: AsyncConnection, now: datetime) -> Freshness:
-    reached = await load_reached(db, await load_mirrored(db))
-    modalidades = [
-        ModalidadeFreshness(
-            modalidade=modalidade,
-            complete_until=until,
-            age_seconds=None if until is None else (now - until).total_seconds(),
-        )
-        for modalidade, until in reached.items()
-    ]
-    if not modalidades or any(one.complete_until is None for one in modalidades):
-        return Freshness(complete_until=None, age_seconds=None, modalidades=modalidades)
-    oldest = max(modalidades, key=lambda one: one.age_seconds or 0.0)
-    return Freshness(complete_until=oldest.complete_until, age_seconds=oldest.age_seconds, modalidades=modalidades)
+    marks = await load_marks(db, await load_mirrored(db))
+    updated = reached_by(marks)
+    complete = updated if all(mark is not None and mark.complete_from for mark in marks.values()) else None
+    return Freshness(
+        complete_until=complete,
+        age_seconds=_age(complete, now),
+        updated_until=updated,
+        updated_age_seconds=_age(updated, now),
+        modalidades=[_to_modalidade(modalidade, mark, now) for modalidade, mark in marks.items()],
+    )
 
 
-async def _load_lately(db: AsyncConnection) -> dict[str, Any]:
+def _to_modalidade(modalidade: int, mark: Watermark | None, now: datetime) -> ModalidadeFreshness:
+    updated = None if mark is None else aware(mark.reached)
+    complete = updated if mark is not None and mark.complete_from else None
+    return ModalidadeFreshness(
+        modalidade=modalidade,
+        complete_until=complete,
+        age_seconds=_age(complete, now),
+        updated_until=updated,
+        updated_age_seconds=_age(updated, now),
+    )
+
+
+def _age(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else (now - moment).total_seconds()
+
+
+async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
     in_brasilia, cancelled = {"zone": BRASILIA.key}, {"cancelled": f"{CANCELLED_BY} %"}
     modes = (await db.execute(_MODES)).all()
     together = next((row for row in modes if row.mode is None and row.executions), None)
@@ -245,7 +239,8 @@ async def _load_lately(db: AsyncConnection) -> dict[str, Any]:
             CommonError.model_validate(row, from_attributes=True) for row in await db.execute(_ERRORS, cancelled)
         ],
         "failed": [
-            FailedExecution.model_validate(row, from_attributes=True) for row in await db.execute(_FAILED, cancelled)
+            FailedExecution.model_validate(row, from_attributes=True)
+            for row in (await load_pending(db, now))[:MOST_FAILED_SHOWN]
         ],
         "mirror": await _load_sizes(db),
     }

@@ -6,9 +6,8 @@ of them at most once in some seconds, however many ask.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,8 +15,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from backend.services.freshness import load_mirrored, load_reached
+from backend.services.freshness import aware, load_marks, load_mirrored
 from common.database import is_unavailable
+from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0
 LONGEST_SECONDS = 3.0
@@ -68,7 +68,7 @@ class Figures:
 
     counts: Rows
     unfinished: Rows
-    reached: dict[int, datetime | None]
+    marks: dict[int, Watermark | None]
     workers: int
     paused: bool
 
@@ -117,24 +117,35 @@ async def _read(engine: AsyncEngine) -> Figures | None:
 async def _ask(db: AsyncConnection) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
     unfinished = (await db.execute(_UNFINISHED)).all()
-    reached = await load_reached(db, await load_mirrored(db))
+    marks = await load_marks(db, await load_mirrored(db))
     state = (await db.execute(_STATE, {"alive": ALIVE_SECONDS})).one()
-    return Figures(counts, unfinished, reached, state.workers, state.paused)
+    return Figures(counts, unfinished, marks, state.workers, state.paused)
 
 
 def _of_figures(figures: Figures) -> Iterable[Metric]:
     yield from _of_counts(figures)
     yield from _of_unfinished(figures.unfinished)
-    reached = GaugeMetricFamily(
-        "pncp_mirror_updated_timestamp_seconds",
-        "Up to when updates have read a modalidade completely; 0 where none ever has.",
-        labels=["modalidade"],
-    )
-    for modalidade, until in figures.reached.items():
-        reached.add_metric([str(modalidade)], until.timestamp() if until else 0.0)
-    yield reached
+    yield from _of_marks(figures.marks)
     yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that were seen in the last two minutes.", figures.workers)
     yield GaugeMetricFamily("pncp_source_paused", "Whether a 429 holds up every ingestor now.", float(figures.paused))
+
+
+def _of_marks(marks: Mapping[int, Watermark | None]) -> Iterable[Metric]:
+    updated = GaugeMetricFamily(
+        "pncp_mirror_updated_timestamp_seconds",
+        "Up to when the changes of a modalidade have been read without a gap; 0 where no update ever has succeeded.",
+        labels=["modalidade"],
+    )
+    complete = GaugeMetricFamily(
+        "pncp_mirror_complete_timestamp_seconds",
+        "The same; 0 while no day since its updates began has been read whole by publication.",
+        labels=["modalidade"],
+    )
+    for modalidade, mark in marks.items():
+        until = 0.0 if mark is None else aware(mark.reached).timestamp()
+        updated.add_metric([str(modalidade)], until)
+        complete.add_metric([str(modalidade)], until if mark is not None and mark.complete_from else 0.0)
+    return [updated, complete]
 
 
 def _of_counts(figures: Figures) -> Iterable[Metric]:

@@ -1,12 +1,14 @@
-"""How far updates have got: up to when each modalidade has been read completely."""
+"""How far updates have got: up to when the changes of each modalidade have been read without a gap."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common import watermarks
 from common.clock import BRASILIA
+from common.watermarks import Watermark
 
 # The backend does not know the ingestors' modalidades; what they planned last tells them.
 _MIRRORED = text("""
@@ -17,13 +19,6 @@ _MIRRORED = text("""
     )
     SELECT DISTINCT modalidade FROM sync_slices WHERE execution_id = (SELECT id FROM newest)
 """)
-# each leaps through an index to where it has got to
-_REACHED = text("""
-    SELECT wanted.modalidade, (SELECT max(window_end) FROM sync_slices
-                                WHERE mode = 'update' AND status = 'success' AND modalidade = wanted.modalidade)
-      FROM unnest(CAST(:modalidades AS int[])) AS wanted (modalidade)
-     ORDER BY wanted.modalidade
-""")
 
 
 async def load_mirrored(db: AsyncConnection) -> list[int]:
@@ -31,7 +26,19 @@ async def load_mirrored(db: AsyncConnection) -> list[int]:
     return list((await db.execute(_MIRRORED)).scalars())
 
 
-async def load_reached(db: AsyncConnection, modalidades: Iterable[int]) -> dict[int, datetime | None]:
-    """The moment up to which updates have read each of these modalidades; `None` where none ever has."""
-    rows = await db.execute(_REACHED, {"modalidades": list(modalidades)})
-    return {modalidade: until and until.replace(tzinfo=BRASILIA) for modalidade, until in rows}
+async def load_marks(db: AsyncConnection, modalidades: Iterable[int]) -> dict[int, Watermark | None]:
+    """How far the changes of each of these modalidades have been read without a gap; `None` where none ever were."""
+    wanted = sorted(modalidades)
+    known = await watermarks.load(db, wanted)
+    return {modalidade: known.get(modalidade) for modalidade in wanted}
+
+
+def reached_by(marks: Mapping[int, Watermark | None]) -> datetime | None:
+    """Up to when all of them have been read without a gap (aware); `None` where one never has."""
+    reached = [None if mark is None else mark.reached for mark in marks.values()]
+    return min((aware(one) for one in reached if one is not None), default=None) if None not in reached else None
+
+
+def aware(wall_clock: datetime) -> datetime:
+    """A moment of Brasília's wall clock with its offset."""
+    return wall_clock.replace(tzinfo=BRASILIA)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.models.sync import SyncPlan, SyncRequest
-from backend.services.freshness import load_reached
+from backend.services.freshness import load_marks
 from common.clock import days, to_wall_clock
 
 MODALIDADES = range(1, 20)
@@ -171,8 +171,8 @@ def _basis(pieces: int, unknown: int, slices: int) -> str:
 async def _estimate_update(db: AsyncConnection, modalidades: Sequence[int]) -> tuple[Estimate, int]:
     """The work of an update, and how many days its listings span: from where each modalidade's updates have got to."""
     now = to_wall_clock(datetime.now(UTC))
-    reached = await load_reached(db, modalidades)
-    starts = [min(to_wall_clock(until) if until else now, now - ROLLING_WINDOW) for until in reached.values()]
+    marks = await load_marks(db, modalidades)
+    starts = [min(mark.reached if mark else now, now - ROLLING_WINDOW) for mark in marks.values()]
     listings = sum((now.date() - start.date()).days + 1 for start in starts)
     seconds = sum((now - start).total_seconds() for start in starts)
     past = (await db.execute(_LOAD_UPDATES, {"recent": RECENT_EXECUTIONS})).one()

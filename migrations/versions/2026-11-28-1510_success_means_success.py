@@ -11,6 +11,57 @@ depends_on = None
 MOMENT = sa.DateTime(timezone=True)
 WALL_CLOCK = sa.DateTime(timezone=False)
 
+# What the past has read of each listing of changes without a gap. Successful slices become islands: stretches in which
+# each reading adjoins the ones before it. A hole between two islands counts as read where every one of its days was
+# read whole by `publicacao` after the hole had ended: the mirror has been repaired there, and is not asked to read it
+# again. The first stretch that an update has read begins the row: what lies beyond the first hole that was never read
+# is taken in as soon as the next update has had it bridged.
+SEED_WATERMARKS = """
+    INSERT INTO watermarks (resource, part, since, reached)
+    WITH readings AS (
+        SELECT id, resource, modalidade, mode, window_start,
+               LEAST(window_end, timezone('America/Sao_Paulo', started_at)) AS read_until
+          FROM sync_slices WHERE criterio = 'atualizacao' AND status = 'success'
+    ), begun AS (
+        SELECT *, coalesce(window_start > max(read_until) OVER (PARTITION BY resource, modalidade
+                                                                ORDER BY window_start, id
+                                                                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                           + interval '1 second', true) AS begins
+          FROM readings WHERE read_until >= window_start
+    ), numbered AS (
+        SELECT *, count(*) FILTER (WHERE begins) OVER (PARTITION BY resource, modalidade
+                                                       ORDER BY window_start, id) AS island
+          FROM begun
+    ), islands AS (
+        SELECT resource, modalidade, island, min(window_start) AS since, max(read_until) AS reached,
+               bool_or(mode = 'update') AS is_updated
+          FROM numbered GROUP BY resource, modalidade, island
+    ), holes AS (
+        SELECT *, lag(reached) OVER (PARTITION BY resource, modalidade ORDER BY island) AS hole_from FROM islands
+    ), judged AS (
+        SELECT *, hole_from IS NULL OR EXISTS (
+               SELECT 1
+                 FROM generate_series(CAST(hole_from AS date), CAST(since AS date), interval '1 day') AS days (day)
+                WHERE NOT EXISTS (
+                      SELECT 1 FROM sync_slices p
+                       WHERE p.criterio = 'publicacao' AND p.status = 'success' AND p.resource = holes.resource
+                         AND p.modalidade = holes.modalidade AND p.first_day = CAST(days.day AS date)
+                         AND p.window_start <= days.day
+                         AND p.window_end >= days.day + interval '1 day' - interval '1 second'
+                         AND timezone('America/Sao_Paulo', p.started_at)
+                             >= GREATEST(holes.since, days.day + interval '1 day'))) AS is_apart
+          FROM holes
+    ), stretched AS (
+        SELECT *, count(*) FILTER (WHERE is_apart) OVER (PARTITION BY resource, modalidade ORDER BY island) AS stretch
+          FROM judged
+    ), stretches AS (
+        SELECT resource, modalidade, min(since) AS since, max(reached) AS reached, bool_or(is_updated) AS is_updated
+          FROM stretched GROUP BY resource, modalidade, stretch
+    )
+    SELECT DISTINCT ON (resource, modalidade) resource, modalidade, since, reached
+      FROM stretches WHERE is_updated ORDER BY resource, modalidade, since
+"""
+
 
 def upgrade() -> None:
     op.add_column("sync_slices", sa.Column("failing_since", MOMENT))
@@ -34,9 +85,18 @@ def upgrade() -> None:
         sa.Column("part", sa.Integer, nullable=False),
         sa.Column("since", WALL_CLOCK, nullable=False),
         sa.Column("reached", WALL_CLOCK, nullable=False),
+        sa.Column("complete_from", sa.Date),
         sa.Column("updated_at", MOMENT, nullable=False, server_default=sa.text("now()")),
         sa.PrimaryKeyConstraint("resource", "part", name="pk_watermarks"),
     )
+    op.drop_index("ix_sync_slices_watermark", "sync_slices")
+    op.create_index(
+        "ix_sync_slices_watermark",
+        "sync_slices",
+        ["resource", "modalidade", "window_end", "window_start"],
+        postgresql_where=sa.text("criterio = 'atualizacao' AND status = 'success'"),
+    )
+    op.execute(SEED_WATERMARKS)
     op.create_table(
         "schema_drift",
         sa.Column("resource", sa.Text, nullable=False),
@@ -102,6 +162,13 @@ def downgrade() -> None:
     for name in ("probing_until", "failing_since", "failures", "cause", "reason"):
         op.drop_column("source_pauses", name)
     op.drop_table("schema_drift")
+    op.drop_index("ix_sync_slices_watermark", "sync_slices")
+    op.create_index(
+        "ix_sync_slices_watermark",
+        "sync_slices",
+        ["modalidade", "window_end"],
+        postgresql_where=sa.text("mode = 'update' AND status = 'success'"),
+    )
     op.drop_table("watermarks")
     op.drop_table("sync_counted")
     op.drop_column("sync_slices", "page_size")

@@ -27,6 +27,7 @@ from backend.services.control import cancel_execution
 from backend.services.episodes import Notifier, run_once, watch
 from backend.services.notification import Channel, DeliveryError, Email, Webhook
 from common import executions
+from common.clock import to_wall_clock
 from common.database import create_engine
 from common.executions import Mode, PageCounts, PlannedSlice
 from tests.integration.conftest import Database, piece
@@ -69,8 +70,9 @@ class House:
     ) -> int:
         """An execution that ended at a moment; the slices of the modalidades that are `failing` failed."""
         if of is None:
-            now = at.replace(tzinfo=None)
-            update = [PlannedSlice(6, at.date(), at.date(), now - HOUR, now)]
+            now = to_wall_clock(at)
+            start = now - timedelta(days=1)  # from where the last one succeeded
+            update = [PlannedSlice(6, start.date(), now.date(), start, now)]
             execution_id = await self.database.planned(
                 pieces or (update if mode == "update" else [piece(DAY)]), mode=mode
             )

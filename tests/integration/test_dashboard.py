@@ -1,5 +1,6 @@
 """The dashboard: its totals, what runs, how fresh the mirror is, what failed and was not made good."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,10 +8,11 @@ import httpx
 import pytest
 
 from backend.services import dashboard as queries
-from backend.services import freshness
+from backend.services import failures, freshness
+from backend.services.alerts import Rules, look
 from common import executions
 from common.clock import BRASILIA
-from common.executions import PageCounts, PlannedSlice
+from common.executions import PUBLISH_FAILED, PageCounts, PlannedSlice
 from tests.integration.conftest import CLOSED_DAY, Database, piece
 
 FIXED = {"total_executions", "success_rate", "avg_duration_seconds", "last_24h_executions", "current_status"}
@@ -53,9 +55,15 @@ async def ended(
     return execution_id
 
 
-async def updated(database: Database, until: datetime, *modalidades: int, failing: tuple[int, ...] = ()) -> int:
-    """An update of these modalidades, up to a wall clock; those that fail do."""
-    start = until - timedelta(minutes=15)
+async def updated(
+    database: Database,
+    until: datetime,
+    *modalidades: int,
+    failing: tuple[int, ...] = (),
+    since: timedelta = timedelta(minutes=15),
+) -> int:
+    """An update of these modalidades, up to a wall clock and `since` so long before; those that fail do."""
+    start = until - since
     pieces = [PlannedSlice(each, start.date(), until.date(), start, until) for each in modalidades]
     execution_id = await database.planned(pieces, mode="update")
     for _ in pieces:
@@ -83,7 +91,13 @@ async def test_before_the_first_execution_everything_is_there_and_empty(api: htt
         "last_24h_executions": 0,
     }
     assert found["current_status"] == (await api.get("/sync/status")).json()
-    assert found["freshness"] == {"complete_until": None, "age_seconds": None, "modalidades": []}
+    assert found["freshness"] == {
+        "complete_until": None,
+        "age_seconds": None,
+        "updated_until": None,
+        "updated_age_seconds": None,
+        "modalidades": [],
+    }
     assert found["mean_duration_seconds"] is None
     assert [found[name] for name in ("modes", "errors", "failed", "unfinished", "workers")] == [[], [], [], [], []]
     assert len(found["days"]) == 30
@@ -183,8 +197,12 @@ async def test_like_errors_are_counted_together_whatever_their_numbers_and_addre
 async def test_the_mirror_is_as_fresh_as_the_modalidade_that_is_furthest_behind(
     api: httpx.AsyncClient, database: Database
 ) -> None:
+    began = wall_clock(timedelta(hours=3)) - timedelta(minutes=15)
+    await database.planned([piece(began.date(), each) for each in (5, 6, 8)])
+    for _ in range(3):
+        await database.run(executions.finish, await database.claim())
     await updated(database, wall_clock(timedelta(hours=3)), 5, 6, 8)
-    await updated(database, wall_clock(timedelta(minutes=5)), 6, 8, failing=(8,))
+    await updated(database, wall_clock(timedelta(minutes=5)), 6, 8, failing=(8,), since=timedelta(hours=3))
 
     freshness = (await dashboard(api))["freshness"]
 
@@ -207,7 +225,8 @@ async def test_a_modalidade_without_any_update_leaves_the_freshness_open_and_a_r
     freshness = (await dashboard(api))["freshness"]
 
     assert freshness["complete_until"] is None
-    assert {one["modalidade"]: one["complete_until"] is None for one in freshness["modalidades"]} == {6: False, 8: True}
+    assert freshness["updated_until"] is None
+    assert {one["modalidade"]: one["updated_until"] is None for one in freshness["modalidades"]} == {6: False, 8: True}
 
 
 async def test_what_runs_is_told_with_its_progress_and_what_it_waits_for(
@@ -245,18 +264,83 @@ async def test_a_failure_asks_for_attention_until_something_has_made_it_good(
     async def failed() -> list[int]:
         return [one["id"] for one in (await dashboard(api))["failed"]]
 
-    update = await ended(database, "error", error="status 503")
-    sweep = await ended(database, "error", error="status 503", mode="backfill", trigger="sweep", criterio="publicacao")
+    days: dict[str, Any] = {
+        "mode": "backfill",
+        "window_start": datetime(2025, 3, 10),
+        "window_end": datetime(2025, 3, 11),
+    }
+    long_ago = datetime.now(UTC) - timedelta(days=8)
+    update = await ended(database, "error", error="no worker")
+    sweep = await ended(database, "error", error="no worker", trigger="sweep", criterio="publicacao", **days)
     await ended(database, "error", error="cancelled by admin", mode="backfill")
-    await ended(database, "error", error="long ago", mode="backfill", created_at=datetime.now(UTC) - timedelta(days=8))
+    await ended(database, "error", error="long ago", mode="backfill", created_at=long_ago, finished_at=long_ago)
     assert await failed() == [sweep, update]
 
-    await ended(database, "success", mode="backfill", trigger="sweep", criterio="atualizacao")
+    await ended(database, "success", trigger="sweep", criterio="atualizacao", **days)
     assert await failed() == [sweep, update], "by another criterio"
     await ended(database, "success")
     assert await failed() == [sweep]
-    await ended(database, "success", mode="backfill", trigger="sweep", criterio="publicacao")
+    await ended(
+        database, "success", trigger="sweep", criterio="publicacao", **days | {"window_end": datetime(2025, 3, 10)}
+    )
+    assert await failed() == [sweep], "a part of it"
+    await ended(database, "success", trigger="sweep", criterio="publicacao", **days)
     assert await failed() == []
+
+
+async def failures_told(api: httpx.AsyncClient, database: Database) -> tuple[list[int], list[int]]:
+    """What the dashboard and what the alerts call failed and not made good."""
+    rules = Rules(no_success=None, reminder=None, schedule_enabled=True, update_cron="*/15 * * * *")
+    now = datetime.now(UTC)
+    findings = await database.run(look, rules, now, watching_since=now, known={})
+    pending = [one["id"] for finding in findings if finding.kind == "sync" for one in finding.details["executions"]]
+    return [one["id"] for one in (await dashboard(api))["failed"]], pending
+
+
+async def test_a_day_that_was_read_since_it_failed_is_made_good_for_the_dashboard_and_the_alerts_alike(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    """A failed backfill whose day another one has read; seen with alerts silent and the dashboard still asking."""
+    failing = await database.planned([piece(modalidade=6), piece(modalidade=8)])
+    for _ in range(2):
+        await database.run(executions.fail, await database.claim(), "status 503")
+    await database.run(executions.close, failing)
+    assert await failures_told(api, database) == ([failing], [failing])
+
+    for modalidade, left in ((6, [failing]), (8, [])):
+        again = await database.planned([piece(modalidade=modalidade)])
+        await database.run(executions.finish, await database.claim())
+        await database.run(executions.close, again)
+        assert await failures_told(api, database) == (left, left), "every part of it must have been read"
+
+
+async def test_a_failed_span_of_a_sweep_is_not_made_good_by_its_sibling(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    """A sweep of two spans is two executions; seen with the dashboard silent and the alerts still asking."""
+    spans = []
+    for day in (CLOSED_DAY, CLOSED_DAY + timedelta(days=2)):
+        spans.append(await database.planned([piece(day)]))
+        await database.rows("UPDATE sync_executions SET trigger = 'sweep' WHERE id = :id", id=spans[-1])
+    await database.run(executions.fail, await database.claim(), "status 503")
+    await database.run(executions.finish, await database.claim())
+    for execution_id in spans:
+        await database.run(executions.close, execution_id)
+    assert await failures_told(api, database) == ([spans[0]], [spans[0]])
+
+
+async def test_a_failed_update_is_made_good_by_the_next_one_that_reads_its_window(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await updated(database, wall_clock(timedelta(hours=3)), 6, 8)
+    failing = await updated(database, wall_clock(timedelta(hours=1)), 6, 8, failing=(8,), since=timedelta(hours=2))
+    assert await failures_told(api, database) == ([failing], [failing])
+    await updated(database, wall_clock(timedelta(minutes=5)), 6, 8, failing=(8,), since=timedelta(minutes=55))
+    found, pending = await failures_told(api, database)
+    assert found == pending
+    assert len(found) == 2
+    await updated(database, wall_clock(timedelta()), 6, 8, since=timedelta(hours=4))
+    assert await failures_told(api, database) == ([], [])
 
 
 async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient, database: Database) -> None:
@@ -267,11 +351,23 @@ async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient
     (one,) = (await dashboard(api))["failed"]
     assert (one["id"], one["can_retry"]) == (execution_id, True)
 
-    copy = await database.run(executions.retry, execution_id)
-    assert copy is not None
-    assert (await dashboard(api))["failed"] == []
-    await database.run(executions.end, copy, status="error", error_message="cancelled by admin")
-    assert [one["id"] for one in (await dashboard(api))["failed"]] == [execution_id], "a retry that was cancelled"
+    async def repeated(ends: Callable[[int], Awaitable[object]]) -> list[tuple[int, bool]]:
+        copy = await database.run(executions.retry, execution_id)
+        assert copy is not None
+        (one,) = (await dashboard(api))["failed"]
+        assert (one["id"], one["can_retry"]) == (execution_id, False), "it is being repeated"
+        await ends(copy)
+        return [(one["id"] - copy, one["can_retry"]) for one in (await dashboard(api))["failed"]]
+
+    async def cancelled(copy: int) -> None:
+        await database.run(executions.end, copy, status="error", error_message="cancelled by admin")
+
+    async def failed(copy: int) -> None:
+        await database.run(executions.fail, await database.claim(), "status 403")
+        await database.run(executions.close, copy)
+
+    assert await repeated(cancelled) == [(-1, True)], "a retry that was cancelled"
+    assert await repeated(failed) == [(0, True)], "a retry that failed stands for what it repeats"
 
 
 async def test_a_pause_that_the_portal_asked_for_is_told_while_it_lasts(
@@ -319,10 +415,17 @@ async def test_a_long_history_is_never_read_whole(database: Database) -> None:
             queries._DAYS,
             queries._MODES,
             queries._ERRORS,
-            queries._FAILED,
+            failures._LOAD_PENDING,
             freshness._MIRRORED,
         ):
-            known = {"zone": BRASILIA.key, "cancelled": "cancelled by %"}
+            known = {
+                "zone": BRASILIA.key,
+                "cancelled": "cancelled by %",
+                "refused": PUBLISH_FAILED,
+                "since": datetime.now(UTC) - timedelta(days=7),
+                "longest": timedelta(days=30),
+                "mirrored": [6],
+            }
             values = {name: value for name, value in known.items() if f":{name}" in statement.text}
             plan = "\n".join(row[0] for row in await database.rows(f"EXPLAIN {statement.text}", **values))
             assert "sync_executions" in plan

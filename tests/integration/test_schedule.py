@@ -16,7 +16,7 @@ from common.database import create_engine
 from common.executions import Execution
 from ingestor import worker as worker_module
 from ingestor.planning import Rules, backfill_slices, plan_next
-from ingestor.schedule import KEEP_TICKS_DAYS, NOTHING_OWED, Outcome, run_tick, tick
+from ingestor.schedule import KEEP_TICKS_DAYS, Outcome, run_tick, tick
 from ingestor.worker import Worker, WorkerOptions
 from simulator.world import World
 from tests.integration.conftest import Portals, Proxy
@@ -295,20 +295,22 @@ async def test_a_fault_in_the_schedule_ends_the_worker(engine: AsyncEngine, port
 
 
 async def test_the_first_sweep_takes_yesterday_by_both_criteria(engine: AsyncEngine) -> None:
-    yesterday = ("2026-03-09", "2026-03-09")
-    assert list((await sweep(engine, NIGHT)).values()) == [("publicacao", *yesterday), ("atualizacao", *yesterday)]
+    assert list((await sweep(engine, NIGHT)).values()) == [
+        ("publicacao", "2026-03-09", "2026-03-09"),
+        ("atualizacao", "2026-03-07", "2026-03-09"),
+    ]
 
 
 async def test_the_day_is_brasilia_s(engine: AsyncEngine) -> None:
     late = datetime(2026, 3, 11, 2, 30, tzinfo=UTC)  # 23:30 of the 10th there
-    assert {span for _, *span_of in (await sweep(engine, late)).values() for span in span_of} == {"2026-03-09"}
+    assert {last for _, _, last in (await sweep(engine, late)).values()} == {"2026-03-09"}
 
 
 async def test_a_sweep_follows_the_last_one_also_after_a_week_down(engine: AsyncEngine) -> None:
     for execution_id in await sweep(engine, NIGHT):
         assert await finish(engine, execution_id) == "success"
-    for execution_id, (_, *span) in (await sweep(engine, NIGHT + DAY)).items():
-        assert span == ["2026-03-10", "2026-03-10"]
+    for execution_id, (criterio, *span) in (await sweep(engine, NIGHT + DAY)).items():
+        assert span == ["2026-03-10" if criterio == "publicacao" else "2026-03-08", "2026-03-10"]
         assert await finish(engine, execution_id) == "success"
     assert {tuple(span) for _, *span in (await sweep(engine, NIGHT + 4 * DAY)).values()} == {
         ("2026-03-11", "2026-03-13")
@@ -318,11 +320,11 @@ async def test_a_sweep_follows_the_last_one_also_after_a_week_down(engine: Async
 async def test_where_one_criterio_failed_only_its_day_is_swept_again(engine: AsyncEngine) -> None:
     publicacao, atualizacao = await sweep(engine, NIGHT)
     assert await finish(engine, publicacao) == "success"
-    assert await finish(engine, atualizacao, (date(2026, 3, 9), 8)) == "error"
+    assert await finish(engine, atualizacao, (date(2026, 3, 7), 8)) == "error"
 
     assert list((await sweep(engine, NIGHT + DAY)).values()) == [
         ("publicacao", "2026-03-10", "2026-03-10"),
-        ("atualizacao", "2026-03-09", "2026-03-10"),
+        ("atualizacao", "2026-03-07", "2026-03-10"),
     ]
 
 
@@ -335,7 +337,7 @@ async def test_a_failed_day_stays_owed_when_later_days_have_been_read(engine: As
 
     spans = [span for _, *span in (await sweep(engine, NIGHT + 2 * DAY)).values()]
 
-    assert spans == [["2026-03-09"] * 2, ["2026-03-11"] * 2] * 2
+    assert spans == [["2026-03-09"] * 2, ["2026-03-11"] * 2, ["2026-03-09", "2026-03-11"]]
 
 
 async def test_a_failed_day_that_a_retry_has_read_is_owed_no_more(engine: AsyncEngine) -> None:
@@ -350,14 +352,17 @@ async def test_a_failed_day_that_a_retry_has_read_is_owed_no_more(engine: AsyncE
         assert retry is not None
         await finish(engine, retry, *([failing] if fails else []))
 
-    assert {tuple(span) for _, *span in (await sweep(engine, NIGHT + DAY)).values()} == {("2026-03-10", "2026-03-10")}
+    assert ("publicacao", "2026-03-10", "2026-03-10") in (await sweep(engine, NIGHT + DAY)).values()
 
 
 async def test_a_sweep_that_was_cancelled_before_it_was_planned_is_owed_again(engine: AsyncEngine) -> None:
     for execution_id in await sweep(engine, NIGHT):
         async with engine.begin() as db:
             await executions.end(db, execution_id, status="error", error_message="cancelled by an administrator")
-    assert {tuple(span) for _, *span in (await sweep(engine, NIGHT + DAY)).values()} == {("2026-03-09", "2026-03-10")}
+    assert list((await sweep(engine, NIGHT + DAY)).values()) == [
+        ("publicacao", "2026-03-09", "2026-03-10"),
+        ("atualizacao", "2026-03-07", "2026-03-10"),
+    ]
 
 
 async def test_on_a_sunday_the_last_thirty_days_are_read_again_by_publication(engine: AsyncEngine) -> None:
@@ -366,15 +371,15 @@ async def test_on_a_sunday_the_last_thirty_days_are_read_again_by_publication(en
         await finish(engine, execution_id)
     assert list((await sweep(engine, sunday)).values()) == [
         ("publicacao", "2026-02-13", "2026-03-14"),
-        ("atualizacao", "2026-03-14", "2026-03-14"),
+        ("atualizacao", "2026-03-12", "2026-03-14"),
     ]
 
 
-async def test_a_second_sweep_on_one_day_has_nothing_to_do_and_says_so(engine: AsyncEngine) -> None:
+async def test_a_second_sweep_on_one_day_reads_the_latest_changes_again_and_nothing_else(engine: AsyncEngine) -> None:
     for execution_id in await sweep(engine, NIGHT):
         await finish(engine, execution_id)
-    outcome = await run_tick(engine, "sweep", NIGHT + timedelta(hours=5))
-    assert outcome == Outcome(skipped_reason=NOTHING_OWED)
+    again = await sweep(engine, NIGHT + timedelta(hours=5))
+    assert list(again.values()) == [("atualizacao", "2026-03-07", "2026-03-09")]
 
 
 async def test_a_backfill_of_somebody_else_s_pays_no_debt_of_the_sweep(engine: AsyncEngine) -> None:
@@ -385,4 +390,4 @@ async def test_a_backfill_of_somebody_else_s_pays_no_debt_of_the_sweep(engine: A
         other = await executions.create(db, mode="backfill", trigger="api", **window)
     assert other is not None
     await finish(engine, other)
-    assert {tuple(span) for _, *span in (await sweep(engine, NIGHT + DAY)).values()} == {("2026-03-10", "2026-03-10")}
+    assert ("publicacao", "2026-03-10", "2026-03-10") in (await sweep(engine, NIGHT + DAY)).values()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from common.clock import EARLIEST, LONGEST_WINDOW
 from common.executions import Execution, PlannedSlice
+from common.watermarks import Beyond
 from ingestor.planning import LONGEST_GAP, Gap, Rules, backfill_slices, update_slices
 
 NOW = datetime.fromisoformat("2026-03-10T12:00:00")
@@ -19,6 +20,11 @@ SECOND = timedelta(seconds=1)
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def marks(reached: dict[int, datetime]) -> dict[int, Beyond]:
+    """Modalidades that have been read without a gap up to these moments, and no further."""
+    return {modalidade: Beyond(end, newest=end) for modalidade, end in reached.items()}
 
 
 def backfill(start: str | None, end: str | None, modalidades: list[int] | None = None) -> Execution:
@@ -108,7 +114,7 @@ def test_the_first_update_ever_looks_back_by_the_rolling_window() -> None:
     ],
 )
 def test_an_update_starts_where_the_last_one_ended_less_the_overlap(watermark: datetime, start: datetime) -> None:
-    slices, gap = update_slices({6: watermark, 8: NOW}, NOW, RULES)
+    slices, gap = update_slices(marks({6: watermark, 8: NOW}), NOW, RULES)
     assert [each.window_start for each in slices] == [start, NOW - ROLLING]
     assert [each.first_day for each in slices] == [start.date(), (NOW - ROLLING).date()]
     assert all(each.window_end == NOW and each.last_day == NOW.date() for each in slices)
@@ -124,7 +130,7 @@ def test_an_update_just_after_midnight_reads_both_days() -> None:
 
 def test_a_gap_over_seven_days_is_left_to_a_backfill_from_where_updates_ended() -> None:
     watermark = NOW - LONGEST_GAP - SECOND
-    slices, gap = update_slices({6: watermark, 8: NOW}, NOW, RULES)
+    slices, gap = update_slices(marks({6: watermark, 8: NOW}), NOW, RULES)
     assert gap == Gap((6,), watermark - OVERLAP, NOW)
     assert [each.modalidade for each in slices] == [6, 8]  # the fresh end is not left to the backfill
     assert (slices[0].window_start, slices[0].window_end) == (NOW - ROLLING, NOW)
@@ -138,7 +144,7 @@ def test_one_gap_spans_all_modalidades_that_are_behind_and_no_others() -> None:
         3: NOW - timedelta(days=6),
         4: NOW - timedelta(minutes=15),
     }
-    slices, gap = update_slices(watermarks, NOW, rules)
+    slices, gap = update_slices(marks(watermarks), NOW, rules)
     assert gap == Gap((1, 2), NOW - timedelta(days=30) - OVERLAP, NOW)
     assert {each.modalidade: each.window_start for each in slices} == {
         1: NOW - ROLLING,
@@ -150,15 +156,41 @@ def test_one_gap_spans_all_modalidades_that_are_behind_and_no_others() -> None:
 
 
 def test_a_watermark_of_a_modalidade_that_is_no_longer_wanted_does_not_matter() -> None:
-    slices, gap = update_slices({13: NOW - timedelta(days=30)}, NOW, RULES)
+    slices, gap = update_slices(marks({13: NOW - timedelta(days=30)}), NOW, RULES)
     assert [each.modalidade for each in slices] == [6, 8]
     assert gap is None
 
 
 def test_an_update_may_have_no_overlap() -> None:
     rules = Rules((6,), timedelta(minutes=1), timedelta())
-    (only,), _ = update_slices({6: NOW - timedelta(hours=1)}, NOW, rules)
+    (only,), _ = update_slices(marks({6: NOW - timedelta(hours=1)}), NOW, rules)
     assert only.window_start == NOW - timedelta(hours=1)
+
+
+LONG_AGO = NOW - timedelta(days=30)
+
+
+def test_while_a_gap_is_being_bridged_no_second_backfill_is_begun_and_updates_follow_on_each_other() -> None:
+    twenty_ago = NOW - timedelta(minutes=20)
+    bridged = Beyond(LONG_AGO, newest=twenty_ago, resumes=LONG_AGO + timedelta(days=30), is_bridged=True)
+    (only,), gap = update_slices({6: bridged}, NOW, Rules((6,), ROLLING, OVERLAP))
+    assert gap is None
+    assert only.window_start == twenty_ago - OVERLAP
+
+
+def test_a_gap_whose_backfill_failed_is_bridged_again_up_to_what_has_been_read_beyond_it() -> None:
+    resumes = LONG_AGO + timedelta(days=3)
+    failed = Beyond(LONG_AGO, newest=NOW - timedelta(minutes=5), resumes=resumes)
+    (only,), gap = update_slices({6: failed}, NOW, Rules((6,), ROLLING, OVERLAP))
+    assert gap == Gap((6,), LONG_AGO - OVERLAP, resumes)
+    assert only.window_start == NOW - ROLLING
+
+
+def test_a_short_gap_is_read_by_the_update_itself() -> None:
+    failed = Beyond(NOW - timedelta(days=2), newest=NOW - timedelta(minutes=5), resumes=NOW - timedelta(days=1))
+    (only,), gap = update_slices({6: failed}, NOW, Rules((6,), ROLLING, OVERLAP))
+    assert gap is None
+    assert only.window_start == NOW - timedelta(days=2) - OVERLAP
 
 
 DURATIONS = st.integers(0, int(2 * LONGEST_WINDOW.total_seconds())).map(lambda seconds: timedelta(seconds=seconds))
@@ -175,7 +207,7 @@ def test_an_update_leaves_no_gap_between_a_watermark_and_its_start(
     ages: dict[int, timedelta], rolling: timedelta, overlap: timedelta
 ) -> None:
     watermarks = {modalidade: NOW - age for modalidade, age in ages.items()}
-    slices, gap = update_slices(watermarks, NOW, Rules((1, 2, 3, 4, 5, 6), rolling, overlap))
+    slices, gap = update_slices(marks(watermarks), NOW, Rules((1, 2, 3, 4, 5, 6), rolling, overlap))
     assert [each.modalidade for each in slices] == [1, 2, 3, 4, 5, 6]
     for each in slices:
         assert each.window_end == NOW

@@ -57,8 +57,9 @@ def test_a_tick_that_is_due_is_neither_late_nor_settled_nor_ahead(seconds: int, 
 
 
 @pytest.mark.parametrize("criterio", CRITERIOS)
-def test_the_first_sweep_takes_yesterday(criterio: Criterio) -> None:
-    assert owed_days(None, set(), MONDAY, criterio) == {MONDAY - DAY}
+def test_the_first_sweep_takes_yesterday_and_of_changes_three_days(criterio: Criterio) -> None:
+    first = MONDAY - (DAY if criterio == "publicacao" else 3 * DAY)
+    assert owed_days(None, set(), MONDAY, criterio) == days(first, MONDAY - DAY)
 
 
 def test_a_sweep_takes_the_days_that_have_closed_since_the_last_one() -> None:
@@ -85,7 +86,14 @@ def test_on_a_sunday_the_last_thirty_days_are_read_again_by_publication_in_one_s
     first = date(2026, 1, 1)
     read = days(first, SUNDAY - 2 * DAY)
     assert to_spans(owed_days(first, read, SUNDAY, "publicacao")) == [(SUNDAY - REREAD_DAYS * DAY, SUNDAY - DAY)]
-    assert to_spans(owed_days(first, read, SUNDAY, "atualizacao")) == [(SUNDAY - DAY, SUNDAY - DAY)]
+    assert to_spans(owed_days(first, read, SUNDAY, "atualizacao")) == [(SUNDAY - 3 * DAY, SUNDAY - DAY)]
+
+
+def test_the_changes_of_the_last_three_days_are_read_again_every_night() -> None:
+    """A change stamped yesterday 23:50 may become visible after yesterday's sweep."""
+    first = date(2026, 3, 2)
+    owed = owed_days(first, days(first, date(2026, 3, 10)), date(2026, 3, 11), "atualizacao")
+    assert owed == days(date(2026, 3, 8), date(2026, 3, 10))
 
 
 def test_a_day_that_has_been_swept_already_owes_nothing() -> None:

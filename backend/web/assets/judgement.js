@@ -14,7 +14,7 @@ function intervalOf(schedule) {
 export function judgeMirror(dashboard, schedules) {
   const { freshness, total_executions: total, workers } = dashboard;
   const update = schedules?.find((one) => one.name === "update");
-  const age = freshness.age_seconds;
+  const age = freshness.updated_age_seconds;
   if (!total)
     return {
       tone: "quiet",
@@ -28,24 +28,33 @@ export function judgeMirror(dashboard, schedules) {
       text: "O que for pedido espera até que um ingestor apareça.",
     };
   }
-  if (freshness.complete_until === null) {
+  if (freshness.updated_until === null) {
     if (!freshness.modalidades.length)
       return {
         tone: "warn",
         title: "Ainda sem atualização",
         text: "Há cargas, mas nenhuma atualização trouxe o que mudou depois delas.",
       };
-    const missing = freshness.modalidades.filter((one) => one.complete_until === null).length;
+    const missing = freshness.modalidades.filter((one) => one.updated_until === null).length;
     return {
       tone: "warn",
       title: "Primeira atualização incompleta",
       text: `Faltam ${missing} de ${freshness.modalidades.length} modalidades.`,
     };
   }
-  const text = `Completo até ${when(freshness.complete_until)}`;
+  const isComplete = freshness.complete_until !== null;
+  const text = `${isComplete ? "Completo" : "Atualizado"} até ${when(freshness.updated_until)}`;
   const asleep = !update || !update.enabled || update.paused;
   const expected = intervalOf(update);
-  if (age <= expected * 2 + 300) return { tone: "good", title: "Espelho em dia", text, age };
+  if (age <= expected * 2 + 300) {
+    if (isComplete) return { tone: "good", title: "Espelho em dia", text, age };
+    return {
+      tone: "warn",
+      title: "Atualizado, ainda não completo",
+      text: `${text}; nenhum dia desde a primeira atualização foi lido por inteiro em todas as modalidades.`,
+      age,
+    };
+  }
   if (asleep) {
     return {
       tone: age > 86400 ? "bad" : "warn",

@@ -79,7 +79,7 @@ function Hero({ dashboard, schedules, troubles }) {
       <${Icon} name=${verdict.tone === "good" ? "ok" : verdict.tone === "quiet" ? "calendar" : "error"} /></div>
     <div class="hero-words">
       <h1 id="hero-title">${verdict.title}</h1>
-      <p>${verdict.text}${verdict.age != null && verdict.tone === "good" && html` · <${Ago} moment=${dashboard.freshness.complete_until} />`}</p>
+      <p>${verdict.text}${verdict.age != null && verdict.tone === "good" && html` · <${Ago} moment=${dashboard.freshness.updated_until} />`}</p>
       <ul class="hero-facts">
         <li>${
           unfinished.length
@@ -306,13 +306,13 @@ function LatestDays({ busy }) {
 
 function FreshnessByModalidade({ freshness }) {
   if (!freshness.modalidades.length) return null;
-  const oldest = [...freshness.modalidades].sort((a, b) => (b.age_seconds ?? Infinity) - (a.age_seconds ?? Infinity));
-  return html`<${Card} id="freshness" title="Atualidade" aside=${html`<span class="muted">pior: <${Ago} moment=${freshness.complete_until} />
+  const oldest = [...freshness.modalidades].sort((a, b) => (b.updated_age_seconds ?? Infinity) - (a.updated_age_seconds ?? Infinity));
+  return html`<${Card} id="freshness" title="Atualidade" aside=${html`<span class="muted">pior: <${Ago} moment=${freshness.updated_until} />
     </span>`}>
     <details class="more"><summary>Por modalidade</summary><ul class="rows">${oldest.map(
       (one) =>
         html`<li key=${one.modalidade}><span class="clip">${modalidade(one.modalidade)}</span><span class="row-end">
-          <${Ago} moment=${one.complete_until} /></span></li>`,
+          <${Ago} moment=${one.updated_until} /></span></li>`,
     )}</ul></details><//>`;
 }
 

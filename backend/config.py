@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -110,6 +110,25 @@ def _host(value: str) -> str:
     return value
 
 
+_WIDEST_PREFIX = 7
+"""Of a network of proxies: private networks are no wider (10.0.0.0/8, fc00::/7)."""
+
+
+def _is_everyone(proxy: str) -> bool:
+    """Whether a proxy's address or network is so wide that strangers are in it."""
+    try:
+        return proxy == "*" or ip_network(proxy, strict=False).prefixlen < _WIDEST_PREFIX
+    except ValueError:
+        return False  # a name, or the path of a socket
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 Username = Annotated[str, AfterValidator(_username)]
 PasswordHash = Annotated[SecretStr, AfterValidator(_hash)]
 Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
@@ -185,6 +204,11 @@ class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedul
         return self.admin_password is not None or self.admin_password_hash is not None
 
     @property
+    def binds_to_loopback(self) -> bool:
+        """Whether only this machine reaches the port."""
+        return _is_loopback(self.backend_host)
+
+    @property
     def shows_documentation(self) -> bool:
         """Whether /docs and /openapi.json are there."""
         return not self.in_production if self.docs_enabled is None else self.docs_enabled
@@ -244,6 +268,18 @@ class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedul
     def _refused_in_production(self) -> Iterator[str]:
         if not self.authenticates:
             yield "ADMIN_PASSWORD_HASH: production needs it; make one with: python -m backend hash-password"
+        yield from self._guessable_passwords()
+        if self.jwt_secret is None and self.authenticates:
+            yield "JWT_SECRET: production needs one; make it with: openssl rand -hex 32"
+        for name, secret in self._keys():
+            if len(secret.encode()) >= SHORTEST_KEY and (is_sample(secret) or secret in _KNOWN_KEYS):
+                yield f"{name}: is a sample or too simple; make one with: openssl rand -hex 32"
+        if any(_is_everyone(proxy.strip()) for proxy in (self.forwarded_allow_ips or "").split(",")):
+            yield "FORWARDED_ALLOW_IPS: would believe anyone's X-Forwarded-For; name the proxy's address or network"
+        if self.backend_reload:
+            yield "BACKEND_RELOAD: is for development only"
+
+    def _guessable_passwords(self) -> Iterator[str]:
         for name, password, stored in self._passwords():
             username = self.admin_username if name == "ADMIN_PASSWORD" else self.viewer_username
             if password is not None:
@@ -253,13 +289,6 @@ class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, Schedul
                     yield f"{name}: {error}; production wants a better one"
             elif stored is not None and any(verify_password(stored, word.encode()) for word in (username, *SAMPLES)):
                 yield f"{name}_HASH: is the hash of a sample or of the user's name; production wants a better password"
-        if self.jwt_secret is None and self.authenticates:
-            yield "JWT_SECRET: production needs one; make it with: openssl rand -hex 32"
-        for name, secret in self._keys():
-            if len(secret.encode()) >= SHORTEST_KEY and (is_sample(secret) or secret in _KNOWN_KEYS):
-                yield f"{name}: is a sample or too simple; make one with: openssl rand -hex 32"
-        if self.backend_reload:
-            yield "BACKEND_RELOAD: is for development only"
 
     def _keys(self) -> Iterator[tuple[str, str]]:
         for name, key in (("JWT_SECRET", self.jwt_secret), ("JWT_SECRET_PREVIOUS", self.jwt_secret_previous)):

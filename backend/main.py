@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
+from backend.access import CLOSED, Access, access_of, leaves, methods_of
 from backend.api import alerts, auth, documentation, executions, operations, page, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
@@ -23,17 +24,19 @@ from backend.errors import (
     UNAUTHORIZED_RESPONSE,
     install_error_handlers,
 )
+from backend.heads import bound_heads
 from backend.limiter import Limiter
 from backend.metrics import Metrics
 from backend.middleware import (
     LIVENESS,
     PUBLIC,
-    READING,
     BodyLimit,
     Gate,
+    HeadLimit,
     HostCheck,
     Measure,
     OneLineStart,
+    OriginCheck,
     RequestContext,
     SecurityHeaders,
 )
@@ -112,12 +115,16 @@ def _add_middleware(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=methods_of(app.router.routes),
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
-    if settings.allowed_hosts and "*" not in settings.allowed_hosts:
+    app.add_middleware(OriginCheck, origins=settings.cors_origins)
+    if not settings.allowed_hosts and (not settings.authenticates or settings.binds_to_loopback):
+        app.add_middleware(HostCheck, names=None, loopback_only=settings.authenticates)
+    elif settings.allowed_hosts and "*" not in settings.allowed_hosts:
         app.add_middleware(HostCheck, names=settings.allowed_hosts)
+    app.add_middleware(HeadLimit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestContext)
 
@@ -210,7 +217,12 @@ def _warn(settings: BackendSettings) -> None:
     if not settings.authenticates:
         log.warning("no authentication: whoever reaches the port may start synchronisations")
     if settings.in_production and not settings.allowed_hosts:
-        log.warning("ALLOWED_HOSTS is not set: requests are served whatever host they name")
+        if settings.binds_to_loopback:
+            log.warning("ALLOWED_HOSTS is not set: on a loopback address, only local names are answered")
+        else:
+            log.warning("ALLOWED_HOSTS is not set: requests are served whatever host they name")
+    if not settings.authenticates and "*" in settings.allowed_hosts:
+        log.warning("ALLOWED_HOSTS is * without authentication: any web site may reach this API through a browser")
     if settings.in_production and settings.admin_password is not None and settings.admin_password_hash is None:
         log.warning("ADMIN_PASSWORD is set as it is; ADMIN_PASSWORD_HASH would do")
 
@@ -224,9 +236,15 @@ def _describe(app: FastAPI, *, authenticates: bool) -> None:
             schema = describe()
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schema["components"]["schemas"] |= {**problem.pop("$defs", {}), "Problem": problem}
+            declared = {
+                (getattr(route, "path_format", ""), method): access_of(route)
+                for route in leaves(app.router.routes)
+                for method in getattr(route, "methods", None) or ()
+            }
             for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
-                    _describe_access(operation, path, method.upper(), authenticates=authenticates)
+                    access = declared.get((path, method.upper()), CLOSED)
+                    _describe_access(operation, path, access, authenticates=authenticates)
             if authenticates:
                 schema["components"]["securitySchemes"] = _SCHEMES
         return app.openapi_schema or {}
@@ -240,11 +258,11 @@ _SCHEMES = {
 }
 
 
-def _describe_access(operation: dict[str, Any], path: str, method: str, *, authenticates: bool) -> None:
+def _describe_access(operation: dict[str, Any], path: str, access: Access, *, authenticates: bool) -> None:
     answers = {} if path == LIVENESS else LIMIT_RESPONSE
     if authenticates and path not in PUBLIC:
         operation["security"] = [{"basic": []}, {"token": []}]
-        answers = {**answers, **UNAUTHORIZED_RESPONSE, **({} if method in READING else FORBIDDEN_RESPONSE)}
+        answers = {**answers, **UNAUTHORIZED_RESPONSE, **({} if access.role == "viewer" else FORBIDDEN_RESPONSE)}
     for code, answer in answers.items():
         operation["responses"].setdefault(str(code), answer)
 
@@ -258,4 +276,5 @@ def __getattr__(name: str) -> FastAPI:
     except ConfigurationError as error:
         sys.exit(f"backend: {error}")
     collect_seldom()
+    bound_heads()
     return served

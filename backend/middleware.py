@@ -1,9 +1,11 @@
-"""Pure ASGI around the application: who may ask what and how often, names, headers, the limit of a body."""
+"""Pure ASGI around the application: permissions and rate limits, hosts and origins, headers, limits of size."""
 
+import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +14,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.access import access_of, leaves
 from backend.errors import (
     TOO_LARGE,
     ForbiddenError,
@@ -35,6 +38,11 @@ ASSETS = "/assets/"
 """What the page is made of; it holds no data."""
 READING = ("GET", "HEAD")
 
+SAFE = (*READING, "OPTIONS", "TRACE")
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
+
+LONGEST_HEAD = 64 * 1024
+MOST_HEADERS = 100
 LONGEST_BODY = 16 * 1024
 LONGEST_DISCARDED = 1024 * 1024
 _HANG_UP = {"Connection": "close"}
@@ -70,6 +78,28 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_within_limit, send)
+
+
+class HeadLimit:
+    """Refuses a head over the limit with 431; the transport bounds what is read of it (`backend.heads`)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call."""
+        if scope["type"] == "http" and (len(scope["headers"]) > MOST_HEADERS or _head_size(scope) > LONGEST_HEAD):
+            log.warning("request head too large", peer=peer_of(scope))
+            answer = problem(431, "O cabeçalho do pedido passa do limite.", headers=_HANG_UP)
+            await answer(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def _head_size(scope: Scope) -> int:
+    """Bytes of the address and of the headers, each with its separators."""
+    address = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    return address + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 class OneLineStart:
@@ -212,31 +242,100 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
         headers["Cache-Control"] = "no-cache"  # kept, but asked after each time: an upgrade is seen at once
 
 
-class HostCheck:
-    """Refuses names that are not ours, such as a foreign page has its own name lead here."""
+_LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 
-    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+
+class HostCheck:
+    """Refuses names that are not ours: a foreign page may have its own name resolve to this address (DNS rebinding).
+
+    Without a list (`names` is None) only local names are answered: those of this machine, and names without a dot,
+    which a network gives itself (a service of Compose) and no foreign page has. With `loopback_only` that holds for
+    connections to a loopback address alone.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str] | None, *, loopback_only: bool = False) -> None:
         self.app = app
-        self._names = {name.lower() for name in names} | {"127.0.0.1", "localhost", "[::1]"}
+        self._names = None if names is None else {name.lower() for name in names} | _LOCAL_NAMES
+        self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a call; probes of a supervisor name an address, which is fine for the little that health tells."""
-        if scope["type"] == "http" and not scope["path"].startswith("/health") and not self._is_ours(scope):
-            log.warning("unknown host refused")
+        if scope["type"] == "http" and not self._is_health(scope["path"]) and not self._is_ours(scope):
+            log.warning("unknown host refused", peer=peer_of(scope))
             await problem(400, "O endereço (Host) pedido não é deste serviço.")(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
+    def _is_health(self, path: str) -> bool:
+        return path == "/health" or path.startswith("/health/")
+
     def _is_ours(self, scope: Scope) -> bool:
+        if self._loopback_only and not _came_by_loopback(scope):
+            return True
         given = _header(scope, b"host")
         name = re.sub(r":\d*$", "", given[0].decode("latin-1").lower()) if len(given) == 1 else ""
+        if self._names is None:
+            return name in _LOCAL_NAMES or re.fullmatch(r"[a-z0-9_-]+", name) is not None
         return name in self._names or any(
             allowed.startswith("*.") and name.endswith(allowed[1:]) for allowed in self._names
         )
 
 
+def _came_by_loopback(scope: Scope) -> bool:
+    """Whether the connection was made to a loopback address of this machine."""
+    try:
+        address = ipaddress.ip_address((scope.get("server") or ("",))[0])
+    except ValueError:
+        return False  # a name, or the path of a socket
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+class OriginCheck:
+    """Refuses requests with an effect that another site's page makes a browser send, whatever their content type.
+
+    Browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`) and let no page write these headers. What
+    sends neither is no browser and passes.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
+        self.app = app
+        self._origins = {origin.lower() for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call."""
+        if scope["type"] == "http" and scope["method"] not in SAFE and not self._may_ask(scope):
+            log.warning("cross-site request refused", method=scope["method"], path=scope["path"], peer=peer_of(scope))
+            detail = "O pedido vem da página de outro site, que não está entre as permitidas (CORS_ORIGINS)."
+            await problem(403, detail)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _may_ask(self, scope: Scope) -> bool:
+        sites = [value.decode("latin-1").lower() for value in _header(scope, b"sec-fetch-site")]
+        origins = [value.decode("latin-1").lower() for value in _header(scope, b"origin")]
+        if origins and all(origin in self._origins for origin in origins):
+            return True
+        if any(site not in ("same-origin", "none") for site in sites):
+            return False
+        hosts = [value.decode("latin-1").lower() for value in _header(scope, b"host")]
+        is_vouched_for = sites == ["same-origin"]
+        return all(len(hosts) == 1 and _is_of_host(origin, hosts[0], is_vouched_for) for origin in origins)
+
+
+def _is_of_host(origin: str, host: str, is_vouched_for: bool) -> bool:
+    """Whether an origin is that of the host asked; a proxy may have cut the port off, where the browser vouches."""
+    try:
+        theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
+        usual = {"http": 80, "https": 443}[theirs.scheme]
+        same_port = (theirs.port or usual) == (ours.port or usual)
+        port_was_cut_off = is_vouched_for and ours.port is None
+    except (KeyError, ValueError):
+        return False
+    return theirs.hostname == ours.hostname and (same_port or port_was_cut_off)
+
+
 class Gate:
-    """Lets through who may: every route but the public ones wants a user, and all but reading an administrator.
+    """Lets through who may: every route but the public ones wants a user, of the role that it declares.
 
     In front of the application rather than in its dependencies, because FastAPI reads and judges a body before it
     asks any of them. What leads nowhere is told so to everyone alike.
@@ -274,19 +373,21 @@ class Gate:
         if _is_of_page(scope["path"]) and scope["method"] in READING:
             return None  # a visit asks for a dozen files at once, which cost less than counting them
         peer = peer_of(scope)
-        if scope["path"] in PUBLIC or not self._leads_somewhere(scope):
+        route = self._route_of(scope)
+        if scope["path"] in PUBLIC or route is None:
             await self._count("unauthenticated", peer)
             return None
+        access = access_of(route)
         user = await self._security.identify(_header(scope, b"authorization"), peer) if self._security else None
-        if user is not None and user.role != "admin" and scope["method"] not in READING:
+        if user is not None and not access.allows(user.role):
             log.warning("forbidden", user=user.name, method=scope["method"], path=scope["path"], peer=peer)
             raise ForbiddenError
-        key = f"user {user.name}" if user else f"peer {peer}"
-        await self._count("read" if scope["method"] in READING else "write", key)
+        # by both, so that users of one account do not use up each other's share, nor one address a user's
+        await self._count(access.cost, f"user {user.name} peer {peer}" if user else f"peer {peer}")
         return user
 
-    def _leads_somewhere(self, scope: Scope) -> bool:
-        return any(route.matches(scope)[0] is Match.FULL for route in self._routes)
+    def _route_of(self, scope: Scope) -> BaseRoute | None:
+        return next((route for route in leaves(self._routes) if route.matches(scope)[0] is Match.FULL), None)
 
     async def _count(self, kind: str, key: str) -> None:
         if seconds := await self._limiter.hit(kind, key):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from backend.access import changes, reads
 from backend.dependencies import AppState, EachParameterOnce
 from backend.errors import CONFLICT_RESPONSE
 from backend.models.alerts import Alerts, AlertsQuery, AlertTest
@@ -13,6 +14,7 @@ router = APIRouter(prefix="/sync/alerts", tags=["alerts"])
 
 
 @router.get("", summary="Alertas, do mais novo para o mais antigo", dependencies=[EachParameterOnce])
+@reads
 async def get_alerts(query: Annotated[AlertsQuery, Query()], state: AppState) -> Alerts:
     """Os episódios abertos e os passados; `next_cursor` leva à página seguinte."""
     shown, open_count, next_cursor = await list_alerts(state["engine"], query)
@@ -21,6 +23,7 @@ async def get_alerts(query: Annotated[AlertsQuery, Query()], state: AppState) ->
 
 
 @router.post("/test", summary="Envia uma mensagem de teste", responses=CONFLICT_RESPONSE)
+@changes
 async def test(state: AppState) -> AlertTest:
     """Por todos os canais configurados; 409 se não há nenhum."""
     return AlertTest(channels=await send_test(state["notifier"]))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form
 
+from backend.access import reads
 from backend.dependencies import AppState, CurrentUser, Peer
 from backend.errors import LIMIT_RESPONSE, NOT_FOUND_RESPONSE, UNAUTHORIZED_RESPONSE, NotFoundError
 from backend.models.auth import TokenRequest, TokenResponse, WhoAmI
@@ -26,6 +27,7 @@ async def make_token(form: Annotated[TokenRequest, Form()], state: AppState, pee
 
 
 @router.get("/me", summary="Quem pergunta")
+@reads
 async def who_am_i(state: AppState, user: CurrentUser) -> WhoAmI:
     """O usuário das credenciais e o seu papel; sem autenticação, todos são administradores."""
     return WhoAmI(

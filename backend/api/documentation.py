@@ -10,6 +10,8 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
 
+from backend.access import reads
+
 router = APIRouter(include_in_schema=False)
 
 WEB = Path(__file__).parent.parent / "web"
@@ -24,18 +26,21 @@ FILES = {
 
 
 @router.get("/docs")
+@reads
 async def docs() -> FileResponse:
     """Swagger UI."""
     return FileResponse(WEB / "docs.html", media_type="text/html")
 
 
 @router.get("/redoc")
+@reads
 async def redoc() -> FileResponse:
     """ReDoc, for those who read more than they try."""
     return FileResponse(WEB / "redoc.html", media_type="text/html")
 
 
 @router.get("/docs/assets/{name}")
+@reads
 async def asset(
     name: Literal[
         "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "docs.js", "redoc.standalone.js", "redoc.js"
@@ -46,6 +51,7 @@ async def asset(
 
 
 @router.get("/openapi.json")
+@reads
 async def openapi(request: Request) -> dict[str, Any]:
     """The document; it is made once."""
     described: dict[str, Any] = request.app.openapi()

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
+from backend.access import changes, reads
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.execution_log import ExecutionLog, LogQuery
@@ -18,18 +19,21 @@ ExecutionId = Annotated[int, Path(ge=1, le=2**63 - 1, description="o `request_id
 
 
 @router.get("/{execution_id}", summary="Uma execução")
+@reads
 async def get_execution(execution_id: ExecutionId, status: Status) -> SyncExecutionDetail:
     """Com o andamento e as fatias que falharam."""
     return await status.get_execution(execution_id)
 
 
 @router.get("/{execution_id}/slices", summary="As fatias de uma execução", dependencies=[EachParameterOnce])
+@reads
 async def get_slices(execution_id: ExecutionId, query: Annotated[SlicesQuery, Query()], status: Status) -> SyncSlices:
     """Uma fatia por dia e modalidade (num update, por modalidade), na ordem em que são lidas."""
     return await status.get_slices(execution_id, query)
 
 
 @router.get("/{execution_id}/log", summary="O registro (log) de uma execução", dependencies=[EachParameterOnce])
+@reads
 async def get_log(execution_id: ExecutionId, query: Annotated[LogQuery, Query()], state: AppState) -> ExecutionLog:
     """O que o backend e os ingestores registraram dela, da linha mais antiga para a mais nova.
 
@@ -40,6 +44,7 @@ async def get_log(execution_id: ExecutionId, query: Annotated[LogQuery, Query()]
 
 
 @router.post("/{execution_id}/cancel", summary="Cancela uma execução", responses=CONFLICT_RESPONSE)
+@changes
 async def cancel(execution_id: ExecutionId, state: AppState, status: Status, user: CurrentUser) -> SyncExecutionDetail:
     """Para na próxima página; o que já foi gravado fica."""
     await cancel_execution(state["engine"], execution_id, name_of(user))
@@ -47,6 +52,7 @@ async def cancel(execution_id: ExecutionId, state: AppState, status: Status, use
 
 
 @router.post("/{execution_id}/retry", summary="Repete o que falhou", responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE})
+@changes
 async def retry(execution_id: ExecutionId, response: Response, state: AppState, user: CurrentUser) -> SyncResponse:
     """Uma execução nova, com cópias das fatias que terminaram com erro, e só delas."""
     copy = await retry_execution(state["engine"], execution_id, user.name if user else None)

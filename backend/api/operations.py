@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
+from backend.access import reads
 from backend.dependencies import AppState
 from backend.metrics import CONTENT_TYPE
 from backend.models.sync import Alive, Health
@@ -30,6 +31,7 @@ async def health(response: Response, state: AppState) -> Health:
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"example": "pncp_database_up 1.0"}}}},
 )
+@reads
 async def metrics(state: AppState) -> Response:
     """No formato de texto do Prometheus. Sem o banco de dados responde igualmente, com `pncp_database_up 0`."""
     return Response(state["metrics"].render(await state["figures"].metrics()), media_type=CONTENT_TYPE)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from backend.access import changes, reads
 from backend.dependencies import AppState, CurrentUser
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.schedules import PauseRequest, Schedule, ScheduleChange, Schedules
@@ -16,24 +17,28 @@ ScheduleName = Annotated[str, Path(max_length=50, description="`update` ou `swee
 
 
 @router.get("", summary="As agendas")
+@reads
 async def get_schedules(state: AppState) -> Schedules:
     """Cron, pausa, próximas vezes e o que houve na última."""
     return Schedules(schedules=await list_schedules(state["engine"], state["schedule"]))
 
 
 @router.post("/{name}/pause", summary="Põe em pausa", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
+@changes
 async def pause(name: ScheduleName, request: PauseRequest, state: AppState, user: CurrentUser) -> Schedule:
     """Nada mais começa por esta agenda; o que corre continua."""
     return await pause_schedule(state["engine"], state["schedule"], name, reason=request.reason, who=name_of(user))
 
 
 @router.post("/{name}/resume", summary="Retoma", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
+@changes
 async def resume(name: ScheduleName, state: AppState, user: CurrentUser) -> Schedule:
     """A partir da próxima vez; as que passaram na pausa não são repostas, mas as janelas as cobrem."""
     return await resume_schedule(state["engine"], state["schedule"], name, who=name_of(user))
 
 
 @router.put("/{name}", summary="Muda o cron", responses=NOT_FOUND_RESPONSE)
+@changes
 async def change(name: ScheduleName, request: ScheduleChange, state: AppState, user: CurrentUser) -> Schedule:
     """`null` volta ao da configuração; uma pausa permanece."""
     return await change_schedule(state["engine"], state["schedule"], name, cron=request.cron, who=name_of(user))

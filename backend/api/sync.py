@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
+from backend.access import changes, reads
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
 from backend.models.coverage import CoverageQuery, SyncCoverage
@@ -28,6 +29,7 @@ IdempotencyKey = Annotated[
 
 
 @router.post("/force", summary="Inicia uma sincronização", responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE})
+@changes
 async def force(
     request: SyncRequest,
     response: Response,
@@ -45,12 +47,14 @@ async def force(
 
 
 @router.post("/plan", summary="O que um pedido viria a ser")
+@reads
 async def plan(request: SyncRequest, state: AppState) -> SyncPlan:
     """O mesmo corpo de `/sync/force`; nada é iniciado. As estimativas vêm do que já correu, e `basis` diz de quê."""
     return await plan_request(state["engine"], request)
 
 
 @router.get("/status", summary="Como vai a última execução")
+@reads
 async def get_status(state: AppState) -> SyncStatus:
     """A execução mais nova; `idle` antes da primeira."""
     # without a turn, and not through a dependency that is closed for it: it is asked more often than all others and
@@ -60,18 +64,21 @@ async def get_status(state: AppState) -> SyncStatus:
 
 
 @router.get("/history", summary="Execuções, da mais nova para a mais antiga", dependencies=[EachParameterOnce])
+@reads
 async def get_history(query: Annotated[HistoryQuery, Query()], status: Status) -> SyncHistory:
     """Com filtros; `next_cursor` leva à página seguinte."""
     return await status.get_history(query)
 
 
 @router.get("/dashboard", summary="Tudo o que a página inicial mostra")
+@reads
 async def get_dashboard(state: AppState) -> SyncDashboard:
     """Totais, andamento, atualidade do espelho, falhas que pedem atenção e os últimos 30 dias."""
     return await state["dashboard"].load()
 
 
 @router.get("/coverage", summary="O que o espelho tem de cada dia", dependencies=[EachParameterOnce])
+@reads
 async def get_coverage(query: Annotated[CoverageQuery, Query()], state: AppState) -> SyncCoverage:
     """Por dia de publicação, o estado das modalidades: completo, parcial, com falha, em andamento ou nunca pedido."""
     return await load_coverage(state["engine"], query)

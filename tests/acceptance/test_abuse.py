@@ -112,6 +112,53 @@ async def test_a_malformed_request_is_refused_and_hides_no_second_one(stack: Sta
     assert (await stack.api.get("/sync/history")).json()["total_count"] == 0
 
 
+async def send_until_refused(stack: Stack, start: bytes, part: bytes, *, most: int) -> int:
+    """Send a start, then at most so many bytes in parts while the other side takes them; answers how many it took."""
+    _, writer = await asyncio.open_connection(stack.api.base_url.host, stack.api.base_url.port)
+    sent = 0
+    try:
+        async with asyncio.timeout(20):
+            writer.write(start)
+            while sent < most:
+                writer.write(part)
+                await writer.drain()
+                sent += len(part)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+    return sent
+
+
+ENDLESS = {
+    "a header": (b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: ", b"x" * 65536),
+    "headers": (b"GET /health/live HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n" * 10_000),
+    "an address": (b"GET /", b"x" * 65536),
+    "empty lines": (b"\r\n", b"\r\n" * 30_000),
+    "trailers": (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 10_000),
+}
+
+
+@needs_proc
+async def test_a_head_without_end_is_refused_by_ourselves_and_holds_nothing_up(stack: Stack) -> None:
+    backend = await stack.start_backend()
+    before = forget_the_peak(backend)
+    for name, (start, part) in ENDLESS.items():
+        sent = await send_until_refused(stack, start, part, most=100 * MEBIBYTE)
+        assert sent < 20 * MEBIBYTE, name  # what the sockets of both sides hold
+        assert memory_of(backend, "VmHWM") - before < 20 * MEBIBYTE, name
+        assert (await stack.api.get("/health/live")).status_code == 200, name
+
+
+async def test_a_large_head_is_told_so_and_a_fair_one_is_served(stack: Stack) -> None:
+    await stack.start_backend()
+    head = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: %s\r\n%s\r\n"
+    assert await speak(stack, head % (b"x" * 60_000, b"")) == [b"200"]
+    assert await speak(stack, head % (b"x" * 66_000, b"")) == [b"431"]
+    assert await speak(stack, head % (b"x", b"X: y\r\n" * 100)) == [b"431"]
+    assert await speak(stack, head % (b"x" * 40_000, b"") * 3) == [b"200"] * 3, "each has a bound of its own"
+
+
 @pytest.mark.parametrize("proxy", ["127.0.0.1", "192.0.2.1", None])
 async def test_only_the_proxy_that_was_named_speaks_for_others(stack: Stack, proxy: str | None) -> None:
     port = str(free_port())

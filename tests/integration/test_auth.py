@@ -17,9 +17,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from backend import limiter, security
+from backend.access import CLOSED, Access, access_of, leaves
 from backend.config import BackendSettings
 from backend.main import create_app
 from backend.middleware import PUBLIC
@@ -59,6 +60,7 @@ async def start(engine: AsyncEngine, database_url: str) -> AsyncIterator[Open]:
                 return httpx.AsyncClient(transport=transport, base_url="http://api", **words)
 
             client.app = app  # type: ignore[attr-defined]
+            client.state = state or {}  # type: ignore[attr-defined]
             return client
 
         yield start
@@ -132,14 +134,16 @@ async def test_every_route_but_the_public_ones_wants_a_user(start: Open) -> None
 async def test_a_route_that_is_added_without_a_thought_is_closed(start: Open) -> None:
     clients = await start()
 
+    @clients.app.get("/new")
     @clients.app.post("/new")
     async def new() -> dict[str, bool]:
         return {"open": True}
 
     async with clients() as api:
-        assert_stranger(await api.post("/new"))
-        assert (await api.post("/new", auth=VIEWER)).status_code == 403
-        assert (await api.post("/new", auth=ADMIN)).json() == {"open": True}
+        for method in ("GET", "POST"):
+            assert_stranger(await api.request(method, "/new"))
+            assert (await api.request(method, "/new", auth=VIEWER)).status_code == 403
+            assert (await api.request(method, "/new", auth=ADMIN)).json() == {"open": True}
 
 
 async def test_a_viewer_reads_and_an_administrator_does_the_rest(start: Open, engine: AsyncEngine) -> None:
@@ -330,7 +334,7 @@ FORGED = {
     "header of objects": lambda: unsigned(b'{"a":' * 550),
     "header not UTF-8": lambda: unsigned(b"\xff\xfe"),
     "only dots": lambda: "." * 50,
-    "one megabyte": lambda: "a" * 1_000_000,
+    "sixty kilobytes": lambda: "a" * 60_000,
     "not ASCII": lambda: "ção",
 }
 
@@ -476,15 +480,56 @@ async def test_an_expired_token_asked_with_in_a_loop_does_not_stop_a_new_one(sta
         assert await token_of(api)
 
 
-async def test_reads_and_writes_are_counted_by_user(start: Open) -> None:
+async def test_reads_and_writes_are_counted_by_user_and_peer(start: Open) -> None:
     clients = await start(limit_reads_per_minute=3, limit_writes_per_minute=2)
     async with clients("192.0.2.1") as one, clients("192.0.2.2") as other:
-        codes = [(await api.get("/sync/status", auth=ADMIN)).status_code for api in (one, other, one)]
-        assert codes == [200] * 3
-        assert_too_often(await other.get("/sync/status", auth=ADMIN))
-        assert (await other.get("/sync/status", auth=VIEWER)).is_success
-        codes = [(await one.post("/sync/force", json=BACKFILL, auth=ADMIN)).status_code for _ in range(3)]
-        assert codes == [200, 200, 429]
+        assert [(await one.get("/sync/status", auth=ADMIN)).status_code for _ in range(4)] == [200] * 3 + [429]
+        assert_too_often(await one.get("/sync/status", auth=ADMIN))
+        assert (await one.get("/sync/status", auth=VIEWER)).is_success, "another user of the same network"
+        assert [(await other.get("/sync/status", auth=ADMIN)).status_code for _ in range(4)] == [200] * 3 + [429]
+        for api in (one, other):
+            codes = [(await api.post("/sync/force", json=BACKFILL, auth=ADMIN)).status_code for _ in range(3)]
+            assert codes == [200, 200, 429]
+
+
+async def test_three_people_with_two_accounts_look_at_the_page_at_once(start: Open) -> None:
+    clients = await start(**production())
+    for address, user in (("192.0.2.1", ADMIN), ("192.0.2.2", VIEWER), ("192.0.2.3", VIEWER)):
+        async with clients(address, auth=user) as api:
+            assert {(await api.get("/sync/status")).status_code for _ in range(110)} == {200}
+
+
+async def test_a_viewer_may_ask_for_a_plan_which_counts_as_a_read(start: Open) -> None:
+    clients = await start(limit_reads_per_minute=3, limit_writes_per_minute=1)
+    async with clients() as api:
+        answers = [await api.post("/sync/plan", json=BACKFILL, auth=VIEWER) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200] * 3 + [429]
+        assert (await api.post("/sync/force", json=BACKFILL, auth=ADMIN)).is_success
+        assert_too_often(await api.post("/sync/force", json=BACKFILL, auth=ADMIN))
+        operations = (await api.get("/openapi.json", auth=ADMIN)).json()["paths"]
+        assert "403" not in operations["/sync/plan"]["post"]["responses"]
+        assert "403" in operations["/sync/force"]["post"]["responses"]
+
+
+def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
+    app = create_app(BackendSettings(database_url="postgresql://x@127.0.0.1/x", rabbitmq_url=None))  # type: ignore[arg-type]
+    declared = {
+        (method, route.path): access_of(route)
+        for route in leaves(app.router.routes)
+        if isinstance(route, Route) and route.path not in PUBLIC
+        for method in route.methods or ()
+    }
+    closed = {path for (method, path), access in declared.items() if access == CLOSED}
+    assert closed == {
+        "/sync/force",
+        "/sync/executions/{execution_id}/cancel",
+        "/sync/executions/{execution_id}/retry",
+        "/sync/schedules/{name}/pause",
+        "/sync/schedules/{name}/resume",
+        "/sync/schedules/{name}",
+        "/sync/alerts/test",
+    }
+    assert {access for (_, path), access in declared.items() if path not in closed} == {Access("viewer", "read")}
 
 
 async def test_strangers_are_counted_by_address_and_liveness_is_not(start: Open) -> None:
@@ -650,6 +695,71 @@ async def test_no_foreign_page_is_let_in_unless_it_is_named(start: Open, origin:
         assert "access-control-allow-origin" not in refused.headers
 
 
+async def test_a_page_that_is_named_may_use_every_method_that_a_route_has(start: Open) -> None:
+    async with (await start(cors_origins="https://good.example"))() as api:
+        for method, path in (("PUT", "/sync/schedules/update"), ("POST", "/sync/force"), ("GET", "/sync/status")):
+            preflight = {"Origin": "https://good.example", "Access-Control-Request-Method": method}
+            answer = await api.options(path, headers=preflight)
+            assert answer.status_code == 200, answer.text
+            assert method in answer.headers["access-control-allow-methods"].split(", ")
+        never = {"Origin": "https://good.example", "Access-Control-Request-Method": "DELETE"}
+        assert (await api.options("/sync/force", headers=never)).status_code == 400
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+CROSS_SITE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://api"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://api:3000"},
+    {"Origin": "http://api.evil.example"},
+    {"Origin": "http://good.example"},  # the one that is named is https
+    {"Origin": "api"},
+    {"Origin": ""},
+]
+OWN_PAGE = [
+    {},
+    {"Sec-Fetch-Site": "none"},
+    {"Sec-Fetch-Site": "same-origin"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "http://api"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://API"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://api:8443"},  # the port was cut off by a proxy
+    {"Origin": "https://api:443"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "https://good.example"},
+    {"Origin": "https://good.example"},
+]
+
+
+@pytest.mark.parametrize("authentication", [True, False])
+async def test_a_foreign_page_starts_and_ends_nothing(start: Open, engine: AsyncEngine, authentication: bool) -> None:
+    without = {} if authentication else {"admin_password_hash": None, "viewer_password_hash": None}
+    clients = await start(cors_origins="https://good.example", **without)
+    async with clients(auth=ADMIN) as api:
+        running = (await api.post("/sync/force", json=BACKFILL)).json()["request_id"]
+        for path in (
+            f"/sync/executions/{running}/cancel",
+            f"/sync/executions/{running}/retry",
+            "/sync/schedules/update/resume",
+            "/sync/alerts/test",
+            "/sync/force",
+            "/auth/token",
+        ):
+            for headers in CROSS_SITE:
+                answer = await api.post(path, headers={**FORM, **headers}, content=b"a=b")
+                assert answer.status_code == 403, (path, headers)
+                assert answer.headers["content-type"] == "application/problem+json"
+        assert (await api.get("/sync/status", headers=CROSS_SITE[0])).json()["status"] == "running"
+        for headers in OWN_PAGE:
+            answer = await api.post("/sync/executions/4711/cancel", headers=headers)
+            assert answer.status_code == 404, headers
+        for headers in CROSS_SITE[:1]:
+            answer = await api.put("/sync/schedules/update", headers=headers, json={"cron": None})
+            assert answer.status_code == 403
+
+
 def production(**settings: Any) -> dict[str, Any]:
     return {"app_env": "production", **settings}
 
@@ -812,6 +922,96 @@ async def test_only_our_own_names_are_answered_to(start: Open, host: str, status
     async with (await start(allowed_hosts="pncp.example.org, *.pncp.example.com"))() as api:
         assert (await api.get("/sync/status", headers={"Host": host}, auth=ADMIN)).status_code == status
         assert (await api.get("/health/live", headers={"Host": host})).status_code == 200
+
+
+LOCAL = ["127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:8000", "pncp-backend:8000"]
+FOREIGN = [
+    "evil.example",
+    "evil.example:8000",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "1.2.3.4",
+    "[::2]",
+    "",
+]
+
+
+async def test_without_authentication_only_local_names_are_answered_to(start: Open) -> None:
+    clients = await start(admin_password_hash=None, viewer_password_hash=None, backend_host="0.0.0.0")
+    async with clients() as api:
+        for host in LOCAL:
+            assert (await api.get("/sync/status", headers={"Host": host})).status_code == 200, host
+        for host in FOREIGN:
+            answer = await api.post("/sync/force", json=BACKFILL, headers={"Host": host})
+            assert answer.status_code == 400, host
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert (await api.get("/", headers={"Host": host})).status_code == 400
+            for path in ("/health", "/health/live", "/health/ready"):
+                assert (await api.get(path, headers={"Host": host})).status_code == 200
+        assert (await api.get("/sync/history")).json()["total_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("bound_to", "reached_at", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1", 400),
+        ("localhost", "127.0.0.1", 400),
+        ("::1", "::1", 400),
+        ("127.0.0.1", "::ffff:127.0.0.1", 400),
+        ("0.0.0.0", "127.0.0.1", 200),
+        ("127.0.0.1", "192.0.2.7", 200),  # uvicorn's own command line has bound another address
+        ("0.0.0.0", "192.0.2.7", 200),
+    ],
+)
+async def test_bound_to_loopback_only_local_names_are_answered_to_also_with_authentication(
+    start: Open, bound_to: str, reached_at: str, status: int
+) -> None:
+    clients = await start(backend_host=bound_to)
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def ask(host: str) -> int:
+        sent.clear()
+        headers = [(b"host", host.encode()), (b"authorization", basic(*ADMIN_BYTES)["Authorization"].encode())]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/auth/me",
+            "raw_path": b"/auth/me",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "http_version": "1.1",
+            "server": (reached_at, 8000),
+            "client": ("192.0.2.1", 1),
+            "headers": headers,
+            "state": dict(clients.state),
+        }
+        await clients.app(scope, receive, send)
+        return int(sent[0]["status"])
+
+    assert await ask("evil.example") == status
+    assert await ask("localhost:8000") == 200
+
+
+async def test_a_head_over_the_bound_is_refused(start: Open) -> None:
+    async with (await start())() as api:
+        for headers in (
+            {"X-Long": "x" * 70_000},
+            {f"X-{number}": "x" * 4000 for number in range(20)},
+            {f"X-{number}": "" for number in range(100)},
+        ):
+            answer = await api.get("/health/live", headers=headers)
+            assert answer.status_code == 431
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["connection"] == "close"
+        assert (await api.get("/health/live", params={"q": "x" * 65_400})).status_code == 431
+        assert (await api.get("/health/live", headers={"X-Long": "x" * 60_000})).status_code == 200
 
 
 async def test_two_hosts_are_none_of_ours(start: Open) -> None:

@@ -72,6 +72,20 @@ def test_production_starts_with_a_hash_and_a_key_and_has_limits(load: Load) -> N
     assert load(**PRODUCTION, LIMIT_CONCURRENCY="0").most_concurrent is None
 
 
+EVERYONE = ["*", " * ", "0.0.0.0/0", "::/0", "10.0.0.1, *", "10.0.0.1,::/0", "0.0.0.0/1,128.0.0.0/1", "192.0.2.1/0"]
+
+
+@pytest.mark.parametrize("proxies", EVERYONE)
+def test_production_believes_no_stranger_for_whom_he_asks(load: Load, proxies: str) -> None:
+    assert fault(load, **PRODUCTION, FORWARDED_ALLOW_IPS=proxies).count("FORWARDED_ALLOW_IPS") == 1
+    assert load(FORWARDED_ALLOW_IPS=proxies).forwarded_allow_ips is not None, "in development that is allowed"
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "172.16.0.0/12", "10.0.0.0/8,fc00::/7", "unix:", "proxy"])
+def test_production_believes_a_proxy_that_is_named(load: Load, proxies: str) -> None:
+    assert load(**PRODUCTION, FORWARDED_ALLOW_IPS=proxies).forwarded_allow_ips == proxies
+
+
 def test_development_needs_no_authentication_and_has_no_limits(load: Load) -> None:
     settings = load()
     assert not settings.authenticates

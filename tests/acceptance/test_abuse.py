@@ -156,7 +156,8 @@ async def test_a_large_head_is_told_so_and_a_fair_one_is_served(stack: Stack) ->
     assert await speak(stack, head % (b"x" * 60_000, b"")) == [b"200"]
     assert await speak(stack, head % (b"x" * 66_000, b"")) == [b"431"]
     assert await speak(stack, head % (b"x", b"X: y\r\n" * 100)) == [b"431"]
-    assert await speak(stack, head % (b"x" * 40_000, b"") * 3) == [b"200"] * 3, "each has a bound of its own"
+    for _ in range(3):  # on one connection, where each has a bound of its own
+        assert (await stack.api.get("/health/live", headers={"X": "x" * 40_000})).status_code == 200
 
 
 @pytest.mark.parametrize("proxy", ["127.0.0.1", "192.0.2.1", None])

@@ -1010,7 +1010,8 @@ async def test_a_head_over_the_bound_is_refused(start: Open) -> None:
             assert answer.status_code == 431
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers["connection"] == "close"
-        assert (await api.get("/health/live", params={"q": "x" * 65_400})).status_code == 431
+        long = {"X-Long": "x" * 6_000}
+        assert (await api.get("/health/live", params={"q": "x" * 60_000}, headers=long)).status_code == 431
         assert (await api.get("/health/live", headers={"X-Long": "x" * 60_000})).status_code == 200
 
 

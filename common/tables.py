@@ -230,6 +230,8 @@ sync_pages = Table(
     Column("processed", ARRAY(Text), nullable=False),
     Column("total_registros", BigInteger, nullable=False),
     Column("total_paginas", Integer, nullable=False),
+    # how many of its records could not be stored, where those are too many for single records' faults
+    _count("unfit"),
     _now("read_at"),
 )
 
@@ -272,23 +274,36 @@ schema_drift = Table(
     Column("example", Text, nullable=False),
 )
 
+# What could not be stored, each record once however often it is seen.
 rejected_records = Table(
     "rejected_records",
     metadata,
     Column("id", BigInteger, Identity(always=False), primary_key=True),
-    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="CASCADE"), nullable=False),
+    # of the last sight
+    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
     Column("slice_id", BigInteger, ForeignKey("sync_slices.id", ondelete="SET NULL")),
     Column("resource", Text, nullable=False),
     # whatever of its key could be read
     Column("natural_key", Text),
     Column("reason", Text, nullable=False),
-    Column("payload_hash", Text, nullable=False),
+    # SHA-256 of table, key and payload
+    Column("payload_hash", Text, nullable=False, unique=True),
     # text and not jsonb: it is here because the database may have refused it
     Column("payload", Text, nullable=False),
-    _now("created_at"),
-    # when it was stored after all, by a newer version of this program
+    _now("first_seen"),
+    _now("last_seen"),
+    # executions that met it
+    Column("times", Integer, nullable=False, server_default=text("1")),
+    # when it was stored after all, or a version of it that can be
     _moment("resolved_at"),
-    Index("uq_rejected_records_execution_id_payload_hash", "execution_id", "payload_hash", unique=True),
+    Index("ix_rejected_records_execution_id", "execution_id"),
+    Index("ix_rejected_records_slice_id", "slice_id"),
+    # what a record that is stored settles
+    Index(
+        "ix_rejected_records_unresolved",
+        "natural_key",
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
 )
 
 workers = Table(

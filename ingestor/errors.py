@@ -4,6 +4,7 @@ IngestionError
   PncpError
     PncpUnavailable    # may pass: no answer, 429, 5xx, cut or foreign body
     PncpRejected       # will not pass by itself: 401, 403, 400, 422, redirects
+    PageUnfit          # too many records of a page cannot be stored
     PageBeyondEnd      # a page that an earlier one had promised is not there
   LeaseLost            # another worker has taken the slice over
 """
@@ -57,6 +58,10 @@ class PageBeyondEnd(PncpError):
 
 class ListingIncomplete(PncpError):
     """A closed day's listing shows fewer records than it promises, however often it is read."""
+
+
+class PageUnfit(PncpError):
+    """So many records of a page cannot be stored that the fault is the page's, or ours, and not single records'."""
 
 
 class LeaseLost(IngestionError):

@@ -18,7 +18,7 @@ from common import executions
 from common.clock import to_wall_clock
 from common.database import is_transient
 from common.executions import Claim, PageCounts
-from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd
+from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd, PageUnfit
 from ingestor.metrics import Metrics
 from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page
 from ingestor.pncp.client import PncpClient
@@ -65,6 +65,7 @@ async def ingest_slice(work: SliceIngestion) -> bool:
 
     Raises:
         PncpError: the portal failed or refused, or its listing does not add up however often it is read.
+        PageUnfit: too many records of a page cannot be stored; what can be is.
         LeaseLost: the slice is another worker's now, or has been ended.
 
     """
@@ -77,6 +78,8 @@ async def ingest_slice(work: SliceIngestion) -> bool:
                 return False
             if work.finished:
                 return True
+            if progress.unfit:
+                raise await _give_up_unfit(work, progress)
             missing = missing_records(progress, work.claim.last_day, work.read_at)
             if not missing:
                 return True
@@ -90,6 +93,16 @@ async def ingest_slice(work: SliceIngestion) -> bool:
         if progress.reading % READINGS_AT_ONCE == 0:
             raise ListingIncomplete(f"{shortfall}, after {progress.reading} readings")
         progress.begin_anew()
+
+
+async def _give_up_unfit(work: SliceIngestion, progress: Progress) -> PageUnfit:
+    """Have the listing begun anew by the next claim; what is wrong with it in a sentence."""
+    page, lost = next(iter(progress.unfit.items()))
+    more = f", nor of {len(progress.unfit) - 1} other pages" if len(progress.unfit) > 1 else ""
+    async with work.engine.begin() as db:
+        if not await executions.reread(db, work.claim):
+            raise LeaseLost(f"slice {work.claim.slice_id}")
+    return PageUnfit(f"{lost} records of page {page} could not be stored{more}")
 
 
 async def _load_progress(work: SliceIngestion) -> Progress:
@@ -176,10 +189,13 @@ async def _write(
     moment = await executions.hold(db, work.claim)
     if moment is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
-    completes = ends is Ended.OLD_ENOUGH or (
-        ends is Ended.AT_THE_END and not missing_records(progress.with_page(result), work.claim.last_day, moment)
+    grown = progress.with_page(result)
+    completes = not grown.unfit and (
+        ends is Ended.OLD_ENOUGH
+        or (ends is Ended.AT_THE_END and not missing_records(grown, work.claim.last_day, moment))
     )
     result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes)
+    completes = completes and not result.unfit  # of what the database itself refuses, only now is known
     work.read_at = await executions.advance(
         db,
         work.claim,

@@ -21,6 +21,9 @@ from ingestor.pncp.records import Contratacao, Itens, Record, Rejected, Stamps, 
 
 log = structlog.get_logger(__name__)
 
+FEWEST_UNFIT, UNFIT_SHARE = 5, 0.05
+"""A page of which so many records, and more than such a share, cannot be stored has a fault that is not theirs."""
+
 VALUE_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """What PostgreSQL says to a value that it cannot hold: out of range, or too large for an index."""
 
@@ -63,13 +66,20 @@ class PageResult:
     bundles: list[Bundle] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
+    @property
+    def unfit(self) -> int:
+        """How many of its records cannot be stored, where those are more than single records' faults; else 0."""
+        lost = sum(record.resource == "contratacoes" for record in self.rejected)
+        return lost if lost >= FEWEST_UNFIT and lost > UNFIT_SHARE * len(self.keys) else 0
+
 
 @dataclass
 class Progress:
     """What the committed pages of a slice say; it goes on growing in memory while the slice is held.
 
     `pages` and `keys` belong to the present reading, `processed` to all readings: it is what must not be counted twice.
-    `refused` are those that the database itself would not take since the slice is held.
+    `refused` are those that the database itself would not take since the slice is held. `unfit` tells of the pages of
+    this reading too many of whose records cannot be stored how many those are.
     """
 
     reading: int
@@ -77,6 +87,7 @@ class Progress:
     keys: set[str] = field(default_factory=set)
     processed: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
+    unfit: dict[int, int] = field(default_factory=dict)
     total_registros: int = 0
     total_paginas: int = 0
 
@@ -86,26 +97,35 @@ class Progress:
         self.keys |= result.keys
         self.processed |= result.processed
         self.total_registros = result.total_registros
+        self.unfit.pop(result.number, None)
+        if result.unfit:
+            self.unfit[result.number] = result.unfit
         if result.number == 1:
             self.total_paginas = max(self.total_paginas, result.total_paginas)
 
     def with_page(self, result: PageResult) -> "Progress":
         """What it will be with a page that is about to be committed."""
-        grown = replace(self, pages=set(self.pages), keys=set(self.keys), processed=set(self.processed))
+        grown = replace(
+            self,
+            pages=set(self.pages),
+            keys=set(self.keys),
+            processed=set(self.processed),
+            unfit=dict(self.unfit),
+        )
         grown.add(result)
         return grown
 
     def begin_anew(self) -> None:
         """Forget the reading, keep what has been processed."""
         self.reading += 1
-        self.pages, self.keys = set(), set()
+        self.pages, self.keys, self.unfit = set(), set(), {}
         self.total_registros = self.total_paginas = 0
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
 _PAGES = text("""
-    SELECT reading, page, keys, processed, total_registros, total_paginas
+    SELECT reading, page, keys, processed, total_registros, total_paginas, unfit
       FROM sync_pages WHERE slice_id = :slice_id ORDER BY read_at
 """)
 _VERSIONS = """
@@ -123,6 +143,8 @@ async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
         if row.reading == claim.reading:
             keys, processed = frozenset(row.keys), frozenset(row.processed)
             progress.add(PageResult(row.page, row.total_registros, row.total_paginas, keys, processed))
+            if row.unfit:
+                progress.unfit[row.page] = row.unfit
         else:
             progress.processed.update(row.processed)
     return progress
@@ -144,7 +166,12 @@ def _set(columns: Iterable[str]) -> str:
 
 # A payload, out of all of them in one value. The driver's buffer grows by a kilobyte at a time: to encode an array of
 # 400 payloads it was moved 400 times. Whoever uses this ends with OFFSET 0, else it is done again for every column.
-_CUT_OUT = "CAST(convert_from(substring({all}::bytea FROM begins FOR bytes), 'UTF8') AS jsonb)"
+_CUT_OUT = "CAST(convert_from(substring({all}::bytea FROM {begins} FOR {bytes}), 'UTF8') AS jsonb)"
+
+
+def _payload_in(parameter: str, part: str = "") -> str:
+    """SQL of one payload out of all of them in `parameter`; `begins` and `bytes` say where it stands, as `part`."""
+    return _CUT_OUT.format(all=parameter, begins=f"{part}begins", bytes=f"{part}bytes")
 
 
 def _in_one(payloads: Sequence[bytes | Raw]) -> tuple[list[int], list[int], bytes]:
@@ -154,7 +181,7 @@ def _in_one(payloads: Sequence[bytes | Raw]) -> tuple[list[int], list[int], byte
 
 
 # Key and version come as they were judged, everything else is read out of the payload. An older version is never
-# written; an equal one only where its items are wanted again.
+# written; an equal one only where its items are wanted again and have come.
 #
 # Only órgãos and units that say something new are touched: most pages name the same few, and a row that is locked for
 # nothing holds up every other worker. So `as_of` is when a name was first seen, and a record with another one may be
@@ -162,17 +189,25 @@ def _in_one(payloads: Sequence[bytes | Raw]) -> tuple[list[int], list[int], byte
 #
 # What is known is looked up key by key, here and in the other statements: a plan that was made while a table was empty
 # would go on reading all of it.
+#
+# A record that is written settles what was rejected of it before; what is still rejected is kept after this.
 _JUDGED = ("numero_controle_pncp", "data_atualizacao", "data_atualizacao_global")
 _READ = {**CONTRATACAO_COLUMNS, **{name: name for name in _JUDGED}}
-_MERGE_CONTRATACOES = f"""
+
+
+def _merge_contratacoes(page: str, payload: str = "payload") -> str:
+    """The statement that writes contratações: `page` makes its rows, whose columns are read from `payload`.
+
+    `payload` names what is stored as such.
+    """
+    values = ", ".join({**_READ, "payload": payload}.values())
+    return f"""
     WITH page AS (
-        SELECT {", ".join(_JUDGED)}, {_CUT_OUT.format(all="$6")} AS payload
-          FROM unnest($1::text[], $2::timestamp[], $3::timestamp[], $4::int[], $5::int[])
-               AS page ({", ".join(_JUDGED)}, begins, bytes)
+        {page}
         OFFSET 0
     ), written AS (
         INSERT INTO contratacoes AS known ({", ".join(_READ)}, itens_at)
-        SELECT {", ".join(_READ.values())}, now() FROM page
+        SELECT {values}, now() FROM page
         ON CONFLICT (numero_controle_pncp) DO UPDATE
            SET {_set(name for name in _READ if name != "numero_controle_pncp")}, itens_at = now(), updated_at = now()
          WHERE excluded.data_atualizacao > known.data_atualizacao
@@ -184,11 +219,11 @@ _MERGE_CONTRATACOES = f"""
         SELECT orgao_entidade_cnpj AS cnpj, orgao_entidade_razao_social AS razao_social,
                orgao_entidade_poder_id AS poder_id, orgao_entidade_esfera_id AS esfera_id,
                payload -> 'orgaoEntidade' AS payload, data_atualizacao_global AS as_of
-          FROM written WHERE orgao_entidade_cnpj IS NOT NULL
+          FROM written WHERE orgao_entidade_cnpj ~ '\\S'
         UNION ALL
         SELECT orgao_sub_rogado_cnpj, orgao_sub_rogado_razao_social, orgao_sub_rogado_poder_id,
                orgao_sub_rogado_esfera_id, payload -> 'orgaoSubRogado', data_atualizacao_global
-          FROM written WHERE orgao_sub_rogado_cnpj IS NOT NULL
+          FROM written WHERE orgao_sub_rogado_cnpj ~ '\\S'
     ), written_orgaos AS (
         INSERT INTO orgaos AS known (cnpj, razao_social, poder_id, esfera_id, payload, as_of)
         SELECT newest.*
@@ -209,12 +244,12 @@ _MERGE_CONTRATACOES = f"""
                unidade_orgao_municipio_nome AS municipio_nome, unidade_orgao_uf_sigla AS uf_sigla,
                unidade_orgao_uf_nome AS uf_nome, payload -> 'unidadeOrgao' AS payload,
                data_atualizacao_global AS as_of
-          FROM written WHERE orgao_entidade_cnpj IS NOT NULL AND unidade_orgao_codigo_unidade IS NOT NULL
+          FROM written WHERE orgao_entidade_cnpj ~ '\\S' AND unidade_orgao_codigo_unidade ~ '\\S'
         UNION ALL
         SELECT orgao_sub_rogado_cnpj, unidade_sub_rogada_codigo_unidade, unidade_sub_rogada_nome_unidade,
                unidade_sub_rogada_codigo_ibge, unidade_sub_rogada_municipio_nome, unidade_sub_rogada_uf_sigla,
                unidade_sub_rogada_uf_nome, payload -> 'unidadeSubRogada', data_atualizacao_global
-          FROM written WHERE orgao_sub_rogado_cnpj IS NOT NULL AND unidade_sub_rogada_codigo_unidade IS NOT NULL
+          FROM written WHERE orgao_sub_rogado_cnpj ~ '\\S' AND unidade_sub_rogada_codigo_unidade ~ '\\S'
     ), written_unidades AS (
         INSERT INTO unidades AS known
                (cnpj, codigo_unidade, nome_unidade, codigo_ibge, municipio_nome, uf_sigla, uf_nome, payload, as_of)
@@ -235,9 +270,28 @@ _MERGE_CONTRATACOES = f"""
            SET {_set(("nome_unidade", "codigo_ibge", "municipio_nome", "uf_sigla", "uf_nome", "payload", "as_of"))},
                updated_at = now()
          WHERE known.as_of <= excluded.as_of
+    ), resolved AS (
+        UPDATE rejected_records r SET resolved_at = now()
+          FROM written w
+         WHERE r.natural_key = w.numero_controle_pncp AND r.resolved_at IS NULL
+           AND (r.resource = 'contratacoes' OR w.itens_at IS NOT NULL)
     )
     SELECT numero_controle_pncp, is_new FROM written
 """  # noqa: S608  # column names of ours
+
+
+_PAGE = "unnest($1::text[], $2::timestamp[], $3::timestamp[], $4::int[], $5::int[]"
+_COLUMNS_OF_PAGE = f"{', '.join(_JUDGED)}, begins, bytes"
+_MERGE_CONTRATACOES = _merge_contratacoes(f"""
+        SELECT {", ".join(_JUDGED)}, {_payload_in("$6")} AS payload
+          FROM {_PAGE}) AS page ({_COLUMNS_OF_PAGE})""")  # noqa: S608  # column names of ours
+# $7 to $9: the payloads as they came; the columns are read from others, without the values that do not fit
+_MERGE_DRIFTED_CONTRATACOES = _merge_contratacoes(
+    f"""
+        SELECT {", ".join(_JUDGED)}, {_payload_in("$6")} AS payload, {_payload_in("$9", "came_")} AS came
+          FROM {_PAGE}, $7::int[], $8::int[]) AS page ({_COLUMNS_OF_PAGE}, came_begins, came_bytes)""",  # noqa: S608
+    payload="came",
+)
 
 # of a contratação that was there before, whose items were all read, and are not none
 _DELETE_GONE = "DELETE FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[])"
@@ -246,36 +300,69 @@ _DELETE_GONE = "DELETE FROM itens_contratacao WHERE numero_controle_pncp = $1 AN
 #
 # A contratação that was not there has no items (they refer to it), so that there is no conflict to look for; that
 # spares a seventh of the database's work.
-_INSERT_ITENS = f"""
+
+
+def _insert_itens(item: str, payload: str = "payload") -> str:
+    values = ", ".join({**ITEM_COLUMNS, "payload": payload}.values())
+    return f"""
     INSERT INTO itens_contratacao AS known (numero_controle_pncp, {", ".join(ITEM_COLUMNS)})
-    SELECT numero_controle_pncp, {", ".join(ITEM_COLUMNS.values())}
-      FROM (SELECT numero_controle_pncp, {_CUT_OUT.format(all="$4")} AS payload
-              FROM unnest($1::text[], $2::int[], $3::int[]) AS page (numero_controle_pncp, begins, bytes)
-            OFFSET 0) item
+    SELECT numero_controle_pncp, {values} FROM ({item} OFFSET 0) item
 """  # noqa: S608  # column names of ours
-_MERGE_ITENS = f"""
-    {_INSERT_ITENS}
+
+
+_ON_CHANGE = f"""
     ON CONFLICT (numero_controle_pncp, numero_item) DO UPDATE
        SET {_set(name for name in ITEM_COLUMNS if name != "numero_item")}, updated_at = now()
      WHERE known.payload IS DISTINCT FROM excluded.payload
 """  # noqa: S608  # column names of ours
+_INSERT_ITENS = _insert_itens(f"""
+    SELECT numero_controle_pncp, {_payload_in("$4")} AS payload
+      FROM unnest($1::text[], $2::int[], $3::int[]) AS page (numero_controle_pncp, begins, bytes)""")  # noqa: S608
+_MERGE_ITENS = _INSERT_ITENS + _ON_CHANGE
+# $5 to $7: the payloads as they came
+_MERGE_DRIFTED_ITENS = (
+    _insert_itens(
+        f"""
+    SELECT numero_controle_pncp, {_payload_in("$4")} AS payload, {_payload_in("$7", "came_")} AS came
+      FROM unnest($1::text[], $2::int[], $3::int[], $5::int[], $6::int[])
+           AS page (numero_controle_pncp, begins, bytes, came_begins, came_bytes)""",  # noqa: S608
+        payload="came",
+    )
+    + _ON_CHANGE
+)
 ITENS_AT_ONCE = 2_000
 """Items that one statement takes, about; most pages hold 400, and a few contratações have thousands each."""
 
 _KEEP_PAGE = """
-    INSERT INTO sync_pages AS known (slice_id, reading, page, keys, processed, total_registros, total_paginas)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    INSERT INTO sync_pages AS known (slice_id, reading, page, keys, processed, total_registros, total_paginas, unfit)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (slice_id, reading, page) DO UPDATE
        SET keys = ARRAY(SELECT DISTINCT unnest(known.keys || excluded.keys)),
            processed = ARRAY(SELECT DISTINCT unnest(known.processed || excluded.processed)),
            total_registros = excluded.total_registros, total_paginas = excluded.total_paginas,
-           read_at = clock_timestamp()
+           unfit = excluded.unfit, read_at = clock_timestamp()
 """
+# One row for a record, however often it is seen; the ids are those of the last sight.
 _REJECT = text("""
-    INSERT INTO rejected_records (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload)
+    WITH before AS (
+        SELECT execution_id FROM rejected_records WHERE payload_hash = :payload_hash
+    )
+    INSERT INTO rejected_records AS known
+           (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload)
     VALUES (:execution_id, :slice_id, :resource, :natural_key, :reason, :payload_hash, :payload)
-    ON CONFLICT (execution_id, payload_hash) DO NOTHING
+    ON CONFLICT (payload_hash) DO UPDATE
+       SET last_seen = now(), resolved_at = NULL, reason = excluded.reason,
+           times = known.times + CAST(known.execution_id IS DISTINCT FROM excluded.execution_id AS int),
+           execution_id = excluded.execution_id, slice_id = excluded.slice_id
+    RETURNING (SELECT execution_id FROM before) IS DISTINCT FROM :execution_id
 """)
+_COUNT_DRIFT = """
+    INSERT INTO schema_drift AS known (resource, path, kind, records, example)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+    ON CONFLICT (resource, path, kind) DO UPDATE
+       SET records = known.records + excluded.records, last_seen = now()
+    RETURNING resource, path, kind, example, xmax = 0 AS is_new
+"""
 
 
 async def store_page(
@@ -290,18 +377,18 @@ async def store_page(
 
     Runs inside the caller's transaction, which holds the slice. Answers the result as it really went (a record that
     the database itself refuses is rejected here) and what it adds to the slice's counts. `keeps_page`: false where the
-    slice ends in this transaction, so that nobody will go on from the page.
+    slice ends in this transaction, which it does not with a page that is `unfit`.
     """
     stored, refused = BundleCounts(), list[Rejected]()
     if result.bundles:
         stored, refused = await store_bundles(db, result.bundles)
     if refused:
-        lost = {record.natural_key for record in refused}
+        lost = {record.natural_key for record in refused if record.resource == "contratacoes"}
         result = replace(result, processed=result.processed - lost, rejected=[*result.rejected, *refused])
     rejected = 0
-    for record in result.rejected:
+    for record in sorted(result.rejected, key=lambda record: record.hash):  # as any other worker does
         rejected += await keep_rejected(db, record, execution_id=claim.execution_id, slice_id=claim.slice_id)
-    if keeps_page:
+    if keeps_page or result.unfit:
         driver = await _driver_of(db)
         await driver.execute(
             _KEEP_PAGE,
@@ -312,6 +399,7 @@ async def store_page(
             sorted(result.processed),
             result.total_registros,
             result.total_paginas,
+            result.unfit,
         )
     fresh = len(result.processed - progress.processed)
     return result, PageCounts(fresh, stored.inserted, stored.updated, rejected, stored.itens)
@@ -333,10 +421,37 @@ async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[Bun
     for bundle in bundles:
         try:
             async with driver.transaction():
-                stored = stored.plus(await _merge(driver, [bundle]))
+                counts, refused_itens = await _merge_with_care(driver, bundle)
         except VALUE_REFUSED as error:
             refused.append(Rejected(bundle.key, str(error), bundle.record.payload))
+        else:
+            stored = stored.plus(counts)
+            refused += refused_itens
     return stored, refused
+
+
+async def _merge_with_care(driver: "asyncpg.Connection[Any]", bundle: Bundle) -> tuple[BundleCounts, list[Rejected]]:
+    """Write one bundle; where the database refuses an item, all others."""
+    try:
+        async with driver.transaction():
+            return await _merge(driver, [bundle]), []
+    except VALUE_REFUSED:
+        if not bundle.itens.payloads:
+            raise
+    counts = await _merge(driver, [replace(bundle, itens=Itens(rejected=bundle.itens.rejected))])
+    refused: list[Rejected] = []
+    if not counts.inserted and not counts.updated:
+        return counts, refused
+    for number in bundle.itens.payloads:
+        try:
+            async with driver.transaction():
+                written = await _merge_itens(driver, [replace(bundle, itens=bundle.itens.only(number))])
+        except VALUE_REFUSED as error:
+            payload = bytes(bundle.itens.payloads[number]).decode()
+            refused.append(Rejected(bundle.key, str(error), payload, "itens_contratacao"))
+        else:
+            counts = counts.plus(BundleCounts(itens=written))
+    return counts, refused
 
 
 async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
@@ -362,16 +477,7 @@ async def _raw_driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
 async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> BundleCounts:
     """Write bundles, in the order of their keys: two workers that meet then wait for each other, and not in a ring."""
     bundles = sorted(bundles, key=lambda bundle: bundle.key)
-    versions = [stamps(bundle.record.typed) for bundle in bundles]
-    written: dict[str, bool] = dict(
-        await driver.fetch(
-            _MERGE_CONTRATACOES,
-            [bundle.key for bundle in bundles],
-            [header for header, _ in versions],
-            [whole for _, whole in versions],
-            *_in_one([bundle.record.payload.encode() for bundle in bundles]),
-        )
-    )
+    written = await _merge_records(driver, bundles)
     with_itens = [bundle for bundle in bundles if bundle.key in written and bundle.itens.payloads]
     new = [bundle for bundle in with_itens if written[bundle.key]]
     known = [bundle for bundle in with_itens if not written[bundle.key]]
@@ -379,20 +485,70 @@ async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> Bu
     kept = [(bundle.key, list(bundle.itens.payloads)) for bundle in known if not bundle.itens.rejected]
     if kept:
         await driver.executemany(_DELETE_GONE, kept)
-    itens = await _write_itens(driver, _INSERT_ITENS, new) + await _write_itens(driver, _MERGE_ITENS, known)
+    itens = await _merge_itens(driver, new, are_new=True) + await _merge_itens(driver, known)
+    drift = _drift_of([bundle for bundle in bundles if bundle.key in written])
+    if drift:
+        await _count_drift(driver, drift)
     inserted = sum(written.values())
     return BundleCounts(inserted, len(written) - inserted, itens)
 
 
-async def _write_itens(driver: "asyncpg.Connection[Any]", statement: str, bundles: list[Bundle]) -> int:
+async def _merge_records(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> dict[str, bool]:
+    """Write the contratações of bundles; answers whether each that was written is new."""
+    versions = [stamps(bundle.record.typed) for bundle in bundles]
+    payloads = [bundle.record.payload.encode() for bundle in bundles]
+    judged = [bundle.key for bundle in bundles], [header for header, _ in versions], [whole for _, whole in versions]
+    if all(bundle.record.columns is None for bundle in bundles):
+        return dict(await driver.fetch(_MERGE_CONTRATACOES, *judged, *_in_one(payloads)))
+    columns = [(bundle.record.columns or bundle.record.payload).encode() for bundle in bundles]
+    return dict(await driver.fetch(_MERGE_DRIFTED_CONTRATACOES, *judged, *_in_one(columns), *_in_one(payloads)))
+
+
+async def _merge_itens(driver: "asyncpg.Connection[Any]", bundles: list[Bundle], *, are_new: bool = False) -> int:
     """Write the items of bundles, some `ITENS_AT_ONCE`; answers how many were."""
     count = 0
     for some in _in_batches(bundles):
         keys = [bundle.key for bundle in some for _ in bundle.itens.payloads]
         payloads = [payload for bundle in some for payload in bundle.itens.payloads.values()]
-        told = await driver.execute(statement, keys, *_in_one(payloads))
+        if any(bundle.itens.drifted for bundle in some):
+            columns = [payload for bundle in some for payload in bundle.itens.columns()]
+            told = await driver.execute(_MERGE_DRIFTED_ITENS, keys, *_in_one(columns), *_in_one(payloads))
+        else:
+            told = await driver.execute(_INSERT_ITENS if are_new else _MERGE_ITENS, keys, *_in_one(payloads))
         count += int(told.rpartition(" ")[2])
     return count
+
+
+Drifted = dict[tuple[str, str, str], tuple[int, str]]
+"""How many records came with a drift, and the value of the first, by table, path and kind."""
+
+
+def _drift_of(bundles: Iterable[Bundle]) -> Drifted:
+    found: Drifted = {}
+    for bundle in bundles:
+        drifts = [("contratacoes", drift) for drift in bundle.record.drift]
+        for _, of_item in bundle.itens.drifted.values():
+            drifts += [("itens_contratacao", drift) for drift in of_item]
+        for resource, drift in drifts:
+            records, example = found.get((resource, drift.path, drift.kind), (0, drift.example))
+            found[resource, drift.path, drift.kind] = records + 1, example
+    return found
+
+
+async def _count_drift(driver: "asyncpg.Connection[Any]", drift: Drifted) -> None:
+    """Count what did not fit its column, in the transaction that stores it; log what is new."""
+    kinds = sorted(drift)
+    counts = [drift[kind] for kind in kinds]
+    told = await driver.fetch(
+        _COUNT_DRIFT,
+        *([kind[place] for kind in kinds] for place in range(3)),
+        *([count[place] for count in counts] for place in range(2)),
+    )
+    for resource, path, kind, example, is_new in told:
+        if is_new:
+            log.warning(
+                "a field does not fit its column", resource=resource, field=path, kind_of_value=kind, example=example
+            )
 
 
 def _in_batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
@@ -409,8 +565,10 @@ def _in_batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
         yield batch
 
 
-async def keep_rejected(db: AsyncConnection, record: Rejected, *, execution_id: int, slice_id: int | None) -> int:
-    """Keep a rejected record; 0 if this execution has it already."""
+async def keep_rejected(
+    db: AsyncConnection, record: Rejected, *, execution_id: int | None, slice_id: int | None
+) -> int:
+    """Keep a rejected record, once however often it is seen; 0 if this execution was the last that saw it."""
     result = await db.execute(
         _REJECT,
         {
@@ -423,4 +581,4 @@ async def keep_rejected(db: AsyncConnection, record: Rejected, *, execution_id: 
             "payload": record.payload,
         },
     )
-    return result.rowcount
+    return int(result.scalar_one())

@@ -15,21 +15,20 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """A rejected record, once, however many executions have met it; the ids are of the last of them."""
+    """A rejected record; the ids are of the execution that saw it last, if it is still there."""
 
     payload_hash: str
     resource: str
     natural_key: str | None
     reason: str
     payload: str
-    execution_id: int
+    execution_id: int | None
     slice_id: int | None
 
 
 _UNRESOLVED = text("""
-    SELECT DISTINCT ON (payload_hash)
-           payload_hash, resource, natural_key, reason, payload, execution_id, slice_id
-      FROM rejected_records WHERE resolved_at IS NULL ORDER BY payload_hash, id DESC
+    SELECT payload_hash, resource, natural_key, reason, payload, execution_id, slice_id
+      FROM rejected_records WHERE resolved_at IS NULL ORDER BY id
 """)
 _RESOLVE = text("UPDATE rejected_records SET resolved_at = now() WHERE payload_hash = :hash AND resolved_at IS NULL")
 _STORED = text("SELECT CAST(payload AS text) FROM contratacoes WHERE numero_controle_pncp = :key")

@@ -23,7 +23,7 @@ from common import executions
 from common.database import is_overloaded, is_unavailable
 from common.execution_log import log_finished
 from common.executions import Claim
-from ingestor.errors import LeaseLost, ListingIncomplete, PncpError, PncpRejected, PncpUnavailable
+from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, PncpUnavailable
 from ingestor.ingestion import COMMITS_AT_ONCE, RECORDS_IN_HAND, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
@@ -37,6 +37,7 @@ POLL_SECONDS = 1.0
 TICK_SECONDS = 5.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the bell should have come by then
 LONGEST_BACKOFF = 1800.0
+UNFIT_TRIES = 3  # claims in a row that find a page too many of whose records cannot be stored
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
 DATABASE_WAIT = (1.0, 5.0)
 FORGET_WORKERS_AFTER_DAYS = 7
@@ -223,6 +224,9 @@ class Worker:
             except LeaseLost:
                 self._metrics.slice_ended("lost")
                 _tell("lost", {})
+            except PageUnfit as error:
+                is_last = claim.failures + 1 >= UNFIT_TRIES
+                await (self._fail(claim, str(error)) if is_last else self._postpone(work, error))
             except PncpRejected as error:
                 await self._fail(claim, str(error))
             except PncpError as error:
@@ -274,7 +278,7 @@ class Worker:
                     delay_seconds=delay,
                     cause=_describe(claim, cause),
                     # a listing that does not add up is read again and again, and moves nowhere by that
-                    progressed=work.committed > 0 and not isinstance(error, ListingIncomplete),
+                    progressed=work.committed > 0 and not isinstance(error, ListingIncomplete | PageUnfit),
                     is_stall=not isinstance(error, PncpError),
                 ):
                     return "postponed"

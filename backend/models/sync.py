@@ -113,7 +113,10 @@ class RejectedRecord(BaseModel):
     resource: str
     natural_key: str | None
     reason: str
-    resolved_at: Moment | None = Field(description="quando uma versão mais nova o gravou")
+    first_seen: Moment
+    last_seen: Moment
+    times: int = Field(description="execuções que o encontraram; ele aparece na última delas")
+    resolved_at: Moment | None = Field(description="quando ele, ou uma versão mais nova dele, foi gravado")
 
 
 class SyncExecution(BaseModel):

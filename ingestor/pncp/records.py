@@ -8,13 +8,14 @@ number keeps every digit.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from dataclasses import field as field_of
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from operator import attrgetter
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
@@ -25,7 +26,10 @@ from ingestor.pncp.bodies import is_utf8
 Small = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 Code = Small | str
 """An id that the document calls a string and the recordings a number; both are taken."""
+Key = Annotated[str, Meta(max_length=250)]
+"""A text that is a key of a table: PostgreSQL's indexes take no more than 2,700 bytes for all columns of a key."""
 
+LONGEST_JSONB_NUMBER = 10_000
 LONGEST_NUMBER = 60
 """Digits on either side of the point that a numeric column is trusted with; the largest real value has nine."""
 
@@ -55,7 +59,7 @@ class RejectedError(ValueError):
 class Orgao(Struct, frozen=True, gc=False):
     """`orgaoEntidade`, `orgaoSubRogado`."""
 
-    cnpj: str | None = None
+    cnpj: Key | None = None
     razao_social: str | None = field(default=None, name="razaoSocial")
     poder_id: str | None = field(default=None, name="poderId")
     esfera_id: str | None = field(default=None, name="esferaId")
@@ -64,7 +68,7 @@ class Orgao(Struct, frozen=True, gc=False):
 class Unidade(Struct, frozen=True, gc=False):
     """`unidadeOrgao`, `unidadeSubRogada`."""
 
-    codigo_unidade: str | None = field(default=None, name="codigoUnidade")
+    codigo_unidade: Key | None = field(default=None, name="codigoUnidade")
     nome_unidade: str | None = field(default=None, name="nomeUnidade")
     codigo_ibge: str | None = field(default=None, name="codigoIbge")
     municipio_nome: str | None = field(default=None, name="municipioNome")
@@ -170,11 +174,29 @@ class Item(Struct, frozen=True, gc=False):
 T = TypeVar("T", bound=Struct)
 
 
+class Drift(Struct, frozen=True, gc=False):
+    """An optional field whose value its column does not take.
+
+    `path`: its keys from the outermost object, joined with dots; `kind`: object, array, string, number, boolean, or
+    unfit (the right type with a value that no column holds); `example`: the value as JSON, shortened.
+    """
+
+    path: str
+    kind: str
+    example: str
+
+
 class Record(Struct, Generic[T], frozen=True, gc=False):
-    """One record as it came and as it was read."""
+    """One record as it came and as it was read.
+
+    `columns` is what its columns are read from, where that is not the payload: the same record without the values of
+    `drift`, which are null in `typed` too.
+    """
 
     typed: T
     payload: str
+    columns: str | None = None
+    drift: tuple[Drift, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,12 +231,25 @@ class Itens:
     """The items of a contratação: the JSON of each by its number, in UTF-8, and what cannot be stored.
 
     Most payloads are parts of the answer's body, not copies: with sixty lists on their way, copies are megabytes.
-    `told` counts the entries of the answer, which may name a number twice; then the later one stands.
+    `told` counts the entries of the answer, which may name a number twice; then the later one stands. `drifted` holds,
+    by their numbers, the items with values that their columns do not take: what their columns are read from, and the
+    drift.
     """
 
     payloads: dict[int, bytes | Raw] = field_of(default_factory=dict)
     rejected: list[Rejected] = field_of(default_factory=list)
     told: int = 0
+    drifted: dict[int, tuple[bytes, tuple[Drift, ...]]] = field_of(default_factory=dict)
+
+    def columns(self) -> Iterator[bytes | Raw]:
+        """What the columns of each item are read from, in the order of the payloads."""
+        for number, payload in self.payloads.items():
+            yield self.drifted[number][0] if number in self.drifted else payload
+
+    def only(self, number: int) -> "Itens":
+        """One item alone."""
+        drifted = {number: self.drifted[number]} if number in self.drifted else {}
+        return Itens({number: self.payloads[number]}, told=1, drifted=drifted)
 
     def add(self, more: "Itens") -> bool:
         """Take in another page of the list; `False` if it brings nothing that was not known."""
@@ -224,6 +259,9 @@ class Itens:
             for number, payload in more.payloads.items()
         )
         self.payloads |= more.payloads
+        for number in more.payloads:
+            self.drifted.pop(number, None)
+        self.drifted |= more.drifted
         self.rejected += rejected
         self.told += more.told
         return brings
@@ -413,13 +451,13 @@ def _without_refused(value: Any) -> Any:
 
 
 def parse_contratacao(raw: bytes) -> Record[Contratacao] | Rejected:
-    """Read one record of a listing."""
-    return _parse(raw, _decode_contratacao, check_contratacao, "numeroControlePNCP")
+    """Read one record of a listing; only its key and its stamps must be as expected."""
+    return _parse(raw, Contratacao, _decode_contratacao, check_contratacao, "numeroControlePNCP")
 
 
 def parse_item(raw: bytes) -> Record[Item] | Rejected:
-    """Read one item."""
-    return _parse(raw, _decode_item, check_item, "numeroItem")
+    """Read one item; only its number must be as expected."""
+    return _parse(raw, Item, _decode_item, check_item, "numeroItem")
 
 
 def see(raw: bytes, criterio: str) -> Seen | Rejected:
@@ -459,7 +497,11 @@ def parse_itens(body: bytes, numero_controle_pncp: str) -> Itens:
             if len(itens.rejected) > MOST_REFUSED_ITENS:
                 raise NotAPageError(f"more than {MOST_REFUSED_ITENS} entries that are no items")
         else:
-            itens.payloads[item.typed.numero_item] = item.payload.encode()
+            number = item.typed.numero_item
+            itens.payloads[number] = item.payload.encode()
+            itens.drifted.pop(number, None)
+            if item.columns is not None:
+                itens.drifted[number] = item.columns.encode(), item.drift
     return itens
 
 
@@ -474,16 +516,181 @@ def _parse_plain_itens(body: bytes) -> Itens | None:
     return Itens({item.numero_item: raw for item, raw in zip(typed, raws, strict=True)}, told=len(typed))
 
 
-def _parse(raw: bytes, decode: Callable[[bytes], T], check: Callable[[T], None], key: str) -> Record[T] | Rejected:
+def _parse(
+    raw: bytes, kind: type[T], decode: Callable[[bytes], T], check: Callable[[T], None], key: str
+) -> Record[T] | Rejected:
     try:
         if _REFUSED_ESCAPE.search(raw):
             raw = mend(raw)
         payload = raw.decode()
-        typed = decode(raw)
-        check(typed)
+        try:
+            typed = decode(raw)
+            check(typed)
+        except (msgspec.ValidationError, RejectedError):  # of the right syntax: what does not fit can be left out
+            return _parse_leniently(raw, kind, decode, check)
     except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
         return Rejected(_key_of(raw, key), str(error), raw.decode("utf-8", "replace").replace("\x00", ""))
     return Record(typed, payload)
+
+
+def _parse_leniently(raw: bytes, kind: type[T], decode: Callable[[bytes], T], check: Callable[[T], None]) -> Record[T]:
+    """Read a record without the optional values that do not fit.
+
+    Raises:
+        ValueError: its key or its stamps do not fit either.
+
+    """
+    sieve = _Sieve()
+    columns, typed = sieve.sift(raw, kind)
+    record = decode(typed)
+    check(record)
+    drift = tuple(sieve.drift)
+    if not sieve.too_long:
+        return Record(record, raw.decode(), columns.decode() if drift else None, drift)
+    return Record(record, _with_texts(raw, sieve.too_long).decode(), columns.decode(), drift)
+
+
+class _Sieve:
+    """Takes what does not fit out of one record, value by value, and lists it in `drift`.
+
+    `too_long`: where numbers stand that `jsonb` itself does not take.
+    """
+
+    def __init__(self) -> None:
+        self.drift: list[Drift] = []
+        self.too_long: list[tuple[str, ...]] = []
+
+    def sift(self, raw: bytes, kind: type[Struct], outer: tuple[str, ...] = ()) -> tuple[bytes, bytes]:
+        """The fields of an object that have columns, once as those are read from, and once as they can be decoded.
+
+        Both are without the values that do not fit. A number or boolean in place of a text is missing only from what
+        can be decoded: SQL reads it as a text.
+
+        Raises:
+            ValueError: not an object.
+
+        """
+        shape = _shape_of(kind)
+        values = shape.decode(raw)
+        columns = {name: value for name in shape.names if (value := getattr(values, name)) is not UNSET}
+        typed = columns.copy()
+        for name, options in shape.optional.items():
+            if name not in columns:
+                continue
+            value, path = bytes(columns[name]), (*outer, name)
+            is_number = value[:1] not in _OF_NO_NUMBER
+            if options.inner is not None and value[:1] == b"{":
+                columns[name], typed[name] = map(Raw, self.sift(value, options.inner, path))
+            elif options.is_text and value[:1] not in b'"{[n':
+                typed[name] = _NULL
+                if is_number and not _fits_jsonb(value):
+                    columns[name] = Raw(b'"' + value + b'"')
+                    self.too_long.append(path)
+            elif not options.fits(value):
+                columns[name] = typed[name] = _NULL
+                self.drift.append(_drift(path, value, options))
+                if is_number and not _fits_jsonb(value):
+                    self.too_long.append(path)
+        return _encode(columns), _encode(typed)
+
+
+def _drift(path: tuple[str, ...], value: bytes, options: "_Options") -> Drift:
+    kind = _KINDS.get(value[:1], "number")
+    return Drift(
+        ".".join(path),
+        "unfit" if kind in options.natural else kind,
+        value[: 4 * LONGEST_EXAMPLE].decode("utf-8", "replace")[:LONGEST_EXAMPLE],
+    )
+
+
+def _with_texts(raw: bytes, paths: Iterable[tuple[str, ...]]) -> bytes:
+    """A record whose numbers at these paths have become texts.
+
+    Raises:
+        RejectedError: it is too large to be taken apart.
+
+    """
+    if len(raw) > LONGEST_TAKEN_APART:
+        raise RejectedError("a number that jsonb does not take, in a record that is too large to be mended")
+    found = _decode_object(raw)
+    for name, *inner in paths:
+        value = bytes(found[name])
+        found[name] = Raw(_with_texts(value, [tuple(inner)]) if inner else b'"' + value + b'"')
+    return _encode(found)
+
+
+class _Options(Struct, frozen=True):
+    """What an optional field takes: `natural` are the kinds of JSON that its column is made for."""
+
+    decode: Callable[[bytes], Any]
+    inner: type[Struct] | None
+    is_text: bool
+    natural: frozenset[str]
+
+    def fits(self, value: bytes) -> bool:
+        """Whether a value can be decoded, and any column can hold it."""
+        try:
+            found = self.decode(value)
+            match found:
+                case datetime():
+                    _check_stamps((found,))
+                case Decimal():
+                    _check_number("", found)
+                case str() if not self.is_text:
+                    _check_codes((found,))
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+
+LONGEST_EXAMPLE = 200
+LONGEST_TAKEN_APART = 1024 * 1024
+_NULL = Raw(b"null")
+_OF_NO_NUMBER = b'{["tfn'
+_KINDS = {b"{": "object", b"[": "array", b'"': "string", b"t": "boolean", b"f": "boolean"}
+_NATURAL = {
+    bool: "boolean",
+    datetime: "string",
+    Decimal: "number",
+    str: "string",
+    int: "number",
+}
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class _Shape(Struct, frozen=True):
+    """The fields of a kind of object by their names in JSON: all, undecoded, and what the optional ones take."""
+
+    decode: Callable[[bytes], Any]
+    names: tuple[str, ...]
+    optional: dict[str, _Options]
+
+
+@cache
+def _shape_of(kind: type[Struct]) -> _Shape:
+    fields = msgspec.structs.fields(kind)
+    names = tuple(each.encode_name for each in fields)
+    undecoded = msgspec.defstruct("_Undecoded", [(name, Raw | UnsetType, UNSET) for name in names])
+    optional = {each.encode_name: _options_of(each.type) for each in fields if not each.required}
+    return _Shape(msgspec.json.Decoder(undecoded).decode, names, optional)
+
+
+def _options_of(annotation: Any) -> _Options:
+    types = [getattr(option, "__origin__", option) for option in get_args(annotation)]
+    inner = next((option for option in types if isinstance(option, type) and issubclass(option, Struct)), None)
+    natural = frozenset(_NATURAL[option] for option in types if option in _NATURAL)
+    return _Options(
+        msgspec.json.Decoder(annotation).decode,
+        inner,
+        is_text=str in types and int not in types,
+        natural=natural | {"object"} if inner else natural,
+    )
+
+
+def _fits_jsonb(number: bytes) -> bool:
+    """Whether `jsonb` itself takes a number: its digits are bounded, far beyond those that a column is trusted with."""
+    value = Decimal(number.decode())
+    return abs(value.adjusted()) < LONGEST_JSONB_NUMBER and len(number) < LONGEST_JSONB_NUMBER
 
 
 def _key_of(raw: bytes, name: str) -> str | None:

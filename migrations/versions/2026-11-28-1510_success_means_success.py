@@ -67,6 +67,7 @@ def upgrade() -> None:
     op.add_column("sync_slices", sa.Column("failing_since", MOMENT))
     op.add_column("sync_slices", sa.Column("page_size", sa.Integer))
 
+    op.add_column("sync_pages", sa.Column("unfit", sa.Integer, nullable=False, server_default=sa.text("0")))
     op.create_table(
         "sync_counted",
         sa.Column("execution_id", sa.BigInteger, nullable=False),
@@ -154,8 +155,75 @@ def upgrade() -> None:
         SELECT numero_controle_pncp, data_atualizacao_global, 'unread' FROM contratacoes WHERE itens_at IS NULL
     """)
 
+    _keep_rejected_records_once()
+
+
+def _keep_rejected_records_once() -> None:
+    """Of the rows that executions made of one record, the last stays and says when the first was made."""
+    table = "rejected_records"
+    op.drop_constraint("fk_rejected_records_execution_id_sync_executions", table)
+    op.drop_index("uq_rejected_records_execution_id_payload_hash", table_name=table)
+    op.alter_column(table, "created_at", new_column_name="first_seen")
+    op.add_column(table, sa.Column("last_seen", MOMENT, nullable=False, server_default=sa.text("now()")))
+    op.add_column(table, sa.Column("times", sa.Integer, nullable=False, server_default=sa.text("1")))
+    op.alter_column(table, "execution_id", nullable=True)
+    op.execute("""
+        WITH sights AS (
+            SELECT max(id) AS last_id, min(first_seen) AS first_seen, max(first_seen) AS last_seen, count(*) AS times,
+                   CASE WHEN bool_and(resolved_at IS NOT NULL) THEN max(resolved_at) END AS resolved_at
+              FROM rejected_records GROUP BY payload_hash
+        )
+        UPDATE rejected_records r
+           SET first_seen = s.first_seen, last_seen = s.last_seen, times = s.times, resolved_at = s.resolved_at
+          FROM sights s WHERE r.id = s.last_id
+    """)
+    op.execute("""
+        DELETE FROM rejected_records
+         WHERE id NOT IN (SELECT max(id) FROM rejected_records GROUP BY payload_hash)
+    """)
+    op.create_unique_constraint("uq_rejected_records_payload_hash", table, ["payload_hash"])
+    op.create_foreign_key(
+        "fk_rejected_records_execution_id_sync_executions",
+        table,
+        "sync_executions",
+        ["execution_id"],
+        ["id"],
+        ondelete="SET NULL",
+    )
+    op.create_index("ix_rejected_records_execution_id", table, ["execution_id"])
+    op.create_index("ix_rejected_records_slice_id", table, ["slice_id"])
+    op.create_index(
+        "ix_rejected_records_unresolved", table, ["natural_key"], postgresql_where=sa.text("resolved_at IS NULL")
+    )
+
+
+def _keep_rejected_records_by_execution() -> None:
+    table = "rejected_records"
+    for name in ("unresolved", "slice_id", "execution_id"):
+        op.drop_index(f"ix_rejected_records_{name}", table_name=table)
+    op.drop_constraint("fk_rejected_records_execution_id_sync_executions", table)
+    op.drop_constraint("uq_rejected_records_payload_hash", table)
+    op.execute("DELETE FROM rejected_records WHERE execution_id IS NULL")
+    op.alter_column(table, "execution_id", nullable=False)
+    op.drop_column(table, "times")
+    op.drop_column(table, "last_seen")
+    op.alter_column(table, "first_seen", new_column_name="created_at")
+    op.create_index(
+        "uq_rejected_records_execution_id_payload_hash", table, ["execution_id", "payload_hash"], unique=True
+    )
+    op.create_foreign_key(
+        "fk_rejected_records_execution_id_sync_executions",
+        table,
+        "sync_executions",
+        ["execution_id"],
+        ["id"],
+        ondelete="CASCADE",
+    )
+
 
 def downgrade() -> None:
+    _keep_rejected_records_by_execution()
+    op.drop_column("sync_pages", "unfit")
     op.drop_table("itens_owed")
     op.drop_column("workers", "is_busy")
     op.drop_column("workers", "alive_until")

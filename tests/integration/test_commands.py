@@ -123,19 +123,21 @@ async def test_dates_that_are_none_are_refused_with_the_usage(
 async def test_a_rejected_contratacao_is_listed_and_stored_by_a_version_that_can(
     engine: AsyncEngine, portal: Simulator, database_url: str
 ) -> None:
-    key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, items=12, srp="talvez")
+    key = portal.world.put(
+        data_publicacao="2025-01-10T12:00:00", modalidade=6, items=12, dataAtualizacaoGlobal="talvez"
+    )
     await mirror(engine, portal, database_url)
 
     listed, text_listed, _ = await run("rejected", portal=portal, database_url=database_url)
     still, _, _ = await run("rejected", "--retry", portal=portal, database_url=database_url)
     async with engine.begin() as db:  # stands in for the upgrade: the payload is one that this version can store
-        fixed = "UPDATE rejected_records SET payload = replace(payload, '\"talvez\"', 'true')"
+        fixed = "UPDATE rejected_records SET payload = replace(payload, '\"talvez\"', '\"2025-01-10T12:00:00\"')"
         await db.execute(text(fixed))
     retried, _, _ = await run("rejected", "--retry", portal=portal, database_url=database_url)
 
     assert (listed, still, retried) == (1, 1, 0)
     assert key in text_listed
-    assert "srp" in text_listed
+    assert "dataAtualizacaoGlobal" in text_listed
     async with engine.connect() as db:
         itens = await db.execute(
             text("SELECT count(*) FROM itens_contratacao WHERE numero_controle_pncp = :key"), {"key": key}
@@ -149,13 +151,13 @@ async def test_a_rejected_contratacao_is_listed_and_stored_by_a_version_that_can
 async def test_a_rejected_item_is_stored_once_the_portal_has_mended_it(
     engine: AsyncEngine, portal: Simulator, database_url: str
 ) -> None:
-    items = [{"numeroItem": 1, "descricao": "a"}, {"numeroItem": 2, "descricao": "b", "quantidade": "muitos"}]
+    items = [{"numeroItem": 1, "descricao": "a"}, {"numeroItem": "muitos", "descricao": "b"}]
     key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, items=items)
     await mirror(engine, portal, database_url)
     code, listed, _ = await run("rejected", portal=portal, database_url=database_url)
-    portal.world.put(numeroControlePNCP=key, items=[items[0], {**items[1], "quantidade": 3}])
+    portal.world.put(numeroControlePNCP=key, items=[items[0], {**items[1], "numeroItem": 2, "quantidade": 3}])
     async with engine.begin() as db:
-        await db.execute(text("UPDATE rejected_records SET payload = replace(payload, '\"muitos\"', '3')"))
+        await db.execute(text("UPDATE rejected_records SET payload = replace(payload, '\"muitos\"', '2')"))
 
     retried, _, _ = await run("rejected", "--retry", portal=portal, database_url=database_url)
 

@@ -236,8 +236,15 @@ async def test_what_was_rejected_is_counted_and_shown_with_its_execution(
 
     assert running["records_rejected"] == ended["records_rejected"] == listed["records_rejected"] == 1
     assert ended["status"] == "success"
-    shown = {"resource": "contratacoes", "natural_key": kept.natural_key, "reason": kept.reason, "resolved_at": None}
-    assert ended["rejected_records"] == [shown]
+    (shown,) = ended["rejected_records"]
+    assert shown.pop("first_seen") <= shown.pop("last_seen")
+    assert shown == {
+        "resource": "contratacoes",
+        "natural_key": kept.natural_key,
+        "reason": kept.reason,
+        "times": 1,
+        "resolved_at": None,
+    }
 
 
 async def test_what_is_being_repeated_is_not_repeated_a_second_time(

@@ -64,3 +64,33 @@ def test_what_a_history_came_to_before_it_was_counted_is_counted_too(empty_datab
         "SELECT mode, status, executions, records_processed, duration_seconds FROM sync_execution_counts ORDER BY 1"
     )
     assert query(empty_database, counts) == [("backfill", "error", 1, 0, 0), ("update", "success", 2, 12, 4)]
+
+
+def test_of_the_rows_of_one_rejected_record_the_last_stays(empty_database: str) -> None:
+    migrate(empty_database, "upgrade", "0003")
+    query(empty_database, OLD_HISTORY)
+    query(
+        empty_database,
+        """
+        INSERT INTO rejected_records
+               (execution_id, resource, natural_key, reason, payload_hash, payload, created_at, resolved_at)
+        VALUES (1, 'contratacoes', 'a', 'r', 'x', '{}', '2025-01-01', NULL),
+               (2, 'contratacoes', 'a', 'r', 'x', '{}', '2025-01-02', now()),
+               (1, 'contratacoes', 'b', 'r', 'y', '{}', '2025-01-03', now())
+        """,
+    )
+
+    migrate(empty_database, "upgrade", "head")
+
+    rows = """
+        SELECT execution_id, natural_key, to_char(first_seen, 'DD'), to_char(last_seen, 'DD'), times,
+               resolved_at IS NULL
+          FROM rejected_records ORDER BY natural_key
+    """
+    assert query(empty_database, rows) == [(2, "a", "01", "02", 2, True), (1, "b", "03", "03", 1, False)]
+
+    migrate(empty_database, "downgrade", "0003")
+    assert query(empty_database, "SELECT execution_id, natural_key FROM rejected_records ORDER BY 2") == [
+        (2, "a"),
+        (1, "b"),
+    ]

@@ -443,7 +443,7 @@ async def filled(stack: Stack) -> str:
     await execute(
         stack.database_url,
         """INSERT INTO rejected_records (execution_id, resource, natural_key, reason, payload_hash, payload)
-           SELECT id, 'contratacao', E'tab\\t "quote" ''\\\\', 'ç ã 🜚', 'hash', E'{"a": "line\\nfeed", "b": null}'
+           SELECT id, 'contratacao', E'tab\\t "quote" ''\\\\', 'ç ã 🜚', 'hash' || id, E'{"a": "line\\nfeed", "b": null}'
              FROM sync_executions""",
         """INSERT INTO sync_pages (slice_id, reading, page, total_registros, total_paginas, keys, processed)
            SELECT id, 1, 1, 2, 1, ARRAY['a,b', '{"c"}'], '{}' FROM sync_slices LIMIT 3""",

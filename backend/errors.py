@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from backend.metrics import Metrics
-from common.database import is_unavailable
+from common.database import cause_of, is_database_trouble
 
 log = structlog.get_logger(__name__)
 
@@ -188,7 +188,7 @@ def install_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     app.add_exception_handler(RefusedError, _on_refused)
     for kind, status in _PLAIN.items():
         app.add_exception_handler(kind, _plainly(status))
-    for kind in (DBAPIError, PoolTimeoutError, OSError):
+    for kind in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
         app.add_exception_handler(kind, _on_database)
     app.add_exception_handler(Exception, on_unexpected)
 
@@ -250,9 +250,9 @@ def _plainly(status: int) -> Callable[[Request, Exception], Response]:
 
 
 def _on_database(request: Request, error: Exception) -> Response:
-    if not is_unavailable(error):
+    if not is_database_trouble(error):
         return on_unexpected(request, error)
-    log.warning("database is not available", path=request.url.path, error=type(error).__name__)
+    log.warning("database is not available", path=request.url.path, cause=cause_of(error))
     detail = "O banco de dados está indisponível. Consulte o histórico antes de repetir o pedido."
     return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 

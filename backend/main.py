@@ -52,7 +52,7 @@ from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import Reading
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
-from common.database import check_schema, create_engine, is_unavailable
+from common.database import cause_of, check_schema, create_engine, is_database_trouble
 from common.execution_log import keep_execution_log
 from common.garbage import collect_seldom
 from common.logs import configure_logging
@@ -146,9 +146,9 @@ def _lifespan(
             try:
                 await check_schema(engine)
             except Exception as error:
-                if not is_unavailable(error):
+                if not is_database_trouble(error):
                     raise
-                log.warning("database is not available yet", error=type(error).__name__)
+                log.warning("database is not available yet", cause=cause_of(error))
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
             notifier = Notifier(channels_of(settings), settings.public_url)

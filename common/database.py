@@ -1,30 +1,103 @@
-"""One engine per process, bounded in every direction, and the errors that mean "the database is not there"."""
+"""One engine per process, bounded in every direction, and the classes of the database's errors.
 
-from typing import Any
+Every SQLSTATE has a class: the database is *unavailable* (down, full, too slow, read-only, refusing us): wait and try
+again; the transaction is *transient*: run it again; anything else is a bug.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, ProgrammingError
+from sqlalchemy import ExceptionContext, event, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 from common.tables import SCHEMA_REVISION
 
-_ABSENT = ("08", "53", "57", "58")
-"""Classes of SQLSTATE: connection, resources (disk full, too many clients), operator (shutdown, timeout), system."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TRANSACTION_TRIES = 5
+ENCODING = "UTF8"
+SILENT_SECONDS = 5.0
+"""How long after a statement's time the server may say nothing before its connection is given up."""
+
 _REFUSED = ("28", "3D")
-"""User or password wrong, database unknown."""
+"""User or password wrong, database unknown: fatal at the start, waited for afterwards (a rotated password)."""
+_READ_ONLY = ("25006",)
+_SHUTDOWN = ("57P",)
+_UNAVAILABLE = (
+    *("08", "53", "58"),  # connection; disk full, too many clients, out of memory; system errors
+    *("57000", "57014"),  # operator intervention; a statement that was cancelled or ran out of time
+    *("55P03", "25P03", "25P04"),  # lock not available; a transaction that was idle or lasted too long
+    *_SHUTDOWN,
+    *_READ_ONLY,
+    *_REFUSED,
+)
+_NOT_LET_IN = ("42501", "55000")
+"""While connecting: no CONNECT privilege, or a database that takes no connections just now."""
+_LOST = (*_SHUTDOWN, *_READ_ONLY, *_REFUSED)
+"""What no connection of the pool will recover from: all of them are replaced at their next use."""
 _TRANSIENT = ("40001", "40P01")
 
 
 class UnusableDatabaseError(Exception):
-    """The database answers, but waiting will not help: another schema, a wrong password, no such database."""
+    """The database answers, but waiting will not help: another schema or encoding, a wrong password, no database."""
+
+
+class UnreachableDatabaseError(SQLAlchemyError):
+    """The network, on the way to the database: refused, reset, timed out; at connect, or while a statement ran."""
+
+
+class _WrongEncodingError(UnreachableDatabaseError):
+    """Fatal at the start; a database that turns up later with another encoding is as good as absent."""
+
+
+class _Pool(AsyncAdaptedQueuePool):
+    """Names the network's errors while connecting, so that no other OSError is taken for the database's."""
+
+    __module__ = AsyncAdaptedQueuePool.__module__  # its logger is named by this
+
+    def connect(self) -> PoolProxiedConnection:
+        """Take a connection out of the pool."""
+        with network_errors():
+            try:
+                return super().connect()
+            except Exception as error:
+                if _sqlstate(error) in _NOT_LET_IN:
+                    raise UnreachableDatabaseError(cause_of(error)) from error
+                raise
+
+
+@contextmanager
+def network_errors() -> Iterator[None]:
+    """Around whatever speaks to the database past SQLAlchemy.
+
+    Raises:
+        UnreachableDatabaseError: in place of an OSError, which a time-out is too.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UnreachableDatabaseError(str(error) or type(error).__name__) from error
 
 
 def create_engine(url: str, *, application_name: str, pool_size: int, statement_seconds: float = 30) -> AsyncEngine:
-    """Make the engine; it connects at first use. `url` carries the asyncpg driver."""
+    """Make the engine; it connects at first use. `url` carries the asyncpg driver.
+
+    What we rely on is set at connect, whatever the role's or the database's defaults are. Whether transactions are
+    read-only is not: that may be how an administrator keeps writers out, and a standby cannot be written to anyway.
+    """
     engine = create_async_engine(
         url,
+        poolclass=_Pool,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
@@ -33,18 +106,28 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
         hide_parameters=True,  # errors end up in logs, parameters may be anything
         connect_args={
             "timeout": 5,
-            "command_timeout": statement_seconds + 5,
+            "command_timeout": statement_seconds + SILENT_SECONDS,
             "server_settings": {
                 "application_name": application_name,
+                "default_transaction_isolation": "read committed",
                 "statement_timeout": str(int(statement_seconds * 1000)),
+                "lock_timeout": "0",  # waiting for a lock is part of the statement's time
                 # a process that is frozen in the middle of a page would keep its rows from everyone else
                 "idle_in_transaction_session_timeout": "10000",
                 "timezone": "UTC",
             },
         },
     )
+    event.listen(engine.sync_engine, "connect", _check_encoding)
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    event.listen(engine.sync_engine, "handle_error", _classify)
     return engine
+
+
+def _check_encoding(connection: Any, _: object) -> None:
+    found = connection.driver_connection.get_settings().server_encoding  # reported by the server, not asked for
+    if found != ENCODING:
+        raise _WrongEncodingError(f"the database's encoding is {found} and has to be {ENCODING}")
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:
@@ -56,8 +139,22 @@ def _refuse_closed(connection: Any, *_: object) -> None:
         raise InvalidatePoolError
 
 
+def _classify(context: ExceptionContext) -> UnreachableDatabaseError | None:
+    """Name the network's errors, and replace all connections where those at hand will not do any more.
+
+    After a failover they may lead to a server that has become read-only.
+    """
+    error = context.original_exception
+    if isinstance(error, OSError):
+        context.is_disconnect = True
+        return UnreachableDatabaseError(str(error) or type(error).__name__)
+    if (_sqlstate(error) or "").startswith(_LOST):
+        context.is_disconnect = True
+    return None
+
+
 async def check_schema(engine: AsyncEngine) -> None:
-    """Compare the database's revision with the code's.
+    """Compare the database's encoding and revision with the code's.
 
     Raises:
         UnusableDatabaseError: one line that says what to do.
@@ -66,11 +163,12 @@ async def check_schema(engine: AsyncEngine) -> None:
     try:
         async with engine.connect() as db:
             found = (await db.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
-    except ProgrammingError:
+    except ProgrammingError as error:
+        if is_unavailable(error):
+            raise
         found = None
-    except DBAPIError as error:
-        if (_sqlstate(error) or "").startswith(_REFUSED):
-            raise UnusableDatabaseError(f"DATABASE_URL is refused: {error.orig}") from None
+    except (DBAPIError, UnreachableDatabaseError) as error:
+        raise_if_unusable(error)
         raise
     if found != SCHEMA_REVISION:
         raise UnusableDatabaseError(
@@ -79,35 +177,104 @@ async def check_schema(engine: AsyncEngine) -> None:
         )
 
 
+def raise_if_unusable(error: BaseException) -> None:
+    """To be called at the start, where what will not change by waiting is fatal.
+
+    Raises:
+        UnusableDatabaseError: the encoding is another, or the database refuses us.
+
+    """
+    if isinstance(error, _WrongEncodingError):
+        raise UnusableDatabaseError(f"{error}: create it with ENCODING '{ENCODING}' TEMPLATE template0") from None
+    if (_sqlstate(error) or "").startswith(_REFUSED):
+        raise UnusableDatabaseError(f"DATABASE_URL is refused: {cause_of(error)}") from None
+
+
+# --- classes of errors ----------------------------------------------------------------------------------------------
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction may succeed if it is run again: a deadlock or a serialization failure."""
     return _sqlstate(error) in _TRANSIENT
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database is down, full or too slow, rather than asked something wrong.
+    """Whether the database is down, full, too slow or read-only, or refuses us, rather than asked something wrong.
 
-    A refused connection arrives as a bare OSError, as does a time-out; a connection that the server closes arrives as
-    the driver's own error where the driver is used directly, and wrapped elsewhere.
+    A connection that the server closes arrives as the driver's own error where the driver is used directly, and
+    wrapped elsewhere. An OSError is not the database's unless it came from connecting or from a statement: then it
+    arrives as `UnreachableDatabaseError`.
     """
-    if isinstance(error, OSError | PoolTimeoutError):
+    if isinstance(error, UnreachableDatabaseError | PoolTimeoutError):
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, ValueError):  # the driver refuses a parameter before it is sent
         return False
     state = _sqlstate(error)
     if state is not None:
-        return state.startswith(_ABSENT)
-    # an internal error of the driver's: it was asked just when the server had said good-bye
+        return state.startswith(_UNAVAILABLE)
+    # an internal error of the driver's: it was asked just when the server had closed the connection
     return isinstance(error, DBAPIError | asyncpg.InterfaceError | asyncpg.InternalClientError | asyncpg.PostgresError)
 
 
-def is_overloaded(error: BaseException) -> bool:
-    """Whether the database answers, but could not do it: disk full, too many clients, statement too slow."""
-    state = _sqlstate(error)
-    return state is not None and (state.startswith("53") or state == "57014")
+def is_database_trouble(error: BaseException) -> bool:
+    """Whether it is the database's trouble and no fault of the work in hand, which is to be done later."""
+    return is_unavailable(error) or is_transient(error)
+
+
+def cause_of(error: BaseException) -> str:
+    """The server's message, or the network's: without the statement, its parameters, or the server's details."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    driven = getattr(cause, "driver_exception", None) or cause
+    told = str(driven.args[0]) if driven is not None and driven.args else ""
+    return told.splitlines()[0] if told else type(error).__name__
 
 
 def _sqlstate(error: BaseException) -> str | None:
     state: str | None = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
     return state
+
+
+# --- transactions ---------------------------------------------------------------------------------------------------
+
+
+async def in_transaction(
+    engine: AsyncEngine,
+    work: Callable[[AsyncConnection], Awaitable[T]],
+    *,
+    on_retry: Callable[[], None] = lambda: None,
+) -> T:
+    """Do `work` in a transaction and commit it; all of it again where two transactions got in each other's way.
+
+    Raises:
+        DBAPIError: a deadlock or a serialization failure, for the fifth time.
+
+    """
+
+    async def once() -> T:
+        async with engine.begin() as db:
+            return await work(db)
+
+    return await _again(once, on_retry)
+
+
+def run_again(transaction: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Decorate what is one transaction: it is run again as `in_transaction` does."""
+
+    @wraps(transaction)
+    async def run(*arguments: P.args, **options: P.kwargs) -> T:
+        return await _again(partial(transaction, *arguments, **options), lambda: None)
+
+    return run
+
+
+async def _again(once: Callable[[], Awaitable[T]], on_retry: Callable[[], None]) -> T:
+    for attempt in range(1, TRANSACTION_TRIES + 1):
+        try:
+            return await once()
+        except Exception as error:  # the driver's own where the work speaks to it directly
+            if not is_transient(error) or attempt == TRANSACTION_TRIES:
+                raise
+        on_retry()
+        await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter
+    raise AssertionError("unreachable")

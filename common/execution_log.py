@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.database import is_unavailable
+from common.database import is_database_trouble
 from common.executions import Summary
 from common.logs import HIDDEN, is_secret
 
@@ -160,7 +160,7 @@ class ExecutionLog(logging.Handler):
             try:
                 await self._write([*self._in_hand, *_lines_about(lost)])
             except Exception as error:
-                if is_unavailable(error):
+                if is_database_trouble(error):
                     self._lost += lost
                     return False  # whoever works with the database says that it is away
                 log.exception("lines of executions could not be written", lines=len(self._in_hand))

@@ -37,6 +37,8 @@ OWN_TRIGGERS = ("schedule", "sweep", "gap")
 
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"
 NO_WORKER = "no worker"
+DATABASE_TROUBLE = "database"
+"""What stands in front of the cause of a slice that was given back because of the database."""
 
 
 @dataclass(frozen=True)
@@ -453,7 +455,8 @@ _COPY_FAILED_SLICES = text("""
 _ORPHAN = text("""
     SELECT id FROM sync_executions
      WHERE status = 'running' AND created_at < now() - make_interval(secs => :seconds)
-       AND NOT EXISTS (SELECT 1 FROM workers WHERE last_seen_at > now() - make_interval(secs => :seconds))
+       AND NOT EXISTS (SELECT 1 FROM workers
+                        WHERE alive_until > now() OR last_seen_at > now() - make_interval(secs => :seconds))
      ORDER BY id LIMIT 1
 """)
 
@@ -508,11 +511,21 @@ _CLAIM = text("""
               (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id)
 """)
 _RENEW = text("""
-    UPDATE sync_slices s
-       SET lease_until = now() + make_interval(secs => :lease_seconds)
-      FROM unnest(CAST(:slice_ids AS bigint[]), CAST(:attempts AS int[])) AS held (id, attempt)
-     WHERE s.id = held.id AND s.attempt = held.attempt AND s.worker_id = :worker_id AND s.status = 'running'
-    RETURNING s.id
+    WITH ours AS MATERIALIZED (
+        SELECT s.id, s.attempt
+          FROM sync_slices s
+          JOIN unnest(CAST(:slice_ids AS bigint[]), CAST(:attempts AS int[])) AS held (id, attempt)
+            ON s.id = held.id AND s.attempt = held.attempt
+         WHERE s.worker_id = :worker_id AND s.status = 'running'
+    ), unlocked AS MATERIALIZED (
+        SELECT s.id FROM sync_slices s JOIN ours ON s.id = ours.id AND s.attempt = ours.attempt
+         WHERE s.worker_id = :worker_id AND s.status = 'running'
+           FOR UPDATE OF s SKIP LOCKED
+    ), renewed AS (
+        UPDATE sync_slices s SET lease_until = now() + make_interval(secs => :lease_seconds)
+          FROM unlocked WHERE s.id = unlocked.id
+    )
+    SELECT id FROM ours
 """)
 _FAIL_STALLED = text("""
     WITH failed AS (
@@ -538,7 +551,11 @@ async def claim(db: AsyncConnection, worker_id: str, *, lease_seconds: float) ->
 
 
 async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, lease_seconds: float) -> set[int]:
-    """Lengthen the leases that this worker holds; answers the ids of those that are still its own."""
+    """Lengthen the leases that this worker holds; answers the ids of the slices that are still its own.
+
+    A row that is locked is left alone, else this would wait for a page of this very worker: the page's transaction
+    renews the lease itself, and a claim skips what is locked.
+    """
     claims = list(held)
     if not claims:
         return set()
@@ -565,7 +582,10 @@ _ONE_PAGE_MORE = """
            itens_written = itens_written + :itens,
 """
 _ADVANCE = text(
-    _ONE_PAGE_MORE + " lease_until = now() + make_interval(secs => :lease_seconds)" + _STILL_OURS + " RETURNING now()"
+    _ONE_PAGE_MORE  # the lease counts from the page's end: its statements may have taken longer than a lease
+    + " lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)"
+    + _STILL_OURS
+    + " RETURNING now()"
 )
 _ADVANCE_AND_FINISH = text(
     _ONE_PAGE_MORE
@@ -615,6 +635,10 @@ async def advance(
     return moment
 
 
+_NOBODY: dict[str, Any] = {"worker_id": None, "lease_until": None}
+_ONE_STALL_LESS = func.greatest(sync_slices.c.stalls - 1, 0)
+
+
 async def _note_success(db: AsyncConnection, claim: Claim) -> None:
     """Move the watermark of a listing of changes in the transaction that ends its slice."""
     if claim.criterio == "atualizacao":
@@ -630,9 +654,40 @@ async def reread(db: AsyncConnection, claim: Claim) -> bool:
     return await _change(db, claim, reading=sync_slices.c.reading + 1, pages_done=0)
 
 
-async def release(db: AsyncConnection, claim: Claim) -> bool:
-    """Give a slice back because the worker stops, or lost its database; the next claim goes on from its pages."""
-    return await _change(db, claim, status="pending", stalls=func.greatest(sync_slices.c.stalls - 1, 0), **_NOBODY)
+async def release(db: AsyncConnection, claim: Claim, *, delay_seconds: float = 0.0, cause: str | None = None) -> bool:
+    """Give a slice back, because the worker stops or the database is in trouble; the next claim goes on from its pages.
+
+    It may be claimed again after `delay_seconds`; `cause` is shown until then. This claim counts neither as a failure
+    nor as a stall.
+    """
+    changes: dict[str, Any] = {"status": "pending", "stalls": _ONE_STALL_LESS, **_NOBODY}
+    if delay_seconds:
+        changes["run_after"] = func.now() + timedelta(seconds=delay_seconds)
+    if cause is not None:
+        changes["error_message"] = cause
+    return await _change(db, claim, **changes)
+
+
+async def forgive(db: AsyncConnection, claim: Claim) -> None:
+    """Take back the stall of a claim that the database's trouble has ended, and that another has followed."""
+    column = sync_slices.c
+    await db.execute(
+        update(sync_slices)
+        .where(column.id == claim.slice_id, column.attempt > claim.attempt, column.status.in_(["pending", "running"]))
+        .values(stalls=_ONE_STALL_LESS)
+    )
+
+
+async def release_all(db: AsyncConnection, worker_id: str) -> list[tuple[int, int]]:
+    """Give back whatever a worker holds as it ends; answers the ids of the slices, each with its execution's."""
+    column = sync_slices.c
+    statement = (
+        update(sync_slices)
+        .where(column.worker_id == worker_id, column.status == "running")
+        .values(status="pending", stalls=_ONE_STALL_LESS, updated_at=func.now(), **_NOBODY)
+        .returning(column.id, column.execution_id)
+    )
+    return [(slice_id, execution_id) for slice_id, execution_id in await db.execute(statement)]
 
 
 async def postpone(
@@ -670,9 +725,6 @@ async def finish(db: AsyncConnection, claim: Claim) -> bool:
 async def fail_stalled(db: AsyncConnection) -> set[int]:
     """End slices that have used up their stalls; answers the executions they belong to."""
     return set((await db.execute(_FAIL_STALLED, {"max_stalls": MAX_STALLS})).scalars())
-
-
-_NOBODY: dict[str, Any] = {"worker_id": None, "lease_until": None}
 
 
 def _mine(claim: Claim) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.config import ConfigurationError, find_typos, load_settings
-from common.database import UnusableDatabaseError, check_schema, is_unavailable
+from common.database import UnusableDatabaseError, cause_of, check_schema, is_database_trouble
 from common.execution_log import keep_execution_log
 from common.garbage import collect_seldom
 from common.logs import configure_logging
@@ -92,9 +92,9 @@ async def _database_is_there(engine: AsyncEngine, stopping: asyncio.Event) -> bo
         try:
             await check_schema(engine)
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_database_trouble(error):
                 raise
-            log.warning("waiting for the database", error=type(error).__name__)
+            log.warning("waiting for the database", cause=cause_of(error))
         else:
             return True
         try:

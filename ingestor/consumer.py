@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common import executions, rabbit
 from common.clock import to_wall_clock
-from common.database import is_unavailable
+from common.database import cause_of, is_database_trouble
 from common.messages import DEAD_SUFFIX, REASON_HEADER, PoisonError, decode, execution_id_of
 
 log = structlog.get_logger(__name__)
@@ -113,9 +113,9 @@ class Consumer:
                         message_id=message.message_id,
                     )
             except Exception as error:
-                if not is_unavailable(error):
+                if not is_database_trouble(error):
                     raise
-                log.warning("database is not available, the message waits", error=type(error).__name__)
+                log.warning("database is not available, the message waits", cause=cause_of(error))
                 await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
             else:
                 if created is not None:

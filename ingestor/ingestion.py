@@ -5,18 +5,16 @@ order, one transaction each, and the last one ends the slice.
 """
 
 import asyncio
-import random
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import executions
 from common.clock import to_wall_clock
-from common.database import is_transient
+from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
 from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd, PageUnfit
 from ingestor.metrics import Metrics
@@ -26,7 +24,6 @@ from ingestor.reading import FULL_PAGE, Ended, PageInHand, Reading, Room
 
 log = structlog.get_logger(__name__)
 
-TRANSACTION_TRIES = 5
 READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
 RECORDS_IN_HAND = 10 * FULL_PAGE
 """Records to be written that one process holds in memory: enough for 64 lists of items in flight."""
@@ -167,19 +164,12 @@ async def _commit(
     work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None
 ) -> tuple[PageResult, PageCounts]:
     """Fence, data, page and counts in one transaction, run again where two workers got in each other's way."""
-    for attempt in range(1, TRANSACTION_TRIES + 1):
-        try:
-            async with work.engine.begin() as db:
-                written, counts, finished = await _write(db, work, result, progress, ends)
-        except (DBAPIError, asyncpg.PostgresError) as error:  # the merge speaks to the driver itself
-            if not is_transient(error) or attempt == TRANSACTION_TRIES:
-                raise
-            work.metrics.transaction_retries.inc()
-            await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311  # jitter
-        else:
-            work.finished = finished
-            return written, counts
-    raise AssertionError("unreachable")
+    write = partial(_write, work=work, result=result, progress=progress, ends=ends)
+    with network_errors():  # the merge speaks to the driver itself
+        result, counts, work.finished = await in_transaction(
+            work.engine, write, on_retry=work.metrics.transaction_retries.inc
+        )
+    return result, counts
 
 
 async def _write(

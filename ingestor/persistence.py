@@ -15,6 +15,7 @@ from msgspec import Raw
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.database import network_errors
 from common.executions import Claim, PageCounts
 from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
 from ingestor.pncp.records import Contratacao, Itens, Record, Rejected, Stamps, stamps
@@ -153,7 +154,8 @@ async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
 async def load_versions(db: AsyncConnection, keys: Iterable[str]) -> dict[str, tuple[Stamps, bool]]:
     """The stored version of each known control number, and whether its items are stored too."""
     driver = await _raw_driver_of(db)
-    rows = await driver.fetch(_VERSIONS, list(keys))
+    with network_errors():
+        rows = await driver.fetch(_VERSIONS, list(keys))
     return {key: ((header, whole), has_itens) for key, header, whole, has_itens in rows}
 
 

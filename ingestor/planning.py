@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import executions, watermarks
 from common.clock import LONGEST_WINDOW, days, to_wall_clock
-from common.database import is_unavailable
+from common.database import is_database_trouble
 from common.execution_log import log_finished
 from common.executions import Execution, PlannedSlice
 from common.watermarks import Beyond
@@ -61,7 +61,7 @@ async def plan_next(
                 return None
             slices, bridges = await _plan(db, execution, rules)
     except Exception as error:
-        if execution is None or is_unavailable(error):
+        if execution is None or is_database_trouble(error):
             raise
         log.exception("execution cannot be planned", execution_id=execution.id)
         await _give_up(engine, execution.id, f"planning failed: {type(error).__name__}")

@@ -10,19 +10,19 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import executions
-from common.database import is_overloaded, is_unavailable
+from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
-from common.executions import Claim
+from common.executions import Claim, Summary
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, PncpUnavailable
 from ingestor.ingestion import COMMITS_AT_ONCE, RECORDS_IN_HAND, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
@@ -39,14 +39,20 @@ PLAN_AFTER_SECONDS = 30.0  # with a broker the bell should have come by then
 LONGEST_BACKOFF = 1800.0
 UNFIT_TRIES = 3  # claims in a row that find a page too many of whose records cannot be stored
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
+LOOPS_SECONDS = 0.5  # and that of its loops to end by themselves
+LEAVE_SECONDS = 5.0  # and that of the last statements, where the database is slow
 DATABASE_WAIT = (1.0, 5.0)
+DATABASE_RETRY = (5.0, 15.0)
+"""How long a slice is left alone that was given back because of the database, in seconds."""
+SHORTEST_ALIVE_SECONDS = 60.0
 FORGET_WORKERS_AFTER_DAYS = 7
 
 _BEAT = text("""
-    INSERT INTO workers (id) VALUES (:id)
-    ON CONFLICT (id) DO UPDATE SET last_seen_at = now()
+    INSERT INTO workers (id, alive_until) VALUES (:id, now() + make_interval(secs => :alive_seconds))
+    ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), alive_until = excluded.alive_until
 """)
-_LEAVE = text("UPDATE workers SET stopped_at = now(), last_seen_at = now() WHERE id = :id")
+_LEAVE = text("UPDATE workers SET stopped_at = now(), last_seen_at = now(), alive_until = now() WHERE id = :id")
+_LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 _FORGET = text("DELETE FROM workers WHERE last_seen_at < now() - make_interval(days => :days)")
 
 
@@ -68,6 +74,9 @@ class _Held:
     claim: Claim
     task: asyncio.Task[None]
     renewed_at: float
+    is_settling: bool = False
+    lost_by_database: str | None = None
+    """Why its lease could not be renewed, where that was the database's trouble."""
 
 
 class Worker:
@@ -82,10 +91,11 @@ class Worker:
         self._client = client
         self._options = options
         self._metrics = metrics or Metrics()
-        self._held: dict[int, _Held] = {}
+        self._held: dict[Claim, _Held] = {}
         self._bells: set[int] = set()
         self._wake_planner = asyncio.Event()
         self._wake_slots = asyncio.Event()
+        self._settled = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
         self._room = Room(RECORDS_IN_HAND)
@@ -100,59 +110,91 @@ class Worker:
         """Work until `stopping` is set. A loop that dies takes the process with it, so that it is restarted."""
         log.info("worker started", worker_id=self.id, slots=self._options.slots)
         async with self._tasks as tasks:
-            tasks.create_task(self._keep(self._beat, self._options.lease_seconds / 4, self.stopping))
-            tasks.create_task(self._keep(self._plan, POLL_SECONDS, self._wake_planner))
-            tasks.create_task(self._keep(self._fill_slots, POLL_SECONDS, self._wake_slots))
+            beats = [  # two, so that neither waits for what the other waits for
+                tasks.create_task(self._keep(step, self._options.lease_seconds / 4, self._settled))
+                for step in (self._beat, self._renew)
+            ]
+            loops = [
+                tasks.create_task(self._keep(self._plan, POLL_SECONDS, self._wake_planner)),
+                tasks.create_task(self._keep(self._fill_slots, POLL_SECONDS, self._wake_slots)),
+            ]
             if self._options.crons:
-                tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping))
+                loops.append(tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping)))
             await self.stopping.wait()
             self._wake_planner.set()
             self._wake_slots.set()
-            await self._settle_all()
+            all_ended = await _end(loops)
+            all_settled = await self._settle_all()
+            if not (all_ended and all_settled):
+                await self._release_all()
+            self._settled.set()
+            await _end(beats)
+        await self._leave()
         log.info("worker stopped", worker_id=self.id)
 
     async def _keep(self, step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event) -> None:
-        """Take a step again and again until the worker stops; while the database is away, keep trying calmly."""
-        while not self.stopping.is_set():
+        """Take a step again and again until the worker stops; while the database is in trouble, keep trying calmly.
+
+        With `_settled` to wake it, until all that the worker held is settled.
+        """
+        ends = wake if wake is self._settled else self.stopping
+        while not ends.is_set():
             pause = seconds
             try:
                 await step()
             except Exception as error:
-                if not is_unavailable(error):
+                if not is_database_trouble(error):
                     raise
                 pause = random.uniform(*DATABASE_WAIT)  # noqa: S311  # jitter
-                log.warning("database is not available", step=step.__name__, error=type(error).__name__)
+                log.warning("database is not available", step=step.__name__.strip("_"), cause=cause_of(error))
             try:
                 async with asyncio.timeout(pause):
                     await wake.wait()
             except TimeoutError:
                 continue
-            if wake is not self.stopping:
+            if wake is not ends and wake is not self.stopping:
                 wake.clear()
 
     # --- loops ----------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        """Say that this worker lives and renew its leases; give up what could not be renewed in time."""
+        """Say that this worker lives, and until when it may be taken to."""
+        alive_seconds = max(2 * self._options.lease_seconds, SHORTEST_ALIVE_SECONDS)
+        async with self._engine.begin() as db:
+            await db.execute(_BEAT, {"id": self.id, "alive_seconds": alive_seconds})
+
+    async def _renew(self) -> None:
+        """Renew the leases; give up what could not be renewed in time."""
+        if not self._held:
+            return
+        cause = None
         try:
-            async with self._engine.begin() as db:
-                await db.execute(_BEAT, {"id": self.id})
-                still_ours = await executions.renew(
-                    db,
-                    self.id,
-                    [held.claim for held in self._held.values()],
-                    lease_seconds=self._options.lease_seconds,
-                )
+            still_ours = await self._renew_leases()
             now = time.monotonic()
             for held in self._held.values():
                 if held.claim.slice_id in still_ours:
                     held.renewed_at = now
+        except Exception as error:
+            cause = cause_of(error) if is_database_trouble(error) else None
+            raise
         finally:
-            oldest = time.monotonic() - 0.75 * self._options.lease_seconds
-            for held in list(self._held.values()):
-                if held.renewed_at < oldest:
-                    log.warning("lease could not be renewed, the slice is let go", **_named(held.claim))
-                    held.task.cancel()
+            self._let_go_of_overdue(cause)
+
+    async def _renew_leases(self) -> set[int]:
+        lease_seconds = self._options.lease_seconds
+        claims = [held.claim for held in self._held.values()]
+        async with self._engine.begin() as db:
+            # not longer, so that what cannot be renewed is given up in time
+            await db.execute(_LIMIT, {"milliseconds": str(int(max(lease_seconds / 4, 1) * 1000))})
+            return await executions.renew(db, self.id, claims, lease_seconds=lease_seconds)
+
+    def _let_go_of_overdue(self, database_cause: str | None) -> None:
+        oldest = time.monotonic() - 0.75 * self._options.lease_seconds
+        for held in self._held.values():
+            if held.renewed_at < oldest and not held.is_settling:
+                log.warning("lease could not be renewed, the slice is let go", **_named(held.claim))
+                held.lost_by_database = database_cause
+                held.task.cancel()
 
     async def _plan(self) -> None:
         """Plan what the bells name, then whatever has waited; close and end what a dead worker left behind."""
@@ -160,8 +202,7 @@ class Worker:
             await self._plan_one(execution_id=self._bells.pop())
         while await self._plan_one() is not None:
             pass
-        async with self._engine.begin() as db:
-            stalled = await executions.fail_stalled(db)
+        stalled = await in_transaction(self._engine, executions.fail_stalled)
         for execution_id in stalled:
             log.error("slices failed, their workers ended again and again", execution_id=execution_id)
         async with self._engine.connect() as db:
@@ -185,19 +226,36 @@ class Worker:
 
     async def _fill_slots(self) -> None:
         while len(self._held) < self._options.slots and not self.stopping.is_set():
-            async with self._engine.begin() as db:
-                claim = await executions.claim(db, self.id, lease_seconds=self._options.lease_seconds)
+            claim = await in_transaction(
+                self._engine,
+                partial(executions.claim, worker_id=self.id, lease_seconds=self._options.lease_seconds),
+            )
             if claim is None:
                 return
-            task = self._tasks.create_task(self._work_on(claim), name=f"slice {claim.slice_id}")
-            self._held[claim.slice_id] = _Held(claim, task, time.monotonic())
-            task.add_done_callback(partial(self._let_go, claim.slice_id))
+            if self.stopping.is_set():
+                await self._release(claim)
+                return
+            task = self._tasks.create_task(self._hold(claim), name=f"slice {claim.slice_id}")
+            self._held[claim] = _Held(claim, task, time.monotonic())
+            task.add_done_callback(partial(self._let_go, claim))
 
-    def _let_go(self, slice_id: int, _: asyncio.Task[None]) -> None:
-        self._held.pop(slice_id, None)
+    def _let_go(self, claim: Claim, _: asyncio.Task[None]) -> None:
+        self._held.pop(claim, None)
         self._wake_slots.set()
 
     # --- one slice ------------------------------------------------------------------------------------------------
+
+    async def _hold(self, claim: Claim) -> None:
+        """Work on a slice; give it back where its lease could not be renewed because of the database."""
+        try:
+            await self._work_on(claim)
+        except asyncio.CancelledError:
+            held = self._held[claim]
+            if held.lost_by_database is None:
+                raise
+            held.task.uncancel()
+            with structlog.contextvars.bound_contextvars(**_named(claim)):
+                await self._give_back(claim, held.lost_by_database)
 
     async def _work_on(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(
@@ -215,9 +273,8 @@ class Worker:
             )
             try:
                 if claim.starts_execution:
-                    async with self._engine.begin() as db:
-                        is_first = await executions.mark_started(db, claim.execution_id)
-                    if is_first:
+                    start = partial(executions.mark_started, execution_id=claim.execution_id)
+                    if await in_transaction(self._engine, start):
                         log.info("execution started", worker_id=self.id)
                 complete = await ingest_slice(work)
                 await (self._finish(work) if complete else self._release(claim))
@@ -232,9 +289,8 @@ class Worker:
             except PncpError as error:
                 await self._postpone(work, error)
             except Exception as error:
-                if is_unavailable(error) and not is_overloaded(error):
-                    log.warning("database is not available, the slice is given back", error=type(error).__name__)
-                    await self._release(claim)
+                if is_database_trouble(error):
+                    await self._give_back(claim, cause_of(error))
                 else:
                     log.exception("slice ended unexpectedly")
                     await self._postpone(work, error)
@@ -243,24 +299,40 @@ class Worker:
         async def end() -> Outcome:
             if work.finished:  # with its last page, as nearly always
                 return "finished"
-            async with self._engine.begin() as db:
-                return "finished" if await executions.finish(db, work.claim) else "lost"
+            won = await in_transaction(self._engine, partial(executions.finish, claim=work.claim))
+            return "finished" if won else "lost"
 
         await self._settle(work.claim, end, told=_described_finish(work))
 
     async def _fail(self, claim: Claim, cause: str) -> None:
         async def end() -> Outcome:
-            async with self._engine.begin() as db:
-                return "failed" if await executions.fail(db, claim, _describe(claim, cause)) else "lost"
+            fail = partial(executions.fail, claim=claim, cause=_describe(claim, cause))
+            return "failed" if await in_transaction(self._engine, fail) else "lost"
 
         await self._settle(claim, end, told={"cause": cause})
 
     async def _release(self, claim: Claim) -> None:
         async def give_back() -> Outcome:
-            async with self._engine.begin() as db:
-                return "released" if await executions.release(db, claim) else "lost"
+            return (
+                "released" if await in_transaction(self._engine, partial(executions.release, claim=claim)) else "lost"
+            )
 
         await self._settle(claim, give_back)
+
+    async def _give_back(self, claim: Claim, cause: str) -> None:
+        """Put the slice back for a moment because the database is in trouble; nothing is held against it."""
+        log.warning("database is not available, the slice is given back", cause=cause)
+        release = partial(
+            executions.release,
+            claim=claim,
+            delay_seconds=random.uniform(*DATABASE_RETRY),  # noqa: S311  # jitter
+            cause=_describe(claim, f"{executions.DATABASE_TROUBLE}: {cause}"),
+        )
+
+        async def give_back() -> Outcome:
+            return "released" if await in_transaction(self._engine, release) else "lost"
+
+        await self._settle(claim, give_back, has_seen_trouble=True)
 
     async def _postpone(self, work: SliceIngestion, error: Exception) -> None:
         """Put the slice back for later, or end it where its time is up and nothing moves any more."""
@@ -270,27 +342,39 @@ class Worker:
         if isinstance(error, PncpUnavailable) and error.retry_after is not None:
             delay = max(delay, min(error.retry_after, LONGEST_BACKOFF))
 
-        async def put_back() -> Outcome:
-            async with self._engine.begin() as db:
-                if await executions.postpone(
-                    db,
-                    claim,
-                    delay_seconds=delay,
-                    cause=_describe(claim, cause),
-                    # a listing that does not add up is read again and again, and moves nowhere by that
-                    progressed=work.committed > 0 and not isinstance(error, ListingIncomplete | PageUnfit),
-                    is_stall=not isinstance(error, PncpError),
-                ):
-                    return "postponed"
-                return "failed" if await executions.fail(db, claim, _describe(claim, cause)) else "lost"
+        async def put_back(db: AsyncConnection) -> Outcome:
+            if await executions.postpone(
+                db,
+                claim,
+                delay_seconds=delay,
+                cause=_describe(claim, cause),
+                # a listing that does not add up is read again and again, and moves nowhere by that
+                progressed=work.committed > 0 and not isinstance(error, ListingIncomplete | PageUnfit),
+                is_stall=not isinstance(error, PncpError),
+            ):
+                return "postponed"
+            return "failed" if await executions.fail(db, claim, _describe(claim, cause)) else "lost"
 
-        await self._settle(claim, put_back, told={"cause": cause, "delay_seconds": round(delay, 1)})
+        await self._settle(
+            claim,
+            partial(in_transaction, self._engine, put_back),
+            told={"cause": cause, "delay_seconds": round(delay, 1)},
+        )
 
     async def _settle(
-        self, claim: Claim, transition: Callable[[], Awaitable[Outcome]], *, told: Mapping[str, Any] | None = None
+        self,
+        claim: Claim,
+        transition: Callable[[], Awaitable[Outcome]],
+        *,
+        told: Mapping[str, Any] | None = None,
+        has_seen_trouble: bool = False,
     ) -> None:
-        """Carry a transition through, also when the database is away for a while; past the lease it is void anyway."""
-        deadline = time.monotonic() + self._options.lease_seconds
+        """Carry a transition through, however long the database is in trouble; its fence says whether it is void.
+
+        Where another claim has followed meanwhile, this one is not counted as a stall: it was the database.
+        """
+        if claim in self._held:
+            self._held[claim].is_settling = True
         outcome: Outcome | None = None
         while True:
             try:
@@ -300,46 +384,77 @@ class Worker:
                     _tell(outcome, told or {})
                 if outcome in ("finished", "failed"):
                     await self._close(claim.execution_id)
+                elif outcome == "lost" and has_seen_trouble:
+                    await in_transaction(self._engine, partial(executions.forgive, claim=claim))
             except Exception as error:
-                if not is_unavailable(error):
+                if not is_database_trouble(error):
                     raise
-                if time.monotonic() > deadline:
-                    log.warning("database stayed away, the lease will run out", **(told or {}))
-                    return
+                has_seen_trouble = True
                 await asyncio.sleep(random.uniform(*DATABASE_WAIT))  # noqa: S311  # jitter
             else:
                 return
 
     async def _close(self, execution_id: int) -> None:
-        async with self._engine.begin() as db:
+        async def close(db: AsyncConnection) -> Summary | None:
             if await executions.close(db, execution_id) is None:
-                return
-            summary = await executions.summarize(db, execution_id)
-        log_finished(execution_id, summary)
+                return None
+            return await executions.summarize(db, execution_id)
+
+        summary = await in_transaction(self._engine, close)
+        if summary is not None:
+            log_finished(execution_id, summary)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    async def _settle_all(self) -> None:
-        """Let the pages in hand be finished, give the rest back, and say good-bye."""
+    async def _settle_all(self) -> bool:
+        """Let the pages in hand be finished; answers whether all were in time. The others are dropped."""
         tasks = {held.task: held.claim for held in self._held.values()}
-        if tasks:
-            log.info("finishing the pages in hand", slices=len(tasks))
-            _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
-                for task in late:
-                    with structlog.contextvars.bound_contextvars(**_named(tasks[task])):
-                        await self._release(tasks[task])
+        if not tasks:
+            return True
+        log.info("finishing the pages in hand", slices=len(tasks))
+        _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        return not late
+
+    async def _release_all(self) -> None:
+        """Give back what this worker still holds, known or not: a claim that was cancelled may have been committed."""
         try:
             async with self._engine.begin() as db:
+                await db.execute(_LIMIT, {"milliseconds": str(int(LEAVE_SECONDS * 1000))})
+                released = await executions.release_all(db, self.id)
+        except Exception as error:
+            if not is_database_trouble(error):
+                raise
+            log.warning("database is not available, the leases will run out", cause=cause_of(error))
+            return
+        for slice_id, execution_id in released:
+            self._metrics.slice_ended("released")
+            log.info("slice is given back", slice_id=slice_id, execution_id=execution_id)
+
+    async def _leave(self) -> None:
+        """Say that this worker has stopped, and forget those long gone."""
+        try:
+            async with self._engine.begin() as db:
+                await db.execute(_LIMIT, {"milliseconds": str(int(LEAVE_SECONDS * 1000))})
                 await db.execute(_LEAVE, {"id": self.id})
                 await db.execute(_FORGET, {"days": FORGET_WORKERS_AFTER_DAYS})
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_database_trouble(error):
                 raise
-            log.warning("database is not available, leaving without good-bye", error=type(error).__name__)
+            log.warning("database is not available, the end of this worker is not recorded", cause=cause_of(error))
+
+
+async def _end(loops: Collection[asyncio.Task[None]]) -> bool:
+    """Wait a moment for loops that have been asked to end, then cancel them; answers whether all did by themselves."""
+    _, late = await asyncio.wait(loops, timeout=LOOPS_SECONDS)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=LEAVE_SECONDS)  # a silent connection is not given up at once
+    return not late
 
 
 def backoff_seconds(failures: int, first: float) -> float:

@@ -5,9 +5,10 @@ import sys
 
 from alembic import context
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from common.config import ConfigurationError, DatabaseSettings, load_settings
-from common.database import create_engine
+from common.database import UnusableDatabaseError, create_engine, raise_if_unusable
 from common.tables import metadata
 
 ONE_DEPLOYER = 7_020_114_133  # an advisory lock of our own: the laws behind the PNCP, 14.133 of 2021
@@ -34,11 +35,14 @@ async def main() -> None:
     try:
         async with engine.connect() as connection:
             await connection.run_sync(migrate)
+    except SQLAlchemyError as error:
+        raise_if_unusable(error)
+        raise
     finally:
         await engine.dispose()
 
 
 try:
     asyncio.run(main())
-except ConfigurationError as error:
+except (ConfigurationError, UnusableDatabaseError) as error:
     sys.exit(str(error))

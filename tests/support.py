@@ -23,10 +23,17 @@ SETTINGS_OF_OURS = {
 """What a person may have set for the product, and a test's processes must not see."""
 
 
-def migrate(url: str, *command: str) -> None:
-    """Run Alembic as operators do."""
+def migrate(url: str, *command: str, capture: bool = False) -> None:
+    """Run Alembic as operators do; with `capture`, what it says is in the error."""
     environment = {**os.environ, "DATABASE_URL": url}
-    subprocess.run([sys.executable, "-m", "alembic", *command], cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-m", "alembic", *command],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        timeout=60,
+        capture_output=capture,
+    )
 
 
 async def eventually(condition: Callable[[], object], *, seconds: float = 10, every: float = 0.02) -> None:

@@ -9,7 +9,7 @@ from backend.access import reads
 from backend.dependencies import AppState
 from backend.metrics import CONTENT_TYPE
 from backend.models.sync import Alive, Health
-from backend.services.health import broker_state, database_state
+from backend.services.health import broker_state, load_state
 
 router = APIRouter(tags=["operations"])
 
@@ -17,12 +17,21 @@ router = APIRouter(tags=["operations"])
 @router.get("/health", summary="Saúde do serviço", responses={503: {"model": Health}})
 @router.get("/health/ready", summary="Pronto para atender", responses={503: {"model": Health}})
 async def health(response: Response, state: AppState) -> Health:
-    """503 sem banco de dados; sem RabbitMQ as leituras funcionam, e `broker` diz que ele falta."""
-    database = await database_state(state["engine"])
+    """503 sem banco de dados em que se possa escrever; sem RabbitMQ as leituras funcionam, e `broker` o diz.
+
+    `database: failing`: o banco responde, mas não grava o que os ingestores leram (disco cheio, por exemplo).
+    `workers: none` com execuções por fazer é `degraded`: nenhum ingestor está vivo.
+    """
+    known = await load_state(state["engine"])
     broker = await broker_state(state["publisher"])
-    response.status_code = 200 if database == "connected" else 503
-    fine = database == "connected" and broker != "disconnected"
-    return Health(status="ok" if fine else "degraded", database=database, broker=broker, timestamp=datetime.now(UTC))
+    response.status_code = 200 if known.is_ready else 503
+    return Health(
+        status="ok" if known.is_fine and broker != "disconnected" else "degraded",
+        database=known.database,
+        workers=known.workers,
+        broker=broker,
+        timestamp=datetime.now(UTC),
+    )
 
 
 @router.get(

@@ -243,7 +243,8 @@ class Health(BaseModel):
     """Saúde do serviço e do que ele usa."""
 
     status: Literal["ok", "degraded"]
-    database: Literal["connected", "disconnected"]
+    database: Literal["connected", "failing", "read-only", "disconnected"]
+    workers: Literal["ok", "none", "unknown"]
     broker: Literal["connected", "disconnected", "disabled"]
     timestamp: Moment
 

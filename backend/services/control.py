@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import ConflictError, TooManyUnfinishedError, UnknownExecutionError
 from common import executions
+from common.database import run_again
 from common.execution_log import log_finished
 
 log = structlog.get_logger(__name__)
@@ -13,6 +14,7 @@ CANCELLED_BY = "cancelled by"
 """How the error of an execution begins that somebody ended."""
 
 
+@run_again
 async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> None:
     """End an execution and all that is left of it; a worker notices at its next page.
 
@@ -32,6 +34,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
     log_finished(execution_id, summary)
 
 
+@run_again
 async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: str | None = None) -> int:
     """Start a new execution with copies of the failed slices, and only those; answers its id.
 

@@ -29,7 +29,6 @@ from backend.models.dashboard import (
 from backend.models.sync import Status
 from backend.services.control import CANCELLED_BY
 from backend.services.failures import load_pending
-from backend.services.figures import ALIVE_SECONDS
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.reading import Reading
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
@@ -61,7 +60,7 @@ _WAITING = text("""
 _WORKERS = text("""
     SELECT w.id, w.started_at, w.last_seen_at, count(s.id) AS slices_running
       FROM workers w LEFT JOIN sync_slices s ON s.worker_id = w.id AND s.status = 'running'
-     WHERE w.stopped_at IS NULL AND w.last_seen_at > now() - make_interval(secs => :alive)
+     WHERE w.stopped_at IS NULL AND w.alive_until > now()
      GROUP BY w.id ORDER BY w.id
 """)
 _DAYS = text("""
@@ -191,7 +190,7 @@ async def _load_unfinished(db: AsyncConnection) -> list[UnfinishedExecution]:
 
 
 async def _load_workers(db: AsyncConnection) -> list[Worker]:
-    rows = await db.execute(_WORKERS, {"alive": ALIVE_SECONDS})
+    rows = await db.execute(_WORKERS)
     return [Worker.model_validate(row, from_attributes=True) for row in rows]
 
 

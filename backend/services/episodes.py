@@ -22,7 +22,7 @@ from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alert_texts import Episode, Event, compose, compose_test
 from backend.services.alerts import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.notification import Channel, DeliveryError, Message
-from common.database import is_unavailable
+from common.database import cause_of, in_transaction, is_database_trouble, run_again
 from common.tables import alerts
 
 log = structlog.get_logger(__name__)
@@ -110,8 +110,8 @@ async def watch(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, every:
                     watching_since = watching_since or now
                     await run_once(engine, rules, notifier, now=now, watching_since=watching_since)
         except Exception as error:  # whatever is wrong with alerts, nobody is kept from the API by it
-            if is_unavailable(error):
-                log.warning("alerts wait for the database", error=type(error).__name__)
+            if is_database_trouble(error):
+                log.warning("alerts wait for the database", cause=cause_of(error))
             else:
                 log.exception("alerts could not be looked at")
         await asyncio.sleep(every)
@@ -140,7 +140,8 @@ async def run_once(
     engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now: datetime, watching_since: datetime
 ) -> None:
     """Bring the episodes up to `now` (aware), then deliver what is due."""
-    async with engine.begin() as db:
+
+    async def settle(db: AsyncConnection) -> None:
         rows = (await db.execute(_LOAD_OPEN)).all()
         known = {row.kind: row.details for row in rows}
         findings = await look(db, rules, now, watching_since=watching_since, known=known)
@@ -149,6 +150,8 @@ async def run_once(
         for row in rows:
             if row.kind not in {finding.kind for finding in findings}:
                 await _resolve(db, row.id, row.kind, await explain_end(db, row.kind, row.details, now), now=now)
+
+    await in_transaction(engine, settle)
     await deliver(engine, rules, notifier, now=now)
 
 
@@ -234,6 +237,7 @@ def pause_after(failures: int) -> timedelta:
     return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
 
 
+@run_again
 async def _note(
     engine: AsyncEngine, episode: Episode, deliveries: Mapping[str, Delivery], present: Sequence[str]
 ) -> None:

@@ -10,7 +10,7 @@ from backend.errors import UnknownExecutionError
 from backend.models.execution_log import ExecutionLog, LogLine, LogQuery
 from backend.services.reading import Reading
 from common import executions
-from common.database import is_unavailable
+from common.database import is_database_trouble
 from common.tables import execution_log
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ async def forget_lines(engine: AsyncEngine, *, days: int, every: float = FORGET_
             async with engine.begin() as db:
                 forgotten = (await db.execute(_FORGET, {"days": days, "batch": FORGET_BATCH})).rowcount
         except Exception as error:
-            if not is_unavailable(error):  # what is too old can wait, and is no reason to end the API
+            if not is_database_trouble(error):  # what is too old can wait, and is no reason to end the API
                 log.exception("lines of executions could not be forgotten")
             forgotten = 0
         if forgotten:

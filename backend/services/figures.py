@@ -16,13 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from backend.services.freshness import aware, load_marks, load_mirrored
-from common.database import is_unavailable
+from common.database import is_database_trouble
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0
 LONGEST_SECONDS = 3.0
-ALIVE_SECONDS = 120.0
-"""An ingestor beats every quarter of LEASE_SECONDS, by default every 15 seconds."""
 
 _MODES = ("update", "backfill")
 # Told from the beginning, at 0: of a series that first appears with the first error, Prometheus sees no increase.
@@ -56,7 +54,7 @@ _UNFINISHED = text("""
 """)
 _STATE = text("""
     SELECT (SELECT count(*) FROM workers
-             WHERE stopped_at IS NULL AND last_seen_at > now() - make_interval(secs => :alive)) AS workers,
+             WHERE stopped_at IS NULL AND alive_until > now()) AS workers,
            coalesce((SELECT bool_or(paused_until > now()) FROM source_pauses), false) AS paused
 """)
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
@@ -109,7 +107,7 @@ async def _read(engine: AsyncEngine) -> Figures | None:
             await db.execute(_LIMIT, {"milliseconds": str(int(LONGEST_SECONDS * 1000))})
             return await _ask(db)
     except Exception as error:
-        if not is_unavailable(error):
+        if not is_database_trouble(error):
             raise
         return None
 
@@ -118,7 +116,7 @@ async def _ask(db: AsyncConnection) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
     unfinished = (await db.execute(_UNFINISHED)).all()
     marks = await load_marks(db, await load_mirrored(db))
-    state = (await db.execute(_STATE, {"alive": ALIVE_SECONDS})).one()
+    state = (await db.execute(_STATE)).one()
     return Figures(counts, unfinished, marks, state.workers, state.paused)
 
 
@@ -126,7 +124,7 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
     yield from _of_counts(figures)
     yield from _of_unfinished(figures.unfinished)
     yield from _of_marks(figures.marks)
-    yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that were seen in the last two minutes.", figures.workers)
+    yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that have lately said that they live.", figures.workers)
     yield GaugeMetricFamily("pncp_source_paused", "Whether a 429 holds up every ingestor now.", float(figures.paused))
 
 

@@ -1,6 +1,7 @@
 """The use case: commit the row, ring the bell, answer. In that order."""
 
 import hashlib
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -10,7 +11,7 @@ from backend.metrics import Metrics
 from backend.models.sync import SyncRequest
 from backend.services.publisher import RabbitMQPublisher
 from common import executions
-from common.database import is_unavailable
+from common.database import in_transaction, is_database_trouble
 from common.execution_log import log_finished
 
 log = structlog.get_logger(__name__)
@@ -37,17 +38,23 @@ async def force_sync(
 
     """
     digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
-    async with engine.begin() as db:
+
+    async def accept(db: AsyncConnection) -> tuple[int, bool]:
         await executions.queue_up(db)
         if idempotency_key is not None:
             known = await _find_earlier(db, idempotency_key, digest, rings=publisher is not None)
             if known is not None:
-                return known
-        execution_id = await _record(db, request, idempotency_key, digest, requested_by)
-        if execution_id is None:
+                return known, False
+        created = await _record(db, request, idempotency_key, digest, requested_by)
+        if created is None:
             raise TooManyUnfinishedError(
                 f"Já há {executions.MAX_UNFINISHED} execuções em andamento. Espere que alguma termine ou cancele uma."
             )
+        return created, True
+
+    execution_id, is_new = await in_transaction(engine, accept)
+    if not is_new:
+        return execution_id
     structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
     log.info("execution accepted", **_told(request), trigger=API_TRIGGER, user=requested_by)
     if publisher is not None:
@@ -90,6 +97,10 @@ async def _record(
     )
 
 
+async def _refuse(db: AsyncConnection, *, execution_id: int) -> tuple[bool, executions.Summary]:
+    return await executions.refuse(db, execution_id), await executions.summarize(db, execution_id)
+
+
 async def _ring(
     engine: AsyncEngine,
     publisher: RabbitMQPublisher,
@@ -101,9 +112,7 @@ async def _ring(
     if metrics is not None:
         metrics.published(confirmed=confirmed)
     if not confirmed:
-        async with engine.begin() as db:
-            refused = await executions.refuse(db, execution_id)
-            summary = await executions.summarize(db, execution_id)
+        refused, summary = await in_transaction(engine, partial(_refuse, execution_id=execution_id))
         if refused:
             log_finished(execution_id, summary)
             raise PublishFailedError(
@@ -115,6 +124,6 @@ async def _ring(
             await db.execution_options(isolation_level="AUTOCOMMIT")  # a single statement, which nobody waits for
             await executions.mark_published(db, execution_id)
     except Exception as error:
-        if not is_unavailable(error):
+        if not is_database_trouble(error):
             raise
         log.warning("publish could not be stamped")  # it runs all the same

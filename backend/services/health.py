@@ -1,37 +1,84 @@
-"""Whether the database and the broker can be reached just now."""
+"""Whether the database, the workers and the broker do their part just now."""
 
 import asyncio
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from sqlalchemy import text
+import structlog
+from sqlalchemy import Row, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services.publisher import RabbitMQPublisher
-from common.database import is_unavailable
+from common.database import cause_of, is_database_trouble
+from common.executions import DATABASE_TROUBLE
+
+log = structlog.get_logger(__name__)
 
 DATABASE_SECONDS = 2.0
 
+# A standby in recovery answers `on` too. What an ingestor could not store, it has put back with the database's message.
+_STATE = text("""
+    SELECT current_setting('transaction_read_only') = 'on' AS is_read_only,
+           EXISTS (SELECT FROM workers WHERE stopped_at IS NULL AND alive_until > now()) AS has_workers,
+           EXISTS (SELECT FROM sync_executions WHERE status = 'running') AS has_work,
+           EXISTS (SELECT FROM sync_slices
+                    WHERE status = 'pending' AND run_after > now() AND error_message LIKE :trouble) AS is_failing
+""")
 
-async def database_state(engine: AsyncEngine) -> Literal["connected", "disconnected"]:
-    """Ask the database something, for two seconds at most."""
+
+@dataclass(frozen=True)
+class State:
+    """The database and who works on it.
+
+    `failing`: it answers, and ingestors could not store what they have read, for a full disk for instance.
+    """
+
+    database: Literal["connected", "failing", "read-only", "disconnected"]
+    workers: Literal["ok", "none", "unknown"] = "unknown"
+    has_work: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be served."""
+        return self.database in ("connected", "failing")
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nobody has to look: also that work does not wait for a worker that is not there."""
+        return self.database == "connected" and (self.workers == "ok" or not self.has_work)
+
+
+async def load_state(engine: AsyncEngine) -> State:
+    """Ask the database, for two seconds at most."""
     asking = asyncio.create_task(_ask(engine))
     # not asyncio.timeout: to give up a connection that has fallen silent takes the driver seconds of its own
     await asyncio.wait([asking], timeout=DATABASE_SECONDS)
     if not asking.done():
         asking.cancel()
-        return "disconnected"
-    return "connected" if asking.result() else "disconnected"
+        return State("disconnected")
+    return asking.result()
 
 
-async def _ask(engine: AsyncEngine) -> bool:
+async def _ask(engine: AsyncEngine) -> State:
     try:
-        async with engine.connect() as db:
-            await db.execute(text("SELECT 1"))
-    except Exception as error:
-        if not is_unavailable(error):
-            raise
-        return False
-    return True
+        row = await _load(engine)
+        if row.is_read_only:  # after a failover new connections may lead to the server that is not
+            await engine.dispose()
+            row = await _load(engine)
+    except SQLAlchemyError as error:
+        if not is_database_trouble(error):  # without our tables it is as good as none
+            log.warning("database cannot be asked for its state", cause=cause_of(error))
+        return State("disconnected")
+    workers: Literal["ok", "none"] = "ok" if row.has_workers else "none"
+    if row.is_read_only:
+        return State("read-only", workers, row.has_work)
+    return State("failing" if row.is_failing else "connected", workers, row.has_work)
+
+
+async def _load(engine: AsyncEngine) -> Row[Any]:
+    async with engine.connect() as db:
+        return (await db.execute(_STATE, {"trouble": f"%: {DATABASE_TROUBLE}: %"})).one()
 
 
 async def broker_state(publisher: RabbitMQPublisher | None) -> Literal["connected", "disconnected", "disabled"]:

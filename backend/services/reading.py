@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.database import network_errors
+
 READS_AT_ONCE = 8
 """Of the process's ten connections; the others are for what writes and for the loops beside the API."""
 TURN_SECONDS = 10.0
@@ -27,11 +29,12 @@ class Reading:
         """A connection, when it is our turn.
 
         Raises:
-            TimeoutError: it was not within ten seconds.
+            UnreachableDatabaseError: it was not within ten seconds.
 
         """
-        async with asyncio.timeout(TURN_SECONDS):
-            await self._turns.acquire()
+        with network_errors():  # a time-out is one
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._turns.acquire()
         try:
             async with self.engine.connect() as db:
                 yield db

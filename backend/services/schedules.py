@@ -10,6 +10,7 @@ from backend.errors import ConflictError, NotFoundError
 from backend.models.schedules import Schedule, ScheduleTick
 from common.config import ScheduleSettings
 from common.cron import next_runs
+from common.database import run_again
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ async def list_schedules(engine: AsyncEngine, settings: ScheduleSettings) -> lis
     return await _load(engine, settings, list(settings.crons))
 
 
+@run_again
 async def pause_schedule(
     engine: AsyncEngine, settings: ScheduleSettings, name: str, *, reason: str, who: str
 ) -> Schedule:
@@ -66,6 +68,7 @@ async def pause_schedule(
     return await _load_one(engine, settings, name)
 
 
+@run_again
 async def resume_schedule(engine: AsyncEngine, settings: ScheduleSettings, name: str, *, who: str) -> Schedule:
     """Let a paused schedule run again, from its next time on.
 
@@ -82,6 +85,7 @@ async def resume_schedule(engine: AsyncEngine, settings: ScheduleSettings, name:
     return await _load_one(engine, settings, name)
 
 
+@run_again
 async def change_schedule(
     engine: AsyncEngine, settings: ScheduleSettings, name: str, *, cron: str | None, who: str
 ) -> Schedule:

@@ -7,11 +7,12 @@ import asyncio
 import time
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import executions
-from common.database import is_unavailable
+from common.database import in_transaction, is_database_trouble
 from common.execution_log import log_finished
+from common.executions import Summary
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +33,18 @@ async def sweep(engine: AsyncEngine, *, every: float = SWEEP_SECONDS, patience: 
             if now - reachable_since >= patience:
                 await _expire_orphans(engine, patience)
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_database_trouble(error):
                 raise
             reachable_since = None
         await asyncio.sleep(every)
 
 
 async def _expire_orphans(engine: AsyncEngine, patience: float) -> None:
-    while True:
-        async with engine.begin() as db:
-            execution_id = await executions.expire_orphan(db, seconds=patience)
-            if execution_id is None:
-                return
-            summary = await executions.summarize(db, execution_id)
+    async def expire(db: AsyncConnection) -> tuple[int, Summary] | None:
+        execution_id = await executions.expire_orphan(db, seconds=patience)
+        return None if execution_id is None else (execution_id, await executions.summarize(db, execution_id))
+
+    while (expired := await in_transaction(engine, expire)) is not None:
+        execution_id, summary = expired
         log.error("execution ended, no worker was seen", execution_id=execution_id)
         log_finished(execution_id, summary)

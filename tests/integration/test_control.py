@@ -188,7 +188,9 @@ async def test_an_execution_that_no_worker_was_there_for_is_ended(engine: AsyncE
             return bool(await scalar(engine, statement))
 
         await eventually(seen_for_a_while)
-        await scalar(engine, "UPDATE workers SET last_seen_at = now() - interval '3 hours' RETURNING 1")
+        await scalar(
+            engine, "UPDATE workers SET last_seen_at = now() - interval '3 hours', alive_until = now() RETURNING 1"
+        )
 
         async def ended() -> bool:
             return bool(await scalar(engine, status, id=old) == "error")
@@ -209,6 +211,7 @@ async def test_the_sweeper_leaves_executions_alone_while_a_worker_is_seen(engine
     async with engine.begin() as db:
         await db.execute(text("UPDATE sync_executions SET created_at = now() - interval '2 hours'"))
         await db.execute(text("INSERT INTO workers (id, last_seen_at) VALUES ('alive', now() - interval '59 minutes')"))
+        await db.execute(text("UPDATE workers SET alive_until = now()"))
         assert await executions.expire_orphan(db, seconds=3600) is None
         await db.execute(text("UPDATE workers SET last_seen_at = now() - interval '61 minutes'"))
         assert await executions.expire_orphan(db, seconds=3600) == execution_id

@@ -245,7 +245,7 @@ async def test_what_runs_is_told_with_its_progress_and_what_it_waits_for(
     await database.claim()
     await database.rows("INSERT INTO workers (id) VALUES ('worker'), ('stopped'), ('gone')")
     await database.rows("UPDATE workers SET stopped_at = now() WHERE id = 'stopped'")
-    await database.rows("UPDATE workers SET last_seen_at = now() - interval '2 minutes' WHERE id = 'gone'")
+    await database.rows("UPDATE workers SET alive_until = now() - interval '1 s' WHERE id = 'gone'")
 
     found = await dashboard(api)
 

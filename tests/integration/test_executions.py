@@ -720,7 +720,9 @@ async def test_old_executions_end_where_no_worker_has_been_seen_for_long(databas
     old, young, done = await database.planned(), await database.requested(), await database.requested()
     await database.run(executions.refuse, done)
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '2 h' WHERE id <> :id", id=young)
-    await database.rows("INSERT INTO workers (id, last_seen_at) VALUES ('w', now() - interval '59 min')")
+    await database.rows(
+        "INSERT INTO workers (id, last_seen_at, alive_until) VALUES ('w', now() - interval '59 min', now())"
+    )
     assert await database.run(executions.expire_orphan, seconds=3600) is None
 
     await database.rows("UPDATE workers SET last_seen_at = now() - interval '61 min'")

@@ -264,9 +264,11 @@ async def test_workers_and_the_pause_of_the_source_are_told(open_api: OpenApi, d
     samples = await scrape(api)
     assert (value(samples, "pncp_workers_alive"), value(samples, "pncp_source_paused")) == (0, 0)
     await database.rows("""
-        INSERT INTO workers (id, last_seen_at, stopped_at)
-        VALUES ('a', now(), NULL), ('b', now() - interval '1 min', NULL), ('gone', now() - interval '5 min', NULL),
-               ('stopped', now(), now())
+        INSERT INTO workers (id, last_seen_at, alive_until, stopped_at)
+        VALUES ('a', now(), now() + interval '2 min', NULL),
+               ('long leases', now() - interval '15 min', now() + interval '1 h', NULL),
+               ('gone', now() - interval '1 min', now() - interval '1 s', NULL),
+               ('stopped', now(), now() + interval '2 min', now())
     """)
     await database.rows("INSERT INTO source_pauses VALUES ('pncp', now() + interval '1 min')")
     samples = await scrape(api)

@@ -93,4 +93,60 @@ def test_of_the_rows_of_one_rejected_record_the_last_stays(empty_database: str) 
     assert query(empty_database, "SELECT execution_id, natural_key FROM rejected_records ORDER BY 2") == [
         (2, "a"),
         (1, "b"),
+
+
+NEW_SLICE = """
+    INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
+                             window_end, status, give_up_at, started_at, finished_at)
+    SELECT 1, coalesce(max(ordinal), 0) + 1, '{mode}', '{criterio}', {modalidade}, '{start}', '{end}', '{start}',
+           '{end}', '{status}', now(), {read_at}, {read_at} FROM sync_slices
+"""
+HOLE = ("2026-01-10 12:00", "2026-01-12 08:00")
+BEFORE, AFTER = ("2026-01-09 12:00", HOLE[0]), (HOLE[1], "2026-01-13 08:00")
+HOLE_DAYS = [("2026-01-10", "2026-01-10 23:59:59"), ("2026-01-11", "2026-01-11 23:59:59")]
+LAST_DAY = ("2026-01-12", "2026-01-12 23:59:59")
+
+
+def old_slice(modalidade: int, window: tuple[str, str], *, status: str = "success", **changes: str) -> str:
+    """A slice of the past, an update's unless it is said otherwise; read at the end of its window, or at `read_at`."""
+    start, end = window
+    read_at = f"timestamp '{changes.pop('read_at', end)}' AT TIME ZONE 'America/Sao_Paulo'"
+    known = {"mode": "update", "criterio": "atualizacao"} | changes
+    return NEW_SLICE.format(modalidade=modalidade, start=start, end=end, status=status, read_at=read_at, **known)
+
+
+def test_watermarks_begin_with_what_the_history_has_read_without_a_hole(empty_database: str) -> None:
+    """Each modalidade has updates before and after a hole of two days; what else was read differs."""
+    migrate(empty_database, "upgrade", "0003")
+    query(empty_database, OLD_HISTORY)
+    backfill = {"mode": "backfill"}
+    published = {"mode": "backfill", "criterio": "publicacao"}
+    slices = [old_slice(modalidade, window) for modalidade in range(1, 7) for window in (BEFORE, AFTER)]
+    # 1: nothing; 2: the backfill of the gap, in days that ended in any order; 3: the same, but one day failed
+    slices += [old_slice(2, window, **backfill) for window in (LAST_DAY, *HOLE_DAYS)]
+    slices += [old_slice(3, window, **backfill) for window in (HOLE_DAYS[0], LAST_DAY)]
+    slices += [old_slice(3, HOLE_DAYS[1], status="error", **backfill)]
+    # 4: sweeps by publication have read the days since; 5: one of them before the hole had ended
+    swept = [*HOLE_DAYS, LAST_DAY]
+    slices += [old_slice(4, window, read_at="2026-01-18 01:00", **published) for window in swept]
+    slices += [old_slice(5, window, read_at="2026-01-18 01:00", **published) for window in swept[1:]]
+    slices += [old_slice(5, swept[0], read_at="2026-01-11 01:00", **published)]
+    # 6: a backfill long before the first update; 7: no update; 8: read before its window had ended
+    slices += [old_slice(6, ("2025-01-01", "2025-01-01 23:59:59"), **backfill), old_slice(7, BEFORE, **backfill)]
+    slices += [old_slice(8, BEFORE, read_at="2026-01-10 10:00"), old_slice(8, AFTER, status="error")]
+    for statement in slices:
+        query(empty_database, statement)
+
+    migrate(empty_database, "upgrade", "head")
+
+    found = query(empty_database, "SELECT part, CAST(since AS text), CAST(reached AS text) FROM watermarks ORDER BY 1")
+    start, hole, end = "2026-01-09 12:00:00", "2026-01-10 12:00:00", "2026-01-13 08:00:00"
+    assert found == [
+        (1, start, hole),
+        (2, start, end),
+        (3, start, "2026-01-10 23:59:59"),
+        (4, start, end),
+        (5, start, hole),
+        (6, start, hole),
+        (8, start, "2026-01-10 10:00:00"),
     ]

@@ -20,7 +20,7 @@ export const SCHEDULE = {
   update: { name: "Atualização", what: "Busca o que mudou desde a última." },
   sweep: {
     name: "Varredura noturna",
-    what: "Relê os dias fechados que nenhuma varredura leu; aos domingos, os últimos 30.",
+    what: "Relê os dias fechados que nenhuma varredura leu, e as alterações dos últimos três; aos domingos, os últimos 30.",
   },
 };
 export const COVERAGE = {

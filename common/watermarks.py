@@ -19,15 +19,13 @@ RESOURCE = "contratacoes"
 
 _SECOND = timedelta(seconds=1)  # windows are whole seconds, ends included
 
-# Up to when a slice proves that it has seen everything: a listing cannot show what happened after it was read.
-_READ_UNTIL = "LEAST(window_end, timezone('America/Sao_Paulo', started_at))"
-# the predicate of ix_sync_slices_watermark
-_CHANGES = "criterio = 'atualizacao' AND status = 'success' AND resource = :resource AND modalidade = :part"
-
-_READING = text(f"""
-    SELECT resource, modalidade AS part, mode, window_start, {_READ_UNTIL} AS read_until
+# `read_until`: up to when a slice proves that it has seen everything. A listing cannot show what happened after it was
+# read. The statements that look for slices repeat the predicate of ix_sync_slices_watermark.
+_READING = text("""
+    SELECT resource, modalidade AS part, mode, window_start,
+           LEAST(window_end, timezone('America/Sao_Paulo', started_at)) AS read_until
       FROM sync_slices WHERE id = :slice_id
-""")  # noqa: S608  # constants of ours
+""")
 _LOCK = text("""
     SELECT since, reached, complete_from FROM watermarks WHERE resource = :resource AND part = :part FOR UPDATE
 """)
@@ -40,10 +38,12 @@ _MOVE = text("""
      WHERE resource = :resource AND part = :part
 """)
 # What was read beyond `reached`, in the order of its beginnings, up to the first gap.
-_FOLLOW = text(f"""
+_FOLLOW = text("""
     WITH beyond AS (
-        SELECT id, window_start, {_READ_UNTIL} AS read_until
-          FROM sync_slices WHERE {_CHANGES} AND window_end > :reached
+        SELECT id, window_start, LEAST(window_end, timezone('America/Sao_Paulo', started_at)) AS read_until
+          FROM sync_slices
+         WHERE criterio = 'atualizacao' AND status = 'success' AND resource = :resource AND modalidade = :part
+           AND window_end > :reached
     ), linked AS (
         SELECT id, window_start, read_until,
                window_start <= GREATEST(:reached, max(read_until) OVER (ORDER BY window_start, id
@@ -54,12 +54,14 @@ _FOLLOW = text(f"""
         SELECT read_until, bool_and(adjoins) OVER (ORDER BY window_start, id) AS is_whole FROM linked
     )
     SELECT GREATEST(:reached, max(read_until)) FROM chained WHERE is_whole
-""")  # noqa: S608
+""")
 # The same towards the past.
-_FOLLOW_BACK = text(f"""
+_FOLLOW_BACK = text("""
     WITH before AS (
-        SELECT id, window_start, {_READ_UNTIL} AS read_until
-          FROM sync_slices WHERE {_CHANGES} AND window_start < :since
+        SELECT id, window_start, LEAST(window_end, timezone('America/Sao_Paulo', started_at)) AS read_until
+          FROM sync_slices
+         WHERE criterio = 'atualizacao' AND status = 'success' AND resource = :resource AND modalidade = :part
+           AND window_start < :since
     ), linked AS (
         SELECT id, window_start, read_until,
                read_until >= LEAST(:since, min(window_start) OVER (ORDER BY read_until DESC, id
@@ -70,26 +72,29 @@ _FOLLOW_BACK = text(f"""
         SELECT window_start, bool_and(adjoins) OVER (ORDER BY read_until DESC, id) AS is_whole FROM linked
     )
     SELECT LEAST(:since, min(window_start)) FROM chained WHERE is_whole
-""")  # noqa: S608
+""")
 # The first day of which everything published is stored: read by `publicacao` from its beginning until changes are read.
-_COMPLETE_FROM = text(f"""
+_COMPLETE_FROM = text("""
     SELECT first_day FROM sync_slices
      WHERE criterio = 'publicacao' AND status = 'success' AND resource = :resource AND modalidade = :part
-       AND first_day >= CAST(:since AS date) AND window_start <= first_day AND {_READ_UNTIL} >= :since
+       AND first_day >= CAST(:since AS date) AND window_start <= first_day
+       AND LEAST(window_end, timezone('America/Sao_Paulo', started_at)) >= :since
      ORDER BY first_day LIMIT 1
-""")  # noqa: S608
+""")
 _LOAD = text("""
     SELECT part, since, reached, complete_from FROM watermarks
      WHERE resource = :resource AND part = ANY(CAST(:parts AS int[])) ORDER BY part
 """)
 # What lies beyond a gap: the newest end of a successful reading, where the first of them begins, and whether a backfill
 # that reads on from `reached` is under way.
-_BEYOND = text(f"""
+_BEYOND = text("""
     SELECT w.part, w.reached, GREATEST(w.reached, ahead.newest) AS newest, LEAST(ahead.first, pending.first) AS resumes,
            coalesce(pending.bridges, false) AS is_bridged
       FROM watermarks w
      CROSS JOIN LATERAL (
-           SELECT max({_READ_UNTIL}) AS newest, min(window_start) AS first FROM sync_slices
+           SELECT max(LEAST(window_end, timezone('America/Sao_Paulo', started_at))) AS newest,
+                  min(window_start) AS first
+             FROM sync_slices
             WHERE criterio = 'atualizacao' AND status = 'success' AND resource = w.resource AND modalidade = w.part
               AND window_end > w.reached) ahead
      CROSS JOIN LATERAL (
@@ -99,7 +104,7 @@ _BEYOND = text(f"""
             WHERE status = 'running' AND mode = 'backfill' AND criterio = 'atualizacao' AND window_end > w.reached
               AND (modalidades IS NULL OR w.part = ANY(modalidades))) pending
      WHERE w.resource = :resource AND w.part = ANY(CAST(:parts AS int[]))
-""")  # noqa: S608
+""")
 
 
 @dataclass(frozen=True)

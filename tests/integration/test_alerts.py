@@ -312,6 +312,23 @@ async def test_updates_that_do_not_come_are_an_alert_though_nothing_failed(house
     assert "uma atualização teve sucesso em 10/03/2026 06:20" in mail.letters[1].get_content()
 
 
+async def test_a_gap_that_stays_unread_is_an_alert_though_updates_succeed(house: House, mail: MailSink) -> None:
+    house.rules = RULES
+    await house.ran(at=NOW - timedelta(days=30))
+    await house.ran(at=NOW - 10 * MINUTE)
+    assert await is_alarmed(house)
+    assert "há uma lacuna por ler desde 08/02/2026 06:00, embora as atualizações sigam" in mail.letters[0].get_content()
+
+    gap = [PlannedSlice(6, DAY, DAY, *map(to_wall_clock, (NOW - timedelta(days=30), NOW - timedelta(hours=20))))]
+    await house.ran("backfill", at=NOW, pieces=gap)
+    assert await is_alarmed(house), "by publication nothing is known of what changed"
+    bridge = await house.database.planned(gap, criterio="atualizacao")
+    await house.database.run(executions.finish, await house.database.claim())
+    await house.database.run(executions.close, bridge)
+    assert not await is_alarmed(house)
+    assert "a lacuna foi lida" in mail.letters[1].get_content()
+
+
 async def test_nothing_is_overdue_where_the_schedule_is_off_or_not_watched(house: House) -> None:
     await house.ran(at=NOW - 9 * HOUR)
     for rules in (QUIET, Rules(HOUR, None, schedule_enabled=False, update_cron="*/15 * * * *")):

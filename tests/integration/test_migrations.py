@@ -93,6 +93,7 @@ def test_of_the_rows_of_one_rejected_record_the_last_stays(empty_database: str) 
     assert query(empty_database, "SELECT execution_id, natural_key FROM rejected_records ORDER BY 2") == [
         (2, "a"),
         (1, "b"),
+    ]
 
 
 NEW_SLICE = """

@@ -66,7 +66,11 @@ class PlannedSlice:
 
 @dataclass(frozen=True)
 class Claim:
-    """A slice held by one worker; `attempt` is the token that every write is fenced with."""
+    """A slice held by one worker; `attempt` is the token that every write is fenced with.
+
+    `page_size` is what its listing is read by, `None` where no claim has said. `counts_once`: its records may move to
+    another slice of the execution while both are read, so that the execution has to remember what it has counted.
+    """
 
     slice_id: int
     execution_id: int
@@ -82,6 +86,8 @@ class Claim:
     reading: int
     failures: int
     starts_execution: bool
+    page_size: int | None = None
+    counts_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -318,6 +324,7 @@ async def mark_started(db: AsyncConnection, execution_id: int) -> bool:
     return (await db.execute(_MARK_STARTED, {"id": execution_id})).rowcount == 1
 
 
+_FORGET_COUNTED = text("DELETE FROM sync_counted WHERE execution_id = :id")
 _UNFINISHED_SLICE = text("""
     SELECT 1 FROM sync_slices WHERE execution_id = :id AND status IN ('pending', 'running') LIMIT 1
 """)
@@ -366,6 +373,8 @@ async def close(db: AsyncConnection, execution_id: int) -> str | None:
     if (await db.execute(_LOCK_RUNNING, {"id": execution_id})).one_or_none() is None:
         return None
     status: str | None = (await db.execute(_CLOSE, {"id": execution_id})).scalar_one_or_none()
+    if status is not None:
+        await db.execute(_FORGET_COUNTED, {"id": execution_id})
     return status
 
 
@@ -397,6 +406,7 @@ async def end(
         .values(status="error", error_message=error_message, finished_at=func.now(), updated_at=func.now(), **_NOBODY)
     )
     await db.execute(delete(sync_pages).where(sync_pages.c.slice_id.in_(select(sync_slices.c.id).where(own))))
+    await db.execute(_FORGET_COUNTED, {"id": execution_id})
     processed = select(func.coalesce(func.sum(sync_slices.c.records_processed), 0)).where(own).scalar_subquery()
     rejected = select(func.coalesce(func.sum(sync_slices.c.records_rejected), 0)).where(own).scalar_subquery()
     column = sync_executions.c
@@ -496,6 +506,7 @@ _CLAIM = text("""
     UPDATE sync_slices
        SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
            lease_until = now() + make_interval(secs => :lease_seconds),
+           page_size = coalesce(page_size, CAST(:page_size AS int)),
            started_at = coalesce(started_at, now()), updated_at = now()
      WHERE id = (
         SELECT id FROM sync_slices
@@ -508,7 +519,11 @@ _CLAIM = text("""
            FOR UPDATE SKIP LOCKED)
     RETURNING id AS slice_id, execution_id, attempt, worker_id, mode, criterio, modalidade,
               first_day, last_day, window_start, window_end, reading, failures,
-              (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id)
+              (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id), page_size,
+              CASE WHEN mode = 'backfill' AND criterio = 'atualizacao' THEN EXISTS (
+                  SELECT FROM sync_slices other
+                   WHERE other.execution_id = sync_slices.execution_id AND other.id <> sync_slices.id
+                     AND other.modalidade = sync_slices.modalidade) ELSE false END
 """)
 _RENEW = text("""
     WITH ours AS MATERIALIZED (
@@ -543,9 +558,19 @@ _FAIL_STALLED = text("""
 """)
 
 
-async def claim(db: AsyncConnection, worker_id: str, *, lease_seconds: float) -> Claim | None:
-    """Take the next free slice under a lease: updates before backfills, older executions first."""
-    parameters = {"worker_id": worker_id, "lease_seconds": float(lease_seconds), "max_stalls": MAX_STALLS}
+async def claim(
+    db: AsyncConnection, worker_id: str, *, lease_seconds: float, page_size: int | None = None
+) -> Claim | None:
+    """Take the next free slice under a lease: updates before backfills, older executions first.
+
+    `page_size`: records per page of its listing; the first claim that says one fixes it for the slice.
+    """
+    parameters = {
+        "worker_id": worker_id,
+        "lease_seconds": float(lease_seconds),
+        "max_stalls": MAX_STALLS,
+        "page_size": page_size,
+    }
     row = (await db.execute(_CLAIM, parameters)).one_or_none()
     return None if row is None else Claim(*row)
 
@@ -576,6 +601,7 @@ _HOLD = text("SELECT now() FROM sync_slices" + _STILL_OURS + " FOR UPDATE")  # n
 _ONE_PAGE_MORE = """
     UPDATE sync_slices
        SET updated_at = now(), stalls = 0,
+           failing_since = CASE WHEN :shows_new THEN NULL ELSE failing_since END,
            pages_done = :pages_done, pages_total = :pages_total, total_registros = :total_registros,
            records_processed = records_processed + :processed, records_inserted = records_inserted + :inserted,
            records_updated = records_updated + :updated, records_rejected = records_rejected + :rejected,
@@ -612,10 +638,12 @@ async def advance(
     total_registros: int,
     lease_seconds: float,
     finishes: bool = False,
+    shows_new: bool = True,
 ) -> datetime | None:
     """Move a slice's counts and lease by one page; answers the database's moment, `None` if it is not ours.
 
-    `finishes`: with this page the slice is complete, and ends.
+    `finishes`: with this page the slice is complete, and ends. `shows_new`: the page shows something that the slice had
+    not seen; one that does not is no progress, so that the slice's failures go on counting.
     """
     parameters = {
         **_fence(claim),
@@ -623,6 +651,7 @@ async def advance(
         "pages_done": pages_done,
         "pages_total": pages_total,
         "total_registros": total_registros,
+        "shows_new": shows_new or finishes,
     }
     if finishes:
         await db.execute(_FORGET_PAGES, {"slice_id": claim.slice_id})
@@ -652,6 +681,19 @@ def _fence(claim: Claim) -> dict[str, Any]:
 async def reread(db: AsyncConnection, claim: Claim) -> bool:
     """Begin the slice's listing anew, under the same claim."""
     return await _change(db, claim, reading=sync_slices.c.reading + 1, pages_done=0)
+
+
+_NOTE_EMPTY = text(
+    "UPDATE sync_slices SET empty_sights = empty_sights + 1, updated_at = now()"  # noqa: S608  # constants of ours
+    + _STILL_OURS
+    + " RETURNING empty_sights"
+)
+
+
+async def note_empty(db: AsyncConnection, claim: Claim) -> int | None:
+    """Count a claim that found the listing empty against expectation; answers how many have, `None` if not ours."""
+    sights: int | None = (await db.execute(_NOTE_EMPTY, _fence(claim))).scalar_one_or_none()
+    return sights
 
 
 async def release(db: AsyncConnection, claim: Claim, *, delay_seconds: float = 0.0, cause: str | None = None) -> bool:

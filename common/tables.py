@@ -169,6 +169,8 @@ sync_slices = Table(
     _count("stalls"),
     # times in a row that the source failed it: the back-off's exponent
     _count("failures"),
+    # claims that found its listing empty though the mirror holds records of it
+    _count("empty_sights"),
     # how often the listing was begun anew
     Column("reading", Integer, nullable=False, server_default=text("1")),
     Column("pages_total", Integer),
@@ -224,14 +226,17 @@ sync_pages = Table(
     Column("slice_id", BigInteger, ForeignKey("sync_slices.id", ondelete="CASCADE"), primary_key=True),
     Column("reading", Integer, primary_key=True),
     Column("page", Integer, primary_key=True),
-    # every distinct record on the page, those without a key by their hash
+    # every row on the page, by its record's key or hash; a second row of one record is another. Empty where the reading
+    # had shown them all before. Page 0 is the second look at page 1, reading 0 what earlier readings have shown
     Column("keys", ARRAY(Text), nullable=False),
-    # those of them that lay in the window and could be stored
+    # the records of them that lay in the window, could be stored, and had not been counted
     Column("processed", ARRAY(Text), nullable=False),
     Column("total_registros", BigInteger, nullable=False),
     Column("total_paginas", Integer, nullable=False),
     # how many of its records could not be stored, where those are too many for single records' faults
     _count("unfit"),
+    # how many rows it held
+    Column("records", Integer, nullable=False, server_default=text("0")),
     _now("read_at"),
 )
 

@@ -69,6 +69,7 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         lease_seconds=settings.lease_seconds,
         slice_retry_seconds=settings.slice_retry_seconds,
         has_broker=settings.rabbitmq_url is not None,
+        page_size=settings.pncp_page_size,
         crons=settings.crons if settings.schedule_enabled else {},
     )
 

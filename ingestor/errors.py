@@ -5,7 +5,9 @@ IngestionError
     PncpUnavailable    # may pass: no answer, 429, 5xx, cut or foreign body
     PncpRejected       # will not pass by itself: 401, 403, 400, 422, redirects
     PageUnfit          # too many records of a page cannot be stored
-    PageBeyondEnd      # a page that an earlier one had promised is not there
+    PageAbsent         # a page that an earlier one had promised is not there
+    ListingShrank      # page 1 promises fewer pages than before
+    ListingIncomplete  # it does not add up, however often it is read
   LeaseLost            # another worker has taken the slice over
 """
 
@@ -50,10 +52,17 @@ class PncpDisputed(PncpRejected):
     tries = 3
 
 
-class PageBeyondEnd(PncpError):
-    """The listing is shorter than its first page had said."""
+class PageAbsent(PncpError):
+    """A page after the first does not come: 204, 400, 404, 422, no records, or another page in its place.
 
-    tries = 3
+    Whether the listing has become shorter or the portal fails, page 1 tells.
+    """
+
+    tries = 4
+
+
+class ListingShrank(PncpError):
+    """The listing has fewer pages than its first page had said, and has to be read anew."""
 
 
 class ListingIncomplete(PncpError):

@@ -6,7 +6,7 @@ order, one transaction each, and the last one ends the slice.
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -16,15 +16,29 @@ from common import executions
 from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
-from ingestor.errors import LeaseLost, ListingIncomplete, PageBeyondEnd, PageUnfit
+from ingestor.completeness import shortfall
+from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
 from ingestor.metrics import Metrics
-from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page
+from ingestor.persistence import (
+    Bundle,
+    PageResult,
+    Progress,
+    holds_records_of,
+    keep_earlier,
+    load_progress,
+    store_page,
+)
 from ingestor.pncp.client import PncpClient
 from ingestor.reading import FULL_PAGE, Ended, PageInHand, Reading, Room
 
 log = structlog.get_logger(__name__)
 
-READINGS_AT_ONCE = 4  # the first and three more; then the listing is given time
+READINGS_AT_ONCE = 4
+"""Readings of a listing one after the other; from then on one that shows nothing new gives the listing time."""
+MOST_READINGS = 20
+"""Readings of one claim, whatever they show."""
+EMPTY_SIGHTS = 3
+"""Claims that must find a listing empty before that is believed, where the mirror holds records of it."""
 RECORDS_IN_HAND = 10 * FULL_PAGE
 """Records to be written that one process holds in memory: enough for 64 lists of items in flight."""
 COMMITS_AT_ONCE = 3
@@ -37,7 +51,8 @@ class SliceIngestion:
 
     `stopping` asks it to end after the present page; `room` (for records in memory) and `commits` are shared by the
     slices of a process; `committed` counts the pages that this claim has committed, the last of them at `read_at` by
-    the database's clock, and `counts` what they have come to; `finished` says that the last one has ended the slice.
+    the database's clock, and `counts` what they have come to; `has_progressed`: one of them showed what the slice had
+    not seen before; `finished` says that the last one has ended the slice.
     """
 
     engine: AsyncEngine
@@ -48,6 +63,7 @@ class SliceIngestion:
     room: Room = field(default_factory=lambda: Room(RECORDS_IN_HAND))
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     committed: int = 0
+    has_progressed: bool = False
     counts: PageCounts = field(default_factory=PageCounts)
     reading: int = 1
     read_at: datetime | None = None
@@ -77,28 +93,47 @@ async def ingest_slice(work: SliceIngestion) -> bool:
                 return True
             if progress.unfit:
                 raise await _give_up_unfit(work, progress)
-            missing = missing_records(progress, work.claim.last_day, work.read_at)
-            if not missing:
+            cause = shortfall(progress.evidence, moves=_is_open(work.claim, work.read_at))
+            if cause is None:
                 return True
-            shortfall = f"{missing} of {progress.total_registros} records are missing from the listing"
-        except PageBeyondEnd as error:
-            shortfall = str(error)
-        log.warning("the listing is read again", reading=progress.reading, cause=shortfall)
-        async with work.engine.begin() as db:
-            if not await executions.reread(db, work.claim):
-                raise LeaseLost(f"slice {work.claim.slice_id}")
-        if progress.reading % READINGS_AT_ONCE == 0:
-            raise ListingIncomplete(f"{shortfall}, after {progress.reading} readings")
-        progress.begin_anew()
+        except ListingShrank as error:
+            cause = str(error)
+        await _begin_anew(work, progress, cause)
+
+
+async def _begin_anew(work: SliceIngestion, progress: Progress, cause: str) -> None:
+    """Forget the pages of a reading that proves nothing and keep what they have shown.
+
+    Raises:
+        ListingIncomplete: reading it again now would lead nowhere.
+
+    """
+    log.warning("the listing is read again", reading=progress.reading, cause=cause)
+    reading = progress.reading
+    has_grown = await _end_reading(work, progress)
+    if (reading >= READINGS_AT_ONCE and not has_grown) or reading - work.claim.reading + 1 >= MOST_READINGS:
+        raise ListingIncomplete(f"{cause}, after {reading} readings")
+
+
+async def _end_reading(work: SliceIngestion, progress: Progress) -> bool:
+    """Put what the reading has shown in place of its pages; answers whether it has shown what none had before."""
+    has_grown = progress.begin_anew()
+
+    async def end(db: AsyncConnection) -> None:
+        if not await executions.reread(db, work.claim):
+            raise LeaseLost(f"slice {work.claim.slice_id}")
+        await keep_earlier(db, work.claim, progress)
+
+    with network_errors():
+        await in_transaction(work.engine, end)
+    return has_grown
 
 
 async def _give_up_unfit(work: SliceIngestion, progress: Progress) -> PageUnfit:
     """Have the listing begun anew by the next claim; what is wrong with it in a sentence."""
     page, lost = next(iter(progress.unfit.items()))
     more = f", nor of {len(progress.unfit) - 1} other pages" if len(progress.unfit) > 1 else ""
-    async with work.engine.begin() as db:
-        if not await executions.reread(db, work.claim):
-            raise LeaseLost(f"slice {work.claim.slice_id}")
+    await _end_reading(work, progress)
     return PageUnfit(f"{lost} records of page {page} could not be stored{more}")
 
 
@@ -121,17 +156,9 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     return Ended.ASKED_TO_STOP if work.stopping.is_set() else Ended.AT_THE_END
 
 
-def missing_records(progress: Progress, last_day: date, read_at: datetime | None) -> int:
-    """How many records a closed day's listing promised and did not show; today's moves all day and proves nothing.
-
-    `read_at`: when the last page was committed, by the database's clock.
-    """
-    seen, promised = len(progress.keys), progress.total_registros
-    if read_at is not None and last_day >= to_wall_clock(read_at).date():
-        return 0
-    if seen > promised:
-        log.warning("more records than the listing promised", seen=seen, promised=promised)
-    return max(promised - seen, 0)
+def _is_open(claim: Claim, read_at: datetime | None) -> bool:
+    """Whether the listing reached the day on which its last page was committed, by the database's clock."""
+    return read_at is not None and claim.last_day >= to_wall_clock(read_at).date()
 
 
 # --- one page ---------------------------------------------------------------------------------------------------
@@ -139,6 +166,8 @@ def missing_records(progress: Progress, last_day: date, read_at: datetime | None
 
 async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHand) -> None:
     """Wait for a page's items and commit it with them."""
+    if page.number == 1 and not (page.records or page.total_registros or page.is_second_look):
+        await _doubt_emptiness(work, progress)
     itens = await page.itens
     tried = {record.typed.numero_controle_pncp for record in page.wanted}
     async with work.commits:
@@ -150,14 +179,36 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHan
             processed=page.processed - (progress.refused - tried),
             bundles=[Bundle(record, of_it) for record, of_it in zip(page.wanted, itens, strict=True)],
             rejected=[*page.rejected, *(refused for of_it in itens for refused in of_it.rejected)],
+            records=page.records,
+            is_second_look=page.is_second_look,
         )
+        shows_new = progress.evidence.is_new(result.keys)
         result, counts = await _commit(work, result, progress, page.ends)
+    work.has_progressed |= shows_new
     progress.add(result)
     progress.refused |= page.processed - result.processed
     work.committed += 1
     work.counts = work.counts.plus(counts)
     work.metrics.page_committed(counts)
     log.debug("page committed", page=page.number, pages=progress.total_paginas, records=page.records, **vars(counts))
+
+
+async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
+    """Believe an empty listing only where it is no surprise, or where it has been empty for several claims.
+
+    Raises:
+        PncpUnavailable: it is a surprise, and is looked at again later.
+
+    """
+    async with work.engine.begin() as db:
+        if not progress.evidence.known and not await holds_records_of(db, work.claim):
+            return
+        sights = await executions.note_empty(db, work.claim)
+    if sights is None:
+        raise LeaseLost(f"slice {work.claim.slice_id}")
+    if sights < EMPTY_SIGHTS:
+        raise PncpUnavailable(f"the listing is empty, and its records are known ({sights} of {EMPTY_SIGHTS} looks)")
+    log.warning("the listing is empty, its records have left it", looks=sights)
 
 
 async def _commit(
@@ -179,11 +230,15 @@ async def _write(
     moment = await executions.hold(db, work.claim)
     if moment is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
-    grown = progress.with_page(result)
-    completes = not grown.unfit and (
+    has_unfit = result.unfit or any(page != result.number for page in progress.unfit)
+    completes = not has_unfit and (
         ends is Ended.OLD_ENOUGH
-        or (ends is Ended.AT_THE_END and not missing_records(grown, work.claim.last_day, moment))
+        or (
+            ends is Ended.AT_THE_END
+            and shortfall(progress.evidence_with(result), moves=_is_open(work.claim, moment)) is None
+        )
     )
+    shows_new = progress.evidence.is_new(result.keys)
     result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes)
     completes = completes and not result.unfit  # of what the database itself refuses, only now is known
     work.read_at = await executions.advance(
@@ -195,6 +250,7 @@ async def _write(
         total_registros=result.total_registros,
         lease_seconds=work.lease_seconds,
         finishes=completes,
+        shows_new=shows_new,
     )
     if work.read_at is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")

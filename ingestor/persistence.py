@@ -6,6 +6,7 @@ on the version stands in the database, where two workers meet.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
@@ -15,9 +16,11 @@ from msgspec import Raw
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.clock import to_wall_clock
 from common.database import network_errors
 from common.executions import Claim, PageCounts
 from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
+from ingestor.completeness import Evidence
 from ingestor.pncp.records import Contratacao, Itens, Record, Rejected, Stamps, stamps
 
 log = structlog.get_logger(__name__)
@@ -57,7 +60,11 @@ class BundleCounts:
 
 @dataclass(frozen=True)
 class PageResult:
-    """What one read page leaves: all keys seen on it, those that count as processed, what to write and to reject."""
+    """What one read page leaves: its rows, the keys that count as processed, what to write and to reject.
+
+    `keys` names every row (`completeness.row_names`), `records` is how many there are. `is_second_look`: page 1 is read
+    for the second time in this reading.
+    """
 
     number: int
     total_registros: int
@@ -66,6 +73,8 @@ class PageResult:
     processed: frozenset[str]
     bundles: list[Bundle] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    records: int = 0
+    is_second_look: bool = False
 
     @property
     def unfit(self) -> int:
@@ -78,57 +87,70 @@ class PageResult:
 class Progress:
     """What the committed pages of a slice say; it goes on growing in memory while the slice is held.
 
-    `pages` and `keys` belong to the present reading, `processed` to all readings: it is what must not be counted twice.
-    `refused` are those that the database itself would not take since the slice is held. `unfit` tells of the pages of
-    this reading too many of whose records cannot be stored how many those are.
+    `pages` belong to the present reading, `processed` to all readings: it is what must not be counted twice.
+    `first_records` is how many records page 1 held. `refused` are those that the database itself would not take since
+    the slice is held. `unfit` tells of the pages of this reading too many of whose records cannot be stored how many
+    those are.
     """
 
     reading: int
+    evidence: Evidence = field(default_factory=Evidence)
     pages: set[int] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
     processed: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     unfit: dict[int, int] = field(default_factory=dict)
-    total_registros: int = 0
     total_paginas: int = 0
+    first_records: int = 0
 
     def add(self, result: PageResult) -> None:
         """Take in a page that has just been committed."""
+        self.evidence.add(result.keys, result.total_registros)
         self.pages.add(result.number)
-        self.keys |= result.keys
         self.processed |= result.processed
-        self.total_registros = result.total_registros
         self.unfit.pop(result.number, None)
         if result.unfit:
             self.unfit[result.number] = result.unfit
         if result.number == 1:
             self.total_paginas = max(self.total_paginas, result.total_paginas)
+            if not result.is_second_look:
+                self.first_records = result.records
 
-    def with_page(self, result: PageResult) -> "Progress":
-        """What it will be with a page that is about to be committed."""
-        grown = replace(
-            self,
-            pages=set(self.pages),
-            keys=set(self.keys),
-            processed=set(self.processed),
-            unfit=dict(self.unfit),
-        )
-        grown.add(result)
+    def evidence_with(self, result: PageResult) -> Evidence:
+        """What will be known with a page that is about to be committed."""
+        grown = self.evidence.copy()
+        grown.add(result.keys, result.total_registros)
         return grown
 
-    def begin_anew(self) -> None:
-        """Forget the reading, keep what has been processed."""
+    def begin_anew(self) -> bool:
+        """Start the next reading; answers whether the one that ends here has shown rows that no earlier one had."""
         self.reading += 1
-        self.pages, self.keys, self.unfit = set(), set(), {}
-        self.total_registros = self.total_paginas = 0
+        self.pages, self.unfit = set(), {}
+        self.total_paginas = self.first_records = 0
+        return self.evidence.begin_anew()
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
+# Numbers that stand for no page of a listing: the second look at page 1, and, in reading 0, what the readings before
+# the present one have shown (the rows that stand, with all that was processed; the other rows).
+_SECOND_LOOK = 0
+_EARLIER, _STANDING, _NO_LONGER_STANDING = 0, 0, 1
+
 _PAGES = text("""
-    SELECT reading, page, keys, processed, total_registros, total_paginas, unfit
-      FROM sync_pages WHERE slice_id = :slice_id ORDER BY read_at
+    SELECT reading, page, keys, processed, total_registros, total_paginas, records, unfit
+      FROM sync_pages WHERE slice_id = :slice_id ORDER BY reading, read_at
 """)
+_HOLDS_PUBLISHED = text("""
+    SELECT EXISTS (SELECT FROM contratacoes
+                    WHERE data_publicacao_pncp >= CAST(:first_day AS date)
+                      AND data_publicacao_pncp < CAST(:last_day AS date) + 1 AND modalidade_id = :modalidade)
+""")
+_HOLDS_CHANGED = text("""
+    SELECT EXISTS (SELECT FROM contratacoes
+                    WHERE data_atualizacao_global >= CAST(:first_day AS date)
+                      AND data_atualizacao_global < CAST(:last_day AS date) + 1 AND modalidade_id = :modalidade)
+""")
+_NOW = text("SELECT now()")
 _VERSIONS = """
     SELECT stored.*
       FROM unnest($1::text[]) AS wanted (key)
@@ -140,15 +162,37 @@ _VERSIONS = """
 async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
     """What earlier claims of this slice have committed."""
     progress = Progress(claim.reading)
+    evidence = progress.evidence
     for row in await db.execute(_PAGES, {"slice_id": claim.slice_id}):
+        keys, processed = frozenset(row.keys), frozenset(row.processed)
         if row.reading == claim.reading:
-            keys, processed = frozenset(row.keys), frozenset(row.processed)
-            progress.add(PageResult(row.page, row.total_registros, row.total_paginas, keys, processed))
+            second = row.page == _SECOND_LOOK
+            number = 1 if second else row.page
+            page = PageResult(number, row.total_registros, row.total_paginas, keys, processed)
+            progress.add(replace(page, records=row.records, is_second_look=second))
             if row.unfit:
-                progress.unfit[row.page] = row.unfit
-        else:
-            progress.processed.update(row.processed)
+                progress.unfit[number] = row.unfit
+            continue
+        progress.processed |= processed
+        evidence.known |= keys
+        if (row.reading, row.page) == (_EARLIER, _STANDING):
+            evidence.standing, evidence.promised = set(keys), row.total_registros
     return progress
+
+
+async def holds_records_of(db: AsyncConnection, claim: Claim) -> bool:
+    """Whether the mirror holds records that the slice's listing ought to show.
+
+    By `atualizacao` only today's listing can be judged: from an earlier day's every record may have moved on.
+    """
+    parameters = {"first_day": claim.first_day, "last_day": claim.last_day, "modalidade": claim.modalidade}
+    statement = _HOLDS_PUBLISHED
+    if claim.criterio == "atualizacao":
+        moment: datetime = (await db.execute(_NOW)).scalar_one()
+        if claim.last_day < to_wall_clock(moment).date():
+            return False
+        statement = _HOLDS_CHANGED
+    return bool((await db.execute(statement, parameters)).scalar_one())
 
 
 async def load_versions(db: AsyncConnection, keys: Iterable[str]) -> dict[str, tuple[Stamps, bool]]:
@@ -336,13 +380,20 @@ ITENS_AT_ONCE = 2_000
 """Items that one statement takes, about; most pages hold 400, and a few contratações have thousands each."""
 
 _KEEP_PAGE = """
-    INSERT INTO sync_pages AS known (slice_id, reading, page, keys, processed, total_registros, total_paginas, unfit)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    INSERT INTO sync_pages AS known
+           (slice_id, reading, page, keys, processed, total_registros, total_paginas, records, unfit)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (slice_id, reading, page) DO UPDATE
        SET keys = ARRAY(SELECT DISTINCT unnest(known.keys || excluded.keys)),
            processed = ARRAY(SELECT DISTINCT unnest(known.processed || excluded.processed)),
            total_registros = excluded.total_registros, total_paginas = excluded.total_paginas,
-           unfit = excluded.unfit, read_at = clock_timestamp()
+           records = excluded.records, unfit = excluded.unfit, read_at = clock_timestamp()
+"""
+_FORGET_PAGES = "DELETE FROM sync_pages WHERE slice_id = $1"
+# in the order of keys, so that two slices of an execution wait for each other and not in a circle
+_COUNT_ONCE = """
+    INSERT INTO sync_counted (execution_id, key) SELECT $1, key FROM unnest($2::text[]) AS fresh (key)
+    ON CONFLICT DO NOTHING
 """
 # One row for a record, however often it is seen; the ids are those of the last sight.
 _REJECT = text("""
@@ -390,21 +441,47 @@ async def store_page(
     rejected = 0
     for record in sorted(result.rejected, key=lambda record: record.hash):  # as any other worker does
         rejected += await keep_rejected(db, record, execution_id=claim.execution_id, slice_id=claim.slice_id)
+    fresh = result.processed - progress.processed
     if keeps_page or result.unfit:
+        is_new = progress.evidence.is_new_to_reading(result.keys)
         driver = await _driver_of(db)
         await driver.execute(
             _KEEP_PAGE,
             claim.slice_id,
             progress.reading,
-            result.number,
-            sorted(result.keys),
-            sorted(result.processed),
+            _SECOND_LOOK if result.is_second_look else result.number,
+            sorted(result.keys) if is_new else [],  # a listing without end must not fill the table
+            sorted(fresh),
             result.total_registros,
             result.total_paginas,
+            result.records,
             result.unfit,
         )
-    fresh = len(result.processed - progress.processed)
-    return result, PageCounts(fresh, stored.inserted, stored.updated, rejected, stored.itens)
+    processed = await _count_once(db, claim, fresh) if claim.counts_once and fresh else len(fresh)
+    return result, PageCounts(processed, stored.inserted, stored.updated, rejected, stored.itens)
+
+
+async def _count_once(db: AsyncConnection, claim: Claim, keys: frozenset[str]) -> int:
+    """How many of these records no slice of the execution has counted; from now on they are."""
+    told = await (await _driver_of(db)).execute(_COUNT_ONCE, claim.execution_id, sorted(keys))
+    return int(told.rpartition(" ")[2])
+
+
+async def keep_earlier(db: AsyncConnection, claim: Claim, progress: Progress) -> None:
+    """Put what the readings so far have shown in place of their pages: `progress` has just begun anew.
+
+    Runs inside the caller's transaction, which holds the slice. However many readings there are, two rows stay.
+    """
+    evidence = progress.evidence
+    driver = await _driver_of(db)
+    await driver.execute(_FORGET_PAGES, claim.slice_id)
+    earlier = [
+        (_STANDING, evidence.standing, progress.processed),
+        (_NO_LONGER_STANDING, evidence.known - evidence.standing, set[str]()),
+    ]
+    for page, keys, processed in earlier:
+        numbers = (evidence.promised, 0, 0, 0)
+        await driver.execute(_KEEP_PAGE, claim.slice_id, _EARLIER, page, sorted(keys), sorted(processed), *numbers)
 
 
 _ANYTHING = text("SELECT")

@@ -4,6 +4,8 @@ Page 1 tells how many pages there are; then they are read from the last to the f
 listing while it is read (they change, they are deleted) and move everything behind them forward: reading backwards
 meets them again, reading forwards would miss them (docs/adr/0004). That holds because a page is asked for only when
 the one before it has come; its items, and its commit, may follow while the next pages are read.
+
+What the pages prove about the listing is in `completeness` (docs/adr/0022).
 """
 
 import asyncio
@@ -19,6 +21,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.executions import Claim
+from ingestor.completeness import last_page_with_rows, may_stop_early, row_names
+from ingestor.errors import ListingShrank, PageAbsent, PncpUnavailable
 from ingestor.persistence import Progress, load_versions
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import (
@@ -49,11 +53,14 @@ page; memory is bounded by the room that slices share.
 FULL_PAGE = 50
 """Records on the portal's largest page of contratações."""
 
+IDLE_PAGES = 20
+"""Pages in a row without a row that is new to the reading, after which the portal is taken to fail."""
+
 
 class Ended(Enum):
     """How the reading of a listing ended."""
 
-    AT_THE_END = auto()
+    AT_THE_END = auto()  # or where all readings together have shown every record
     OLD_ENOUGH = auto()  # all that is left lies before an update's window
     ASKED_TO_STOP = auto()
 
@@ -90,10 +97,11 @@ class OrderProof:
 
 @dataclass(frozen=True)
 class JudgedPage:
-    """A page's records, judged: which were seen, which lie in the window, which cannot even be told apart."""
+    """A page's records, judged: its rows, what lies in the window, what may be stored, what is beyond reading."""
 
     keys: frozenset[str]
     in_window: dict[str, list[Seen]]
+    candidates: dict[str, list[Seen]]
     rejected: list[Rejected]
     stamps: list[datetime]
 
@@ -102,9 +110,9 @@ class JudgedPage:
 class PageInHand:
     """A page that has been read and judged, and is not yet committed.
 
-    `keys` are those of all its records, `processed` those that count; `wanted` are the records that have to be
-    written, `itens` their items in the same order, on their way; `ends` says how the reading ends with this page,
-    `None` where it goes on.
+    `keys` names its rows, `processed` are the records that count; `wanted` are the records that have to be written,
+    `itens` their items in the same order, on their way; `ends` says how the reading ends with this page, `None` where
+    it goes on. `shows_new`: it has a row that no page of this reading had shown.
     """
 
     number: int
@@ -117,6 +125,8 @@ class PageInHand:
     wanted: list[Record[Contratacao]]
     itens: asyncio.Task[list[Itens]]
     ends: Ended | None
+    is_second_look: bool
+    shows_new: bool
 
 
 class Room:
@@ -170,6 +180,11 @@ class Reading:
         self._underway: dict[str, Stamps] = {}
         self._total_paginas = progress.total_paginas
         self._done = set(progress.pages)
+        self._reading = progress.reading
+        self._evidence = progress.evidence.copy()  # of the pages read, which are ahead of those committed
+        self._page_size = claim.page_size or client.page_size
+        self._full_page = min(self._page_size, progress.first_records)
+        self._idle = 0
         self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages)
         self._ahead: asyncio.Queue[PageInHand | Exception | None] = asyncio.Queue(PAGES_AHEAD)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -223,35 +238,81 @@ class Reading:
         if not done:
             first = await self._read(1)
             yield first
+            if first.ends is not None:
+                return
             total_paginas, done = first.total_paginas, {1}
-        for number in pages_to_read(total_paginas, done):
+        left = pages_to_read(total_paginas, done)
+        while (number := next(left, None)) is not None:
             if self._stopping.is_set():
                 return
-            page = await self._read(number, is_second_look=number == 1)
+            try:
+                page = await self._read(number, is_second_look=number == 1)
+            except PageAbsent as absent:
+                left = chain(range(await self._last_page_before(number, absent), 1, -1), [1])
+                continue
             yield page
-            if page.ends is Ended.OLD_ENOUGH:
+            if page.ends is not None:
                 return
+            self._idle = 0 if page.shows_new else self._idle + 1
+            if self._idle >= IDLE_PAGES:
+                raise PncpUnavailable(f"{self._idle} pages in a row, down to {number}, show no record that is new")
+
+    async def _last_page_before(self, number: int, absent: PageAbsent) -> int:
+        """The page that the reading goes on from though this one does not come, however often it is asked for.
+
+        Raises:
+            ListingShrank: page 1 promises fewer pages now.
+            PncpUnavailable: it still promises this page, which is what the slice goes on from later.
+
+        """
+        first = await self._fetch(1)
+        full_page = min(len(first.records), self._page_size)
+        promised = max(first.total_registros, self._evidence.highest)
+        last = last_page_with_rows(number, promised, first.total_paginas, full_page)
+        if last is None:
+            raise PncpUnavailable(f"{absent}; page 1 still promises {first.total_paginas} pages")
+        if last == 0:
+            raise ListingShrank(f"{absent}; page 1 now promises {first.total_paginas} pages")
+        log.warning("a promised page is left out, all records fit on those before it", page=number, last=last)
+        return last
+
+    async def _fetch(self, number: int) -> Page:
+        page = await self._fetch_once(number)
+        return page if page.records else await self._fetch_once(number)  # an empty answer is doubted
+
+    async def _fetch_once(self, number: int) -> Page:
+        claim = self._claim
+        return await self._client.fetch_page(
+            claim.criterio,
+            claim.modalidade,
+            claim.first_day,
+            claim.last_day,
+            number,
+            page_size=self._page_size,
+            full_page=self._page_size if number == 1 else self._full_page,
+        )
 
     async def _read(self, number: int, *, is_second_look: bool = False) -> PageInHand:
         """Fetch and judge a page, and begin to fetch the items that are wanted; once there is room for it."""
         await self._room.take(FULL_PAGE)
         self._held += FULL_PAGE
-        claim = self._claim
-        page = await self._client.fetch_page(claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)
-        judged = judge_records(page, claim)
+        try:
+            page = await self._fetch(number)
+        except PageAbsent:  # the reading may go on without it
+            self._give_room(FULL_PAGE)
+            raise
+        judged = judge_records(page, self._claim)
+        shows_new = self._evidence.is_new_to_reading(judged.keys)
+        self._evidence.add(judged.keys, page.total_registros)
         self._proof.add(number, judged.stamps)
-        ends = None
-        if is_second_look or (number == 1 and page.total_paginas <= 1):
-            ends = Ended.AT_THE_END
-        elif number > 1 and self._proof.allows_stop(judged.stamps, claim.window_start):
-            log.info("the listing is ascending and the rest of it older than the window", page=number)
-            ends = Ended.OLD_ENOUGH
+        if number == 1 and not is_second_look:
+            self._full_page = min(self._page_size, len(page.records))
         # What earlier pages are about to write will be there when this one is committed: without that, page 1 of a
         # short listing, which is read twice, would have its items fetched twice. It is noted before the database is
         # asked, else a page that is committed just then would be in neither.
-        underway = {key: (version, True) for key, version in self._underway.items() if key in judged.in_window}
-        stored = await self._load_versions(judged.in_window.keys())
-        wanted, rejected, lost = choose_wanted(judged.in_window, stored | underway)
+        underway = {key: (version, True) for key, version in self._underway.items() if key in judged.candidates}
+        stored = await self._load_versions(judged.candidates.keys())
+        wanted, rejected, lost = choose_wanted(judged.candidates, stored | underway)
         self._underway.update((record.typed.numero_controle_pncp, stamps(record.typed)) for record in wanted)
         self._give_room(FULL_PAGE - len(wanted))
         itens = asyncio.create_task(fetch_itens(self._client, wanted))
@@ -266,8 +327,21 @@ class Reading:
             rejected=judged.rejected + rejected,
             wanted=wanted,
             itens=itens,
-            ends=ends,
+            ends=self._ends_with(page, judged, is_second_look=is_second_look),
+            is_second_look=is_second_look,
+            shows_new=shows_new,
         )
+
+    def _ends_with(self, page: Page, judged: JudgedPage, *, is_second_look: bool) -> Ended | None:
+        """How the reading ends with this page."""
+        if is_second_look or (page.number == 1 and page.total_paginas <= 1):
+            return Ended.AT_THE_END
+        if may_stop_early(self._evidence, self._reading):
+            return Ended.AT_THE_END
+        if page.number > 1 and self._proof.allows_stop(judged.stamps, self._claim.window_start):
+            log.info("the listing is ascending and the rest of it older than the window", page=page.number)
+            return Ended.OLD_ENOUGH
+        return None
 
     async def _load_versions(self, keys: Collection[str]) -> dict[str, tuple[Stamps, bool]]:
         if not keys:
@@ -289,7 +363,11 @@ def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
 
 
 def judge_records(page: Page, claim: Claim) -> JudgedPage:
-    """Judge the records of a page against the slice's window, both ends included."""
+    """Judge the records of a page against the slice's window, both ends included.
+
+    A backfill stores what lies in its window. An update stores whatever its pages show: a change that became visible
+    late lies before every later window, and its page may be the only one that ever shows it.
+    """
     good: list[Seen] = []
     rejected: list[Rejected] = []
     for raw in page.records:
@@ -298,14 +376,14 @@ def judge_records(page: Page, claim: Claim) -> JudgedPage:
             rejected.append(record)
         else:
             good.append(record)
-    keys = {record.key for record in good}
-    keys |= {record.natural_key or record.hash for record in rejected}
+    keys = row_names([*(record.key for record in good), *(record.natural_key or record.hash for record in rejected)])
     in_window = newest_first(record for record in good if claim.window_start <= record.stamp <= claim.window_end)
-    return JudgedPage(frozenset(keys), in_window, rejected, [record.stamp for record in good])
+    candidates = newest_first(good) if claim.mode == "update" else in_window
+    return JudgedPage(keys, in_window, candidates, rejected, [record.stamp for record in good])
 
 
 def choose_wanted(
-    in_window: dict[str, list[Seen]], stored: dict[str, tuple[Stamps, bool]]
+    candidates: dict[str, list[Seen]], stored: dict[str, tuple[Stamps, bool]]
 ) -> tuple[list[Record[Contratacao]], list[Rejected], set[str]]:
     """The records that have to be written; what of them cannot be stored; the keys of which nothing can be.
 
@@ -314,7 +392,7 @@ def choose_wanted(
     wanted: list[Record[Contratacao]] = []
     rejected: list[Rejected] = []
     lost: set[str] = set()
-    for key, versions in in_window.items():
+    for key, versions in candidates.items():
         for seen in versions:
             if not needs_writing(seen.version, stored.get(key)):
                 break

@@ -65,6 +65,7 @@ class WorkerOptions:
     lease_seconds: float
     slice_retry_seconds: float
     has_broker: bool
+    page_size: int | None = None
     crons: Mapping[str, str] = field(default_factory=dict)
     """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
 
@@ -228,7 +229,12 @@ class Worker:
         while len(self._held) < self._options.slots and not self.stopping.is_set():
             claim = await in_transaction(
                 self._engine,
-                partial(executions.claim, worker_id=self.id, lease_seconds=self._options.lease_seconds),
+                partial(
+                    executions.claim,
+                    worker_id=self.id,
+                    lease_seconds=self._options.lease_seconds,
+                    page_size=self._options.page_size,
+                ),
             )
             if claim is None:
                 return
@@ -349,7 +355,7 @@ class Worker:
                 delay_seconds=delay,
                 cause=_describe(claim, cause),
                 # a listing that does not add up is read again and again, and moves nowhere by that
-                progressed=work.committed > 0 and not isinstance(error, ListingIncomplete | PageUnfit),
+                progressed=work.has_progressed and not isinstance(error, ListingIncomplete | PageUnfit),
                 is_stall=not isinstance(error, PncpError),
             ):
                 return "postponed"

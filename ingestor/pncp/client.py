@@ -20,9 +20,9 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from ingestor.errors import PageBeyondEnd, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
+from ingestor.errors import PageAbsent, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
 from ingestor.pncp.bodies import read_body
-from ingestor.pncp.records import Itens, NotAPageError, Page, itens_path, parse_itens, parse_page
+from ingestor.pncp.records import AnotherPageError, Itens, NotAPageError, Page, itens_path, parse_itens, parse_page
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,8 @@ LONGEST_PAUSE = 120
 ITENS_PAGE_SIZE = 500  # 500 and 1000 are accepted; without it 10 come and the rest is missing without a sign
 MOST_ITENS_PAGES = 1000
 BREAKER_WINDOW = 40
+ABSENT_STATUS = {204, 400, 404, 422}
+"""What the portal says to a page beyond the end, and to any other page on a bad day."""
 RETRIED_STATUS = {404, 408, 425}  # a listing answers 404 now and then though it exists
 
 CONSULTA, ITENS = "consulta", "itens"  # the portal's two services
@@ -142,28 +144,47 @@ class PncpClient:
             max_field_size=LONGEST_HEADER,
         )
 
-    async def fetch_page(self, criterio: str, modalidade: int, first_day: date, last_day: date, number: int) -> Page:
+    @property
+    def page_size(self) -> int:
+        """Records per page of a listing, where none is asked for."""
+        return self._page_size
+
+    async def fetch_page(
+        self,
+        criterio: str,
+        modalidade: int,
+        first_day: date,
+        last_day: date,
+        number: int,
+        *,
+        page_size: int | None = None,
+        full_page: int | None = None,
+    ) -> Page:
         """Page `number` (from 1) of a listing; an empty listing is page 1 without records.
 
-        `criterio` is `publicacao` or `atualizacao`; both days are included.
+        `criterio` is `publicacao` or `atualizacao`; both days are included. `page_size`: records asked for, as the
+        client was made where left out. `full_page`: records that a page before the last holds at the least, where page
+        1 of the listing has held fewer than `page_size`.
 
         Raises:
-            PncpUnavailable: it may work later.
+            PncpUnavailable: it may work later; a page that is too short is no answer either.
             PncpRejected: it will not.
-            PageBeyondEnd: an earlier page had promised this one.
+            PageAbsent: a page after the first is not there.
 
         """
+        size = page_size or self._page_size
         parameters: dict[str, str | int] = {
             "dataInicial": f"{first_day:%Y%m%d}",
             "dataFinal": f"{last_day:%Y%m%d}",
             "codigoModalidadeContratacao": modalidade,
             "pagina": number,
-            "tamanhoPagina": self._page_size,  # left out, it is 10
+            "tamanhoPagina": size,  # left out, it is 10
         }
 
         async def once() -> Page:
             await self._take_turn()
-            return await self._page_once(f"/consulta/v1/contratacoes/{criterio}", parameters, number)
+            path = f"/consulta/v1/contratacoes/{criterio}"
+            return await self._page_once(path, parameters, number, size if full_page is None else full_page)
 
         return await self._with_retries(CONSULTA, once)
 
@@ -196,20 +217,25 @@ class PncpClient:
 
         return await self._with_retries(ITENS, once)
 
-    async def _page_once(self, path: str, parameters: dict[str, str | int], number: int) -> Page:
+    async def _page_once(self, path: str, parameters: dict[str, str | int], number: int, full_page: int) -> Page:
         status, body = await self._get(CONSULTA, path, parameters)
         if status == HTTPStatus.OK:
             try:
-                page = parse_page(body, number)
+                page = parse_page(body, number, full_page=full_page)
+            except AnotherPageError as error:
+                raise PageAbsent(f"{path} page {number} is not there: {error}") from None
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path} page {number}: {error}") from None
             if page.records or number == 1:
                 return page
-        elif status == HTTPStatus.NO_CONTENT and number == 1:
-            return Page(1, 0, 0, [])
-        elif status not in (HTTPStatus.NO_CONTENT, HTTPStatus.BAD_REQUEST) or number == 1:
+        elif number == 1:
+            if status == HTTPStatus.NO_CONTENT:
+                return Page(1, 0, 0, [])
             raise _refusal(status, path, body)
-        raise PageBeyondEnd(f"{path} page {number} is not there (status {status})")
+        elif status not in ABSENT_STATUS:
+            raise _refusal(status, path, body)
+        told = "" if status == HTTPStatus.OK else _message_of(body)
+        raise PageAbsent(f"{path} page {number} is not there (status {status}){told}")
 
     async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> bytes:
         status, body = await self._get(ITENS, path, parameters)

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from common.clock import to_wall_clock
+from ingestor.completeness import fewest_rows
 from ingestor.pncp.bodies import is_utf8
 
 Small = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
@@ -50,6 +51,10 @@ LONGEST_KEY = 1_000
 
 class NotAPageError(ValueError):
     """A body that is not the JSON it should be."""
+
+
+class AnotherPageError(NotAPageError):
+    """A page of the listing, but not the one that was asked for."""
 
 
 class RejectedError(ValueError):
@@ -346,29 +351,34 @@ _REFUSED_CHARACTER = re.compile("[\x00\ud800-\udfff]")
 # --- bodies -----------------------------------------------------------------------------------------------------
 
 
-def parse_page(body: bytes, number: int) -> Page:
-    """Read the envelope of page `number`.
+def parse_page(body: bytes, number: int, *, full_page: int = 0) -> Page:
+    """Read the envelope of page `number`; before the last page, one holds at least `full_page` records.
 
     Raises:
-        NotAPageError: not UTF-8, not JSON, another shape, another page, or totals that contradict each other.
+        AnotherPageError: another page than was asked for, though not page 1.
+        NotAPageError: not UTF-8, not JSON, another shape, totals that contradict each other, or too few records.
 
     """
     _check_body(body, _decode_any_envelope)
     envelope = _decode_or_mend(_decode_envelope, body)
+    total, pages, count = envelope.total_registros, envelope.total_paginas, len(envelope.data)
+    kind = AnotherPageError if number > 1 else NotAPageError
     if envelope.numero_pagina != number:
-        raise NotAPageError(f"page {envelope.numero_pagina} came instead of page {number}")
-    if number == 1 and len(envelope.data) < envelope.total_registros and envelope.total_paginas <= 1:
+        raise kind(f"page {envelope.numero_pagina} came instead of page {number}")
+    if number > max(pages, 1):
+        raise kind(f"the listing has {pages} page(s)")
+    if number == 1 and count < total and pages <= 1:
+        raise NotAPageError(f"{total} records are promised on {pages} page(s) and {count} came")
+    if pages > max(total, 1):
+        raise NotAPageError(f"{total} records are promised on {pages} pages, too few to fill them")
+    if number == 1 and total and not count:
+        raise NotAPageError(f"{total} records are promised and page 1 is empty")
+    fewest = fewest_rows(number, total, pages, full_page)
+    if 0 < count < fewest:
         raise NotAPageError(
-            f"{envelope.total_registros} records are promised on {envelope.total_paginas} page(s)"
-            f" and {len(envelope.data)} came"
+            f"{count} records came on a page before the last of {pages}, at least {fewest} belong there"
         )
-    if envelope.total_paginas > max(envelope.total_registros, 1):
-        raise NotAPageError(
-            f"{envelope.total_registros} records are promised on {envelope.total_paginas} pages, too few to fill them"
-        )
-    if number == 1 and envelope.total_registros and not envelope.data:
-        raise NotAPageError(f"{envelope.total_registros} records are promised and page 1 is empty")
-    return Page(number, envelope.total_registros, envelope.total_paginas, [bytes(record) for record in envelope.data])
+    return Page(number, total, pages, [bytes(record) for record in envelope.data])
 
 
 def parse_array(body: bytes) -> list[bytes]:

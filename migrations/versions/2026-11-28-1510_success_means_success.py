@@ -66,6 +66,8 @@ SEED_WATERMARKS = """
 def upgrade() -> None:
     op.add_column("sync_slices", sa.Column("failing_since", MOMENT))
     op.add_column("sync_slices", sa.Column("page_size", sa.Integer))
+    op.add_column("sync_slices", sa.Column("empty_sights", sa.Integer, nullable=False, server_default=sa.text("0")))
+    op.add_column("sync_pages", sa.Column("records", sa.Integer, nullable=False, server_default=sa.text("0")))
 
     op.add_column("sync_pages", sa.Column("unfit", sa.Integer, nullable=False, server_default=sa.text("0")))
     op.create_table(
@@ -239,5 +241,7 @@ def downgrade() -> None:
     )
     op.drop_table("watermarks")
     op.drop_table("sync_counted")
+    op.drop_column("sync_pages", "records")
+    op.drop_column("sync_slices", "empty_sights")
     op.drop_column("sync_slices", "page_size")
     op.drop_column("sync_slices", "failing_since")

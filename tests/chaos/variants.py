@@ -29,21 +29,12 @@ LEASE_NEVER_TAKEN_OVER: Patches = {
 FAILED_PAGE_SKIPPED: Patches = {
     "ingestor/reading.py": (
         (
+            "            page = await self._fetch(number)\n",
             (
-                "        page = await self._client.fetch_page("
-                "claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)\n"
-            ),
-            (
-                "        try:\n"
-                "            page = await self._client.fetch_page("
-                "claim.criterio, claim.modalidade, claim.first_day, claim.last_day, number)\n"
+                "            page = await self._fetch(number)\n"
                 "        except PncpUnavailable:\n"
                 "            page = Page(number, 0, 0, [])\n"
             ),
-        ),
-        (
-            "from ingestor.pncp.client import PncpClient\n",
-            "from ingestor.errors import PncpUnavailable\nfrom ingestor.pncp.client import PncpClient\n",
         ),
     ),
 }

@@ -124,9 +124,11 @@ class Database:
             await executions.plan(db, execution, list(pieces or [piece()]), give_up_at=datetime.now(UTC) + give_up_in)
         return execution_id
 
-    async def claim(self, worker_id: str = "worker", *, lease_seconds: float = 60) -> Claim:
+    async def claim(
+        self, worker_id: str = "worker", *, lease_seconds: float = 60, page_size: int | None = None
+    ) -> Claim:
         """The next free slice; it must be there."""
-        claim = await self.run(executions.claim, worker_id, lease_seconds=lease_seconds)
+        claim = await self.run(executions.claim, worker_id, lease_seconds=lease_seconds, page_size=page_size)
         assert claim is not None
         return claim
 

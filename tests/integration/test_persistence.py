@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from ingestor.persistence import (
     Bundle,
     PageResult,
     Progress,
+    keep_earlier,
     load_progress,
     load_versions,
     store_page,
@@ -439,21 +441,55 @@ async def test_what_is_processed_counts_once_over_pages_and_readings(database: D
 
 
 async def test_progress_is_what_earlier_claims_have_committed(database: Database, claim: Claim) -> None:
-    await store(database, claim, keys=frozenset("ab"), processed=frozenset("a"), total_paginas=3)
+    page = {"keys": frozenset("ab"), "processed": frozenset("a"), "total_registros": 9, "total_paginas": 3}
+    progress = Progress(claim.reading)
+    await store(database, claim, progress=progress, **page)
+    progress.begin_anew()
     await database.run(executions.reread, claim)
+    await database.run(keep_earlier, claim, progress)
     await database.run(executions.release, claim)
     again = await database.claim()
-    progress = Progress(again.reading)
-    for number, keys in ((1, "cd"), (3, "ef")):
+    for number, keys in ((1, "bc"), (3, "de")):
         page = {"number": number, "keys": frozenset(keys), "processed": frozenset(keys), "total_paginas": 4 - number}
-        await store(database, again, progress=progress, total_registros=9, **page)
+        await store(database, again, progress=progress, total_registros=9, records=2, **page)
 
     async with database.engine.connect() as db:
         loaded = await load_progress(db, again)
 
-    assert (loaded.reading, loaded.pages, loaded.keys) == (2, {1, 3}, set("cdef"))
-    assert loaded.processed == set("acdef")
-    assert (loaded.total_paginas, loaded.total_registros) == (3, 9)
+    assert loaded == progress
+    assert (loaded.reading, loaded.pages, loaded.evidence.shown) == (2, {1, 3}, set("bcde"))
+    assert (loaded.evidence.known, loaded.evidence.standing) == (set("ab"), set("abcde"))
+    assert loaded.processed == set("abcde")
+    assert (loaded.total_paginas, loaded.first_records, loaded.evidence.promised) == (3, 2, 9)
+
+
+async def test_of_however_many_readings_two_rows_stay(database: Database, claim: Claim) -> None:
+    progress = Progress(claim.reading)
+    for reading in range(5):
+        for number in (1, 2):
+            keys = frozenset({f"{reading}-{number}", "always"})
+            total = 9 - reading  # it falls, so that what was shown before may have left the listing
+            page = {"number": number, "keys": keys, "processed": keys, "total_registros": total}
+            await store(database, claim, progress=progress, **page)
+        progress.begin_anew()
+        await database.run(executions.reread, claim)
+        await database.run(keep_earlier, claim, progress)
+
+        assert await database.value("SELECT count(*) FROM sync_pages") == 2
+        async with database.engine.connect() as db:
+            loaded = await load_progress(db, replace(claim, reading=progress.reading))
+        assert loaded == progress
+        assert loaded.evidence.standing == {f"{reading}-1", f"{reading}-2", "always"}
+
+
+async def test_a_page_that_shows_nothing_new_is_kept_as_a_number(database: Database, claim: Claim) -> None:
+    progress = Progress(claim.reading)
+    for number in (1, 7, 6):
+        page = {"number": number, "keys": frozenset("ab"), "processed": frozenset("ab"), "total_registros": 99}
+        await store(database, claim, progress=progress, records=2, **page)
+
+    rows = await database.rows("SELECT page, keys, processed FROM sync_pages ORDER BY read_at")
+    assert [tuple(row) for row in rows] == [(1, ["a", "b"], ["a", "b"]), (7, [], []), (6, [], [])]
 
 
 # --- two workers ------------------------------------------------------------------------------------------------

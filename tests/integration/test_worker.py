@@ -417,11 +417,9 @@ async def test_a_page_that_never_comes_ends_in_an_error_that_names_it_and_what_w
 async def test_a_listing_that_never_adds_up_ends_in_an_error_that_says_how_many_are_missing(
     database: Database, portals: Portals, workers: Workers, world: World
 ) -> None:
-    world.publish(5, at=CLOSED_DAY, modalidade=6)
+    world.publish(15, at=CLOSED_DAY, modalidade=6)
     portal = await portals.serve(world)
-    portal.quirks.add("total_pages", value="+1")
     portal.quirks.add("total_records", value="+3")
-    portal.quirks.page_beyond_end = "empty"
     execution_id = await database.planned()
     await database.rows("UPDATE sync_slices SET give_up_at = now()")
     workers.start(await portals.client(portal))
@@ -429,8 +427,8 @@ async def test_a_listing_that_never_adds_up_ends_in_an_error_that_says_how_many_
     execution = await finished(database, execution_id)
 
     assert execution.status == "error"
-    assert "after 4 readings" in execution.error_message
-    assert len(await database.mirror()) == 5
+    assert "3 of 18 records are missing from the listing, after 4 readings" in execution.error_message
+    assert len(await database.mirror()) == 15
 
 
 async def test_a_refusal_ends_its_slice_at_once_and_no_other(
@@ -452,7 +450,9 @@ async def test_a_refusal_ends_its_slice_at_once_and_no_other(
 class BrokenClient:
     """Fails in a way that nobody has foreseen."""
 
-    async def fetch_page(self, *_: Any) -> None:
+    page_size = 10
+
+    async def fetch_page(self, *_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from ingestor.errors import (
-    PageBeyondEnd,
+    PageAbsent,
     PncpDisputed,
     PncpError,
     PncpRejected,
@@ -479,35 +479,63 @@ async def test_a_redirect_to_nowhere_is_not_followed_either() -> None:
     }
 
 
-# --- beyond the end ---------------------------------------------------------------------------------------------
+# --- a page that does not come ----------------------------------------------------------------------------------
 
-BEYOND = {
+ABSENT = {
     "400": httpx.Response(400, json={"message": "Página inválida"}),
+    "404": httpx.Response(404),
+    "422": httpx.Response(422),
     "204": httpx.Response(204),
     "an empty page": page(3, records=0, totalRegistros=100, totalPaginas=2),
     "an empty page of many": page(3, records=0, totalRegistros=500, totalPaginas=10),
+    "the last page": page(2, totalRegistros=60, totalPaginas=2),
+    "the last page under its number": page(3, totalRegistros=60, totalPaginas=2),
 }
 
 
-@pytest.mark.parametrize("answer", BEYOND.values(), ids=BEYOND)
-async def test_a_promised_page_that_is_not_there_is_asked_for_three_times(answer: httpx.Response) -> None:
+@pytest.mark.parametrize("answer", ABSENT.values(), ids=ABSENT)
+async def test_a_promised_page_that_is_not_there_is_asked_for_four_times(answer: httpx.Response) -> None:
     portal = Portal(answer)
     error = await fault_of(ask(portal, number=3))
-    assert type(error) is PageBeyondEnd
+    assert type(error) is PageAbsent
     assert "page 3" in str(error)
-    assert len(portal.requests) == 3
+    assert len(portal.requests) == 4
 
 
-@pytest.mark.parametrize("answer", BEYOND.values(), ids=BEYOND)
-async def test_a_promised_page_may_be_there_the_third_time(answer: httpx.Response) -> None:
-    portal = Portal(answer, answer, page(3))
+@pytest.mark.parametrize("answer", ABSENT.values(), ids=ABSENT)
+async def test_a_promised_page_may_be_there_the_fourth_time(answer: httpx.Response) -> None:
+    portal = Portal(answer, answer, answer, page(3))
     assert (await ask(portal, number=3)).number == 3
 
 
-async def test_a_later_page_that_is_refused_is_not_beyond_the_end() -> None:
-    assert type(await fault_of(ask(Portal(httpx.Response(422)), number=3))) is PncpDisputed
+async def test_a_later_page_that_fails_or_is_refused_is_not_absent() -> None:
     assert type(await fault_of(ask(Portal(httpx.Response(500)), number=3))) is PncpUnavailable
     assert type(await fault_of(ask(Portal(httpx.Response(403)), number=3))) is PncpRejected
+
+
+@pytest.mark.parametrize("records", [1, 2, 49])
+async def test_a_short_page_before_the_last_is_asked_for_again(records: int) -> None:
+    short = page(2, records=records, totalRegistros=130, totalPaginas=3)
+    portal = Portal(short, short, page(2, records=50, totalRegistros=130, totalPaginas=3))
+    assert len((await ask(portal, number=2)).records) == 50
+    error = await fault_of(ask(Portal(short), number=2))
+    assert type(error) is PncpUnavailable
+    assert f"{records} records came" in str(error)
+
+
+async def test_a_page_is_as_long_as_page_one_was_and_may_be_longer() -> None:
+    for records in (20, 50, 243):
+        portal = Portal(page(2, records=records, totalRegistros=500, totalPaginas=3))
+        async with client_of(portal) as client:
+            found = await client.fetch_page("publicacao", 6, DAY, DAY, 2, full_page=20)
+        assert len(found.records) == records
+
+
+async def test_a_page_is_asked_for_in_the_size_that_is_given() -> None:
+    portal = Portal(page(2, records=20, totalRegistros=55, totalPaginas=3))
+    async with client_of(portal, page_size=50) as client:
+        await client.fetch_page("publicacao", 6, DAY, DAY, 2, page_size=20)
+    assert portal.asked[0]["tamanhoPagina"] == "20"
 
 
 # --- itens ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ingestor.errors import PageBeyondEnd, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
+from ingestor.errors import PageAbsent, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Itens, Page, Record, Rejected, parse_contratacao
 from simulator import Simulator, World, generate, serve
@@ -304,9 +304,9 @@ async def test_a_throttle_for_a_day_ends_at_once(client: PncpClient, portal: Sim
 @pytest.mark.parametrize("form", ["400", "204", "empty"])
 async def test_a_page_beyond_the_end_is_told_in_whatever_form(client: PncpClient, portal: Simulator, form: Any) -> None:
     portal.quirks.page_beyond_end = form
-    with pytest.raises(PageBeyondEnd):
+    with pytest.raises(PageAbsent):
         await ask(client, number=5)
-    assert len(portal.stats.log) == 3
+    assert len(portal.stats.log) == 4
 
 
 @pytest.mark.parametrize("quirk", ["empty_page", "no_content"])
@@ -316,7 +316,7 @@ async def test_an_empty_page_in_the_midst_is_no_end(
     rule = portal.quirks.add(quirk, match={"page": 3}, times=2)
     assert keys_on(await ask(client, number=3)) == listed(world)[20:30]
     rule.times = FOR_EVER
-    with pytest.raises(PageBeyondEnd):
+    with pytest.raises(PageAbsent):
         await ask(client, number=3)
 
 

@@ -1,0 +1,138 @@
+"""What proves that a listing has been read completely, and which pages may be missing without harm.
+
+Plain functions and values: no network, no database. The rules and their reasons stand in docs/adr/0022.
+
+A *row* is one line of a page. It is named by its record's key; where one page holds a record several times, the second
+line is another row (`row_names`), since the portal counts it in `totalRegistros`. The same record on two pages is one
+row: that is how an unstable order shows.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Evidence:
+    """What the pages of a slice's listing have shown so far, over all its readings.
+
+    `shown` holds the rows of the present reading, `known` those of earlier ones; `standing` those that pages have shown
+    since `totalRegistros` last fell, in whichever reading: none of them is known to have left the listing.
+    `promised` is the last `totalRegistros`, `highest` the highest of the present reading. `has_vanished` says that the
+    last page was without rows though the reading had been promised some.
+    """
+
+    shown: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    standing: set[str] = field(default_factory=set)
+    promised: int = 0
+    highest: int = 0
+    has_vanished: bool = False
+
+    def copy(self) -> "Evidence":
+        """The same evidence, which may grow apart from this one."""
+        return Evidence(
+            set(self.shown), set(self.known), set(self.standing), self.promised, self.highest, self.has_vanished
+        )
+
+    def add(self, rows: AbstractSet[str], promised: int) -> None:
+        """Take in a page, in the order of reading."""
+        self.has_vanished = not rows and self.highest > 0
+        if self.has_vanished:  # it is doubted: what it promises counts if the next reading says the same
+            return
+        if promised < self.promised:
+            self.standing = set()
+        self.shown |= rows
+        self.standing |= rows
+        self.promised = promised
+        self.highest = max(self.highest, promised)
+
+    def is_new_to_reading(self, rows: AbstractSet[str]) -> bool:
+        """Whether a page shows a row that no page of the present reading has shown."""
+        return not rows <= self.shown
+
+    def is_new(self, rows: AbstractSet[str]) -> bool:
+        """Whether a page shows a row that no page of any reading has shown."""
+        return any(row not in self.known and row not in self.shown for row in rows)
+
+    def begin_anew(self) -> bool:
+        """Start the next reading; answers whether the one that ends here has shown rows that no earlier one had."""
+        has_grown = not self.shown <= self.known
+        self.known |= self.shown
+        self.shown = set()
+        self.highest = 0
+        self.has_vanished = False
+        return has_grown
+
+
+def row_names(keys: Iterable[str]) -> frozenset[str]:
+    """Names for the rows of one page, whose records have these keys: the second row of a key is `key#2`."""
+    listed = list(keys)
+    names = frozenset(listed)
+    if len(names) == len(listed):
+        return names
+    times: dict[str, int] = {}
+    for key in listed:
+        times[key] = times.get(key, 0) + 1
+    return names | {f"{key}#{number}" for key, count in times.items() for number in range(2, count + 1)}
+
+
+def missing_rows(evidence: Evidence) -> int:
+    """How many rows are still to be shown before the listing counts as complete; 0 means that it does.
+
+    Two proofs are accepted, and the nearer one counts:
+
+    - the present reading alone shows as many rows as were promised. Where `totalRegistros` fell during the reading, the
+      lower number is believed only as far as rows of earlier readings are really gone;
+    - all readings together show as many, provided that `totalRegistros` has not fallen during the present one.
+    """
+    shown, vanished = len(evidence.shown), len(evidence.known - evidence.shown)
+    by_reading = max(evidence.promised, evidence.highest - vanished) - shown
+    if evidence.promised < evidence.highest:
+        return max(by_reading, 0)
+    return max(min(by_reading, evidence.promised - len(evidence.standing)), 0)
+
+
+def may_stop_early(evidence: Evidence, reading: int) -> bool:
+    """Whether a reading after the first may end before its last page, because all readings together show every row."""
+    stands = evidence.promised == evidence.highest > 0
+    return reading > 1 and stands and len(evidence.standing) >= evidence.promised
+
+
+def shortfall(evidence: Evidence, *, moves: bool) -> str | None:
+    """Why a reading that has reached its end proves nothing; `None` where the listing is complete.
+
+    `moves`: the listing is today's, which grows while it is read, so that its totals prove nothing.
+    """
+    if evidence.has_vanished:
+        return f"the second look at page 1 shows no records, and {evidence.highest} were promised"
+    missing = 0 if moves else missing_rows(evidence)
+    if not missing:
+        return None
+    return f"{missing} of {max(evidence.highest, evidence.promised)} records are missing from the listing"
+
+
+def fewest_rows(number: int, total_registros: int, total_paginas: int, at_least: int) -> int:
+    """How many rows page `number` must hold at the least; `total_*` are what that page itself tells.
+
+    `at_least`: what a full page of this listing holds: for page 1 the size that was asked for, for later pages no more
+    than page 1 held. The last page may be short; another may where the totals leave no more for it.
+    """
+    if number >= total_paginas:
+        return 0
+    if number == 1:
+        return min(at_least, -(-total_registros // total_paginas))
+    return min(at_least, max(total_registros - (number - 1) * at_least, 0))
+
+
+def last_page_with_rows(absent: int, total_registros: int, total_paginas: int, full_page: int) -> int | None:
+    """Where a listing goes on whose page `absent` does not come, by what page 1 tells just now.
+
+    A number below `absent`: the records promised fit on the pages up to that one. 0: the listing has fewer pages than
+    before and is to be read anew. `None`: page 1 still promises the page, so that the portal fails.
+    """
+    if total_paginas < absent:
+        return 0
+    if full_page and total_registros <= (absent - 1) * full_page:
+        return -(-total_registros // full_page)
+    return None

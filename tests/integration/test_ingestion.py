@@ -542,7 +542,7 @@ async def test_a_worker_that_has_lost_its_slice_does_not_begin_the_listing_anew(
 ) -> None:
     portal = await portals.serve(day)
     portal.quirks.add("latency", match={"page": 4}, value=100)
-    portal.quirks.add("400", match={"page": 4})
+    portal.quirks.add("change", match={"service": "consulta", "page": 1}, times=1, value={"remove": 6})
     claim = await database.claimed()
     reading = asyncio.create_task(ingest_slice(work_on(database, await portals.client(portal), claim)))
     await eventually(lambda: listing_pages(portal) == [1, 4])

@@ -13,6 +13,9 @@ LONGEST_ID = 19  # digits of a bigint
 DEAD_SUFFIX = ".dead"
 EXECUTION_HEADER = "execution_id"
 REASON_HEADER = "reason"
+SIZE_HEADER = "size"
+"""Of a dead letter that was cut: the bytes that its body had."""
+NO_IDENTITY = "the header execution_id is not the id of an execution"
 
 
 class PoisonError(ValueError):
@@ -78,7 +81,7 @@ def execution_id_of(headers: dict[str, Any]) -> int | None:
     if isinstance(value, str | bytes) and len(value) <= LONGEST_ID and value.isascii() and value.isdigit():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
-        raise PoisonError("the header execution_id is not the id of an execution")
+        raise PoisonError(NO_IDENTITY)
     return value
 
 

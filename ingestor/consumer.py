@@ -7,25 +7,36 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from sqlalchemy.ext.asyncio import AsyncEngine
+from yarl import URL
 
 from common import executions, rabbit
 from common.clock import to_wall_clock
 from common.database import cause_of, is_database_trouble
-from common.messages import DEAD_SUFFIX, REASON_HEADER, PoisonError, decode, execution_id_of
+from common.messages import DEAD_SUFFIX, REASON_HEADER, SIZE_HEADER, PoisonError, decode, execution_id_of
+from ingestor import wire
 
 log = structlog.get_logger(__name__)
 
-PREFETCH = 10
+PREFETCH = 1  # a body is bounded by `ingestor.wire`, and a message takes an INSERT: more would only wait here
 CONFIRM_SECONDS = 5.0
 WATCH_SECONDS = 60.0
 RECONNECT_SECONDS = (1.0, 5.0)
 DISPUTE_SECONDS = 10.0
 FOREIGN_TRIGGER = "message"
+
+
+class BoundedConnection(aio_pika.RobustConnection):
+    """A connection for consumers: whatever is delivered to it can be read, and is short."""
+
+    def __init__(self, url: URL, **kwargs: Any) -> None:
+        super().__init__(url, **kwargs)
+        self.kwargs["transport_factory"] = wire.BoundedTransport(url.scheme)
 
 
 class Consumer:
@@ -54,8 +65,8 @@ class Consumer:
     async def _listen(self) -> None:
         """Two connections, because a publisher that the broker blocks must not block the consumer with it."""
         async with (
-            await self._connect("pncp ingestor consumer") as consuming,
-            await self._connect("pncp ingestor dead letters") as publishing,
+            await self._connect(BoundedConnection, "pncp ingestor consumer") as consuming,
+            await self._connect(aio_pika.RobustConnection, "pncp ingestor dead letters") as publishing,
         ):
             self._dead_letters = await publishing.channel(on_return_raises=True)
             channel = await consuming.channel()
@@ -71,8 +82,8 @@ class Consumer:
                     log.warning("the queue has lost its consumer, connecting anew", queue=self._queue, tag=tag)
                     return
 
-    async def _connect(self, name: str) -> aio_pika.RobustConnection:
-        return await rabbit.connect(aio_pika.RobustConnection, self._url, name=name, seconds=CONFIRM_SECONDS)
+    async def _connect(self, kind: type[aio_pika.RobustConnection], name: str) -> aio_pika.RobustConnection:
+        return await rabbit.connect(kind, self._url, name=name, seconds=CONFIRM_SECONDS)
 
     async def _hear(self, message: AbstractIncomingMessage) -> None:
         """Row, then ack, then bell. A message is never requeued: some brokers answer that with a hot loop."""
@@ -93,6 +104,9 @@ class Consumer:
 
     async def _ensure_row(self, message: AbstractIncomingMessage) -> int | None:
         """The execution that the message names or asks for; `None` if it was redelivered and made its row before."""
+        fault = message.headers.get(wire.FAULT_HEADER)
+        if fault is not None:
+            raise PoisonError(str(fault))
         named = execution_id_of(dict(message.headers))
         if named is not None:
             structlog.contextvars.bind_contextvars(execution_id=named)
@@ -130,7 +144,11 @@ class Consumer:
 
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Move a message to the dead letters, confirmed, before it is acknowledged."""
-        log.warning("message cannot be understood", reason=reason, message_id=message.message_id)
+        headers: dict[str, Any] = {REASON_HEADER: reason[:1000]}
+        if wire.SIZE_HEADER in message.headers:
+            headers[SIZE_HEADER] = message.headers[wire.SIZE_HEADER]
+        size = headers.get(SIZE_HEADER, len(message.body))
+        log.warning("message cannot be understood", reason=reason, message_id=message.message_id, bytes=size)
         if self._dead_letters is None:
             raise RuntimeError("no channel for dead letters")
         failed = False
@@ -142,7 +160,7 @@ class Consumer:
                     self._dead_letters,
                     self._queue + DEAD_SUFFIX,
                     message.body,
-                    headers={REASON_HEADER: reason[:1000]},
+                    headers=headers,
                     message_id=message.message_id,
                     seconds=CONFIRM_SECONDS,
                 )

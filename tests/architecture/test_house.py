@@ -73,6 +73,13 @@ def test_the_broker_is_known_to_three_files() -> None:
     assert users == {"common/rabbit.py", "backend/services/publisher.py", "ingestor/consumer.py"}
 
 
+def test_the_bytes_of_the_broker_are_known_to_one_file() -> None:
+    users = {
+        str(path.relative_to(ROOT)) for path in CODE if imports_of(path) & {"aiormq", "aiormq.connection", "pamqp"}
+    }
+    assert users == {"ingestor/wire.py"}
+
+
 def test_the_http_client_is_known_to_one_file() -> None:
     users = {str(path.relative_to(ROOT)) for path in CODE if imports_of(path) & {"httpx", "aiohttp"}}
     assert users == {"ingestor/pncp/client.py"}

@@ -17,8 +17,11 @@ from structlog.typing import EventDict
 from common import executions
 from common.database import create_engine
 from common.executions import PUBLISH_FAILED
+from common.messages import LONGEST_BODY
 from ingestor import consumer as consumer_module
 from ingestor.consumer import Consumer
+from ingestor.wire import KEPT_BYTES
+from tests.chaos.amqp import open_publisher
 from tests.integration.conftest import Database, Proxy
 from tests.support import eventually
 
@@ -292,11 +295,78 @@ async def test_what_cannot_be_understood_is_buried_with_a_reason_and_the_next_me
             await heard.send(b"{}", message_id=f"after {name}")
 
             (letter,) = await heard.buried(1)
-            assert letter.body == body
+            assert letter.body == (body if len(body) <= LONGEST_BODY else body[:KEPT_BYTES])
             assert letter.headers["reason"]
+            assert letter.headers.get("size", len(body)) == len(body)
             assert letter.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
             await eventually(lambda number=number: len(heard.rung) == number)
     assert await rows(database, len(POISON))()
+    await all_is_acknowledged(heard)
+
+
+def short(value: bytes) -> bytes:
+    return bytes([len(value)]) + value
+
+
+def table(*entries: bytes) -> bytes:
+    return len(b"".join(entries)).to_bytes(4, "big") + b"".join(entries)
+
+
+def number_of(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+NESTED = b""
+for _ in range(1500):
+    NESTED = b"\1aF" + table(NESTED)
+
+# The word of flags and what follows it. Each of these ends the connection of the library, or its task, unseen.
+UNDECODABLE = {
+    "a timestamp in microseconds": b"\x00\x40" + number_of(1_764_000_000_000_000),
+    "the largest timestamp": b"\x00\x40" + number_of(2**64 - 1),
+    "a content type that is not UTF-8": b"\x80\x00" + short(b"\xff\xfe"),
+    "an application that is not UTF-8": b"\x00\x08" + short(b"\xff\xfe"),
+    "a timestamp in microseconds as a header": b"\x20\x00" + table(short(b"at") + b"T" + number_of(10**18)),
+    "a header whose name is not UTF-8": b"\x20\x00" + table(short(b"\xff") + b"V"),
+    "headers nested 1500 deep": b"\x20\x00" + table(NESTED),
+    "a text of 100 kB as a header": b"\x20\x00" + table(short(b"x") + b"S" + table(b"x" * 100_000)),
+}
+
+
+@pytest.mark.parametrize("properties", UNDECODABLE.values(), ids=UNDECODABLE.keys())
+async def test_a_property_that_no_library_can_decode_is_passed_over(
+    heard: Bells, database: Database, rabbitmq_url: str, properties: bytes
+) -> None:
+    async with open_publisher(rabbitmq_url) as publisher:
+        assert await publisher.publish_raw(heard.queue, json.dumps(BACKFILL).encode(), properties)
+    await eventually(rows(database, 1))
+    assert await heard.waiting(".dead") == 0
+    await all_is_acknowledged(heard)
+
+
+async def test_a_message_that_is_read_leniently_keeps_its_execution(
+    heard: Bells, database: Database, rabbitmq_url: str
+) -> None:
+    created = await database.requested()
+    headers = table(short(b"at") + b"T" + number_of(10**18), short(b"execution_id") + b"l" + number_of(created))
+    async with open_publisher(rabbitmq_url) as publisher:
+        assert await publisher.publish_raw(heard.queue, UPDATE, b"\x20\x00" + headers)
+
+    await eventually(lambda: heard.rung == [created])
+    assert await rows(database, 1)()
+    await all_is_acknowledged(heard)
+
+
+async def test_a_message_without_a_readable_identity_is_a_dead_letter_and_the_next_is_served(
+    heard: Bells, database: Database, rabbitmq_url: str
+) -> None:
+    async with open_publisher(rabbitmq_url) as publisher:
+        assert await publisher.publish_raw(heard.queue, UPDATE, b"\x00\x80" + short(b"\xff\xfe"))
+    await heard.send(json.dumps(BACKFILL).encode())
+
+    (letter,) = await heard.buried(1)
+    assert (letter.body, letter.headers["reason"]) == (UPDATE, "the message_id is not UTF-8")
+    await eventually(rows(database, 1))
     await all_is_acknowledged(heard)
 
 

@@ -19,7 +19,7 @@ from backend.passwords import (
     verify_password,
 )
 from backend.tokens import LONGEST_MINUTES, SHORTEST_KEY
-from common.config import BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
+from common.config import AdmissionSettings, BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
 
 OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_")
 """Of variables that nobody else has a use for: an unknown one is surely a mistake."""
@@ -135,7 +135,7 @@ Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
 Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-class BackendSettings(DatabaseSettings, BrokerSettings, LoggingSettings, ScheduleSettings):
+class BackendSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, LoggingSettings, ScheduleSettings):
     """What the backend reads from the environment; `.env.example` gives each a line of meaning."""
 
     app_env: Literal["development", "production"] = "development"

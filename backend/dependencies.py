@@ -30,6 +30,7 @@ class State(TypedDict):
     reading: Reading
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
+    max_unfinished: int
     dashboard: Dashboard
     security: Security | None
     notifier: Notifier

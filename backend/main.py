@@ -167,6 +167,7 @@ def _lifespan(
                         reading=reading,
                         publisher=publisher,
                         schedule=settings,
+                        max_unfinished=settings.max_unfinished,
                         dashboard=Dashboard(reading),
                         security=security,
                         notifier=notifier,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from common.cron import CronError, check_cron
+from common.executions import MAX_UNFINISHED
 
 LAST_PORT = 65535
 LONGEST_QUEUE_NAME = 250
@@ -160,6 +161,12 @@ class BrokerSettings(_Settings):
 
     rabbitmq_url: RabbitMQURL | None = None
     queue_name: Annotated[str, AfterValidator(_queue_name)] = "ingest.pncp"
+
+
+class AdmissionSettings(_Settings):
+    """How many executions may be under way at once; both services have to be given the same number."""
+
+    max_unfinished: Annotated[int, Field(ge=1, le=1000)] = MAX_UNFINISHED
 
 
 class LoggingSettings(_Settings):

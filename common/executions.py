@@ -27,13 +27,16 @@ MAX_STALLS = 6
 """Claims in a row without a committed page after which a slice is taken to kill its workers."""
 
 MAX_UNFINISHED = 20
-"""Executions under way at once; a request beyond them is told to come back later."""
+"""Executions under way at once unless the setting says otherwise, whoever asks: by the API, by a message, by a sweep.
+
+The schedule's update has a place of its own, so that the mirror stays fresh whatever fills the others.
+"""
 
 ADMISSION = 7_020_114_134
 """The advisory lock under which unfinished executions are counted and a new one is added."""
 
-OWN_TRIGGERS = ("schedule", "sweep", "gap")
-"""Executions that an ingestor has added itself: no bell will ring for them, so the poll need not wait for one."""
+UNDECIDED_SECONDS = 5.0
+"""After so long a request of the API has been answered, unless its process has died."""
 
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"
 NO_WORKER = "no worker"
@@ -163,7 +166,7 @@ async def create(
 ) -> int | None:
     """Record an execution and answer its id; `None` if the message that asks for it has made its row before.
 
-    `None` also where `at_most` are unfinished already; who gives it has been let in by `queue_up`.
+    `None` also where `at_most` are unfinished already; a caller that gives it has called `queue_up` before.
     """
     parameters = {
         "mode": mode,
@@ -185,36 +188,119 @@ async def create(
 _TAKE_ADMISSION = text("SELECT pg_advisory_xact_lock(:key)")
 _UNFINISHED = text("SELECT count(*) FROM sync_executions WHERE status = 'running'")
 _BY_KEY = text("""
-    SELECT id, request_digest, planned_at IS NULL AND published_at IS NULL AND status = 'running'
-      FROM sync_executions WHERE idempotency_key = :key
+    SELECT e.id, k.request_digest,
+           e.trigger = 'api' AND e.planned_at IS NULL AND e.published_at IS NULL AND e.status = 'running'
+      FROM (SELECT id, request_digest FROM sync_executions WHERE idempotency_key = :key
+             UNION ALL
+            SELECT execution_id, request_digest FROM coalesced_keys WHERE idempotency_key = :key) AS k
+      JOIN sync_executions e USING (id)
+     LIMIT 1
+""")
+_BY_MESSAGE = text("SELECT id FROM sync_executions WHERE message_id = :message_id")
+_FIND_UNPLANNED = text("""
+    SELECT id, trigger = 'api' AND published_at IS NULL,
+           CAST(extract(epoch FROM clock_timestamp() - created_at) AS float)
+      FROM sync_executions
+     WHERE status = 'running' AND planned_at IS NULL AND modalidades IS NULL
+       AND mode = :mode AND criterio = :criterio
+       AND window_start IS NOT DISTINCT FROM CAST(:window_start AS timestamp)
+       AND window_end IS NOT DISTINCT FROM CAST(:window_end AS timestamp)
+     ORDER BY id LIMIT 1
+""")
+_KEEP_KEY = text("""
+    INSERT INTO coalesced_keys (idempotency_key, request_digest, execution_id)
+    VALUES (:idempotency_key, :request_digest, :execution_id)
+""")
+_DECISION = text("""
+    SELECT CASE WHEN planned_at IS NOT NULL OR published_at IS NOT NULL OR trigger <> 'api' THEN 'accepted'
+                WHEN status = 'error' AND error_message = :refused THEN 'refused'
+                WHEN status <> 'running' THEN 'accepted'
+                ELSE 'open' END
+      FROM sync_executions WHERE id = :id
 """)
 
 
 @dataclass(frozen=True)
 class KnownRequest:
-    """The execution that an idempotency key stands for; `undecided` until its bell is known to have rung."""
+    """The execution that an idempotency key stands for; `undecided` until its message is known to be published."""
 
     id: int
     request_digest: str
     undecided: bool
 
 
+@dataclass(frozen=True)
+class Unplanned:
+    """An execution that waits to be planned; `undecided` while the request that made it may still be refused."""
+
+    id: int
+    undecided: bool
+    age_seconds: float
+
+
+Decision = Literal["open", "accepted", "refused"]
+
+
 async def queue_up(db: AsyncConnection) -> None:
-    """Wait until nobody else is adding an execution; nobody will before this transaction has ended."""
+    """Wait until no other transaction is adding an execution; none will before this transaction has ended."""
     await db.execute(_TAKE_ADMISSION, {"key": ADMISSION})
 
 
-async def admit(db: AsyncConnection) -> bool:
+async def admit(db: AsyncConnection, *, at_most: int = MAX_UNFINISHED) -> bool:
     """Whether one more execution may be added, and will still be allowed when this transaction adds it."""
     await queue_up(db)
     unfinished: int = (await db.execute(_UNFINISHED)).scalar_one()
-    return unfinished < MAX_UNFINISHED
+    return unfinished < at_most
 
 
 async def find_request(db: AsyncConnection, idempotency_key: str) -> KnownRequest | None:
     """What an idempotency key has been used for."""
     row = (await db.execute(_BY_KEY, {"key": idempotency_key})).one_or_none()
     return None if row is None else KnownRequest(*row)
+
+
+async def find_message(db: AsyncConnection, message_id: str) -> int | None:
+    """The execution that another party's message has made."""
+    found: int | None = (await db.execute(_BY_MESSAGE, {"message_id": message_id})).scalar_one_or_none()
+    return found
+
+
+async def find_unplanned(
+    db: AsyncConnection,
+    *,
+    mode: Mode,
+    window_start: datetime | None = None,
+    window_end: datetime | None = None,
+    criterio: Criterio | None = None,
+) -> Unplanned | None:
+    """The execution that does what is asked for and whose window is not fixed yet: the request is that one.
+
+    The caller has called `queue_up` before. The window is that of the request; an update has none.
+    """
+    parameters = {
+        "mode": mode,
+        "criterio": criterio or ("atualizacao" if mode == "update" else "publicacao"),
+        "window_start": window_start,
+        "window_end": window_end,
+    }
+    row = (await db.execute(_FIND_UNPLANNED, parameters)).one_or_none()
+    return None if row is None else Unplanned(*row)
+
+
+async def keep_key(db: AsyncConnection, execution_id: int, idempotency_key: str, request_digest: str) -> None:
+    """Remember the idempotency key of a request that became an execution which was there before."""
+    parameters = {
+        "idempotency_key": idempotency_key,
+        "request_digest": request_digest,
+        "execution_id": execution_id,
+    }
+    await db.execute(_KEEP_KEY, parameters)
+
+
+async def decision(db: AsyncConnection, execution_id: int) -> Decision:
+    """Whether the request that made an execution has been accepted; `open` while its message is being published."""
+    found: Decision = (await db.execute(_DECISION, {"id": execution_id, "refused": PUBLISH_FAILED})).scalar_one()
+    return found
 
 
 _EXISTS = text("SELECT 1 FROM sync_executions WHERE id = :id")
@@ -224,11 +310,18 @@ _MARK_PUBLISHED = text("""
     UPDATE sync_executions SET published_at = now(), updated_at = now()
       FROM relaxed WHERE id = :id AND status = 'running'
 """)
+# Not one that is published: another request has been answered with it.
 _REFUSE = text("""
-    UPDATE sync_executions
-       SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0, error_message = :reason,
-           idempotency_key = NULL
-     WHERE id = :id AND status = 'running' AND planned_at IS NULL
+    WITH refused AS (
+        UPDATE sync_executions
+           SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0, error_message = :reason,
+               idempotency_key = NULL
+         WHERE id = :id AND status = 'running' AND planned_at IS NULL AND published_at IS NULL
+        RETURNING id
+    ), forgotten AS (
+        DELETE FROM coalesced_keys WHERE execution_id IN (SELECT id FROM refused)
+    )
+    SELECT id FROM refused
 """)
 
 
@@ -237,25 +330,31 @@ async def exists(db: AsyncConnection, execution_id: int) -> bool:
     return (await db.execute(_EXISTS, {"id": execution_id})).scalar_one_or_none() is not None
 
 
-async def mark_published(db: AsyncConnection, execution_id: int) -> None:
-    """Stamp that the broker has confirmed the bell; a worker may have finished the execution before.
+async def mark_published(db: AsyncConnection, execution_id: int) -> bool:
+    """Stamp that an execution counts as published; `False` where it has ended before.
 
     In a transaction of its own: it does not wait for the disk, and neither would what is written with it.
     """
-    await db.execute(_MARK_PUBLISHED, {"id": execution_id})
+    return (await db.execute(_MARK_PUBLISHED, {"id": execution_id})).rowcount == 1
 
 
 async def refuse(db: AsyncConnection, execution_id: int, reason: str = PUBLISH_FAILED) -> bool:
     """End an execution whose bell may not have rung; `False` if a worker has it already, so that it runs."""
-    return (await db.execute(_REFUSE, {"id": execution_id, "reason": reason})).rowcount == 1
+    return (await db.execute(_REFUSE, {"id": execution_id, "reason": reason})).one_or_none() is not None
 
 
+# An update waits while another one is at work, and is what all others are that are asked for meanwhile: so that any
+# number of requests comes to one that runs and one that waits. One that only waits to be tried again holds up none.
 _LOCK_UNPLANNED = text("""
     SELECT id, mode, criterio, window_start, window_end, modalidades
       FROM sync_executions
      WHERE status = 'running' AND planned_at IS NULL
-       AND (id = :id OR trigger = ANY(:own_triggers)
+       AND (id = :id OR trigger <> 'api' OR published_at IS NOT NULL
             OR created_at <= now() - make_interval(secs => :older_than_seconds))
+       AND (mode <> 'update' OR NOT EXISTS (
+            SELECT 1 FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
+             WHERE s.status IN ('pending', 'running') AND s.mode = 'update' AND e.retry_of IS NULL
+               AND (s.run_after IS NULL OR s.run_after <= now())))
      ORDER BY (id = :id) DESC, id
      LIMIT 1
        FOR UPDATE SKIP LOCKED
@@ -270,12 +369,11 @@ _MARK_PLANNED = text("""
 async def lock_unplanned(
     db: AsyncConnection, *, older_than_seconds: float, execution_id: int | None = None
 ) -> Execution | None:
-    """Lock the named unplanned execution, or the oldest one that has waited for so many seconds or for no bell."""
-    parameters = {
-        "id": execution_id,
-        "older_than_seconds": float(older_than_seconds),
-        "own_triggers": list(OWN_TRIGGERS),
-    }
+    """Lock the named unplanned execution, or the oldest one that cannot be refused any more.
+
+    That is one that a message, a schedule or a gap has made, one that has been published, and any of that age.
+    """
+    parameters = {"id": execution_id, "older_than_seconds": float(older_than_seconds)}
     row = (await db.execute(_LOCK_UNPLANNED, parameters)).one_or_none()
     return None if row is None else Execution(*row)
 

@@ -103,6 +103,16 @@ sync_executions = Table(
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
 )
 
+# The idempotency keys of requests for an update that became an execution which was there before.
+coalesced_keys = Table(
+    "coalesced_keys",
+    metadata,
+    Column("idempotency_key", Text, primary_key=True),
+    Column("request_digest", Text, nullable=False),
+    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="CASCADE"), nullable=False),
+    Index("ix_coalesced_keys_execution_id", "execution_id"),
+)
+
 # How many executions there are of each kind, and what they add up to: kept by triggers on `sync_executions`, so that
 # counting a million rows of history costs no more than counting ten. Nobody else writes here.
 sync_execution_counts = Table(

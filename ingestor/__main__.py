@@ -45,7 +45,13 @@ async def run(settings: IngestorSettings) -> None:
         async with asyncio.TaskGroup() as tasks:
             listening = None
             if settings.rabbitmq_url is not None:
-                consumer = Consumer(settings.rabbitmq_url.get_secret_value(), settings.queue_name, engine, worker.ring)
+                consumer = Consumer(
+                    settings.rabbitmq_url.get_secret_value(),
+                    settings.queue_name,
+                    engine,
+                    worker.ring,
+                    at_most=settings.max_unfinished,
+                )
                 listening = tasks.create_task(consumer.run())
             working = tasks.create_task(worker.run())
             await stopping.wait()
@@ -71,6 +77,7 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         has_broker=settings.rabbitmq_url is not None,
         page_size=settings.pncp_page_size,
         crons=settings.crons if settings.schedule_enabled else {},
+        max_unfinished=settings.max_unfinished,
     )
 
 

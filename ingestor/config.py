@@ -7,7 +7,14 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from common.config import LAST_PORT, BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
+from common.config import (
+    LAST_PORT,
+    AdmissionSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    LoggingSettings,
+    ScheduleSettings,
+)
 
 LAST_MODALIDADE = 99
 """The portal's table ends at 19 today; room for those to come."""
@@ -47,7 +54,7 @@ def _base_url(value: str) -> str:
     return value.strip().rstrip("/")
 
 
-class IngestorSettings(DatabaseSettings, BrokerSettings, LoggingSettings, ScheduleSettings):
+class IngestorSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, LoggingSettings, ScheduleSettings):
     """What the ingestor reads from the environment; `.env.example` gives each a line of meaning."""
 
     pncp_base_url: Annotated[str, AfterValidator(_base_url)] = "https://pncp.gov.br/api"

@@ -5,14 +5,17 @@ Nobody holds a message longer than an INSERT takes, so that a long backfill neve
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
+from enum import Enum, auto
 from typing import Any
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from yarl import URL
 
 from common import executions, rabbit
@@ -28,7 +31,13 @@ CONFIRM_SECONDS = 5.0
 WATCH_SECONDS = 60.0
 RECONNECT_SECONDS = (1.0, 5.0)
 DISPUTE_SECONDS = 10.0
+DECISION_POLL_SECONDS = 0.1
+ROOM_POLL_SECONDS = (1.0, 3.0)
+HOLD_SECONDS = 600.0
+"""So long a message waits for room, unacknowledged: well below the half hour after which a broker takes it back."""
 FOREIGN_TRIGGER = "message"
+
+_NOW = text("SELECT now()")
 
 
 class BoundedConnection(aio_pika.RobustConnection):
@@ -42,11 +51,20 @@ class BoundedConnection(aio_pika.RobustConnection):
 class Consumer:
     """Listens to one queue of one broker and rings for every message that it understands."""
 
-    def __init__(self, url: str, queue: str, engine: AsyncEngine, ring: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        queue: str,
+        engine: AsyncEngine,
+        ring: Callable[[int], None],
+        *,
+        at_most: int = executions.MAX_UNFINISHED,
+    ) -> None:
         self._url = url
         self._queue = queue
         self._engine = engine
         self._ring = ring
+        self._at_most = at_most
         self._dead_letters: aio_pika.abc.AbstractChannel | None = None
 
     async def run(self) -> None:
@@ -103,44 +121,41 @@ class Consumer:
             self._ring(execution_id)
 
     async def _ensure_row(self, message: AbstractIncomingMessage) -> int | None:
-        """The execution that the message names or asks for; `None` if it was redelivered and made its row before."""
+        """The execution that the message names or makes; `None` if it makes none, because what it asks for is there.
+
+        It waits while the database is away, and for a while when as many executions are under way as there may be.
+        """
         fault = message.headers.get(wire.FAULT_HEADER)
         if fault is not None:
             raise PoisonError(str(fault))
         named = execution_id_of(dict(message.headers))
-        if named is not None:
-            structlog.contextvars.bind_contextvars(execution_id=named)
+        deadline: float | None = None
         while True:
             try:
                 async with self._engine.begin() as db:
                     if named is not None and await executions.exists(db, named):
+                        structlog.contextvars.bind_contextvars(execution_id=named)
                         return named
-                    structlog.contextvars.unbind_contextvars("execution_id")
-                    command = decode(message.body, now=to_wall_clock(datetime.now(UTC)))
-                    created = await executions.create(
-                        db,
-                        mode=command.mode,
-                        window_start=command.window_start,
-                        window_end=command.window_end,
-                        criterio=None if command.mode == "update" else command.criterio,
-                        trigger=FOREIGN_TRIGGER,
-                        message_id=message.message_id,
-                    )
+                    taken = await _take_in(db, message, self._at_most)
             except Exception as error:
                 if not is_database_trouble(error):
                     raise
                 log.warning("database is not available, the message waits", cause=cause_of(error))
                 await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
-            else:
-                if created is not None:
-                    log.info(
-                        "execution accepted",
-                        execution_id=created,
-                        mode=command.mode,
-                        trigger=FOREIGN_TRIGGER,
-                        message_id=message.message_id,
+                continue
+            if taken is Wait.FOR_DECISION:
+                await asyncio.sleep(DECISION_POLL_SECONDS)
+            elif taken is Wait.FOR_ROOM:
+                if deadline is None:
+                    deadline = time.monotonic() + HOLD_SECONDS
+                    log.warning("message waits for room", at_most=self._at_most, message_id=message.message_id)
+                if time.monotonic() >= deadline:
+                    raise PoisonError(
+                        f"{self._at_most} executions were under way for {HOLD_SECONDS:.0f} s; publish it again later"
                     )
-                return created
+                await asyncio.sleep(random.uniform(*ROOM_POLL_SECONDS))  # noqa: S311  # jitter
+            else:
+                return taken
 
     async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Move a message to the dead letters, confirmed, before it is acknowledged."""
@@ -171,3 +186,54 @@ class Consumer:
             else:
                 await message.ack()
                 return
+
+
+class Wait(Enum):
+    """Why a message makes no row yet."""
+
+    FOR_ROOM = auto()
+    FOR_DECISION = auto()
+
+
+async def _take_in(db: AsyncConnection, message: AbstractIncomingMessage, at_most: int) -> int | Wait | None:
+    """Make the execution that another party's message asks for; `None` if it is there, a reason if not yet.
+
+    Raises:
+        PoisonError: the message cannot be understood.
+
+    """
+    moment: datetime = (await db.execute(_NOW)).scalar_one()  # not this machine's clock, which may be days off
+    command = decode(message.body, now=to_wall_clock(moment))
+    await executions.queue_up(db)
+    if message.message_id is not None:
+        earlier = await executions.find_message(db, message.message_id)
+        if earlier is not None:
+            log.warning("message was taken before, it makes no execution", message_id=message.message_id, made=earlier)
+            return None
+    wanted: dict[str, Any] = {
+        "mode": command.mode,
+        "window_start": command.window_start,
+        "window_end": command.window_end,
+        "criterio": None if command.mode == "update" else command.criterio,
+    }
+    waiting = await executions.find_unplanned(db, **wanted)
+    if waiting is not None:
+        if waiting.undecided and waiting.age_seconds < executions.UNDECIDED_SECONDS:
+            return Wait.FOR_DECISION
+        if waiting.undecided and not await executions.mark_published(db, waiting.id):
+            return Wait.FOR_DECISION
+        log.info("message joins an execution that is not planned yet", joined=waiting.id, message_id=message.message_id)
+        return None
+    created = await executions.create(
+        db, **wanted, trigger=FOREIGN_TRIGGER, message_id=message.message_id, at_most=at_most
+    )
+    if created is None:
+        return Wait.FOR_ROOM
+    log.info(
+        "execution accepted",
+        execution_id=created,
+        mode=command.mode,
+        trigger=FOREIGN_TRIGGER,
+        message_id=message.message_id,
+    )
+    return created

@@ -89,7 +89,7 @@ class Outcome:
     skipped_reason: str | None = None
 
 
-async def tick(engine: AsyncEngine, crons: Mapping[str, str]) -> list[int]:
+async def tick(engine: AsyncEngine, crons: Mapping[str, str], *, at_most: int = executions.MAX_UNFINISHED) -> list[int]:
     """Look once at every schedule, and start what is due and no other ingestor has started; answers the executions.
 
     `crons`: each schedule's setting by its name, which holds unless an administrator has given it another.
@@ -103,7 +103,7 @@ async def tick(engine: AsyncEngine, crons: Mapping[str, str]) -> list[int]:
     started: list[int] = []
     for row in known:
         due_at = None if row.is_paused else due(row.cron or crons[row.name], row.settled, row.moment)
-        outcome = None if due_at is None else await run_tick(engine, row.name, due_at)
+        outcome = None if due_at is None else await run_tick(engine, row.name, due_at, at_most=at_most)
         if outcome is not None:
             started += outcome.execution_ids or []
     return started
@@ -114,7 +114,9 @@ def due(cron: str, settled: datetime, moment: datetime) -> datetime | None:
     return latest_due(cron, max(settled, moment - LATEST), moment)
 
 
-async def run_tick(engine: AsyncEngine, name: str, due_at: datetime) -> Outcome | None:
+async def run_tick(
+    engine: AsyncEngine, name: str, due_at: datetime, *, at_most: int = executions.MAX_UNFINISHED
+) -> Outcome | None:
     """Run one tick, whole or not at all; `None` if another ingestor has, or if it is not due any more."""
     key = {"name": name, "due_at": due_at}
     async with engine.begin() as db:
@@ -122,7 +124,7 @@ async def run_tick(engine: AsyncEngine, name: str, due_at: datetime) -> Outcome 
             return None
         if (await db.execute(_ELECT, key)).rowcount == 0:
             return None
-        outcome = await _start(db, name, due_at)
+        outcome = await _start(db, name, due_at, at_most)
         settled = {"execution_ids": outcome.execution_ids, "skipped_reason": outcome.skipped_reason}
         await db.execute(_SETTLE, key | settled)
         await db.execute(_FORGET, {"due_at": due_at, "days": KEEP_TICKS_DAYS})
@@ -132,7 +134,9 @@ async def run_tick(engine: AsyncEngine, name: str, due_at: datetime) -> Outcome 
     return outcome
 
 
-async def _start(db: AsyncConnection, name: str, due_at: datetime) -> Outcome:
+async def _start(db: AsyncConnection, name: str, due_at: datetime, at_most: int) -> Outcome:
+    """What a tick starts. Its update needs no room below `at_most`; what a sweep finds no room for stays owed."""
+    await executions.queue_up(db)
     predecessor: int | None = (await db.execute(_PREDECESSOR[name])).scalar_one()
     if predecessor is not None:
         return Outcome(skipped_reason=f"a execução {predecessor} ainda não terminou")
@@ -143,7 +147,11 @@ async def _start(db: AsyncConnection, name: str, due_at: datetime) -> Outcome:
     for criterio in get_args(Criterio):
         for first, last in await _load_owed(db, criterio, today):
             window = (datetime.combine(first, time.min), datetime.combine(last, _LAST_SECOND))
-            started += await _create(db, mode="backfill", trigger="sweep", criterio=criterio, window=window)
+            started += await _create(
+                db, mode="backfill", trigger="sweep", criterio=criterio, window=window, at_most=at_most
+            )
+    if not started:
+        return Outcome(skipped_reason=f"já há {at_most} execuções em andamento")
     return Outcome(started)
 
 
@@ -154,9 +162,16 @@ async def _create(
     trigger: str,
     criterio: Criterio | None = None,
     window: tuple[datetime | None, datetime | None] = (None, None),
+    at_most: int | None = None,
 ) -> list[int]:
     created = await executions.create(
-        db, mode=mode, criterio=criterio, window_start=window[0], window_end=window[1], trigger=trigger
+        db,
+        mode=mode,
+        criterio=criterio,
+        window_start=window[0],
+        window_end=window[1],
+        trigger=trigger,
+        at_most=at_most,
     )
     return [] if created is None else [created]
 

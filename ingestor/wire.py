@@ -92,8 +92,12 @@ def read_envelope(data: bytes) -> Envelope:
 
 
 def _read_text(raw: bytes | None) -> str | None:
+    if raw is None:
+        return None
+    if b"\0" in raw:
+        raise UnreadableError("the message_id holds a NUL")
     try:
-        return None if raw is None else raw.decode()
+        return raw.decode()
     except UnicodeDecodeError:
         raise UnreadableError("the message_id is not UTF-8") from None
 

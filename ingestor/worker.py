@@ -68,6 +68,7 @@ class WorkerOptions:
     page_size: int | None = None
     crons: Mapping[str, str] = field(default_factory=dict)
     """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
+    max_unfinished: int = executions.MAX_UNFINISHED
 
 
 @dataclass
@@ -222,7 +223,7 @@ class Worker:
 
     async def _tick(self) -> None:
         """Start what the schedule says is due, if no other worker has."""
-        if await tick(self._engine, self._options.crons):
+        if await tick(self._engine, self._options.crons, at_most=self._options.max_unfinished):
             self._wake_planner.set()
 
     async def _fill_slots(self) -> None:

@@ -55,6 +55,8 @@ async def cancel(execution_id: ExecutionId, state: AppState, status: Status, use
 @changes
 async def retry(execution_id: ExecutionId, response: Response, state: AppState, user: CurrentUser) -> SyncResponse:
     """Uma execução nova, com cópias das fatias que terminaram com erro, e só delas."""
-    copy = await retry_execution(state["engine"], execution_id, user.name if user else None)
+    copy = await retry_execution(
+        state["engine"], execution_id, user.name if user else None, at_most=state["max_unfinished"]
+    )
     response.headers["Location"] = f"/sync/executions/{copy}"
     return SyncResponse(success=True, message=f"Retry of execution {execution_id} started", request_id=str(copy))

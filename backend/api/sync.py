@@ -37,10 +37,19 @@ async def force(
     user: CurrentUser,
     idempotency_key: IdempotencyKey = None,
 ) -> SyncResponse:
-    """Registra a execução e toca o sino; o cabeçalho `Location` diz onde acompanhá-la."""
+    """Registra a execução e avisa os ingestores; o cabeçalho `Location` diz onde acompanhá-la.
+
+    Um `update` pedido enquanto outro ainda espera a sua vez é esse outro: a resposta traz o identificador dele.
+    """
     requested_by = user.name if user else None
     execution_id = await force_sync(
-        state["engine"], state["publisher"], request, idempotency_key, requested_by, metrics=state["metrics"]
+        state["engine"],
+        state["publisher"],
+        request,
+        idempotency_key,
+        requested_by,
+        metrics=state["metrics"],
+        at_most=state["max_unfinished"],
     )
     response.headers["Location"] = f"/sync/executions/{execution_id}"
     return SyncResponse(success=True, message=f"Sync request published: {request.mode}", request_id=str(execution_id))

@@ -35,7 +35,13 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
 
 
 @run_again
-async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: str | None = None) -> int:
+async def retry_execution(
+    engine: AsyncEngine,
+    execution_id: int,
+    requested_by: str | None = None,
+    *,
+    at_most: int = executions.MAX_UNFINISHED,
+) -> int:
     """Start a new execution with copies of the failed slices, and only those; answers its id.
 
     It is planned already, so that ingestors find it by their poll, within a second.
@@ -47,7 +53,7 @@ async def retry_execution(engine: AsyncEngine, execution_id: int, requested_by: 
 
     """
     async with engine.begin() as db:
-        may_be_added = await executions.admit(db)
+        may_be_added = await executions.admit(db, at_most=at_most)
         if not await executions.exists(db, execution_id):
             raise UnknownExecutionError(execution_id)
         copy = await executions.retry(db, execution_id, requested_by)

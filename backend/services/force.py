@@ -1,6 +1,9 @@
-"""The use case: commit the row, ring the bell, answer. In that order."""
+"""The use case: commit the row, publish the message, answer. In that order."""
 
+import asyncio
 import hashlib
+import time
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -13,10 +16,14 @@ from backend.services.publisher import RabbitMQPublisher
 from common import executions
 from common.database import in_transaction, is_database_trouble
 from common.execution_log import log_finished
+from common.executions import Unplanned
+from common.messages import SyncCommand, encode
 
 log = structlog.get_logger(__name__)
 
 API_TRIGGER = "api"
+DECISION_POLL_SECONDS = 0.05
+PUBLISH_MARGIN_SECONDS = 0.5  # a request that waits for another one is answered within five seconds too
 
 
 async def force_sync(
@@ -27,39 +34,89 @@ async def force_sync(
     requested_by: str | None = None,
     *,
     metrics: Metrics | None = None,
+    at_most: int = executions.MAX_UNFINISHED,
 ) -> int:
-    """Record an execution and ring for it; answers its id, the same one for the same key and request.
+    """Record an execution and publish its message; answers its id, the same one for the same key and request.
+
+    An update that is asked for while another one is not planned yet is that one.
 
     Raises:
         TooManyUnfinishedError: as many are under way as there may be.
         IdempotencyKeyReusedError: the key stands for another request.
         ConflictError: the same request is being answered at this very moment.
-        PublishFailedError: the bell did not ring and nobody had taken the execution: it has been ended.
+        PublishFailedError: the message was not confirmed and no worker had the execution: it has been ended.
 
     """
-    digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    command = request.to_command()
+    digest = hashlib.sha256(encode(command)).hexdigest()  # of what is asked for, not of how it is spelt
 
-    async def accept(db: AsyncConnection) -> tuple[int, bool]:
+    async def accept(db: AsyncConnection) -> _Accepted:
         await executions.queue_up(db)
         if idempotency_key is not None:
-            known = await _find_earlier(db, idempotency_key, digest, rings=publisher is not None)
+            known = await _find_earlier(db, idempotency_key, digest, publishes=publisher is not None)
             if known is not None:
-                return known, False
-        created = await _record(db, request, idempotency_key, digest, requested_by)
+                return _Accepted(known)
+        waiting = await executions.find_unplanned(db, mode="update") if command.mode == "update" else None
+        if waiting is not None:
+            if idempotency_key is not None:
+                await executions.keep_key(db, waiting.id, idempotency_key, digest)
+            return _Accepted(waiting.id, joins=waiting)
+        created = await _record(
+            db, command, key=idempotency_key, digest=digest, requested_by=requested_by, at_most=at_most
+        )
         if created is None:
             raise TooManyUnfinishedError(
-                f"Já há {executions.MAX_UNFINISHED} execuções em andamento. Espere que alguma termine ou cancele uma."
+                f"Já há {at_most} execuções em andamento. Espere que alguma termine ou cancele uma."
             )
-        return created, True
+        return _Accepted(created, is_new=True)
 
-    execution_id, is_new = await in_transaction(engine, accept)
-    if not is_new:
+    accepted = await in_transaction(engine, accept)
+    execution_id = accepted.id
+    if accepted.joins is not None:
+        await _join(engine, accepted.joins, requested_by, publishes=publisher is not None)
+    if not accepted.is_new:
         return execution_id
     structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
     log.info("execution accepted", **_told(request), trigger=API_TRIGGER, user=requested_by)
     if publisher is not None:
-        await _ring(engine, publisher, request, execution_id, metrics)
+        await _publish(engine, publisher, request, execution_id, metrics)
     return execution_id
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """The execution that a request stands for: a new one, one that it joins, or the one of its key."""
+
+    id: int
+    is_new: bool = False
+    joins: Unplanned | None = None
+
+
+async def _join(engine: AsyncEngine, waiting: Unplanned, requested_by: str | None, *, publishes: bool) -> None:
+    """Return once the request that has made the execution is accepted, or fail with it."""
+    if publishes and waiting.undecided and not await _is_accepted(engine, waiting.id):
+        raise _publish_failed(waiting.id)
+    log.info("update joins one that is not planned yet", joined=waiting.id, user=requested_by)
+
+
+async def _is_accepted(engine: AsyncEngine, execution_id: int) -> bool:
+    """Wait for the outcome of another request's publish, which has its own time limit."""
+    deadline = time.monotonic() + executions.UNDECIDED_SECONDS - PUBLISH_MARGIN_SECONDS
+    while time.monotonic() < deadline:
+        async with engine.connect() as db:
+            outcome = await executions.decision(db, execution_id)
+        if outcome != "open":
+            return outcome == "accepted"
+        await asyncio.sleep(DECISION_POLL_SECONDS)
+    async with engine.begin() as db:  # its process has died: with this stamp the next poll plans it
+        await executions.mark_published(db, execution_id)
+        return await executions.decision(db, execution_id) == "accepted"
+
+
+def _publish_failed(execution_id: int) -> PublishFailedError:
+    return PublishFailedError(
+        f"O RabbitMQ não confirmou o pedido: a execução {execution_id} foi encerrada com erro. Tente de novo."
+    )
 
 
 def _told(request: SyncRequest) -> dict[str, str | None]:
@@ -68,21 +125,26 @@ def _told(request: SyncRequest) -> dict[str, str | None]:
     return request.model_dump(include={"mode", "criterio", "data_ini", "data_fim"})
 
 
-async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, rings: bool) -> int | None:
+async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, publishes: bool) -> int | None:
     known = await executions.find_request(db, key)
     if known is None:
         return None
     if known.request_digest != digest:
         raise IdempotencyKeyReusedError("Esta Idempotency-Key já foi usada com outro pedido. Use uma chave nova.")
-    if known.undecided and rings:
+    if known.undecided and publishes:
         raise ConflictError("O mesmo pedido está sendo atendido agora. Repita em alguns segundos.")
     return known.id
 
 
 async def _record(
-    db: AsyncConnection, request: SyncRequest, key: str | None, digest: str, requested_by: str | None
+    db: AsyncConnection,
+    command: SyncCommand,
+    *,
+    key: str | None,
+    digest: str,
+    requested_by: str | None,
+    at_most: int,
 ) -> int | None:
-    command = request.to_command()
     return await executions.create(
         db,
         mode=command.mode,
@@ -93,7 +155,7 @@ async def _record(
         idempotency_key=key,
         request_digest=digest,
         requested_by=requested_by,
-        at_most=executions.MAX_UNFINISHED,
+        at_most=at_most,
     )
 
 
@@ -101,7 +163,7 @@ async def _refuse(db: AsyncConnection, *, execution_id: int) -> tuple[bool, exec
     return await executions.refuse(db, execution_id), await executions.summarize(db, execution_id)
 
 
-async def _ring(
+async def _publish(
     engine: AsyncEngine,
     publisher: RabbitMQPublisher,
     request: SyncRequest,
@@ -115,9 +177,7 @@ async def _ring(
         refused, summary = await in_transaction(engine, partial(_refuse, execution_id=execution_id))
         if refused:
             log_finished(execution_id, summary)
-            raise PublishFailedError(
-                f"O RabbitMQ não confirmou o pedido: a execução {execution_id} foi encerrada com erro. Tente de novo."
-            )
+            raise _publish_failed(execution_id)
         return  # an ingestor has it already, by the message after all or by its poll
     try:
         async with engine.connect() as db:

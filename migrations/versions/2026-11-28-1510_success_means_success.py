@@ -83,6 +83,20 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "coalesced_keys",
+        sa.Column("idempotency_key", sa.Text, nullable=False),
+        sa.Column("request_digest", sa.Text, nullable=False),
+        sa.Column("execution_id", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("idempotency_key", name="pk_coalesced_keys"),
+        sa.ForeignKeyConstraint(
+            ["execution_id"],
+            ["sync_executions.id"],
+            name="fk_coalesced_keys_execution_id_sync_executions",
+            ondelete="CASCADE",
+        ),
+    )
+    op.create_index("ix_coalesced_keys_execution_id", "coalesced_keys", ["execution_id"])
+    op.create_table(
         "watermarks",
         sa.Column("resource", sa.Text, nullable=False),
         sa.Column("part", sa.Integer, nullable=False),
@@ -240,6 +254,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("mode = 'update' AND status = 'success'"),
     )
     op.drop_table("watermarks")
+    op.drop_table("coalesced_keys")
     op.drop_table("sync_counted")
     op.drop_column("sync_pages", "records")
     op.drop_column("sync_slices", "empty_sights")

@@ -171,7 +171,7 @@ async def test_of_two_equal_keys_the_last_one_counts(api: httpx.AsyncClient, dat
 
 
 async def test_twenty_requests_at_once_are_twenty_rows(api: httpx.AsyncClient, database: Database) -> None:
-    answers = await asyncio.gather(*(api.post("/sync/force", json={"mode": "update"}) for _ in range(20)))
+    answers = await asyncio.gather(*(api.post("/sync/force", json=BACKFILL) for _ in range(20)))
 
     accepted = [answer.json()["request_id"] for answer in answers if answer.status_code == 200]
     assert {answer.status_code for answer in answers} <= {200, 429, 503}
@@ -749,14 +749,14 @@ async def test_a_broker_that_says_nothing_makes_a_503_within_five_seconds(
 ) -> None:
     proxy, url = broker_proxy
     async with serve(rabbitmq_url=url, queue_name=queue_name) as api:
-        assert (await api.post("/sync/force", json={"mode": "update"})).status_code == 200
+        assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
         proxy.freeze()
         began = time.monotonic()
-        problem(await api.post("/sync/force", json={"mode": "update"}), 503)
+        problem(await api.post("/sync/force", json=BACKFILL), 503)
         assert time.monotonic() - began <= 5
         await proxy.cut()
         await proxy.mend()
-        assert (await api.post("/sync/force", json={"mode": "update"})).status_code == 200
+        assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
 
     rows = await database.rows("SELECT status FROM sync_executions ORDER BY id")
     assert [row.status for row in rows] == ["running", "error", "running"]
@@ -844,7 +844,7 @@ async def test_many_requests_over_a_deleted_queue_all_ring(serve: Serve, rabbitm
     async with serve(rabbitmq_url=rabbitmq_url, queue_name=queue_name) as api:
         async with listening(rabbitmq_url) as channel:
             await channel.queue_delete(queue_name)
-        answers = await asyncio.gather(*(api.post("/sync/force", json={"mode": "update"}) for _ in range(10)))
+        answers = await asyncio.gather(*(api.post("/sync/force", json=BACKFILL) for _ in range(10)))
     async with listening(rabbitmq_url) as channel:
         queue = await channel.declare_queue(queue_name, passive=True)
 
@@ -993,7 +993,7 @@ async def test_a_key_counts_only_for_a_request_that_was_accepted(
 
 
 async def test_no_more_than_twenty_executions_are_under_way(api: httpx.AsyncClient, database: Database) -> None:
-    answers = await asyncio.gather(*(api.post("/sync/force", json={"mode": "update"}) for _ in range(25)))
+    answers = await asyncio.gather(*(api.post("/sync/force", json=BACKFILL) for _ in range(25)))
 
     refused = [answer for answer in answers if answer.status_code != 200]
     assert len(refused) == 5
@@ -1002,7 +1002,7 @@ async def test_no_more_than_twenty_executions_are_under_way(api: httpx.AsyncClie
         assert int(answer.headers["Retry-After"]) > 0
     assert await rows_of(database) == 20
     await database.rows("UPDATE sync_executions SET status = 'error', finished_at = now() WHERE id = 1")
-    assert (await api.post("/sync/force", json={"mode": "update"})).status_code == 200
+    assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
 
 
 # --- documentation ----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import aio_pika
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from common import executions
+from common import clock, executions
 from common.database import create_engine
 from common.executions import PUBLISH_FAILED
 from common.messages import LONGEST_BODY
@@ -29,6 +29,12 @@ pytestmark = pytest.mark.rabbitmq
 
 UPDATE = b'{"mode": "update"}'
 BACKFILL = {"mode": "backfill", "data_ini": "2025-03-10T00:00:00", "data_fim": "2025-03-12T23:59:59"}
+
+
+def backfill(number: int) -> bytes:
+    """A request for a day that no other number asks for."""
+    day = date(2025, 3, 10) - timedelta(days=number)
+    return json.dumps({"mode": "backfill", "data_ini": f"{day}T00:00:00", "data_fim": f"{day}T23:59:59"}).encode()
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +59,10 @@ class Bells:
         self.rung: list[int] = []
         self._running: list[asyncio.Task[None]] = []
 
-    async def listen(self, url: str, engine: AsyncEngine) -> None:
+    async def listen(self, url: str, engine: AsyncEngine, *, at_most: int = 1000) -> None:
         """Start a consumer, and return when it listens."""
-        running = asyncio.create_task(Consumer(url, self.queue, engine, self.rung.append).run())
+        consumer = Consumer(url, self.queue, engine, self.rung.append, at_most=at_most)
+        running = asyncio.create_task(consumer.run())
         self._running.append(running)
         await eventually(self.somebody_listens)
 
@@ -178,19 +185,24 @@ async def test_another_partys_backfill_makes_its_own_row(
 
 
 async def test_a_message_that_comes_twice_makes_one_row(heard: Bells, database: Database) -> None:
-    for message_id in ("one", "one", "other", "one"):
-        await heard.send(UPDATE, message_id=message_id)
-    await heard.send(UPDATE, message_id="last")
+    with capture_logs() as logs:
+        for number, message_id in enumerate(("one", "one", "other", "one")):
+            await heard.send(backfill(number), message_id=message_id)
+        await heard.send(backfill(9), message_id="last")
+        await eventually(lambda: len(heard.rung) == 3)
 
-    await eventually(lambda: len(heard.rung) == 3)
     assert await rows(database, 3)()
     assert len(set(heard.rung)) == 3
+    told = _events(logs, "message was taken before, it makes no execution")
+    assert [(entry["log_level"], entry["message_id"], entry["made"]) for entry in told] == [
+        ("warning", "one", heard.rung[0])
+    ] * 2
 
 
 async def test_a_message_whose_row_was_committed_before_its_ack_makes_no_second_row(
     bells: Bells, database: Database, rabbitmq_url: str, engine: AsyncEngine
 ) -> None:
-    await bells.send(UPDATE, message_id="twice")
+    await bells.send(backfill(1), message_id="twice")
     queue = await bells.channel.get_queue(bells.queue)
     first = await queue.get()
     assert first is not None
@@ -198,7 +210,7 @@ async def test_a_message_whose_row_was_committed_before_its_ack_makes_no_second_
         executions.create, mode="update", window_start=None, window_end=None, trigger="message", message_id="twice"
     )
     await first.reject(requeue=True)
-    await bells.send(UPDATE, message_id="after")
+    await bells.send(backfill(2), message_id="after")
     await bells.listen(rabbitmq_url, engine)
 
     await eventually(lambda: bells.rung)
@@ -236,6 +248,99 @@ async def test_a_finished_row_is_not_run_again(heard: Bells, database: Database)
     assert await database.execution(created) == before
     assert before.error_message == PUBLISH_FAILED
     await all_is_acknowledged(heard)
+
+
+# --- floods -----------------------------------------------------------------------------------------------------
+
+
+async def test_hundreds_of_messages_for_an_update_are_one_execution(heard: Bells, database: Database) -> None:
+    with capture_logs() as logs:
+        for number in range(300):
+            await heard.send(UPDATE, message_id=str(number))
+        await heard.send(backfill(0))
+        await eventually(rows(database, 2))
+
+    assert len(_events(logs, "message joins an execution that is not planned yet")) == 299
+    assert await heard.waiting(".dead") == 0
+    await all_is_acknowledged(heard)
+
+
+async def test_a_backfill_that_waits_to_be_planned_is_not_made_again_and_another_one_is(
+    heard: Bells, database: Database
+) -> None:
+    for body in (backfill(1), backfill(1), json.dumps({**json.loads(backfill(1)), "criterio": "publicacao"}).encode()):
+        await heard.send(body)
+    await heard.send(json.dumps({**json.loads(backfill(1)), "criterio": "atualizacao"}).encode())
+    await heard.send(backfill(2))
+
+    await eventually(lambda: len(heard.rung) == 3)
+    assert await rows(database, 3)()
+    await all_is_acknowledged(heard)
+
+
+async def test_a_message_joins_no_execution_that_may_still_be_refused(heard: Bells, database: Database) -> None:
+    requested = await database.requested("update")
+    await heard.send(UPDATE)
+    await database.run(executions.refuse, requested)
+
+    await eventually(lambda: heard.rung)
+    assert [tuple(row) for row in await database.rows("SELECT status, trigger FROM sync_executions ORDER BY id")] == [
+        ("error", "api"),
+        ("running", "message"),
+    ]
+
+
+async def test_a_message_beyond_the_cap_waits_until_there_is_room(
+    bells: Bells, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "ROOM_POLL_SECONDS", (0.05, 0.1))
+    await bells.listen(rabbitmq_url, engine, at_most=2)
+    with capture_logs() as logs:
+        for number in range(3):
+            await bells.send(backfill(number))
+        await eventually(lambda: _events(logs, "message waits for room"))
+    assert await rows(database, 2)()
+
+    await database.run(executions.end, bells.rung[0], status="error", error_message="cancelled by admin")
+    await eventually(lambda: len(bells.rung) == 3)
+    assert await bells.waiting(".dead") == 0
+    await all_is_acknowledged(bells)
+
+
+async def test_a_message_that_has_waited_too_long_for_room_is_a_dead_letter_and_our_own_passes(
+    bells: Bells, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "ROOM_POLL_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(consumer_module, "HOLD_SECONDS", 0.3)
+    await bells.listen(rabbitmq_url, engine, at_most=1)
+    created = await database.requested()
+    await bells.send(backfill(5), message_id="late")
+    await bells.send(UPDATE, headers={"execution_id": created})
+
+    (letter,) = await bells.buried(1)
+    assert (letter.message_id, letter.body) == ("late", backfill(5))
+    assert "1 executions were under way" in str(letter.headers["reason"])
+    await eventually(lambda: bells.rung == [created])
+    await all_is_acknowledged(bells)
+
+
+async def test_a_window_is_checked_by_the_clock_of_the_database(
+    heard: Bells, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(datetime):
+        """A machine that is three days behind."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) - timedelta(days=3)
+
+    for module in (consumer_module, clock):
+        monkeypatch.setattr(module, "datetime", Late)
+    today = datetime.now(UTC).date().isoformat()
+    await heard.send(dated(f"{today}T00:00:00", f"{today}T23:59:59"))
+
+    await eventually(lambda: heard.rung)
+    assert await heard.waiting(".dead") == 0
 
 
 # --- messages that are not --------------------------------------------------------------------------------------
@@ -292,7 +397,7 @@ async def test_what_cannot_be_understood_is_buried_with_a_reason_and_the_next_me
     for number, (name, (body, properties)) in enumerate(POISON.items(), start=1):
         with subtests.test(name):
             await heard.send(body, **properties)
-            await heard.send(b"{}", message_id=f"after {name}")
+            await heard.send(backfill(number), message_id=f"after {name}")
 
             (letter,) = await heard.buried(1)
             assert letter.body == (body if len(body) <= LONGEST_BODY else body[:KEPT_BYTES])
@@ -421,7 +526,7 @@ async def test_a_connection_that_breaks_is_made_again_and_no_message_lost(
     await eventually(rows(database, 1))
     await proxy.cut()
     for number in range(20):
-        await bells.send(UPDATE, message_id=str(number))
+        await bells.send(backfill(number), message_id=str(number))
     await proxy.mend()
 
     await eventually(lambda: len(set(bells.rung)) == 21)
@@ -525,7 +630,7 @@ async def test_messages_wait_while_the_database_is_away_and_none_is_lost_or_buri
         await proxy.cut()
         with capture_logs() as logs:
             for number in range(15):
-                await bells.send(UPDATE, message_id=str(number))
+                await bells.send(backfill(number), message_id=str(number))
             await eventually(lambda: len(_events(logs, "database is not available, the message waits")) >= 12)
         assert await rows(database, 1)()
         await proxy.mend()
@@ -545,7 +650,7 @@ async def test_a_consumer_that_dies_while_its_messages_wait_gives_them_back(
         await proxy.cut()
         with capture_logs() as logs:
             for number in range(15):
-                await bells.send(UPDATE, message_id=str(number))
+                await bells.send(backfill(number), message_id=str(number))
             await eventually(lambda: _events(logs, "database is not available, the message waits"))
         await bells.stop()
     await bells.listen(rabbitmq_url, database.engine)

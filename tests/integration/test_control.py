@@ -1,6 +1,7 @@
 """Cancel, retry, idempotency, the cap, the sweeper: what an administrator does to executions, and what time does."""
 
 import asyncio
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from common import executions
 from common.executions import MAX_UNFINISHED, Claim, Execution, PageCounts, PlannedSlice
 from ingestor.persistence import keep_rejected
 from ingestor.pncp.records import Rejected
+from tests.integration.conftest import OpenApi
 from tests.support import eventually
 
 DAY = date(2025, 1, 10)
@@ -171,6 +173,133 @@ async def test_beyond_the_cap_a_request_is_told_to_come_back_and_leaves_no_row(
 
     await api.post("/sync/executions/1/cancel")
     assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
+
+
+UPDATE = {"mode": "update"}
+
+
+async def number_of(answer: httpx.Response) -> int:
+    assert answer.status_code == 200, answer.text
+    return int(answer.json()["request_id"])
+
+
+async def test_a_flood_of_requests_for_an_update_is_one_execution_and_one_more_behind_it(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    first = [
+        await number_of(one) for one in await asyncio.gather(*(api.post("/sync/force", json=UPDATE) for _ in range(30)))
+    ]
+    await plan_update(engine, first[0])
+    second = [
+        await number_of(one) for one in await asyncio.gather(*(api.post("/sync/force", json=UPDATE) for _ in range(30)))
+    ]
+
+    assert len(set(first)) == len(set(second)) == 1
+    assert first[0] != second[0]
+    assert await scalar(engine, "SELECT count(*) FROM sync_executions") == 2
+    assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
+
+
+async def plan_update(engine: AsyncEngine, execution_id: int) -> None:
+    async with engine.begin() as db:
+        execution = await executions.lock_unplanned(db, older_than_seconds=3600, execution_id=execution_id)
+        assert execution is not None
+        pieces = [PlannedSlice(1, DAY, DAY, *WINDOW)]
+        await executions.plan(db, execution, pieces, give_up_at=datetime.now(UTC) + timedelta(hours=1))
+
+
+async def test_an_update_is_planned_when_the_one_before_it_is_no_longer_at_work(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    first = await number_of(await api.post("/sync/force", json=UPDATE))
+    await plan_update(engine, first)
+    second = await number_of(await api.post("/sync/force", json=UPDATE))
+
+    async def lock() -> Execution | None:
+        async with engine.begin() as db:
+            return await executions.lock_unplanned(db, older_than_seconds=0, execution_id=second)
+
+    assert await lock() is None
+    claim = await take(engine)
+    assert await lock() is None
+    async with engine.begin() as db:  # the portal does not answer for it: that holds up no other
+        await executions.postpone(db, claim, delay_seconds=600, cause="down", progressed=False)
+    found = await lock()
+    assert found is not None
+    assert found.id == second
+
+
+async def test_an_update_joins_whatever_has_asked_for_the_one_that_waits(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    async with engine.begin() as db:
+        waiting = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="schedule")
+
+    assert await number_of(await api.post("/sync/force", json=UPDATE)) == waiting
+    assert await scalar(engine, "SELECT count(*) FROM sync_executions") == 1
+
+
+async def test_a_key_stands_for_the_execution_that_its_request_has_joined(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    first = await number_of(await api.post("/sync/force", json=UPDATE, headers={"Idempotency-Key": "a"}))
+    joined = await number_of(await api.post("/sync/force", json=UPDATE, headers={"Idempotency-Key": "b"}))
+    await plan_update(engine, first)
+
+    for key in "ab":
+        again = await api.post("/sync/force", json=UPDATE, headers={"Idempotency-Key": key})
+        assert await number_of(again) == joined == first
+    other = await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "b"})
+    assert other.status_code == 422
+    assert await number_of(await api.post("/sync/force", json=UPDATE)) != first
+
+
+async def test_an_execution_that_another_request_was_answered_with_is_not_refused(engine: AsyncEngine) -> None:
+    async with engine.begin() as db:
+        made = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+        assert made is not None
+        assert await executions.decision(db, made) == "open"
+        assert await executions.mark_published(db, made)
+        assert not await executions.refuse(db, made)
+        assert await executions.decision(db, made) == "accepted"
+
+
+async def test_a_refused_execution_takes_the_keys_of_those_who_joined_it_with_it(engine: AsyncEngine) -> None:
+    async with engine.begin() as db:
+        made = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+        assert made is not None
+        await executions.keep_key(db, made, "joined", "digest")
+        known = await executions.find_request(db, "joined")
+        assert known is not None
+        assert (known.id, known.undecided) == (made, True)
+        assert await executions.refuse(db, made)
+        assert await executions.decision(db, made) == "refused"
+        assert await executions.find_request(db, "joined") is None
+
+
+SPELLINGS: list[tuple[str, str]] = [
+    ("{}", '{"mode": "update"}'),
+    ('{"mode": "update"}', '{"mode": "update", "criterio": "atualizacao"}'),
+    (json.dumps(BACKFILL), json.dumps(dict(reversed(BACKFILL.items())))),
+    (json.dumps(BACKFILL), json.dumps({**BACKFILL, "criterio": "publicacao"}, indent=4)),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), SPELLINGS)
+async def test_a_key_stands_for_what_is_asked_for_however_it_is_spelt(
+    api: httpx.AsyncClient, engine: AsyncEngine, first: str, second: str
+) -> None:
+    headers = {"Idempotency-Key": "one", "Content-Type": "application/json"}
+    answers = [await api.post("/sync/force", content=body, headers=headers) for body in (first, second)]
+
+    assert [await number_of(answer) for answer in answers] == [1, 1]
+
+
+async def test_the_number_of_executions_under_way_is_a_setting(open_api: OpenApi) -> None:
+    api = await open_api(max_unfinished=2)
+    answers = [(await api.post("/sync/force", json=BACKFILL)).status_code for _ in range(3)]
+
+    assert answers == [200, 200, 429]
 
 
 async def test_an_execution_that_no_worker_was_there_for_is_ended(engine: AsyncEngine) -> None:

@@ -192,6 +192,16 @@ async def test_a_sweep_waits_for_both_executions_of_the_last_one_and_not_for_upd
     assert outcome == Outcome(skipped_reason=f"a execução {second} ainda não terminou")
 
 
+async def test_a_sweep_adds_what_there_is_room_for_and_an_update_needs_none(engine: AsyncEngine) -> None:
+    assert await run_tick(engine, "sweep", NIGHT, at_most=1) == Outcome([1])
+    assert await run_tick(engine, "update", NIGHT, at_most=1) == Outcome([2])
+    async with engine.begin() as db:
+        await executions.end(db, 1, status="success")
+
+    full = await run_tick(engine, "sweep", NIGHT + DAY, at_most=1)
+    assert full == Outcome(skipped_reason="já há 1 execuções em andamento")
+
+
 async def test_a_paused_schedule_starts_nothing_and_records_nothing(engine: AsyncEngine) -> None:
     crons = {"update": await cron_of_the_minute(engine, 1), "sweep": await cron_of_the_minute(engine, 1)}
     pause = "UPDATE schedules SET paused_at = now(), paused_by = 'somebody', pause_reason = 'because'"

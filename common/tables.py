@@ -309,6 +309,9 @@ rejected_records = Table(
     _now("last_seen"),
     # executions that met it
     Column("times", Integer, nullable=False, server_default=text("1")),
+    # the listing by `publicacao` that shows it; null where none has
+    Column("day", Date),
+    Column("modalidade", Integer),
     # when it was stored after all, or a version of it that can be
     _moment("resolved_at"),
     Index("ix_rejected_records_execution_id", "execution_id"),
@@ -317,6 +320,13 @@ rejected_records = Table(
     Index(
         "ix_rejected_records_unresolved",
         "natural_key",
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    # what is still missing of a day
+    Index(
+        "ix_rejected_records_day",
+        "day",
+        "modalidade",
         postgresql_where=text("resolved_at IS NULL"),
     ),
 )

@@ -401,12 +401,15 @@ _REJECT = text("""
         SELECT execution_id FROM rejected_records WHERE payload_hash = :payload_hash
     )
     INSERT INTO rejected_records AS known
-           (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload)
-    VALUES (:execution_id, :slice_id, :resource, :natural_key, :reason, :payload_hash, :payload)
+           (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload, day, modalidade)
+    VALUES (:execution_id, :slice_id, :resource, :natural_key, :reason, :payload_hash, :payload,
+            (SELECT first_day FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'),
+            (SELECT modalidade FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'))
     ON CONFLICT (payload_hash) DO UPDATE
        SET last_seen = now(), resolved_at = NULL, reason = excluded.reason,
            times = known.times + CAST(known.execution_id IS DISTINCT FROM excluded.execution_id AS int),
-           execution_id = excluded.execution_id, slice_id = excluded.slice_id
+           execution_id = excluded.execution_id, slice_id = excluded.slice_id,
+           day = coalesce(excluded.day, known.day), modalidade = coalesce(excluded.modalidade, known.modalidade)
     RETURNING (SELECT execution_id FROM before) IS DISTINCT FROM :execution_id
 """)
 _COUNT_DRIFT = """

@@ -9,7 +9,10 @@ class Alert(BaseModel):
     """Um episódio: do que começou a falhar até voltar ao normal."""
 
     id: int
-    kind: str = Field(description="`sync`: execuções que falham ou atualizações que não vêm; `empty`: listagens vazias")
+    kind: str = Field(
+        description="`sync`: execuções que falham ou atualizações que não vêm; `empty`: listagens vazias; `rejected`:"
+        " registros que não puderam ser gravados"
+    )
     summary: str
     execution_ids: list[int] = Field(description="as execuções que falharam no episódio, as cem mais novas")
     opened_at: Moment

@@ -11,8 +11,8 @@ from backend.models.sync import Moment
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
 
-PairState = Literal["complete", "partial", "failed", "running"]
-DayState = Literal["complete", "partial", "failed", "running", "never"]
+PairState = Literal["complete", "rejected", "partial", "failed", "running"]
+DayState = Literal["complete", "rejected", "partial", "failed", "running", "never"]
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -64,14 +64,16 @@ class CoverageModalidade(BaseModel):
     """Uma modalidade em um dia.
 
     `complete`: alguma fatia por publicação cobriu o dia inteiro, teve sucesso, e terminou depois que o dia acabou em
-    Brasília. Sem tal fatia: `running` se alguma espera ou corre; `failed` se a mais nova terminou com erro; `partial`
-    se a mais nova teve sucesso, mas só em parte do dia ou antes que ele acabasse.
+    Brasília; `rejected`: o mesmo, mas há registros dela que não puderam ser gravados. Sem tal fatia: `running` se
+    alguma espera ou corre; `failed` se a mais nova terminou com erro; `partial` se a mais nova teve sucesso, mas só em
+    parte do dia ou antes que ele acabasse.
     """
 
     modalidade: int
     state: PairState
     records: int = Field(description="processados pela fatia que vale: a completa mais nova, ou a mais nova")
     total_registros: int | None = Field(description="o que o portal disse a essa fatia")
+    records_rejected: int = Field(description="vistos pela fatia que vale e que não puderam ser gravados até agora")
     execution_id: int
     finished_at: Moment | None
     error_message: str | None
@@ -80,8 +82,8 @@ class CoverageModalidade(BaseModel):
 class CoverageDay(BaseModel):
     """Um dia. As modalidades que contam são as que têm fatias por publicação no intervalo pedido.
 
-    `never`: nenhuma fatia; `complete`: todas completas; senão `running` se alguma corre, `failed` se alguma falhou, e
-    `partial` nos outros casos.
+    `never`: nenhuma fatia; `complete`: todas completas; senão `running` se alguma corre, `failed` se alguma falhou,
+    `rejected` se todas foram lidas por inteiro e alguma tem registros rejeitados, e `partial` nos outros casos.
     """
 
     day: date
@@ -90,9 +92,11 @@ class CoverageDay(BaseModel):
     partial: int
     failed: int
     running: int
+    rejected: int = Field(description="modalidades lidas por inteiro com registros que não puderam ser gravados")
     missing: int = Field(description="modalidades que contam e nunca foram pedidas neste dia")
     records: int
     total_registros: int | None = Field(description="soma do que o portal disse; `null` se não disse nada")
+    records_rejected: int = Field(description="registros do dia que não puderam ser gravados até agora")
     modalidades: list[CoverageModalidade] | None = Field(description="só com `detail=true`")
 
 

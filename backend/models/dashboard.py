@@ -110,6 +110,15 @@ class FailedExecution(BaseModel):
     can_retry: bool = Field(description="há fatias com erro, que `/retry` repete e nenhuma repetição está a ler")
 
 
+class Rejections(BaseModel):
+    """Os registros dos últimos 35 dias que não puderam ser gravados até agora."""
+
+    records: int
+    days: int = Field(description="dias de publicação que não estão completos por causa deles")
+    first_day: date | None
+    last_day: date | None
+
+
 class TableSize(BaseModel):
     """Quantas linhas tem uma tabela do espelho."""
 
@@ -138,6 +147,7 @@ class SyncDashboard(BaseModel):
     days: list[DayOfExecutions] = Field(description="os últimos 30 dias, hoje o último")
     errors: list[CommonError]
     failed: list[FailedExecution] = Field(description="o que falhou e ainda pede atenção; os dez mais novos")
+    rejections: Rejections
     freshness: Freshness
     unfinished: list[UnfinishedExecution]
     workers: list[Worker]

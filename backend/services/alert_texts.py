@@ -13,7 +13,7 @@ Event = Literal["opened", "reminder", "recovered"]
 SHOWN_EXECUTIONS = 10
 
 _SUBJECTS: dict[Event, str] = {"opened": "Alerta", "reminder": "Lembrete", "recovered": "Resolvido"}
-_KINDS = {"sync": "sincronização com falhas", "empty": "listagens vazias"}
+_KINDS = {"sync": "sincronização com falhas", "empty": "listagens vazias", "rejected": "registros rejeitados"}
 _TRIGGERS = {
     "api": "pedida pela API",
     "message": "pedida por mensagem",
@@ -106,6 +106,12 @@ def _advice_on(episode: Episode) -> list[str]:
         return [
             "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",
             "- Peça o dia de novo: ./pncp sync --backfill DIA DIA, ou POST /sync/force. Se vierem registros, basta.",
+        ]
+    if episode.kind == "rejected":
+        return [
+            "- Veja quais e por quê: ./pncp rejected (ou python -m ingestor rejected).",
+            "- Se o motivo é um campo que o programa não aceita, atualize-o e tente de novo: ./pncp rejected --retry.",
+            "- Se o portal os corrigir, a próxima leitura os grava sozinha.",
         ]
     advice = []
     pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]

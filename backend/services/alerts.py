@@ -2,6 +2,7 @@
 
 `sync`: executions that failed and were not made good since, or updates that do not come. Both are one kind, so that a
 night in which the portal is down is one message. `empty`: listings that came back empty where they never are.
+`rejected`: days of which records could not be stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.failures import LONGEST_EXECUTION, LOOK_BACK, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
+from backend.services.rejections import load_rejected_days
 from common.clock import BRASILIA, to_wall_clock
 from common.cron import next_runs
 
@@ -108,6 +110,7 @@ async def look(
     findings = [
         await _look_at_syncs(db, rules, now, watching_since, known.get("sync")),
         await _look_for_empty(db, now, known.get("empty")),
+        await _look_for_rejected(db, now),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -307,6 +310,32 @@ def summarise_empty(details: Details) -> str:
     return "; ".join(words)
 
 
+# --- records that could not be stored ---------------------------------------------------------------------------
+
+
+async def _look_for_rejected(db: AsyncConnection, now: datetime) -> Finding | None:
+    rejected = await load_rejected_days(db, now)
+    if not rejected:
+        return None
+    details: Details = {
+        "records": sum(one.records for one in rejected),
+        "days": [{"day": one.day.isoformat(), "records": one.records} for one in rejected if one.day is not None],
+    }
+    return Finding("rejected", summarise_rejected(details), details)
+
+
+def summarise_rejected(details: Details) -> str:
+    """One line for people."""
+    records, days = details["records"], details["days"]
+    words = "1 registro não pôde ser gravado" if records == 1 else f"{records} registros não puderam ser gravados"
+    if not days:
+        return words
+    first, last = (f"{date.fromisoformat(days[at]['day']):%d/%m/%Y}" for at in (0, -1))
+    if len(days) == 1:
+        return f"{words}; o dia {first} não está completo"
+    return f"{words}; {len(days)} dias de {first} a {last} não estão completos"
+
+
 # --- how it ended -----------------------------------------------------------------------------------------------
 
 
@@ -314,6 +343,8 @@ async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datet
     """In a sentence why what was wrong, as `known` says, is not wrong any more."""
     if kind == "empty":
         return "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias"
+    if kind == "rejected":
+        return "os registros foram gravados, ou o portal não os traz mais"
     reasons = []
     pending = [one for one in known["executions"] if one["is_pending"]]
     if any(now - datetime.fromisoformat(one["finished_at"]) >= LOOK_BACK for one in pending):

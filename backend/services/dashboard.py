@@ -20,6 +20,7 @@ from backend.models.dashboard import (
     Freshness,
     ModalidadeFreshness,
     ModeStatistics,
+    Rejections,
     SyncDashboard,
     TableSize,
     UnfinishedExecution,
@@ -31,6 +32,7 @@ from backend.services.control import CANCELLED_BY
 from backend.services.failures import load_pending
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.reading import Reading
+from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
 from common.tables import sync_executions
@@ -241,8 +243,19 @@ async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
             FailedExecution.model_validate(row, from_attributes=True)
             for row in (await load_pending(db, now))[:MOST_FAILED_SHOWN]
         ],
+        "rejections": _to_rejections(await load_rejected_days(db, now)),
         "mirror": await _load_sizes(db),
     }
+
+
+def _to_rejections(rejected: Sequence[RejectedDay]) -> Rejections:
+    days = [one.day for one in rejected if one.day is not None]
+    return Rejections(
+        records=sum(one.records for one in rejected),
+        days=len(days),
+        first_day=min(days, default=None),
+        last_day=max(days, default=None),
+    )
 
 
 async def _load_sizes(db: AsyncConnection) -> list[TableSize]:

@@ -211,12 +211,23 @@ def _keep_rejected_records_once() -> None:
     op.create_index(
         "ix_rejected_records_unresolved", table, ["natural_key"], postgresql_where=sa.text("resolved_at IS NULL")
     )
+    op.add_column(table, sa.Column("day", sa.Date))
+    op.add_column(table, sa.Column("modalidade", sa.Integer))
+    op.execute("""
+        UPDATE rejected_records r SET day = s.first_day, modalidade = s.modalidade
+          FROM sync_slices s WHERE s.id = r.slice_id AND s.criterio = 'publicacao'
+    """)
+    op.create_index(
+        "ix_rejected_records_day", table, ["day", "modalidade"], postgresql_where=sa.text("resolved_at IS NULL")
+    )
 
 
 def _keep_rejected_records_by_execution() -> None:
     table = "rejected_records"
-    for name in ("unresolved", "slice_id", "execution_id"):
+    for name in ("day", "unresolved", "slice_id", "execution_id"):
         op.drop_index(f"ix_rejected_records_{name}", table_name=table)
+    op.drop_column(table, "modalidade")
+    op.drop_column(table, "day")
     op.drop_constraint("fk_rejected_records_execution_id_sync_executions", table)
     op.drop_constraint("uq_rejected_records_payload_hash", table)
     op.execute("DELETE FROM rejected_records WHERE execution_id IS NULL")

@@ -298,6 +298,33 @@ async def test_a_failure_of_more_than_a_week_ago_is_history_and_the_end_says_so(
     assert "não foi refeito em 7 dias" in mail.letters[-1].get_content()
 
 
+# --- records that could not be stored ---------------------------------------------------------------------------
+
+
+async def test_days_with_rejected_records_are_one_alert_until_they_are_stored(house: House, mail: MailSink) -> None:
+    for day in (DAY - timedelta(days=2), DAY):
+        await house.ran("backfill", at=NOW - 2 * HOUR, pieces=[piece(day)])
+        await house.database.rows(
+            "INSERT INTO rejected_records (resource, reason, payload_hash, payload, day, modalidade)"
+            " VALUES ('contratacoes', 'no date', :hash, '{}', :day, 6)",
+            hash=str(day),
+            day=day,
+        )
+        for minutes in range(3):
+            await house.look(NOW + minutes * MINUTE)
+    (alert,) = await house.alerts()
+    assert (alert.kind, alert.resolved_at) == ("rejected", None)
+    assert alert.summary == (
+        "2 registros não puderam ser gravados; 2 dias de 07/03/2026 a 09/03/2026 não estão completos"
+    )
+    assert "./pncp rejected" in mail.letters[0].get_content()
+
+    await house.database.rows("UPDATE rejected_records SET resolved_at = now()")
+    assert not await is_alarmed(house, NOW + 5 * MINUTE)
+    assert subjects(mail) == ["Alerta", "Resolvido"]
+    assert "os registros foram gravados" in mail.letters[1].get_content()
+
+
 # --- updates that do not come -----------------------------------------------------------------------------------
 
 

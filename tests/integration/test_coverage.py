@@ -7,7 +7,10 @@ import httpx
 import pytest
 
 from common import executions
+from common.clock import BRASILIA
 from common.executions import PageCounts, PlannedSlice
+from ingestor.persistence import keep_rejected
+from ingestor.pncp.records import Rejected
 from tests.integration.conftest import Database, piece
 
 DAY = date(2025, 3, 10)
@@ -75,9 +78,11 @@ async def test_nothing_was_ever_asked_for(api: httpx.AsyncClient) -> None:
         "partial": 0,
         "failed": 0,
         "running": 0,
+        "rejected": 0,
         "missing": 0,
         "records": 0,
         "total_registros": None,
+        "records_rejected": 0,
         "modalidades": None,
     }
 
@@ -230,3 +235,65 @@ async def test_what_cannot_be_asked_is_refused(api: httpx.AsyncClient, query: st
 async def test_the_ends_of_the_calendar_are_no_fault(api: httpx.AsyncClient) -> None:
     assert (await coverage(api, date(9999, 12, 31), date(9999, 12, 31)))["days"][0]["state"] == "never"
     assert len((await coverage(api, date(1, 1, 1), date(2, 1, 1)))["days"]) == 366
+
+
+# --- records that could not be stored ---------------------------------------------------------------------------
+
+
+async def read_with_rejected(database: Database, *hashes: str, day: date = DAY, criterio: Any = "publicacao") -> None:
+    """A whole reading of a day that meets these records which cannot be stored."""
+    execution_id = await database.planned([piece(day)], criterio=criterio)
+    claim = await database.claim()
+    for name in hashes:
+        record = Rejected(None, "dataPublicacaoPncp: no date", f"{{{name}}}")
+        await database.run(keep_rejected, record, execution_id=execution_id, slice_id=claim.slice_id)
+    await database.run(executions.finish, claim)
+    await database.run(executions.close, execution_id)
+
+
+async def test_a_day_with_rejected_records_is_not_complete(api: httpx.AsyncClient, database: Database) -> None:
+    """Seen with 20 of 21 records and a tick."""
+    await read_with_rejected(database, "a", "b")
+    await read(database, piece(DAY, 8))
+    await read(database, piece(NEXT))
+
+    first, second = (await coverage(api, DAY, NEXT, detail=True))["days"]
+
+    assert (first["state"], first["complete"], first["rejected"], first["records_rejected"]) == ("rejected", 1, 1, 2)
+    states = {one["modalidade"]: (one["state"], one["records_rejected"]) for one in first["modalidades"]}
+    assert states == {6: ("rejected", 2), 8: ("complete", 0)}
+    assert (second["state"], second["records_rejected"]) == ("partial", 0), "8 is missing there"
+
+
+async def test_a_rejected_record_counts_until_it_is_stored_or_its_day_shows_it_no_more(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await read_with_rejected(database, "a", "b")
+    # a sweep of changes meets them too: they stay where their day's listing showed them
+    await read_with_rejected(database, "a", "b", day=NEXT, criterio="atualizacao")
+    assert [one["records_rejected"] for one in (await coverage(api, DAY, NEXT))["days"]] == [2, 0]
+
+    await database.rows("UPDATE rejected_records SET resolved_at = now() WHERE payload = '{a}'")
+    (day,) = (await coverage(api))["days"]
+    assert (day["state"], day["records_rejected"]) == ("rejected", 1)
+
+    await read_with_rejected(database, "b")
+    assert await state_of(api) == "rejected", "it is still there"
+    await read(database)
+    assert await state_of(api) == "complete", "the portal has corrected it"
+
+
+async def test_the_dashboard_tells_of_rejected_records(api: httpx.AsyncClient, database: Database) -> None:
+    async def told() -> Any:
+        return (await api.get("/sync/dashboard")).json()["rejections"]
+
+    assert await told() == {"records": 0, "days": 0, "first_day": None, "last_day": None}
+    today = datetime.now(BRASILIA).date()
+    days = [today - timedelta(days=n) for n in (36, 9, 2)]
+    for number, day in enumerate(days):
+        await read_with_rejected(database, f"a{number}", f"b{number}", day=day)
+    await read_with_rejected(database, "c", day=today, criterio="atualizacao")
+    expected = {"records": 5, "days": 2, "first_day": str(days[1]), "last_day": str(days[2])}
+    assert await told() == expected, "those of 36 days ago are history, that of an update has no day yet"
+    await read(database, piece(days[2]))
+    assert (await told())["days"] == 1

@@ -9,8 +9,8 @@ import { hashOf, refine, route } from "./router.js";
 import { Badge, Button, Card, Dialog, Skeleton, Trouble } from "./ui.js";
 import { COVERAGE, meaningOf, modalidade } from "./words.js";
 
-export const MARKS = { complete: "✓", partial: "◐", failed: "!", running: "…", never: "" };
-const BADGES = { complete: "good", partial: "warn", failed: "bad", running: "busy", never: "quiet" };
+export const MARKS = { complete: "✓", rejected: "−", partial: "◐", failed: "!", running: "…", never: "" };
+const BADGES = { complete: "good", rejected: "warn", partial: "warn", failed: "bad", running: "busy", never: "quiet" };
 const WEEKDAYS = ["dom", "seg", "ter", "qua", "qui", "sex", "sáb"];
 const WEEKDAY_NAMES = [
   "domingo",
@@ -131,7 +131,8 @@ function Month({ month, byDay, stop, reach }) {
 
 function hintOf(one) {
   const told = one.total_registros == null ? "" : ` de ${integer(one.total_registros)}`;
-  return `${shortDay(one.day)}: ${COVERAGE[one.state]}${one.state === "never" ? "" : ` — ${integer(one.records)}${told} registros`}`;
+  const rejected = one.records_rejected ? `, ${plural(one.records_rejected, "rejeitado", "rejeitados")}` : "";
+  return `${shortDay(one.day)}: ${COVERAGE[one.state]}${one.state === "never" ? "" : ` — ${integer(one.records)}${told} registros${rejected}`}`;
 }
 
 function Day({ day, known, only }) {
@@ -185,7 +186,7 @@ function Day({ day, known, only }) {
     }
     <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
     <div class="dialog-actions"><${Button} writes onClick=${adjust}>Ajustar antes<//>
-      <${Button} writes kind="primary" icon="calendar" busy=${busy} disabled=${one?.state === "running" ? "Este dia já está sendo lido" : ""} onClick=${load}>${one && one.state === "complete" ? "Ler de novo" : "Carregar este dia"}<//>
+      <${Button} writes kind="primary" icon="calendar" busy=${busy} disabled=${one?.state === "running" ? "Este dia já está sendo lido" : ""} onClick=${load}>${["complete", "rejected"].includes(one?.state) ? "Ler de novo" : "Carregar este dia"}<//>
         </div>
   <//>`;
 }
@@ -193,10 +194,12 @@ function Day({ day, known, only }) {
 function sentenceOf(one, missing) {
   const parts = [
     one.complete && plural(one.complete, "modalidade completa", "modalidades completas"),
+    one.rejected && `${integer(one.rejected)} com rejeitados`,
     one.partial && plural(one.partial, "parcial", "parciais"),
     one.failed && `${integer(one.failed)} com falha`,
     one.running && `${integer(one.running)} em andamento`,
     missing && plural(missing, "nunca pedida", "nunca pedidas"),
   ].filter(Boolean);
-  return `${parts.join(", ")}; ${plural(one.records, "registro", "registros")}.`;
+  const rejected = one.records_rejected ? `, ${plural(one.records_rejected, "rejeitado", "rejeitados")}` : "";
+  return `${parts.join(", ")}; ${plural(one.records, "registro", "registros")}${rejected}.`;
 }

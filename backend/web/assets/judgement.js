@@ -1,5 +1,5 @@
 // What an administrator should know first: how the mirror is, in one sentence, and what wants doing, with the button.
-import { ago, exactly, roughly, timeOf, when } from "./format.js";
+import { ago, exactly, plural, roughly, shortDay, timeOf, when } from "./format.js";
 import { meaningOf, SCHEDULE, who } from "./words.js";
 
 const QUARTER = 15 * 60;
@@ -116,10 +116,22 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       text: meaningOf(one.error_message),
     });
   }
+  const rejections = dashboard?.rejections;
+  if (rejections?.records) {
+    const span = rejections.days > 1 ? ` de ${shortDay(rejections.first_day)} a ${shortDay(rejections.last_day)}` : "";
+    troubles.push({
+      id: "rejections",
+      tone: "warn",
+      title: plural(rejections.records, "registro rejeitado", "registros rejeitados"),
+      text: `${rejections.days ? `${plural(rejections.days, "dia não está completo", "dias não estão completos")}${span}. ` : ""}./pncp rejected diz quais e por quê.`,
+    });
+  }
   // an alert that only tells of failures that stand here already says nothing new
   const told = new Set(dashboard?.failed.map((one) => one.id));
   for (const alert of alerts ?? []) {
-    const isTold = alert.execution_ids?.length && alert.execution_ids.every((id) => told.has(id));
+    const isTold =
+      (alert.kind === "rejected" && rejections?.records) ||
+      (alert.execution_ids?.length && alert.execution_ids.every((id) => told.has(id)));
     if (!alert.resolved_at && !isTold)
       troubles.push({
         id: `alert-${alert.id}`,

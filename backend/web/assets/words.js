@@ -25,6 +25,7 @@ export const SCHEDULE = {
 };
 export const COVERAGE = {
   complete: "completo",
+  rejected: "com rejeitados",
   partial: "parcial",
   failed: "com falha",
   running: "em andamento",

@@ -31,6 +31,7 @@ from backend.middleware import (
     LIVENESS,
     PUBLIC,
     BodyLimit,
+    ForgetShared,
     Gate,
     HeadLimit,
     HostCheck,
@@ -109,6 +110,7 @@ def _add_middleware(
     app: FastAPI, settings: BackendSettings, security: Security | None, limiter: Limiter, metrics: Metrics
 ) -> None:
     """From the innermost to the outermost."""
+    app.add_middleware(ForgetShared)
     app.add_middleware(Gate, security=security, limiter=limiter, metrics=metrics, routes=app.router.routes)
     app.add_middleware(BodyLimit)
     if settings.cors_origins:
@@ -142,6 +144,7 @@ def _lifespan(
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
         reading = Reading(engine)
         figures = FiguresReader(engine)
+        dashboard = Dashboard(reading)
         try:
             try:
                 await check_schema(engine)
@@ -168,7 +171,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         max_unfinished=settings.max_unfinished,
-                        dashboard=Dashboard(reading),
+                        dashboard=dashboard,
                         security=security,
                         notifier=notifier,
                         metrics=metrics,
@@ -178,6 +181,7 @@ def _lifespan(
             await _end(background)  # they may be holding connections
         finally:
             await figures.close()
+            await dashboard.close()
             if publisher is not None:
                 await publisher.close()
             await engine.dispose()

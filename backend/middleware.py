@@ -161,6 +161,27 @@ class RequestContext:
                 structlog.contextvars.unbind_contextvars("execution_id")  # of the one that the request was about
 
 
+class ForgetShared:
+    """Ends what readers share (`state["dashboard"]`) before an answer to a request with an effect is sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a call."""
+        dashboard = scope.get("state", {}).get("dashboard")
+        if scope["type"] != "http" or scope["method"] in SAFE or dashboard is None:
+            await self.app(scope, receive, send)
+            return
+
+        async def send_after(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                dashboard.forget()
+            await send(message)
+
+        await self.app(scope, receive, send_after)
+
+
 class Measure:
     """Counts requests and times them, by the route that they came to."""
 

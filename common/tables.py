@@ -100,6 +100,10 @@ sync_executions = Table(
     Index("idx_sync_executions_created_at", "created_at"),
     # who repeats an execution: asked for by a retry, by alerts, and by every row that is deleted
     Index("ix_sync_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+    # what administrators cancelled, which is no failure; they are few
+    Index(
+        "ix_sync_executions_cancelled", "mode", "trigger", postgresql_where=text("error_message LIKE 'cancelled by %'")
+    ),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
 )
 
@@ -210,6 +214,12 @@ sync_slices = Table(
         "ix_sync_slices_unfinished",
         "execution_id",
         postgresql_where=text("status IN ('pending', 'running')"),
+    ),
+    # all but what has never been claimed: what the progress of an execution is counted from
+    Index(
+        "ix_sync_slices_touched",
+        "execution_id",
+        postgresql_where=text("started_at IS NOT NULL OR run_after IS NOT NULL OR status <> 'pending'"),
     ),
     # what has been read of a listing of changes beyond a moment
     Index(

@@ -68,6 +68,7 @@ class DayOfExecutions(BaseModel):
     day: date
     success: int
     error: int
+    cancelled: int = Field(description="das com `error`, as que alguém cancelou")
     running: int
     records_processed: int = Field(description="das que terminaram")
     mean_seconds: float | None = Field(description="duração média das que terminaram")
@@ -131,13 +132,14 @@ class SyncDashboard(BaseModel):
     """Tudo o que a página inicial mostra, em uma resposta."""
 
     total_executions: int
-    success_rate: str = Field(description="das que terminaram", examples=["97.5%"])
+    success_rate: str = Field(description="das que terminaram, sem as canceladas", examples=["97.5%"])
     avg_duration_seconds: str = Field(description="das que terminaram", examples=["45.2"])
     last_24h_executions: int
     current_status: SyncStatus
 
     success_count: int
-    error_count: int
+    error_count: int = Field(description="com as canceladas")
+    cancelled_count: int
     running_count: int
     records_processed: int = Field(description="de todas as execuções que terminaram")
     records_per_execution: float

@@ -95,10 +95,10 @@ class SyncPlan(BaseModel):
 class Progress(BaseModel):
     """Quanto de uma execução está feito."""
 
-    percent: float = Field(description="0 a 100, pelas fatias e pelas páginas das que correm")
+    percent: float = Field(description="0 a 100, pelas fatias e pelas páginas das que correm ou foram interrompidas")
     slices_total: int
-    slices_done: int
-    slices_failed: int
+    slices_done: int = Field(description="as que terminaram por si, com ou sem erro")
+    slices_failed: int = Field(description="as que falharam por si, não as que um cancelamento interrompeu")
     slices_running: int
     pages_done: int
     records_inserted: int
@@ -136,6 +136,7 @@ class SyncExecution(BaseModel):
     records_rejected: int = Field(description="registros que não puderam ser gravados; guardados com o motivo")
     duration_seconds: float | None
     error_message: str | None
+    cancelled: bool = Field(description="alguém a cancelou: o seu `status` é `error`, e `percent` o que estava feito")
     created_at: Moment
     updated_at: Moment
     started_at: Moment | None

@@ -2,8 +2,11 @@
 
 Totals come from `sync_execution_counts`. What looks back over days is computed anew only when those counts have
 changed, or a minute has passed: finished executions never change, so that nothing else can change it.
+All who ask within two seconds get one reading.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +41,8 @@ from common.clock import BRASILIA
 from common.tables import sync_executions
 from common.watermarks import Watermark
 
+FRESH_SECONDS = 2.0
+"""As often as the page asks."""
 MOST_UNFINISHED_SHOWN = 50
 MOST_FAILED_SHOWN = 10
 COUNTED_ROWS = 10_000
@@ -47,8 +52,10 @@ _COUNTS = text("""
     SELECT status, sum(executions) AS executions, sum(records_processed) AS records, sum(duration_seconds) AS seconds
       FROM sync_execution_counts GROUP BY status ORDER BY status
 """)
+# By the index of the cancelled ones, which are few.
 _NOW = text("""
     SELECT now() AS moment,
+           (SELECT count(*) FROM sync_executions WHERE error_message LIKE 'cancelled by %') AS cancelled,
            (SELECT count(*) FROM sync_executions WHERE created_at > now() - interval '24 hours') AS last_day,
            (SELECT max(paused_until) FROM source_pauses WHERE paused_until > now()) AS paused_until
 """)
@@ -72,6 +79,7 @@ _DAYS = text("""
         SELECT CAST(timezone(:zone, created_at) AS date) AS day,
                count(*) FILTER (WHERE status = 'success') AS success,
                count(*) FILTER (WHERE status = 'error') AS error,
+               count(*) FILTER (WHERE status = 'error' AND error_message LIKE 'cancelled by %') AS cancelled,
                count(*) FILTER (WHERE status = 'running') AS running,
                coalesce(sum(records_processed), 0) AS records_processed,
                avg(duration_seconds) FILTER (WHERE status <> 'running') AS mean_seconds
@@ -80,7 +88,8 @@ _DAYS = text("""
          GROUP BY 1
     )
     SELECT CAST(days.day AS date) AS day, coalesce(success, 0) AS success, coalesce(error, 0) AS error,
-           coalesce(running, 0) AS running, coalesce(records_processed, 0) AS records_processed, mean_seconds
+           coalesce(cancelled, 0) AS cancelled, coalesce(running, 0) AS running,
+           coalesce(records_processed, 0) AS records_processed, mean_seconds
       FROM span, generate_series(span.today - 29, span.today, interval '1 day') AS days (day)
       LEFT JOIN asked ON asked.day = CAST(days.day AS date)
      ORDER BY 1
@@ -129,19 +138,44 @@ class _Lately:
 
 
 class Dashboard:
-    """Reads the dashboard, and remembers what only changes with the counts."""
+    """Reads the dashboard once for all who ask at about the same time; remembers what only changes with the counts."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._lately: _Lately | None = None
+        self._shared: asyncio.Task[SyncDashboard] | None = None
+        self._began = 0.0
 
     async def load(self) -> SyncDashboard:
-        """All that the page shows at first sight."""
+        """All that the page shows at first sight: what is being read now, or was begun at most two seconds ago."""
+        now = time.monotonic()
+        if self._shared is None or (self._shared.done() and now - self._began >= FRESH_SECONDS):
+            self._shared, self._began = asyncio.create_task(self._read()), now
+            self._shared.add_done_callback(self._drop_if_failed)
+        return await asyncio.shield(self._shared)  # a caller who leaves does not end the reading of the others
+
+    def forget(self) -> None:
+        """Have the next caller get a new reading, as something was changed."""
+        self._shared = None
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        if self._shared is not None:
+            self._shared.cancel()
+            await asyncio.wait([self._shared], timeout=1)
+
+    def _drop_if_failed(self, shared: asyncio.Task[SyncDashboard]) -> None:
+        """A fault is for those who waited for it, and for no later caller."""
+        failed = shared.cancelled() or shared.exception() is not None
+        if failed and self._shared is shared:
+            self._shared = None
+
+    async def _read(self) -> SyncDashboard:
         async with self._reading.connect() as db:
             counts = (await db.execute(_COUNTS)).all()
             now = (await db.execute(_NOW)).one()
             return SyncDashboard(
-                **_totals(counts),
+                **_totals(counts, now.cancelled),
                 last_24h_executions=now.last_day,
                 current_status=await SyncStatusService(db).get_current_status(),
                 freshness=await _load_freshness(db, now.moment),
@@ -159,17 +193,18 @@ class Dashboard:
         return known.fields
 
 
-def _totals(counts: Sequence[Row[Any]]) -> dict[str, Any]:
+def _totals(counts: Sequence[Row[Any]], cancelled: int) -> dict[str, Any]:
     executions = dict.fromkeys(get_args(Status), 0) | {row.status: int(row.executions) for row in counts}
     ended = executions["success"] + executions["error"]
     seconds = sum((row.seconds for row in counts if row.status != "running"), Decimal())
     records = int(sum(row.records for row in counts if row.status != "running"))
     return {
         "total_executions": sum(executions.values()),
-        "success_rate": f"{100 * executions['success'] / max(ended, 1):.1f}%",
+        "success_rate": f"{100 * executions['success'] / max(ended - cancelled, 1):.1f}%",
         "avg_duration_seconds": f"{seconds / max(ended, 1):.1f}",
         "success_count": executions["success"],
         "error_count": executions["error"],
+        "cancelled_count": cancelled,
         "running_count": executions["running"],
         "records_processed": records,
         "records_per_execution": round(records / max(ended, 1), 1),

@@ -35,21 +35,31 @@ _COUNTS = text("""
     SELECT mode, trigger, status, executions, records_processed, records_rejected, CAST(duration_seconds AS float)
       FROM sync_execution_counts
 """)
+# What administrators cancelled is counted apart from what failed; they are few, and an index has them.
+_CANCELLED = text("""
+    SELECT mode, trigger, count(*) AS executions, CAST(coalesce(sum(duration_seconds), 0) AS float) AS duration_seconds
+      FROM sync_executions WHERE error_message LIKE 'cancelled by %' GROUP BY mode, trigger
+""")
 # While an execution runs its counts live on its slices, and move to its own row when it ends.
 _UNFINISHED = text("""
     SELECT e.mode, e.trigger,
            CASE WHEN e.started_at IS NULL THEN 'queued'
-                WHEN s.running = 0 AND s.ready = 0 AND s.waiting > 0 THEN 'waiting' ELSE 'running' END AS phase,
-           s.running, s.ready, s.waiting, s.records_processed, s.records_rejected,
+                WHEN s.running = 0 AND s.ready + t.untouched = 0 AND s.waiting > 0 THEN 'waiting' ELSE 'running'
+           END AS phase,
+           s.running, s.ready + t.untouched AS ready, s.waiting, s.records_processed, s.records_rejected,
            CASE WHEN e.started_at IS NULL THEN CAST(extract(epoch FROM now() - e.created_at) AS float) END AS queued_for
       FROM sync_executions e
      CROSS JOIN LATERAL (
-           SELECT count(*) FILTER (WHERE status = 'running') AS running,
+           SELECT count(*) AS touched, count(*) FILTER (WHERE status = 'running') AS running,
                   count(*) FILTER (WHERE status = 'pending' AND (run_after IS NULL OR run_after <= now())) AS ready,
                   count(*) FILTER (WHERE status = 'pending' AND run_after > now()) AS waiting,
                   coalesce(sum(records_processed), 0) AS records_processed,
                   coalesce(sum(records_rejected), 0) AS records_rejected
-             FROM sync_slices WHERE execution_id = e.id) s
+             FROM sync_slices
+            WHERE execution_id = e.id AND (started_at IS NOT NULL OR run_after IS NOT NULL OR status <> 'pending')) s
+     CROSS JOIN LATERAL (
+           SELECT coalesce(max(ordinal), 0) - s.touched AS untouched
+             FROM sync_slices WHERE execution_id = e.id) t
      WHERE e.status = 'running'
 """)
 _STATE = text("""
@@ -65,6 +75,7 @@ class Figures:
     """What the questions were answered."""
 
     counts: Rows
+    cancelled: Rows
     unfinished: Rows
     marks: dict[int, Watermark | None]
     workers: int
@@ -114,10 +125,11 @@ async def _read(engine: AsyncEngine) -> Figures | None:
 
 async def _ask(db: AsyncConnection) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
+    cancelled = (await db.execute(_CANCELLED)).all()
     unfinished = (await db.execute(_UNFINISHED)).all()
     marks = await load_marks(db, await load_mirrored(db))
     state = (await db.execute(_STATE)).one()
-    return Figures(counts, unfinished, marks, state.workers, state.paused)
+    return Figures(counts, cancelled, unfinished, marks, state.workers, state.paused)
 
 
 def _of_figures(figures: Figures) -> Iterable[Metric]:
@@ -147,11 +159,15 @@ def _of_marks(marks: Mapping[int, Watermark | None]) -> Iterable[Metric]:
 
 
 def _of_counts(figures: Figures) -> Iterable[Metric]:
-    ended = {(*kind, status): (0, 0.0) for kind in _KINDS for status in ("success", "error")}
+    ended = {(*kind, status): (0, 0.0) for kind in _KINDS for status in ("success", "error", "cancelled")}
     totals = dict.fromkeys(_KINDS, (0, 0))
     for row in figures.counts:
         if row.status != "running":
             ended[row.mode, row.trigger, row.status] = row.executions, row.duration_seconds
+    for row in figures.cancelled:
+        failed, seconds = ended[row.mode, row.trigger, "error"]
+        ended[row.mode, row.trigger, "error"] = failed - row.executions, round(seconds - row.duration_seconds, 2)
+        ended[row.mode, row.trigger, "cancelled"] = row.executions, row.duration_seconds
     for row in (*figures.counts, *figures.unfinished):
         processed, rejected = totals.get((row.mode, row.trigger), (0, 0))
         totals[row.mode, row.trigger] = processed + row.records_processed, rejected + row.records_rejected

@@ -10,11 +10,16 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     DateTime,
+    Double,
     Row,
     Select,
     TextClause,
+    and_,
     case,
+    cast,
     func,
+    literal_column,
+    not_,
     or_,
     select,
     text,
@@ -38,6 +43,7 @@ from backend.models.sync import (
     SyncSlices,
     SyncStatus,
 )
+from backend.services.control import CANCELLED_BY
 from common import executions
 from common.clock import BRASILIA, parse_wall_clock
 from common.executions import Mode
@@ -47,31 +53,48 @@ SHOWN = 100
 
 _execution = sync_executions.c
 _slice = sync_slices.c
-_is_done = or_(_slice.status == "success", _slice.status == "error")
+# Ended with its execution, by a cancel or for want of a worker: neither read nor failed.
+_is_cut_off = and_(_slice.status == "error", func.coalesce(_slice.error_message == _execution.error_message, False))
+_is_failed = and_(_slice.status == "error", not_(_is_cut_off))
+_is_done = or_(_slice.status == "success", _is_failed)
+_is_cancelled = and_(
+    _execution.status == "error", func.coalesce(_execution.error_message.like(f"{CANCELLED_BY} %"), False)
+)
+# As the index of them says it. The others are counted only, by the last ordinal: of twenty backfills of a year most
+# slices have never been claimed.
+_is_touched = or_(
+    _slice.started_at.is_not(None), _slice.run_after.is_not(None), _slice.status != literal_column("'pending'")
+)
 
 
 def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:
-    """What the slices of the execution beside it add up to."""
-    pages_share = func.least(_slice.pages_done * 1.0 / func.greatest(_slice.pages_total, 1), 0.99)
+    """What the slices of the execution beside it add up to; their ordinals are 1, 2, ... without a gap."""
+    planned = sync_slices.alias("planned")
+    total = (
+        select(func.coalesce(func.max(planned.c.ordinal), 0))
+        .where(planned.c.execution_id == _execution.id, *conditions)
+        .correlate(sync_executions)
+        .scalar_subquery()
+    )
+    pages_share = func.least(cast(_slice.pages_done, Double) / func.greatest(_slice.pages_total, 1), 0.99)
+    is_ready = and_(_slice.status == "pending", or_(_slice.run_after.is_(None), _slice.run_after <= func.now()))
     return (
         select(
-            func.count().label("slices_total"),
+            total.label("slices_total"),
             func.count().filter(_is_done).label("slices_done"),
-            func.count().filter(_slice.status == "error").label("slices_failed"),
+            func.count().filter(_is_failed).label("slices_failed"),
             func.count().filter(_slice.status == "running").label("slices_running"),
-            func.count()
-            .filter(_slice.status == "pending", or_(_slice.run_after.is_(None), _slice.run_after <= func.now()))
-            .label("slices_ready"),
+            (total - func.count() + func.count().filter(is_ready)).label("slices_ready"),
             func.coalesce(func.sum(_slice.pages_done), 0).label("pages_done"),
             func.coalesce(func.sum(_slice.records_processed), 0).label("slices_records"),
             func.coalesce(func.sum(_slice.records_inserted), 0).label("records_inserted"),
             func.coalesce(func.sum(_slice.records_updated), 0).label("records_updated"),
             func.coalesce(func.sum(_slice.records_rejected), 0).label("slices_rejected"),
             func.coalesce(func.sum(_slice.itens_written), 0).label("itens_written"),
-            func.avg(case((_is_done, 1.0), else_=pages_share)).label("share"),
+            (func.sum(case((_is_done, cast(1, Double)), else_=pages_share)) / func.nullif(total, 0)).label("share"),
             func.max(_slice.updated_at).label("slices_updated_at"),
         )
-        .where(_slice.execution_id == _execution.id, *conditions)
+        .where(_slice.execution_id == _execution.id, _is_touched, *conditions)
         .lateral("counts")
     )
 
@@ -93,6 +116,7 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
         case((is_running, counts.c.slices_rejected), else_=_execution.records_rejected).label("records_rejected"),
         case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
         _execution.error_message,
+        _is_cancelled.label("cancelled"),
         _execution.created_at,
         func.greatest(_execution.updated_at, counts.c.slices_updated_at).label("updated_at"),
         _execution.started_at,
@@ -334,7 +358,7 @@ def _to_execution(row: Row[Any]) -> SyncExecution:
 def progress_of(row: Row[Any]) -> Progress:
     """How much is done, from a row of `WITH_PROGRESS`."""
     counted = {name: getattr(row, name) for name in Progress.model_fields if name != "percent"}
-    percent = 100.0 if row.status != "running" else round(float(row.share or 0) * 100, 1)
+    percent = 100.0 if row.status == "success" else round(float(row.share or 0) * 100, 1)
     return Progress(percent=percent, **counted)
 
 

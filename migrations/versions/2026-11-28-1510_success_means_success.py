@@ -68,6 +68,18 @@ def upgrade() -> None:
     op.add_column("sync_slices", sa.Column("page_size", sa.Integer))
     op.add_column("sync_slices", sa.Column("empty_sights", sa.Integer, nullable=False, server_default=sa.text("0")))
     op.add_column("sync_pages", sa.Column("records", sa.Integer, nullable=False, server_default=sa.text("0")))
+    op.create_index(
+        "ix_sync_slices_touched",
+        "sync_slices",
+        ["execution_id"],
+        postgresql_where=sa.text("started_at IS NOT NULL OR run_after IS NOT NULL OR status <> 'pending'"),
+    )
+    op.create_index(
+        "ix_sync_executions_cancelled",
+        "sync_executions",
+        ["mode", "trigger"],
+        postgresql_where=sa.text("error_message LIKE 'cancelled by %'"),
+    )
 
     op.add_column("sync_pages", sa.Column("unfit", sa.Integer, nullable=False, server_default=sa.text("0")))
     op.create_table(
@@ -269,5 +281,7 @@ def downgrade() -> None:
     op.drop_table("sync_counted")
     op.drop_column("sync_pages", "records")
     op.drop_column("sync_slices", "empty_sights")
+    op.drop_index("ix_sync_executions_cancelled", "sync_executions")
+    op.drop_index("ix_sync_slices_touched", "sync_slices")
     op.drop_column("sync_slices", "page_size")
     op.drop_column("sync_slices", "failing_since")

@@ -1,21 +1,35 @@
 """The dashboard: its totals, what runs, how fresh the mirror is, what failed and was not made good."""
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services import dashboard as queries
 from backend.services import failures, freshness
 from backend.services.alerts import Rules, look
+from backend.services.reading import Reading
+from backend.services.status import WITH_PROGRESS
 from common import executions
 from common.clock import BRASILIA
 from common.executions import PUBLISH_FAILED, PageCounts, PlannedSlice
+from common.tables import sync_executions
 from tests.integration.conftest import CLOSED_DAY, Database, piece
 
 FIXED = {"total_executions", "success_rate", "avg_duration_seconds", "last_24h_executions", "current_status"}
+
+
+@pytest.fixture(autouse=True)
+def read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these asks anew; what callers share has tests of its own."""
+    monkeypatch.setattr(queries, "FRESH_SECONDS", 0.0)
 
 
 async def dashboard(api: httpx.AsyncClient) -> dict[str, Any]:
@@ -432,3 +446,143 @@ async def test_a_long_history_is_never_read_whole(database: Database) -> None:
             assert "Seq Scan on sync_executions" not in plan, plan
     finally:
         await database.rows("TRUNCATE sync_executions CASCADE")  # row by row it would take minutes
+
+
+# --- what callers share -----------------------------------------------------------------------------------------
+
+
+async def count_of_readings(api: httpx.AsyncClient) -> set[str]:
+    """The moments of what six callers at once are answered."""
+    answers = await asyncio.gather(*(dashboard(api) for _ in range(6)))
+    return {answer["generated_at"] for answer in answers}
+
+
+async def test_all_who_ask_within_two_seconds_get_one_reading(
+    api: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "FRESH_SECONDS", 3600.0)
+    first = await count_of_readings(api)
+    await ended(database, "success")
+    assert await count_of_readings(api) == first
+    assert len(first) == 1
+    monkeypatch.setattr(queries, "FRESH_SECONDS", 0.0)
+    assert (await dashboard(api))["total_executions"] == 1
+
+
+async def test_what_is_changed_through_the_api_is_shown_at_once(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "FRESH_SECONDS", 3600.0)
+    assert (await dashboard(api))["running_count"] == 0
+    started = (await api.post("/sync/force", json={"mode": "update"})).json()["request_id"]
+    assert (await dashboard(api))["running_count"] == 1
+    await api.post("/sync/plan", json={"mode": "update"})
+    await api.post(f"/sync/executions/{started}/cancel")
+    found = await dashboard(api)
+    assert (found["running_count"], found["cancelled_count"]) == (0, 1)
+
+
+async def test_a_fault_is_not_shared_with_who_asks_later(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "FRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(queries, "_COUNTS", text("SELECT 1/0"))
+    shared = queries.Dashboard(Reading(engine))
+    faults = await asyncio.gather(shared.load(), shared.load(), return_exceptions=True)
+    assert [isinstance(fault, DBAPIError) for fault in faults] == [True, True]
+    monkeypatch.undo()
+    assert (await shared.load()).total_executions == 0
+
+
+async def test_who_leaves_does_not_end_the_reading_of_the_others(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = queries.Dashboard(Reading(engine))
+    leaving, staying = asyncio.create_task(shared.load()), asyncio.create_task(shared.load())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await staying).total_executions == 0
+    assert leaving.cancelled()
+    await shared.close()
+
+
+async def test_slices_that_were_never_claimed_are_counted_without_being_read(database: Database) -> None:
+    """Of what runs, an index has the slices that anything is known of."""
+    pieces = [piece(CLOSED_DAY, modalidade=number) for number in range(1, 2001)]
+    await database.planned(pieces)
+    for _ in range(3):
+        await database.claim()
+    await database.rows("ANALYZE sync_executions, sync_slices")
+    async with database.engine.connect() as db:
+        statement = WITH_PROGRESS.where(sync_executions.c.status == "running").compile(
+            dialect=db.dialect, compile_kwargs={"literal_binds": True}
+        )
+        told = "\n".join((await db.exec_driver_sql(f"EXPLAIN (ANALYZE, TIMING OFF) {statement}")).scalars())
+        row = (await db.execute(WITH_PROGRESS)).one()
+    assert "ix_sync_slices_touched" in told
+    assert "Seq Scan on sync_slices" not in told
+    assert not re.search(r"on sync_slices .*actual rows=\d{4}", told), told
+    assert (row.slices_total, row.slices_running, row.slices_ready, row.slices_done) == (2000, 3, 1997, 0)
+
+
+# --- what was cancelled -----------------------------------------------------------------------------------------
+
+
+async def cancelled_at(api: httpx.AsyncClient, database: Database, *, finished: int, failed: int, of: int) -> Any:
+    execution_id = await database.planned([piece(CLOSED_DAY, modalidade=number) for number in range(1, of + 1)])
+    for number in range(finished + failed):
+        claim = await database.claim()
+        if number < finished:
+            await database.run(executions.finish, claim)
+        else:
+            await database.run(executions.fail, claim, "status 403")
+    answer = await api.post(f"/sync/executions/{execution_id}/cancel")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+@pytest.mark.parametrize(
+    ("finished", "failed", "of", "percent"), [(0, 0, 4, 0.0), (71, 0, 100, 71.0), (2, 1, 4, 75.0), (0, 0, 1, 0.0)]
+)
+async def test_a_cancelled_execution_shows_the_share_that_was_done(
+    api: httpx.AsyncClient, database: Database, finished: int, failed: int, of: int, percent: float
+) -> None:
+    told = await cancelled_at(api, database, finished=finished, failed=failed, of=of)
+    assert (told["status"], told["cancelled"]) == ("error", True)
+    progress = told["progress"]
+    assert progress["percent"] == percent
+    assert (progress["slices_total"], progress["slices_done"]) == (of, finished + failed)
+    assert progress["slices_failed"] == failed
+    assert (await api.get("/sync/status")).json()["progress"] == progress
+    (listed,) = (await api.get("/sync/history")).json()["executions"]
+    assert listed["cancelled"] is True
+
+
+async def test_a_slice_that_was_being_read_counts_by_its_pages(api: httpx.AsyncClient, database: Database) -> None:
+    execution_id = await database.planned([piece(CLOSED_DAY, modalidade=number) for number in (1, 2)])
+    page = {"pages_total": 4, "total_registros": 40, "lease_seconds": 60.0}
+    await database.run(executions.advance, await database.claim(), PageCounts(10, 8, 1, 2, 30), pages_done=2, **page)
+    told = (await api.post(f"/sync/executions/{execution_id}/cancel")).json()
+    assert told["progress"]["percent"] == 25.0
+
+
+async def test_an_execution_that_never_had_slices_has_done_nothing(api: httpx.AsyncClient, database: Database) -> None:
+    execution_id = await database.requested()
+    told = (await api.post(f"/sync/executions/{execution_id}/cancel")).json()
+    assert (told["cancelled"], told["progress"]["percent"]) == (True, 0.0)
+
+
+async def test_what_was_cancelled_is_out_of_the_rate(api: httpx.AsyncClient, database: Database) -> None:
+    for status, error in (("success", None), ("error", "status 403"), ("error", "cancelled by maria")):
+        await ended(database, status, error=error)
+    found = await dashboard(api)
+    assert found["success_rate"] == "50.0%"
+    assert (found["success_count"], found["error_count"], found["cancelled_count"]) == (1, 2, 1)
+    assert (found["days"][-1]["error"], found["days"][-1]["cancelled"]) == (2, 1)
+    history = (await api.get("/sync/history")).json()["executions"]
+    assert [one["cancelled"] for one in history] == [True, False, False]
+
+
+async def test_what_was_cancelled_goes_on_by_its_retry(api: httpx.AsyncClient, database: Database) -> None:
+    told = await cancelled_at(api, database, finished=3, failed=0, of=5)
+    copy = (await api.post(f"/sync/executions/{told['id']}/retry")).json()["request_id"]
+    again = (await api.get(f"/sync/executions/{copy}")).json()
+    assert (again["progress"]["slices_total"], again["retry_of"]) == (2, told["id"])

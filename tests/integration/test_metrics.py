@@ -343,9 +343,25 @@ async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine
             async with engine.connect() as db:
                 told = await db.exec_driver_sql(f"EXPLAIN {statement}", tuple(parameters))
                 plans.append("\n".join(told.scalars()))
-    assert len(plans) == 3
+    assert len(plans) == 4
     for plan in plans:
         assert not re.search(r"Seq Scan on sync_(executions|slices)", plan), plan
+
+
+async def test_what_was_cancelled_is_no_error_of_the_metrics(open_api: OpenApi, database: Database) -> None:
+    api = await open_api()
+    cancelled, failed = await database.planned(), await database.planned()
+    for execution_id, message in ((cancelled, "cancelled by an administrator"), (failed, "no worker")):
+        await database.run(
+            executions.end, execution_id, status="error", error_message=message, duration_seconds=execution_id * 10
+        )
+    samples = await scrape(api)
+
+    kind = {"mode": "backfill", "trigger": "api"}
+    assert value(samples, "pncp_executions_finished_total", **kind, status="cancelled") == 1
+    assert value(samples, "pncp_executions_finished_total", **kind, status="error") == 1
+    assert value(samples, "pncp_execution_duration_seconds_total", **kind, status="cancelled") == cancelled * 10
+    assert value(samples, "pncp_execution_duration_seconds_total", **kind, status="error") == failed * 10
 
 
 # --- without the database ---------------------------------------------------------------------------------------

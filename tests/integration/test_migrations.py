@@ -151,3 +151,20 @@ def test_watermarks_begin_with_what_the_history_has_read_without_a_hole(empty_da
         (6, start, hole),
         (8, start, "2026-01-10 10:00:00"),
     ]
+
+
+UNINDEXED = """
+    SELECT conrelid::regclass::text, conname FROM pg_constraint c
+     WHERE contype = 'f' AND NOT EXISTS (
+           SELECT 1 FROM pg_index i
+            WHERE i.indrelid = c.conrelid AND i.indisvalid
+              AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey
+              AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = format('(%s IS NOT NULL)',
+                   (SELECT attname FROM pg_attribute WHERE attrelid = c.conrelid AND attnum = c.conkey[1]))))
+"""
+
+
+def test_every_reference_has_an_index_so_that_deleting_reads_no_table(database_url: str) -> None:
+    """Else each of the thousands of slices that go with an execution reads all rejected records."""
+    assert len(query(database_url, "SELECT 1 FROM pg_constraint WHERE contype = 'f'")) > 5
+    assert query(database_url, UNINDEXED) == []

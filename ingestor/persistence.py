@@ -4,7 +4,7 @@ Payloads are sent, and merged by the database, which reads the columns out of th
 on the version stands in the database, where two workers meet.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import accumulate
@@ -21,10 +21,11 @@ from common.database import network_errors
 from common.executions import Claim, PageCounts
 from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
 from ingestor.completeness import Evidence
-from ingestor.pncp.records import Contratacao, Itens, Record, Rejected, Stamps, stamps
+from ingestor.pncp.records import Contratacao, Drift, Itens, Owed, Record, Rejected, Stamps, stamps
 
 log = structlog.get_logger(__name__)
 
+LONGEST_CAUSE = 500
 FEWEST_UNFIT, UNFIT_SHARE = 5, 0.05
 """A page of which so many records, and more than such a share, cannot be stored has a fault that is not theirs."""
 
@@ -43,6 +44,10 @@ class Bundle:
     def key(self) -> str:
         """Its control number."""
         return self.record.typed.numero_controle_pncp
+
+
+Listed = tuple[str, Itens]
+"""A contratação by its control number, and its items as read."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +159,12 @@ _NOW = text("SELECT now()")
 _VERSIONS = """
     SELECT stored.*
       FROM unnest($1::text[]) AS wanted (key)
-     CROSS JOIN LATERAL (SELECT numero_controle_pncp, data_atualizacao, data_atualizacao_global, itens_at IS NOT NULL
-                           FROM contratacoes WHERE numero_controle_pncp = wanted.key LIMIT 1) stored
+     CROSS JOIN LATERAL (SELECT c.numero_controle_pncp, c.data_atualizacao, c.data_atualizacao_global,
+                                c.itens_at IS NOT NULL
+                                OR EXISTS (SELECT FROM itens_owed o
+                                            WHERE o.numero_controle_pncp = c.numero_controle_pncp
+                                              AND o.set_aside_at IS NOT NULL)
+                           FROM contratacoes c WHERE c.numero_controle_pncp = wanted.key LIMIT 1) stored
 """
 
 
@@ -196,7 +205,7 @@ async def holds_records_of(db: AsyncConnection, claim: Claim) -> bool:
 
 
 async def load_versions(db: AsyncConnection, keys: Iterable[str]) -> dict[str, tuple[Stamps, bool]]:
-    """The stored version of each known control number, and whether its items are stored too."""
+    """The stored version of each known control number, and whether its items are stored too, or have been set aside."""
     driver = await _raw_driver_of(db)
     with network_errors():
         rows = await driver.fetch(_VERSIONS, list(keys))
@@ -236,7 +245,8 @@ def _in_one(payloads: Sequence[bytes | Raw]) -> tuple[list[int], list[int], byte
 # What is known is looked up key by key, here and in the other statements: a plan that was made while a table was empty
 # would go on reading all of it.
 #
-# A record that is written settles what was rejected of it before; what is still rejected is kept after this.
+# A record that is written settles what was rejected of it before, and with its items what was owed of them; what is
+# still rejected, or owed, is kept after this.
 _JUDGED = ("numero_controle_pncp", "data_atualizacao", "data_atualizacao_global")
 _READ = {**CONTRATACAO_COLUMNS, **{name: name for name in _JUDGED}}
 
@@ -253,12 +263,13 @@ def _merge_contratacoes(page: str, payload: str = "payload") -> str:
         OFFSET 0
     ), written AS (
         INSERT INTO contratacoes AS known ({", ".join(_READ)}, itens_at)
-        SELECT {values}, now() FROM page
+        SELECT {values}, CASE WHEN has_itens THEN now() END FROM page
         ON CONFLICT (numero_controle_pncp) DO UPDATE
-           SET {_set(name for name in _READ if name != "numero_controle_pncp")}, itens_at = now(), updated_at = now()
+           SET {_set(name for name in (*_READ, "itens_at") if name != "numero_controle_pncp")}, updated_at = now()
          WHERE excluded.data_atualizacao > known.data_atualizacao
             OR excluded.data_atualizacao_global > known.data_atualizacao_global
-            OR (known.itens_at IS NULL AND excluded.data_atualizacao = known.data_atualizacao
+            OR (known.itens_at IS NULL AND excluded.itens_at IS NOT NULL
+                AND excluded.data_atualizacao = known.data_atualizacao
                 AND excluded.data_atualizacao_global = known.data_atualizacao_global)
         RETURNING known.*, xmax = 0 AS is_new
     ), named_orgaos AS (
@@ -321,24 +332,47 @@ def _merge_contratacoes(page: str, payload: str = "payload") -> str:
           FROM written w
          WHERE r.natural_key = w.numero_controle_pncp AND r.resolved_at IS NULL
            AND (r.resource = 'contratacoes' OR w.itens_at IS NOT NULL)
+    ), settled AS (
+        DELETE FROM itens_owed o USING written w
+         WHERE o.numero_controle_pncp = w.numero_controle_pncp AND w.itens_at IS NOT NULL
     )
     SELECT numero_controle_pncp, is_new FROM written
 """  # noqa: S608  # column names of ours
 
 
-_PAGE = "unnest($1::text[], $2::timestamp[], $3::timestamp[], $4::int[], $5::int[]"
-_COLUMNS_OF_PAGE = f"{', '.join(_JUDGED)}, begins, bytes"
+_PAGE = "unnest($1::text[], $2::timestamp[], $3::timestamp[], $4::bool[], $5::int[], $6::int[]"
+_COLUMNS_OF_PAGE = f"{', '.join(_JUDGED)}, has_itens, begins, bytes"
 _MERGE_CONTRATACOES = _merge_contratacoes(f"""
-        SELECT {", ".join(_JUDGED)}, {_payload_in("$6")} AS payload
+        SELECT {", ".join(_JUDGED)}, has_itens, {_payload_in("$7")} AS payload
           FROM {_PAGE}) AS page ({_COLUMNS_OF_PAGE})""")  # noqa: S608  # column names of ours
-# $7 to $9: the payloads as they came; the columns are read from others, without the values that do not fit
+# $8 to $10: the payloads as they came; the columns are read from others, without the values that do not fit
 _MERGE_DRIFTED_CONTRATACOES = _merge_contratacoes(
     f"""
-        SELECT {", ".join(_JUDGED)}, {_payload_in("$6")} AS payload, {_payload_in("$9", "came_")} AS came
-          FROM {_PAGE}, $7::int[], $8::int[]) AS page ({_COLUMNS_OF_PAGE}, came_begins, came_bytes)""",  # noqa: S608
+        SELECT {", ".join(_JUDGED)}, has_itens, {_payload_in("$7")} AS payload, {_payload_in("$10", "came_")} AS came
+          FROM {_PAGE}, $8::int[], $9::int[]) AS page ({_COLUMNS_OF_PAGE}, came_begins, came_bytes)""",  # noqa: S608
     payload="came",
 )
 
+# Only while `itens_at` is null: the merge has locked the contratações of its page, also those that it did not write.
+# What is owed of a version that has just been written begins anew.
+_OWE = """
+    INSERT INTO itens_owed AS known (numero_controle_pncp, as_of, reason, cause, execution_id, empty_sights, due_at)
+    SELECT owed.key, stored.as_of, owed.reason, owed.cause, $5, owed.sights,
+           now() + CASE owed.sights WHEN 0 THEN interval '1 minute' ELSE interval '1 hour' END
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::int[]) AS owed (key, reason, cause, sights)
+     CROSS JOIN LATERAL (SELECT data_atualizacao_global AS as_of FROM contratacoes
+                          WHERE numero_controle_pncp = owed.key AND itens_at IS NULL LIMIT 1) stored
+     ORDER BY owed.key
+    ON CONFLICT (numero_controle_pncp) DO UPDATE
+       SET reason = excluded.reason, cause = excluded.cause,
+           execution_id = coalesce(excluded.execution_id, known.execution_id)
+"""
+_OWE_ANEW = f"""
+    {_OWE}, as_of = excluded.as_of, owed_since = now(), tries = 0, empty_sights = excluded.empty_sights,
+           due_at = excluded.due_at, set_aside_at = NULL
+"""
+_WOULD_GO = "SELECT FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[]) LIMIT 1"
+_WANT_ITENS = "UPDATE contratacoes SET itens_at = NULL WHERE numero_controle_pncp = $1"
 # of a contratação that was there before, whose items were all read, and are not none
 _DELETE_GONE = "DELETE FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[])"
 
@@ -437,7 +471,7 @@ async def store_page(
     """
     stored, refused = BundleCounts(), list[Rejected]()
     if result.bundles:
-        stored, refused = await store_bundles(db, result.bundles)
+        stored, refused = await store_bundles(db, result.bundles, claim.execution_id)
     if refused:
         lost = {record.natural_key for record in refused if record.resource == "contratacoes"}
         result = replace(result, processed=result.processed - lost, rejected=[*result.rejected, *refused])
@@ -490,12 +524,17 @@ async def keep_earlier(db: AsyncConnection, claim: Claim, progress: Progress) ->
 _ANYTHING = text("SELECT")
 
 
-async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[BundleCounts, list[Rejected]]:
-    """Write all bundles at once; where the database refuses a value, one at a time, to find which."""
+async def store_bundles(
+    db: AsyncConnection, bundles: list[Bundle], execution_id: int | None = None
+) -> tuple[BundleCounts, list[Rejected]]:
+    """Write all bundles at once; where the database refuses a value, one at a time, to find which.
+
+    `execution_id`: who met them, for what is owed of their items.
+    """
     driver = await _driver_of(db)
     try:
         async with driver.transaction():  # a savepoint
-            return await _merge(driver, bundles), []
+            return await _merge(driver, bundles, execution_id), []
     except VALUE_REFUSED:
         log.info("the database refuses a value, the page is stored record by record")
     stored = BundleCounts()
@@ -503,7 +542,7 @@ async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[Bun
     for bundle in bundles:
         try:
             async with driver.transaction():
-                counts, refused_itens = await _merge_with_care(driver, bundle)
+                counts, refused_itens = await _merge_with_care(driver, bundle, execution_id)
         except VALUE_REFUSED as error:
             refused.append(Rejected(bundle.key, str(error), bundle.record.payload))
         else:
@@ -512,28 +551,36 @@ async def store_bundles(db: AsyncConnection, bundles: list[Bundle]) -> tuple[Bun
     return stored, refused
 
 
-async def _merge_with_care(driver: "asyncpg.Connection[Any]", bundle: Bundle) -> tuple[BundleCounts, list[Rejected]]:
+async def _merge_with_care(
+    driver: "asyncpg.Connection[Any]", bundle: Bundle, execution_id: int | None
+) -> tuple[BundleCounts, list[Rejected]]:
     """Write one bundle; where the database refuses an item, all others."""
     try:
         async with driver.transaction():
-            return await _merge(driver, [bundle]), []
+            return await _merge(driver, [bundle], execution_id), []
     except VALUE_REFUSED:
         if not bundle.itens.payloads:
             raise
-    counts = await _merge(driver, [replace(bundle, itens=Itens(rejected=bundle.itens.rejected))])
-    refused: list[Rejected] = []
+    without = replace(bundle, itens=Itens(rejected=bundle.itens.rejected))
+    counts = await _merge(driver, [without], execution_id)
     if not counts.inserted and not counts.updated:
-        return counts, refused
-    for number in bundle.itens.payloads:
+        return counts, []
+    itens, refused = await _merge_itens_one_by_one(driver, bundle.key, bundle.itens)
+    return counts.plus(BundleCounts(itens=itens)), refused
+
+
+async def _merge_itens_one_by_one(
+    driver: "asyncpg.Connection[Any]", key: str, itens: Itens
+) -> tuple[int, list[Rejected]]:
+    """Write a list whose items the database has refused together; answers how many were, and those that it refuses."""
+    count, refused = 0, list[Rejected]()
+    for number, payload in itens.payloads.items():
         try:
             async with driver.transaction():
-                written = await _merge_itens(driver, [replace(bundle, itens=bundle.itens.only(number))])
+                count += await _merge_itens(driver, [(key, itens.only(number))])
         except VALUE_REFUSED as error:
-            payload = bytes(bundle.itens.payloads[number]).decode()
-            refused.append(Rejected(bundle.key, str(error), payload, "itens_contratacao"))
-        else:
-            counts = counts.plus(BundleCounts(itens=written))
-    return counts, refused
+            refused.append(Rejected(key, str(error), bytes(payload).decode(), "itens_contratacao"))
+    return count, refused
 
 
 async def _driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
@@ -556,18 +603,18 @@ async def _raw_driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
     return driver
 
 
-async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> BundleCounts:
+async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle], execution_id: int | None) -> BundleCounts:
     """Write bundles, in the order of their keys: two workers that meet then wait for each other, and not in a ring."""
     bundles = sorted(bundles, key=lambda bundle: bundle.key)
     written = await _merge_records(driver, bundles)
     with_itens = [bundle for bundle in bundles if bundle.key in written and bundle.itens.payloads]
-    new = [bundle for bundle in with_itens if written[bundle.key]]
-    known = [bundle for bundle in with_itens if not written[bundle.key]]
-    # An empty answer for the items may be a fault of the portal's: it takes nothing away.
-    kept = [(bundle.key, list(bundle.itens.payloads)) for bundle in known if not bundle.itens.rejected]
-    if kept:
-        await driver.executemany(_DELETE_GONE, kept)
+    new = [(bundle.key, bundle.itens) for bundle in with_itens if written[bundle.key]]
+    known = [(bundle.key, bundle.itens) for bundle in with_itens if not written[bundle.key]]
+    owed = {bundle.key: bundle.itens.owed for bundle in bundles if bundle.itens.owed is not None}
+    owed |= await _delete_gone(driver, known)
     itens = await _merge_itens(driver, new, are_new=True) + await _merge_itens(driver, known)
+    if owed:
+        await _owe(driver, owed, written.keys(), execution_id)
     drift = _drift_of([bundle for bundle in bundles if bundle.key in written])
     if drift:
         await _count_drift(driver, drift)
@@ -579,21 +626,63 @@ async def _merge_records(driver: "asyncpg.Connection[Any]", bundles: list[Bundle
     """Write the contratações of bundles; answers whether each that was written is new."""
     versions = [stamps(bundle.record.typed) for bundle in bundles]
     payloads = [bundle.record.payload.encode() for bundle in bundles]
-    judged = [bundle.key for bundle in bundles], [header for header, _ in versions], [whole for _, whole in versions]
+    judged = (
+        [bundle.key for bundle in bundles],
+        [header for header, _ in versions],
+        [whole for _, whole in versions],
+        [bundle.itens.owed is None for bundle in bundles],
+    )
     if all(bundle.record.columns is None for bundle in bundles):
         return dict(await driver.fetch(_MERGE_CONTRATACOES, *judged, *_in_one(payloads)))
     columns = [(bundle.record.columns or bundle.record.payload).encode() for bundle in bundles]
     return dict(await driver.fetch(_MERGE_DRIFTED_CONTRATACOES, *judged, *_in_one(columns), *_in_one(payloads)))
 
 
-async def _merge_itens(driver: "asyncpg.Connection[Any]", bundles: list[Bundle], *, are_new: bool = False) -> int:
-    """Write the items of bundles, some `ITENS_AT_ONCE`; answers how many were."""
+async def _delete_gone(driver: "asyncpg.Connection[Any]", lists: list[Listed]) -> dict[str, Owed]:
+    """Delete the items of known contratações that are not on their lists any more; what is owed instead.
+
+    An empty list may be a fault of the portal's, and so may one that could have been cut off: it takes nothing away.
+    """
+    kept: list[tuple[str, list[int]]] = []
+    owed: dict[str, Owed] = {}
+    for key, itens in lists:
+        numbers = list(itens.payloads)
+        if itens.rejected or not numbers:
+            continue
+        if itens.is_proved:
+            kept.append((key, numbers))
+        elif await driver.fetch(_WOULD_GO, key, numbers):
+            await driver.execute(_WANT_ITENS, key)
+            owed[key] = Owed("unread", f"items are stored that are missing from a list of {itens.told}")
+    if kept:
+        await driver.executemany(_DELETE_GONE, kept)
+    return owed
+
+
+async def _owe(
+    driver: "asyncpg.Connection[Any]", owed: Mapping[str, Owed], written: Collection[str], execution_id: int | None
+) -> None:
+    """Note whose items are to be read later, after the merge has locked their contratações."""
+    log.warning("items owed", records=len(owed), cause=next(iter(owed.values())).cause)
+    for statement, keys in (
+        (_OWE_ANEW, sorted(owed.keys() & set(written))),
+        (_OWE, sorted(owed.keys() - set(written))),
+    ):
+        if keys:
+            reasons = [owed[key].reason for key in keys]
+            causes = [owed[key].cause[:LONGEST_CAUSE] for key in keys]
+            sights = [int(owed[key].reason == "empty") for key in keys]
+            await driver.execute(statement, keys, reasons, causes, sights, execution_id)
+
+
+async def _merge_itens(driver: "asyncpg.Connection[Any]", lists: list[Listed], *, are_new: bool = False) -> int:
+    """Write lists of items, some `ITENS_AT_ONCE`; answers how many items were written."""
     count = 0
-    for some in _in_batches(bundles):
-        keys = [bundle.key for bundle in some for _ in bundle.itens.payloads]
-        payloads = [payload for bundle in some for payload in bundle.itens.payloads.values()]
-        if any(bundle.itens.drifted for bundle in some):
-            columns = [payload for bundle in some for payload in bundle.itens.columns()]
+    for some in _in_batches(lists):
+        keys = [key for key, itens in some for _ in itens.payloads]
+        payloads = [payload for _, itens in some for payload in itens.payloads.values()]
+        if any(itens.drifted for _, itens in some):
+            columns = [payload for _, itens in some for payload in itens.columns()]
             told = await driver.execute(_MERGE_DRIFTED_ITENS, keys, *_in_one(columns), *_in_one(payloads))
         else:
             told = await driver.execute(_INSERT_ITENS if are_new else _MERGE_ITENS, keys, *_in_one(payloads))
@@ -605,16 +694,25 @@ Drifted = dict[tuple[str, str, str], tuple[int, str]]
 """How many records came with a drift, and the value of the first, by table, path and kind."""
 
 
-def _drift_of(bundles: Iterable[Bundle]) -> Drifted:
-    found: Drifted = {}
+def _drift_of(bundles: list[Bundle]) -> Drifted:
+    found = _drift_of_itens(bundle.itens for bundle in bundles)
     for bundle in bundles:
-        drifts = [("contratacoes", drift) for drift in bundle.record.drift]
-        for _, of_item in bundle.itens.drifted.values():
-            drifts += [("itens_contratacao", drift) for drift in of_item]
-        for resource, drift in drifts:
-            records, example = found.get((resource, drift.path, drift.kind), (0, drift.example))
-            found[resource, drift.path, drift.kind] = records + 1, example
+        _add_drift(found, "contratacoes", bundle.record.drift)
     return found
+
+
+def _drift_of_itens(lists: Iterable[Itens]) -> Drifted:
+    found: Drifted = {}
+    for itens in lists:
+        for _, drift in itens.drifted.values():
+            _add_drift(found, "itens_contratacao", drift)
+    return found
+
+
+def _add_drift(found: Drifted, resource: str, drifts: Iterable[Drift]) -> None:
+    for drift in drifts:
+        records, example = found.get((resource, drift.path, drift.kind), (0, drift.example))
+        found[resource, drift.path, drift.kind] = records + 1, example
 
 
 async def _count_drift(driver: "asyncpg.Connection[Any]", drift: Drifted) -> None:
@@ -633,18 +731,64 @@ async def _count_drift(driver: "asyncpg.Connection[Any]", drift: Drifted) -> Non
             )
 
 
-def _in_batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
-    """Bundles together until they hold `ITENS_AT_ONCE`."""
-    batch: list[Bundle] = []
-    itens = 0
-    for bundle in bundles:
-        batch.append(bundle)
-        itens += len(bundle.itens.payloads)
-        if itens >= ITENS_AT_ONCE:
+def _in_batches(lists: list[Listed]) -> Iterator[list[Listed]]:
+    """Lists together until they hold `ITENS_AT_ONCE`."""
+    batch: list[Listed] = []
+    count = 0
+    for listed in lists:
+        batch.append(listed)
+        count += len(listed[1].payloads)
+        if count >= ITENS_AT_ONCE:
             yield batch
-            batch, itens = [], 0
+            batch, count = [], 0
     if batch:
         yield batch
+
+
+_VERSION_WITHOUT_ITENS = """
+    SELECT FROM contratacoes
+     WHERE numero_controle_pncp = $1 AND data_atualizacao = $2 AND data_atualizacao_global = $3 AND itens_at IS NULL
+       FOR UPDATE
+"""
+_HAS_ITENS = "UPDATE contratacoes SET itens_at = now(), updated_at = now() WHERE numero_controle_pncp = $1"
+_SETTLE = "DELETE FROM itens_owed WHERE numero_controle_pncp = $1"
+_RESOLVE_ITENS = """
+    UPDATE rejected_records SET resolved_at = now()
+     WHERE natural_key = $1 AND resource = 'itens_contratacao' AND resolved_at IS NULL
+"""
+
+
+async def lacks_on_list(db: AsyncConnection, key: str, itens: Itens) -> bool:
+    """Whether items of a contratação are stored that are not on this list."""
+    driver = await _raw_driver_of(db)
+    return bool(await driver.fetch(_WOULD_GO, key, list(itens.payloads)))
+
+
+async def store_owed(db: AsyncConnection, key: str, version: Stamps, itens: Itens, execution_id: int | None) -> bool:
+    """Write a list that was owed, in the caller's transaction; it is complete, or empty and confirmed.
+
+    `False`, and nothing is written, where the contratação is not of this version any more, or has its items.
+    """
+    driver = await _driver_of(db)
+    if not await driver.fetch(_VERSION_WITHOUT_ITENS, key, *version):
+        return False
+    if itens.payloads and not itens.rejected:
+        await driver.execute(_DELETE_GONE, key, list(itens.payloads))
+    refused: list[Rejected] = []
+    try:
+        async with driver.transaction():
+            await _merge_itens(driver, [(key, itens)])
+    except VALUE_REFUSED:
+        _, refused = await _merge_itens_one_by_one(driver, key, itens)
+    drift = _drift_of_itens([itens])
+    if drift:
+        await _count_drift(driver, drift)
+    await driver.execute(_RESOLVE_ITENS, key)
+    for record in sorted([*itens.rejected, *refused], key=lambda record: record.hash):
+        await keep_rejected(db, record, execution_id=execution_id, slice_id=None)
+    await driver.execute(_HAS_ITENS, key)
+    await driver.execute(_SETTLE, key)
+    return True
 
 
 async def keep_rejected(

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.executions import Claim
 from ingestor.completeness import last_page_with_rows, may_stop_early, row_names
+from ingestor.debts import fetch_or_owe
 from ingestor.errors import ListingShrank, PageAbsent, PncpUnavailable
 from ingestor.persistence import Progress, load_versions
 from ingestor.pncp.client import PncpClient
@@ -416,10 +417,10 @@ def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
 
 
 async def fetch_itens(client: PncpClient, records: list[Record[Contratacao]]) -> list[Itens]:
-    """The items of all these records at once; how many requests are under way is the client's business."""
+    """The items of all these records at once, or why they are owed; the client bounds the requests under way."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(client.fetch_itens(record.typed.numero_controle_pncp)) for record in records]
+            tasks = [group.create_task(fetch_or_owe(client, record.typed.numero_controle_pncp)) for record in records]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None  # the first to fail has cancelled the others
     return [task.result() for task in tasks]

@@ -22,7 +22,7 @@ from yarl import URL
 
 from ingestor.errors import PageAbsent, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
 from ingestor.pncp.bodies import read_body
-from ingestor.pncp.records import AnotherPageError, Itens, NotAPageError, Page, itens_path, parse_itens, parse_page
+from ingestor.pncp.records import AnotherPageError, Itens, NotAPageError, Page, itens_path, parse_itens, parse_page, parse_quantidade
 
 log = structlog.get_logger(__name__)
 
@@ -188,25 +188,28 @@ class PncpClient:
 
         return await self._with_retries(CONSULTA, once)
 
-    async def fetch_itens(self, numero_controle_pncp: str) -> Itens:
-        """All items of a contratação; none for 204, 404 and `[]`.
+    async def fetch_itens(self, numero_controle_pncp: str, *, tries: int | None = None) -> Itens:
+        """All items of a contratação; none for 204, 404 and `[]`, which only `fetch_quantidade` can confirm.
+
+        `tries`: how often each request is sent at most, where that is less than its error allows.
 
         Raises:
             PncpUnavailable, PncpRejected: as for a page.
 
         """
-        cnpj, year, sequence = itens_path(numero_controle_pncp)
-        path = f"/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
+        path = _path_of_itens(numero_controle_pncp)
         itens = Itens()
         for number in range(1, MOST_ITENS_PAGES + 1):
-            page = await self._fetch_itens_page(path, number, numero_controle_pncp)
+            page = await self._fetch_itens_page(path, number, numero_controle_pncp, tries)
             # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
             # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
             if not itens.add(page) or page.told % 10:
+                # Of pages one may be missing though each was well: the portal answers from several machines.
+                itens.is_proved = number == 1 and bool(page.told % 10 or not page.told)
                 return itens
         raise PncpUnavailable(f"{path} does not end after {MOST_ITENS_PAGES} pages")
 
-    async def _fetch_itens_page(self, path: str, number: int, numero_controle_pncp: str) -> Itens:
+    async def _fetch_itens_page(self, path: str, number: int, numero_controle_pncp: str, tries: int | None) -> Itens:
         async def once() -> Itens:
             async with self._itens_slots:
                 body = await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
@@ -215,7 +218,7 @@ class PncpClient:
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}") from None
 
-        return await self._with_retries(ITENS, once)
+        return await self._with_retries(ITENS, _at_most(tries, once))
 
     async def _page_once(self, path: str, parameters: dict[str, str | int], number: int, full_page: int) -> Page:
         status, body = await self._get(CONSULTA, path, parameters)
@@ -237,13 +240,37 @@ class PncpClient:
         told = "" if status == HTTPStatus.OK else _message_of(body)
         raise PageAbsent(f"{path} page {number} is not there (status {status}){told}")
 
+    async def fetch_quantidade(self, numero_controle_pncp: str) -> int:
+        """How many items the portal says that a contratação has; it is asked once.
+
+        Raises:
+            PncpUnavailable, PncpRejected: it does not say.
+
+        """
+        path = f"{_path_of_itens(numero_controle_pncp)}/quantidade"
+
+        async def once() -> int:
+            async with self._itens_slots:
+                status, body = await self._get(ITENS, path, {})
+            if status != HTTPStatus.OK:
+                raise _refusal(status, path, body)
+            try:
+                return parse_quantidade(body)
+            except NotAPageError as error:
+                raise PncpUnavailable(f"{path}: {error}") from None
+
+        return await self._with_retries(ITENS, _at_most(1, once))
+
     async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> bytes:
+        """One page of items; without any it is the end of the list, on a page after the first only if it says `[]`."""
         status, body = await self._get(ITENS, path, parameters)
-        if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
-            return b"[]"
-        if status != HTTPStatus.OK:
+        if status == HTTPStatus.OK:
+            return body
+        if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
             raise _refusal(status, path, body)
-        return body
+        if parameters["pagina"] == 1:
+            return b"[]"
+        raise PncpUnavailable(f"{path} page {parameters['pagina']}: status {status}")
 
     async def _get(self, service: str, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
         """One request, after any pause; a throttled one puts the pause on everybody."""
@@ -329,6 +356,26 @@ def _without_frames(error: PncpError) -> PncpError:
     """The error without the frames that it came through: they hold its body while the next try waits."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
+
+
+def _at_most(tries: int | None, once: Callable[[], Awaitable[R]]) -> Callable[[], Awaitable[R]]:
+    """The same request, whose errors say that it is sent so often at most."""
+    if tries is None:
+        return once
+
+    async def limited() -> R:
+        try:
+            return await once()
+        except PncpError as error:
+            error.tries = min(error.tries, tries)
+            raise
+
+    return limited
+
+
+def _path_of_itens(numero_controle_pncp: str) -> str:
+    cnpj, year, sequence = itens_path(numero_controle_pncp)
+    return f"/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
 
 
 def _refusal(status: int, path: str, body: bytes) -> PncpError:

@@ -231,6 +231,16 @@ class Seen(Struct, frozen=True, gc=False):
     raw: bytes
 
 
+class Owed(Struct, frozen=True):
+    """Why the items of a contratação are to be read later.
+
+    `reason`: unread (they could not be read) or empty (an empty list that nothing confirms); `cause` in a sentence.
+    """
+
+    reason: Literal["unread", "empty"]
+    cause: str
+
+
 @dataclass
 class Itens:
     """The items of a contratação: the JSON of each by its number, in UTF-8, and what cannot be stored.
@@ -238,13 +248,16 @@ class Itens:
     Most payloads are parts of the answer's body, not copies: with sixty lists on their way, copies are megabytes.
     `told` counts the entries of the answer, which may name a number twice; then the later one stands. `drifted` holds,
     by their numbers, the items with values that their columns do not take: what their columns are read from, and the
-    drift.
+    drift. `is_proved`: nothing can have been cut off the list. `owed`: these are not the items, which are to be read
+    later, and why.
     """
 
     payloads: dict[int, bytes | Raw] = field_of(default_factory=dict)
     rejected: list[Rejected] = field_of(default_factory=list)
     told: int = 0
     drifted: dict[int, tuple[bytes, tuple[Drift, ...]]] = field_of(default_factory=dict)
+    is_proved: bool = True
+    owed: Owed | None = None
 
     def columns(self) -> Iterator[bytes | Raw]:
         """What the columns of each item are read from, in the order of the payloads."""
@@ -327,6 +340,7 @@ class _AnyEnvelope(Struct, gc=False):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_any_envelope = msgspec.json.Decoder(_AnyEnvelope).decode
+_decode_quantidade: Callable[[bytes], int] = msgspec.json.Decoder(Annotated[int, Meta(ge=0, lt=2**31)]).decode
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
 _decode_any_array = msgspec.json.Decoder(list[_Anything]).decode
 _decode_contratacao = msgspec.json.Decoder(Contratacao).decode
@@ -484,6 +498,19 @@ def see(raw: bytes, criterio: str) -> Seen | Rejected:
 
 def _seen(told: Contratacao | _Sighting, raw: bytes, criterio: str) -> Seen:
     return Seen(told.numero_controle_pncp, stamps(told), stamp_for(told, criterio), raw)
+
+
+def parse_quantidade(body: bytes) -> int:
+    """Read how many items a contratação has, a bare integer.
+
+    Raises:
+        NotAPageError: anything else.
+
+    """
+    try:
+        return _decode_quantidade(body)
+    except (ValueError, RecursionError) as error:
+        raise NotAPageError(f"no number of items: {error}") from None
 
 
 def parse_itens(body: bytes, numero_controle_pncp: str) -> Itens:

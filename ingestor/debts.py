@@ -1,0 +1,260 @@
+"""Owed items: read with the record if that is quick, else later, newest record first, until they are confirmed.
+
+A row of `itens_owed` exists exactly while `contratacoes.itens_at` is null. The rules and their reasons stand in
+docs/adr/0024.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ingestor.errors import PncpError
+from ingestor.persistence import LONGEST_CAUSE, lacks_on_list, store_owed
+from ingestor.pncp.client import PncpClient
+from ingestor.pncp.records import Itens, Owed, Stamps
+
+log = structlog.get_logger(__name__)
+
+QUICK_TRIES = 3
+FIRST_WAIT, LONGEST_WAIT = 60.0, 6 * 3600.0
+MOST_TRIES = 14
+"""Failed tries, over one and a half days, after which a debt is set aside."""
+EMPTY_WAITS = (3600.0, 86_400.0, 7 * 86_400.0)
+"""Seconds to the next look at a list that was empty; one that is empty after the last of them is believed."""
+CLAIM_SECONDS = 900.0
+"""How long a claimed debt is another worker's business only if this one dies."""
+
+Outcome = Literal["read", "empty", "failed", "set_aside", "waits", "stale"]
+"""Of one try: items stored; confirmed to be none; to be tried again; given up; not tried; a newer version is there."""
+
+
+async def fetch_or_owe(client: PncpClient, key: str) -> Itens:
+    """The items of a contratação; where they do not come, or are none and nothing confirms it, why they are owed."""
+    try:
+        itens = await client.fetch_itens(key, tries=QUICK_TRIES)
+        if itens.told:
+            return itens
+    except PncpError as error:
+        return Itens(owed=Owed("unread", str(error)))
+    return Itens(owed=await doubt(client, key))
+
+
+async def doubt(client: PncpClient, key: str) -> Owed | None:
+    """Whether an empty list is one: `None` where the portal says that the contratação has no items."""
+    try:
+        count = await client.fetch_quantidade(key)
+    except PncpError as error:
+        return Owed("empty", f"the list is empty; {error}")
+    return None if count == 0 else Owed("unread", f"the list is empty, and the portal says {count}")
+
+
+# --- working off what is owed -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Debt:
+    """A claimed debt: the version of the contratação that it belongs to, and `due_at`, by which the claim is known."""
+
+    key: str
+    version: Stamps
+    tries: int
+    empty_sights: int
+    due_at: datetime
+    execution_id: int | None
+
+
+# Not while an update waits for a worker, unless it waits for the portal's listings.
+_CLAIM = text("""
+    WITH due AS (
+        SELECT numero_controle_pncp FROM itens_owed
+         WHERE set_aside_at IS NULL AND due_at <= now()
+           AND (NOT EXISTS (SELECT FROM sync_slices
+                             WHERE NOT (mode = 'backfill') AND status IN ('pending', 'running')
+                               AND (run_after IS NULL OR run_after <= now()))
+                OR EXISTS (SELECT FROM source_pauses WHERE source <> 'itens' AND paused_until > now()))
+         ORDER BY as_of DESC
+         LIMIT :most
+           FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE itens_owed o SET due_at = clock_timestamp() + make_interval(secs => :seconds)
+          FROM due WHERE o.numero_controle_pncp = due.numero_controle_pncp
+        RETURNING o.*
+    )
+    SELECT c.numero_controle_pncp, c.data_atualizacao, c.data_atualizacao_global, o.tries, o.empty_sights, o.due_at,
+           o.execution_id
+      FROM claimed o JOIN contratacoes c USING (numero_controle_pncp)
+     ORDER BY o.as_of DESC
+""")
+_PUT_BACK = text("UPDATE itens_owed SET due_at = now() WHERE numero_controle_pncp = :key AND due_at = :due_at")
+_POSTPONE = text("""
+    UPDATE itens_owed
+       SET reason = :reason, cause = :cause, tries = :tries, empty_sights = :empty_sights,
+           due_at = now() + make_interval(secs => :seconds),
+           set_aside_at = CASE WHEN :is_set_aside THEN now() END
+     WHERE numero_controle_pncp = :key AND due_at = :due_at
+""")
+
+
+async def claim_debts(db: AsyncConnection, most: int) -> list[Debt]:
+    """Take what is due, the newest records first, for `CLAIM_SECONDS`."""
+    rows = await db.execute(_CLAIM, {"most": most, "seconds": CLAIM_SECONDS})
+    return [
+        Debt(
+            row.numero_controle_pncp,
+            (row.data_atualizacao, row.data_atualizacao_global),
+            row.tries,
+            row.empty_sights,
+            row.due_at,
+            row.execution_id,
+        )
+        for row in rows
+    ]
+
+
+async def work_off(engine: AsyncEngine, client: PncpClient, stopping: asyncio.Event, most: int) -> list[Outcome]:
+    """Claim and try up to `most` debts at once; answers how each went. Once `stopping` is set, the rest is put back."""
+    async with engine.begin() as db:
+        debts = await claim_debts(db, most)
+    if not debts:
+        return []
+    tries = {asyncio.create_task(_try(engine, client, debt)): debt for debt in debts}
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        pending: set[asyncio.Task[Outcome]] = set(tries)
+        while pending and not stopping.is_set():
+            await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
+            pending = {task for task in tries if not task.done()}
+    finally:
+        stop.cancel()
+        for task in tries:
+            task.cancel()
+        await asyncio.wait(tries)
+    left = [debt for task, debt in tries.items() if task.cancelled()]
+    if left:
+        async with engine.begin() as db:
+            for debt in left:
+                await db.execute(_PUT_BACK, _fence(debt))
+    return [task.result() for task in tries if not task.cancelled()]
+
+
+async def _try(engine: AsyncEngine, client: PncpClient, debt: Debt) -> Outcome:
+    """Read the items of one contratação once more."""
+    itens = await fetch_or_owe(client, debt.key)
+    if itens.owed is None and not itens.is_proved:
+        itens = await _proved(engine, client, debt.key, itens)
+    async with engine.begin() as db:
+        if itens.owed is None:
+            return await _pay(db, debt, itens)
+        if itens.owed.reason == "empty":
+            return await _look_again(db, debt, itens.owed)
+        return await _postpone(db, debt, itens.owed)
+
+
+async def _proved(engine: AsyncEngine, client: PncpClient, key: str, itens: Itens) -> Itens:
+    """A list that may have been cut off: proved by the portal's own count, where items would be deleted for it."""
+    async with engine.connect() as db:
+        if itens.rejected or not await lacks_on_list(db, key, itens):
+            return itens
+    try:
+        count = await client.fetch_quantidade(key)
+    except PncpError as error:
+        return Itens(owed=Owed("unread", f"the list has {len(itens.payloads)} items, which nothing confirms; {error}"))
+    if count == len(itens.payloads):
+        return replace(itens, is_proved=True)
+    return Itens(owed=Owed("unread", f"the list has {len(itens.payloads)} items, and the portal says {count}"))
+
+
+async def _pay(db: AsyncConnection, debt: Debt, itens: Itens) -> Outcome:
+    if not await store_owed(db, debt.key, debt.version, itens, debt.execution_id):
+        await db.execute(_PUT_BACK, _fence(debt))
+        return "stale"
+    return "read" if itens.told else "empty"
+
+
+async def _look_again(db: AsyncConnection, debt: Debt, owed: Owed) -> Outcome:
+    """Count an empty list; after the last look it is believed."""
+    if debt.empty_sights >= len(EMPTY_WAITS):
+        log.info("items confirmed to be none", numero_controle_pncp=debt.key, looks=debt.empty_sights + 1)
+        return await _pay(db, debt, Itens())
+    await db.execute(
+        _POSTPONE,
+        {
+            **_fence(debt),
+            "reason": owed.reason,
+            "cause": owed.cause[:LONGEST_CAUSE],
+            "tries": 0,
+            "empty_sights": debt.empty_sights + 1,
+            "seconds": EMPTY_WAITS[debt.empty_sights],
+            "is_set_aside": False,
+        },
+    )
+    return "failed"
+
+
+async def _postpone(db: AsyncConnection, debt: Debt, owed: Owed) -> Outcome:
+    tries = debt.tries + 1
+    is_set_aside = tries >= MOST_TRIES
+    await db.execute(
+        _POSTPONE,
+        {
+            **_fence(debt),
+            "reason": owed.reason,
+            "cause": owed.cause[:LONGEST_CAUSE],
+            "tries": tries,
+            "empty_sights": debt.empty_sights,
+            "seconds": wait_after(tries),
+            "is_set_aside": is_set_aside,
+        },
+    )
+    if is_set_aside:
+        log.error("items set aside", numero_controle_pncp=debt.key, tries=tries, cause=owed.cause)
+        return "set_aside"
+    return "failed"
+
+
+def wait_after(tries: int) -> float:
+    """Seconds to the next try after so many that failed."""
+    longest: float = min(FIRST_WAIT * 2 ** min(tries - 1, 20), LONGEST_WAIT)
+    return longest
+
+
+def _fence(debt: Debt) -> dict[str, object]:
+    return {"key": debt.key, "due_at": debt.due_at}
+
+
+# --- for the command line ---------------------------------------------------------------------------------------
+
+_LIST = text("""
+    SELECT numero_controle_pncp, reason, cause, owed_since, tries, set_aside_at IS NOT NULL AS is_set_aside
+      FROM itens_owed ORDER BY as_of DESC
+""")
+_RETRY = text("UPDATE itens_owed SET set_aside_at = NULL, tries = 0, due_at = now() WHERE reason = 'unread'")
+
+
+@dataclass(frozen=True)
+class OwedItens:
+    """A contratação without its items, as the command line shows it."""
+
+    key: str
+    reason: str
+    cause: str | None
+    owed_since: datetime
+    tries: int
+    is_set_aside: bool
+
+
+async def load_owed(engine: AsyncEngine) -> list[OwedItens]:
+    """Every contratação whose items are owed, newest first."""
+    async with engine.connect() as db:
+        return [OwedItens(*row) for row in await db.execute(_LIST)]
+
+
+async def try_all_again(engine: AsyncEngine) -> int:
+    """Have the ingestors try now what could not be read, what is set aside as well; answers how many these are."""
+    async with engine.begin() as db:
+        return (await db.execute(_RETRY)).rowcount

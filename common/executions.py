@@ -127,6 +127,7 @@ class Summary:
     updated: int
     rejected: int
     itens: int
+    itens_owed: int
     slices: int
     failed_slices: int
     pages: int
@@ -527,7 +528,8 @@ async def end(
 
 _SUMMARIZE = text("""
     SELECT e.status, e.mode, e.criterio, e.trigger, e.records_processed, coalesce(sum(s.records_inserted), 0),
-           coalesce(sum(s.records_updated), 0), e.records_rejected, coalesce(sum(s.itens_written), 0), count(s.id),
+           coalesce(sum(s.records_updated), 0), e.records_rejected, coalesce(sum(s.itens_written), 0),
+           (SELECT count(*) FROM itens_owed WHERE execution_id = e.id), count(s.id),
            count(s.id) FILTER (WHERE s.status = 'error'), coalesce(sum(s.pages_done), 0),
            CAST(e.duration_seconds AS float), e.error_message
       FROM sync_executions e LEFT JOIN sync_slices s ON s.execution_id = e.id

@@ -358,7 +358,7 @@ _MERGE_DRIFTED_CONTRATACOES = _merge_contratacoes(
 _OWE = """
     INSERT INTO itens_owed AS known (numero_controle_pncp, as_of, reason, cause, execution_id, empty_sights, due_at)
     SELECT owed.key, stored.as_of, owed.reason, owed.cause, $5, owed.sights,
-           now() + CASE owed.sights WHEN 0 THEN interval '1 minute' ELSE interval '1 hour' END
+           now() + CASE owed.sights WHEN 0 THEN interval '0' ELSE interval '1 hour' END
       FROM unnest($1::text[], $2::text[], $3::text[], $4::int[]) AS owed (key, reason, cause, sights)
      CROSS JOIN LATERAL (SELECT data_atualizacao_global AS as_of FROM contratacoes
                           WHERE numero_controle_pncp = owed.key AND itens_at IS NULL LIMIT 1) stored
@@ -775,11 +775,12 @@ async def store_owed(db: AsyncConnection, key: str, version: Stamps, itens: Iten
     if itens.payloads and not itens.rejected:
         await driver.execute(_DELETE_GONE, key, list(itens.payloads))
     refused: list[Rejected] = []
-    try:
-        async with driver.transaction():
-            await _merge_itens(driver, [(key, itens)])
-    except VALUE_REFUSED:
-        _, refused = await _merge_itens_one_by_one(driver, key, itens)
+    if itens.payloads:
+        try:
+            async with driver.transaction():
+                await _merge_itens(driver, [(key, itens)])
+        except VALUE_REFUSED:
+            _, refused = await _merge_itens_one_by_one(driver, key, itens)
     drift = _drift_of_itens([itens])
     if drift:
         await _count_drift(driver, drift)

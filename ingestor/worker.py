@@ -23,6 +23,7 @@ from common import executions
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
 from common.executions import Claim, Summary
+from ingestor.debts import work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, PncpUnavailable
 from ingestor.ingestion import COMMITS_AT_ONCE, RECORDS_IN_HAND, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 TICK_SECONDS = 5.0
+DEBT_SECONDS = 5.0
+DEBTS_AT_ONCE = 4
 PLAN_AFTER_SECONDS = 30.0  # with a broker the bell should have come by then
 LONGEST_BACKOFF = 1800.0
 UNFIT_TRIES = 3  # claims in a row that find a page too many of whose records cannot be stored
@@ -122,6 +125,7 @@ class Worker:
             ]
             if self._options.crons:
                 loops.append(tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping)))
+            loops.append(tasks.create_task(self._keep(self._work_off_debts, DEBT_SECONDS, self.stopping)))
             await self.stopping.wait()
             self._wake_planner.set()
             self._wake_slots.set()
@@ -225,6 +229,13 @@ class Worker:
         """Start what the schedule says is due, if no other worker has."""
         if await tick(self._engine, self._options.crons, at_most=self._options.max_unfinished):
             self._wake_planner.set()
+
+    async def _work_off_debts(self) -> None:
+        """Read items that are owed, as long as any come."""
+        while not self.stopping.is_set():
+            outcomes = await work_off(self._engine, self._client, self.stopping, DEBTS_AT_ONCE)
+            if not {"read", "empty"} & set(outcomes):
+                return
 
     async def _fill_slots(self) -> None:
         while len(self._held) < self._options.slots and not self.stopping.is_set():

@@ -22,7 +22,16 @@ from yarl import URL
 
 from ingestor.errors import PageAbsent, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
 from ingestor.pncp.bodies import read_body
-from ingestor.pncp.records import AnotherPageError, Itens, NotAPageError, Page, itens_path, parse_itens, parse_page, parse_quantidade
+from ingestor.pncp.records import (
+    AnotherPageError,
+    Itens,
+    NotAPageError,
+    Page,
+    itens_path,
+    parse_itens,
+    parse_page,
+    parse_quantidade,
+)
 
 log = structlog.get_logger(__name__)
 

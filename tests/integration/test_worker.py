@@ -36,6 +36,7 @@ OPTIONS = WorkerOptions(
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "DEBT_SECONDS", 0.05)
 
 
 class Workers:
@@ -87,7 +88,15 @@ async def finished(database: Database, execution_id: int, *, seconds: float = 30
 
 
 async def assert_mirrored(database: Database, world: World, execution: Row[Any]) -> None:
-    """All of the execution's window is stored in its newest version, was counted once, and nothing else is there."""
+    """All of the execution's window is stored in its newest version, was counted once, and nothing else is there.
+
+    Items that did not come at once may come a little later.
+    """
+
+    async def nothing_is_owed() -> bool:
+        return not await database.value("SELECT count(*) FROM itens_owed")
+
+    await eventually(nothing_is_owed)
     expected = truth(world.select("publicacao", execution.window_start.isoformat(), execution.window_end.isoformat()))
     assert await database.mirror() == expected
     assert (execution.status, execution.error_message) == ("success", None)

@@ -74,6 +74,10 @@ class Meter(Protocol):
         """The portal has answered 429."""
 
 
+class _LaterPageAbsent(PncpUnavailable):
+    """204 or 404 in place of a page of items after the first."""
+
+
 class _NoMeter:
     """Where nobody counts."""
 
@@ -209,7 +213,12 @@ class PncpClient:
         path = _path_of_itens(numero_controle_pncp)
         itens = Itens()
         for number in range(1, MOST_ITENS_PAGES + 1):
-            page = await self._fetch_itens_page(path, number, numero_controle_pncp, tries)
+            try:
+                page = await self._fetch_itens_page(path, number, numero_controle_pncp, tries)
+            except _LaterPageAbsent:
+                if await self.fetch_quantidade(numero_controle_pncp) != len(itens.payloads) + len(itens.rejected):
+                    raise
+                return itens  # it was the end after all
             # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
             # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
             if not itens.add(page) or page.told % 10:
@@ -279,7 +288,7 @@ class PncpClient:
             raise _refusal(status, path, body)
         if parameters["pagina"] == 1:
             return b"[]"
-        raise PncpUnavailable(f"{path} page {parameters['pagina']}: status {status}")
+        raise _LaterPageAbsent(f"{path} page {parameters['pagina']}: status {status}")
 
     async def _get(self, service: str, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
         """One request, after any pause; a throttled one puts the pause on everybody."""

@@ -94,9 +94,10 @@ async def assert_mirrored(database: Database, world: World, execution: Row[Any])
     """
 
     async def nothing_is_owed() -> bool:
+        await database.rows("UPDATE itens_owed SET due_at = now()")
         return not await database.value("SELECT count(*) FROM itens_owed")
 
-    await eventually(nothing_is_owed)
+    await eventually(nothing_is_owed, every=0.3)
     expected = truth(world.select("publicacao", execution.window_start.isoformat(), execution.window_end.isoformat()))
     assert await database.mirror() == expected
     assert (execution.status, execution.error_message) == ("success", None)

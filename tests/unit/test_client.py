@@ -575,12 +575,76 @@ async def test_itens_are_complete_whatever_the_portal_s_own_limit_is(count: int,
     assert len(portal.requests) == -(-count // limit)  # and not one request more
 
 
-@pytest.mark.parametrize("end", [httpx.Response(200, json=[]), httpx.Response(204), httpx.Response(404)])
 @pytest.mark.parametrize("count", [10, 20, 500])
-async def test_after_a_multiple_of_ten_it_takes_one_look_more(count: int, end: httpx.Response) -> None:
-    portal = Portal(itens(1, count), end)
+async def test_after_a_multiple_of_ten_it_takes_one_look_more(count: int) -> None:
+    portal = Portal(itens(1, count), httpx.Response(200, json=[]))
     assert numbers(await ask_itens(portal)) == list(range(1, count + 1))
     assert [each["pagina"] for each in portal.asked] == ["1", "2"]
+
+
+@pytest.mark.parametrize("end", [httpx.Response(204), httpx.Response(404)])
+async def test_a_later_page_that_is_not_there_is_asked_for_again(end: httpx.Response) -> None:
+    portal = Portal(itens(1, 10), end, itens(11, 13))
+    assert numbers(await ask_itens(portal)) == list(range(1, 14))
+
+
+@pytest.mark.parametrize("end", [httpx.Response(204), httpx.Response(404)])
+@pytest.mark.parametrize("count", [10, 11])
+async def test_a_later_page_that_is_never_there_is_the_end_if_the_portal_s_count_says_so(
+    end: httpx.Response, count: int
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/quantidade"):
+            return httpx.Response(200, json=count)
+        return itens(1, 10) if request.url.params["pagina"] == "1" else end
+
+    portal = Portal(by=answer)
+    if count == 10:
+        found = await ask_itens(portal)
+        assert (numbers(found), found.is_proved) == (list(range(1, 11)), True)
+    else:
+        assert isinstance(await fault_of(ask_itens(portal)), PncpUnavailable)
+
+
+async def test_a_list_is_proved_where_nothing_can_have_been_cut_off() -> None:
+    lists = ([itens(1, 3)], [itens(1, 10), httpx.Response(200, json=[])], [itens(1, 10), itens(11, 13)])
+    assert [(await ask_itens(Portal(*answers))).is_proved for answers in lists] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [(httpx.Response(200, json=0), 0), (httpx.Response(200, json=7), 7)],
+)
+async def test_the_portal_s_count_of_items_is_a_bare_number(answer: httpx.Response, count: int) -> None:
+    portal = Portal(answer)
+    async with client_of(portal) as client:
+        assert await client.fetch_quantidade(KEY) == count
+    assert portal.requests[0].url.path.endswith("/compras/2026/350/itens/quantidade")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json=-1),
+        httpx.Response(200, text="x"),
+        httpx.Response(404),
+        httpx.Response(204),
+        httpx.Response(503),
+    ],
+)
+async def test_what_is_no_count_of_items_is_asked_for_once(answer: httpx.Response) -> None:
+    portal = Portal(answer)
+    async with client_of(portal) as client:
+        await fault_of(client.fetch_quantidade(KEY))
+    assert len(portal.requests) == 1
+
+
+async def test_itens_are_tried_no_more_often_than_the_caller_says() -> None:
+    portal = Portal(by=lambda _: httpx.Response(500))
+    async with client_of(portal) as client:
+        await fault_of(client.fetch_itens(KEY, tries=2))
+    assert len(portal.requests) == 2
 
 
 async def test_a_portal_that_gives_all_itens_on_every_page_does_not_double_them() -> None:

@@ -328,8 +328,8 @@ SPOILT = [
     ("long_text", True),
     ("huge_number", True),  # 10^30 has room in a numeric column
     ("unknown_keys", True),
-    ("nan", False),
-    ("wrong_type", False),
+    ("nan", True),  # the value becomes null in its column
+    ("wrong_type", True),
     ("missing_key", False),
     ("null_dates", False),
     ("not_an_object", False),

@@ -5,14 +5,17 @@ docs/adr/0024.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.database import in_transaction, is_database_trouble
 from ingestor.errors import PncpError
 from ingestor.persistence import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.pncp.client import PncpClient
@@ -118,8 +121,7 @@ async def claim_debts(db: AsyncConnection, most: int) -> list[Debt]:
 
 async def work_off(engine: AsyncEngine, client: PncpClient, stopping: asyncio.Event, most: int) -> list[Outcome]:
     """Claim and try up to `most` debts at once; answers how each went. Once `stopping` is set, the rest is put back."""
-    async with engine.begin() as db:
-        debts = await claim_debts(db, most)
+    debts = await in_transaction(engine, partial(claim_debts, most=most))
     if not debts:
         return []
     tries = {asyncio.create_task(_try(engine, client, debt)): debt for debt in debts}
@@ -136,23 +138,37 @@ async def work_off(engine: AsyncEngine, client: PncpClient, stopping: asyncio.Ev
         await asyncio.wait(tries)
     left = [debt for task, debt in tries.items() if task.cancelled()]
     if left:
-        async with engine.begin() as db:
-            for debt in left:
-                await db.execute(_PUT_BACK, _fence(debt))
+        await in_transaction(engine, partial(_put_back, debts=left))
     return [task.result() for task in tries if not task.cancelled()]
 
 
+async def _put_back(db: AsyncConnection, debts: Iterable[Debt]) -> None:
+    for debt in debts:
+        await db.execute(_PUT_BACK, _fence(debt))
+
+
 async def _try(engine: AsyncEngine, client: PncpClient, debt: Debt) -> Outcome:
-    """Read the items of one contratação once more."""
-    itens = await fetch_or_owe(client, debt.key)
-    if itens.owed is None and not itens.is_proved:
-        itens = await _proved(engine, client, debt.key, itens)
-    async with engine.begin() as db:
-        if itens.owed is None:
-            return await _pay(db, debt, itens)
-        if itens.owed.reason == "empty":
-            return await _look_again(db, debt, itens.owed)
-        return await _postpone(db, debt, itens.owed)
+    """Read the items of one contratação once more. What is wrong with one debt ends no worker."""
+    try:
+        itens = await fetch_or_owe(client, debt.key)
+        if itens.owed is None and not itens.is_proved:
+            itens = await _proved(engine, client, debt.key, itens)
+        return await in_transaction(engine, partial(_settle, debt=debt, itens=itens))
+    except Exception as error:
+        if is_database_trouble(error):
+            raise
+        log.exception("items could not be read unexpectedly", numero_controle_pncp=debt.key)
+        owed = Owed("unread", f"unexpected {type(error).__name__}")
+        return await in_transaction(engine, partial(_settle, debt=debt, itens=Itens(owed=owed)))
+
+
+async def _settle(db: AsyncConnection, debt: Debt, itens: Itens) -> Outcome:
+    """Store what came, or note why nothing did."""
+    if itens.owed is None:
+        return await _pay(db, debt, itens)
+    if itens.owed.reason == "empty":
+        return await _look_again(db, debt, itens.owed)
+    return await _postpone(db, debt, itens.owed)
 
 
 async def _proved(engine: AsyncEngine, client: PncpClient, key: str, itens: Itens) -> Itens:

@@ -761,7 +761,8 @@ _RESOLVE_ITENS = """
 async def lacks_on_list(db: AsyncConnection, key: str, itens: Itens) -> bool:
     """Whether items of a contratação are stored that are not on this list."""
     driver = await _raw_driver_of(db)
-    return bool(await driver.fetch(_WOULD_GO, key, list(itens.payloads)))
+    with network_errors():
+        return bool(await driver.fetch(_WOULD_GO, key, list(itens.payloads)))
 
 
 async def store_owed(db: AsyncConnection, key: str, version: Stamps, itens: Itens, execution_id: int | None) -> bool:
@@ -770,8 +771,17 @@ async def store_owed(db: AsyncConnection, key: str, version: Stamps, itens: Iten
     `False`, and nothing is written, where the contratação is not of this version any more, or has its items.
     """
     driver = await _driver_of(db)
-    if not await driver.fetch(_VERSION_WITHOUT_ITENS, key, *version):
-        return False
+    with network_errors():
+        if not await driver.fetch(_VERSION_WITHOUT_ITENS, key, *version):
+            return False
+        refused = await _replace_itens(driver, key, itens)
+    for record in sorted([*itens.rejected, *refused], key=lambda record: record.hash):
+        await keep_rejected(db, record, execution_id=execution_id, slice_id=None)
+    return True
+
+
+async def _replace_itens(driver: "asyncpg.Connection[Any]", key: str, itens: Itens) -> list[Rejected]:
+    """Write a list over what is stored, and settle its debt; answers what the database itself refuses."""
     if itens.payloads and not itens.rejected:
         await driver.execute(_DELETE_GONE, key, list(itens.payloads))
     refused: list[Rejected] = []
@@ -785,11 +795,9 @@ async def store_owed(db: AsyncConnection, key: str, version: Stamps, itens: Iten
     if drift:
         await _count_drift(driver, drift)
     await driver.execute(_RESOLVE_ITENS, key)
-    for record in sorted([*itens.rejected, *refused], key=lambda record: record.hash):
-        await keep_rejected(db, record, execution_id=execution_id, slice_id=None)
     await driver.execute(_HAS_ITENS, key)
     await driver.execute(_SETTLE, key)
-    return True
+    return refused
 
 
 async def keep_rejected(

@@ -16,7 +16,7 @@ from common import executions
 from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
-from ingestor.completeness import shortfall
+from ingestor.completeness import Evidence, shortfall
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
 from ingestor.metrics import Metrics
 from ingestor.persistence import (
@@ -130,9 +130,10 @@ async def _end_reading(work: SliceIngestion, progress: Progress) -> bool:
 
 
 async def _give_up_unfit(work: SliceIngestion, progress: Progress) -> PageUnfit:
-    """Have the listing begun anew by the next claim; what is wrong with it in a sentence."""
+    """Have the listing begun anew by the next claim, all of it; what is wrong with it in a sentence."""
     page, lost = next(iter(progress.unfit.items()))
     more = f", nor of {len(progress.unfit) - 1} other pages" if len(progress.unfit) > 1 else ""
+    progress.evidence = Evidence()  # what has been shown and could not be stored is to be shown again
     await _end_reading(work, progress)
     return PageUnfit(f"{lost} records of page {page} could not be stored{more}")
 

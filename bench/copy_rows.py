@@ -50,7 +50,9 @@ async def _copy_all(task: Task) -> tuple[int, float]:
                 pages = page.total_paginas
                 records = records_of(page)
                 itens = await fetch_itens(client, records)
-                bundles = [Bundle(record, of_it) for record, of_it in zip(records, itens, strict=True)]
+                bundles = [
+                    Bundle(record, of_it) for record, of_it in zip(records, itens, strict=True) if of_it is not None
+                ]
                 seconds += await _copy_page(database, bundles)
                 count += len(bundles)
                 number += 1

@@ -16,10 +16,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import in_transaction, is_database_trouble
-from ingestor.errors import PncpError
+from ingestor.errors import NoRoomError, PncpError
 from ingestor.persistence import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Itens, Owed, Stamps
+from ingestor.room import Charge, Room, Share, alone, counting
 
 log = structlog.get_logger(__name__)
 
@@ -119,12 +120,18 @@ async def claim_debts(db: AsyncConnection, most: int) -> list[Debt]:
     ]
 
 
-async def work_off(engine: AsyncEngine, client: PncpClient, stopping: asyncio.Event, most: int) -> list[Outcome]:
-    """Claim and try up to `most` debts at once; answers how each went. Once `stopping` is set, the rest is put back."""
+async def work_off(
+    engine: AsyncEngine, client: PncpClient, stopping: asyncio.Event, most: int, *, room: Room | None = None
+) -> list[Outcome]:
+    """Claim and try up to `most` debts at once; answers how each went. Once `stopping` is set, the rest is put back.
+
+    Lists that the room of the process is too small for are read one at a time.
+    """
+    room = room or Room()
     debts = await in_transaction(engine, partial(claim_debts, most=most))
     if not debts:
         return []
-    tries = {asyncio.create_task(_try(engine, client, debt)): debt for debt in debts}
+    tries = {asyncio.create_task(_try(engine, client, room, debt)): debt for debt in debts}
     stop = asyncio.create_task(stopping.wait())
     try:
         pending: set[asyncio.Task[Outcome]] = set(tries)
@@ -147,19 +154,31 @@ async def _put_back(db: AsyncConnection, debts: Iterable[Debt]) -> None:
         await db.execute(_PUT_BACK, _fence(debt))
 
 
-async def _try(engine: AsyncEngine, client: PncpClient, debt: Debt) -> Outcome:
+async def _try(engine: AsyncEngine, client: PncpClient, room: Room, debt: Debt) -> Outcome:
     """Read the items of one contratação once more. What is wrong with one debt ends no worker."""
+    share = Share(room)
     try:
-        itens = await fetch_or_owe(client, debt.key)
-        if itens.owed is None and not itens.is_proved:
-            itens = await _proved(engine, client, debt.key, itens)
-        return await in_transaction(engine, partial(_settle, debt=debt, itens=itens))
+        try:
+            with counting(Charge(share)):
+                return await _read(engine, client, debt)
+        except NoRoomError:
+            async with alone(room):
+                return await _read(engine, client, debt)
     except Exception as error:
         if is_database_trouble(error):
             raise
         log.exception("items could not be read unexpectedly", numero_controle_pncp=debt.key)
         owed = Owed("unread", f"unexpected {type(error).__name__}")
         return await in_transaction(engine, partial(_settle, debt=debt, itens=Itens(owed=owed)))
+    finally:
+        share.release()
+
+
+async def _read(engine: AsyncEngine, client: PncpClient, debt: Debt) -> Outcome:
+    itens = await fetch_or_owe(client, debt.key)
+    if itens.owed is None and not itens.is_proved:
+        itens = await _proved(engine, client, debt.key, itens)
+    return await in_transaction(engine, partial(_settle, debt=debt, itens=itens))
 
 
 async def _settle(db: AsyncConnection, debt: Debt, itens: Itens) -> Outcome:

@@ -8,6 +8,7 @@ IngestionError
     PageAbsent         # a page that an earlier one had promised is not there
     ListingShrank      # page 1 promises fewer pages than before
     ListingIncomplete  # it does not add up, however often it is read
+  NoRoomError          # a body is larger than what the process may hold just now
   LeaseLost            # another worker has taken the slice over
 """
 
@@ -71,6 +72,10 @@ class ListingIncomplete(PncpError):
 
 class PageUnfit(PncpError):
     """So many records of a page cannot be stored that the fault is the page's, or ours, and not single records'."""
+
+
+class NoRoomError(IngestionError):
+    """A body is larger than the room that is left for it; it is asked for again when it can be read alone."""
 
 
 class LeaseLost(IngestionError):

@@ -17,6 +17,7 @@ from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
 from ingestor.completeness import Evidence, shortfall
+from ingestor.debts import fetch_or_owe
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
 from ingestor.metrics import Metrics
 from ingestor.persistence import (
@@ -29,7 +30,9 @@ from ingestor.persistence import (
     store_page,
 )
 from ingestor.pncp.client import PncpClient
-from ingestor.reading import FULL_PAGE, Ended, PageInHand, Reading, Room
+from ingestor.pncp.records import Contratacao, Record, Rejected
+from ingestor.reading import Ended, PageInHand, Reading
+from ingestor.room import Room, alone
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +42,6 @@ MOST_READINGS = 20
 """Readings of one claim, whatever they show."""
 EMPTY_SIGHTS = 3
 """Claims that must find a listing empty before that is believed, where the mirror holds records of it."""
-RECORDS_IN_HAND = 10 * FULL_PAGE
-"""Records to be written that one process holds in memory: enough for 64 lists of items in flight."""
 COMMITS_AT_ONCE = 3
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
@@ -49,7 +50,7 @@ COMMITS_AT_ONCE = 3
 class SliceIngestion:
     """All that the reading of one slice works with.
 
-    `stopping` asks it to end after the present page; `room` (for records in memory) and `commits` are shared by the
+    `stopping` asks it to end after the present page; `room` (for what is in memory) and `commits` are shared by the
     slices of a process; `committed` counts the pages that this claim has committed, the last of them at `read_at` by
     the database's clock, and `counts` what they have come to; `has_progressed`: one of them showed what the slice had
     not seen before; `finished` says that the last one has ended the slice.
@@ -60,7 +61,7 @@ class SliceIngestion:
     claim: Claim
     stopping: asyncio.Event
     lease_seconds: float
-    room: Room = field(default_factory=lambda: Room(RECORDS_IN_HAND))
+    room: Room = field(default_factory=Room)
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     committed: int = 0
     has_progressed: bool = False
@@ -169,7 +170,10 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHan
     """Wait for a page's items and commit it with them."""
     if page.number == 1 and not (page.records or page.total_registros or page.is_second_look):
         await _doubt_emptiness(work, progress)
-    itens = await page.itens
+    fetched = await page.itens
+    crowded = [record for record, of_it in zip(page.wanted, fetched, strict=True) if of_it is None]
+    refused = await _ingest_alone(work, progress, page, crowded) if crowded else []
+    bundles = [Bundle(record, of_it) for record, of_it in zip(page.wanted, fetched, strict=True) if of_it is not None]
     tried = {record.typed.numero_controle_pncp for record in page.wanted}
     async with work.commits:
         result = PageResult(
@@ -177,9 +181,9 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHan
             page.total_registros,
             page.total_paginas,
             keys=page.keys,
-            processed=page.processed - (progress.refused - tried),
-            bundles=[Bundle(record, of_it) for record, of_it in zip(page.wanted, itens, strict=True)],
-            rejected=[*page.rejected, *(refused for of_it in itens for refused in of_it.rejected)],
+            processed=page.processed - (progress.refused - tried) - {record.natural_key for record in refused},
+            bundles=bundles,
+            rejected=[*page.rejected, *refused, *(each for bundle in bundles for each in bundle.itens.rejected)],
             records=page.records,
             is_second_look=page.is_second_look,
         )
@@ -212,11 +216,43 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
     log.warning("the listing is empty, its records have left it", looks=sights)
 
 
+async def _ingest_alone(
+    work: SliceIngestion, progress: Progress, page: PageInHand, crowded: list[Record[Contratacao]]
+) -> list[Rejected]:
+    """Fetch the items that there was no room for, one list at a time, and commit each before its page.
+
+    The record is counted as processed with its page. Answers the records that the database itself refuses.
+    """
+    lost: list[Rejected] = []
+    for record in crowded:
+        key = record.typed.numero_controle_pncp
+        log.info("items are read alone", numero_controle_pncp=key)
+        async with alone(work.room):
+            itens = await fetch_or_owe(work.client, key)
+            part = PageResult(
+                page.number,
+                page.total_registros,
+                page.total_paginas,
+                keys=frozenset(),
+                processed=frozenset(),
+                bundles=[Bundle(record, itens)],
+                rejected=itens.rejected,
+            )
+            del itens
+            async with work.commits:
+                part, counts = await _commit(work, part, progress, None, is_whole=False)
+            lost += [each for each in part.rejected if each.resource == "contratacoes"]
+            del part
+        work.counts = work.counts.plus(counts)
+        work.metrics.page_committed(counts)
+    return lost
+
+
 async def _commit(
-    work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None
+    work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None, *, is_whole: bool = True
 ) -> tuple[PageResult, PageCounts]:
     """Fence, data, page and counts in one transaction, run again where two workers got in each other's way."""
-    write = partial(_write, work=work, result=result, progress=progress, ends=ends)
+    write = partial(_write, work=work, result=result, progress=progress, ends=ends, is_whole=is_whole)
     with network_errors():  # the merge speaks to the driver itself
         result, counts, work.finished = await in_transaction(
             work.engine, write, on_retry=work.metrics.transaction_retries.inc
@@ -225,9 +261,15 @@ async def _commit(
 
 
 async def _write(
-    db: AsyncConnection, work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None
+    db: AsyncConnection,
+    work: SliceIngestion,
+    result: PageResult,
+    progress: Progress,
+    ends: Ended | None,
+    *,
+    is_whole: bool,
 ) -> tuple[PageResult, PageCounts, bool]:
-    """The page, and the end of the slice where it ends complete with this page."""
+    """The page, or a part of it, and the end of the slice where it ends complete with this page."""
     moment = await executions.hold(db, work.claim)
     if moment is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
@@ -240,13 +282,13 @@ async def _write(
         )
     )
     shows_new = progress.evidence.is_new(result.keys)
-    result, counts = await store_page(db, work.claim, result, progress, keeps_page=not completes)
+    result, counts = await store_page(db, work.claim, result, progress, keeps_page=is_whole and not completes)
     completes = completes and not result.unfit  # of what the database itself refuses, only now is known
     work.read_at = await executions.advance(
         db,
         work.claim,
         counts,
-        pages_done=len(progress.pages | {result.number}),
+        pages_done=len(progress.pages | {result.number}) if is_whole else len(progress.pages),
         pages_total=max(result.total_paginas, progress.total_paginas, 1),
         total_registros=result.total_registros,
         lease_seconds=work.lease_seconds,

@@ -412,6 +412,8 @@ _MERGE_DRIFTED_ITENS = (
 )
 ITENS_AT_ONCE = 2_000
 """Items that one statement takes, about; most pages hold 400, and a few contratações have thousands each."""
+BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of payloads that one statement takes, about: they are joined, encoded and sent, each time as a copy."""
 
 _KEEP_PAGE = """
     INSERT INTO sync_pages AS known
@@ -606,7 +608,9 @@ async def _raw_driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
 async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle], execution_id: int | None) -> BundleCounts:
     """Write bundles, in the order of their keys: two workers that meet then wait for each other, and not in a ring."""
     bundles = sorted(bundles, key=lambda bundle: bundle.key)
-    written = await _merge_records(driver, bundles)
+    written: dict[str, bool] = {}
+    for some in _records_in_batches(bundles):
+        written |= await _merge_records(driver, some)
     with_itens = [bundle for bundle in bundles if bundle.key in written and bundle.itens.payloads]
     new = [(bundle.key, bundle.itens) for bundle in with_itens if written[bundle.key]]
     known = [(bundle.key, bundle.itens) for bundle in with_itens if not written[bundle.key]]
@@ -732,15 +736,44 @@ async def _count_drift(driver: "asyncpg.Connection[Any]", drift: Drifted) -> Non
 
 
 def _in_batches(lists: list[Listed]) -> Iterator[list[Listed]]:
-    """Lists together until they hold `ITENS_AT_ONCE`."""
+    """Lists together until they hold `ITENS_AT_ONCE`, or take `BYTES_AT_ONCE`; a large one in parts."""
     batch: list[Listed] = []
-    count = 0
+    count = size = 0
     for listed in lists:
-        batch.append(listed)
-        count += len(listed[1].payloads)
-        if count >= ITENS_AT_ONCE:
+        for part in [listed] if listed[1].size <= BYTES_AT_ONCE else _cut(*listed):
+            batch.append(part)
+            count += len(part[1].payloads)
+            size += part[1].size
+            if count >= ITENS_AT_ONCE or size >= BYTES_AT_ONCE:
+                yield batch
+                batch, count, size = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _cut(key: str, itens: Itens) -> Iterator[Listed]:
+    """A list that is larger than what one statement takes, as several with a part of it each."""
+    part = Itens()
+    for number, payload in itens.payloads.items():
+        part.payloads[number] = payload
+        part.size += memoryview(payload).nbytes
+        if number in itens.drifted:
+            part.drifted[number] = itens.drifted[number]
+        if part.size >= BYTES_AT_ONCE or len(part.payloads) >= ITENS_AT_ONCE:
+            yield key, part
+            part = Itens()
+    yield key, part
+
+
+def _records_in_batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
+    """Contratações together until they take `BYTES_AT_ONCE`: nearly always all of a page."""
+    batch, size = list[Bundle](), 0
+    for bundle in bundles:
+        batch.append(bundle)
+        size += len(bundle.record.payload)
+        if size >= BYTES_AT_ONCE:
             yield batch
-            batch, count = [], 0
+            batch, size = [], 0
     if batch:
         yield batch
 

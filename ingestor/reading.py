@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.executions import Claim
 from ingestor.completeness import last_page_with_rows, may_stop_early, row_names
 from ingestor.debts import fetch_or_owe
-from ingestor.errors import ListingShrank, PageAbsent, PncpUnavailable
+from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavailable
 from ingestor.persistence import Progress, load_versions
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import (
@@ -40,6 +40,7 @@ from ingestor.pncp.records import (
     see,
     stamps,
 )
+from ingestor.room import RECORD_BYTES, Charge, Room, Share, counting
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,10 @@ PAGES_AHEAD = 3
 As many as keep the requests for items busy while a long listing, alone at the end of a backfill, is asked for page by
 page; memory is bounded by the room that slices share.
 """
+
+
+HELD_TWICE = 2
+"""Bytes in memory for each byte of a contratação: as it came, and as it was read."""
 
 
 FULL_PAGE = 50
@@ -112,7 +117,8 @@ class PageInHand:
     """A page that has been read and judged, and is not yet committed.
 
     `keys` names its rows, `processed` are the records that count; `wanted` are the records that have to be written,
-    `itens` their items in the same order, on their way; `ends` says how the reading ends with this page, `None` where
+    `itens` their items in the same order, on their way, `None` where there was no room for them; `share` is what
+    the page holds of the room; `ends` says how the reading ends with this page, `None` where
     it goes on. `shows_new`: it has a row that no page of this reading had shown.
     """
 
@@ -124,32 +130,11 @@ class PageInHand:
     processed: frozenset[str]
     rejected: list[Rejected]
     wanted: list[Record[Contratacao]]
-    itens: asyncio.Task[list[Itens]]
+    itens: asyncio.Task[list[Itens | None]]
+    share: Share
     ends: Ended | None
     is_second_look: bool
     shows_new: bool
-
-
-class Room:
-    """How many records a process may hold in memory; who asks first is served first."""
-
-    def __init__(self, records: int) -> None:
-        self._free = records
-        self._turn = asyncio.Lock()
-        self._given = asyncio.Event()
-
-    async def take(self, records: int) -> None:
-        """Wait until there is room for so many more, and take it."""
-        async with self._turn:
-            while self._free < records:
-                self._given.clear()
-                await self._given.wait()
-            self._free -= records
-
-    def give(self, records: int) -> None:
-        """Give room back that has been taken."""
-        self._free += records
-        self._given.set()
 
 
 class Reading:
@@ -157,8 +142,9 @@ class Reading:
 
     What fails is raised in its turn, after the pages that came before it. `progress` tells where to go on; once
     `stopping` is set, nothing more is asked for. `room` is shared by the slices of a process. A page takes its part
-    before it is asked for, so that the one to be committed next always has it, and gives back what it does not need
-    as soon as that is known: most pages of a re-run need nothing.
+    before it is asked for and gives back what it does not need as soon as that is known: most pages of a re-run need
+    nothing. What needs more takes it where it is free. Where it is not, a page is read again when it is the only one
+    in memory, and a list of items is left to the commit.
     """
 
     def __init__(
@@ -176,8 +162,9 @@ class Reading:
         self._claim = claim
         self._stopping = stopping
         self._room = room
-        self._held = 0
-        self._at_commit: list[Record[Contratacao]] = []
+        self._shares: set[Share] = set()
+        self._released = asyncio.Event()
+        self._at_commit: PageInHand | None = None
         self._underway: dict[str, Stamps] = {}
         self._total_paginas = progress.total_paginas
         self._done = set(progress.pages)
@@ -200,29 +187,27 @@ class Reading:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._give_room(self._held)
+        for share in self._shares:
+            share.release()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> PageInHand:
         """The next page to be committed; its items are the caller's to wait for. The one before it has been."""
-        for record in self._at_commit:
-            self._underway.pop(record.typed.numero_controle_pncp, None)
-        self._give_room(len(self._at_commit))
-        self._at_commit = []
+        if self._at_commit is not None:
+            for record in self._at_commit.wanted:
+                self._underway.pop(record.typed.numero_controle_pncp, None)
+            self._drop(self._at_commit.share)
+            self._at_commit = None
         page = await self._ahead.get()
         if page is None:
             raise StopAsyncIteration
         if isinstance(page, Exception):
             raise page
         self._tasks.discard(page.itens)
-        self._at_commit = page.wanted
+        self._at_commit = page
         return page
-
-    def _give_room(self, records: int) -> None:
-        self._held -= records
-        self._room.give(records)
 
     async def _read_ahead(self) -> None:
         try:
@@ -266,7 +251,11 @@ class Reading:
             PncpUnavailable: it still promises this page, which is what the slice goes on from later.
 
         """
-        first = await self._fetch(1)
+        share = self._new_share()
+        try:
+            first = await self._fetch_within(1, share)
+        finally:
+            self._drop(share)
         full_page = min(len(first.records), self._page_size)
         promised = max(first.total_registros, self._evidence.highest)
         last = last_page_with_rows(number, promised, first.total_paginas, full_page)
@@ -295,12 +284,11 @@ class Reading:
 
     async def _read(self, number: int, *, is_second_look: bool = False) -> PageInHand:
         """Fetch and judge a page, and begin to fetch the items that are wanted; once there is room for it."""
-        await self._room.take(FULL_PAGE)
-        self._held += FULL_PAGE
+        share = self._new_share()
         try:
-            page = await self._fetch(number)
+            page = await self._fetch_within(number, share)
         except PageAbsent:  # the reading may go on without it
-            self._give_room(FULL_PAGE)
+            self._drop(share)
             raise
         judged = judge_records(page, self._claim)
         shows_new = self._evidence.is_new_to_reading(judged.keys)
@@ -315,8 +303,12 @@ class Reading:
         stored = await self._load_versions(judged.candidates.keys())
         wanted, rejected, lost = choose_wanted(judged.candidates, stored | underway)
         self._underway.update((record.typed.numero_controle_pncp, stamps(record.typed)) for record in wanted)
-        self._give_room(FULL_PAGE - len(wanted))
-        itens = asyncio.create_task(fetch_itens(self._client, wanted))
+        share.settle(
+            least=RECORD_BYTES * len(wanted),
+            used=sum(HELD_TWICE * len(record.payload) for record in wanted)
+            + sum(len(record.payload) for record in chain(judged.rejected, rejected)),
+        )
+        itens = asyncio.create_task(fetch_itens(self._client, wanted, share))
         self._tasks.add(itens)
         return PageInHand(
             number,
@@ -328,6 +320,7 @@ class Reading:
             rejected=judged.rejected + rejected,
             wanted=wanted,
             itens=itens,
+            share=share,
             ends=self._ends_with(page, judged, is_second_look=is_second_look),
             is_second_look=is_second_look,
             shows_new=shows_new,
@@ -343,6 +336,32 @@ class Reading:
             log.info("the listing is ascending and the rest of it older than the window", page=page.number)
             return Ended.OLD_ENOUGH
         return None
+
+    def _new_share(self) -> Share:
+        share = Share(self._room)
+        self._shares.add(share)
+        return share
+
+    def _drop(self, share: Share) -> None:
+        share.release()
+        self._shares.discard(share)
+        self._released.set()
+
+    async def _fetch_within(self, number: int, share: Share) -> Page:
+        """Fetch a page once there is room for it; one that needs all the room waits until it is alone there."""
+        try:
+            await share.reserve(FULL_PAGE * RECORD_BYTES)
+            with counting(Charge(share, HELD_TWICE)):
+                return await self._fetch(number)
+        except NoRoomError:
+            log.info("the page is read again when there is room for it", page=number)
+        share.release()
+        while len(self._shares) > 1:  # what this slice holds is given back when it is committed
+            self._released.clear()
+            await self._released.wait()
+        await share.reserve(self._room.size)
+        with counting(Charge(share, HELD_TWICE)):
+            return await self._fetch(number)
 
     async def _load_versions(self, keys: Collection[str]) -> dict[str, tuple[Stamps, bool]]:
         if not keys:
@@ -416,11 +435,27 @@ def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
     return judged == "newer" or (judged == "unchanged" and not has_itens)
 
 
-async def fetch_itens(client: PncpClient, records: list[Record[Contratacao]]) -> list[Itens]:
-    """The items of all these records at once, or why they are owed; the client bounds the requests under way."""
+async def fetch_itens(
+    client: PncpClient, records: list[Record[Contratacao]], share: Share | None = None
+) -> list[Itens | None]:
+    """The items of all these records at once, or why they are owed; `None` where the share has no room for them.
+
+    The client bounds the requests under way. Without a share nothing is counted.
+    """
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(fetch_or_owe(client, record.typed.numero_controle_pncp)) for record in records]
+            tasks = [
+                group.create_task(_fetch_counted(client, record.typed.numero_controle_pncp, share))
+                for record in records
+            ]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None  # the first to fail has cancelled the others
     return [task.result() for task in tasks]
+
+
+async def _fetch_counted(client: PncpClient, key: str, share: Share | None) -> Itens | None:
+    try:
+        with counting(Charge(share)):
+            return await fetch_or_owe(client, key)
+    except NoRoomError:
+        return None

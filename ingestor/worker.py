@@ -25,11 +25,11 @@ from common.execution_log import log_finished
 from common.executions import Claim, Summary
 from ingestor.debts import work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, PncpUnavailable
-from ingestor.ingestion import COMMITS_AT_ONCE, RECORDS_IN_HAND, SliceIngestion, ingest_slice
+from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
 from ingestor.pncp.client import PncpClient
-from ingestor.reading import Room
+from ingestor.room import Room
 from ingestor.schedule import tick
 
 log = structlog.get_logger(__name__)
@@ -103,7 +103,7 @@ class Worker:
         self._settled = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
-        self._room = Room(RECORDS_IN_HAND)
+        self._room = Room()
         self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def ring(self, execution_id: int) -> None:
@@ -233,7 +233,7 @@ class Worker:
     async def _work_off_debts(self) -> None:
         """Read items that are owed, as long as any come."""
         while not self.stopping.is_set():
-            outcomes = await work_off(self._engine, self._client, self.stopping, DEBTS_AT_ONCE)
+            outcomes = await work_off(self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._room)
             if not {"read", "empty"} & set(outcomes):
                 return
 

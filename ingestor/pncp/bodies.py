@@ -6,6 +6,7 @@ from functools import lru_cache
 import aiohttp
 
 from ingestor.errors import PncpUnavailable
+from ingestor.room import current_charge
 
 LONGEST_BODY = 20 * 1024 * 1024
 """Bytes of one answer, unpacked."""
@@ -23,8 +24,11 @@ async def read_body(response: aiohttp.ClientResponse, path: str) -> bytes:
 
     Raises:
         PncpUnavailable: it is larger than `LONGEST_BODY`, or packed more than once.
+        NoRoomError: there is no room for it in the share that it is counted in.
 
     """
+    charge = current_charge()
+    charge.begin()
     if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 16 kB may unfold to 16 GB in one go
         raise PncpUnavailable(f"{path}: the body is packed more than once")
     parts: list[bytes] = []
@@ -34,6 +38,7 @@ async def read_body(response: aiohttp.ClientResponse, path: str) -> bytes:
         size += len(part)
         if size > LONGEST_BODY:
             raise PncpUnavailable(f"{path}: the body is larger than {LONGEST_BODY} bytes")
+        charge.grow(len(part))
         latest.append(part)
         if len(latest) == PARTS_AT_ONCE:
             parts.append(b"".join(latest))

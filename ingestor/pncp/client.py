@@ -23,6 +23,7 @@ from yarl import URL
 from ingestor.errors import PageAbsent, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
 from ingestor.pncp.bodies import read_body
 from ingestor.pncp.records import (
+    MOST_REFUSED_ITENS,
     AnotherPageError,
     Itens,
     NotAPageError,
@@ -32,6 +33,7 @@ from ingestor.pncp.records import (
     parse_page,
     parse_quantidade,
 )
+from ingestor.room import current_charge
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ PAUSE_SECONDS = 60  # the portal's block lasts about a minute and names no time 
 LONGEST_PAUSE = 120
 ITENS_PAGE_SIZE = 500  # 500 and 1000 are accepted; without it 10 come and the rest is missing without a sign
 MOST_ITENS_PAGES = 1000
+LONGEST_LIST = 48 * 1024 * 1024  # bytes of one contratação's items in memory; the largest seen have some 4 MB
 BREAKER_WINDOW = 40
 ABSENT_STATUS = {204, 400, 404, 422}
 """What the portal says to a page beyond the end, and to any other page on a bad day."""
@@ -208,10 +211,13 @@ class PncpClient:
 
         Raises:
             PncpUnavailable, PncpRejected: as for a page.
+            PncpUnavailable: the list does not end, or not before it is larger than a process may hold.
+            NoRoomError: there is no room for it just now.
 
         """
         path = _path_of_itens(numero_controle_pncp)
-        itens = Itens()
+        charge = current_charge()
+        itens, size = Itens(), 0
         for number in range(1, MOST_ITENS_PAGES + 1):
             try:
                 page = await self._fetch_itens_page(path, number, numero_controle_pncp, tries)
@@ -219,6 +225,10 @@ class PncpClient:
                 if await self.fetch_quantidade(numero_controle_pncp) != len(itens.payloads) + len(itens.rejected):
                     raise
                 return itens  # it was the end after all
+            charge.keep(page.overhead)
+            size += page.size + page.overhead
+            if size > LONGEST_LIST or len(itens.rejected) > MOST_REFUSED_ITENS:
+                raise PncpUnavailable(f"{path} takes more than {LONGEST_LIST} bytes or holds too much that is no item")
             # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
             # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
             if not itens.add(page) or page.told % 10:

@@ -37,8 +37,12 @@ LONGEST_NUMBER = 60
 
 MANY_SEPARATORS = 100_000
 """Commas of a body from which on its entries are counted before an object is made of each: a list of 1,400 items."""
-MOST_OBJECTS = 50_000
+MOST_OBJECTS = 100_000
 """Objects in a body with many separators, inner ones counted: the longest lists of items have some thousands."""
+DECODED_AT_ONCE = 1024 * 1024
+"""Bytes of a list that are decoded together: their texts and objects are dropped as soon as their numbers are known."""
+ENTRY_BYTES, REFUSED_BYTES = 256, 1_024
+"""Bytes of memory that an item takes besides its text, and what is known of one that does not fit besides."""
 MOST_REFUSED_ITENS = 1_000
 """Entries of one list that cannot be stored: with more of them it is no list of items."""
 MOST_MENDED_BYTES = 96 * 1024 * 1024
@@ -249,7 +253,7 @@ class Itens:
     `told` counts the entries of the answer, which may name a number twice; then the later one stands. `drifted` holds,
     by their numbers, the items with values that their columns do not take: what their columns are read from, and the
     drift. `is_proved`: nothing can have been cut off the list. `owed`: these are not the items, which are to be read
-    later, and why.
+    later, and why. `size` is that of the bodies, in bytes.
     """
 
     payloads: dict[int, bytes | Raw] = field_of(default_factory=dict)
@@ -258,6 +262,13 @@ class Itens:
     drifted: dict[int, tuple[bytes, tuple[Drift, ...]]] = field_of(default_factory=dict)
     is_proved: bool = True
     owed: Owed | None = None
+    size: int = field_of(default=0, compare=False)
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that the entries take in memory besides their text, about."""
+        odd = REFUSED_BYTES * (len(self.rejected) + len(self.drifted))
+        return ENTRY_BYTES * self.told + odd + sum(len(columns) for columns, _ in self.drifted.values())
 
     def columns(self) -> Iterator[bytes | Raw]:
         """What the columns of each item are read from, in the order of the payloads."""
@@ -282,6 +293,7 @@ class Itens:
         self.drifted |= more.drifted
         self.rejected += rejected
         self.told += more.told
+        self.size += more.size
         return brings
 
 
@@ -524,9 +536,9 @@ def parse_itens(body: bytes, numero_controle_pncp: str) -> Itens:
     plain = _parse_plain_itens(body)
     if plain is not None:
         return plain
-    itens = Itens()
-    for raw in parse_array(body):
-        item = parse_item(raw)
+    itens = Itens(size=len(body))
+    for raw in _decode_or_mend(_decode_array, body):
+        item = parse_item(bytes(raw))
         itens.told += 1
         if isinstance(item, Rejected):
             rejected = Rejected(numero_controle_pncp, item.reason, item.payload, resource="itens_contratacao")
@@ -547,10 +559,26 @@ def _parse_plain_itens(body: bytes) -> Itens | None:
     if b"\\u" in body and _REFUSED_ESCAPE.search(body):
         return None
     try:
-        typed, raws = _decode_plain_itens(body), _decode_array(body)
+        raws = _decode_array(body)
+        numbers = [item.numero_item for part in _in_parts(body, raws) for item in _decode_plain_itens(part)]
     except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
         return None
-    return Itens({item.numero_item: raw for item, raw in zip(typed, raws, strict=True)}, told=len(typed))
+    return Itens(dict(zip(numbers, raws, strict=True)), told=len(numbers), size=len(body))
+
+
+def _in_parts(body: bytes, raws: list[Raw]) -> Iterator[bytes]:
+    """A list as arrays of about `DECODED_AT_ONCE`; nearly always it is smaller."""
+    if len(body) <= DECODED_AT_ONCE:
+        yield body
+        return
+    part, size = list[Raw](), 0
+    for raw in raws:
+        part.append(raw)
+        size += memoryview(raw).nbytes
+        if size >= DECODED_AT_ONCE:
+            yield b"[%s]" % b",".join(part)
+            part, size = [], 0
+    yield b"[%s]" % b",".join(part)
 
 
 def _parse(

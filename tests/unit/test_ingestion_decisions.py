@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from common.executions import Claim, Criterio
 from ingestor.pncp.records import Page, Stamps
-from ingestor.reading import OrderProof, Room, choose_wanted, judge_records, needs_writing, pages_to_read
+from ingestor.reading import OrderProof, choose_wanted, judge_records, needs_writing, pages_to_read
+from ingestor.room import Room
 
 START = datetime.fromisoformat("2026-03-10T08:00:00")
 END = datetime.fromisoformat("2026-03-10T18:00:00")

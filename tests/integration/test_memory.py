@@ -1,9 +1,11 @@
 """Where memory is short, everything is mirrored all the same: what does not fit is read again, alone."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from ingestor import ingestion as ingestion_module
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.room import Room
 from simulator.world import World
@@ -57,24 +59,27 @@ async def test_slices_that_share_too_little_room_do_not_wait_for_each_other_for_
 
 
 async def test_a_part_that_was_committed_before_its_page_is_neither_lost_nor_counted_twice(
-    database: Database, portals: Portals, day: World
+    database: Database, portals: Portals, day: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker dies after the lists that it read alone, and before their page."""
-    portal = await portals.serve(day)
-    client = await portals.client(portal)
-    last = of_the_day(day)[-1]
+    """The worker dies after the lists that it has read alone, and before their page."""
+    client = await portals.client(await portals.serve(day))
     claim = await database.claimed()
-    portal.quirks.add("status", match={"key": last.numero_controle_pncp}, value=503)
-    work = SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=Room(1))
-    with pytest.raises(Exception, match="503"):
-        await ingest_slice(work)
-    before = await database.slice(claim.slice_id)
-    portal.quirks.reset()
-    work = SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=Room(1))
+    commit = ingestion_module._commit
 
-    assert await ingest_slice(work)
+    async def dies_at_its_page(*arguments: Any, is_whole: bool = True) -> Any:
+        if is_whole:
+            raise ConnectionError
+        return await commit(*arguments, is_whole=is_whole)
+
+    monkeypatch.setattr(ingestion_module, "_commit", dies_at_its_page)
+    with pytest.raises(ConnectionError):
+        await ingest_slice(SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=Room(1)))
+    monkeypatch.undo()
+    before = await database.slice(claim.slice_id)
+    assert (before.records_processed, before.records_inserted, before.pages_done) == (0, 10, 0)
+
+    assert await ingest_slice(SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=Room(1)))
 
     row = await database.slice(claim.slice_id)
-    assert before.records_inserted > before.records_processed
     assert (row.records_processed, row.records_inserted) == (RECORDS, RECORDS)
     assert await database.mirror() == truth(of_the_day(day))

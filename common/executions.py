@@ -810,6 +810,24 @@ async def release(db: AsyncConnection, claim: Claim, *, delay_seconds: float = 0
     return await _change(db, claim, **changes)
 
 
+_DATABASE_TROUBLE = text("""
+    SELECT substring(error_message FROM :cause) FROM sync_slices
+     WHERE error_message LIKE :trouble
+       AND (status = 'pending' AND run_after > now() - interval '1 minute' OR status = 'running' AND stalls > 0)
+     ORDER BY updated_at DESC LIMIT 1
+""")
+
+
+async def database_trouble(db: AsyncConnection) -> str | None:
+    """Why the database does not store what ingestors read, in its own words; `None` where it does.
+
+    A slice that was given back and taken up again counts until it has committed a page.
+    """
+    parameters = {"trouble": f"%: {DATABASE_TROUBLE}: %", "cause": f": {DATABASE_TROUBLE}: (.*)$"}
+    cause: str | None = (await db.execute(_DATABASE_TROUBLE, parameters)).scalar_one_or_none()
+    return cause
+
+
 async def forgive(db: AsyncConnection, claim: Claim) -> None:
     """Take back the stall of a claim that the database's trouble has ended, and that another has followed."""
     column = sync_slices.c

@@ -13,7 +13,12 @@ Event = Literal["opened", "reminder", "recovered"]
 SHOWN_EXECUTIONS = 10
 
 _SUBJECTS: dict[Event, str] = {"opened": "Alerta", "reminder": "Lembrete", "recovered": "Resolvido"}
-_KINDS = {"sync": "sincronização com falhas", "empty": "listagens vazias", "rejected": "registros rejeitados"}
+_KINDS = {
+    "sync": "sincronização com falhas",
+    "empty": "listagens vazias",
+    "rejected": "registros rejeitados",
+    "database": "banco de dados com falhas",
+}
 _TRIGGERS = {
     "api": "pedida pela API",
     "message": "pedida por mensagem",
@@ -112,6 +117,11 @@ def _advice_on(episode: Episode) -> list[str]:
             "- Veja quais e por quê: ./pncp rejected (ou python -m ingestor rejected).",
             "- Se o motivo é um campo que o programa não aceita, atualize-o e tente de novo: ./pncp rejected --retry.",
             "- Se o portal os corrigir, a próxima leitura os grava sozinha.",
+        ]
+    if episode.kind == "database":
+        return [
+            "- Nada se perde: o que não foi gravado será lido e gravado de novo, sem pedir.",
+            "- Veja o espaço em disco, as travas (pg_locks) e o registro (log) do PostgreSQL.",
         ]
     advice = []
     pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]

@@ -3,6 +3,7 @@
 `sync`: executions that failed and were not made good since, or updates that do not come. Both are one kind, so that a
 night in which the portal is down is one message. `empty`: listings that came back empty where they never are.
 `rejected`: days of which records could not be stored.
+`database`: what was read cannot be stored just now.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.services.failures import LONGEST_EXECUTION, LOOK_BACK, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.rejections import load_rejected_days
+from common import executions
 from common.clock import BRASILIA, to_wall_clock
 from common.cron import next_runs
 
@@ -111,6 +113,7 @@ async def look(
         await _look_at_syncs(db, rules, now, watching_since, known.get("sync")),
         await _look_for_empty(db, now, known.get("empty")),
         await _look_for_rejected(db, now),
+        await _look_at_database(db),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -214,6 +217,16 @@ def one_line(words: str) -> str:
 def at_brasilia(moment: str) -> str:
     """A moment (ISO 8601, with an offset) as people in Brasília write it."""
     return f"{to_wall_clock(datetime.fromisoformat(moment)):%d/%m/%Y %H:%M}"
+
+
+# --- a database that does not store -----------------------------------------------------------------------------
+
+
+async def _look_at_database(db: AsyncConnection) -> Finding | None:
+    cause = await executions.database_trouble(db)
+    if cause is None:
+        return None
+    return Finding("database", f"o banco de dados não grava o que foi lido: {one_line(cause)}", {"cause": cause})
 
 
 # --- listings that are empty ------------------------------------------------------------------------------------
@@ -345,6 +358,8 @@ async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datet
         return "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias"
     if kind == "rejected":
         return "os registros foram gravados, ou o portal não os traz mais"
+    if kind == "database":
+        return "o banco de dados voltou a gravar"
     reasons = []
     pending = [one for one in known["executions"] if one["is_pending"]]
     if any(now - datetime.fromisoformat(one["finished_at"]) >= LOOK_BACK for one in pending):

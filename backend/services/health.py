@@ -2,28 +2,26 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services.publisher import RabbitMQPublisher
+from common import executions
 from common.database import cause_of, is_database_trouble
-from common.executions import DATABASE_TROUBLE
 
 log = structlog.get_logger(__name__)
 
 DATABASE_SECONDS = 2.0
 
-# A standby in recovery answers `on` too. What an ingestor could not store, it has put back with the database's message.
+# A standby in recovery answers `on` too.
 _STATE = text("""
     SELECT current_setting('transaction_read_only') = 'on' AS is_read_only,
            EXISTS (SELECT FROM workers WHERE stopped_at IS NULL AND alive_until > now()) AS has_workers,
-           EXISTS (SELECT FROM sync_executions WHERE status = 'running') AS has_work,
-           EXISTS (SELECT FROM sync_slices
-                    WHERE status = 'pending' AND run_after > now() AND error_message LIKE :trouble) AS is_failing
+           EXISTS (SELECT FROM sync_executions WHERE status = 'running') AS has_work
 """)
 
 
@@ -62,23 +60,25 @@ async def load_state(engine: AsyncEngine) -> State:
 
 async def _ask(engine: AsyncEngine) -> State:
     try:
-        row = await _load(engine)
-        if row.is_read_only:  # after a failover new connections may lead to the server that is not
+        state = await _load(engine)
+        if state.database == "read-only":  # after a failover new connections may lead to the server that is not
             await engine.dispose()
-            row = await _load(engine)
+            state = await _load(engine)
     except SQLAlchemyError as error:
         if not is_database_trouble(error):  # without our tables it is as good as none
             log.warning("database cannot be asked for its state", cause=cause_of(error))
         return State("disconnected")
-    workers: Literal["ok", "none"] = "ok" if row.has_workers else "none"
-    if row.is_read_only:
-        return State("read-only", workers, row.has_work)
-    return State("failing" if row.is_failing else "connected", workers, row.has_work)
+    return state
 
 
-async def _load(engine: AsyncEngine) -> Row[Any]:
+async def _load(engine: AsyncEngine) -> State:
     async with engine.connect() as db:
-        return (await db.execute(_STATE, {"trouble": f"%: {DATABASE_TROUBLE}: %"})).one()
+        row = (await db.execute(_STATE)).one()
+        workers: Literal["ok", "none"] = "ok" if row.has_workers else "none"
+        if row.is_read_only:
+            return State("read-only", workers, row.has_work)
+        is_failing = await executions.database_trouble(db) is not None
+        return State("failing" if is_failing else "connected", workers, row.has_work)
 
 
 async def broker_state(publisher: RabbitMQPublisher | None) -> Literal["connected", "disconnected", "disabled"]:

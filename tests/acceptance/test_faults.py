@@ -436,8 +436,8 @@ async def test_while_the_database_is_down_everybody_waits_calmly_and_then_goes_o
 
     assert [answer.status_code for answer in answers] == [503] * away
     assert {answer.headers["Retry-After"] for answer in answers} == {"10"}
-    # three loops and up to four slices, each at most once a second
-    assert 0 < complaints <= 7 * away
+    # four loops and up to four slices, each at most once a second
+    assert 0 < complaints <= 8 * away
     assert (execution["status"], execution["records_processed"]) == ("success", len(truth))
     assert await stack.stored() == truth
     assert await rows(stack, "SELECT count(*) FROM sync_executions") == [(1,)]
@@ -508,7 +508,7 @@ async def test_a_database_that_cannot_do_it_puts_the_work_off_and_says_why(on_ow
 
     assert slice_["error_message"]
     assert slice_["run_after"]
-    assert tries <= MAX_STALLS
+    assert tries == 0, "it is no fault of the slice's"
     assert execution["status"] == "success"
     assert set(await stack.stored()) == await keys_of(stack, start, "6")
     assert execution["records_processed"] == len(await keys_of(stack, start, "6")) > 0

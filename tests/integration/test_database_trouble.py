@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from structlog.testing import capture_logs
 
 from backend.services import sweeper
+from backend.services.alerts import Rules
+from backend.services.episodes import Notifier, run_once
 from common import database as database_module
 from common import executions
 from common.database import (
@@ -356,6 +359,15 @@ async def assert_stored(database: Database, world: World, execution_id: int) -> 
     assert await database.mirror() == truth(world.select("publicacao")) != {}
 
 
+async def opened_alert(database: Database) -> str:
+    """What an alert about the database says after a look, if there is one."""
+    now = datetime.now(UTC)
+    rules = Rules(no_success=None, reminder=None, schedule_enabled=False, update_cron="* * * * *")
+    await run_once(database.engine, rules, Notifier([]), now=now, watching_since=now)
+    rows = await database.rows("SELECT summary FROM alerts WHERE kind = 'database' AND resolved_at IS NULL")
+    return "".join(row.summary for row in rows)
+
+
 async def test_a_full_disk_is_waited_for_and_told_and_no_slice_fails_for_it(
     api: httpx.AsyncClient, database: Database, portals: Portals, workers: Workers, world: World,
     monkeypatch: pytest.MonkeyPatch,
@@ -372,6 +384,7 @@ async def test_a_full_disk_is_waited_for_and_told_and_no_slice_fails_for_it(
         await eventually(lambda: database.rows(shown))
 
         assert (await health(api))[:3] == (200, "degraded", "failing")
+        assert "o banco de dados não grava o que foi lido: could not extend file" in await opened_alert(database)
         row = await database.row("SELECT * FROM sync_slices")
         assert row.error_message.endswith(": database: could not extend file: No space left on device")
         assert (row.stalls, row.failures, row.status) == (0, 0, "pending")
@@ -382,6 +395,7 @@ async def test_a_full_disk_is_waited_for_and_told_and_no_slice_fails_for_it(
     await database.rows("UPDATE sync_slices SET run_after = NULL")
     await assert_stored(database, world, execution_id)
     assert (await health(api))[:3] == (200, "ok", "connected")
+    assert await opened_alert(database) == ""
 
 
 async def test_statements_that_are_cancelled_because_of_a_lock_are_no_stall(
@@ -508,9 +522,68 @@ async def test_leases_that_cannot_be_renewed_because_of_the_database_are_no_stal
             await proxy.cut()
             await eventually(lambda: "lease could not be renewed, the slice is let go" in str(logs))
         async with database.engine.begin() as db:  # another takes it over meanwhile
-            await db.execute(text("UPDATE sync_slices SET attempt = attempt + 1, stalls = stalls + 1"))
+            await db.execute(
+                text("""
+                UPDATE sync_slices SET attempt = attempt + 1, stalls = stalls + 1, worker_id = 'other',
+                       lease_until = now() + interval '1 h'
+            """)
+            )
+        assert await database.value("SELECT stalls FROM sync_slices") == 2
         await proxy.mend()
         await eventually(lambda: database.value("SELECT count(*) FROM sync_slices WHERE stalls = 1"))
+        await database.rows("UPDATE sync_slices SET lease_until = NULL")
         await assert_stored(database, world, execution_id)
         worker.stopping.set()
         await running
+
+
+async def test_a_read_only_database_is_waited_for_by_the_ingestor(
+    database: Database, portals: Portals, world: World, server_url: str, database_url: str
+) -> None:
+    world.publish(3, at=CLOSED_DAY, modalidade=MODALIDADE)
+    client = await portals.client(await portals.serve(world))
+    name = make_url(database_url).database
+    async with engine_of(database_url) as engine:
+        worker = Worker(engine, client, OPTIONS)
+        running = asyncio.create_task(worker.run())
+        await eventually(lambda: database.value("SELECT count(*) FROM workers"))
+        await execute(
+            server_url,
+            f"ALTER DATABASE {name} SET default_transaction_read_only = on",
+            END_OTHERS.format(name=name),
+        )
+        try:
+            with capture_logs() as logs:
+                await eventually(lambda: str(logs).count("in a read-only transaction") > 3)
+        finally:
+            await execute(server_url, f"ALTER DATABASE {name} RESET ALL")
+        await database.engine.dispose()
+        assert not running.done()
+        await assert_stored(database, world, await database.requested())
+        worker.stopping.set()
+        await running
+
+
+async def test_a_worker_whose_claim_does_not_come_does_not_wait_for_it_to_stop(
+    database: Database, portals: Portals, workers: Workers, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "LEAVE_SECONDS", 0.2)
+    await database.planned()
+    async with database.engine.begin() as db:
+        await db.execute(text("LOCK TABLE sync_slices IN EXCLUSIVE MODE"))
+        worker, running = workers.start(await portals.client(await portals.serve(world)))
+        await database.someone_waits_for_a_lock(2)
+        worker.stopping.set()
+        await asyncio.wait_for(running, timeout=8)  # the lock is still held
+    assert await database.value("SELECT stopped_at FROM workers") is not None
+    assert await database.value("SELECT status FROM sync_slices") == "pending"
+
+
+@pytest.mark.parametrize(("lease_seconds", "shown_for"), [(2, 60), (60, 120), (3600, 7200)])
+async def test_a_worker_says_until_when_it_counts_as_alive(
+    database: Database, portals: Portals, workers: Workers, world: World, lease_seconds: int, shown_for: int
+) -> None:
+    workers.start(await portals.client(await portals.serve(world)), lease_seconds=lease_seconds)
+    await eventually(lambda: database.value("SELECT count(*) FROM workers"))
+    lasts = "SELECT CAST(extract(epoch FROM alive_until - last_seen_at) AS int) FROM workers"
+    assert await database.value(lasts) == shown_for

@@ -400,6 +400,7 @@ def detail_lines(execution: Answer) -> list[str]:
     """One execution."""
     progress = execution["progress"]
     state = execution["status"] if execution["status"] != "running" else f"running, {execution['phase']}"
+    state = "cancelled" if execution.get("cancelled") else state
     slices = f"{progress['slices_done']} of {progress['slices_total']} slices, {progress['slices_failed']} failed"
     stored = f"{progress['records_inserted']:,} new, {progress['records_updated']:,} updated"
     stored += f", {execution['records_rejected']:,} rejected"
@@ -413,7 +414,9 @@ def detail_lines(execution: Answer) -> list[str]:
         lines.append(f"  duration  {duration(execution['duration_seconds'])}")
     if execution["error_message"]:
         lines.append(f"  error     {execution['error_message']}")
-    if execution["status"] == "error" and progress["slices_failed"]:
+    if execution.get("cancelled"):
+        lines.append(f"  to go on with what is left: ./pncp retry {execution['id']}")
+    elif execution["status"] == "error" and progress["slices_failed"]:
         lines.append(f"  to repeat what failed: ./pncp retry {execution['id']}")
     return lines
 

@@ -120,6 +120,36 @@ class Rejections(BaseModel):
     last_day: date | None
 
 
+class SourceState(BaseModel):
+    """Um serviço do portal que está em pausa, ou que não respondeu desde a última."""
+
+    service: str = Field(description="`consulta` ou `itens`")
+    reason: str | None = Field(description="`throttled`, `blocked`, `refused`, `down`; `null`: pausa pedida (429)")
+    cause: str | None = Field(description="a última falha")
+    failing_since: Moment | None
+    next_try_at: Moment
+
+
+class ItensOwed(BaseModel):
+    """Contratações gravadas sem os seus itens, que são lidos depois."""
+
+    count: int
+    since: Moment | None = Field(description="desde quando falta o mais antigo")
+    set_aside: int = Field(description="as que falharam demais e não são mais tentadas")
+    cause: str | None = Field(description="o motivo mais comum")
+
+
+class DriftedField(BaseModel):
+    """Um campo que veio em outro tipo: fica vazio na sua coluna, e o valor está em `payload`."""
+
+    resource: str
+    path: str
+    kind: str = Field(description="o tipo que veio")
+    records: int
+    first_seen: Moment
+    last_seen: Moment
+
+
 class TableSize(BaseModel):
     """Quantas linhas tem uma tabela do espelho."""
 
@@ -149,10 +179,15 @@ class SyncDashboard(BaseModel):
     days: list[DayOfExecutions] = Field(description="os últimos 30 dias, hoje o último")
     errors: list[CommonError]
     failed: list[FailedExecution] = Field(description="o que falhou e ainda pede atenção; os dez mais novos")
+    failed_count: int = Field(description="todas as que falharam e ainda pedem atenção")
+    failed_updates_count: int = Field(description="delas, as atualizações, que a próxima com sucesso supre")
     rejections: Rejections
+    itens_owed: ItensOwed
+    drift: list[DriftedField] = Field(description="dos últimos sete dias")
     freshness: Freshness
     unfinished: list[UnfinishedExecution]
     workers: list[Worker]
     mirror: list[TableSize]
+    source: list[SourceState]
     source_paused_until: Moment | None = Field(description="o portal pediu uma pausa (429) até este instante")
     generated_at: Moment

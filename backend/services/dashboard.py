@@ -31,6 +31,7 @@ from backend.models.dashboard import (
     Worker,
 )
 from backend.models.sync import Status
+from backend.services.attention import load_drift, load_itens_owed, load_source
 from backend.services.control import CANCELLED_BY
 from backend.services.failures import load_pending
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
@@ -181,6 +182,7 @@ class Dashboard:
                 freshness=await _load_freshness(db, now.moment),
                 unfinished=await _load_unfinished(db),
                 workers=await _load_workers(db),
+                source=await load_source(db),
                 source_paused_until=now.paused_until,
                 generated_at=now.moment,
                 **await self._look_back(db, counts, now.moment),
@@ -264,6 +266,7 @@ async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
     in_brasilia, cancelled = {"zone": BRASILIA.key}, {"cancelled": f"{CANCELLED_BY} %"}
     modes = (await db.execute(_MODES)).all()
     together = next((row for row in modes if row.mode is None and row.executions), None)
+    failed = await load_pending(db, now)
     return {
         "days": [
             DayOfExecutions.model_validate(row, from_attributes=True) for row in await db.execute(_DAYS, in_brasilia)
@@ -274,10 +277,11 @@ async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
         "errors": [
             CommonError.model_validate(row, from_attributes=True) for row in await db.execute(_ERRORS, cancelled)
         ],
-        "failed": [
-            FailedExecution.model_validate(row, from_attributes=True)
-            for row in (await load_pending(db, now))[:MOST_FAILED_SHOWN]
-        ],
+        "failed": [FailedExecution.model_validate(row, from_attributes=True) for row in failed[:MOST_FAILED_SHOWN]],
+        "failed_count": len(failed),
+        "failed_updates_count": sum(row.mode == "update" for row in failed),
+        "itens_owed": await load_itens_owed(db),
+        "drift": await load_drift(db),
         "rejections": _to_rejections(await load_rejected_days(db, now)),
         "mirror": await _load_sizes(db),
     }

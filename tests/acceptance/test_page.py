@@ -194,7 +194,8 @@ async def test_a_first_visit_an_update_that_finishes_and_a_backfill_that_is_plan
     await button(page, "Atualizar agora").click()
     await button(page.get_by_role("dialog"), "Atualizar agora").click()
     await expect(page.get_by_text("Execução 1 iniciada.")).to_be_visible()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Espelho em dia")
+    # one update does not make an empty mirror complete
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Atualizado, ainda não completo")
     await expect(page.get_by_role("link", name=re.compile("Atualização 1"))).to_be_visible()
 
     # slow enough to be seen while it runs
@@ -219,8 +220,17 @@ async def test_a_first_visit_an_update_that_finishes_and_a_backfill_that_is_plan
     await button(page.get_by_role("dialog"), "Cancelar execução").click()
     await expect(running).to_be_hidden()
     await expect(page.get_by_text("Cancelada por um administrador")).to_be_visible()
+    await expect(page.get_by_text("Nenhum problema")).to_be_visible()  # a cancelled execution is none
+    await page.get_by_role("link", name=re.compile("Carga 2")).click()
+    await expect(page.get_by_text("cancelada", exact=True)).to_be_visible()
+    await expect(page.get_by_text(re.compile("estava feito, e fica"))).to_be_visible()
+    await assert_accessible(page)
+    await button(page, "Continuar").click()
+    await button(page.get_by_role("dialog"), "Continuar").click()
+    await expect(page.get_by_text("Execução 3 iniciada com o que faltou.")).to_be_visible()
+    await stack.api.post("/sync/executions/3/cancel")
     history = (await stack.api.get("/sync/history")).json()["executions"]
-    assert [(one["id"], one["status"]) for one in history] == [(2, "error"), (1, "success")]
+    assert [(one["id"], one["status"]) for one in history] == [(3, "error"), (2, "error"), (1, "success")]
 
 
 async def test_an_administrator_logs_in_finds_out_why_last_night_s_sweep_failed_and_runs_it_again(
@@ -271,6 +281,52 @@ async def test_an_administrator_logs_in_finds_out_why_last_night_s_sweep_failed_
     await button(page, "Sair").click()
     await expect(page.get_by_text("Você saiu.")).to_be_visible()
     assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stack: Stack, visit: Open) -> None:
+    """A portal that does not answer, owed items, a field of another type, and failed updates in one line."""
+    await last_night_failed(stack)
+    async with stack.engine.begin() as db:
+        for statement in (
+            """INSERT INTO source_pauses (source, paused_until, reason, cause, failing_since)
+               VALUES ('consulta', now() + interval '10 minutes', 'down', 'status 503', now() - interval '1 hour')""",
+            """INSERT INTO contratacoes (numero_controle_pncp, data_publicacao_pncp, data_atualizacao,
+                                         data_atualizacao_global, payload)
+               SELECT 'k' || n, now(), now(), now(), '{}' FROM generate_series(1, 1234) n""",
+            """INSERT INTO itens_owed (numero_controle_pncp, as_of, reason, cause)
+               SELECT numero_controle_pncp, now(), 'unread', 'status 503' FROM contratacoes""",
+            """INSERT INTO schema_drift (resource, path, kind, records, example)
+               VALUES ('contratacoes', 'valorTotalEstimado', 'string', 12, '"1,0"')""",
+            """INSERT INTO sync_executions (mode, criterio, trigger, status, error_message, planned_at, finished_at)
+               SELECT 'update', 'atualizacao', 'schedule', 'error', 'planning failed: x', now(), now()
+                 FROM generate_series(1, 113)""",
+        ):
+            await db.execute(text(statement))
+    await stack.start_backend()
+    page = await visit()
+    verdict = page.get_by_role("heading", level=1)
+    await expect(verdict).to_have_text(
+        re.compile(r"^O portal não responde desde .*\d\d:\d\d; nova tentativa em \d+ min")
+    )
+    troubles = page.get_by_role("region", name="Precisa de você")
+    await expect(troubles).to_contain_text("1.234 contratações esperam os seus itens desde")
+    await expect(troubles).to_contain_text("1 campo mudou de tipo no portal")
+    await expect(troubles).to_contain_text("valorTotalEstimado (string, 12 registros)")
+    await expect(troubles).not_to_contain_text("114 execuções falharam")  # the alert says nothing new
+    await expect(troubles).to_contain_text("113 atualizações falharam; a última")
+    await expect(page.get_by_text("Nenhum problema")).to_have_count(0)
+    await expect(page.get_by_text("sem queixas")).to_have_count(0)
+    await assert_accessible(page)
+
+    async with stack.engine.begin() as db:
+        await db.execute(text("DELETE FROM source_pauses"))
+        await db.execute(text("DELETE FROM sync_executions WHERE status = 'error'"))
+        await db.execute(text("DELETE FROM rejected_records"))
+        await db.execute(text("DELETE FROM alerts"))
+    await page.reload()
+    await expect(troubles).to_contain_text("1.234 contratações esperam os seus itens desde")
+    await expect(page.get_by_text("2 avisos")).to_be_visible()
+    await expect(page.get_by_text("Nenhum problema")).to_have_count(0)
 
 
 async def test_a_viewer_sees_everything_and_changes_nothing(stack: Stack, visit: Open) -> None:

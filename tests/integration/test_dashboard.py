@@ -448,6 +448,66 @@ async def test_a_long_history_is_never_read_whole(database: Database) -> None:
         await database.rows("TRUNCATE sync_executions CASCADE")  # row by row it would take minutes
 
 
+# --- what wants attention without being a failure ---------------------------------------------------------------
+
+
+async def test_a_source_that_does_not_answer_is_told_with_its_next_try(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    assert (await dashboard(api))["source"] == []
+    await database.rows("""
+        INSERT INTO source_pauses (source, paused_until, reason, cause, failing_since)
+        VALUES ('consulta', now() + interval '21 s', 'down', 'ConnectError', now() - interval '10 min'),
+               ('itens', now() - interval '1 s', 'down', 'status 503', now() - interval '1 min'),
+               ('over', now() - interval '1 h', 'throttled', NULL, NULL)
+    """)
+    consulta, itens = (await dashboard(api))["source"]
+    assert (consulta["service"], consulta["reason"], consulta["cause"]) == ("consulta", "down", "ConnectError")
+    assert datetime.fromisoformat(consulta["failing_since"]) < datetime.now(UTC) - timedelta(minutes=9)
+    assert datetime.fromisoformat(consulta["next_try_at"]) > datetime.now(UTC) + timedelta(seconds=10)
+    assert itens["service"] == "itens", "its pause has ended, and nothing has been answered since"
+
+
+async def test_owed_items_and_drifted_fields_are_told(api: httpx.AsyncClient, database: Database) -> None:
+    found = await dashboard(api)
+    assert found["itens_owed"] == {"count": 0, "since": None, "set_aside": 0, "cause": None}
+    assert found["drift"] == []
+    await database.rows("""
+        INSERT INTO contratacoes (numero_controle_pncp, data_publicacao_pncp, data_atualizacao,
+                                  data_atualizacao_global, payload)
+        SELECT 'k' || n, '2025-03-10', '2025-03-10', '2025-03-10', '{}' FROM generate_series(1, 3) n
+    """)
+    await database.rows("""
+        INSERT INTO itens_owed (numero_controle_pncp, as_of, reason, cause, owed_since, set_aside_at)
+        SELECT 'k' || n, '2025-03-10', 'unread', CASE WHEN n > 1 THEN 'status 503' END, now() - n * interval '1 h',
+               CASE WHEN n = 3 THEN now() END
+          FROM generate_series(1, 3) n
+    """)
+    await database.rows("""
+        INSERT INTO schema_drift (resource, path, kind, records, example, last_seen)
+        VALUES ('contratacoes', 'valorTotalEstimado', 'string', 12, '"1,0"', now()),
+               ('contratacoes', 'srp', 'number', 1, '1', now() - interval '8 days')
+    """)
+    await ended(database, "success")  # what looks back is read anew with the counts
+    found = await dashboard(api)
+    owed = found["itens_owed"]
+    assert (owed["count"], owed["set_aside"], owed["cause"]) == (3, 1, "status 503")
+    assert datetime.fromisoformat(owed["since"]) < datetime.now(UTC) - timedelta(hours=2)
+    assert [(one["path"], one["kind"], one["records"]) for one in found["drift"]] == [
+        ("valorTotalEstimado", "string", 12)
+    ]
+
+
+async def test_the_failures_are_counted_beyond_those_that_are_shown(api: httpx.AsyncClient, database: Database) -> None:
+    for number in range(14):
+        mode = "update" if number < 11 else "backfill"
+        await database.planned(mode=mode)
+        await database.run(executions.fail, await database.claim(), "status 503")
+        await database.run(executions.close, number + 1)
+    found = await dashboard(api)
+    assert (len(found["failed"]), found["failed_count"], found["failed_updates_count"]) == (10, 14, 11)
+
+
 # --- what callers share -----------------------------------------------------------------------------------------
 
 

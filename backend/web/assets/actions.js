@@ -84,7 +84,7 @@ export function askUpdate() {
 export function askCancel(execution) {
   confirm({
     title: `Cancelar a execução ${execution.id}?`,
-    text: html`<p>Ela para na próxima página. O que já foi gravado fica; o que falta não será lido, e a execução termina como erro.</p>`,
+    text: html`<p>Ela para na próxima página. O que já foi gravado fica; o que falta não será lido, e a execução fica como cancelada; pode ser continuada depois.</p>`,
     action: "Cancelar execução",
     kind: "danger",
     act: async () => {
@@ -98,13 +98,16 @@ export function askCancel(execution) {
 export function askRetry(execution) {
   const key = newKey();
   const failed = execution.progress?.slices_failed;
+  const goesOn = execution.cancelled;
   confirm({
-    title: `Repetir o que falhou na execução ${execution.id}?`,
-    text: html`<p>Inicia uma execução nova com ${failed ? `as ${failed} fatias` : "as fatias"} que terminaram com erro, e só elas.</p>`,
-    action: "Repetir o que falhou",
+    title: goesOn ? `Continuar a execução ${execution.id}?` : `Repetir o que falhou na execução ${execution.id}?`,
+    text: goesOn
+      ? html`<p>Inicia uma execução nova com as fatias que ficaram por ler, e só elas.</p>`
+      : html`<p>Inicia uma execução nova com ${failed ? `as ${failed} fatias` : "as fatias"} que terminaram com erro, e só elas.</p>`,
+    action: goesOn ? "Continuar" : "Repetir o que falhou",
     act: async () => {
       const answer = await request("POST", `/sync/executions/${execution.id}/retry`, { key });
-      toast(`Execução ${answer.request_id} iniciada com o que falhou.`, "good", linkTo(answer.request_id));
+      toast(`Execução ${answer.request_id} iniciada com ${goesOn ? "o que faltou" : "o que falhou"}.`, "good", linkTo(answer.request_id));
       await afterChange();
     },
   });

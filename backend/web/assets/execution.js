@@ -1,7 +1,7 @@
 // One execution: how it goes or went, its slices, its errors, its log, what was rejected.
 import { withQuery } from "./api.js";
 import { askCancel, askRetry } from "./actions.js";
-import { duration, integer, plural, preciseTimeOf, when, windowOf } from "./format.js";
+import { duration, integer, percent, plural, preciseTimeOf, when, windowOf } from "./format.js";
 import {
   announce,
   Badge,
@@ -34,7 +34,7 @@ export function Execution({ id }) {
     if (!one) return;
     if (before.current === "running" && one.status !== "running") {
       announce(
-        `A execução ${one.id} terminou: ${STATUS[one.status]}, ${plural(one.records_processed, "registro", "registros")}.`,
+        `A execução ${one.id} terminou: ${one.cancelled ? "cancelada" : STATUS[one.status]}, ${plural(one.records_processed, "registro", "registros")}.`,
       );
       refresh(`${path}/`, "/sync/history", "/sync/dashboard");
     }
@@ -64,12 +64,13 @@ export function Execution({ id }) {
       <h1>${kindOf(one)}${one.trigger === "retry" ? "" : ` ${one.id}`}</h1><${State} execution=${one} /></div>
       <div class="head-actions">
         ${one.status === "running" && html`<${Button} writes icon="stop" kind="danger-quiet" onClick=${() => askCancel(one)}>Cancelar<//>`}
-        ${one.status === "error" && html`<${Button} writes icon="refresh" kind="primary" disabled=${one.progress.slices_failed ? "" : "Nenhuma fatia terminou com erro"} onClick=${() => askRetry(one)}>Repetir o que falhou<//>`}
+        ${one.cancelled && html`<${Button} writes icon="play" kind="primary" disabled=${hasLeft(one) ? "" : "Nada ficou por ler"} onClick=${() => askRetry(one)}>Continuar<//>`}
+        ${one.status === "error" && !one.cancelled && html`<${Button} writes icon="refresh" kind="primary" disabled=${one.progress.slices_failed ? "" : "Nenhuma fatia terminou com erro"} onClick=${() => askRetry(one)}>Repetir o que falhou<//>`}
       </div></header>
     ${
       one.error_message &&
-      html`<div class="verdict bad" role="note"><p><${Meaning} message=${one.error_message} />
-      </p>${adviceFor(one.error_message) && html`<p class="muted">${adviceFor(one.error_message)}</p>`}</div>`
+      html`<div class="verdict ${one.cancelled ? "" : "bad"}" role="note"><p><${Meaning} message=${one.error_message} />
+      </p>${adviceFor(one.error_message) && html`<p class="muted">${adviceFor(one.error_message)}</p>`}${one.cancelled && html`<p class="muted">${percent(one.progress.percent)} estava feito, e fica. Continuar lê o que faltou.</p>`}</div>`
     }
     <${Card}>${one.status === "running" && html`<${Running} execution=${one} at=${at} detailed />`}<${Facts} one=${one} />
       <//>
@@ -86,6 +87,8 @@ export function Execution({ id }) {
       </div>
     <//>`;
 }
+
+const hasLeft = ({ progress }) => progress.slices_failed > 0 || progress.slices_done < progress.slices_total;
 
 function moveTab(event) {
   const tabs = [...event.currentTarget.querySelectorAll('[role="tab"]')];
@@ -193,10 +196,11 @@ function Slices({ one, status }) {
 }
 
 function Failures({ one }) {
-  if (!one.failed_slices.length)
+  if (!one.progress.slices_failed)
     return html`<${Empty} title="Nenhuma fatia falhou" icon="ok">${one.error_message ? html`<${Meaning} message=${one.error_message} />` : ""}<//>`;
   const groups = new Map();
   for (const slice of one.failed_slices) {
+    if (slice.error_message === one.error_message) continue; // ended with its execution
     const meaning = meaningOf(slice.error_message);
     groups.set(meaning, [...(groups.get(meaning) ?? []), slice]);
   }

@@ -1,5 +1,5 @@
 // What an administrator should know first: how the mirror is, in one sentence, and what wants doing, with the button.
-import { ago, exactly, plural, roughly, shortDay, timeOf, when } from "./format.js";
+import { ago, duration, exactly, integer, now, plural, roughly, shortDay, when } from "./format.js";
 import { meaningOf, SCHEDULE, who } from "./words.js";
 
 const QUARTER = 15 * 60;
@@ -10,6 +10,27 @@ function intervalOf(schedule) {
   const gaps = runs.slice(1).map((run, n) => (run - runs[n]) / 1000);
   return gaps.length ? Math.max(...gaps) : QUARTER;
 }
+
+const REASON = {
+  down: "não responde",
+  refused: "recusa os pedidos",
+  blocked: "bloqueia os pedidos",
+  throttled: "pediu uma pausa",
+};
+
+export const reasonOf = ({ reason }) => REASON[reason] ?? REASON.throttled;
+
+// "O portal não responde desde 10:16; nova tentativa em 21 s"
+function sourceLine(one) {
+  const { service, failing_since: since, next_try_at: next } = one;
+  const name = service === "itens" ? "O serviço de itens do portal" : "O portal";
+  const left = Math.ceil((Date.parse(next) - now()) / 1000);
+  const trial = left > 0 ? `nova tentativa em ${duration(left)}` : "tentando de novo";
+  return `${name} ${reasonOf(one)}${since ? ` desde ${when(since).replace("hoje, ", "")}` : ""}; ${trial}`;
+}
+
+// What keeps the listings from being read; a pause that the portal asks for is its ordinary way.
+const isFailing = (one) => one.reason && one.reason !== "throttled";
 
 export function judgeMirror(dashboard, schedules) {
   const { freshness, total_executions: total, workers } = dashboard;
@@ -26,6 +47,15 @@ export function judgeMirror(dashboard, schedules) {
       tone: "bad",
       title: "Nenhum ingestor trabalha",
       text: "O que for pedido espera até que um ingestor apareça.",
+    };
+  }
+  const failing = dashboard.source.find((one) => one.service !== "itens" && isFailing(one));
+  if (failing) {
+    const until = freshness.updated_until;
+    return {
+      tone: "bad",
+      title: sourceLine(failing),
+      text: `${until ? `Atualizado até ${when(until)}` : "Ainda sem atualização"}. Tudo segue sozinho quando ele voltar.`,
     };
   }
   if (freshness.updated_until === null) {
@@ -97,25 +127,15 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       text: "Inicie um: docker compose up -d ingestor, ou ./pncp up.",
     });
   }
-  if (dashboard?.source_paused_until) {
+  for (const one of dashboard?.source ?? []) {
     troubles.push({
-      id: "source",
-      tone: "warn",
-      title: `O portal pediu uma pausa até ${timeOf(dashboard.source_paused_until)}`,
-      text: "Todos os ingestores esperam; depois seguem sozinhos.",
+      id: `source-${one.service}`,
+      tone: isFailing(one) ? "bad" : "warn",
+      title: sourceLine(one),
+      text: `${one.cause ? `${meaningOf(one.cause)}. ` : ""}Todos os ingestores esperam; depois seguem sozinhos.`,
     });
   }
-  for (const one of dashboard?.failed ?? []) {
-    const name = one.trigger === "sweep" ? "A varredura" : one.mode === "update" ? "A atualização" : "A carga";
-    troubles.push({
-      id: `failed-${one.id}`,
-      tone: "bad",
-      kind: one.can_retry ? "retry" : "execution",
-      subject: one,
-      title: `${name} ${one.id} falhou ${ago(one.finished_at)}`,
-      text: meaningOf(one.error_message),
-    });
-  }
+  troubles.push(...failedLines(dashboard));
   const rejections = dashboard?.rejections;
   if (rejections?.records) {
     const span = rejections.days > 1 ? ` de ${shortDay(rejections.first_day)} a ${shortDay(rejections.last_day)}` : "";
@@ -126,12 +146,33 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       text: `${rejections.days ? `${plural(rejections.days, "dia não está completo", "dias não estão completos")}${span}. ` : ""}./pncp rejected diz quais e por quê.`,
     });
   }
+  const owed = dashboard?.itens_owed;
+  if (owed?.count) {
+    const aside = owed.set_aside ? ` ${plural(owed.set_aside, "já não é tentada", "já não são tentadas")}.` : "";
+    troubles.push({
+      id: "itens-owed",
+      tone: "warn",
+      title: `${plural(owed.count, "contratação espera", "contratações esperam")} os seus itens desde ${when(owed.since)}`,
+      text: `${owed.cause ? `${meaningOf(owed.cause)}. ` : ""}São lidos assim que o portal os der.${aside}`,
+    });
+  }
+  if (dashboard?.drift.length) {
+    const fields = dashboard.drift.map((one) => `${one.path} (${one.kind}, ${plural(one.records, "registro", "registros")})`);
+    troubles.push({
+      id: "drift",
+      tone: "warn",
+      title: plural(fields.length, "campo mudou de tipo no portal", "campos mudaram de tipo no portal"),
+      text: `${fields.slice(0, 3).join("; ")}${fields.length > 3 ? "; …" : ""}. A coluna fica vazia, e o valor está em payload.`,
+      hint: fields.join("\n"),
+    });
+  }
   // an alert that only tells of failures that stand here already says nothing new
   const told = new Set(dashboard?.failed.map((one) => one.id));
   for (const alert of alerts ?? []) {
     const isTold =
       (alert.kind === "rejected" && rejections?.records) ||
-      (alert.execution_ids?.length && alert.execution_ids.every((id) => told.has(id)));
+      (alert.execution_ids?.length &&
+        (alert.execution_ids.every((id) => told.has(id)) || alert.execution_ids.length <= dashboard.failed_count));
     if (!alert.resolved_at && !isTold)
       troubles.push({
         id: `alert-${alert.id}`,
@@ -155,4 +196,42 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
     });
   }
   return troubles;
+}
+
+// Failed updates are one line: the next one reads again what they did not. Every other failure has its own.
+function failedLines(dashboard) {
+  const failed = dashboard?.failed ?? [];
+  const updates = failed.filter((one) => one.mode === "update");
+  const others = failed.filter((one) => one.mode !== "update");
+  const lines = others.map((one) => ({
+    id: `failed-${one.id}`,
+    tone: "bad",
+    kind: one.can_retry ? "retry" : "execution",
+    subject: one,
+    title: `${one.trigger === "sweep" ? "A varredura" : "A carga"} ${one.id} falhou ${ago(one.finished_at)}`,
+    text: meaningOf(one.error_message),
+  }));
+  const [newest] = updates;
+  if (newest)
+    lines.push({
+      id: "failed-updates",
+      tone: "bad",
+      kind: "execution",
+      subject: newest,
+      title:
+        dashboard.failed_updates_count === 1
+          ? `A atualização ${newest.id} falhou ${ago(newest.finished_at)}`
+          : `${integer(dashboard.failed_updates_count)} atualizações falharam; a última ${ago(newest.finished_at)}`,
+      text: `${meaningOf(newest.error_message)}. A próxima lê de novo o que faltou.`,
+    });
+  const unseen = dashboard ? dashboard.failed_count - dashboard.failed_updates_count - others.length : 0;
+  if (unseen > 0)
+    lines.push({
+      id: "failed-others",
+      tone: "bad",
+      kind: "history",
+      title: `Mais ${plural(unseen, "carga falhou", "cargas falharam")} nesta semana`,
+      text: "O histórico mostra todas.",
+    });
+  return lines;
 }

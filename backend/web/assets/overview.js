@@ -18,7 +18,7 @@ import {
   when,
 } from "./format.js";
 import { ExecutionTable } from "./history.js";
-import { judgeMirror, judgeTroubles } from "./judgement.js";
+import { judgeMirror, judgeTroubles, reasonOf } from "./judgement.js";
 import { refresh, useLive, useTick } from "./live.js";
 import { html } from "./preact.js";
 import { hashOf } from "./router.js";
@@ -97,7 +97,10 @@ function Hero({ dashboard, schedules, troubles }) {
           bad
             ? html`<span class="dot bad">
           </span>${plural(bad, "problema", "problemas")}`
-            : html`<span class="dot good"></span>Nenhum problema`
+            : troubles.length || verdict.tone === "bad"
+              ? html`<span class="dot warn">
+          </span>${plural(troubles.length || 1, "aviso", "avisos")}`
+              : html`<span class="dot good"></span>Nenhum problema`
         }</li>
       </ul>
     </div>
@@ -118,7 +121,7 @@ const Welcome =
 function Figures({ dashboard }) {
   const main = dashboard.mirror.find((one) => one.table === "contratacoes");
   const itens = dashboard.mirror.find((one) => one.table === "itens_contratacao");
-  const ended = dashboard.success_count + dashboard.error_count;
+  const ended = dashboard.success_count + dashboard.error_count - dashboard.cancelled_count;
   const figures = [
     [
       "Contratações no espelho",
@@ -158,6 +161,8 @@ const Troubles = ({
   )}</ul><//>`;
 
 function TroubleButton({ trouble: { kind, subject } }) {
+  if (kind === "history")
+    return html`<a class="button small" href=${hashOf("/historico", { status: "error", mode: "backfill" })}>Ver todas</a>`;
   if (kind === "alert") return html`<a class="button small" href=${hashOf("/alertas")}>Ver alertas</a>`;
   if (kind === "resume")
     return html`<${Button} writes kind="small" icon="play" onClick=${() => askResume(subject, SCHEDULE[subject.name]?.name ?? subject.name)}>Retomar<//>`;
@@ -191,16 +196,16 @@ function Now({ dashboard, at, schedules }) {
 function Charts({ dashboard }) {
   const { days } = dashboard;
   const sum = (name) => days.reduce((total, day) => total + day[name], 0);
-  const [good, bad, records] = [sum("success"), sum("error"), sum("records_processed")];
+  const [good, bad, records] = [sum("success"), sum("error") - sum("cancelled"), sum("records_processed")];
   return html`<${Card} id="charts" title="Últimos 30 dias"><div class="charts">
     <${Bars} title="Execuções" headline=${`${integer(good + bad)}${bad ? ` · ${integer(bad)} com erro` : ""}`} format=${integer} summary=${`Execuções por dia nos últimos 30 dias: ${good} com sucesso, ${bad} com erro.`}
       days=${days.map((one) => ({
         day: one.day,
         parts: [
           { value: one.success, tone: "good" },
-          { value: one.error, tone: "bad" },
+          { value: one.error - one.cancelled, tone: "bad" },
         ],
-        text: `${integer(one.success)} ok${one.error ? `, ${integer(one.error)} com erro` : ""}`,
+        text: `${integer(one.success)} ok${one.error > one.cancelled ? `, ${integer(one.error - one.cancelled)} com erro` : ""}`,
       }))} />
     <${Bars} title="Registros" headline=${integer(records)} format=${integer} summary=${`Registros processados por dia nos últimos 30 dias: ${records} ao todo.`}
       days=${days.map((one) => ({ day: one.day, parts: [{ value: one.records_processed, tone: "main" }], text: `${integer(one.records_processed)}` }))} />
@@ -258,15 +263,7 @@ function Parts({ dashboard, health }) {
       dashboard.workers.length ? "good" : "bad",
       plural(dashboard.workers.length, "trabalhando", "trabalhando"),
     ],
-    [
-      "Portal",
-      dashboard.source_paused_until ? "warn" : dashboard.unfinished.some((one) => one.waiting) ? "warn" : "good",
-      dashboard.source_paused_until
-        ? `pausa até ${timeOf(dashboard.source_paused_until)}`
-        : dashboard.unfinished.some((one) => one.waiting)
-          ? "falhando"
-          : "sem queixas",
-    ],
+    ["Portal", ...portalOf(dashboard)],
   ];
   return html`<${Card} id="health" title="Saúde"><ul class="rows">${parts.map(
     ([name, tone, text]) => html`<li key=${name}><span>${name}</span>
@@ -281,6 +278,11 @@ function Parts({ dashboard, health }) {
         (one) => html`<li key=${one.table}><span>${TABLE[one.table] ?? one.table}</span>
         <span class="row-end">${one.exact ? "" : "≈ "}${integer(one.rows)}</span></li>`,
       )}</ul></details><//>`;
+}
+
+function portalOf({ source, unfinished }) {
+  if (source.length) return ["warn", reasonOf(source[0])];
+  return unfinished.some((one) => one.waiting) ? ["warn", "falhando"] : ["good", "sem queixas"];
 }
 
 const SHOWN_DAYS = 35;

@@ -66,6 +66,7 @@ const TONES = { success: "good", error: "bad", running: "busy", pending: "quiet"
 
 export function State({ execution }) {
   const waits = execution.phase === "waiting";
+  if (execution.cancelled) return html`<${Badge} tone="quiet">cancelada<//>`;
   const text = execution.status === "running" ? PHASE[execution.phase] : STATUS[execution.status];
   return html`<${Badge} tone=${waits ? "warn" : execution.phase === "queued" ? "quiet" : TONES[execution.status]}>${text}<//>`;
 }

@@ -9,9 +9,10 @@ import pytest
 
 from common import executions
 from common.clock import to_wall_clock
-from common.executions import Claim, Criterio, PlannedSlice
+from common.executions import Claim, Criterio, Mode, PlannedSlice
 from ingestor.errors import ListingIncomplete, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.persistence import PageResult, Progress, store_page
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Page
 from simulator.app import Simulator
@@ -451,3 +452,168 @@ async def test_a_listing_that_shows_the_same_records_for_ever_is_no_progress(
     kept = await database.rows("SELECT page, keys FROM sync_pages")
     assert len(kept) == 41
     assert Counter(len(row.keys) for row in kept) == {10: 1, 0: 40}
+
+
+# --- the size of pages ------------------------------------------------------------------------------------------
+
+
+async def test_a_slice_is_read_in_the_page_size_of_its_first_claim(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    portal.quirks.add("500", match={"service": "consulta", "page": 3})
+    await database.planned()
+    claim = await database.claim(page_size=10)
+    with pytest.raises(PncpUnavailable, match="status 500"):
+        await ingest(database, await portals.client(portal, page_size=10), claim)
+    assert await database.run(executions.postpone, claim, delay_seconds=0, cause="500", progressed=True)
+    portal.quirks.reset()
+    portal.stats.reset()
+
+    claim = await database.claim(page_size=20)  # PNCP_PAGE_SIZE is another one now
+    assert claim.page_size == 10
+    assert await ingest(database, await portals.client(portal, page_size=20), claim)
+
+    assert listing_pages(portal) == [3, 2, 1]
+    assert all("tamanhoPagina=10" in served.target for served in portal.stats.log if served.service == "consulta")
+    await assert_complete(database, day, claim)
+
+
+# --- a record in two slices -------------------------------------------------------------------------------------
+
+
+async def counted(database: Database, execution_id: int) -> int:
+    return int(
+        await database.value("SELECT sum(records_processed) FROM sync_slices WHERE execution_id = :id", id=execution_id)
+    )
+
+
+async def test_a_record_that_moves_from_one_slice_to_another_counts_once(
+    database: Database, portals: Portals, world: World
+) -> None:
+    next_day = CLOSED_DAY + timedelta(days=1)
+    keys = [world.put(data_publicacao=f"{CLOSED_DAY}T08:00:00", items=1) for _ in range(30)]
+    world.touch(keys, at=datetime.combine(CLOSED_DAY, time(9)))
+    client = await portals.client(await portals.serve(world))
+    execution_id = await database.planned([piece(), piece(next_day)], criterio="atualizacao")
+    first = await database.claim("one")
+    assert first.counts_once
+    assert await ingest(database, client, first)
+    assert await database.value("SELECT count(*) FROM sync_counted") == 30
+    world.touch(keys[:20], at=datetime.combine(next_day, time(9)))
+    world.put(data_publicacao=f"{next_day}T08:00:00", data_atualizacao_global=f"{next_day}T08:00:00", items=1)
+
+    assert await ingest(database, client, await database.claim("other"))
+
+    assert await counted(database, execution_id) == 31
+    assert await database.run(executions.close, execution_id) == "success"
+    assert (await database.execution(execution_id)).records_processed == 31
+    assert await database.rows("SELECT 1 FROM sync_counted") == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "criterio", "pieces", "is_needed"),
+    [
+        ("backfill", "atualizacao", [piece(), piece(CLOSED_DAY + timedelta(days=1))], True),
+        ("backfill", "atualizacao", [piece(), piece(modalidade=8)], False),  # nothing moves to another modalidade
+        ("backfill", "atualizacao", [piece()], False),
+        ("backfill", "publicacao", [piece(), piece(CLOSED_DAY + timedelta(days=1))], False),
+        ("update", "atualizacao", [piece(), piece(CLOSED_DAY + timedelta(days=1))], False),
+    ],
+)
+async def test_only_where_records_may_move_between_slices_is_remembered_what_was_counted(
+    database: Database,
+    portals: Portals,
+    world: World,
+    *,
+    mode: Mode,
+    criterio: Criterio,
+    pieces: list[PlannedSlice],
+    is_needed: bool,
+) -> None:
+    world.put(data_publicacao=f"{CLOSED_DAY}T08:00:00", data_atualizacao_global=f"{CLOSED_DAY}T08:00:00", items=1)
+    execution_id = await database.planned(pieces, mode=mode, criterio=criterio)
+    claim = await database.claim()
+
+    assert claim.counts_once is is_needed
+    assert await ingest(database, await portals.client(await portals.serve(world)), claim)
+
+    assert await counted(database, execution_id) == 1
+    assert await database.value("SELECT count(*) FROM sync_counted") == int(is_needed)
+    assert await database.run(executions.end, execution_id, status="error", error_message="cancelled")
+    assert await database.rows("SELECT 1 FROM sync_counted") == []
+
+
+async def test_two_slices_that_count_the_same_records_in_opposite_order_do_not_deadlock(
+    database: Database, portals: Portals, world: World
+) -> None:
+    """Both listings show the same records at once, which is the most that a change between them can do."""
+    keys = [world.put(data_publicacao=f"{CLOSED_DAY}T08:00:00", items=0) for _ in range(60)]
+    pieces = [piece(), piece(CLOSED_DAY + timedelta(days=1))]
+    for each in pieces:
+        world.touch(keys, at=each.window_start + timedelta(hours=9))
+    execution_id = await database.planned(pieces, criterio="atualizacao")
+    claims = [await database.claim("one"), await database.claim("other")]
+    progress = [Progress(claim.reading) for claim in claims]
+    orders = [keys, keys[::-1]]
+
+    async def count(claim: Claim, progress: Progress, order: list[str]) -> int:
+        total = 0
+        for start in range(0, 60, 10):
+            rows = frozenset(order[start : start + 10])
+            page = PageResult(start // 10 + 1, 60, 6, rows, rows)
+            async with database.engine.begin() as db:
+                assert await executions.hold(db, claim)
+                _, counts = await store_page(db, claim, page, progress)
+            progress.add(page)
+            total += counts.processed
+        return total
+
+    totals = await asyncio.gather(*map(count, claims, progress, orders))
+    assert sum(totals) == 60
+    assert await database.value("SELECT count(*) FROM sync_counted WHERE execution_id = :id", id=execution_id) == 60
+
+
+# --- what an update stores --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_an_update_stores_what_is_newer_on_its_pages_and_counts_what_is_in_its_window(
+    database: Database, portals: Portals, world: World, is_known: bool
+) -> None:
+    day = today()
+    midnight = datetime.combine(day, time())
+    late = world.put(data_publicacao=f"{CLOSED_DAY}T08:00:00", items=2)
+    client = await portals.client(await portals.serve(world))
+    if is_known:
+        assert await ingest(database, client, await database.claimed())
+    world.touch([late], at=midnight + timedelta(minutes=1))  # and shows only now, after the window that it lies in
+    for minute in range(41, 46):
+        world.put(
+            data_publicacao=f"{CLOSED_DAY}T08:00:00",
+            data_atualizacao_global=(midnight + timedelta(minutes=minute)).isoformat(),
+            items=1,
+        )
+    window = PlannedSlice(MODALIDADE, day, day, midnight + timedelta(minutes=40), midnight + timedelta(days=1))
+    claim = await database.claimed([window], mode="update")
+
+    assert await ingest(database, client, claim)
+
+    assert await database.mirror() == truth(world.select("atualizacao", f"{day}"))
+    row = await database.slice(claim.slice_id)
+    assert (row.records_processed, row.records_inserted, row.records_updated) == (
+        5,
+        5 + (not is_known),
+        int(is_known),
+    )
+
+
+async def test_a_backfill_stores_nothing_outside_its_window(database: Database, portals: Portals, world: World) -> None:
+    morning, evening = (f"{CLOSED_DAY}T{hour}:00:00" for hour in ("08", "20"))
+    inside = world.put(data_publicacao=morning, items=1)
+    world.put(data_publicacao=evening, items=1)
+    noon = datetime.combine(CLOSED_DAY, time(12))
+    window = PlannedSlice(MODALIDADE, CLOSED_DAY, CLOSED_DAY, datetime.combine(CLOSED_DAY, time()), noon)
+
+    assert await ingest(database, await portals.client(await portals.serve(world)), await database.claimed([window]))
+    assert (await database.mirror()).keys() == {inside}

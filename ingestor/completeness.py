@@ -11,6 +11,11 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+READINGS_AT_ONCE = 4
+"""Readings after which a claim that takes a slice up is no longer its first to find the listing incomplete."""
+MOST_READINGS = 20
+"""Readings of one claim, whatever they show."""
+
 
 @dataclass
 class Evidence:
@@ -19,7 +24,8 @@ class Evidence:
     `shown` holds the rows of the present reading, `known` those of earlier ones; `standing` those that pages have shown
     since `totalRegistros` last fell, in whichever reading: none of them is known to have left the listing.
     `promised` is the last `totalRegistros`, `highest` the highest of the present reading. `has_vanished` says that the
-    last page was without rows though the reading had been promised some.
+    last page was without rows though the reading had been promised some. Of the readings since this was made or loaded,
+    `idle` counts the last ones that have shown nothing new; `is_unordered`: one of them has left out rows that stand.
     """
 
     shown: set[str] = field(default_factory=set)
@@ -28,6 +34,8 @@ class Evidence:
     promised: int = 0
     highest: int = 0
     has_vanished: bool = False
+    idle: int = field(default=0, compare=False)
+    is_unordered: bool = field(default=False, compare=False)
 
     def copy(self) -> "Evidence":
         """The same evidence, which may grow apart from this one."""
@@ -55,14 +63,14 @@ class Evidence:
         """Whether a page shows a row that no page of any reading has shown."""
         return any(row not in self.known and row not in self.shown for row in rows)
 
-    def begin_anew(self) -> bool:
-        """Start the next reading; answers whether the one that ends here has shown rows that no earlier one had."""
-        has_grown = not self.shown <= self.known
+    def begin_anew(self) -> None:
+        """Start the next reading."""
+        self.idle = self.idle + 1 if self.shown <= self.known else 0
+        self.is_unordered |= not self.standing <= self.shown
         self.known |= self.shown
         self.shown = set()
         self.highest = 0
         self.has_vanished = False
-        return has_grown
 
 
 def row_names(keys: Iterable[str]) -> frozenset[str]:
@@ -110,6 +118,17 @@ def shortfall(evidence: Evidence, *, moves: bool) -> str | None:
     if not missing:
         return None
     return f"{missing} of {max(evidence.highest, evidence.promised)} records are missing from the listing"
+
+
+def is_worth_another_reading(evidence: Evidence, *, readings: int, is_first_claim: bool) -> bool:
+    """Whether a listing that is not complete is read again at once, after so many `readings` of the present claim.
+
+    While readings show new rows it is. After three in a row that show none a listing in a fixed order will show no more
+    for now; without order, chance may leave out the same few rows again and again (a reading finds each with a
+    probability of about 0.65), and six are allowed. Later claims, for which that was not enough, read a third as often.
+    """
+    most_idle = 6 if evidence.is_unordered else 3
+    return readings < MOST_READINGS and evidence.idle < (most_idle if is_first_claim else most_idle // 3)
 
 
 def fewest_rows(number: int, total_registros: int, total_paginas: int, at_least: int) -> int:

@@ -16,7 +16,7 @@ from common import executions
 from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
-from ingestor.completeness import Evidence, shortfall
+from ingestor.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_reading, shortfall
 from ingestor.debts import fetch_or_owe
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
 from ingestor.metrics import Metrics
@@ -36,10 +36,6 @@ from ingestor.room import Room, alone
 
 log = structlog.get_logger(__name__)
 
-READINGS_AT_ONCE = 4
-"""Readings of a listing one after the other; from then on one that shows nothing new gives the listing time."""
-MOST_READINGS = 20
-"""Readings of one claim, whatever they show."""
 EMPTY_SIGHTS = 3
 """Claims that must find a listing empty before that is believed, where the mirror holds records of it."""
 COMMITS_AT_ONCE = 3
@@ -111,14 +107,17 @@ async def _begin_anew(work: SliceIngestion, progress: Progress, cause: str) -> N
     """
     log.warning("the listing is read again", reading=progress.reading, cause=cause)
     reading = progress.reading
-    has_grown = await _end_reading(work, progress)
-    if (reading >= READINGS_AT_ONCE and not has_grown) or reading - work.claim.reading + 1 >= MOST_READINGS:
+    await _end_reading(work, progress)
+    began = work.claim.reading
+    if not is_worth_another_reading(
+        progress.evidence, readings=reading - began + 1, is_first_claim=began <= READINGS_AT_ONCE
+    ):
         raise ListingIncomplete(f"{cause}, after {reading} readings")
 
 
-async def _end_reading(work: SliceIngestion, progress: Progress) -> bool:
-    """Put what the reading has shown in place of its pages; answers whether it has shown what none had before."""
-    has_grown = progress.begin_anew()
+async def _end_reading(work: SliceIngestion, progress: Progress) -> None:
+    """Put what the reading has shown in place of its pages."""
+    progress.begin_anew()
 
     async def end(db: AsyncConnection) -> None:
         if not await executions.reread(db, work.claim):
@@ -127,7 +126,6 @@ async def _end_reading(work: SliceIngestion, progress: Progress) -> bool:
 
     with network_errors():
         await in_transaction(work.engine, end)
-    return has_grown
 
 
 async def _give_up_unfit(work: SliceIngestion, progress: Progress) -> PageUnfit:

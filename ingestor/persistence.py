@@ -126,12 +126,12 @@ class Progress:
         grown.add(result.keys, result.total_registros)
         return grown
 
-    def begin_anew(self) -> bool:
-        """Start the next reading; answers whether the one that ends here has shown rows that no earlier one had."""
+    def begin_anew(self) -> None:
+        """Start the next reading."""
         self.reading += 1
         self.pages, self.unfit = set(), {}
         self.total_paginas = self.first_records = 0
-        return self.evidence.begin_anew()
+        self.evidence.begin_anew()
 
 
 # --- reading ----------------------------------------------------------------------------------------------------

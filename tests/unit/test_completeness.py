@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ingestor.completeness import (
     Evidence,
     fewest_rows,
+    is_worth_another_reading,
     last_page_with_rows,
     may_stop_early,
     missing_rows,
@@ -128,12 +129,43 @@ def test_a_page_is_new_to_a_reading_or_to_the_slice() -> None:
     assert not evidence.is_new(frozenset())
 
 
-def test_a_reading_has_grown_if_it_has_shown_what_no_other_had() -> None:
-    evidence = evidence_of([("ab", 4)])
-    assert evidence.begin_anew()
-    evidence.add(row_names("a"), 4)
-    assert not evidence.begin_anew()
-    assert evidence.known == {"a", "b"}
+def test_readings_that_show_nothing_new_are_counted_until_one_does() -> None:
+    evidence, idle = Evidence(), []
+    for rows in ("ab", "a", "ab", "bc", "abc"):
+        evidence.add(row_names(rows), 4)
+        evidence.begin_anew()
+        idle.append(evidence.idle)
+    assert idle == [0, 1, 2, 0, 1]
+    assert evidence.known == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(("second", "is_unordered"), [("abc", False), ("abd", True), ("ab", True)])
+def test_a_reading_that_leaves_out_what_stands_shows_that_there_is_no_order(second: str, is_unordered: bool) -> None:
+    evidence = evidence_of([("abc", 4)], [(second, 4)])
+    evidence.begin_anew()
+    assert evidence.is_unordered is is_unordered
+
+
+@pytest.mark.parametrize(
+    ("idle", "is_unordered", "is_first_claim", "readings", "is_worth_it"),
+    [
+        (0, False, True, 19, True),
+        (0, False, True, 20, False),
+        (2, False, True, 3, True),
+        (3, False, True, 4, False),
+        (5, True, True, 9, True),
+        (6, True, True, 9, False),
+        (0, False, False, 1, True),
+        (1, False, False, 1, False),
+        (1, True, False, 1, True),
+        (2, True, False, 2, False),
+    ],
+)
+def test_how_often_a_listing_that_is_not_complete_is_read_at_once(
+    *, idle: int, is_unordered: bool, is_first_claim: bool, readings: int, is_worth_it: bool
+) -> None:
+    evidence = Evidence(idle=idle, is_unordered=is_unordered)
+    assert is_worth_another_reading(evidence, readings=readings, is_first_claim=is_first_claim) is is_worth_it
 
 
 # --- pages ------------------------------------------------------------------------------------------------------

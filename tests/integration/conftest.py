@@ -22,6 +22,7 @@ from common import executions
 from common.executions import Claim, Criterio, Execution, Mode, PlannedSlice
 from ingestor.pause import SharedPause
 from ingestor.pncp.client import PncpClient
+from ingestor.pncp.records import Page
 from simulator.app import Simulator, serve
 from simulator.invention import Inventor
 from simulator.records import Contratacao
@@ -191,6 +192,20 @@ class Portals:
         return await self._stack.enter_async_context(
             PncpClient(portal.base_url, pause=SharedPause(self._engine), **options)
         )
+
+
+class EndlessClient:
+    """Has the same records for every page, and promises as many pages as there can be."""
+
+    def __init__(self, client: PncpClient) -> None:
+        self._client = client
+        self.page_size = client.page_size
+        self.fetch_itens = client.fetch_itens
+
+    async def fetch_page(self, *listing: Any, **options: Any) -> Page:
+        *which, number = listing
+        page = await self._client.fetch_page(*which, 1, **options)
+        return Page(number, 2**31, 2**31 - 1, page.records)
 
 
 @pytest.fixture

@@ -14,10 +14,18 @@ from ingestor.errors import ListingIncomplete, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.persistence import PageResult, Progress, store_page
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Page
 from simulator.app import Simulator
 from simulator.world import World
-from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, listing_pages, piece, truth
+from tests.integration.conftest import (
+    CLOSED_DAY,
+    MODALIDADE,
+    Database,
+    EndlessClient,
+    Portals,
+    listing_pages,
+    piece,
+    truth,
+)
 
 RECORDS = 35  # four pages of ten
 
@@ -413,21 +421,6 @@ async def test_one_empty_answer_is_not_believed_at_all(database: Database, porta
 
 
 # --- a listing without end --------------------------------------------------------------------------------------
-
-
-class EndlessClient:
-    """Has the records of page 1 for every page, and promises as many as there can be."""
-
-    page_size = 10
-
-    def __init__(self, client: PncpClient) -> None:
-        self._client = client
-        self.fetch_itens = client.fetch_itens
-
-    async def fetch_page(self, *listing: Any, **options: Any) -> Page:
-        *listing_without_number, number = listing
-        page = await self._client.fetch_page(*listing_without_number, 1, **options)
-        return Page(number, 2**31, 2**31 - 1, page.records)
 
 
 async def test_a_listing_that_shows_the_same_records_for_ever_is_no_progress(

@@ -19,7 +19,16 @@ from ingestor.worker import Worker, WorkerOptions
 from simulator.app import Simulator
 from simulator.generated import generate
 from simulator.world import World
-from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, listing_pages, piece, truth
+from tests.integration.conftest import (
+    CLOSED_DAY,
+    MODALIDADE,
+    Database,
+    EndlessClient,
+    Portals,
+    listing_pages,
+    piece,
+    truth,
+)
 from tests.support import eventually
 
 ALL_MODALIDADES = tuple(range(1, 20))
@@ -439,6 +448,24 @@ async def test_a_listing_that_never_adds_up_ends_in_an_error_that_says_how_many_
     assert execution.status == "error"
     assert "3 of 18 records are missing from the listing, after 4 readings" in execution.error_message
     assert len(await database.mirror()) == 15
+
+
+async def test_a_listing_without_end_is_given_up_when_its_patience_ends(
+    database: Database, portals: Portals, workers: Workers, world: World
+) -> None:
+    world.publish(10, at=CLOSED_DAY, modalidade=6)
+    client: Any = EndlessClient(await portals.client(await portals.serve(world)))
+    execution_id = await database.planned()
+    await database.rows("UPDATE sync_slices SET give_up_at = now()")
+    workers.start(client)
+
+    execution = await finished(database, execution_id)
+
+    assert execution.status == "error"
+    assert "20 pages in a row" in execution.error_message
+    assert await database.value("SELECT max(attempt) FROM sync_slices") == 2, "only the first claim was progress"
+    assert execution.records_processed == len(await database.mirror()) == 10
+    assert await database.rows("SELECT 1 FROM sync_pages") == []
 
 
 async def test_a_refusal_ends_its_slice_at_once_and_no_other(

@@ -12,10 +12,11 @@ import json
 import logging
 import math
 import sys
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -28,6 +29,8 @@ from common.logs import HIDDEN, is_secret
 
 log = structlog.get_logger(__name__)
 
+CLOCKS_AGREE = timedelta(seconds=5)
+"""Where this machine's clock and the database's differ by more, lines are moved to the database's time."""
 WRITE_SECONDS = 1.0
 WITHOUT_DATABASE_SECONDS = 3.0
 FAREWELL_SECONDS = 3.0
@@ -58,8 +61,10 @@ _WRITING = 7_020_114_135
 _QUEUE_UP = text("SELECT pg_advisory_xact_lock(:key)")
 _WRITE = text("""
     INSERT INTO execution_log (execution_id, slice_id, logged_at, level, event, fields)
-    SELECT execution_id, slice_id, logged_at, level, event, CAST(fields AS jsonb)
-      FROM unnest(CAST(:execution_ids AS bigint[]), CAST(:slice_ids AS bigint[]), CAST(:moments AS timestamptz[]),
+    SELECT execution_id, slice_id, CASE WHEN late NOT BETWEEN - CAST(:unnoticed AS interval) AND :unnoticed
+                                        THEN logged_at + late ELSE logged_at END, level, event, CAST(fields AS jsonb)
+      FROM (SELECT clock_timestamp() - CAST(:written_at AS timestamptz) AS late) AS clock,
+           unnest(CAST(:execution_ids AS bigint[]), CAST(:slice_ids AS bigint[]), CAST(:moments AS timestamptz[]),
                   CAST(:levels AS text[]), CAST(:events AS text[]), CAST(:fields AS text[]))
            WITH ORDINALITY AS line (execution_id, slice_id, logged_at, level, event, fields, place)
      ORDER BY place
@@ -178,6 +183,8 @@ class ExecutionLog(logging.Handler):
                 {
                     "execution_ids": [line.execution_id for line in lines],
                     "slice_ids": [_as_id(line.event.get("slice_id")) for line in lines],
+                    "written_at": datetime.fromtimestamp(time.time(), UTC),
+                    "unnoticed": CLOCKS_AGREE,
                     "moments": [datetime.fromtimestamp(line.seconds, UTC) for line in lines],
                     "levels": [logging.getLevelName(line.level).lower() for line in lines],
                     "events": [clean_text(str(line.event.get("event", ""))) for line in lines],
@@ -225,7 +232,7 @@ def _line_of(record: logging.LogRecord) -> Line | None:
 
 
 def _lines_about(lost: Counter[int]) -> Iterable[Line]:
-    seconds = datetime.now(UTC).timestamp()
+    seconds = time.time()
     return [
         Line(execution_id, seconds, logging.WARNING, {"event": LOST, "lines": count})
         for execution_id, count in lost.items()

@@ -103,10 +103,11 @@ def test_times_are_converted_in_one_file() -> None:
 def test_the_ingestor_plans_by_the_database_s_clock() -> None:
     """A machine whose clock is three days late plans the same windows and runs the same ticks as any other."""
     clocks = re.compile(r"\b(datetime\.(now|utcnow|today)|date\.today|time\.(time|localtime|strftime))\(")
-    deciding = ("ingestor/planning.py", "ingestor/schedule.py", "ingestor/ingestion.py", "ingestor/worker.py")
-    shared = ("common/executions.py", "common/watermarks.py", "common/clock.py")
-    for name in (*deciding, *shared):
-        assert not clocks.search((ROOT / name).read_text()), name
+    shared = ("common/executions.py", "common/watermarks.py", "common/clock.py", "common/messages.py")
+    paths = [*(ROOT / "ingestor").rglob("*.py"), *(ROOT / name for name in shared)]
+    # a pause that the portal asks for until a date is short in any case
+    users = {str(path.relative_to(ROOT)) for path in paths if clocks.search(path.read_text())}
+    assert users <= {"ingestor/pncp/client.py"}
 
 
 def test_no_text_of_sql_is_made_with_an_f_string() -> None:

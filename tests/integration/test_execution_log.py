@@ -5,6 +5,7 @@ import contextvars
 import io
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -104,6 +105,18 @@ def has(api: httpx.AsyncClient, execution_id: int, event: str) -> Callable[[], A
 
 
 # --- what an execution tells ------------------------------------------------------------------------------------
+
+
+async def test_lines_of_a_machine_whose_clock_is_three_days_late_stand_at_the_database_s_time(
+    kept: ExecutionLog, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = await database.requested()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3 * 86_400)
+    logging.getLogger("late").warning({"event": "late", "execution_id": execution_id})
+    assert await kept.write_all()
+    apart = await database.value("SELECT extract(epoch FROM now() - logged_at) FROM execution_log")
+    assert abs(apart) < 60
 
 
 async def test_an_execution_tells_its_whole_course_and_nothing_of_its_pages(

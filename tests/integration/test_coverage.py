@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.services import dashboard
 from common import executions
 from common.clock import BRASILIA
 from common.executions import PageCounts, PlannedSlice
@@ -15,6 +16,12 @@ from tests.integration.conftest import Database, piece
 
 DAY = date(2025, 3, 10)
 NEXT = DAY + timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dashboard shares no reading between the questions of these tests."""
+    monkeypatch.setattr(dashboard, "FRESH_SECONDS", 0.0)
 
 
 async def coverage(api: httpx.AsyncClient, first: date = DAY, last: date = DAY, **options: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from backend.services import dashboard
 from common import executions, watermarks
 from common.clock import BRASILIA, to_wall_clock
 from common.executions import Claim, Criterio, Mode, PageCounts, PlannedSlice
@@ -19,6 +20,12 @@ from tests.integration.conftest import Database, piece
 RULES = Rules((6,), timedelta(minutes=15), timedelta(minutes=10))
 MINUTE, HOUR, DAY, SECOND = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
 NOON = datetime(2026, 3, 10, 12)  # wall clock
+
+
+@pytest.fixture(autouse=True)
+def read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dashboard shares no reading between the questions of these tests."""
+    monkeypatch.setattr(dashboard, "FRESH_SECONDS", 0.0)
 
 
 def span(start: datetime, end: datetime, modalidade: int = 6) -> PlannedSlice:

@@ -136,6 +136,13 @@ class PageInHand:
     is_second_look: bool
     shows_new: bool
 
+    def let_go(self) -> None:
+        """Empty it: it has been committed, and variables still name it while the next page is read."""
+        self.wanted.clear()
+        self.rejected.clear()
+        if self.itens.done() and not self.itens.cancelled() and self.itens.exception() is None:
+            self.itens.result().clear()
+
 
 class Reading:
     """Reads a listing ahead of its commit: iterate over it inside `async with`, whose end drops what was not taken.
@@ -198,6 +205,7 @@ class Reading:
         if self._at_commit is not None:
             for record in self._at_commit.wanted:
                 self._underway.pop(record.typed.numero_controle_pncp, None)
+            self._at_commit.let_go()
             self._drop(self._at_commit.share)
             self._at_commit = None
         page = await self._ahead.get()

@@ -74,9 +74,8 @@ class HeavyPortal:
         self.records = records
         self.requests = 0
         self.url = ""
-        self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._stop = asyncio.Event()
 
     def __enter__(self) -> Self:
@@ -90,10 +89,8 @@ class HeavyPortal:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
 
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         async with await asyncio.start_server(self._connection, "127.0.0.1", 0) as server:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
             self._started.set()

@@ -43,7 +43,7 @@ PAUSE_SECONDS = 60  # the portal's block lasts about a minute and names no time 
 LONGEST_PAUSE = 120
 ITENS_PAGE_SIZE = 500  # 500 and 1000 are accepted; without it 10 come and the rest is missing without a sign
 MOST_ITENS_PAGES = 1000
-LONGEST_LIST = 48 * 1024 * 1024  # bytes of one contratação's items in memory; the largest seen have some 4 MB
+LONGEST_LIST = 40 * 1024 * 1024  # bytes of one contratação's items in memory; the largest seen have some 4 MB
 BREAKER_WINDOW = 40
 ABSENT_STATUS = {204, 400, 404, 422}
 """What the portal says to a page beyond the end, and to any other page on a bad day."""

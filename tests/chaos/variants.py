@@ -29,9 +29,9 @@ LEASE_NEVER_TAKEN_OVER: Patches = {
 FAILED_PAGE_SKIPPED: Patches = {
     "ingestor/reading.py": (
         (
-            "            page = await self._fetch(number)\n",
+            "            page = await self._fetch_within(number, share)\n",
             (
-                "            page = await self._fetch(number)\n"
+                "            page = await self._fetch_within(number, share)\n"
                 "        except PncpUnavailable:\n"
                 "            page = Page(number, 0, 0, [])\n"
             ),
@@ -66,11 +66,8 @@ PROGRESS_APART_FROM_DATA: Patches = {
             ),
         ),
         (
-            "from ingestor.persistence import Bundle, PageResult, Progress, load_progress, store_page\n",
-            (
-                "from ingestor.persistence import (\n"
-                "    Bundle, PageResult, Progress, load_progress, store_bundles, store_page\n)\n"
-            ),
+            "    keep_earlier,\n    load_progress,\n    store_page,\n",
+            "    keep_earlier,\n    load_progress,\n    store_bundles,\n    store_page,\n",
         ),
         ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
     ),

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         "with match (path, service, criterio, modalidade, page, day, cnpj, key), probability, times, skip and value.\n"
         "Settings go the same way: --quirk page_beyond_end=204 (or 400, empty), --quirk no_items=404 (or 204, empty).\n"
         "While it runs: GET, PUT, DELETE /simulator/quirks; GET, DELETE /simulator/state; "
+        "GET /simulator/requests; "
         "GET, POST /simulator/records; POST /simulator/changes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -29,12 +29,13 @@ _SLOW_SECONDS: Final = 40.0  # a page on a bad day
 @dataclass(slots=True)
 class Served:
     """One request under /api: `status` is the status as text, or how it ended without one ('hang', 'reset', 'cut'); ''
-    while it runs.
+    while it runs. `at` is when it came, in seconds since 1970.
     """
 
     service: Service
     target: str
     status: str = ""
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(slots=True)
@@ -121,6 +122,7 @@ def create_app(world: World, quirks: Quirks | None = None) -> web.Application:
         [
             web.get("/simulator/state", get_state),
             web.delete("/simulator/state", delete_state),
+            web.get("/simulator/requests", get_requests),
             web.get("/simulator/records", get_records),
             web.post("/simulator/records", post_record),
             web.post("/simulator/changes", post_changes),
@@ -324,6 +326,19 @@ async def delete_state(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def get_requests(request: web.Request) -> web.Response:
+    """The latest requests in the order in which they came: when (seconds since 1970), service, status and target.
+
+    `since`: only those that came later.
+    """
+    try:
+        since = float(request.query.get("since", "0"))
+    except ValueError:
+        return _refuse("since is a number of seconds since 1970")
+    log = request.app[SIMULATOR].stats.log
+    return _json([[each.at, each.service, each.status, each.target] for each in log if each.at > since])
+
+
 async def get_records(request: web.Request) -> web.Response:
     """The truth for a window: `criterio`, `data_ini`, `data_fim` (ends included, `YYYY-MM-DDTHH:MM:SS`), `modalidades`
     (commas between).
@@ -352,10 +367,11 @@ async def post_record(request: web.Request) -> web.Response:
 
 
 async def post_changes(request: web.Request) -> web.Response:
-    """Change the world: {"publish": n, "touch": n or [keys], "remove": n or [keys], "at": ..., "modalidade": ...}.
+    """Change the world: {"publish": n, "touch": n or [keys], "lose_item": n or [keys], "remove": n or [keys],
+    "at": ..., "modalidade": ...}.
 
-    `at` and `modalidade` are for what is published. The answer has the control numbers under published, touched and
-    removed.
+    `at` and `modalidade` are for what is published. The answer has the control numbers under published, touched,
+    lost_item and removed.
     """
     try:
         return _json(_change(request.app[SIMULATOR].world, await _read_object(request)))
@@ -364,12 +380,13 @@ async def post_changes(request: web.Request) -> web.Response:
 
 
 def _change(world: World, given: dict[str, Any]) -> dict[str, list[str]]:
-    unknown = set(given) - {"publish", "touch", "remove", "at", "modalidade"}
+    unknown = set(given) - {"publish", "touch", "lose_item", "remove", "at", "modalidade"}
     if unknown:
         raise ValueError(f"no change is called {', '.join(sorted(unknown))}")
     return {
         "removed": world.remove(given.get("remove", 0)),
         "touched": world.touch(given.get("touch", 0)),
+        "lost_item": world.lose_item(given.get("lose_item", 0)),
         "published": world.publish(given.get("publish", 0), at=given.get("at"), modalidade=given.get("modalidade")),
     }
 

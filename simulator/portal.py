@@ -162,7 +162,15 @@ def _rows(asked: Asked, listing: Sequence[Contratacao], start: int, size: int) -
         listing = list(listing)
         order = unordered.hits if unordered.value == "each" else len(listing)
         random.Random(f"{asked.quirks.seed}/{order}").shuffle(listing)
-    data = [payload(record) for record in listing[start : start + size]]
+    rows = listing[start : start + size]
+    if asked.rule("left_out") and start + size >= len(listing):
+        rows = rows[1:]
+    if stale := asked.rule("stale_record"):
+        rows = [
+            asked.world.before(record) if stale.value is None or record.numero_controle_pncp in stale.value else record
+            for record in rows
+        ]
+    data = [payload(record) for record in rows]
     if short := asked.rule("short_page"):
         data = data[: 2 if short.value is None else short.value]
     repeat = asked.rule("repeat")

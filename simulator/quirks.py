@@ -54,6 +54,8 @@ CHANGES: Final = {
     "unordered": "the listing is shuffled; value: 'each' = anew for every request, else the same way for all its pages",
     "short_page": "a page loses records; value: how many are left, default 2",
     "copied_page": "a page holds the records of the next one, or of the one before where it is the last; value: unused",
+    "left_out": "a listing's last page lacks its first record, which the totals count all the same; value: unused",
+    "stale_record": "records as they were before their last change; value: their control numbers, all if left out",
     "second_look_empty": "of a listing of several pages every other look at page 1 is 204; value: unused",
     "change": "after this page is served, its listing changes; value: {remove: n, touch: n, append: n, insert: n, "
     "from: 'any' | 'page' | 'before' | 'after'} (from: where in the listing, seen from the page served, records are "

@@ -85,6 +85,7 @@ class World:
         self._unsorted: set[tuple[Criterio, int, str]] = set()
         self._listings: dict[Query, list[Contratacao]] = {}
         self._items: dict[str, list[bytes]] = {}
+        self._before: dict[str, Contratacao] = {}
 
     def __len__(self) -> int:
         return len(self._records)
@@ -107,6 +108,10 @@ class World:
     def get(self, key: str) -> Contratacao | None:
         """The record with control number `key`."""
         return self._records.get(key)
+
+    def before(self, record: Contratacao) -> Contratacao:
+        """The version that a change has replaced; `record` itself where there was none."""
+        return self._before.get(record.numero_controle_pncp, record)
 
     def record(self, key: str) -> dict[str, Any]:
         """The JSON object of one record, freshly parsed, fractions as Decimal; KeyError where there is none."""
@@ -164,6 +169,7 @@ class World:
         """Take in records, replacing those with the same control number."""
         for record in records:
             if record.numero_controle_pncp in self._records:
+                self._before[record.numero_controle_pncp] = self._records[record.numero_controle_pncp]
                 self._drop(record.numero_controle_pncp)
             self._records[record.numero_controle_pncp] = record
             for criterio in CRITERIOS:
@@ -226,6 +232,27 @@ class World:
                 parsed["dataAtualizacao"] = changed.atualizacao = stamp
             changed.payload = encode_json(parsed)
             self.add([changed])
+        return touched
+
+    def lose_item(self, which: int | Iterable[str] = 1) -> list[str]:
+        """Change records by taking an item away, of those that have several: the control numbers of those changed."""
+        stamp = self.now().isoformat()
+        touched = [key for key in self._choose(which) if self._records[key].item_count > 1]
+        for key in touched:
+            record, items = self._records[key], list(self.items(key))
+            items.pop(self._random.randrange(len(items)))
+            parsed = self.record(key) | {"dataAtualizacaoGlobal": stamp}
+            self.add(
+                [
+                    replace(
+                        record,
+                        atualizacao_global=stamp,
+                        itens=items,
+                        item_count=len(items),
+                        payload=encode_json(parsed),
+                    )
+                ]
+            )
         return touched
 
     def remove(self, which: int | Iterable[str] = 1) -> list[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.chaos.fleet import Fleet, make_folder, remove_folder
 from tests.chaos.services import find_rabbitmq
-from tests.chaos.storm import QUIRKS, Result, Storm
+from tests.chaos.storm import Result, Storm, storm_quirks
+from tests.chaos.variants import SABOTAGE, UNBROKEN, Patches
 
 NO_BROKER = "rabbitmq-server is not installed"
 
@@ -19,10 +20,12 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def run_storm(folder: Path, seed: int, seconds: float, ingestors: int = 2) -> Result:
-    """One storm in this folder; its faults go to `faults.log`, line by line."""
+async def run_storm(folder: Path, seed: int, seconds: float, ingestors: int = 2, patches: Patches = UNBROKEN) -> Result:
+    """One storm in this folder; its faults go to `faults.log`, line by line. `patches` break the product on purpose."""
     with (folder / "faults.log").open("w", buffering=1) as log:
-        async with Fleet(folder, seed=seed, ingestors=ingestors, quirks=QUIRKS) as fleet:
+        fleet = Fleet(folder, seed=seed, ingestors=ingestors, patches=patches)
+        fleet.quirks = storm_quirks(fleet)
+        async with fleet:
             return await Storm(fleet, seed, seconds, lambda line: log.write(line + "\n")).run()
 
 
@@ -31,7 +34,8 @@ async def _main(options: argparse.Namespace, folder: Path) -> int:
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    result = await run_storm(folder, options.seed, options.seconds, options.ingestors)
+    patches = SABOTAGE[options.sabotage] if options.sabotage else UNBROKEN
+    result = await run_storm(folder, options.seed, options.seconds, options.ingestors, patches)
     say(str(result))
     say(str(result.findings))
     return 1 if result.findings.broken else 0
@@ -42,6 +46,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="what all faults and requests are drawn from (1)")
     parser.add_argument("--seconds", type=float, default=600, help="how long the storm lasts (600)")
     parser.add_argument("--ingestors", type=int, default=2, help="how many there are (2)")
+    parser.add_argument("--sabotage", choices=sorted(SABOTAGE), help="break the product in this way: is it noticed?")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all logs, also after a green run")
     options = parser.parse_args()
     if find_rabbitmq() is None:

@@ -21,7 +21,9 @@ import httpx
 from simulator.world import brasilia_now
 from standalone.system import LaunchError, find_free_port
 from tests.chaos.portal import History, Setting
+from tests.chaos.relay import Relay
 from tests.chaos.services import Broker, Database, Program, Service, clean_environment, find_rabbitmq, python
+from tests.chaos.triggers import INSTALL
 from tests.chaos.variants import Patches, make_copy
 
 T = TypeVar("T")
@@ -61,6 +63,7 @@ class Fleet:
         self.portal_url = f"http://127.0.0.1:{find_free_port()}"
         self.journal = self.folder / "journal"
         self.broker: Broker | None = None
+        self.relay: Relay | None = None
         self.http = httpx.AsyncClient(timeout=20, trust_env=False)
         # Threads for all starts, which must outlive what they start; the database takes its time, and all others wait.
         self._starters = {name: ThreadPoolExecutor(1) for name in ("database", "others")}
@@ -126,13 +129,20 @@ class Fleet:
             "migration", python("-m", "alembic", "upgrade", "head"), self.folder, environment, cwd=self.root
         )
         await self.in_starter(migration.run)
+        connection = await asyncpg.connect(database.url)
+        await connection.execute(INSTALL)
+        await connection.close()
+        of_backend = environment
         if self.broker is not None:
             await self.add(self.broker)
+            self.relay = Relay(self.broker.port)
+            await self.relay.start()
+            of_backend = environment | {"RABBITMQ_URL": self.broker.url_through(self.relay.port)}
         await self.add(self._portal(environment))
         if self.with_backend:
             port = self.api_url.rpartition(":")[2]
             backend = python("-m", "uvicorn", "backend.main:app", "--port", port, "--timeout-graceful-shutdown", "20")
-            await self.add(self._product("backend", backend, environment, lambda said: "Uvicorn running" in said))
+            await self.add(self._product("backend", backend, of_backend, lambda said: "Uvicorn running" in said))
         for name in self.ingestor_names:
             await self.add(
                 self._product(name, python("-m", "ingestor"), environment, lambda said: "worker started" in said)
@@ -168,6 +178,8 @@ class Fleet:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         await self.http.aclose()
+        if self.relay is not None:
+            await self.relay.close()
         for service in reversed(self.services.values()):
             await asyncio.shield(self.in_starter(service.close, service.name))
         for starter in self._starters.values():
@@ -232,6 +244,10 @@ class Fleet:
         except (httpx.HTTPError, ValueError):
             return False
         return bool(health["status"] == "ok")
+
+    def dead_workers(self) -> dict[int, float]:
+        """The processes of ingestors that have ended, and when (seconds since 1970)."""
+        return {pid: at for name in self.ingestor_names for pid, at in self.program(name).ended.items()}
 
     # --- what can be asked ----------------------------------------------------------------------------------------
 

@@ -13,11 +13,14 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 
 from simulator.records import Criterio, decode_json
-from tests.chaos.fleet import MODALIDADES, Fleet
+from tests.chaos.fleet import LEASE_SECONDS, MODALIDADES, Fleet
 from tests.chaos.portal import History, Version
+from tests.chaos.triggers import CHECKED
 
 SETTLING_SECONDS = 2.0
 """A record that has stood in its window for less when a slice begins may miss it: its stamp is of that very second."""
+SLACK_SECONDS = 2.0
+"""Between the end of a process and our noticing it, and between two clocks that are read."""
 STALLED = "workers in a row ended without a page"
 CANCELLED = "cancelled by an administrator"
 REFUSED = "Failed to publish to RabbitMQ"
@@ -93,6 +96,7 @@ class Witness:
     slices: dict[int, "Seen"] = field(default_factory=dict)
     passed_over: dict[int, tuple[float, float]] = field(default_factory=dict)
     longest_passed_over: float = 0.0
+    throttled: int = 0
 
     def count(self, outcome: str) -> int:
         return sum(post.outcome == outcome for post in self.posts)
@@ -111,7 +115,8 @@ _FINISHED = """
     SELECT 'slice ' || id, md5(to_jsonb(s)::text), to_jsonb(s)::text FROM sync_slices s WHERE finished_at IS NOT NULL
 """
 _SLICES_NOW = """
-    SELECT id, attempt, mode = 'backfill' AS is_backfill, execution_id, ordinal,
+    SELECT id, attempt, worker_id, extract(epoch FROM lease_until)::float AS lease_until,
+           mode = 'backfill' AS is_backfill, execution_id, ordinal,
            extract(epoch FROM now())::float AS now,
            CASE WHEN status = 'running' THEN extract(epoch FROM now() - lease_until)::float END AS lapsed
       FROM sync_slices
@@ -141,6 +146,31 @@ async def watch_rows(fleet: Fleet, witness: Witness) -> None:
             for row in rows
         }
         watch_leases(seen, rows[0]["now"], witness)
+        watch_the_dead({row["worker_id"]: row["lease_until"] for row in rows if row["worker_id"]}, fleet, witness)
+
+
+def watch_the_dead(leases: Mapping[str, float], fleet: Fleet, witness: Witness) -> None:
+    """I2: the lease of a worker that has died ends, because nobody else lengthens it."""
+    dead = fleet.dead_workers()
+    for worker, until in leases.items():
+        ended = dead.get(process_of(worker))
+        if ended is not None:
+            late = until - ended - LEASE_SECONDS
+            told = f"{worker} ended, and {late:.1f} s later than its lease lasts a slice is still leased to it"
+            witness.findings.check("I2", late <= SLACK_SECONDS, told)
+
+
+def process_of(worker: str) -> int:
+    """The process id in the name of a worker: host, process, and what tells two of them apart."""
+    return int(worker.rsplit("-", 2)[1])
+
+
+async def check_seen(fleet: Fleet, findings: Findings) -> None:
+    """What the triggers have written down."""
+    rows = await fleet.query("SELECT what, told FROM chaos_seen ORDER BY at")
+    for what, name in CHECKED.items():
+        told = [row["told"] for row in rows if row["what"] == what]
+        findings.check(name, not told, f"{what}, {len(told)} times: {'; '.join(told[:3])}")
 
 
 def watch_leases(seen: dict[int, Seen], now: float, witness: Witness) -> None:

@@ -81,6 +81,7 @@ class Program(Service):
         self.environment = dict(environment)
         self.log = folder / f"{name}.log"
         self.last_exit: int | None = None
+        self.ended: dict[int, float] = {}  # when each of its processes was found to have ended, since 1970
         self._begin = 0
         self._cwd = cwd
         self._is_ready = is_ready
@@ -93,6 +94,7 @@ class Program(Service):
         code = self._process.poll()
         if code is not None:
             self.last_exit = code
+            self.ended[self._process.pid] = time.time()
             self._process = None
             return None
         return self._process.pid
@@ -256,7 +258,11 @@ class Broker(Program):
 
     @property
     def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        return self.url_through(self.port)
+
+    def url_through(self, port: int) -> str:
+        """Its URL for one that reaches it by another port."""
+        return f"amqp://guest:guest@127.0.0.1:{port}/"
 
     def start(self) -> None:
         if self._mapper.pid is None:

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 
 from tests.chaos.amqp import publish_plainly
-from tests.chaos.fleet import MODALIDADES, QUEUE, Fleet, now_there, tell_at_once
+from tests.chaos.fleet import FROZEN_DAYS, LEASE_SECONDS, MODALIDADES, QUEUE, Fleet, now_there, tell_at_once
 from tests.chaos.invariants import (
     Findings,
     Judged,
@@ -28,6 +28,7 @@ from tests.chaos.invariants import (
     check_messages,
     check_mirror,
     check_requests,
+    check_seen,
     watch_rows,
 )
 from tests.chaos.services import Program
@@ -46,7 +47,34 @@ QUIRKS: dict[str, Any] = {
         {"probability": 0.10, "value": {"touch": 1}},
         {"probability": 0.04, "value": {"remove": 1}},
     ],
+    "short_page": {"probability": 0.01},
+    "second_look_empty": {"probability": 0.02},
+    "bad_400": {"probability": 0.01, "match": {"service": "consulta"}},
+    "slow_page": {"probability": 0.003, "value": 4},  # more than a request waits at first
+    "unordered": {"probability": 0.01, "value": "each"},
 }
+THROTTLED_SECONDS = 4
+SETTLED_SECONDS = 1.6
+"""An ingestor looks once a second whether another one was throttled."""
+BUSY_SECONDS = 1.5
+RISE_SECONDS = 8.0
+"""How long after its fall a service may still be rising."""
+
+
+def storm_quirks(fleet: Fleet) -> dict[str, Any]:
+    """How the portal misbehaves all the while. On the days that stand still its listings lie as well: there nothing but
+    the proof of completeness can notice that a record is missing."""
+    lies = {
+        name: [
+            {"probability": probability, "match": {"criterio": criterio, "day": f"{day}"}}
+            for day in fleet.days[:FROZEN_DAYS]
+            for criterio in ("publicacao", "atualizacao")
+        ]
+        for name, probability in (("left_out", 0.03), ("copied_page", 0.01))
+    }
+    return QUIRKS | lies
+
+
 _GOOD_ENDS = {
     "ingestor": (0, -signal.SIGKILL),  # somebody may have killed it while it was ending
     "backend": (0, -signal.SIGKILL, -signal.SIGTERM),  # uvicorn raises the signal again when it has closed everything
@@ -136,6 +164,8 @@ class Storm:
         self._requests = asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._serial = 0
         self._keys: list[tuple[str, dict[str, str]]] = []
+        self._shaken: dict[str, float] = {}
+        self._busy_until = 0.0
 
     # --- the course of it -----------------------------------------------------------------------------------------
 
@@ -205,10 +235,125 @@ class Storm:
             for name in names:
                 self._fall(name, rng.choice(("kill", "kill", "stop", "freeze")), rng.uniform(0.2, 6))
         elif draw < 0.20:
-            self._spawn(self._misbehave(rng.choice(("reset", "429", "503")), rng.uniform(1, 4)))
+            kind = rng.choice(("reset", "429", "503", "items_down", "forbidden", "redirect"))
+            self._spawn(self._misbehave(kind, rng.uniform(1, 4)))
+        elif draw < 0.40:
+            self._spawn(rng.choice(self._aimed())(random.Random(rng.random())))
         else:
             seconds = rng.uniform(0.2, 6) if rng.random() < 0.8 else rng.uniform(6, 12)
             self._fall(rng.choice(self._victims()), rng.choice(("kill", "kill", "stop", "freeze")), seconds)
+
+    # --- faults that are placed where a mistake would hurt -----------------------------------------------------------
+
+    def _aimed(self) -> list[Callable[[random.Random], Coroutine[Any, Any, None]]]:
+        chosen = [self._show_as_before, self._leave_out, self._throttle, self._lock_workers, self._lose_item]
+        return [*chosen, self._lose_confirms] if self.fleet.relay is not None else chosen
+
+    def _is_calm(self, *names: str) -> bool:
+        """Whether none of these services has been disturbed of late."""
+        return all(self._shaken.get(name, 0.0) < time.monotonic() for name in names)
+
+    async def _show_as_before(self, rng: random.Random) -> None:
+        """Show what is stored as it was before: notices that an older version wins."""
+        with contextlib.suppress(httpx.HTTPError, *DATABASE_AWAY):
+            history = self.fleet.history()
+            stored = {
+                row["key"]: row["stamp"].isoformat()
+                for row in await self.fleet.query(
+                    "SELECT numero_controle_pncp AS key, data_atualizacao_global AS stamp FROM contratacoes"
+                )
+            }
+            changed = sorted(
+                key
+                for key, versions in history.versions.items()
+                if len(versions) > 1 and stored.get(key) == versions[-1].stamps[1]
+            )
+            if not changed:
+                return
+            keys = rng.sample(changed, min(len(changed), 20))
+            day = history.versions[keys[0]][-1].record.publicacao[:10]
+            self._count("shown as before", "portal", f"{len(keys)} records")
+            async with self._rule({"name": "stale_record", "value": keys, "match": {"criterio": "publicacao"}}):
+                self._serial += 1
+                start = f"{day}T00:{self._serial // 60 % 60:02}:{self._serial % 60:02}"
+                await self._post({"mode": "backfill", "data_ini": start, "data_fim": f"{day}T23:59:59"})
+                await asyncio.sleep(rng.uniform(3, 6))
+
+    async def _leave_out(self, rng: random.Random) -> None:
+        """Leave a record out once on a day that stands still: notices that nobody counts."""
+        day = rng.choice(self.fleet.days[:FROZEN_DAYS])
+        self._count("left out", "portal", f"a record of {day}")
+        rule = {"name": "left_out", "times": 3, "match": {"criterio": "publicacao", "day": f"{day}"}}
+        with contextlib.suppress(httpx.HTTPError):
+            async with self._rule(rule):
+                self._serial += 1
+                start = f"{day}T00:{self._serial // 60 % 60:02}:{self._serial % 60:02}"
+                await self._post({"mode": "backfill", "data_ini": start, "data_fim": f"{day}T23:59:59"})
+                await asyncio.sleep(rng.uniform(3, 6))
+
+    async def _lose_item(self, rng: random.Random) -> None:
+        """Take items away: notices that items which are gone stay."""
+        self._count("items lost", "portal", "of some records")
+        with contextlib.suppress(httpx.HTTPError, TimeoutError):
+            await asyncio.wait_for(self.fleet.portal("POST", "changes", {"lose_item": rng.randint(2, 6)}), 5)
+
+    async def _lose_confirms(self, rng: random.Random) -> None:
+        """Lose the confirm of a message that arrives: notices that an execution is refused though it is planned."""
+        relay = self.fleet.relay
+        if relay is None or relay.losing or not self._is_calm("broker", "database"):
+            return
+        self._count("confirm lost", "broker", "of a request")
+        relay.losing = True
+        try:
+            await self._post(self._random_window(rng))
+        finally:
+            relay.losing = False
+            relay.hang_up()
+
+    async def _lock_workers(self, rng: random.Random) -> None:
+        """Keep heartbeats waiting for two leases while a worker is frozen: notices leases that others lengthen."""
+        name = rng.choice(self.fleet.ingestor_names)
+        self._count("heartbeats locked", name, f"for {2 * LEASE_SECONDS} s")
+        with contextlib.suppress(*DATABASE_AWAY):
+            connection = await asyncpg.connect(self.fleet.database.url, timeout=5, command_timeout=20)
+            try:
+                async with connection.transaction():
+                    await connection.execute("SET LOCAL lock_timeout = '5s'")
+                    await connection.execute("LOCK TABLE workers IN EXCLUSIVE MODE")
+                    await self.fleet.freeze(name, LEASE_SECONDS + 1)
+                    await asyncio.sleep(LEASE_SECONDS - 1)
+            finally:
+                connection.terminate()
+
+    async def _throttle(self, _: random.Random) -> None:
+        """One 429 for one worker: notices that the others do not pause."""
+        rule = {"name": "429", "times": 1, "value": str(THROTTLED_SECONDS), "match": {"service": "consulta"}}
+        began = time.time()
+        self._count("429 once", "portal", f"for {THROTTLED_SECONDS} s")
+        with contextlib.suppress(httpx.HTTPError):
+            async with self._rule(rule):
+                await asyncio.sleep(THROTTLED_SECONDS + SETTLED_SECONDS)
+                asked = await self.fleet.portal("GET", f"requests?since={began}")
+            moments = [at for at, _, status, _ in asked if status == "429"]
+            if len(moments) != 1 or not self._is_calm("portal", "database", *self.fleet.ingestor_names):
+                return
+            first, last = moments[0] + SETTLED_SECONDS, moments[0] + THROTTLED_SECONDS - 0.3
+            since = [f"{at - moments[0]:.1f} s" for at, *_ in asked if first < at < last]
+            told = f"a 429 asked for {THROTTLED_SECONDS} s, and requests came after {', '.join(since[:5])}"
+            self.witness.findings.check("one pause for all", not since, told)
+
+    @contextlib.asynccontextmanager
+    async def _rule(self, rule: dict[str, Any]) -> AsyncIterator[None]:
+        """A rule of the portal's for a while, before all others."""
+        rules = (await self.fleet.portal("GET", "quirks"))["rules"]
+        await self.fleet.portal("PUT", "quirks", {"rules": [rule, *rules]})
+        try:
+            yield
+        finally:
+            with contextlib.suppress(httpx.HTTPError):
+                rules = (await self.fleet.portal("GET", "quirks"))["rules"]
+                kept = [each for each in rules if not all(each.get(name) == value for name, value in rule.items())]
+                await self.fleet.portal("PUT", "quirks", {"rules": kept})
 
     def _victims(self) -> list[str]:
         """Each service as often as it is to fall. A broker takes ten seconds to rise, and then has to do something."""
@@ -218,6 +363,7 @@ class Storm:
     def _fall(self, name: str, how: str, seconds: float) -> None:
         """Let one service fall; it is away (or frozen) for about so long."""
         fleet, service = self.fleet, self.fleet.services[name]
+        self._shaken[name] = max(self._shaken.get(name, 0.0), time.monotonic() + seconds + RISE_SECONDS)
         if how == "freeze":
             if service.pid is None:
                 self.log(f"{name}: to be frozen, but it is down")
@@ -238,7 +384,7 @@ class Storm:
     async def _stop(self, name: str) -> None:
         """SIGTERM; what is frozen hears it when it wakes up. It must end by itself."""
         service = self.fleet.services[name]
-        pid = service.pid
+        pid, was_calm = service.pid, self._is_calm("database")
         if name == "database":
             service.signal(signal.SIGCONT)
             await self.fleet.in_starter(service.terminate, name)
@@ -256,6 +402,18 @@ class Storm:
             self.witness.exits.append(f"{name} did not end within a minute of SIGTERM")
         elif listens and service.last_exit not in good:
             self.witness.exits.append(f"{name} was asked to end and did with {service.last_exit}")
+        elif listens and service.last_exit == 0 and name in self.fleet.ingestor_names and pid is not None:
+            await self._expect_nothing_held(name, pid, was_calm=was_calm)
+
+    async def _expect_nothing_held(self, name: str, pid: int, *, was_calm: bool) -> None:
+        """F4: who ends in good order gives back what it holds; notices a SIGTERM that only ends the process."""
+        with contextlib.suppress(*DATABASE_AWAY):
+            held = await self.fleet.query(
+                "SELECT id FROM sync_slices WHERE status = 'running' AND worker_id LIKE $1", f"%-{pid}-%"
+            )
+            if was_calm and self._is_calm("database"):
+                told = f"{name} has ended and left its slices {[row['id'] for row in held]} running"
+                self.witness.findings.check("F4", not held, told)
 
     async def _misbehave(self, quirk: str, seconds: float) -> None:
         """The portal answers nobody for a while: resets, throttles, or is closed for maintenance."""
@@ -264,12 +422,8 @@ class Storm:
             rule |= {"times": 5, "value": "1"}
         self._count(quirk, "portal", f"for {seconds:.1f} s")
         try:
-            rules = (await self.fleet.portal("GET", "quirks"))["rules"]
-            await self.fleet.portal("PUT", "quirks", {"rules": [rule, *rules]})
-            await asyncio.sleep(seconds)
-            rules = (await self.fleet.portal("GET", "quirks"))["rules"]
-            rules = [each for each in rules if each["name"] != quirk or each["probability"] < 1]
-            await self.fleet.portal("PUT", "quirks", {"rules": rules})
+            async with self._rule(rule):
+                await asyncio.sleep(seconds)
         except httpx.HTTPError:
             self.log("portal: was down meanwhile")
 
@@ -282,6 +436,7 @@ class Storm:
 
     async def _change(self, rng: random.Random) -> None:
         body: dict[str, Any] = {"touch": rng.randint(0, 4), "remove": int(rng.random() < 0.2)}
+        body["lose_item"] = int(rng.random() < 0.1)
         if rng.random() < 0.4:
             body |= {"publish": rng.randint(1, 3), "modalidade": rng.choice(MODALIDADES)}
         with contextlib.suppress(httpx.HTTPError, TimeoutError):  # it is down or frozen
@@ -301,6 +456,8 @@ class Storm:
         if self.fleet.broker is not None:
             kinds |= {self._foreign: 10, self._poison: 6, self._second_bell: 4}
         (chosen,) = rng.choices(list(kinds), list(kinds.values()))
+        if time.monotonic() < self._busy_until and rng.random() < 0.9:
+            chosen = self._cancel if chosen in (self._update, self._backfill, self._keyed) else chosen
         # Everything is drawn here, in one order, before anything is waited for.
         work = chosen(random.Random(rng.random()))
         if self._requests.locked():
@@ -316,7 +473,7 @@ class Storm:
         """A span of days; an odd number of seconds makes it unlike any other."""
         days = self.fleet.days
         first = rng.randrange(len(days))
-        last = min(first + rng.choice((0, 0, 1, 2)), len(days) - 1)
+        last = min(first + rng.choice((0, 0, 0, 1)), len(days) - 1)
         self._serial += 1
         hours = rng.choice((0, 0, rng.randint(0, 9))) if first < len(days) - 1 else 0
         start = f"{days[first]}T{hours:02}:{self._serial // 60 % 60:02}:{self._serial % 60:02}"
@@ -364,6 +521,7 @@ class Storm:
         if answer.status_code == 200:
             return Post(body, "accepted", int(answer.json()["request_id"]), key)
         if answer.status_code == 429:
+            self._busy_until = time.monotonic() + BUSY_SECONDS  # one more refusal would prove nothing more
             return Post(body, "busy", key=key)
         if answer.status_code == 409:
             return Post(body, "undecided", key=key)
@@ -488,6 +646,7 @@ class Storm:
         fleet, witness, findings = self.fleet, self.witness, self.witness.findings
         await check_ends(fleet, findings)
         await check_requests(fleet, witness, findings)
+        await check_seen(fleet, findings)
         history = fleet.history()
         result.changes = sum(len(versions) - 1 for versions in history.versions.values())
         result.judged = await check_counts(fleet, history, findings)

@@ -13,6 +13,7 @@ COPIED = ("common", "ingestor", "backend", "migrations", "alembic.ini", "simulat
 Patches = Mapping[str, tuple[tuple[str, str], ...]]
 
 UNBROKEN: Patches = {}
+SABOTAGE: dict[str, Patches] = {}
 
 LEASE_NEVER_TAKEN_OVER: Patches = {
     "common/executions.py": (

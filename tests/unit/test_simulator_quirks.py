@@ -320,6 +320,38 @@ async def test_every_second_look_at_page_1_can_be_empty(client: Client) -> None:
     assert [(await client.listing(2))[0] for _ in range(2)] == [200, 200]
 
 
+async def test_a_record_can_be_left_out_of_the_last_page_and_shown_as_it_was(client: Client, world: World) -> None:
+    true = (await client.page(4))["data"]
+    client.quirks.add("left_out", times=1)
+    lacking = await client.page(4)
+    assert (lacking["data"], lacking["totalRegistros"]) == (true[1:], 35)
+    key = true[0]["numeroControlePNCP"]
+    world.touch([key])
+    assert (await client.page(4))["data"][0] != true[0]
+    client.quirks.add("stale_record", value=[key], times=1)
+    assert (await client.page(4))["data"] == true
+    assert (await client.page(4))["data"][0]["dataAtualizacaoGlobal"] == NOW.isoformat()
+
+
+async def test_a_record_can_lose_an_item(client: Client, world: World) -> None:
+    key = next(key for key in world.keys if len(world.items(key)) > 1)
+    before = world.items(key)
+    async with client.session.post(f"{client.simulator.control_url}/changes", json={"lose_item": [key]}) as answer:
+        assert (await answer.json())["lost_item"] == [key]
+    left = json.loads((await client.items(key, tamanhoPagina=50))[1])
+    assert len(left) == len(before) - 1
+
+
+async def test_requests_are_told_with_their_moment(client: Client) -> None:
+    await client.page(1)
+    async with client.session.get(f"{client.simulator.control_url}/requests") as answer:
+        ((first, service, status, target),) = await answer.json()
+    assert (service, status) == ("consulta", "200")
+    assert "pagina=1" in target
+    async with client.session.get(f"{client.simulator.control_url}/requests?since={first}") as answer:
+        assert await answer.json() == []
+
+
 async def test_items_can_be_down_while_listings_answer(client: Client, world: World) -> None:
     client.quirks.add("items_down")
     assert (await client.items(world.keys[0]))[0] == 503

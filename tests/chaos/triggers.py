@@ -1,0 +1,66 @@
+"""Triggers that write down, in the moment it happens, what no look once a second could see.
+
+They are the storm's own, in the storm's own database. Each row of `chaos_seen` is a broken rule: `what` names it.
+"""
+
+CHECKED = {
+    "stolen": "I2",
+    "older": "I5",
+    "refused after planning": "I3",
+    "changed after its end": "I8",
+}
+"""The invariant that each kind of row breaks."""
+
+INSTALL = """
+CREATE TABLE chaos_seen (
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    what text NOT NULL,
+    told text NOT NULL
+);
+
+-- A claim takes what is free or expired. Half a second is for clocks that are read at different moments.
+CREATE FUNCTION chaos_watch_slice() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.attempt > OLD.attempt AND OLD.status = 'running'
+       AND OLD.lease_until > clock_timestamp() + interval '0.5 s' THEN
+        INSERT INTO chaos_seen (what, told)
+        VALUES ('stolen', format('slice %s was claimed by %s while %s held it until %s',
+                                 OLD.id, NEW.worker_id, OLD.worker_id, OLD.lease_until));
+    END IF;
+    IF OLD.status IN ('success', 'error') AND NEW IS DISTINCT FROM OLD THEN
+        INSERT INTO chaos_seen (what, told)
+        VALUES ('changed after its end', format('slice %s was %s and became %s', OLD.id, to_jsonb(OLD), to_jsonb(NEW)));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_watch_slice AFTER UPDATE ON sync_slices FOR EACH ROW EXECUTE FUNCTION chaos_watch_slice();
+
+CREATE FUNCTION chaos_watch_execution() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.error_message = 'Failed to publish to RabbitMQ' AND OLD.planned_at IS NOT NULL THEN
+        INSERT INTO chaos_seen (what, told)
+        VALUES ('refused after planning', format('execution %s was planned at %s', OLD.id, OLD.planned_at));
+    END IF;
+    IF OLD.finished_at IS NOT NULL AND NEW IS DISTINCT FROM OLD THEN
+        INSERT INTO chaos_seen (what, told)
+        VALUES ('changed after its end',
+                format('execution %s was %s and became %s', OLD.id, to_jsonb(OLD), to_jsonb(NEW)));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_watch_execution AFTER UPDATE ON sync_executions
+   FOR EACH ROW EXECUTE FUNCTION chaos_watch_execution();
+
+CREATE FUNCTION chaos_watch_record() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.data_atualizacao <= OLD.data_atualizacao AND NEW.data_atualizacao_global <= OLD.data_atualizacao_global
+       AND (NEW.data_atualizacao, NEW.data_atualizacao_global)
+        <> (OLD.data_atualizacao, OLD.data_atualizacao_global) THEN
+        INSERT INTO chaos_seen (what, told)
+        VALUES ('older', format('%s was %s %s and became %s %s', OLD.numero_controle_pncp, OLD.data_atualizacao,
+                                OLD.data_atualizacao_global, NEW.data_atualizacao, NEW.data_atualizacao_global));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_watch_record AFTER UPDATE ON contratacoes FOR EACH ROW EXECUTE FUNCTION chaos_watch_record();
+"""

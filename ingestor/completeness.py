@@ -3,8 +3,9 @@
 Plain functions and values: no network, no database. The rules and their reasons stand in docs/adr/0022.
 
 A *row* is one line of a page. It is named by its record's key; where one page holds a record several times, the second
-line is another row (`row_names`), since the portal counts it in `totalRegistros`. The same record on two pages is one
-row: that is how an unstable order shows.
+line is another row (`row_names`), since the portal counts it in `totalRegistros`. It counts once two readings have shown
+it: a single time it may stand in the place of another record. The same record on two pages is one row: that is how an
+unstable order shows.
 """
 
 from collections.abc import Iterable
@@ -55,6 +56,11 @@ class Evidence:
         self.promised = promised
         self.highest = max(self.highest, promised)
 
+    def count(self, rows: AbstractSet[str]) -> int:
+        """How many of these rows count; a repeat does once this reading and an earlier one have shown it."""
+        doubtful = sum(_REPEAT in row and not (row in self.known and row in self.shown) for row in rows)
+        return len(rows) - doubtful
+
     def is_new_to_reading(self, rows: AbstractSet[str]) -> bool:
         """Whether a page shows a row that no page of the present reading has shown."""
         return not rows <= self.shown
@@ -73,6 +79,10 @@ class Evidence:
         self.has_vanished = False
 
 
+_REPEAT = "#"
+"""What parts a key from the number of the row that repeats it."""
+
+
 def row_names(keys: Iterable[str]) -> frozenset[str]:
     """Names for the rows of one page, whose records have these keys: the second row of a key is `key#2`."""
     listed = list(keys)
@@ -82,7 +92,7 @@ def row_names(keys: Iterable[str]) -> frozenset[str]:
     times: dict[str, int] = {}
     for key in listed:
         times[key] = times.get(key, 0) + 1
-    return names | {f"{key}#{number}" for key, count in times.items() for number in range(2, count + 1)}
+    return names | {f"{key}{_REPEAT}{number}" for key, count in times.items() for number in range(2, count + 1)}
 
 
 def missing_rows(evidence: Evidence) -> int:
@@ -94,17 +104,17 @@ def missing_rows(evidence: Evidence) -> int:
       lower number is believed only as far as rows of earlier readings are really gone;
     - all readings together show as many, provided that `totalRegistros` has not fallen during the present one.
     """
-    shown, vanished = len(evidence.shown), len(evidence.known - evidence.shown)
+    shown, vanished = evidence.count(evidence.shown), len(evidence.known - evidence.shown)
     by_reading = max(evidence.promised, evidence.highest - vanished) - shown
     if evidence.promised < evidence.highest:
         return max(by_reading, 0)
-    return max(min(by_reading, evidence.promised - len(evidence.standing)), 0)
+    return max(min(by_reading, evidence.promised - evidence.count(evidence.standing)), 0)
 
 
 def may_stop_early(evidence: Evidence, reading: int) -> bool:
     """Whether a reading after the first may end before its last page, because all readings together show every row."""
     stands = evidence.promised == evidence.highest > 0
-    return reading > 1 and stands and len(evidence.standing) >= evidence.promised
+    return reading > 1 and stands and evidence.count(evidence.standing) >= evidence.promised
 
 
 def shortfall(evidence: Evidence, *, moves: bool) -> str | None:

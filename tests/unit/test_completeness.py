@@ -82,8 +82,11 @@ def test_a_page_has_as_many_names_as_rows_in_whatever_order(keys: list[str]) -> 
         ([[("ab", 4), ("bc", 4), ("ab", 4)], [("bd", 4)]], 0),
         # but not of readings with a fall between them
         ([[("ab", 4), ("bc", 4), ("ab", 4)], [("bd", 3)]], 1),
-        # a row twice on one page counts, on two pages it does not
-        ([[("ab", 4), ("cc", 4), ("ab", 4)]], 0),
+        # a row twice on one page counts once two readings have shown it so, on two pages it never does
+        ([[("ab", 4), ("cc", 4), ("ab", 4)]], 1),
+        ([[("ab", 4), ("cc", 4), ("ab", 4)]] * 2, 0),
+        ([[("ab", 4), ("cc", 4), ("ab", 4)], [("ab", 4), ("cd", 4), ("ab", 4)]], 0),
+        ([[("ab", 5), ("cc", 5), ("ab", 5)], [("ab", 5), ("cd", 5), ("ab", 5)]], 1),
         ([[("ab", 4), ("bc", 4), ("ab", 4)]], 1),
     ],
 )

@@ -3,9 +3,9 @@
 Plain functions and values: no network, no database. The rules and their reasons stand in docs/adr/0022.
 
 A *row* is one line of a page. It is named by its record's key; where one page holds a record several times, the second
-line is another row (`row_names`), since the portal counts it in `totalRegistros`. It counts once two readings have shown
-it: a single time it may stand in the place of another record. The same record on two pages is one row: that is how an
-unstable order shows.
+line is another row (`row_names`), since the portal counts it in `totalRegistros`. It counts when two readings have
+shown it: a single time it may stand in the place of another record. The same record on two pages is one row: that is
+how an unstable order shows.
 """
 
 from collections.abc import Iterable

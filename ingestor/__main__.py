@@ -17,7 +17,7 @@ from common.database import UnusableDatabaseError, cause_of, check_schema, is_da
 from common.execution_log import keep_execution_log
 from common.garbage import collect_seldom
 from common.logs import configure_logging
-from ingestor.commands import make_parser, rejected, verify
+from ingestor.commands import itens, make_parser, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
 from ingestor.metrics import Metrics, MetricsServer
@@ -113,7 +113,7 @@ async def _database_is_there(engine: AsyncEngine, stopping: asyncio.Event) -> bo
     return False
 
 
-COMMANDS = {"verify": verify, "rejected": rejected}
+COMMANDS = {"verify": verify, "rejected": rejected, "itens": itens}
 
 
 def main() -> None:

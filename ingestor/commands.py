@@ -9,10 +9,11 @@ from datetime import date
 
 from common.database import check_schema
 from ingestor.config import IngestorSettings, parse_modalidades
+from ingestor.debts import load_owed, try_all_again
 from ingestor.errors import PncpError
 from ingestor.opening import make_client, make_engine
 from ingestor.rejected import load_unresolved, try_again
-from ingestor.verify import DayCount, count_days
+from ingestor.verify import Comparison, compare_days
 
 ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
 
@@ -25,19 +26,34 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     verify = commands.add_parser(
         "verify",
-        help="compare what the portal says it has of each day and modalidade with what is stored",
-        description="Asks the portal for page 1 of each listing by publication. Exit code 1 if anything is missing.",
+        help="compare what the portal lists for each day and modalidade with what is stored",
+        description="Reads every listing by publication and looks for each of its records here. Prints the listings "
+        "that differ, and below each the records that are missing and those that could not be stored. "
+        "Exit code 1 if there are any.",
     )
     verify.add_argument("--from", dest="first", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD")
     verify.add_argument("--to", dest="last", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD")
     verify.add_argument("--modalidades", type=_modalidades, help="such as 1-13,15 (default: as configured)")
     verify.add_argument("--all", action="store_true", help="print the days that agree, too")
+    verify.add_argument(
+        "--itens",
+        action="store_true",
+        help="ask for the number of items of each contratação too, one request for each, and list those that lack some",
+    )
     rejected = commands.add_parser(
         "rejected",
         help="list the records that could not be stored, or try them again",
         description="Exit code 1 if any are left.",
     )
     rejected.add_argument("--retry", action="store_true", help="try to store them with this version")
+    itens = commands.add_parser(
+        "itens",
+        help="list the contratações whose items are owed, or have them tried again",
+        description="The ingestors read what is owed by themselves. Exit code 1 if anything is owed.",
+    )
+    itens.add_argument(
+        "--retry", action="store_true", help="have them tried now, also those that were set aside after many tries"
+    )
     return parser
 
 
@@ -51,31 +67,47 @@ def _modalidades(text: str) -> list[int]:
 
 
 async def verify(settings: IngestorSettings, options: argparse.Namespace) -> int:
-    """Print the days and modalidades that differ, and what they come to."""
+    """Print the days and modalidades that differ, what is missing of them, and what they come to."""
     modalidades = options.modalidades or settings.pncp_modalidades
     engine = make_engine(settings)
-    asked = missing = 0
+    found: list[Comparison] = []
+    asked = 0
     try:
         await check_schema(engine)
         _row("day", "modalidade", "portal", "stored", "rejected", "missing")
         async with make_client(settings, engine) as client:
-            async for count in count_days(engine, client, options.first, options.last, modalidades):
+            span = compare_days(engine, client, options.first, options.last, modalidades, with_itens=options.itens)
+            async for listing in span:
                 asked += 1
-                missing += max(count.missing, 0)
-                if options.all or count.missing:
-                    _print(count)
+                if not listing.agrees:
+                    found.append(listing)
+                if options.all or not listing.agrees:
+                    _print(listing)
                 if sys.stderr.isatty():
-                    print(f"\r{count.day} modalidade {count.modalidade} ", end="", file=sys.stderr, flush=True)
+                    print(f"\r{listing.day} modalidade {listing.modalidade} ", end="", file=sys.stderr, flush=True)
     except PncpError as error:
         sys.exit(f"verify: the portal does not answer: {error}")
     finally:
         await engine.dispose()
-    print(f"{asked} listings compared, {missing} records missing")
-    return SOMETHING_IS_AMISS if missing else ALL_IS_WELL
+    missing, rejected = sum(len(one.missing) for one in found), sum(len(one.rejected) for one in found)
+    print(f"{asked} listings compared, {missing} records missing, {rejected} rejected")
+    if options.itens:
+        counts = [count for one in found for count in one.itens]
+        lacking, untold = sum(count.missing for count in counts), sum(count.portal is None for count in counts)
+        print(f"{lacking} items missing of {len(counts) - untold} contratações, {untold} whose number is not told")
+    return SOMETHING_IS_AMISS if found else ALL_IS_WELL
 
 
-def _print(count: DayCount) -> None:
-    _row(count.day, count.modalidade, count.portal, count.stored, count.rejected, count.missing)
+def _print(listing: Comparison) -> None:
+    missing, rejected = len(listing.missing), len(listing.rejected)
+    _row(listing.day, listing.modalidade, listing.portal, listing.stored, rejected, missing)
+    for key in listing.missing:
+        print(f"  missing {key}")
+    for name, reason in listing.rejected:
+        print(f"  rejected {name}: {reason}")
+    for count in listing.itens:
+        portal = count.cause or f"the portal has {count.portal}"
+        print(f"  items of {count.key}: {portal}; {count.stored} stored, {count.rejected} rejected")
 
 
 def _row(*values: object) -> None:
@@ -101,3 +133,20 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
         await engine.dispose()
     print(f"{left} of {len(entries)} rejected records are not stored")
     return SOMETHING_IS_AMISS if left else ALL_IS_WELL
+
+
+async def itens(settings: IngestorSettings, options: argparse.Namespace) -> int:
+    """Print every contratação whose items are owed, and why; with `--retry`, have the ingestors try them now."""
+    engine = make_engine(settings)
+    try:
+        await check_schema(engine)
+        if options.retry:
+            print(f"{await try_all_again(engine)} contratações are tried again now")
+        owed = await load_owed(engine)
+    finally:
+        await engine.dispose()
+    for one in owed:
+        state = "set aside" if one.is_set_aside else one.reason
+        print(f"{one.key} {state} since {one.owed_since:%Y-%m-%d %H:%M} UTC, {one.tries} tries: {one.cause or ''}")
+    print(f"the items of {len(owed)} contratações are owed")
+    return SOMETHING_IS_AMISS if owed else ALL_IS_WELL

@@ -194,6 +194,7 @@ COMMANDS = {
     "token": Command("a token for the API, good for half an hour", LOCAL, _add_token),
     "verify": Command("compare the mirror with the portal: --from DAY --to DAY", LOCAL, hands_on_arguments=True),
     "rejected": Command("records that could not be stored; --retry tries again", LOCAL, hands_on_arguments=True),
+    "itens": Command("contratações whose items are owed; --retry tries again", LOCAL, hands_on_arguments=True),
     "psql": Command("a prompt of the database; options go to psql", LOCAL, hands_on_arguments=True),
     "backup": Command("the whole database into one file: [FILE]", LOCAL, hands_on_arguments=True),
     "restore": Command("a backup back into the database: [--force] FILE", LOCAL, hands_on_arguments=True),
@@ -201,7 +202,7 @@ COMMANDS = {
 }
 ASKING = ("sync", "status", "history", "cancel", "retry", "log", "token")
 """Commands that start nothing here: they ask a backend, here or elsewhere."""
-TOOLS = ("verify", "rejected", "psql", "backup", "restore", "hash-password")
+TOOLS = ("verify", "rejected", "itens", "psql", "backup", "restore", "hash-password")
 """Commands that work on the database itself: that of the services that run here, else DATABASE_URL's."""
 
 HELP = """\

@@ -1,4 +1,4 @@
-"""The commands that work on the database itself: verify, rejected, psql, backup, restore, hash-password.
+"""The commands that work on the database itself: verify, rejected, itens, psql, backup, restore, hash-password.
 
 They use the database of the services that run here, else DATABASE_URL, else the data folder of `./pncp up` (or of the
 demonstration, where there is no other), whose server is then started for as long as the command takes.
@@ -61,7 +61,7 @@ def run_tool(name: str, words: Sequence[str]) -> int:
     settings = read_settings()
     if name == "hash-password":
         return _call([sys.executable, "-m", "backend", "hash-password", *words], settings)
-    if any(word in ("-h", "--help") for word in words) and name in ("verify", "rejected"):
+    if any(word in ("-h", "--help") for word in words) and name in ("verify", "rejected", "itens"):
         return _call([sys.executable, "-m", "ingestor", name, "--help"], settings)
     with open_database(settings) as known:
         match name:

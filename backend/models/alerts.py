@@ -11,7 +11,8 @@ class Alert(BaseModel):
     id: int
     kind: str = Field(
         description="`sync`: execuções que falham ou atualizações que não vêm; `empty`: listagens vazias; `rejected`:"
-        " registros que não puderam ser gravados"
+        " registros que não puderam ser gravados; `itens`: itens que faltam há mais de um dia, ou postos de lado;"
+        " `drift`: campos que não cabem mais na coluna"
     )
     summary: str
     execution_ids: list[int] = Field(description="as execuções que falharam no episódio, as cem mais novas")

@@ -130,13 +130,24 @@ class SourceState(BaseModel):
     next_try_at: Moment
 
 
+class OwedCause(BaseModel):
+    """Por que itens faltam, com números e endereços trocados por `…`, para que iguais se somem."""
+
+    cause: str
+    contratacoes: int
+    is_set_aside: bool = Field(description="há contratações com esta causa que não são mais tentadas")
+
+
 class ItensOwed(BaseModel):
     """Contratações gravadas sem os seus itens, que são lidos depois."""
 
     count: int
     since: Moment | None = Field(description="desde quando falta o mais antigo")
+    unread: int = Field(description="as cuja lista não pôde ser lida")
+    empty: int = Field(description="as cuja lista veio vazia, o que nada confirma ainda")
     set_aside: int = Field(description="as que falharam demais e não são mais tentadas")
     cause: str | None = Field(description="o motivo mais comum")
+    causes: list[OwedCause] = Field(description="os cinco motivos mais comuns")
 
 
 class DriftedField(BaseModel):
@@ -144,10 +155,11 @@ class DriftedField(BaseModel):
 
     resource: str
     path: str
-    kind: str = Field(description="o tipo que veio")
-    records: int
+    kind: str = Field(description="o que veio: object, array, string, number, boolean; unfit: não cabe na coluna")
+    records: int = Field(description="os que foram gravados assim")
     first_seen: Moment
     last_seen: Moment
+    example: str = Field(description="o primeiro valor visto, como JSON, encurtado")
 
 
 class TableSize(BaseModel):

@@ -134,6 +134,9 @@ class SyncExecution(BaseModel):
     phase: Phase
     records_processed: int = Field(description="contratações distintas da janela que foram processadas")
     records_rejected: int = Field(description="registros que não puderam ser gravados; guardados com o motivo")
+    itens_owed: int = Field(
+        description="contratações que esta execução gravou sem os itens, que ainda faltam; virão por si, sem pedido"
+    )
     duration_seconds: float | None
     error_message: str | None
     cancelled: bool = Field(description="alguém a cancelou: o seu `status` é `error`, e `percent` o que estava feito")
@@ -190,6 +193,7 @@ class SyncStatus(BaseModel):
     window_start: WallClock | None
     window_end: WallClock | None
     records_processed: int
+    itens_owed: int = Field(description="contratações gravadas sem os itens, que ainda faltam")
     duration_seconds: float | None
     error_message: str | None
     last_updated: Moment | None

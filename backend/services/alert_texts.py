@@ -18,6 +18,8 @@ _KINDS = {
     "empty": "listagens vazias",
     "rejected": "registros rejeitados",
     "database": "banco de dados com falhas",
+    "itens": "itens que faltam",
+    "drift": "campos que mudaram de tipo",
 }
 _TRIGGERS = {
     "api": "pedida pela API",
@@ -107,6 +109,16 @@ def _day(wall_clock: str) -> str:
 
 
 def _advice_on(episode: Episode) -> list[str]:
+    if episode.kind == "itens":
+        return [
+            "- Se o serviço de itens do portal falha, espere: os ingestores leem por si o que falta.",
+            "- python -m ingestor itens lista o que falta e por quê; --retry tenta de novo o que foi posto de lado.",
+        ]
+    if episode.kind == "drift":
+        return [
+            "- Nada se perdeu: payload guarda o que veio. GET /sync/dashboard mostra um exemplo de cada campo (drift).",
+            "- Veja se há uma versão mais nova do PNCP Sync; depois dela, um backfill preenche as colunas.",
+        ]
     if episode.kind == "empty":
         return [
             "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",

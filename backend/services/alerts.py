@@ -2,8 +2,8 @@
 
 `sync`: executions that failed and were not made good since, or updates that do not come. Both are one kind, so that a
 night in which the portal is down is one message. `empty`: listings that came back empty where they never are.
-`rejected`: days of which records could not be stored.
-`database`: what was read cannot be stored just now.
+`rejected`: days of which records could not be stored. `itens`: contratações without their items for over a day, or
+given up. `drift`: fields that do not fit their columns any more. `database`: what was read cannot be stored just now.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.failures import LONGEST_EXECUTION, LOOK_BACK, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
+from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
 from backend.services.rejections import load_rejected_days
 from common import executions
 from common.clock import BRASILIA, to_wall_clock
@@ -26,6 +27,7 @@ Details = dict[str, Any]
 MOST_SHOWN = 100
 LONGEST_ERROR = 300
 
+OWED_TOO_LONG = timedelta(days=1)
 SUSPECT_FOR = timedelta(days=2)
 RECENT_DAYS = 35
 WEEKS = 8
@@ -114,6 +116,8 @@ async def look(
         await _look_for_empty(db, now, known.get("empty")),
         await _look_for_rejected(db, now),
         await _look_at_database(db),
+        await _look_for_owed(db, now),
+        await _look_for_drift(db),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -352,14 +356,65 @@ def summarise_rejected(details: Details) -> str:
 # --- how it ended -----------------------------------------------------------------------------------------------
 
 
+# --- items that are owed, fields that drift ---------------------------------------------------------------------
+
+
+async def _look_for_owed(db: AsyncConnection, now: datetime) -> Finding | None:
+    owed = await load_owed(db)
+    if not owed.set_aside and (owed.since is None or now - owed.since < OWED_TOO_LONG):
+        return None
+    causes = [{"cause": row.cause, "contratacoes": row.contratacoes} for row in await load_causes(db)]
+    details = {
+        "contratacoes": owed.count,
+        "since": owed.since.isoformat(),
+        "set_aside": owed.set_aside,
+        "causes": causes,
+    }
+    return Finding("itens", summarise_owed(details), details)
+
+
+def summarise_owed(details: Details) -> str:
+    """One line for people."""
+    count, aside = details["contratacoes"], details["set_aside"]
+    words = f"faltam os itens de {count} {'contratação' if count == 1 else 'contratações'}"
+    words += f", desde {at_brasilia(details['since'])}"
+    if aside:
+        words += f"; {aside} {'foi posta' if aside == 1 else 'foram postas'} de lado após muitas tentativas"
+    causes = details["causes"]
+    return f"{words}; a causa mais frequente: {causes[0]['cause']}" if causes and causes[0]["cause"] else words
+
+
+async def _look_for_drift(db: AsyncConnection) -> Finding | None:
+    rows = await load_drift(db, within=DRIFT_FOR)
+    if not rows:
+        return None
+    fields = [
+        {"resource": row.resource, "path": row.path, "kind": row.kind, "first_seen": row.first_seen.isoformat()}
+        for row in sorted(rows, key=lambda row: (row.resource, row.path, row.kind))
+    ]
+    return Finding("drift", summarise_drift(fields), {"fields": fields})
+
+
+def summarise_drift(fields: Sequence[Details]) -> str:
+    """One line for people."""
+    names = list(dict.fromkeys(f"{field['resource']}.{field['path']}" for field in fields))
+    told = ", ".join(names[:5]) + (f" e mais {len(names) - 5}" if len(names) > 5 else "")  # noqa: PLR2004
+    return f"o portal manda valores que não cabem na coluna: {told}; a coluna fica nula, payload guarda o que veio"
+
+
+_ENDS = {
+    "empty": "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias",
+    "rejected": "os registros foram gravados, ou o portal não os traz mais",
+    "database": "o banco de dados voltou a gravar",
+    "itens": "os itens que faltavam vieram",
+    "drift": f"nenhum valor assim veio há {DRIFT_FOR.days} dias",
+}
+
+
 async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datetime) -> str:
     """In a sentence why what was wrong, as `known` says, is not wrong any more."""
-    if kind == "empty":
-        return "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias"
-    if kind == "rejected":
-        return "os registros foram gravados, ou o portal não os traz mais"
-    if kind == "database":
-        return "o banco de dados voltou a gravar"
+    if kind in _ENDS:
+        return _ENDS[kind]
     reasons = []
     pending = [one for one in known["executions"] if one["is_pending"]]
     if any(now - datetime.fromisoformat(one["finished_at"]) >= LOOK_BACK for one in pending):

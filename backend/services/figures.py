@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from backend.services.freshness import aware, load_marks, load_mirrored
+from backend.services.owed import load_drift, load_owed
 from common.database import is_database_trouble
 from common.watermarks import Watermark
 
@@ -80,6 +81,8 @@ class Figures:
     marks: dict[int, Watermark | None]
     workers: int
     paused: bool
+    owed: Row[Any]
+    drift: Rows
 
 
 class FiguresReader:
@@ -129,7 +132,9 @@ async def _ask(db: AsyncConnection) -> Figures:
     unfinished = (await db.execute(_UNFINISHED)).all()
     marks = await load_marks(db, await load_mirrored(db))
     state = (await db.execute(_STATE)).one()
-    return Figures(counts, cancelled, unfinished, marks, state.workers, state.paused)
+    return Figures(
+        counts, cancelled, unfinished, marks, state.workers, state.paused, await load_owed(db), await load_drift(db)
+    )
 
 
 def _of_figures(figures: Figures) -> Iterable[Metric]:
@@ -137,6 +142,7 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
     yield from _of_unfinished(figures.unfinished)
     yield from _of_marks(figures.marks)
     yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that have lately said that they live.", figures.workers)
+    yield from _of_owed(figures)
     yield GaugeMetricFamily("pncp_source_paused", "Whether a 429 holds up every ingestor now.", float(figures.paused))
 
 
@@ -156,6 +162,33 @@ def _of_marks(marks: Mapping[int, Watermark | None]) -> Iterable[Metric]:
         updated.add_metric([str(modalidade)], until)
         complete.add_metric([str(modalidade)], until if mark is not None and mark.complete_from else 0.0)
     return [updated, complete]
+
+
+def _of_owed(figures: Figures) -> Iterable[Metric]:
+    owed = GaugeMetricFamily(
+        "pncp_itens_owed",
+        "Contratações stored without their items: not read, empty and not confirmed, given up.",
+        labels=["state"],
+    )
+    for state in ("unread", "empty", "set_aside"):
+        owed.add_metric([state], getattr(figures.owed, state))
+    since = figures.owed.since
+    drift = CounterMetricFamily(
+        "pncp_schema_drift_records",
+        "Records written with a field that does not fit its column, by table, field and what came.",
+        labels=["resource", "path", "kind"],
+    )
+    for row in figures.drift:
+        drift.add_metric([row.resource, row.path, row.kind], row.records)
+    return [
+        owed,
+        GaugeMetricFamily(
+            "pncp_itens_owed_since_timestamp_seconds",
+            "Since when the items that are owed the longest are; 0 where none are.",
+            since.timestamp() if since else 0.0,
+        ),
+        drift,
+    ]
 
 
 def _of_counts(figures: Figures) -> Iterable[Metric]:

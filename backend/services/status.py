@@ -47,7 +47,7 @@ from backend.services.control import CANCELLED_BY
 from common import executions
 from common.clock import BRASILIA, parse_wall_clock
 from common.executions import Mode
-from common.tables import rejected_records, sync_execution_counts, sync_executions, sync_slices
+from common.tables import itens_owed, rejected_records, sync_execution_counts, sync_executions, sync_slices
 
 SHOWN = 100
 
@@ -114,6 +114,12 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
         _execution.status,
         case((is_running, counts.c.slices_records), else_=_execution.records_processed).label("records_processed"),
         case((is_running, counts.c.slices_rejected), else_=_execution.records_rejected).label("records_rejected"),
+        select(func.count())
+        .select_from(itens_owed)
+        .where(itens_owed.c.execution_id == _execution.id)
+        .correlate(sync_executions)
+        .scalar_subquery()
+        .label("itens_owed"),
         case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
         _execution.error_message,
         _is_cancelled.label("cancelled"),
@@ -170,6 +176,7 @@ class SyncStatusService:
                 window_start=None,
                 window_end=None,
                 records_processed=0,
+                itens_owed=0,
                 duration_seconds=None,
                 error_message=None,
                 last_updated=None,
@@ -184,6 +191,7 @@ class SyncStatusService:
             window_start=row.window_start,
             window_end=row.window_end,
             records_processed=row.records_processed,
+            itens_owed=row.itens_owed,
             duration_seconds=_rounded(row.duration_seconds),
             error_message=row.error_message,
             last_updated=row.updated_at,

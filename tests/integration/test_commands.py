@@ -69,7 +69,8 @@ async def mirror(engine: AsyncEngine, portal: Simulator, database_url: str) -> N
 
     async def finished() -> bool:
         async with engine.connect() as db:
-            return (await db.execute(text("SELECT status FROM sync_executions"))).scalar_one() == "success"
+            statuses = (await db.execute(text("SELECT DISTINCT status FROM sync_executions"))).scalars().all()
+            return statuses == ["success"]
 
     try:
         await eventually(finished, seconds=30)
@@ -94,10 +95,11 @@ async def test_verify_finds_what_is_missing_and_nothing_once_it_is_there(
     again, lost, _ = await run(*span, portal=portal, database_url=database_url)
 
     assert (code, agreed, again) == (1, 0, 1)
-    assert before.splitlines()[-1] == f"13 listings compared, {len(portal.world)} records missing"
-    assert after.splitlines()[1:] == ["13 listings compared, 0 records missing"]
-    assert lost.splitlines()[-1] == "13 listings compared, 1 records missing"
-    assert len(lost.splitlines()) == 3
+    assert before.splitlines()[-1] == f"13 listings compared, {len(portal.world)} records missing, 0 rejected"
+    assert after.splitlines()[1:] == ["13 listings compared, 0 records missing, 0 rejected"]
+    assert lost.splitlines()[-1] == "13 listings compared, 1 records missing, 0 rejected"
+    assert len(lost.splitlines()) == 4
+    assert lost.splitlines()[2].startswith("  missing ")
 
 
 async def test_a_portal_that_does_not_answer_is_one_line(
@@ -169,3 +171,90 @@ async def test_a_rejected_item_is_stored_once_the_portal_has_mended_it(
             {"key": key},
         )
         assert [(row[0], row[1]) for row in rows][1] == (2, 3)
+
+
+SPAN = ("--from", "2025-01-10", "--to", "2025-01-10", "--modalidades", "6")
+
+
+async def test_verify_compares_keys_and_not_counts(engine: AsyncEngine, portal: Simulator, database_url: str) -> None:
+    await mirror(engine, portal, database_url)
+    async with engine.begin() as db:  # one too few and one too many make no right count
+        gone, *_ = (
+            await db.execute(
+                text("""
+                    DELETE FROM contratacoes WHERE numero_controle_pncp =
+                           (SELECT max(numero_controle_pncp) FROM contratacoes WHERE modalidade_id = 6)
+                    RETURNING numero_controle_pncp
+                """)
+            )
+        ).one()
+        await db.execute(
+            text("""
+                INSERT INTO contratacoes (numero_controle_pncp, data_publicacao_pncp, data_atualizacao,
+                                          data_atualizacao_global, modalidade_id, payload, itens_at)
+                VALUES ('00000000000000-1-000001/2025', :day, :day, :day, 6, '{}', now())
+            """),
+            {"day": DAY},
+        )
+
+    code, told, _ = await run("verify", *SPAN, portal=portal, database_url=database_url)
+
+    assert code == 1
+    assert told.splitlines()[2:] == [f"  missing {gone}", "1 listings compared, 1 records missing, 0 rejected"]
+
+
+async def test_verify_lists_what_is_rejected_and_ends_with_1(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, dataAtualizacaoGlobal="talvez")
+    await mirror(engine, portal, database_url)
+
+    code, told, _ = await run("verify", *SPAN, portal=portal, database_url=database_url)
+    portal.world.put(numeroControlePNCP=key, dataAtualizacaoGlobal="2025-01-10T13:00:00")
+    again, _, _ = await run("verify", *SPAN, portal=portal, database_url=database_url)
+    await mirror(engine, portal, database_url)
+    mended, last, _ = await run("verify", *SPAN, portal=portal, database_url=database_url)
+    listed, _, _ = await run("rejected", portal=portal, database_url=database_url)
+
+    assert (code, again, mended, listed) == (1, 1, 0, 0)
+    assert told.splitlines()[2].startswith(f"  rejected {key}: ")
+    assert "dataAtualizacaoGlobal" in told.splitlines()[2]
+    assert last.splitlines()[-1] == "1 listings compared, 0 records missing, 0 rejected"
+
+
+async def test_verify_finds_items_that_are_missing_and_itens_tells_why(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, items=5)
+    rule = portal.quirks.add("403", match={"key": key, "path": "itens"})
+    await mirror(engine, portal, database_url)
+    portal.quirks.rules.remove(rule)
+
+    code, told, _ = await run("verify", "--itens", *SPAN, portal=portal, database_url=database_url)
+    owed, listed, _ = await run("itens", portal=portal, database_url=database_url)
+    retried, again, _ = await run("itens", "--retry", portal=portal, database_url=database_url)
+    async with engine.connect() as db:
+        due = await db.execute(text("SELECT due_at <= now() AND tries = 0 FROM itens_owed"))
+        assert due.scalar_one()
+
+    assert (code, owed, retried) == (1, 1, 1)
+    assert told.splitlines()[2:] == [
+        f"  items of {key}: the portal has 5; 0 stored, 0 rejected",
+        "1 listings compared, 0 records missing, 0 rejected",
+        "5 items missing of 1 contratações, 0 whose number is not told",
+    ]
+    assert f"{key} unread since" in listed
+    assert "status 403" in listed
+    assert listed.splitlines()[-1] == "the items of 1 contratações are owed"
+    assert again.splitlines()[0] == "1 contratações are tried again now"
+
+
+async def test_verify_finds_no_item_missing_where_all_came(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    await mirror(engine, portal, database_url)
+
+    code, told, _ = await run("verify", "--itens", *SPAN, portal=portal, database_url=database_url)
+
+    assert code == 0
+    assert told.splitlines()[-1] == "0 items missing of 0 contratações, 0 whose number is not told"

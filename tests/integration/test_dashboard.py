@@ -470,7 +470,15 @@ async def test_a_source_that_does_not_answer_is_told_with_its_next_try(
 
 async def test_owed_items_and_drifted_fields_are_told(api: httpx.AsyncClient, database: Database) -> None:
     found = await dashboard(api)
-    assert found["itens_owed"] == {"count": 0, "since": None, "set_aside": 0, "cause": None}
+    assert found["itens_owed"] == {
+        "count": 0,
+        "since": None,
+        "unread": 0,
+        "empty": 0,
+        "set_aside": 0,
+        "cause": None,
+        "causes": [],
+    }
     assert found["drift"] == []
     await database.rows("""
         INSERT INTO contratacoes (numero_controle_pncp, data_publicacao_pncp, data_atualizacao,

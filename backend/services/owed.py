@@ -1,0 +1,52 @@
+"""What is stored, but not as it should be: contratações whose items are owed, and fields that do not fit their columns.
+
+Alerts, the dashboard and metrics ask here.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+MOST_CAUSES = 5
+MOST_FIELDS = 50
+DRIFT_FOR = timedelta(days=7)
+"""A field that has not been seen to drift for so long is history."""
+
+COUNT = text("""
+    SELECT count(*) AS count, min(owed_since) AS since, mode() WITHIN GROUP (ORDER BY cause) AS cause,
+           count(*) FILTER (WHERE set_aside_at IS NULL AND reason = 'unread') AS unread,
+           count(*) FILTER (WHERE set_aside_at IS NULL AND reason = 'empty') AS empty,
+           count(*) FILTER (WHERE set_aside_at IS NOT NULL) AS set_aside
+      FROM itens_owed
+""")
+# Numbers and addresses are the same cause: the path of each contratação's items is its own.
+_LOAD_CAUSES = text(r"""
+    SELECT regexp_replace(left(coalesce(cause, ''), 300),
+                          '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS cause,
+           count(*) AS contratacoes, bool_or(set_aside_at IS NOT NULL) AS is_set_aside
+      FROM itens_owed GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :most
+""")
+_LOAD_DRIFT = text("""
+    SELECT resource, path, kind, first_seen, last_seen, records, example
+      FROM schema_drift
+     WHERE CAST(:within AS interval) IS NULL OR last_seen > now() - CAST(:within AS interval)
+     ORDER BY last_seen DESC, resource, path, kind LIMIT :most
+""")
+
+
+async def load_owed(db: AsyncConnection) -> Row[Any]:
+    """How many contratações are stored without their items, since when, and in which state."""
+    return (await db.execute(COUNT)).one()
+
+
+async def load_causes(db: AsyncConnection) -> Sequence[Row[Any]]:
+    """Why items are owed, the most frequent causes first; numbers and addresses are replaced by `…`."""
+    return (await db.execute(_LOAD_CAUSES, {"most": MOST_CAUSES})).all()
+
+
+async def load_drift(db: AsyncConnection, *, within: timedelta | None = None) -> Sequence[Row[Any]]:
+    """Fields whose values did not fit their columns, the latest first; those seen within this time, or all."""
+    return (await db.execute(_LOAD_DRIFT, {"within": within, "most": MOST_FIELDS})).all()

@@ -1,0 +1,154 @@
+"""What is owed and what drifts is said wherever somebody looks: status, history, dashboard, metrics, alerts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.services.alert_texts import Episode, compose
+from backend.services.alerts import Finding, Rules, explain_end, look
+from common import executions
+from ingestor.persistence import Bundle
+from ingestor.pncp.records import Itens, Owed, Record, parse_contratacao, parse_itens
+from simulator.world import World
+from tests.integration.conftest import Database
+from tests.integration.test_metrics import scrape, value
+from tests.integration.test_persistence import MORNING, bundle, store
+from tests.records import ITEM, KEY, raw
+
+QUIET = Rules(no_success=None, reminder=None, schedule_enabled=False, update_cron="*/15 * * * *")
+CAUSE = "/pncp/v1/orgaos/{}/compras/2025/1/itens: status 503"
+
+
+@pytest.fixture
+async def owing(database: Database, world: World) -> int:
+    """An execution that has ended over three records without items, one of them with an empty list."""
+    claim = await database.claimed()
+    for number, reason in enumerate(("unread", "unread", "empty")):
+        key = world.put(data_publicacao=MORNING, items=1)
+        owed = Owed(reason, CAUSE.format(number))  # type: ignore[arg-type]  # both are reasons
+        await store(database, claim, Bundle(bundle(world, key).record, Itens(owed=owed)))
+    await database.run(executions.finish, claim)
+    await database.run(executions.close, claim.execution_id)
+    return claim.execution_id
+
+
+async def findings(database: Database) -> dict[str, Finding]:
+    """What alerts find now, by kind."""
+    now = datetime.now(UTC)
+    async with database.engine.connect() as db:
+        found = await look(db, QUIET, now, watching_since=now, known={})
+    return {finding.kind: finding for finding in found}
+
+
+async def test_a_success_over_owed_items_says_so(api: httpx.AsyncClient, database: Database, owing: int) -> None:
+    status = (await api.get("/sync/status")).json()
+    (listed,) = (await api.get("/sync/history")).json()["executions"]
+    detail = (await api.get(f"/sync/executions/{owing}")).json()
+
+    assert (status["status"], status["itens_owed"]) == ("success", 3)
+    assert (listed["itens_owed"], detail["itens_owed"]) == (3, 3)
+    async with database.engine.connect() as db:
+        assert (await executions.summarize(db, owing)).itens_owed == 3
+
+    await database.rows("DELETE FROM itens_owed WHERE reason = 'empty'")
+
+    assert (await api.get("/sync/status")).json()["itens_owed"] == 2
+
+
+async def test_before_the_first_execution_nothing_is_owed(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/sync/status")).json()["itens_owed"] == 0
+    owed = (await api.get("/sync/dashboard")).json()["itens_owed"]
+    assert (owed["count"], owed["since"], owed["causes"]) == (0, None, [])
+
+
+async def test_the_dashboard_tells_how_many_since_when_and_why(
+    api: httpx.AsyncClient, database: Database, owing: int
+) -> None:
+    await database.rows("UPDATE itens_owed SET set_aside_at = now() WHERE cause LIKE '%/1/compras%'")
+
+    owed = (await api.get("/sync/dashboard")).json()["itens_owed"]
+
+    since = await database.value("SELECT min(owed_since) FROM itens_owed")
+    assert datetime.fromisoformat(owed.pop("since")) == since
+    assert owed.pop("cause").endswith(": status 503")
+    assert owed == {
+        "count": 3,
+        "unread": 1,
+        "empty": 1,
+        "set_aside": 1,
+        "causes": [{"cause": "…: status 503", "contratacoes": 3, "is_set_aside": True}],
+    }
+
+
+async def test_metrics_count_what_is_owed_by_its_state(api: httpx.AsyncClient, database: Database, owing: int) -> None:
+    await database.rows("UPDATE itens_owed SET set_aside_at = now() WHERE cause LIKE '%/1/compras%'")
+
+    samples = await scrape(api)
+
+    assert [value(samples, "pncp_itens_owed", state=state) for state in ("unread", "empty", "set_aside")] == [1, 1, 1]
+    assert value(samples, "pncp_itens_owed_since_timestamp_seconds") > 0
+
+
+async def test_items_that_are_owed_for_over_a_day_are_an_alert_and_so_are_those_set_aside(
+    database: Database, owing: int
+) -> None:
+    assert "itens" not in await findings(database)
+
+    await database.rows("UPDATE itens_owed SET set_aside_at = now() WHERE reason = 'empty'")
+    aside = (await findings(database))["itens"]
+    await database.rows("UPDATE itens_owed SET set_aside_at = NULL, owed_since = now() - interval '25 hours'")
+    late = (await findings(database))["itens"]
+
+    assert aside.summary.startswith("faltam os itens de 3 contratações, desde ")
+    assert "1 foi posta de lado" in aside.summary
+    assert "posta" not in late.summary
+    assert late.summary.endswith("a causa mais frequente: …: status 503")
+    text = told(late)
+    assert "Itens que faltam desde" in text
+    assert "python -m ingestor itens" in text
+    async with database.engine.connect() as db:
+        assert await explain_end(db, "itens", late.details, datetime.now(UTC)) == "os itens que faltavam vieram"
+
+
+def told(finding: Finding) -> str:
+    """The e-mail that opens an episode of this."""
+    episode = Episode(1, finding.kind, finding.summary, finding.details, datetime.now(UTC))
+    return compose("opened", episode, number=1, public_url=None, reminder=timedelta(hours=1)).text
+
+
+@pytest.fixture
+async def drifting(database: Database) -> None:
+    """A stored record with two fields that do not fit, and an item with one."""
+    record = parse_contratacao(raw(processo={"numero": 1}, anoCompra="dois mil"))
+    assert isinstance(record, Record)
+    itens = parse_itens(b"[%s]" % raw(ITEM, quantidade="dez"), KEY)
+    await store(database, await database.claimed(), Bundle(record, itens))
+
+
+@pytest.mark.usefixtures("drifting")
+async def test_drift_is_on_the_dashboard_in_metrics_and_an_alert_until_it_is_a_week_old(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    shown: list[dict[str, Any]] = (await api.get("/sync/dashboard")).json()["drift"]
+    samples = await scrape(api)
+    finding = (await findings(database))["drift"]
+
+    assert {(one["resource"], one["path"], one["kind"], one["records"], one["example"]) for one in shown} == {
+        ("contratacoes", "processo", "object", 1, '{"numero": 1}'),
+        ("contratacoes", "anoCompra", "string", 1, '"dois mil"'),
+        ("itens_contratacao", "quantidade", "string", 1, '"dez"'),
+    }
+    labels = {"resource": "contratacoes", "path": "processo", "kind": "object"}
+    assert value(samples, "pncp_schema_drift_records_total", **labels) == 1
+    assert "contratacoes.anoCompra, contratacoes.processo, itens_contratacao.quantidade" in finding.summary
+    assert "Campos que mudaram de tipo desde" in told(finding)
+    assert "payload guarda o que veio" in told(finding)
+
+    await database.rows("UPDATE schema_drift SET last_seen = now() - interval '8 days'")
+
+    assert "drift" not in await findings(database)
+    async with database.engine.connect() as db:
+        reason = await explain_end(db, "drift", finding.details, datetime.now(UTC))
+    assert reason == "nenhum valor assim veio há 7 dias"

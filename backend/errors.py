@@ -61,6 +61,9 @@ _FAULTS = {
     "json_invalid": "não é JSON válido",
     "model_attributes_type": "deve ser um objeto JSON, enviado como application/json",
     "dict_type": "deve ser um objeto JSON",
+    "list_type": "deve ser uma lista",
+    "too_short": "não pode ser vazio",
+    "too_long": "tem elementos demais",
     "repeated": "foi informado mais de uma vez",
 }
 TOO_LARGE = "O corpo do pedido passa do limite de 16 KiB."

@@ -50,6 +50,7 @@ from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
 from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
+from backend.services.queue_watch import QueueWatch
 from backend.services.reading import Reading
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
@@ -155,9 +156,10 @@ def _lifespan(
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
             notifier = Notifier(channels_of(settings), settings.public_url)
+            queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [
                 asyncio.create_task(sweep(engine)),
-                asyncio.create_task(watch(engine, _rules_of(settings), notifier)),
+                asyncio.create_task(watch(engine, _rules_of(settings), notifier, queue_watch)),
             ]
             if settings.execution_log_days:
                 background.append(asyncio.create_task(forget_lines(engine, days=settings.execution_log_days)))

@@ -345,7 +345,8 @@ async def refuse(db: AsyncConnection, execution_id: int, reason: str = PUBLISH_F
 
 
 # An update waits while another one is at work, and is what all others are that are asked for meanwhile: so that any
-# number of requests comes to one that runs and one that waits. One that only waits to be tried again holds up none.
+# number of requests comes to one that runs and one that waits. One that only waits to be tried again holds up the next
+# for a minute.
 _LOCK_UNPLANNED = text("""
     SELECT id, mode, criterio, window_start, window_end, modalidades
       FROM sync_executions
@@ -353,9 +354,12 @@ _LOCK_UNPLANNED = text("""
        AND (id = :id OR trigger <> 'api' OR published_at IS NOT NULL
             OR created_at <= now() - make_interval(secs => :older_than_seconds))
        AND (mode <> 'update' OR NOT EXISTS (
-            SELECT 1 FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
-             WHERE s.status IN ('pending', 'running') AND s.mode = 'update' AND e.retry_of IS NULL
-               AND (s.run_after IS NULL OR s.run_after <= now())))
+            SELECT 1 FROM sync_executions e
+             WHERE e.status = 'running' AND e.mode = 'update' AND e.planned_at IS NOT NULL AND e.retry_of IS NULL
+               AND (e.planned_at > now() - interval '1 minute' OR EXISTS (
+                    SELECT 1 FROM sync_slices s
+                     WHERE s.execution_id = e.id AND s.status IN ('pending', 'running')
+                       AND (s.run_after IS NULL OR s.run_after <= now())))))
      ORDER BY (id = :id) DESC, id
      LIMIT 1
        FOR UPDATE SKIP LOCKED

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from aio_pika import Connection, DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractQueue, HeadersType
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue, HeadersType
 from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError, AMQPException, ChannelInvalidStateError, ChannelPreconditionFailed
 
@@ -52,6 +52,30 @@ async def connect(kind: type[C], url: str, *, name: str, seconds: float | None =
         await connection.close()
         raise
     return connection
+
+
+async def is_blocked(connection: AbstractConnection) -> bool:
+    """Whether the broker has said that it takes no messages on this connection for the time being."""
+    if connection.transport is None:
+        return False
+    try:
+        async with asyncio.timeout(0):  # nothing is waited for
+            await connection.transport.ready()
+    except TimeoutError:
+        return True
+    return False
+
+
+async def probe(channel: AbstractChannel, queue: str, *, seconds: float) -> None:
+    """Have the broker confirm a message that no queue takes; with a memory or disk alarm it does not.
+
+    A broker tells of an alarm only on connections that publish.
+
+    Raises:
+        TimeoutError: it has not confirmed in time.
+
+    """
+    await channel.default_exchange.publish(Message(b""), routing_key=f"{queue}.probe", mandatory=False, timeout=seconds)
 
 
 async def declare_queues(channel: AbstractChannel, name: str) -> AbstractQueue:

@@ -13,7 +13,7 @@ from typing import Any
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from yarl import URL
@@ -35,6 +35,8 @@ DECISION_POLL_SECONDS = 0.1
 ROOM_POLL_SECONDS = (1.0, 3.0)
 HOLD_SECONDS = 600.0
 """So long a message waits for room, unacknowledged: well below the half hour after which a broker takes it back."""
+MOST_LOSSES = 3
+LOSSES_WITHIN_SECONDS = 300.0
 FOREIGN_TRIGGER = "message"
 
 _NOW = text("SELECT now()")
@@ -65,7 +67,8 @@ class Consumer:
         self._engine = engine
         self._ring = ring
         self._at_most = at_most
-        self._dead_letters: aio_pika.abc.AbstractChannel | None = None
+        self._losses: list[float] = []
+        self._dead_letters: AbstractChannel | None = None
 
     async def run(self) -> None:
         """Listen for ever; whatever happens to the connection, a new one is made. Ends by cancellation."""
@@ -86,19 +89,42 @@ class Consumer:
             await self._connect(BoundedConnection, "pncp ingestor consumer") as consuming,
             await self._connect(aio_pika.RobustConnection, "pncp ingestor dead letters") as publishing,
         ):
+            consuming.close_callbacks.add(self._on_loss)
             self._dead_letters = await publishing.channel(on_return_raises=True)
             channel = await consuming.channel()
             await channel.set_qos(prefetch_count=PREFETCH)
             queue = await rabbit.declare_queues(channel, self._queue)
             tag = await queue.consume(self._hear)
             log.info("listening", queue=self._queue)
-            while True:
-                await asyncio.sleep(WATCH_SECONDS)
-                # Brokers have been seen to take a consumer away without a word; declaring asks how many there are.
-                declared = await rabbit.declare_queues(channel, self._queue)
-                if declared.declaration_result.consumer_count == 0:
-                    log.warning("the queue has lost its consumer, connecting anew", queue=self._queue, tag=tag)
-                    return
+            try:
+                await self._watch(channel, tag)
+            finally:  # from here on it is we who close it
+                consuming.close_callbacks.discard(self._on_loss)
+
+    async def _watch(self, channel: AbstractChannel, tag: str) -> None:
+        """Return when the queue has no consumer any more: brokers have been seen to take one away without a word."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            declared = await rabbit.declare_queues(channel, self._queue)  # the answer says how many there are
+            if declared.declaration_result.consumer_count == 0:
+                log.warning("the queue has lost its consumer, connecting anew", queue=self._queue, tag=tag)
+                return
+
+    def _on_loss(self, _: object, error: BaseException | None = None) -> None:
+        """Log that the consumer's connection has ended, and louder if that happens again and again."""
+        now = time.monotonic()
+        self._losses = [at for at in self._losses if now - at < LOSSES_WITHIN_SECONDS] + [now]
+        cause = f"{type(error).__name__}: {error}"
+        if len(self._losses) < MOST_LOSSES:
+            log.warning("consumer has lost its connection", queue=self._queue, error=cause)
+            return
+        log.error(
+            "consumer loses its connection again and again",
+            queue=self._queue,
+            times=len(self._losses),
+            within_seconds=LOSSES_WITHIN_SECONDS,
+            error=cause,
+        )
 
     async def _connect(self, kind: type[aio_pika.RobustConnection], name: str) -> aio_pika.RobustConnection:
         return await rabbit.connect(kind, self._url, name=name, seconds=CONFIRM_SECONDS)

@@ -73,6 +73,13 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
     _add_url(parser)
 
 
+def _add_ids(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", type=_positive, metavar="ID", nargs="*", default=[], help="the executions")
+    which.add_argument("--all", action="store_true", help="all that are under way")
+    _add_url(parser)
+
+
 def _add_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="show its progress to the end; exit code 0 if it succeeded, else 1"
@@ -188,7 +195,7 @@ COMMANDS = {
     "sync": Command("start a synchronisation, or tell what it would come to", LOCAL, _add_sync),
     "status": Command("how an execution goes", LOCAL, _add_status),
     "history": Command("executions, newest first", LOCAL, _add_history),
-    "cancel": Command("end an execution", LOCAL, _add_id),
+    "cancel": Command("end executions", LOCAL, _add_ids),
     "retry": Command("repeat what failed of an execution", LOCAL, _add_retry),
     "log": Command("what an execution has logged", LOCAL, _add_log),
     "token": Command("a token for the API, good for half an hour", LOCAL, _add_token),

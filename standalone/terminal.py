@@ -258,9 +258,20 @@ def _history(api: Api, options: argparse.Namespace) -> int:
 
 
 def _cancel(api: Api, options: argparse.Namespace) -> int:
-    execution = api.post(f"/sync/executions/{options.id}/cancel")
-    say(_json(execution) if options.json else f"execution {options.id} is cancelled; what was stored stays")
+    if len(options.ids) == 1:
+        execution = api.post(f"/sync/executions/{options.ids[0]}/cancel")
+        what = f"execution {options.ids[0]} is cancelled; what was stored stays"
+        say(_json(execution) if options.json else what)
+        return 0
+    cancelled = api.post("/sync/cancel", {"status": "running"} if options.all else {"ids": options.ids})
+    say(_json(cancelled) if options.json else f"{_cancelled_line(cancelled)}; what was stored stays")
     return 0
+
+
+def _cancelled_line(cancelled: Answer) -> str:
+    ids = ", ".join(str(one) for one in cancelled["execution_ids"])
+    line = f"{cancelled['cancelled']} executions are cancelled" + (f": {ids}" if ids else "")
+    return f"{line}, {cancelled['remaining']} more are under way" if cancelled["remaining"] else line
 
 
 def _log(api: Api, options: argparse.Namespace) -> int:

@@ -8,8 +8,8 @@ from fastapi.responses import PlainTextResponse
 from backend.access import reads
 from backend.dependencies import AppState
 from backend.metrics import CONTENT_TYPE
-from backend.models.sync import Alive, Health
-from backend.services.health import broker_state, load_state
+from backend.models.sync import Alive, Health, QueueHealth
+from backend.services.health import load_broker, load_state
 
 router = APIRouter(tags=["operations"])
 
@@ -21,15 +21,21 @@ async def health(response: Response, state: AppState) -> Health:
 
     `database: failing`: o banco responde, mas não grava o que os ingestores leram (disco cheio, por exemplo).
     `workers: none` com execuções por fazer é `degraded`: nenhum ingestor está vivo.
+    `broker_blocked`: o RabbitMQ responde e não aceita mensagens (alarme de memória ou de disco), de modo que `broker`
+    é `disconnected`. Mensagens em `queue` sem quem as leia são `degraded` também.
     """
     known = await load_state(state["engine"])
-    broker = await broker_state(state["publisher"])
+    broker = await load_broker(state["publisher"])
     response.status_code = 200 if known.is_ready else 503
     return Health(
-        status="ok" if known.is_fine and broker != "disconnected" else "degraded",
+        status="ok" if known.is_fine and (broker is None or broker.is_fine) else "degraded",
         database=known.database,
         workers=known.workers,
-        broker=broker,
+        broker="disabled" if broker is None else "connected" if broker.state == "connected" else "disconnected",
+        broker_blocked=broker is not None and broker.state == "blocked",
+        queue=None
+        if broker is None or broker.state != "connected"
+        else QueueHealth(messages=broker.messages, consumers=broker.consumers),
         timestamp=datetime.now(UTC),
     )
 

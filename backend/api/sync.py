@@ -9,7 +9,18 @@ from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Statu
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
 from backend.models.coverage import CoverageQuery, SyncCoverage
 from backend.models.dashboard import SyncDashboard
-from backend.models.sync import HistoryQuery, SyncHistory, SyncPlan, SyncRequest, SyncResponse, SyncStatus
+from backend.models.sync import (
+    CancelRequest,
+    HistoryQuery,
+    SyncCancelled,
+    SyncHistory,
+    SyncPlan,
+    SyncRequest,
+    SyncResponse,
+    SyncStatus,
+)
+from backend.security import name_of
+from backend.services.control import cancel_executions
 from backend.services.coverage import load_coverage
 from backend.services.force import force_sync
 from backend.services.plan import plan_request
@@ -53,6 +64,13 @@ async def force(
     )
     response.headers["Location"] = f"/sync/executions/{execution_id}"
     return SyncResponse(success=True, message=f"Sync request published: {request.mode}", request_id=str(execution_id))
+
+
+@router.post("/cancel", summary="Cancela várias execuções")
+@changes
+async def cancel_many(request: CancelRequest, state: AppState, user: CurrentUser) -> SyncCancelled:
+    """Das que estão em andamento, as que passam por todos os filtros; o que já foi gravado fica."""
+    return await cancel_executions(state["engine"], request, name_of(user))
 
 
 @router.post("/plan", summary="O que um pedido viria a ser")

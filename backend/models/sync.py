@@ -80,6 +80,36 @@ class SyncResponse(BaseModel):
     request_id: str = Field(description="o identificador da execução", examples=["42"])
 
 
+class CancelRequest(BaseModel):
+    """O que cancelar, das execuções em andamento; os filtros valem juntos, e ao menos um é obrigatório."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"ids": [42, 43]}, {"status": "running", "mode": "update"}, {"trigger": "message"}]
+        },
+    )
+
+    status: Literal["running"] | None = Field(None, description="todas as que estão em andamento")
+    mode: Mode | None = None
+    trigger: str | None = Field(None, max_length=20, description="quem pediu, como em `SyncExecution.trigger`")
+    ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(None, min_length=1, max_length=1000)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError('Diga o que cancelar: ids, mode, trigger ou, para tudo, {"status": "running"}')
+        return self
+
+
+class SyncCancelled(BaseModel):
+    """O que foi cancelado."""
+
+    cancelled: int
+    execution_ids: list[int] = Field(description="as execuções canceladas, da mais antiga para a mais nova")
+    remaining: int = Field(description="as que os filtros ainda alcançam: cancela-se até 1000 de cada vez")
+
+
 class SyncPlan(BaseModel):
     """O que um pedido viria a ser; nada foi iniciado."""
 
@@ -244,6 +274,13 @@ class SlicesQuery(BaseModel):
     cursor: int | None = Field(None, ge=1, le=2**31 - 1, description="`next_cursor` da página anterior")
 
 
+class QueueHealth(BaseModel):
+    """A fila: o que espera, e quantos ingestores a leem."""
+
+    messages: int
+    consumers: int
+
+
 class Health(BaseModel):
     """Saúde do serviço e do que ele usa."""
 
@@ -251,6 +288,8 @@ class Health(BaseModel):
     database: Literal["connected", "failing", "read-only", "disconnected"]
     workers: Literal["ok", "none", "unknown"]
     broker: Literal["connected", "disconnected", "disabled"]
+    broker_blocked: bool = Field(description="o RabbitMQ responde, mas não aceita mensagens")
+    queue: QueueHealth | None = Field(description="nulo sem RabbitMQ")
     timestamp: Moment
 
 

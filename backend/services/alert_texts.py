@@ -20,6 +20,7 @@ _KINDS = {
     "database": "banco de dados com falhas",
     "itens": "itens que faltam",
     "drift": "campos que mudaram de tipo",
+    "queue": "fila sem leitor",
 }
 _TRIGGERS = {
     "api": "pedida pela API",
@@ -109,6 +110,11 @@ def _day(wall_clock: str) -> str:
 
 
 def _advice_on(episode: Episode) -> list[str]:
+    if episode.kind == "queue":
+        return [
+            "- Há um ingestor em pé, e ele alcança o RabbitMQ? O registro (log) dele diz por que perde a conexão.",
+            "- O que foi pedido pela API corre mesmo assim: os ingestores o acham no banco em meio minuto.",
+        ]
     if episode.kind == "itens":
         return [
             "- Se o serviço de itens do portal falha, espere: os ingestores leem por si o que falta.",

@@ -403,6 +403,7 @@ def summarise_drift(fields: Sequence[Details]) -> str:
 
 
 _ENDS = {
+    "queue": "há de novo quem leia a fila, ou nada espera nela",
     "empty": "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias",
     "rejected": "os registros foram gravados, ou o portal não os traz mais",
     "database": "o banco de dados voltou a gravar",

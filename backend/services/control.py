@@ -1,9 +1,11 @@
 """Cancel an execution, or repeat what failed of it."""
 
 import structlog
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import ConflictError, TooManyUnfinishedError, UnknownExecutionError
+from backend.models.sync import CancelRequest, SyncCancelled
 from common import executions
 from common.database import run_again
 from common.execution_log import log_finished
@@ -12,6 +14,18 @@ log = structlog.get_logger(__name__)
 
 CANCELLED_BY = "cancelled by"
 """How the error of an execution begins that somebody ended."""
+
+MOST_CANCELLED = 1000
+"""Executions that one request cancels."""
+
+_RUNNING = text("""
+    SELECT id FROM sync_executions
+     WHERE status = 'running'
+       AND (CAST(:mode AS text) IS NULL OR mode = CAST(:mode AS text))
+       AND (CAST(:trigger AS text) IS NULL OR trigger = CAST(:trigger AS text))
+       AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(CAST(:ids AS bigint[])))
+     ORDER BY id
+""")
 
 
 @run_again
@@ -32,6 +46,28 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
         summary = await executions.summarize(db, execution_id)
     log.info("execution cancelled", user=who)
     log_finished(execution_id, summary)
+
+
+async def cancel_executions(engine: AsyncEngine, request: CancelRequest, who: str) -> SyncCancelled:
+    """End the executions under way that pass all filters, the oldest first, each in a transaction of its own."""
+    filters = {"mode": request.mode, "trigger": request.trigger, "ids": request.ids}
+    async with engine.connect() as db:
+        found = list((await db.execute(_RUNNING, filters)).scalars())
+    cancelled = [one for one in found[:MOST_CANCELLED] if await _end_running(engine, one, who)]
+    return SyncCancelled(
+        cancelled=len(cancelled), execution_ids=cancelled, remaining=max(len(found) - MOST_CANCELLED, 0)
+    )
+
+
+@run_again
+async def _end_running(engine: AsyncEngine, execution_id: int, who: str) -> bool:
+    async with engine.begin() as db:
+        if not await executions.end(db, execution_id, status="error", error_message=f"{CANCELLED_BY} {who}"):
+            return False
+        summary = await executions.summarize(db, execution_id)
+    log.info("execution cancelled", execution_id=execution_id, user=who)
+    log_finished(execution_id, summary)
+    return True
 
 
 @run_again

@@ -22,6 +22,7 @@ from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alert_texts import Episode, Event, compose, compose_test
 from backend.services.alerts import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.notification import Channel, DeliveryError, Message
+from backend.services.queue_watch import QueueWatch
 from common.database import cause_of, in_transaction, is_database_trouble, run_again
 from common.tables import alerts
 
@@ -99,7 +100,14 @@ class Delivery:
         return cls(**fields)
 
 
-async def watch(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, every: float = LOOK_SECONDS) -> None:
+async def watch(
+    engine: AsyncEngine,
+    rules: Rules,
+    notifier: Notifier,
+    queue: QueueWatch | None = None,
+    *,
+    every: float = LOOK_SECONDS,
+) -> None:
     """Look for ever, whenever no other backend does; a database that is away is waited for."""
     watching_since: datetime | None = None
     while True:
@@ -108,7 +116,7 @@ async def watch(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, every:
                 if is_ours:
                     now = await _load_now(engine)
                     watching_since = watching_since or now
-                    await run_once(engine, rules, notifier, now=now, watching_since=watching_since)
+                    await run_once(engine, rules, notifier, queue, now=now, watching_since=watching_since)
         except Exception as error:  # whatever is wrong with alerts, nobody is kept from the API by it
             if is_database_trouble(error):
                 log.warning("alerts wait for the database", cause=cause_of(error))
@@ -137,14 +145,23 @@ async def _load_now(engine: AsyncEngine) -> datetime:
 
 
 async def run_once(
-    engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now: datetime, watching_since: datetime
+    engine: AsyncEngine,
+    rules: Rules,
+    notifier: Notifier,
+    queue: QueueWatch | None = None,
+    *,
+    now: datetime,
+    watching_since: datetime,
 ) -> None:
     """Bring the episodes up to `now` (aware), then deliver what is due."""
+    unheard = None if queue is None else await queue.look(now)
 
     async def settle(db: AsyncConnection) -> None:
         rows = (await db.execute(_LOAD_OPEN)).all()
         known = {row.kind: row.details for row in rows}
         findings = await look(db, rules, now, watching_since=watching_since, known=known)
+        if unheard is not None:
+            findings = [*findings, unheard]
         names = [channel.name for channel in notifier.channels]
         await _settle(db, {row.kind: row.id for row in rows}, findings, names, now=now)
         for row in rows:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.services.publisher import RabbitMQPublisher
+from backend.services.publisher import BrokerState, RabbitMQPublisher
 from common import executions
 from common.database import cause_of, is_database_trouble
 
@@ -81,8 +81,6 @@ async def _load(engine: AsyncEngine) -> State:
         return State("failing" if is_failing else "connected", workers, row.has_work)
 
 
-async def broker_state(publisher: RabbitMQPublisher | None) -> Literal["connected", "disconnected", "disabled"]:
-    """Whether the publisher has its connection, or can have it."""
-    if publisher is None:
-        return "disabled"
-    return "connected" if await publisher.connect() else "disconnected"
+async def load_broker(publisher: RabbitMQPublisher | None) -> BrokerState | None:
+    """What the broker and its queue are like; `None` where there is none."""
+    return None if publisher is None else await publisher.check()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+from dataclasses import dataclass
+from typing import Literal
 
 import aio_pika
 import structlog
@@ -16,6 +18,29 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_SECONDS = 3.0  # with a second to let a dead connection go, the answer comes within five
 CHECK_SECONDS = 2.0
+PROBE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class BrokerState:
+    """What the broker says, and how many messages of the queue wait for a consumer.
+
+    `blocked`: it is reached and takes no message, for a memory or disk alarm.
+    """
+
+    state: Literal["connected", "blocked", "disconnected"]
+    messages: int = 0
+    consumers: int = 0
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether messages wait and nothing consumes them."""
+        return self.messages > 0 and self.consumers == 0
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether messages are taken and consumed."""
+        return self.state == "connected" and not self.is_unheard
 
 
 class RabbitMQPublisher:
@@ -26,6 +51,8 @@ class RabbitMQPublisher:
         self._queue = queue
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
+        self._checks: AbstractChannel | None = None
+        self._checking = asyncio.Lock()
         self._opening = asyncio.Lock()
 
     async def connect(self) -> bool:
@@ -38,6 +65,33 @@ class RabbitMQPublisher:
             log.info("broker cannot be reached", error=type(error).__name__)
             return False
         return True
+
+    async def check(self) -> BrokerState:
+        """Ask for the queue and prove that messages are taken, within two seconds."""
+        try:
+            async with asyncio.timeout(CHECK_SECONDS), self._checking:
+                with rabbit.broken_off_is_unavailable():
+                    await self._open_channel()
+                    return await self._check()
+        except rabbit.BROKER_UNAVAILABLE as error:
+            log.info("broker cannot be checked", error=type(error).__name__)
+            return BrokerState("disconnected")
+
+    async def _check(self) -> BrokerState:
+        """On a channel of its own: one that is given up in the middle takes no request with it."""
+        connection = self._connection
+        if connection is None:
+            return BrokerState("disconnected")
+        if await rabbit.is_blocked(connection):
+            return BrokerState("blocked")
+        if self._checks is None or self._checks.is_closed:
+            self._checks = await connection.channel()
+        queue = (await self._checks.declare_queue(self._queue, durable=True)).declaration_result
+        try:
+            await rabbit.probe(self._checks, self._queue, seconds=PROBE_SECONDS)
+        except TimeoutError:
+            return BrokerState("blocked" if await rabbit.is_blocked(connection) else "disconnected")
+        return BrokerState("connected", queue.message_count or 0, queue.consumer_count or 0)
 
     async def publish_sync_request(self, request: SyncRequest, execution_id: int | None = None) -> bool:
         """Ring for an execution; `True` only if the broker has confirmed it.
@@ -95,7 +149,8 @@ class RabbitMQPublisher:
 
     async def _drop(self) -> None:
         """Let go of a connection that may be dead; its close may fail or hang, and matters to nobody any more."""
-        connection, self._connection, self._channel = self._connection, None, None
+        connection, self._connection = self._connection, None
+        self._channel = self._checks = None
         if connection is None:
             return
         try:

@@ -175,6 +175,57 @@ async def test_beyond_the_cap_a_request_is_told_to_come_back_and_leaves_no_row(
     assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
 
 
+async def test_many_are_cancelled_at_once_by_what_they_have_in_common(
+    api: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    planned_ones = [await planned(engine) for _ in range(4)]
+    async with engine.begin() as db:
+        foreign = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="message")
+        ended = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="schedule")
+        assert ended is not None
+        await executions.end(db, ended, status="success")
+
+    async def cancel(**what: Any) -> list[int]:
+        answer = await api.post("/sync/cancel", json=what)
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        assert (told["cancelled"], told["remaining"]) == (len(told["execution_ids"]), 0)
+        return list(told["execution_ids"])
+
+    assert await cancel(ids=[planned_ones[0], planned_ones[1], ended, 999]) == planned_ones[:2]
+    assert await cancel(ids=[planned_ones[2]], mode="update") == []
+    assert await cancel(trigger="message") == [foreign]
+    assert await cancel(status="running") == planned_ones[2:]
+    assert await cancel(status="running") == []
+    messages = await scalar(
+        engine, "SELECT array_agg(DISTINCT error_message) FROM sync_executions WHERE status = 'error'"
+    )
+    assert messages == ["cancelled by an administrator"]
+    assert await scalar(engine, "SELECT count(*) FROM sync_slices WHERE status <> 'error'") == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, "ids, mode, trigger"),
+        ({"ids": []}, "ids"),
+        ({"ids": [0]}, "ids"),
+        ({"ids": 3}, "ids"),
+        ({"status": "success"}, "status"),
+        ({"everything": True}, "everything"),
+    ],
+)
+async def test_what_is_to_be_cancelled_has_to_be_said(
+    api: httpx.AsyncClient, engine: AsyncEngine, body: Any, expected: str
+) -> None:
+    kept = await planned(engine)
+    answer = await api.post("/sync/cancel", json=body)
+
+    assert answer.status_code == 422
+    assert expected in answer.text
+    assert await scalar(engine, "SELECT status FROM sync_executions WHERE id = :id", id=kept) == "running"
+
+
 UPDATE = {"mode": "update"}
 
 
@@ -224,6 +275,9 @@ async def test_an_update_is_planned_when_the_one_before_it_is_no_longer_at_work(
     assert await lock() is None
     async with engine.begin() as db:  # the portal does not answer for it: that holds up no other
         await executions.postpone(db, claim, delay_seconds=600, cause="down", progressed=False)
+    assert await lock() is None  # else a flood over a portal that is down would be as many as there may be
+    aged = "UPDATE sync_executions SET planned_at = now() - interval '61 seconds' WHERE id = :id RETURNING 1"
+    await scalar(engine, aged, id=first)
     found = await lock()
     assert found is not None
     assert found.id == second

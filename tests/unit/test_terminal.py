@@ -76,6 +76,7 @@ def test_days_stand_for_all_of_themselves_and_moments_for_themselves() -> None:
         ("sync", "--backfill", "2026-03-02", "2026-03-01"),
         ("sync", "--update", "--criterio", "x"),
         ("cancel",),
+        ("cancel", "1", "--all"),
         ("retry", "x"),
         ("log", "0"),
         ("history", "--status", "done"),
@@ -151,6 +152,28 @@ def test_an_unknown_user_is_told_what_to_set() -> None:
     api = api_of(lambda _: httpx.Response(401, json={"detail": "Informe usuário e senha."}))
     with pytest.raises(LaunchError, match="PNCP_SYNC_USERNAME and PNCP_SYNC_PASSWORD"):
         api.get("/sync/status")
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "body"),
+    [
+        (("cancel", "42"), "/sync/executions/42/cancel", b""),
+        (("cancel", "42", "43"), "/sync/cancel", b'{"ids":[42,43]}'),
+        (("cancel", "--all"), "/sync/cancel", b'{"status":"running"}'),
+    ],
+)
+def test_executions_are_cancelled_one_by_one_or_together(
+    words: tuple[str, ...], path: str, body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.path, request.content.replace(b" ", b"")))
+        return httpx.Response(200, json={"cancelled": 2, "execution_ids": [42, 43], "remaining": 0})
+
+    assert terminal._cancel(api_of(serve), options(*words)) == 0  # the rest asks a real backend
+    assert asked == [(path, body)]
+    assert "cancelled" in capsys.readouterr().out
 
 
 def test_a_log_is_read_page_by_page_up_to_the_limit(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,26 @@
+"""Messages that wait while nothing consumes them: an ingestor that keeps losing its connection, or none at all."""
+
+from datetime import datetime, timedelta
+
+from backend.services.alerts import Finding, at_brasilia
+from backend.services.publisher import RabbitMQPublisher
+
+PATIENCE = timedelta(minutes=5)
+
+
+class QueueWatch:
+    """Remembers since when messages have waited without a consumer."""
+
+    def __init__(self, publisher: RabbitMQPublisher) -> None:
+        self._publisher = publisher
+        self._unheard_since: datetime | None = None
+
+    async def look(self, now: datetime) -> Finding | None:
+        """What there is to tell at `now` (aware); a broker that cannot be asked changes nothing."""
+        broker = await self._publisher.check()
+        if broker.state == "connected":
+            self._unheard_since = (self._unheard_since or now) if broker.is_unheard else None
+        if self._unheard_since is None or now - self._unheard_since < PATIENCE:
+            return None
+        since = self._unheard_since.isoformat()
+        return Finding("queue", f"mensagens esperam desde {at_brasilia(since)} e ninguém as lê", {"since": since})

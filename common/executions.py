@@ -354,12 +354,10 @@ _LOCK_UNPLANNED = text("""
        AND (id = :id OR trigger <> 'api' OR published_at IS NOT NULL
             OR created_at <= now() - make_interval(secs => :older_than_seconds))
        AND (mode <> 'update' OR NOT EXISTS (
-            SELECT 1 FROM sync_executions e
-             WHERE e.status = 'running' AND e.mode = 'update' AND e.planned_at IS NOT NULL AND e.retry_of IS NULL
-               AND (e.planned_at > now() - interval '1 minute' OR EXISTS (
-                    SELECT 1 FROM sync_slices s
-                     WHERE s.execution_id = e.id AND s.status IN ('pending', 'running')
-                       AND (s.run_after IS NULL OR s.run_after <= now())))))
+            SELECT 1 FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id
+             WHERE e.status = 'running' AND e.mode = 'update' AND e.retry_of IS NULL
+               AND s.status IN ('pending', 'running')
+               AND (s.run_after IS NULL OR s.run_after <= now() OR e.planned_at > now() - interval '1 minute')))
      ORDER BY (id = :id) DESC, id
      LIMIT 1
        FOR UPDATE SKIP LOCKED

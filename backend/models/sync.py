@@ -92,7 +92,9 @@ class CancelRequest(BaseModel):
 
     status: Literal["running"] | None = Field(None, description="todas as que estão em andamento")
     mode: Mode | None = None
-    trigger: str | None = Field(None, max_length=20, description="quem pediu, como em `SyncExecution.trigger`")
+    trigger: Literal["api", "message", "schedule", "sweep", "gap", "retry"] | None = Field(
+        None, description="quem pediu"
+    )
     ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(None, min_length=1, max_length=1000)
 
     @model_validator(mode="after")

@@ -522,6 +522,7 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
     closed = {path for (method, path), access in declared.items() if access == CLOSED}
     assert closed == {
         "/sync/force",
+        "/sync/cancel",
         "/sync/executions/{execution_id}/cancel",
         "/sync/executions/{execution_id}/retry",
         "/sync/schedules/{name}/pause",

@@ -212,6 +212,7 @@ async def test_many_are_cancelled_at_once_by_what_they_have_in_common(
         ({"ids": [0]}, "ids"),
         ({"ids": 3}, "ids"),
         ({"status": "success"}, "status"),
+        ({"trigger": "\0"}, "trigger"),
         ({"everything": True}, "everything"),
     ],
 )

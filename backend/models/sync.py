@@ -95,7 +95,9 @@ class CancelRequest(BaseModel):
     trigger: Literal["api", "message", "schedule", "sweep", "gap", "retry"] | None = Field(
         None, description="quem pediu"
     )
-    ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(None, min_length=1, max_length=1000)
+    ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(
+        None, min_length=1, max_length=500
+    )  # in less than 16 KiB
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -109,38 +109,38 @@ def _day(wall_clock: str) -> str:
     return f"{datetime.fromisoformat(wall_clock):%d/%m/%Y}"
 
 
+_ADVICE = {
+    "queue": [
+        "- Há um ingestor em pé, e ele alcança o RabbitMQ? O registro (log) dele diz por que perde a conexão.",
+        "- O que foi pedido pela API corre mesmo assim: os ingestores o acham no banco em meio minuto.",
+    ],
+    "itens": [
+        "- Se o serviço de itens do portal falha, espere: os ingestores leem por si o que falta.",
+        "- python -m ingestor itens lista o que falta e por quê; --retry tenta de novo o que foi posto de lado.",
+    ],
+    "drift": [
+        "- Nada se perdeu: payload guarda o que veio. GET /sync/dashboard mostra um exemplo de cada campo (drift).",
+        "- Veja se há uma versão mais nova do PNCP Sync; depois dela, um backfill preenche as colunas.",
+    ],
+    "empty": [
+        "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",
+        "- Peça o dia de novo: ./pncp sync --backfill DIA DIA, ou POST /sync/force. Se vierem registros, basta.",
+    ],
+    "rejected": [
+        "- Veja quais e por quê: ./pncp rejected (ou python -m ingestor rejected).",
+        "- Se o motivo é um campo que o programa não aceita, atualize-o e tente de novo: ./pncp rejected --retry.",
+        "- Se o portal os corrigir, a próxima leitura os grava sozinha.",
+    ],
+    "database": [
+        "- Nada se perde: o que não foi gravado será lido e gravado de novo, sem pedir.",
+        "- Veja o espaço em disco, as travas (pg_locks) e o registro (log) do PostgreSQL.",
+    ],
+}
+
+
 def _advice_on(episode: Episode) -> list[str]:
-    if episode.kind == "queue":
-        return [
-            "- Há um ingestor em pé, e ele alcança o RabbitMQ? O registro (log) dele diz por que perde a conexão.",
-            "- O que foi pedido pela API corre mesmo assim: os ingestores o acham no banco em meio minuto.",
-        ]
-    if episode.kind == "itens":
-        return [
-            "- Se o serviço de itens do portal falha, espere: os ingestores leem por si o que falta.",
-            "- python -m ingestor itens lista o que falta e por quê; --retry tenta de novo o que foi posto de lado.",
-        ]
-    if episode.kind == "drift":
-        return [
-            "- Nada se perdeu: payload guarda o que veio. GET /sync/dashboard mostra um exemplo de cada campo (drift).",
-            "- Veja se há uma versão mais nova do PNCP Sync; depois dela, um backfill preenche as colunas.",
-        ]
-    if episode.kind == "empty":
-        return [
-            "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",
-            "- Peça o dia de novo: ./pncp sync --backfill DIA DIA, ou POST /sync/force. Se vierem registros, basta.",
-        ]
-    if episode.kind == "rejected":
-        return [
-            "- Veja quais e por quê: ./pncp rejected (ou python -m ingestor rejected).",
-            "- Se o motivo é um campo que o programa não aceita, atualize-o e tente de novo: ./pncp rejected --retry.",
-            "- Se o portal os corrigir, a próxima leitura os grava sozinha.",
-        ]
-    if episode.kind == "database":
-        return [
-            "- Nada se perde: o que não foi gravado será lido e gravado de novo, sem pedir.",
-            "- Veja o espaço em disco, as travas (pg_locks) e o registro (log) do PostgreSQL.",
-        ]
+    if episode.kind in _ADVICE:
+        return _ADVICE[episode.kind]
     advice = []
     pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]
     if pending:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import in_transaction, is_database_trouble
-from ingestor.errors import NoRoomError, PncpError
+from ingestor.errors import NoRoomError, PncpError, PncpTooLarge
 from ingestor.persistence import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Itens, Owed, Stamps
@@ -44,7 +44,7 @@ async def fetch_or_owe(client: PncpClient, key: str) -> Itens:
         if itens.told:
             return itens
     except PncpError as error:
-        return Itens(owed=Owed("unread", str(error)))
+        return Itens(owed=Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge)))
     return Itens(owed=await doubt(client, key))
 
 
@@ -233,7 +233,7 @@ async def _look_again(db: AsyncConnection, debt: Debt, owed: Owed) -> Outcome:
 
 async def _postpone(db: AsyncConnection, debt: Debt, owed: Owed) -> Outcome:
     tries = debt.tries + 1
-    is_set_aside = tries >= MOST_TRIES
+    is_set_aside = owed.is_final or tries >= MOST_TRIES
     await db.execute(
         _POSTPONE,
         {

@@ -39,6 +39,10 @@ class PncpUnavailable(PncpError):
         self.retry_after = retry_after
 
 
+class PncpTooLarge(PncpUnavailable):
+    """An answer that is larger than what a process may hold, or that does not end."""
+
+
 class PncpThrottled(PncpUnavailable):
     """The portal wants a pause (429); every ingestor keeps it before the next try."""
 

@@ -356,10 +356,13 @@ _MERGE_DRIFTED_CONTRATACOES = _merge_contratacoes(
 # Only while `itens_at` is null: the merge has locked the contratações of its page, also those that it did not write.
 # What is owed of a version that has just been written begins anew.
 _OWE = """
-    INSERT INTO itens_owed AS known (numero_controle_pncp, as_of, reason, cause, execution_id, empty_sights, due_at)
-    SELECT owed.key, stored.as_of, owed.reason, owed.cause, $5, owed.sights,
-           now() + CASE owed.sights WHEN 0 THEN interval '0' ELSE interval '1 hour' END
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::int[]) AS owed (key, reason, cause, sights)
+    INSERT INTO itens_owed AS known
+           (numero_controle_pncp, as_of, reason, cause, execution_id, empty_sights, due_at, set_aside_at)
+    SELECT owed.key, stored.as_of, owed.reason, owed.cause, $6, owed.sights,
+           now() + CASE owed.sights WHEN 0 THEN interval '0' ELSE interval '1 hour' END,
+           CASE WHEN owed.is_final THEN now() END
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bool[])
+           AS owed (key, reason, cause, sights, is_final)
      CROSS JOIN LATERAL (SELECT data_atualizacao_global AS as_of FROM contratacoes
                           WHERE numero_controle_pncp = owed.key AND itens_at IS NULL LIMIT 1) stored
      ORDER BY owed.key
@@ -369,7 +372,7 @@ _OWE = """
 """
 _OWE_ANEW = f"""
     {_OWE}, as_of = excluded.as_of, owed_since = now(), tries = 0, empty_sights = excluded.empty_sights,
-           due_at = excluded.due_at, set_aside_at = NULL
+           due_at = excluded.due_at, set_aside_at = excluded.set_aside_at
 """
 _WOULD_GO = "SELECT FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[]) LIMIT 1"
 _WANT_ITENS = "UPDATE contratacoes SET itens_at = NULL WHERE numero_controle_pncp = $1"
@@ -676,7 +679,8 @@ async def _owe(
             reasons = [owed[key].reason for key in keys]
             causes = [owed[key].cause[:LONGEST_CAUSE] for key in keys]
             sights = [int(owed[key].reason == "empty") for key in keys]
-            await driver.execute(statement, keys, reasons, causes, sights, execution_id)
+            final = [owed[key].is_final for key in keys]
+            await driver.execute(statement, keys, reasons, causes, sights, final, execution_id)
 
 
 async def _merge_itens(driver: "asyncpg.Connection[Any]", lists: list[Listed], *, are_new: bool = False) -> int:

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import aiohttp
 
-from ingestor.errors import PncpUnavailable
+from ingestor.errors import PncpTooLarge, PncpUnavailable
 from ingestor.room import current_charge
 
 LONGEST_BODY = 20 * 1024 * 1024
@@ -23,7 +23,8 @@ async def read_body(response: aiohttp.ClientResponse, path: str) -> bytes:
     """The unpacked body in UTF-8, as far as its charset is known; a packed bomb reaches the limit as well.
 
     Raises:
-        PncpUnavailable: it is larger than `LONGEST_BODY`, or packed more than once.
+        PncpTooLarge: it is larger than `LONGEST_BODY`.
+        PncpUnavailable: it is packed more than once.
         NoRoomError: there is no room for it in the share that it is counted in.
 
     """
@@ -37,7 +38,7 @@ async def read_body(response: aiohttp.ClientResponse, path: str) -> bytes:
     async for part in response.content.iter_any():
         size += len(part)
         if size > LONGEST_BODY:
-            raise PncpUnavailable(f"{path}: the body is larger than {LONGEST_BODY} bytes")
+            raise PncpTooLarge(f"{path}: the body is larger than {LONGEST_BODY} bytes")
         charge.grow(len(part))
         latest.append(part)
         if len(latest) == PARTS_AT_ONCE:

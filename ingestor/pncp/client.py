@@ -20,7 +20,15 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from ingestor.errors import PageAbsent, PncpDisputed, PncpError, PncpRejected, PncpThrottled, PncpUnavailable
+from ingestor.errors import (
+    PageAbsent,
+    PncpDisputed,
+    PncpError,
+    PncpRejected,
+    PncpThrottled,
+    PncpTooLarge,
+    PncpUnavailable,
+)
 from ingestor.pncp.bodies import read_body
 from ingestor.pncp.records import (
     MOST_REFUSED_ITENS,
@@ -228,14 +236,14 @@ class PncpClient:
             charge.keep(page.overhead)
             size += page.size + page.overhead
             if size > LONGEST_LIST or len(itens.rejected) > MOST_REFUSED_ITENS:
-                raise PncpUnavailable(f"{path} takes more than {LONGEST_LIST} bytes or holds too much that is no item")
+                raise PncpTooLarge(f"{path} takes more than {LONGEST_LIST} bytes or holds too much that is no item")
             # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
             # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
             if not itens.add(page) or page.told % 10:
                 # Of pages one may be missing though each was well: the portal answers from several machines.
                 itens.is_proved = number == 1 and bool(page.told % 10 or not page.told)
                 return itens
-        raise PncpUnavailable(f"{path} does not end after {MOST_ITENS_PAGES} pages")
+        raise PncpTooLarge(f"{path} does not end after {MOST_ITENS_PAGES} pages")
 
     async def _fetch_itens_page(self, path: str, number: int, numero_controle_pncp: str, tries: int | None) -> Itens:
         async def once() -> Itens:

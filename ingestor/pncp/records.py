@@ -239,10 +239,12 @@ class Owed(Struct, frozen=True):
     """Why the items of a contratação are to be read later.
 
     `reason`: unread (they could not be read) or empty (an empty list that nothing confirms); `cause` in a sentence.
+    `is_final`: trying again by itself would lead nowhere.
     """
 
     reason: Literal["unread", "empty"]
     cause: str
+    is_final: bool = False
 
 
 @dataclass

@@ -10,6 +10,7 @@ from ingestor import debts as debts_module
 from ingestor.debts import EMPTY_WAITS, MOST_TRIES, Outcome, claim_debts, load_owed, try_all_again, wait_after, work_off
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.persistence import Bundle
+from ingestor.pncp import client as client_module
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Itens, Owed
 from simulator.world import World
@@ -315,6 +316,27 @@ async def test_a_debt_that_fails_waits_longer_each_time_and_is_set_aside_with_it
     rows = await database.rows("SELECT set_aside_at, cause FROM itens_owed")
     assert all(row.set_aside_at and "status 503" in row.cause for row in rows)
     assert await work(database, client) == []
+
+
+async def test_a_list_that_is_too_large_is_set_aside_at_once(
+    database: Database, portals: Portals, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, other = world.put(data_publicacao=MORNING, items=900), world.put(data_publicacao=MORNING, items=3)
+    client = await portals.client(await portals.serve(world))
+    monkeypatch.setattr(client_module, "LONGEST_LIST", 100_000)
+
+    await read_day(database, client)
+
+    row = await database.row("SELECT numero_controle_pncp, set_aside_at IS NOT NULL, cause FROM itens_owed")
+    assert tuple(row)[:2] == (large, True)
+    assert "takes more than" in row.cause
+    assert await numbers(database, other) == [1, 2, 3]
+    assert await try_all_again(database.engine) == 1
+    assert await work(database, client) == ["set_aside"]
+    monkeypatch.undo()
+    await try_all_again(database.engine)
+    assert await work(database, client) == ["read"]
+    assert len(await numbers(database, large)) == 900
 
 
 async def test_what_is_set_aside_is_tried_by_command_or_for_a_newer_version_alone(

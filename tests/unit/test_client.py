@@ -23,6 +23,7 @@ from ingestor.errors import (
     PncpError,
     PncpRejected,
     PncpThrottled,
+    PncpTooLarge,
     PncpUnavailable,
 )
 from ingestor.pncp import client as client_module
@@ -677,7 +678,7 @@ async def test_itens_without_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -
         return itens(number * 10, number * 10 + 9)
 
     portal = Portal(by=answer)
-    assert type(await fault_of(ask_itens(portal))) is PncpUnavailable
+    assert type(await fault_of(ask_itens(portal))) is PncpTooLarge
     assert len(portal.requests) == 7
 
 
@@ -733,7 +734,7 @@ async def test_an_endless_body_is_cut_at_the_limit_and_tried_again() -> None:
         return httpx.Response(200, stream=streams[-1])
 
     error = await fault_of(ask(Portal(by=answer)))
-    assert type(error) is PncpUnavailable
+    assert type(error) is PncpTooLarge
     assert "larger than" in str(error)
     assert [stream.sent for stream in streams] == [LONGEST_BODY // MIB + 1] * 6
     assert all(stream.closed for stream in streams)
@@ -757,7 +758,7 @@ async def test_a_gzip_bomb_is_cut_as_it_unfolds() -> None:
         return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=streams[-1])
 
     error = await fault_of(ask(Portal(by=answer)))
-    assert type(error) is PncpUnavailable
+    assert type(error) is PncpTooLarge
     assert "larger than" in str(error)
     assert all(stream.sent < len(parts) / 4 for stream in streams)
 

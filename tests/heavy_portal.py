@@ -40,6 +40,7 @@ def bomb() -> bytes:
     return b"".join(packer.compress(part) for _ in range(1024)) + packer.flush()
 
 
+@cache
 def flat(entry: bytes, size: int) -> bytes:
     """A list of so many bytes, of one entry over and over."""
     return b"[" + b",".join([entry] * (size // (len(entry) + 1))) + b"]"
@@ -48,7 +49,7 @@ def flat(entry: bytes, size: int) -> bytes:
 LISTS: dict[str, Callable[[int], tuple[Body, str]]] = {
     "lists of 19 MB": lambda _: (iter([itens_of(19 * 10**6)]), ""),
     "lists of 20 MB": lambda _: (iter([itens_of(20 * MIB - 2000)]), ""),
-    "lists of 8 MB": lambda _: (iter([itens_of(8 * MIB)]), ""),
+    "lists of 8 MB": lambda _: (iter([itens_of(8 * MIB, 100_000)]), ""),
     "texts of 1 MiB": lambda _: (iter([itens_of(19 * MIB, MIB, is_wide=True)]), ""),
     "wide lists": lambda _: (iter([itens_of(19 * MIB, 200, is_wide=True)]), ""),
     "lists without end": lambda page: (iter([_list_of(500 * 1800, 1 + page * 500, "x" * 200)]), ""),

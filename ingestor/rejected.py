@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ingestor.debts import fetch_or_owe
 from ingestor.persistence import Bundle, keep_rejected, store_bundles
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Contratacao, Record, Rejected, parse_contratacao, parse_item
@@ -44,22 +45,25 @@ async def load_unresolved(engine: AsyncEngine) -> list[Entry]:
 async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> str | None:
     """Store a rejected record, with its items as they are now; answers why it cannot be, `None` where it is stored.
 
-    Raises:
-        PncpError: the portal does not give the items.
-
+    Of a contratação whose items do not come just now they are owed; a rejected item is then not stored.
     """
     record = await _record_of(engine, entry)
     if isinstance(record, Rejected):
         return record.reason
-    bundle = Bundle(record, await client.fetch_itens(record.typed.numero_controle_pncp))
-    async with engine.begin() as db:
+    bundle = Bundle(record, await fetch_or_owe(client, record.typed.numero_controle_pncp))
+    async with engine.connect() as db, db.begin() as transaction:
         if entry.resource != "contratacoes":
             await db.execute(_WANT_ITENS, {"key": bundle.key})
-        _, refused = await store_bundles(db, [bundle])
+        _, refused = await store_bundles(db, [bundle], entry.execution_id)
+        still = [rejected.reason for rejected in refused]
+        if still:
+            await transaction.rollback()
+            return still[0]
         for rejected in bundle.itens.rejected:
             await keep_rejected(db, rejected, execution_id=entry.execution_id, slice_id=entry.slice_id)
-        same = [rejected for rejected in bundle.itens.rejected if rejected.hash == entry.payload_hash]
-        still = [rejected.reason for rejected in refused + same]
+        still = [rejected.reason for rejected in bundle.itens.rejected if rejected.hash == entry.payload_hash]
+        if bundle.itens.owed is not None and entry.resource != "contratacoes":
+            still.append(f"its items are owed: {bundle.itens.owed.cause}")
         if still:
             return still[0]
         await db.execute(_RESOLVE, {"hash": entry.payload_hash})

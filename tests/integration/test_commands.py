@@ -258,3 +258,60 @@ async def test_verify_finds_no_item_missing_where_all_came(
 
     assert code == 0
     assert told.splitlines()[-1] == "0 items missing of 0 contratações, 0 whose number is not told"
+
+
+async def test_items_that_were_down_for_a_whole_execution_come_without_anybody_asking(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    rule = portal.quirks.add("items_down")
+    await mirror(engine, portal, database_url)
+    missing, told, _ = await run("itens", portal=portal, database_url=database_url)
+    portal.quirks.rules.remove(rule)
+    async with engine.begin() as db:  # stands in for the minutes that pass
+        await db.execute(text("UPDATE itens_owed SET due_at = now()"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ingestor",
+        cwd=ROOT,
+        env=settings(portal, database_url),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+
+    async def nothing_is_owed() -> bool:
+        async with engine.connect() as db:
+            return not (await db.execute(text("SELECT count(*) FROM itens_owed"))).scalar_one()
+
+    try:
+        await eventually(nothing_is_owed, seconds=30)
+    finally:
+        process.terminate()
+        await process.wait()
+    span = ("--from", "2025-01-10", "--to", "2025-01-10")
+    code, verified, _ = await run("verify", "--itens", *span, portal=portal, database_url=database_url)
+
+    assert missing == 1
+    assert told.splitlines()[-1] == f"the items of {len(portal.world)} contratações are owed"
+    assert code == 0
+    assert verified.splitlines()[-2:] == [
+        "13 listings compared, 0 records missing, 0 rejected",
+        "0 items missing of 0 contratações, 0 whose number is not told",
+    ]
+
+
+async def test_a_rejected_record_whose_items_do_not_come_is_stored_and_they_are_owed(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, items=2, dataAtualizacaoGlobal="x")
+    await mirror(engine, portal, database_url)
+    async with engine.begin() as db:
+        fixed = "UPDATE rejected_records SET payload = replace(payload, '\"x\"', '\"2025-01-10T12:00:00\"')"
+        await db.execute(text(fixed))
+    portal.quirks.add("403", match={"key": key, "path": "itens"})
+
+    code, _, _ = await run("rejected", "--retry", portal=portal, database_url=database_url)
+
+    assert code == 0
+    async with engine.connect() as db:
+        owed = await db.execute(text("SELECT numero_controle_pncp, reason FROM itens_owed"))
+        assert [tuple(row) for row in owed] == [(key, "unread")]

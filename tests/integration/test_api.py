@@ -485,6 +485,7 @@ async def test_before_the_first_execution_the_status_is_idle(api: httpx.AsyncCli
         "window_start": None,
         "window_end": None,
         "records_processed": 0,
+        "itens_owed": 0,
         "duration_seconds": None,
         "error_message": None,
         "last_updated": None,

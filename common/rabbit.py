@@ -8,7 +8,13 @@ from typing import TypeVar
 from aio_pika import Connection, DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue, HeadersType
 from aio_pika.connection import make_url
-from aio_pika.exceptions import AMQPError, AMQPException, ChannelInvalidStateError, ChannelPreconditionFailed
+from aio_pika.exceptions import (
+    AMQPConnectionError,
+    AMQPError,
+    AMQPException,
+    ChannelInvalidStateError,
+    ChannelPreconditionFailed,
+)
 
 from common.messages import DEAD_SUFFIX
 
@@ -48,6 +54,9 @@ async def connect(kind: type[C], url: str, *, name: str, seconds: float | None =
     connection = kind(make_url(url, heartbeat=HEARTBEAT_SECONDS), client_properties={"connection_name": name})
     try:
         await connection.connect(timeout=seconds)
+    except StopAsyncIteration:  # so the library names a broker that closes in the middle of its greeting
+        await connection.close()
+        raise AMQPConnectionError("the broker has closed the connection while it was opened") from None
     except BaseException:
         await connection.close()
         raise

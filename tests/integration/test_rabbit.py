@@ -36,6 +36,17 @@ async def test_a_connection_that_is_refused_is_not_left_to_the_garbage_collector
     assert [connection.is_closed for connection in kind.made] == [True]
 
 
+async def test_a_broker_that_closes_while_it_greets_is_not_available() -> None:
+    class ClosedMeanwhile(aio_pika.Connection):
+        """As the library's own connection ends where the broker is stopped at that moment."""
+
+        async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109, ARG002  # the library's form
+            raise StopAsyncIteration
+
+    with pytest.raises(rabbit.BROKER_UNAVAILABLE):
+        await rabbit.connect(ClosedMeanwhile, "amqp://guest:guest@127.0.0.1/", name="test")
+
+
 async def test_a_connection_whose_opening_is_cancelled_does_not_go_on_trying(kind: Any) -> None:
     async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await gone.wait()

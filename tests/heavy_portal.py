@@ -75,6 +75,7 @@ class HeavyPortal:
         self.records = records
         self.requests = 0
         self.url = ""
+        self._writers: set[asyncio.StreamWriter] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._stop = asyncio.Event()
@@ -96,8 +97,12 @@ class HeavyPortal:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api"
             self._started.set()
             await self._stop.wait()
+            for writer in self._writers:
+                writer.transport.abort()
+            await asyncio.sleep(0)  # for the transports to close, before the loop does
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             while True:
                 request = await reader.readuntil(b"\r\n\r\n")
@@ -114,6 +119,7 @@ class HeavyPortal:
             pass
         finally:
             writer.close()
+            self._writers.discard(writer)
 
     def _answer(self, target: str) -> tuple[Body, str]:
         parts = urlsplit(target)

@@ -73,7 +73,7 @@ def run_tests(arguments: Sequence[str]) -> int:
 
 def run_chaos(options: argparse.Namespace) -> int:
     """Run a storm; it starts and ends every server that it needs itself. Its exit code."""
-    words = [f"--{name}={value}" for name, value in vars(options).items() if name != "keep"]
+    words = [f"--{name}={value}" for name, value in vars(options).items() if name != "keep" and value is not None]
     keep = ["--keep"] if options.keep else []
     environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
     with tempfile.TemporaryDirectory(prefix="pncp-chaos-") as folder:

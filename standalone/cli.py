@@ -159,6 +159,7 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="what all faults and requests are drawn from (1)")
     parser.add_argument("--seconds", type=_positive, default=600, help="how long the storm lasts (600)")
     parser.add_argument("--ingestors", type=_positive, default=2, help="how many there are (2)")
+    parser.add_argument("--sabotage", metavar="NAME", help="break the product on purpose: is it noticed?")
     parser.add_argument("--keep", action="store_true", help="keep the logs of a storm that broke nothing, too")
 
 

@@ -33,6 +33,7 @@ LEASE_SECONDS = 4
 QUEUE = "ingest.pncp"
 DAYS = 8
 FROZEN_DAYS = 4
+SATURDAY = 6
 RESTART_SECONDS = 0.5  # what a supervisor lets pass before it starts again what has died
 
 
@@ -74,6 +75,11 @@ class Fleet:
     @property
     def days(self) -> list[date]:
         return [self.setting.first_day + timedelta(days=offset) for offset in range(DAYS)]
+
+    @property
+    def busy_day(self) -> date:
+        """The first working day of those that stand still: weekends have too few records for several pages."""
+        return next(day for day in self.days[:FROZEN_DAYS] if day.isoweekday() < SATURDAY)
 
     @property
     def database(self) -> Database:
@@ -247,7 +253,12 @@ class Fleet:
 
     def dead_workers(self) -> dict[int, float]:
         """The processes of ingestors that have ended, and when (seconds since 1970)."""
-        return {pid: at for name in self.ingestor_names for pid, at in self.program(name).ended.items()}
+        ended: dict[int, float] = {}
+        for name in self.ingestor_names:
+            program = self.program(name)
+            program.look()
+            ended |= program.ended
+        return ended
 
     # --- what can be asked ----------------------------------------------------------------------------------------
 
@@ -291,6 +302,20 @@ class Fleet:
     async def is_quiet(self) -> bool:
         """Whether no execution is under way."""
         return not await self.query("SELECT FROM sync_executions WHERE status = 'running' LIMIT 1")
+
+    async def pay_debts(self, seconds: float) -> bool:
+        """Have owed items read now, however late they are due; whether all were in time.
+
+        But for those of records that the portal has removed: it says nothing of them any more.
+        """
+        await self.query("UPDATE itens_owed SET due_at = now(), set_aside_at = NULL")
+        there = set(self.history().current(MODALIDADES))
+
+        async def none_is_owed() -> bool:
+            owed = await self.query("SELECT numero_controle_pncp FROM itens_owed")
+            return not there & {row[0] for row in owed}
+
+        return await self.until(none_is_owed, seconds)
 
 
 def tell_at_once(task: asyncio.Task[Any]) -> None:

@@ -455,7 +455,7 @@ def _check_versions(stored: Mapping[str, Stored], history: History, findings: Fi
         same = any(_same(found.payload, history.payload(each)) for each in versions)
         findings.check("I5", same, f"{key} {found.stamps} is stored with another payload")
         current = history.versions[key][-1]
-        if current.until == float("inf") and current.stamps == found.stamps:
+        if current.until == float("inf") and current.stamps == found.stamps and found.has_itens:  # else they are owed
             _check_itens(key, found, history.items(current), findings)
 
 

@@ -89,15 +89,16 @@ class Program(Service):
 
     @property
     def pid(self) -> int | None:
-        if self._process is None:
-            return None
-        code = self._process.poll()
-        if code is not None:
+        self.look()
+        return None if self._process is None else self._process.pid
+
+    def look(self) -> None:
+        """Note the end of its process, if it has ended."""
+        code = None if self._process is None else self._process.poll()
+        if self._process is not None and code is not None:
             self.last_exit = code
             self.ended[self._process.pid] = time.time()
             self._process = None
-            return None
-        return self._process.pid
 
     @property
     def text(self) -> str:

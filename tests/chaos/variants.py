@@ -13,7 +13,6 @@ COPIED = ("common", "ingestor", "backend", "migrations", "alembic.ini", "simulat
 Patches = Mapping[str, tuple[tuple[str, str], ...]]
 
 UNBROKEN: Patches = {}
-SABOTAGE: dict[str, Patches] = {}
 
 LEASE_NEVER_TAKEN_OVER: Patches = {
     "common/executions.py": (
@@ -73,6 +72,74 @@ PROGRESS_APART_FROM_DATA: Patches = {
         ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
     ),
 }
+
+LEASE_IGNORED: Patches = {
+    "common/executions.py": (
+        (
+            (
+                "           AND (lease_until IS NULL OR lease_until < now())\n"
+                "           AND (run_after IS NULL OR run_after <= now())\n"
+            ),
+            "           AND (run_after IS NULL OR run_after <= now())\n",
+        ),
+    ),
+}
+
+LEASES_OF_OTHERS_RENEWED: Patches = {
+    "common/executions.py": (
+        (
+            "          FROM unlocked WHERE s.id = unlocked.id\n",
+            "         WHERE s.status = 'running' AND EXISTS (SELECT FROM unlocked)\n",
+        ),
+    ),
+}
+
+PLANNED_EXECUTION_REFUSED: Patches = {
+    "common/executions.py": (
+        (
+            "         WHERE id = :id AND status = 'running' AND planned_at IS NULL AND published_at IS NULL\n",
+            "         WHERE id = :id AND status = 'running'\n",
+        ),
+    ),
+}
+
+OLDER_VERSION_WINS: Patches = {
+    "ingestor/persistence.py": (
+        (
+            "         WHERE excluded.data_atualizacao > known.data_atualizacao\n",
+            "         WHERE excluded.data_atualizacao_global <> known.data_atualizacao_global\n",
+        ),
+    ),
+    "ingestor/reading.py": (('    return judged == "newer" or (', '    return judged != "unchanged" or ('),),
+}
+
+LISTING_NOT_COUNTED: Patches = {
+    "ingestor/completeness.py": (("    missing = 0 if moves else missing_rows(evidence)\n", "    missing = 0\n"),),
+}
+
+GONE_ITEMS_STAY: Patches = {
+    "ingestor/persistence.py": (("    if kept:\n        await driver.executemany(_DELETE_GONE, kept)\n", ""),),
+}
+
+SIGTERM_ENDS_AT_ONCE: Patches = {
+    "ingestor/__main__.py": (
+        ("    def on_signal() -> None:\n", "    def on_signal() -> None:\n        os._exit(0)\n"),
+    ),
+}
+
+SABOTAGE = {
+    "failed-page-skipped": FAILED_PAGE_SKIPPED,
+    "gone-items-stay": GONE_ITEMS_STAY,
+    "lease-ignored": LEASE_IGNORED,
+    "lease-never-taken-over": LEASE_NEVER_TAKEN_OVER,
+    "leases-of-others-renewed": LEASES_OF_OTHERS_RENEWED,
+    "listing-not-counted": LISTING_NOT_COUNTED,
+    "older-version-wins": OLDER_VERSION_WINS,
+    "planned-execution-refused": PLANNED_EXECUTION_REFUSED,
+    "progress-apart-from-data": PROGRESS_APART_FROM_DATA,
+    "sigterm-ends-at-once": SIGTERM_ENDS_AT_ONCE,
+}
+"""Every broken copy by the name that `./pncp chaos --sabotage` takes."""
 
 
 def make_copy(folder: Path, patches: Patches) -> Path:

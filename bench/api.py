@@ -45,9 +45,9 @@ _FILL = """
 """
 _FILL_SLICES = """
     INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
-                             window_end, status, give_up_at, pages_total, pages_done, records_processed, finished_at)
+                             window_end, status, pages_total, pages_done, records_processed, finished_at)
     SELECT e.id, m, e.mode, e.criterio, m, e.created_at::date, e.created_at::date, e.window_start, e.window_end,
-           'success', e.created_at + interval '1 h', 1, 1, e.records_processed / 19, e.finished_at
+           'success', 1, 1, e.records_processed / 19, e.finished_at
       FROM (SELECT * FROM sync_executions ORDER BY id DESC LIMIT 1000) e
      CROSS JOIN generate_series(1, 19) m
 """

@@ -11,6 +11,7 @@ import uvloop
 
 from bench.contender import PAGE_SIZE, Task, compete
 from common.garbage import collect_seldom
+from ingestor.errors import PncpError
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Contratacao, Page, Record, parse_contratacao
 from ingestor.reading import fetch_itens
@@ -18,21 +19,41 @@ from ingestor.reading import fetch_itens
 PAGES_AHEAD = 3
 
 
-class NoBrake:
-    """The pause of a portal that throttles nobody."""
+class HealthySource:
+    """The source that never pauses, asked by one process alone and without a limit."""
 
-    async def clear(self) -> None:
+    workers = 1
+
+    async def enter(self, service: str, *, wait: bool, seconds: float) -> None:
         """Go on."""
 
-    async def begin(self, seconds: float) -> None:
+    def leave(self) -> None:
+        """Nothing was taken."""
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep."""
+        await asyncio.sleep(seconds)
+
+    async def answered(self, service: str) -> None:
+        """As expected."""
+
+    async def failed(self, service: str, about: str, error: PncpError) -> bool:  # noqa: ARG002  # as `Source` has it
         """What must not happen."""
-        raise AssertionError(seconds)
+        raise error
+
+    def answers(self, service: str) -> int:  # noqa: ARG002
+        """Nothing fails, so that nothing is counted."""
+        return 0
 
 
 def client_of(task: Task) -> PncpClient:
     """The ingestor's client, allowed what the benchmark allows."""
     return PncpClient(
-        task.portal_url, pause=NoBrake(), page_size=PAGE_SIZE, requests_per_second=0, itens_concurrency=task.itens
+        task.portal_url,
+        source=HealthySource(),
+        page_size=PAGE_SIZE,
+        requests_per_second=0,
+        itens_concurrency=task.itens,
     )
 
 

@@ -40,6 +40,7 @@ def ingestor(task: Task) -> Iterator[subprocess.Popen[bytes]]:
         "DATABASE_URL": task.database_url,
         "PNCP_BASE_URL": task.portal_url,
         "PNCP_REQUESTS_PER_SECOND": "0",
+        "PNCP_REQUESTS_IN_FLIGHT": "0",
         "PNCP_ITENS_CONCURRENCY": str(task.itens),
         "WORKER_CONCURRENCY": str(task.slots),
         "SCHEDULE_ENABLED": "false",

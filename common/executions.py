@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, literal, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import watermarks
+from common.clock import to_wall_clock
 from common.tables import sync_executions, sync_pages, sync_slices
 
 Mode = Literal["update", "backfill"]
 Criterio = Literal["publicacao", "atualizacao"]
+
+PATIENCE: dict[Mode, timedelta] = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
+"""How long a slice may fail without a page that shows anything new, and an execution wait for a source that fails."""
 
 MAX_STALLS = 6
 """Claims in a row without a committed page after which a slice is taken to kill its workers."""
@@ -40,6 +44,12 @@ UNDECIDED_SECONDS = 5.0
 
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"
 NO_WORKER = "no worker"
+PORTAL_FAILING = "the portal has not answered since"
+"""How the error begins of an execution that ended because the source as a whole failed for too long."""
+
+STALE_OUTAGE = timedelta(hours=1)
+"""A pause that ended so long ago, without a probe since, says that nothing was asked, not that nothing answers."""
+
 DATABASE_TROUBLE = "database"
 """What stands in front of the cause of a slice that was given back because of the database."""
 
@@ -88,6 +98,7 @@ class Claim:
     window_end: datetime
     reading: int
     failures: int
+    failing_since: datetime | None
     starts_execution: bool
     page_size: int | None = None
     counts_once: bool = False
@@ -381,11 +392,8 @@ async def lock_unplanned(
     return None if row is None else Execution(*row)
 
 
-async def plan(db: AsyncConnection, execution: Execution, slices: list[PlannedSlice], *, give_up_at: datetime) -> None:
-    """Write the slices of a locked execution and fix its window as their span.
-
-    `slices` holds at least one; `give_up_at` is aware.
-    """
+async def plan(db: AsyncConnection, execution: Execution, slices: list[PlannedSlice]) -> None:
+    """Write the slices of a locked execution (at least one) and fix its window as their span."""
     await db.execute(
         insert(sync_slices),
         [
@@ -394,7 +402,6 @@ async def plan(db: AsyncConnection, execution: Execution, slices: list[PlannedSl
                 "ordinal": ordinal,
                 "mode": execution.mode,
                 "criterio": execution.criterio,
-                "give_up_at": give_up_at,
                 "modalidade": piece.modalidade,
                 "first_day": piece.first_day,
                 "last_day": piece.last_day,
@@ -558,9 +565,9 @@ _COPY_EXECUTION = text("""
 """)
 _COPY_FAILED_SLICES = text("""
     INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, resource, modalidade, first_day, last_day,
-                             window_start, window_end, give_up_at)
+                             window_start, window_end)
     SELECT :copy, row_number() OVER (ORDER BY s.ordinal), s.mode, s.criterio, s.resource, s.modalidade, s.first_day,
-           s.last_day, s.window_start, s.window_end, now() + (s.give_up_at - e.planned_at)
+           s.last_day, s.window_start, s.window_end
       FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
      WHERE e.id = :id AND s.status = 'error'
 """)
@@ -597,6 +604,32 @@ async def expire_orphan(db: AsyncConnection, *, seconds: float) -> int | None:
     return orphan
 
 
+_OUTLASTED = text("""
+    SELECT e.id, p.failing_since, p.reason, p.cause
+      FROM source_pauses p
+      JOIN sync_executions e ON e.status = 'running'
+     CROSS JOIN LATERAL (SELECT CASE e.mode WHEN 'update' THEN CAST(:update AS interval)
+                                            ELSE CAST(:backfill AS interval) END AS patience) AS own
+     WHERE p.source = 'consulta' AND p.failing_since < now() - own.patience AND e.created_at < now() - own.patience
+       AND p.paused_until > now() - CAST(:stale AS interval)
+     ORDER BY e.id LIMIT 1
+""")
+
+
+async def end_by_outage(db: AsyncConnection) -> int | None:
+    """End the oldest execution for which the listings have failed longer than its patience; answers its id.
+
+    One in a transaction, as for `expire_orphan`.
+    """
+    patience: dict[str, timedelta] = {str(mode): limit for mode, limit in PATIENCE.items()}
+    outlasted = (await db.execute(_OUTLASTED, {**patience, "stale": STALE_OUTAGE})).one_or_none()
+    if outlasted is None:
+        return None
+    since = f"{to_wall_clock(outlasted.failing_since):%Y-%m-%d %H:%M}"
+    message = f"{PORTAL_FAILING} {since} ({outlasted.reason}): {outlasted.cause}"
+    return outlasted.id if await end(db, outlasted.id, status="error", error_message=message) else None
+
+
 async def left_open(db: AsyncConnection) -> list[int]:
     """Executions whose last slice ended but which nobody closed, because that worker died in between."""
     return list((await db.execute(_LEFT_OPEN)).scalars())
@@ -604,13 +637,7 @@ async def left_open(db: AsyncConnection) -> list[int]:
 
 # --- slices -----------------------------------------------------------------------------------------------------
 
-_CLAIM = text("""
-    UPDATE sync_slices
-       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
-           lease_until = now() + make_interval(secs => :lease_seconds),
-           page_size = coalesce(page_size, CAST(:page_size AS int)),
-           started_at = coalesce(started_at, now()), updated_at = now()
-     WHERE id = (
+_FREE = """
         SELECT id FROM sync_slices
          WHERE status IN ('pending', 'running')
            AND (lease_until IS NULL OR lease_until < now())
@@ -618,15 +645,23 @@ _CLAIM = text("""
            AND stalls < :max_stalls
          ORDER BY (mode = 'backfill'), execution_id, ordinal
          LIMIT 1
-           FOR UPDATE SKIP LOCKED)
+"""
+_IS_ANY_FREE = text(_FREE)
+_CLAIM = text(f"""
+    UPDATE sync_slices
+       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
+           lease_until = now() + make_interval(secs => :lease_seconds),
+           page_size = coalesce(page_size, CAST(:page_size AS int)),
+           started_at = coalesce(started_at, now()), updated_at = now()
+     WHERE id = ({_FREE} FOR UPDATE SKIP LOCKED)
     RETURNING id AS slice_id, execution_id, attempt, worker_id, mode, criterio, modalidade,
-              first_day, last_day, window_start, window_end, reading, failures,
+              first_day, last_day, window_start, window_end, reading, failures, failing_since,
               (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id), page_size,
               CASE WHEN mode = 'backfill' AND criterio = 'atualizacao' THEN EXISTS (
                   SELECT FROM sync_slices other
                    WHERE other.execution_id = sync_slices.execution_id AND other.id <> sync_slices.id
                      AND other.modalidade = sync_slices.modalidade) ELSE false END
-""")
+""")  # noqa: S608  # constants of ours
 _RENEW = text("""
     WITH ours AS MATERIALIZED (
         SELECT s.id, s.attempt
@@ -658,6 +693,11 @@ _FAIL_STALLED = text("""
     )
     SELECT execution_id FROM failed
 """)
+
+
+async def is_any_free(db: AsyncConnection) -> bool:
+    """Whether a claim would find anything, unless others come first."""
+    return (await db.execute(_IS_ANY_FREE, {"max_stalls": MAX_STALLS})).one_or_none() is not None
 
 
 async def claim(
@@ -855,20 +895,25 @@ async def release_all(db: AsyncConnection, worker_id: str) -> list[tuple[int, in
 async def postpone(
     db: AsyncConnection, claim: Claim, *, delay_seconds: float, cause: str, progressed: bool, is_stall: bool = False
 ) -> bool:
-    """Put a slice back until later; `False` if it is past its give-up time without progress, or not ours.
+    """Put a slice back until later; `False` if it has failed longer than its patience, or is not ours.
 
-    `is_stall`: it is not the source that failed, so that this claim counts towards `MAX_STALLS`.
+    `progressed`: this claim has committed a page that showed something new, so that this failure is the first in a
+    row. `is_stall`: it is not the source that failed, so that this claim counts towards `MAX_STALLS`.
     """
+    column = sync_slices.c
+    failing_since = column.failing_since if progressed else func.coalesce(column.failing_since, claim.failing_since)
     changes: dict[str, Any] = {
         "status": "pending",
-        "failures": 1 if progressed else sync_slices.c.failures + 1,
+        "failures": 1 if progressed else column.failures + 1,
+        "failing_since": func.coalesce(failing_since, func.now()),
         "run_after": func.now() + timedelta(seconds=delay_seconds),
         "error_message": cause,
         **_NOBODY,
     }
     if not is_stall:
         changes["stalls"] = 0
-    return await _change(db, claim, literal(progressed) | (sync_slices.c.give_up_at > func.now()), **changes)
+    is_patient = or_(failing_since.is_(None), failing_since > func.now() - PATIENCE[claim.mode])
+    return await _change(db, claim, is_patient, **changes)
 
 
 async def fail(db: AsyncConnection, claim: Claim, cause: str) -> bool:

@@ -174,7 +174,6 @@ sync_slices = Table(
     Column("worker_id", Text),
     _moment("lease_until"),
     _moment("run_after"),
-    Column("give_up_at", MOMENT, nullable=False),
     # when the first of the present failures in a row happened; null where the last claim committed a page
     _moment("failing_since"),
     # records per page of its listing, fixed by the first claim: pages of another size would not be the same pages
@@ -359,7 +358,7 @@ source_pauses = Table(
     metadata,
     Column("source", Text, primary_key=True),
     Column("paused_until", MOMENT, nullable=False),
-    # throttled (429 and its like), refused (the source refuses us), down (it does not answer properly)
+    # throttled (429), blocked (a page in HTML in place of data), refused (the source refuses us), down (no answers)
     Column("reason", Text),
     # the last failure, in a sentence
     Column("cause", Text),

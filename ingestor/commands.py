@@ -75,7 +75,7 @@ async def verify(settings: IngestorSettings, options: argparse.Namespace) -> int
     try:
         await check_schema(engine)
         _row("day", "modalidade", "portal", "stored", "rejected", "missing")
-        async with make_client(settings, engine) as client:
+        async with make_client(settings, engine, waits=False) as client:
             span = compare_days(engine, client, options.first, options.last, modalidades, with_itens=options.itens)
             async for listing in span:
                 asked += 1
@@ -121,7 +121,7 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
     try:
         await check_schema(engine)
         entries = await load_unresolved(engine)
-        async with make_client(settings, engine) as client:
+        async with make_client(settings, engine, waits=False) as client:
             for entry in entries:
                 reason = await try_again(engine, client, entry) if options.retry else entry.reason
                 if reason is not None:

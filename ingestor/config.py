@@ -64,8 +64,10 @@ class IngestorSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, Logg
     ] = Field(default_factory=lambda: list(range(1, 20)))
     pncp_page_size: Annotated[int, Field(ge=10, le=50)] = 50
     pncp_requests_per_second: Annotated[float, Field(ge=0, le=1000)] = 1
+    pncp_requests_in_flight: Annotated[int, Field(ge=0, le=1000)] = 6
     pncp_itens_concurrency: Annotated[int, Field(ge=1, le=256)] = 4
     pncp_retry_wait_max: Annotated[float, Field(ge=0, le=300)] = 30
+    pncp_pause_seconds: Annotated[float, Field(gt=0, le=900)] = 30
     http_timeout: Annotated[float, Field(gt=0, le=600)] = 30
     rolling_window_minutes: Annotated[int, Field(ge=1, le=10080)] = 15
     update_overlap_minutes: Annotated[int, Field(ge=0, le=10080)] = 10

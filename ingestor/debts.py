@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import in_transaction, is_database_trouble
-from ingestor.errors import NoRoomError, PncpError, PncpTooLarge
+from ingestor.errors import NoRoomError, PncpError, PncpPaused, PncpTooLarge, StoppedWaiting
 from ingestor.persistence import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Itens, Owed, Stamps
@@ -40,18 +40,40 @@ Outcome = Literal["read", "empty", "failed", "set_aside", "waits", "stale"]
 async def fetch_or_owe(client: PncpClient, key: str) -> Itens:
     """The items of a contratação; where they do not come, or are none and nothing confirms it, why they are owed."""
     try:
-        itens = await client.fetch_itens(key, tries=QUICK_TRIES)
+        return await _fetch(client, key)
+    except PncpPaused as error:
+        return Itens(owed=Owed("unread", str(error)))
+
+
+async def _fetch(client: PncpClient, key: str) -> Itens:
+    """As `fetch_or_owe`.
+
+    Raises:
+        PncpPaused: nothing was asked.
+
+    """
+    try:
+        itens = await client.fetch_itens(key, tries=QUICK_TRIES, wait=False)
         if itens.told:
             return itens
+    except PncpPaused:
+        raise
     except PncpError as error:
         return Itens(owed=Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge)))
     return Itens(owed=await doubt(client, key))
 
 
 async def doubt(client: PncpClient, key: str) -> Owed | None:
-    """Whether an empty list is one: `None` where the portal says that the contratação has no items."""
+    """Whether an empty list is one: `None` where the portal says that the contratação has no items.
+
+    Raises:
+        PncpPaused: nothing was asked.
+
+    """
     try:
-        count = await client.fetch_quantidade(key)
+        count = await client.fetch_quantidade(key, wait=False)
+    except PncpPaused:
+        raise
     except PncpError as error:
         return Owed("empty", f"the list is empty; {error}")
     return None if count == 0 else Owed("unread", f"the list is empty, and the portal says {count}")
@@ -73,8 +95,7 @@ class Debt:
 
 
 # Not while an update waits for a worker, unless it waits for the portal's listings.
-_CLAIM = text("""
-    WITH due AS (
+_DUE = """
         SELECT numero_controle_pncp FROM itens_owed
          WHERE set_aside_at IS NULL AND due_at <= now()
            AND (NOT EXISTS (SELECT FROM sync_slices
@@ -83,8 +104,10 @@ _CLAIM = text("""
                 OR EXISTS (SELECT FROM source_pauses WHERE source <> 'itens' AND paused_until > now()))
          ORDER BY as_of DESC
          LIMIT :most
-           FOR UPDATE SKIP LOCKED
-    ), claimed AS (
+"""
+_IS_ANY_DUE = text(_DUE)
+_CLAIM = text(f"""
+    WITH due AS ({_DUE} FOR UPDATE SKIP LOCKED), claimed AS (
         UPDATE itens_owed o SET due_at = clock_timestamp() + make_interval(secs => :seconds)
           FROM due WHERE o.numero_controle_pncp = due.numero_controle_pncp
         RETURNING o.*
@@ -93,7 +116,7 @@ _CLAIM = text("""
            o.execution_id
       FROM claimed o JOIN contratacoes c USING (numero_controle_pncp)
      ORDER BY o.as_of DESC
-""")
+""")  # noqa: S608  # constants of ours
 _PUT_BACK = text("UPDATE itens_owed SET due_at = now() WHERE numero_controle_pncp = :key AND due_at = :due_at")
 _POSTPONE = text("""
     UPDATE itens_owed
@@ -102,6 +125,11 @@ _POSTPONE = text("""
            set_aside_at = CASE WHEN :is_set_aside THEN now() END
      WHERE numero_controle_pncp = :key AND due_at = :due_at
 """)
+
+
+async def is_any_due(db: AsyncConnection) -> bool:
+    """Whether a claim would find anything, unless others come first."""
+    return (await db.execute(_IS_ANY_DUE, {"most": 1})).one_or_none() is not None
 
 
 async def claim_debts(db: AsyncConnection, most: int) -> list[Debt]:
@@ -164,6 +192,9 @@ async def _try(engine: AsyncEngine, client: PncpClient, room: Room, debt: Debt) 
         except NoRoomError:
             async with alone(room):
                 return await _read(engine, client, debt)
+    except (PncpPaused, StoppedWaiting):  # nothing was asked, so that it is no try
+        await in_transaction(engine, partial(_put_back, debts=[debt]))
+        return "waits"
     except Exception as error:
         if is_database_trouble(error):
             raise
@@ -175,7 +206,7 @@ async def _try(engine: AsyncEngine, client: PncpClient, room: Room, debt: Debt) 
 
 
 async def _read(engine: AsyncEngine, client: PncpClient, debt: Debt) -> Outcome:
-    itens = await fetch_or_owe(client, debt.key)
+    itens = await _fetch(client, debt.key)
     if itens.owed is None and not itens.is_proved:
         itens = await _proved(engine, client, debt.key, itens)
     return await in_transaction(engine, partial(_settle, debt=debt, itens=itens))
@@ -196,7 +227,9 @@ async def _proved(engine: AsyncEngine, client: PncpClient, key: str, itens: Iten
         if itens.rejected or not await lacks_on_list(db, key, itens):
             return itens
     try:
-        count = await client.fetch_quantidade(key)
+        count = await client.fetch_quantidade(key, wait=False)
+    except PncpPaused:
+        raise
     except PncpError as error:
         return Itens(owed=Owed("unread", f"the list has {len(itens.payloads)} items, which nothing confirms; {error}"))
     if count == len(itens.payloads):

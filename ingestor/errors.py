@@ -2,14 +2,21 @@
 
 IngestionError
   PncpError
-    PncpUnavailable    # may pass: no answer, 429, 5xx, cut or foreign body
-    PncpRejected       # will not pass by itself: 401, 403, 400, 422, redirects
+    PncpUnavailable    # may pass: no answer, 5xx, cut or foreign body
+      PncpUnreachable  # no connection
+      PncpThrottled    # 429
+      PncpBlocked      # an HTML page in place of data
+      PncpRefused      # the service refuses us: redirects, 401, 403 and their like
+      PncpPaused       # the service is paused, and the caller does not wait
+    PncpRejected       # will not pass by itself
+      PncpDisputed     # 422
     PageUnfit          # too many records of a page cannot be stored
     PageAbsent         # a page that an earlier one had promised is not there
     ListingShrank      # page 1 promises fewer pages than before
     ListingIncomplete  # it does not add up, however often it is read
   NoRoomError          # a body is larger than what the process may hold just now
   LeaseLost            # another worker has taken the slice over
+  StoppedWaiting       # the worker stops, and nothing was asked
 """
 
 
@@ -27,16 +34,13 @@ class PncpError(IngestionError):
 
 
 class PncpUnavailable(PncpError):
-    """The portal does not answer properly just now.
-
-    `retry_after`: seconds that it asked for, where it asked for more than a request waits.
-    """
+    """The portal does not answer properly just now."""
 
     tries = 6
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+
+class PncpUnreachable(PncpUnavailable):
+    """There is no connection: it says something of the whole service, whatever was asked."""
 
 
 class PncpTooLarge(PncpUnavailable):
@@ -44,15 +48,36 @@ class PncpTooLarge(PncpUnavailable):
 
 
 class PncpThrottled(PncpUnavailable):
-    """The portal wants a pause (429); every ingestor keeps it before the next try."""
+    """The portal wants a pause (429).
+
+    `seconds`: for how long; `None` where it does not say.
+    """
+
+    def __init__(self, message: str, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class PncpBlocked(PncpUnavailable):
+    """The portal answers 200 with a page in HTML: its throttle's, its firewall's, or that of its maintenance."""
+
+
+class PncpRefused(PncpUnavailable):
+    """The portal refuses whatever we ask: a redirect, 401, 403 or their like on a listing."""
+
+    tries = 2
+
+
+class PncpPaused(PncpUnavailable):
+    """The service refuses or is down, so that it is paused; the caller does not want to wait for it."""
 
 
 class PncpRejected(PncpError):
-    """The portal refuses a request that is well formed."""
+    """The portal refuses a request that is well formed, because of what it asks for."""
 
 
 class PncpDisputed(PncpRejected):
-    """As before with 400 or 422, which also come spuriously under load."""
+    """As before with a status that also comes spuriously under load."""
 
     tries = 3
 
@@ -84,3 +109,7 @@ class NoRoomError(IngestionError):
 
 class LeaseLost(IngestionError):
     """Another worker has taken this slice over, or it has been ended."""
+
+
+class StoppedWaiting(IngestionError):
+    """The worker stops while a request waits for the end of a pause; it was not sent."""

@@ -5,8 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.database import create_engine
 from ingestor.config import IngestorSettings
 from ingestor.metrics import Metrics
-from ingestor.pause import SharedPause
 from ingestor.pncp.client import PncpClient
+from ingestor.source import SharedSource
 
 
 def make_engine(settings: IngestorSettings) -> AsyncEngine:
@@ -19,11 +19,22 @@ def make_engine(settings: IngestorSettings) -> AsyncEngine:
     )
 
 
-def make_client(settings: IngestorSettings, engine: AsyncEngine, metrics: Metrics | None = None) -> PncpClient:
-    """The portal's client, braked together with all other ingestors on this database."""
+def make_client(
+    settings: IngestorSettings, engine: AsyncEngine, metrics: Metrics | None = None, *, waits: bool = True
+) -> PncpClient:
+    """The portal's client, which shares pauses and budget with all other ingestors on this database.
+
+    `waits`: for the end of an outage, however long it lasts; a person at a terminal is told of it instead.
+    """
+    source = SharedSource(
+        engine,
+        requests_in_flight=settings.pncp_requests_in_flight,
+        pause_seconds=settings.pncp_pause_seconds,
+        waits=waits,
+    )
     return PncpClient(
         settings.pncp_base_url,
-        pause=SharedPause(engine),
+        source=source,
         page_size=settings.pncp_page_size,
         requests_per_second=settings.pncp_requests_per_second,
         itens_concurrency=settings.pncp_itens_concurrency,

@@ -19,7 +19,6 @@ from common.watermarks import Beyond
 log = structlog.get_logger(__name__)
 
 LONGEST_GAP = timedelta(days=7)
-GIVE_UP_AFTER = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
 GAP_TRIGGER = "gap"
 
 
@@ -92,8 +91,7 @@ async def _plan(
     db: AsyncConnection, execution: Execution, rules: Rules
 ) -> tuple[list[PlannedSlice], list[dict[str, Any]]]:
     """Write the slices of a locked execution; answers them, and the backfills that bridge a gap before them."""
-    moment: datetime = (await db.execute(_NOW)).scalar_one()
-    now = to_wall_clock(moment).replace(microsecond=0)
+    now = to_wall_clock((await db.execute(_NOW)).scalar_one()).replace(microsecond=0)
     bridges: list[dict[str, Any]] = []
     if execution.mode == "backfill":
         slices = backfill_slices(execution, rules.modalidades)
@@ -104,7 +102,7 @@ async def _plan(
             slices, gap = update_slices(await watermarks.load_beyond(db, rules.modalidades), now, rules)
         if gap is not None:
             bridges = await _bridge(db, gap)
-    await executions.plan(db, execution, slices, give_up_at=moment + GIVE_UP_AFTER[execution.mode])
+    await executions.plan(db, execution, slices)
     return slices, bridges
 
 

@@ -288,6 +288,7 @@ class Reading:
             number,
             page_size=self._page_size,
             full_page=self._page_size if number == 1 else self._full_page,
+            failures=claim.failures,
         )
 
     async def _read(self, number: int, *, is_second_look: bool = False) -> PageInHand:

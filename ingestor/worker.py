@@ -23,14 +23,15 @@ from common import executions
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
 from common.executions import Claim, Summary
-from ingestor.debts import work_off
-from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, PncpUnavailable
+from ingestor.debts import is_any_due, work_off
+from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
 from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
-from ingestor.pncp.client import PncpClient
+from ingestor.pncp.client import CONSULTA, ITENS, PncpClient
 from ingestor.room import Room
 from ingestor.schedule import tick
+from ingestor.source import SharedSource
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,9 @@ _BEAT = text("""
     INSERT INTO workers (id, alive_until) VALUES (:id, now() + make_interval(secs => :alive_seconds))
     ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), alive_until = excluded.alive_until
 """)
-_LEAVE = text("UPDATE workers SET stopped_at = now(), last_seen_at = now(), alive_until = now() WHERE id = :id")
+_LEAVE = text("""
+    UPDATE workers SET stopped_at = now(), last_seen_at = now(), alive_until = now(), is_busy = false WHERE id = :id
+""")
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 _FORGET = text("DELETE FROM workers WHERE last_seen_at < now() - make_interval(days => :days)")
 
@@ -93,7 +96,12 @@ class Worker:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.stopping = asyncio.Event()
         self._engine = engine
+        assert isinstance(client.source, SharedSource)  # noqa: S101  # a client without it is for tests of the client
         self._client = client
+        self._source = client.source
+        self._is_busy = False
+        self._becoming_busy = asyncio.Lock()
+        self._works_off_debts = False
         self._options = options
         self._metrics = metrics or Metrics()
         self._held: dict[Claim, _Held] = {}
@@ -127,6 +135,7 @@ class Worker:
                 loops.append(tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping)))
             loops.append(tasks.create_task(self._keep(self._work_off_debts, DEBT_SECONDS, self.stopping)))
             await self.stopping.wait()
+            self._source.stop_waiting()
             self._wake_planner.set()
             self._wake_slots.set()
             all_ended = await _end(loops)
@@ -215,6 +224,8 @@ class Worker:
             left_open = await executions.left_open(db)
         for execution_id in {*stalled, *left_open}:
             await self._close(execution_id)
+        while (outlasted := await in_transaction(self._engine, _end_by_outage)) is not None:
+            log_finished(*outlasted)
 
     async def _plan_one(self, execution_id: int | None = None) -> int | None:
         older_than = PLAN_AFTER_SECONDS if self._options.has_broker else 0.0
@@ -232,13 +243,20 @@ class Worker:
 
     async def _work_off_debts(self) -> None:
         """Read items that are owed, as long as any come."""
-        while not self.stopping.is_set():
-            outcomes = await work_off(self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._room)
+        while not self.stopping.is_set() and await self._may_ask(ITENS, is_any_due):
+            self._works_off_debts = True
+            try:
+                outcomes = await work_off(self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._room)
+            finally:
+                self._works_off_debts = False
             if not {"read", "empty"} & set(outcomes):
-                return
+                break
+        await self._rest()
 
     async def _fill_slots(self) -> None:
         while len(self._held) < self._options.slots and not self.stopping.is_set():
+            if not await self._may_ask(CONSULTA, executions.is_any_free):
+                return
             claim = await in_transaction(
                 self._engine,
                 partial(
@@ -249,6 +267,7 @@ class Worker:
                 ),
             )
             if claim is None:
+                await self._rest()
                 return
             if self.stopping.is_set():
                 await self._release(claim)
@@ -256,6 +275,24 @@ class Worker:
             task = self._tasks.create_task(self._hold(claim), name=f"slice {claim.slice_id}")
             self._held[claim] = _Held(claim, task, time.monotonic())
             task.add_done_callback(partial(self._let_go, claim))
+
+    async def _may_ask(self, service: str, has_work: Callable[[AsyncConnection], Awaitable[bool]]) -> bool:
+        """Whether to take up work: there is some, this worker has a share of the budget, the service no pause."""
+        async with self._becoming_busy:
+            if not self._is_busy:
+                async with self._engine.connect() as db:
+                    if not await has_work(db):
+                        return False
+                self._is_busy = await self._source.begin_work(self.id)
+        await self._source.look()
+        return self._is_busy and self._source.has_share and not self._source.is_paused(service)
+
+    async def _rest(self) -> None:
+        """Leave this worker's share of the budget to the others, if it has nothing to do."""
+        async with self._becoming_busy:
+            if self._is_busy and not self._held and not self._works_off_debts:
+                await self._source.end_work()
+                self._is_busy = False
 
     def _let_go(self, claim: Claim, _: asyncio.Task[None]) -> None:
         self._held.pop(claim, None)
@@ -299,6 +336,8 @@ class Worker:
             except LeaseLost:
                 self._metrics.slice_ended("lost")
                 _tell("lost", {})
+            except StoppedWaiting:
+                await self._release(claim)
             except PageUnfit as error:
                 is_last = claim.failures + 1 >= UNFIT_TRIES
                 await (self._fail(claim, str(error)) if is_last else self._postpone(work, error))
@@ -357,8 +396,6 @@ class Worker:
         claim = work.claim
         cause = str(error) if isinstance(error, PncpError) else f"unexpected {type(error).__name__}"
         delay = backoff_seconds(claim.failures, self._options.slice_retry_seconds)
-        if isinstance(error, PncpUnavailable) and error.retry_after is not None:
-            delay = max(delay, min(error.retry_after, LONGEST_BACKOFF))
 
         async def put_back(db: AsyncConnection) -> Outcome:
             if await executions.postpone(
@@ -473,6 +510,12 @@ async def _end(loops: Collection[asyncio.Task[None]]) -> bool:
     if late:
         await asyncio.wait(late, timeout=LEAVE_SECONDS)  # a silent connection is not given up at once
     return not late
+
+
+async def _end_by_outage(db: AsyncConnection) -> tuple[int, Summary] | None:
+    """End an execution for which the source has failed longer than its patience; answers how it has ended."""
+    execution_id = await executions.end_by_outage(db)
+    return None if execution_id is None else (execution_id, await executions.summarize(db, execution_id))
 
 
 def backoff_seconds(failures: int, first: float) -> float:

@@ -150,6 +150,7 @@ def _demo_environment(portal: str) -> Settings:
     ours = {
         "PNCP_BASE_URL": portal,
         "PNCP_REQUESTS_PER_SECOND": "0",
+        "PNCP_REQUESTS_IN_FLIGHT": "0",
         "PNCP_ITENS_CONCURRENCY": "8",
         "SCHEDULE_ENABLED": "false",  # a demonstration does what it is told and no more
     }

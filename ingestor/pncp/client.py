@@ -6,8 +6,8 @@ recordings; each rule stands at the line that obeys it.
 
 import asyncio
 import random
+import re
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, date, datetime
@@ -22,12 +22,16 @@ from yarl import URL
 
 from ingestor.errors import (
     PageAbsent,
+    PncpBlocked,
     PncpDisputed,
     PncpError,
+    PncpPaused,
+    PncpRefused,
     PncpRejected,
     PncpThrottled,
     PncpTooLarge,
     PncpUnavailable,
+    PncpUnreachable,
 )
 from ingestor.pncp.bodies import read_body
 from ingestor.pncp.records import (
@@ -47,29 +51,56 @@ log = structlog.get_logger(__name__)
 
 LONGEST_HEADER = 64 * 1024  # gateways send cookies and policies of more than the 8 KiB that aiohttp takes
 CONNECT_SECONDS = 5
-PAUSE_SECONDS = 60  # the portal's block lasts about a minute and names no time of its own
-LONGEST_PAUSE = 120
+LONGEST_TIMEOUT = 240  # on bad days pages come after 40 to 57 s; no answer has been seen after more than 2 minutes
 ITENS_PAGE_SIZE = 500  # 500 and 1000 are accepted; without it 10 come and the rest is missing without a sign
 MOST_ITENS_PAGES = 1000
 LONGEST_LIST = 40 * 1024 * 1024  # bytes of one contratação's items in memory; the largest seen have some 4 MB
-BREAKER_WINDOW = 40
 ABSENT_STATUS = {204, 400, 404, 422}
 """What the portal says to a page beyond the end, and to any other page on a bad day."""
-RETRIED_STATUS = {404, 408, 425}  # a listing answers 404 now and then though it exists
+RETRIED_STATUS = {404, 408, 425}  # what exists answers 404 now and then; the others ask for another try
+# Of a listing 400 too: the portal fails so on its own data, and our requests are all of one known-good form.
+RETRIED_ON_LISTINGS = RETRIED_STATUS | {400}
 
 CONSULTA, ITENS = "consulta", "itens"  # the portal's two services
 
 R = TypeVar("R")
 
 
-class Pause(Protocol):
-    """The brake that one 429 puts on every ingestor."""
+class Source(Protocol):
+    """The state of the source that all ingestors of a database share: pauses, probes, and the requests in flight."""
 
-    async def clear(self) -> None:
-        """Wait until nobody is paused."""
+    @property
+    def workers(self) -> int:
+        """How many workers share the pace, this one among them."""
 
-    async def begin(self, seconds: float) -> None:
-        """Stop everyone for so long."""
+    async def enter(self, service: str, *, wait: bool, seconds: float) -> None:
+        """Wait until a request that may take so many seconds may be sent; `leave` must follow.
+
+        Raises:
+            PncpPaused: the service refuses or is down, and `wait` is false.
+            StoppedWaiting: the worker stops.
+
+        """
+
+    def leave(self) -> None:
+        """The request has ended, in whatever way."""
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, unless the worker stops.
+
+        Raises:
+            StoppedWaiting: the worker stops.
+
+        """
+
+    async def answered(self, service: str) -> None:
+        """Report an answer that could be used."""
+
+    async def failed(self, service: str, about: str, error: PncpError) -> bool:
+        """Report a failure; answers whether the service is paused now. `about` names what was asked for."""
+
+    def answers(self, service: str) -> int:
+        """A count that has grown if the service has answered any request in between."""
 
 
 class Meter(Protocol):
@@ -105,22 +136,24 @@ class _NoMeter:
 class Session(Protocol):
     """The part of aiohttp's session that the client uses."""
 
-    def get(self, url: URL, *, allow_redirects: bool) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def get(
+        self, url: URL, *, allow_redirects: bool, timeout: aiohttp.ClientTimeout
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Ask, and have the answer until the end of the context."""
 
 
 class PncpClient:
     """Asks the portal. Use it as a context manager; it holds the connections open.
 
-    `base_url` ends before `/consulta` and `/pncp`; `requests_per_second` 0 means no limit; `session` replaces the
-    network in tests.
+    `base_url` ends before `/consulta` and `/pncp`; `requests_per_second` is shared by all workers, and 0 means no
+    limit; `session` replaces the network in tests.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
-        pause: Pause,
+        source: Source,
         page_size: int = 50,
         requests_per_second: float = 1,
         itens_concurrency: int = 4,
@@ -131,17 +164,16 @@ class PncpClient:
         session: Session | None = None,
     ) -> None:
         self._base_url = base_url
-        self._pause = pause
+        self.source = source
         self._meter = meter or _NoMeter()
         self._page_size = page_size
-        self._longest_answer = 4 * timeout_seconds  # a body may drip for ever without a read timing out
+        self._timeouts = timeouts_from(timeout_seconds)
+        self._longest_drip = 3 * timeout_seconds  # a body may drip for ever without a read timing out
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
         self._turn = asyncio.Lock()
         self._next_turn = 0.0
         self._itens_slots = asyncio.Semaphore(itens_concurrency)
-        self._outcomes: deque[bool] = deque(maxlen=BREAKER_WINDOW)
         self._retry_wait_max = retry_wait_max
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=timeout_seconds)
         self._headers = {"Accept": "application/json", "User-Agent": user_agent}
         self._session = session
         self._stack = AsyncExitStack()
@@ -162,7 +194,7 @@ class PncpClient:
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            timeout=self._timeout,
+            timeout=self._timeouts[0],
             trust_env=False,
             max_line_size=LONGEST_HEADER,
             max_field_size=LONGEST_HEADER,
@@ -183,17 +215,20 @@ class PncpClient:
         *,
         page_size: int | None = None,
         full_page: int | None = None,
+        failures: int = 0,
     ) -> Page:
         """Page `number` (from 1) of a listing; an empty listing is page 1 without records.
 
         `criterio` is `publicacao` or `atualizacao`; both days are included. `page_size`: records asked for, as the
         client was made where left out. `full_page`: records that a page before the last holds at the least, where page
-        1 of the listing has held fewer than `page_size`.
+        1 of the listing has held fewer than `page_size`. `failures`: how often this listing has failed before, so that
+        it is given more time. While the service is paused, this waits.
 
         Raises:
             PncpUnavailable: it may work later; a page that is too short is no answer either.
             PncpRejected: it will not.
             PageAbsent: a page after the first is not there.
+            StoppedWaiting: the worker stops.
 
         """
         size = page_size or self._page_size
@@ -205,20 +240,24 @@ class PncpClient:
             "tamanhoPagina": size,  # left out, it is 10
         }
 
-        async def once() -> Page:
-            await self._take_turn()
-            path = f"/consulta/v1/contratacoes/{criterio}"
-            return await self._page_once(path, parameters, number, size if full_page is None else full_page)
+        path = f"/consulta/v1/contratacoes/{criterio}"
+        least = size if full_page is None else full_page
 
-        return await self._with_retries(CONSULTA, once)
+        async def once(level: int) -> Page:
+            return await self._page_once(path, parameters, number, least, level)
 
-    async def fetch_itens(self, numero_controle_pncp: str, *, tries: int | None = None) -> Itens:
+        about = f"{path} {first_day} {modalidade} {number}"
+        return await self._with_retries(CONSULTA, about, once, failures=failures)
+
+    async def fetch_itens(self, numero_controle_pncp: str, *, tries: int | None = None, wait: bool = True) -> Itens:
         """All items of a contratação; none for 204, 404 and `[]`, which only `fetch_quantidade` can confirm.
 
-        `tries`: how often each request is sent at most, where that is less than its error allows.
+        `tries`: how often each request is sent at most, where that is less than its error allows. `wait`: whether to
+        wait for a service that refuses or is down.
 
         Raises:
-            PncpUnavailable, PncpRejected: as for a page.
+            PncpPaused: the service refuses or is down, and `wait` is false.
+            PncpUnavailable, PncpRejected, StoppedWaiting: as for a page.
             PncpUnavailable: the list does not end, or not before it is larger than a process may hold.
             NoRoomError: there is no room for it just now.
 
@@ -228,9 +267,11 @@ class PncpClient:
         itens, size = Itens(), 0
         for number in range(1, MOST_ITENS_PAGES + 1):
             try:
-                page = await self._fetch_itens_page(path, number, numero_controle_pncp, tries)
+                page = await self._fetch_itens_page(path, number, numero_controle_pncp, tries, wait=wait)
             except _LaterPageAbsent:
-                if await self.fetch_quantidade(numero_controle_pncp) != len(itens.payloads) + len(itens.rejected):
+                if await self.fetch_quantidade(numero_controle_pncp, wait=wait) != len(itens.payloads) + len(
+                    itens.rejected
+                ):
                     raise
                 return itens  # it was the end after all
             charge.keep(page.overhead)
@@ -245,19 +286,25 @@ class PncpClient:
                 return itens
         raise PncpTooLarge(f"{path} does not end after {MOST_ITENS_PAGES} pages")
 
-    async def _fetch_itens_page(self, path: str, number: int, numero_controle_pncp: str, tries: int | None) -> Itens:
-        async def once() -> Itens:
+    async def _fetch_itens_page(
+        self, path: str, number: int, numero_controle_pncp: str, tries: int | None, *, wait: bool
+    ) -> Itens:
+        parameters: dict[str, str | int] = {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE}
+
+        async def once(level: int) -> Itens:
             async with self._itens_slots:
-                body = await self._itens_once(path, {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE})
+                body = await self._itens_once(path, parameters, level, wait=wait)
             try:
                 return parse_itens(body, numero_controle_pncp)
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}") from None
 
-        return await self._with_retries(ITENS, _at_most(tries, once))
+        return await self._with_retries(ITENS, path, _at_most(tries, once))
 
-    async def _page_once(self, path: str, parameters: dict[str, str | int], number: int, full_page: int) -> Page:
-        status, body = await self._get(CONSULTA, path, parameters)
+    async def _page_once(
+        self, path: str, parameters: dict[str, str | int], number: int, full_page: int, level: int
+    ) -> Page:
+        status, body = await self._get(CONSULTA, path, parameters, level)
         if status == HTTPStatus.OK:
             try:
                 page = parse_page(body, number, full_page=full_page)
@@ -270,122 +317,149 @@ class PncpClient:
         elif number == 1:
             if status == HTTPStatus.NO_CONTENT:
                 return Page(1, 0, 0, [])
-            raise _refusal(status, path, body)
+            raise _fault_of_listing(status, path, body)
         elif status not in ABSENT_STATUS:
-            raise _refusal(status, path, body)
+            raise _fault_of_listing(status, path, body)
         told = "" if status == HTTPStatus.OK else _message_of(body)
         raise PageAbsent(f"{path} page {number} is not there (status {status}){told}")
 
-    async def fetch_quantidade(self, numero_controle_pncp: str) -> int:
+    async def fetch_quantidade(self, numero_controle_pncp: str, *, wait: bool = True) -> int:
         """How many items the portal says that a contratação has; it is asked once.
 
         Raises:
             PncpUnavailable, PncpRejected: it does not say.
+            PncpPaused, StoppedWaiting: as for items.
 
         """
         path = f"{_path_of_itens(numero_controle_pncp)}/quantidade"
 
-        async def once() -> int:
+        async def once(level: int) -> int:
             async with self._itens_slots:
-                status, body = await self._get(ITENS, path, {})
+                status, body = await self._get(ITENS, path, {}, level, wait=wait)
             if status != HTTPStatus.OK:
-                raise _refusal(status, path, body)
+                raise _fault_of_itens(status, path, body)
             try:
                 return parse_quantidade(body)
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}") from None
 
-        return await self._with_retries(ITENS, _at_most(1, once))
+        return await self._with_retries(ITENS, path, _at_most(1, once))
 
-    async def _itens_once(self, path: str, parameters: dict[str, str | int]) -> bytes:
+    async def _itens_once(self, path: str, parameters: dict[str, str | int], level: int, *, wait: bool) -> bytes:
         """One page of items; without any it is the end of the list, on a page after the first only if it says `[]`."""
-        status, body = await self._get(ITENS, path, parameters)
+        status, body = await self._get(ITENS, path, parameters, level, wait=wait)
         if status == HTTPStatus.OK:
             return body
         if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
-            raise _refusal(status, path, body)
+            raise _fault_of_itens(status, path, body)
         if parameters["pagina"] == 1:
             return b"[]"
         raise _LaterPageAbsent(f"{path} page {parameters['pagina']}: status {status}")
 
-    async def _get(self, service: str, path: str, parameters: dict[str, str | int]) -> tuple[int, bytes]:
-        """One request, after any pause; a throttled one puts the pause on everybody."""
+    async def _get(
+        self, service: str, path: str, parameters: dict[str, str | int], level: int, *, wait: bool = True
+    ) -> tuple[int, bytes]:
+        """One request, after any pause; `level` chooses its time-out."""
         assert self._session is not None  # noqa: S101  # it is open from the beginning of the context
-        await self._pause.clear()
         query = "&".join(f"{name}={value}" for name, value in parameters.items())  # nothing in them needs quoting
         url = URL(f"{self._base_url}{path}?{query}", encoded=True)
+        timeout = self._timeouts[level]
+        seconds = timeout.sock_read or 0.0
+        await self._enter(service, seconds + CONNECT_SECONDS, wait=wait)
         began = time.monotonic()
         ended: int | str | None = None  # by us, before it could end by itself
         try:
             async with (
-                asyncio.timeout(self._longest_answer),
-                self._session.get(url, allow_redirects=False) as response,
+                asyncio.timeout(seconds + self._longest_drip),
+                self._session.get(url, allow_redirects=False, timeout=timeout) as response,
             ):
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
                     ended = response.status
-                    await self._throttled(path, response.headers.get("Retry-After"))
+                    raise self._throttled(path, response.headers.get("Retry-After"))
                 body = await read_body(response, path)
                 ended = response.status
-                return ended, body
-        except (aiohttp.ClientError, TimeoutError) as error:
-            # most time-outs carry no text
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             ended = type(error).__name__
-            raise PncpUnavailable(f"{path}: {type(error).__name__} {error}".rstrip()) from None
+            raise PncpUnreachable(f"{path}: {_told(error)}") from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            ended = type(error).__name__
+            raise PncpUnavailable(f"{path}: {_told(error)}") from None
         except PncpUnavailable:
             ended = ended or "UnfitBody"
             raise
         finally:
+            self.source.leave()
             if ended is not None:
                 self._meter.answered(service, ended, time.monotonic() - began)
+        if ended == HTTPStatus.OK and is_markup(body):
+            raise PncpBlocked(f"{path}: status 200 with a page in HTML{_title_of(body)}")
+        return ended, body
 
-    async def _throttled(self, path: str, retry_after: str | None) -> None:
-        asked = parse_retry_after(retry_after, datetime.now(UTC))
-        seconds = PAUSE_SECONDS if asked is None else asked
-        log.warning("portal throttles", path=path, pause_seconds=min(seconds, LONGEST_PAUSE), asked_seconds=asked)
+    def _throttled(self, path: str, retry_after: str | None) -> PncpThrottled:
         self._meter.throttled()
-        await self._pause.begin(min(seconds, LONGEST_PAUSE))
-        if seconds > LONGEST_PAUSE:
-            raise PncpUnavailable(f"{path}: status 429, Retry-After {seconds:.0f} s", retry_after=seconds)
-        raise PncpThrottled(f"{path}: status 429")
+        asked = parse_retry_after(retry_after, datetime.now(UTC))
+        told = "" if asked is None else f", Retry-After {asked:.0f} s"
+        return PncpThrottled(f"{path}: status 429{told}", asked)
 
-    async def _take_turn(self) -> None:
-        """Keep the starts of consulta requests the configured time apart, those that a pause has held back as well."""
+    async def _enter(self, service: str, seconds: float, *, wait: bool) -> None:
+        """Wait for the source; keep the starts of consulta requests apart, also those that a pause has held back."""
+        if service != CONSULTA:
+            await self.source.enter(service, wait=wait, seconds=seconds)
+            return
         loop = asyncio.get_running_loop()
         async with self._turn:
-            await asyncio.sleep(self._next_turn - loop.time())
-            await self._pause.clear()
-            self._next_turn = loop.time() + self._interval
+            early = self._next_turn - loop.time()
+            if early > 0:
+                await self.source.rest(early)
+            await self.source.enter(service, wait=wait, seconds=seconds)
+            self._next_turn = loop.time() + self._interval * self.source.workers
 
-    async def _with_retries(self, service: str, once: Callable[[], Awaitable[R]]) -> R:
-        """The one layer of retries: as often as the error allows, with full jitter."""
+    async def _with_retries(
+        self,
+        service: str,
+        about: str,
+        once: Callable[[int], Awaitable[R]],
+        *,
+        failures: int = 0,
+    ) -> R:
+        """The one layer of retries: as often as the error allows, with full jitter.
+
+        A failure that a pause of the service explains is not counted: the request waits for the end of the pause. If
+        the service answers others meanwhile and fails this request again, it is this request's own failure.
+        """
         attempt = 0
+        answers: int | None = None
         while True:
-            attempt += 1
             try:
-                answer = await once()
+                answer = await once(min(failures + attempt, len(self._timeouts) - 1))
+            except PncpPaused:
+                raise  # nothing was asked
             except PncpError as failure:
                 error = _without_frames(failure)
             else:
-                self._outcomes.append(True)
+                await self.source.answered(service)
                 return answer
-            # a pause or a refusal says nothing about the portal's health
-            if isinstance(error, PncpUnavailable) and not isinstance(error, PncpThrottled):
-                self._outcomes.append(False)
-            if self._is_enough(error, attempt):
-                raise error
+            is_paused = await self.source.failed(service, about, error)
+            before, answers = answers, self.source.answers(service)
+            if not is_paused or before not in (None, answers):
+                attempt += 1
+                if attempt >= error.tries:
+                    raise error
             self._meter.retried(service)
-            if not isinstance(error, PncpThrottled):
-                await asyncio.sleep(random.uniform(0, min(2.0 ** (attempt - 1), self._retry_wait_max)))  # noqa: S311
+            if not is_paused:
+                await self.source.rest(random.uniform(0, min(2.0 ** (attempt - 1), self._retry_wait_max)))  # noqa: S311
 
-    def _is_enough(self, error: PncpError, attempt: int) -> bool:
-        if isinstance(error, PncpUnavailable) and (error.retry_after is not None or self.is_failing):
-            return True
-        return attempt >= error.tries
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether more than half of the last forty requests failed: then nothing is tried twice."""
-        return self._outcomes.count(False) > BREAKER_WINDOW // 2
+def timeouts_from(seconds: float) -> list[aiohttp.ClientTimeout]:
+    """The time-outs of a first, a second and all later tries: three times as long each, up to `LONGEST_TIMEOUT`."""
+    return [
+        aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=CONNECT_SECONDS,
+            sock_read=max(seconds, min(seconds * 3**level, LONGEST_TIMEOUT)),
+        )
+        for level in range(3)
+    ]
 
 
 def _without_frames(error: PncpError) -> PncpError:
@@ -394,14 +468,14 @@ def _without_frames(error: PncpError) -> PncpError:
     return error.with_traceback(None)
 
 
-def _at_most(tries: int | None, once: Callable[[], Awaitable[R]]) -> Callable[[], Awaitable[R]]:
+def _at_most(tries: int | None, once: Callable[[int], Awaitable[R]]) -> Callable[[int], Awaitable[R]]:
     """The same request, whose errors say that it is sent so often at most."""
     if tries is None:
         return once
 
-    async def limited() -> R:
+    async def limited(level: int) -> R:
         try:
-            return await once()
+            return await once(level)
         except PncpError as error:
             error.tries = min(error.tries, tries)
             raise
@@ -414,14 +488,43 @@ def _path_of_itens(numero_controle_pncp: str) -> str:
     return f"/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
 
 
-def _refusal(status: int, path: str, body: bytes) -> PncpError:
-    """The error for a status that is not an answer; 400 and 422 come spuriously under load."""
+def _fault_of_listing(status: int, path: str, body: bytes) -> PncpError:
+    """The error for a status that is not an answer to a request for a listing."""
     told = f"{path}: status {status}{_message_of(body)}"
-    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:  # comes spuriously under load
+        return PncpDisputed(told)
+    if status in RETRIED_ON_LISTINGS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return PncpUnavailable(told)
+    return PncpRefused(told)
+
+
+def _fault_of_itens(status: int, path: str, body: bytes) -> PncpError:
+    """The error for a status that is not an answer to a request for items: 4xx speaks of this contratação alone."""
+    told = f"{path}: status {status}{_message_of(body)}"
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):  # both come spuriously under load
         return PncpDisputed(told)
     if status in RETRIED_STATUS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return PncpUnavailable(told)
-    return PncpRejected(told)
+    return PncpRejected(told) if status >= HTTPStatus.BAD_REQUEST else PncpRefused(told)
+
+
+def _told(error: Exception) -> str:
+    """An error of the network, by its kind and its text; most time-outs carry none."""
+    return f"{type(error).__name__} {error}".rstrip()
+
+
+def is_markup(body: bytes) -> bool:
+    """Whether a body is a page for people: its Content-Type lies, its first sign does not."""
+    return body[:256].lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"<")
+
+
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+
+
+def _title_of(body: bytes) -> str:
+    """What a page in HTML is called, such as `Limite de Requisições Excedido`."""
+    found = _TITLE.search(body[:10_000])
+    return f", {' '.join(found[1].decode('utf-8', 'replace').split())}" if found else ""
 
 
 def _message_of(body: bytes) -> str:

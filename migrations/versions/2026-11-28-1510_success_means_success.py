@@ -65,6 +65,7 @@ SEED_WATERMARKS = """
 
 def upgrade() -> None:
     op.add_column("sync_slices", sa.Column("failing_since", MOMENT))
+    op.drop_column("sync_slices", "give_up_at")
     op.add_column("sync_slices", sa.Column("page_size", sa.Integer))
     op.add_column("sync_slices", sa.Column("empty_sights", sa.Integer, nullable=False, server_default=sa.text("0")))
     op.add_column("sync_pages", sa.Column("records", sa.Integer, nullable=False, server_default=sa.text("0")))
@@ -138,6 +139,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("resource", "path", "kind", name="pk_schema_drift"),
     )
 
+    op.execute("DELETE FROM source_pauses")  # one row for both services; a pause of two minutes at most
     op.add_column("source_pauses", sa.Column("reason", sa.Text))
     op.add_column("source_pauses", sa.Column("cause", sa.Text))
     op.add_column("source_pauses", sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")))
@@ -285,3 +287,6 @@ def downgrade() -> None:
     op.drop_index("ix_sync_slices_touched", "sync_slices")
     op.drop_column("sync_slices", "page_size")
     op.drop_column("sync_slices", "failing_since")
+    later = sa.text("now() + interval '1 day'")
+    op.add_column("sync_slices", sa.Column("give_up_at", MOMENT, nullable=False, server_default=later))
+    op.alter_column("sync_slices", "give_up_at", server_default=None)

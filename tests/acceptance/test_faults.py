@@ -70,6 +70,8 @@ def database() -> Iterator[Database]:
 
 SETTINGS = {
     "PNCP_REQUESTS_PER_SECOND": "0",
+    "PNCP_REQUESTS_IN_FLIGHT": "0",
+    "PNCP_PAUSE_SECONDS": "0.5",
     "PNCP_ITENS_CONCURRENCY": "8",
     "PNCP_RETRY_WAIT_MAX": "0.2",
     "SLICE_RETRY_SECONDS": "1",

@@ -157,12 +157,11 @@ async def last_night_failed(stack: Stack, *, running: bool = False) -> None:
             text("""
                 INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day,
                                          window_start, window_end, status, attempt, pages_total, pages_done,
-                                         records_processed, total_registros, error_message, run_after, finished_at,
-                                         give_up_at)
+                                         records_processed, total_registros, error_message, run_after, finished_at)
                 SELECT e.id, s.ordinal, e.mode, e.criterio, s.modalidade, CAST(e.window_start AS date),
                        CAST(e.window_end AS date), e.window_start, e.window_end, s.status, 1, 2, 1, 7, 9, s.error,
                        CASE WHEN s.status = 'pending' THEN now() + interval '5 minutes' END,
-                       CASE WHEN s.status <> 'pending' THEN now() END, now() + interval '1 hour'
+                       CASE WHEN s.status <> 'pending' THEN now() END
                   FROM sync_executions e
                   JOIN (VALUES ('sweep', 1, 6, 'success', NULL), ('sweep', 2, 8, 'error', 'page 2: status 503'),
                                ('schedule', 1, 6, 'success', NULL), ('schedule', 2, 8, 'success', NULL),

@@ -118,6 +118,8 @@ class Fleet:
             "PNCP_MODALIDADES": ",".join(map(str, MODALIDADES)),
             "PNCP_PAGE_SIZE": "10",
             "PNCP_REQUESTS_PER_SECOND": "0",
+            "PNCP_REQUESTS_IN_FLIGHT": "0",
+            "PNCP_PAUSE_SECONDS": "0.5",
             "PNCP_ITENS_CONCURRENCY": "8",
             "PNCP_RETRY_WAIT_MAX": "0.2",
             "HTTP_TIMEOUT": "3",

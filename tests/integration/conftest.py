@@ -5,7 +5,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,9 +20,9 @@ from backend.config import BackendSettings
 from backend.main import create_app
 from common import executions
 from common.executions import Claim, Criterio, Execution, Mode, PlannedSlice
-from ingestor.pause import SharedPause
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Page
+from ingestor.source import SharedSource
 from simulator.app import Simulator, serve
 from simulator.invention import Inventor
 from simulator.records import Contratacao
@@ -115,14 +115,13 @@ class Database:
         *,
         mode: Mode = "backfill",
         criterio: Criterio | None = None,
-        give_up_in: timedelta = timedelta(hours=1),
     ) -> int:
         """An execution whose slices (one, where none are given) wait to be claimed."""
         execution_id = await self.requested(mode, criterio=criterio)
         async with self.engine.begin() as db:
             execution = await executions.lock_unplanned(db, older_than_seconds=3600, execution_id=execution_id)
             assert isinstance(execution, Execution)
-            await executions.plan(db, execution, list(pieces or [piece()]), give_up_at=datetime.now(UTC) + give_up_in)
+            await executions.plan(db, execution, list(pieces or [piece()]))
         return execution_id
 
     async def claim(
@@ -180,7 +179,14 @@ class Portals:
         return await self._stack.enter_async_context(serve(world))
 
     async def client(self, portal: Simulator, **options: Any) -> PncpClient:
-        """A client without pace and without waits, braked by the row of this database."""
+        """A client without pace and with short waits, which shares the state of the source in this database."""
+        return await self.client_of(portal.base_url, **options)
+
+    async def client_of(
+        self, base_url: str, *, pause_seconds: float = 0.2, requests_in_flight: int = 0, **options: Any
+    ) -> PncpClient:
+        """Such a client of the portal at this address."""
+        source = SharedSource(self._engine, requests_in_flight=requests_in_flight, pause_seconds=pause_seconds)
         options = {
             "page_size": 10,
             "requests_per_second": 0,
@@ -189,9 +195,7 @@ class Portals:
             "timeout_seconds": 5,
             **options,
         }
-        return await self._stack.enter_async_context(
-            PncpClient(portal.base_url, pause=SharedPause(self._engine), **options)
-        )
+        return await self._stack.enter_async_context(PncpClient(base_url, source=source, **options))
 
 
 class EndlessClient:
@@ -200,6 +204,7 @@ class EndlessClient:
     def __init__(self, client: PncpClient) -> None:
         self._client = client
         self.page_size = client.page_size
+        self.source = client.source
         self.fetch_itens = client.fetch_itens
 
     async def fetch_page(self, *listing: Any, **options: Any) -> Page:

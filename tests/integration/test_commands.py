@@ -47,6 +47,8 @@ def settings(portal: Simulator, database_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "PNCP_BASE_URL": portal.base_url,
         "PNCP_REQUESTS_PER_SECOND": "0",
+        "PNCP_REQUESTS_IN_FLIGHT": "0",
+        "PNCP_PAUSE_SECONDS": "0.5",
         "PNCP_RETRY_WAIT_MAX": "0",
         "PNCP_MODALIDADES": "1-13",
     }

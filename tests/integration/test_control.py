@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import httpx
@@ -32,7 +32,7 @@ async def planned(engine: AsyncEngine, slices: int = 3) -> int:
         assert created is not None
         pieces = [PlannedSlice(number, DAY, DAY, *WINDOW) for number in range(1, slices + 1)]
         execution = Execution(created, "backfill", "publicacao", *WINDOW, None)
-        await executions.plan(db, execution, pieces, give_up_at=datetime.now(UTC) + timedelta(hours=24))
+        await executions.plan(db, execution, pieces)
     return created
 
 
@@ -257,7 +257,7 @@ async def plan_update(engine: AsyncEngine, execution_id: int) -> None:
         execution = await executions.lock_unplanned(db, older_than_seconds=3600, execution_id=execution_id)
         assert execution is not None
         pieces = [PlannedSlice(1, DAY, DAY, *WINDOW)]
-        await executions.plan(db, execution, pieces, give_up_at=datetime.now(UTC) + timedelta(hours=1))
+        await executions.plan(db, execution, pieces)
 
 
 async def test_an_update_is_planned_when_the_one_before_it_is_no_longer_at_work(

@@ -387,7 +387,9 @@ async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient
 async def test_a_pause_that_the_portal_asked_for_is_told_while_it_lasts(
     api: httpx.AsyncClient, database: Database
 ) -> None:
-    await database.rows("INSERT INTO source_pauses VALUES ('pncp', now() - interval '1 minute')")
+    await database.rows(
+        "INSERT INTO source_pauses (source, paused_until) VALUES ('consulta', now() - interval '1 minute')"
+    )
     assert (await dashboard(api))["source_paused_until"] is None
     await database.rows("UPDATE source_pauses SET paused_until = now() + interval '1 minute'")
     assert (await dashboard(api))["source_paused_until"] is not None

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import executions
@@ -112,7 +111,7 @@ async def test_refusing_waits_for_a_planner_and_then_loses(database: Database) -
         assert execution is not None
         refusing = asyncio.create_task(database.run(executions.refuse, created))
         await database.someone_waits_for_a_lock()
-        await executions.plan(planner, execution, [piece()], give_up_at=(await _now(planner)) + timedelta(hours=1))
+        await executions.plan(planner, execution, [piece()])
 
     assert await refusing is False
     assert (await database.execution(created)).status == "running"
@@ -123,11 +122,6 @@ async def test_planning_passes_over_an_execution_that_is_being_refused(database:
     async with database.engine.begin() as refuser:
         assert await executions.refuse(refuser, created)
         assert await database.run(executions.lock_unplanned, older_than_seconds=0, execution_id=created) is None
-
-
-async def _now(db: AsyncConnection) -> datetime:
-    moment: datetime = (await db.execute(text("SELECT now()"))).scalar_one()
-    return moment
 
 
 # --- planning ---------------------------------------------------------------------------------------------------
@@ -229,6 +223,7 @@ async def test_a_claim_tells_all_that_the_work_needs(database: Database) -> None
         piece().window_end,
         reading=1,
         failures=0,
+        failing_since=None,
         starts_execution=True,
     )
     assert (row.status, row.worker_id, row.stalls) == ("running", "me", 1)
@@ -411,18 +406,23 @@ async def test_a_released_slice_is_free_at_once_and_counts_no_stall(database: Da
 
 
 @pytest.mark.parametrize(
-    ("give_up_in", "progressed", "put_back"),
+    ("mode", "failing", "progressed", "put_back"),
     [
-        (timedelta(hours=1), False, True),
-        (timedelta(hours=1), True, True),
-        (timedelta(hours=-1), True, True),
-        (timedelta(hours=-1), False, False),
+        ("update", None, False, True),
+        ("update", timedelta(minutes=59), False, True),
+        ("update", timedelta(minutes=61), False, False),
+        ("update", None, True, True),
+        ("backfill", timedelta(hours=23), False, True),
+        ("backfill", timedelta(hours=25), False, False),
     ],
 )
-async def test_a_slice_is_put_back_until_its_time_is_up_and_nothing_moves(
-    database: Database, give_up_in: timedelta, progressed: bool, put_back: bool
+async def test_a_slice_is_put_back_until_it_has_failed_longer_than_its_patience(
+    database: Database, mode: Mode, failing: timedelta | None, progressed: bool, put_back: bool
 ) -> None:
-    claim = await database.claimed(give_up_in=give_up_in)
+    await database.planned(mode=mode)
+    await database.rows("UPDATE sync_executions SET created_at = now() - interval '9 d', planned_at = created_at")
+    await database.rows("UPDATE sync_slices SET failing_since = now() - CAST(:failing AS interval)", failing=failing)
+    claim = await database.claim()
 
     won = await database.run(executions.postpone, claim, delay_seconds=100, cause="503", progressed=progressed)
 
@@ -434,6 +434,21 @@ async def test_a_slice_is_put_back_until_its_time_is_up_and_nothing_moves(
     assert (row.status, row.worker_id, row.lease_until, row.error_message) == ("pending", None, None, "503")
     assert (row.stalls, row.failures) == (0, 1)
     assert (row.run_after - row.updated_at).total_seconds() == 100
+    assert timedelta() <= row.updated_at - row.failing_since - (failing or timedelta()) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("shows_new", [True, False])
+async def test_a_page_that_shows_something_new_begins_the_patience_anew(database: Database, shows_new: bool) -> None:
+    await database.planned()
+    await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 h'")
+    claim = await database.claim()
+    await database.run(executions.advance, claim, PageCounts(processed=1), **ONE_PAGE, shows_new=shows_new)
+
+    won = await database.run(executions.postpone, claim, delay_seconds=1, cause="503", progressed=shows_new)
+
+    assert won is shows_new
+    row = await database.slice(claim.slice_id)
+    assert (row.failing_since == row.updated_at) is shows_new
 
 
 async def test_failures_in_a_row_are_counted_and_progress_begins_the_count_anew(database: Database) -> None:
@@ -665,10 +680,9 @@ async def test_the_tables_refuse_a_running_row_that_has_ended(database: Database
 # --- retries, admission, orphans --------------------------------------------------------------------------------
 
 
-async def test_a_retry_copies_the_failed_slices_with_as_much_time_as_they_had(database: Database) -> None:
-    execution_id = await database.planned(
-        [piece(CLOSED_DAY + timedelta(days=day)) for day in range(4)], give_up_in=timedelta(hours=3)
-    )
+async def test_a_retry_copies_the_failed_slices_with_a_patience_of_their_own(database: Database) -> None:
+    execution_id = await database.planned([piece(CLOSED_DAY + timedelta(days=day)) for day in range(4)])
+    await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 h'")
     for number in range(4):
         claim = await database.claim()
         await database.run(executions.finish if number in (0, 3) else TRANSITIONS["fail"], claim)
@@ -687,8 +701,7 @@ async def test_a_retry_copies_the_failed_slices_with_as_much_time_as_they_had(da
         (1, CLOSED_DAY + timedelta(days=1), "pending", 0),
         (2, CLOSED_DAY + timedelta(days=2), "pending", 0),
     ]
-    left = await database.value("SELECT extract(epoch FROM min(give_up_at - now())) FROM sync_slices WHERE attempt = 0")
-    assert 3 * 3600 - 60 < left <= 3 * 3600 + 1
+    assert [each.failing_since for each in slices] == [None, None]
 
 
 async def test_what_succeeded_or_never_was_cannot_be_repeated(database: Database) -> None:
@@ -760,3 +773,58 @@ async def test_the_counts_by_kind_follow_every_change_of_the_history(database: D
     rows = await database.rows(counted)
     assert rows == await database.rows(truth)
     assert sum(row.executions for row in rows) == 48
+
+
+# --- a source that fails for too long ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "age", "failing", "service", "ends"),
+    [
+        ("update", "2 h", "61 min", "consulta", True),
+        ("update", "2 h", "59 min", "consulta", False),
+        ("update", "59 min", "25 h", "consulta", False),
+        ("backfill", "25 h", "25 h", "consulta", True),
+        ("backfill", "9 d", "23 h", "consulta", False),
+        ("backfill", "9 d", "1 min", "consulta", False),
+        ("update", "9 d", "9 d", "itens", False),
+    ],
+)
+async def test_an_execution_ends_once_when_the_source_has_failed_longer_than_its_patience(
+    database: Database, mode: Mode, age: str, failing: str, service: str, ends: bool
+) -> None:
+    pieces = [piece(CLOSED_DAY + timedelta(days=day)) for day in range(3)]
+    execution_id = await database.planned(pieces, mode=mode)
+    await database.rows("UPDATE sync_executions SET created_at = now() - CAST(CAST(:age AS text) AS interval)", age=age)
+    await database.rows(
+        """
+        INSERT INTO source_pauses (source, paused_until, reason, cause, failures, failing_since)
+        VALUES (:service, now() - interval '5 min', 'refused', '/consulta: status 302', 9,
+                timestamptz '2025-03-10 12:00:00Z')
+        """,
+        service=service,
+    )
+    claim = await database.claim()
+    await database.rows(
+        "UPDATE source_pauses SET failing_since = now() - CAST(CAST(:failing AS text) AS interval)", failing=failing
+    )
+
+    assert await database.run(executions.end_by_outage) == (execution_id if ends else None)
+    assert await database.run(executions.end_by_outage) is None
+
+    row = await database.execution(execution_id)
+    assert row.status == ("error" if ends else "running")
+    assert await database.run(executions.finish, claim) is not ends, "what was claimed is fenced off"
+    if ends:
+        assert row.error_message.startswith("the portal has not answered since 20")
+        assert row.error_message.endswith("(refused): /consulta: status 302")
+
+
+async def test_an_outage_that_nobody_has_asked_about_for_an_hour_ends_nothing(database: Database) -> None:
+    await database.planned(mode="update")
+    await database.rows("UPDATE sync_executions SET created_at = now() - interval '9 d'")
+    await database.rows("""
+        INSERT INTO source_pauses (source, paused_until, reason, cause, failures, failing_since)
+        VALUES ('consulta', now() - interval '61 min', 'down', 'status 503', 9, now() - interval '9 d')
+    """)
+    assert await database.run(executions.end_by_outage) is None

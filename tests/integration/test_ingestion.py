@@ -471,14 +471,16 @@ async def test_a_failing_page_leaves_the_earlier_ones_stored_and_the_next_claim_
     assert (row.records_processed, row.records_inserted, row.pages_done) == (RECORDS, RECORDS, 4)
 
 
-@pytest.mark.parametrize(("quirk", "tries"), [("401", 1), ("403", 1), ("400", 3), ("422", 3)])
-async def test_a_refusal_is_no_failure_that_passes(
-    database: Database, portals: Portals, day: World, quirk: str, tries: int
+@pytest.mark.parametrize(
+    ("quirk", "tries", "kind"), [("422", 3, PncpRejected), ("400", 6, PncpUnavailable)], ids=["422", "400"]
+)
+async def test_what_is_refused_as_ill_formed_is_ours_only_where_it_names_our_parameters(
+    database: Database, portals: Portals, day: World, quirk: str, tries: int, kind: type[Exception]
 ) -> None:
     portal = await portals.serve(day)
     portal.quirks.add(quirk)
 
-    with pytest.raises(PncpRejected, match=f"status {quirk}"):
+    with pytest.raises(kind, match=f"status {quirk}"):
         await ingest_slice(work_on(database, await portals.client(portal), await database.claimed()))
     assert len(listing_pages(portal)) == tries
 
@@ -658,18 +660,3 @@ async def test_one_throttled_client_stops_every_other_on_the_same_database(
     assert len((await first).records) == len((await second).records) == 10
     assert done
     assert portal.stats.statuses == {"429": 1, "200": 2}
-
-
-async def test_a_shorter_pause_does_not_cut_a_longer_one(database: Database, portals: Portals, day: World) -> None:
-    portal = await portals.serve(day)
-    await database.rows("INSERT INTO source_pauses VALUES ('pncp', now() + interval '1 h')")
-    portal.quirks.add("429", value="300")
-    client = await portals.client(portal)
-    await database.rows("UPDATE source_pauses SET paused_until = now()")
-
-    with pytest.raises(PncpUnavailable, match="Retry-After 300 s") as error:
-        await client.fetch_page("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
-
-    assert error.value.retry_after == 300
-    left = await database.value("SELECT extract(epoch FROM paused_until - now()) FROM source_pauses")
-    assert 110 < left <= 120, "longer pauses than that are kept by the slice's run_after"

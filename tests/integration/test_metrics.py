@@ -270,7 +270,9 @@ async def test_workers_and_the_pause_of_the_source_are_told(open_api: OpenApi, d
                ('gone', now() - interval '1 min', now() - interval '1 s', NULL),
                ('stopped', now(), now() + interval '2 min', now())
     """)
-    await database.rows("INSERT INTO source_pauses VALUES ('pncp', now() + interval '1 min')")
+    await database.rows(
+        "INSERT INTO source_pauses (source, paused_until) VALUES ('consulta', now() + interval '1 min')"
+    )
     samples = await scrape(api)
     assert (value(samples, "pncp_workers_alive"), value(samples, "pncp_source_paused")) == (2, 1)
     await database.rows("UPDATE source_pauses SET paused_until = now() - interval '1 s'")
@@ -310,9 +312,8 @@ async def long_history(database: Database) -> AsyncIterator[None]:
     """)
     await database.rows("""
         INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
-                                 window_end, status, give_up_at)
-        SELECT e.id, m, e.mode, 'atualizacao', m, '2025-01-01', '2025-01-01', '2025-01-01', '2025-01-01', 'success',
-               now()
+                                 window_end, status)
+        SELECT e.id, m, e.mode, 'atualizacao', m, '2025-01-01', '2025-01-01', '2025-01-01', '2025-01-01', 'success'
           FROM sync_executions e, generate_series(1, 2) m
     """)
     await database.rows("ANALYZE sync_executions, sync_slices")

@@ -182,9 +182,9 @@ async def test_a_million_slices_cost_a_look_into_an_index(database: Database) ->
     await read(database, span(NOON - HOUR, NOON), mode="update")
     await database.rows("""
         INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
-                                 window_end, status, give_up_at, started_at)
+                                 window_end, status, started_at)
         SELECT 1, n + 1, 'update', 'atualizacao', 6, '2020-01-01', '2020-01-01', t, t + interval '25 minutes',
-               'success', now(), now()
+               'success', now()
           FROM generate_series(1, 10000) n,
                LATERAL (SELECT timestamp '2020-01-01' + n * interval '15 minutes') AS at (t)
     """)

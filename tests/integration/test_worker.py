@@ -15,6 +15,7 @@ from common.clock import to_wall_clock
 from ingestor import worker as worker_module
 from ingestor.planning import Rules, plan_next
 from ingestor.pncp.client import PncpClient
+from ingestor.source import SharedSource
 from ingestor.worker import Worker, WorkerOptions
 from simulator.app import Simulator
 from simulator.generated import generate
@@ -419,9 +420,17 @@ async def test_a_page_that_never_comes_ends_in_an_error_that_names_it_and_what_w
     database: Database, portals: Portals, workers: Workers, world: World
 ) -> None:
     portal, execution_id = await poisoned_page(database, portals, world)
-    await database.rows("UPDATE sync_slices SET give_up_at = now()")
     workers.start(await portals.client(portal))
 
+    async def has_failed_for_a_day() -> bool:
+        return bool(
+            await database.rows("""
+                UPDATE sync_slices SET failing_since = now() - interval '25 h'
+                 WHERE failing_since IS NOT NULL RETURNING id
+            """)
+        )
+
+    await eventually(has_failed_for_a_day)
     execution = await finished(database, execution_id)
 
     assert execution.status == "error"
@@ -430,7 +439,7 @@ async def test_a_page_that_never_comes_ends_in_an_error_that_names_it_and_what_w
     slices = await database.rows("SELECT status, error_message, attempt FROM sync_slices ORDER BY ordinal")
     assert [row.status for row in slices] == ["error", "success"]
     assert slices[0].error_message.startswith(cause)
-    assert slices[0].attempt == 2, "the first claim had committed pages, so that there was a second"
+    assert slices[0].attempt > 1, "the first claim had committed pages, so that there was a second"
     assert execution.records_processed == len(await database.mirror()) == 20
 
 
@@ -441,7 +450,7 @@ async def test_a_listing_that_never_adds_up_ends_in_an_error_that_says_how_many_
     portal = await portals.serve(world)
     portal.quirks.add("total_records", value="+3")
     execution_id = await database.planned()
-    await database.rows("UPDATE sync_slices SET give_up_at = now()")
+    await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 h'")
     workers.start(await portals.client(portal))
 
     execution = await finished(database, execution_id)
@@ -457,7 +466,7 @@ async def test_a_listing_without_end_is_given_up_when_its_patience_ends(
     world.publish(10, at=CLOSED_DAY, modalidade=6)
     client: Any = EndlessClient(await portals.client(await portals.serve(world)))
     execution_id = await database.planned()
-    await database.rows("UPDATE sync_slices SET give_up_at = now()")
+    await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 h'")
     workers.start(client)
 
     execution = await finished(database, execution_id)
@@ -469,18 +478,18 @@ async def test_a_listing_without_end_is_given_up_when_its_patience_ends(
     assert await database.rows("SELECT 1 FROM sync_pages") == []
 
 
-async def test_a_refusal_ends_its_slice_at_once_and_no_other(
+async def test_a_request_that_is_disputed_ends_its_slice_and_no_other(
     database: Database, portals: Portals, workers: Workers, world: World
 ) -> None:
     portal, execution_id = await poisoned_page(database, portals, world)
     portal.quirks.reset()
-    portal.quirks.add("403", match={"modalidade": 6})
+    portal.quirks.add("422", match={"modalidade": 6})
     workers.start(await portals.client(portal))
 
     execution = await finished(database, execution_id)
 
     assert "1 of 2 slices failed: 2025-03-10 modalidade 6:" in execution.error_message
-    assert "status 403" in execution.error_message
+    assert "status 422" in execution.error_message
     assert await database.value("SELECT max(attempt) FROM sync_slices") == 1
     assert execution.records_processed == 5
 
@@ -490,6 +499,9 @@ class BrokenClient:
 
     page_size = 10
 
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.source = SharedSource(engine)
+
     async def fetch_page(self, *_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
@@ -498,7 +510,7 @@ async def test_an_unforeseen_error_is_tried_six_times_and_harms_no_other_slice(
     database: Database, portals: Portals, workers: Workers, world: World
 ) -> None:
     execution_id = await database.planned()
-    worker, running = workers.start(cast("PncpClient", BrokenClient()), slice_retry_seconds=0.001)
+    worker, running = workers.start(cast("PncpClient", BrokenClient(database.engine)), slice_retry_seconds=0.001)
 
     execution = await finished(database, execution_id)
 

@@ -12,6 +12,7 @@ import pytest
 
 from ingestor.errors import PncpUnavailable
 from ingestor.pncp.client import PncpClient
+from tests.support import FakeSource
 
 pytestmark = pytest.mark.enable_socket
 
@@ -19,14 +20,6 @@ DAY = date(2026, 3, 10)
 KEY = "46675997000180-1-000350/2026"
 MIB = 1 << 20
 ITENS = json.dumps([{"numeroItem": 1}]).encode()
-
-
-class NoPause:
-    async def clear(self) -> None:
-        pass
-
-    async def begin(self, _seconds: float) -> None:
-        pass
 
 
 @asynccontextmanager
@@ -49,7 +42,7 @@ async def client_of(answer: Callable[[], AsyncIterator[bytes]]) -> AsyncIterator
     async with (
         server,
         PncpClient(
-            f"http://127.0.0.1:{port}", pause=NoPause(), requests_per_second=0, retry_wait_max=0, timeout_seconds=10
+            f"http://127.0.0.1:{port}", source=FakeSource(), requests_per_second=0, retry_wait_max=0, timeout_seconds=10
         ) as client,
     ):
         yield client

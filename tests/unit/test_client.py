@@ -19,17 +19,22 @@ from yarl import URL
 
 from ingestor.errors import (
     PageAbsent,
+    PncpBlocked,
     PncpDisputed,
     PncpError,
+    PncpPaused,
+    PncpRefused,
     PncpRejected,
     PncpThrottled,
     PncpTooLarge,
     PncpUnavailable,
+    PncpUnreachable,
 )
 from ingestor.pncp import client as client_module
 from ingestor.pncp.bodies import LONGEST_BODY
-from ingestor.pncp.client import BREAKER_WINDOW, PncpClient, parse_retry_after
+from ingestor.pncp.client import PncpClient, parse_retry_after
 from ingestor.pncp.records import Itens, Page
+from tests.support import FakeSource
 
 T = TypeVar("T")
 Answer = httpx.Response | Exception
@@ -41,25 +46,7 @@ DAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-# --- the portal, the pause and the time that these tests give the client ------------------------------------------
-
-
-class Brake:
-    """A pause that keeps the loop's time and remembers what was asked of it."""
-
-    def __init__(self) -> None:
-        self.begun: list[float] = []
-        self.cleared = 0
-        self._until = 0.0
-
-    async def clear(self) -> None:
-        self.cleared += 1
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._until - loop.time())
-
-    async def begin(self, seconds: float) -> None:
-        self.begun.append(seconds)
-        self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
+# --- the portal and the time that these tests give the client ------------------------------------------
 
 
 class Reply:
@@ -88,12 +75,20 @@ class Portal:
     def __init__(self, *script: Answer, by: Handler | None = None) -> None:
         self.requests: list[httpx.Request] = []
         self.starts: list[float] = []
+        self.timeouts: list[float | None] = []
         self._script = list(script)
         self._by = by
 
     @asynccontextmanager
-    async def get(self, url: URL, *, allow_redirects: bool) -> AsyncIterator[Any]:
+    async def get(
+        self,
+        url: URL,
+        *,
+        allow_redirects: bool,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's own
+    ) -> AsyncIterator[Any]:
         assert not allow_redirects
+        self.timeouts.append(timeout.sock_read)
         request = httpx.Request("GET", str(url))
         self.requests.append(request)
         self.starts.append(asyncio.get_running_loop().time())
@@ -125,8 +120,9 @@ class FastLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:
-            self._now = max(self._now, self._scheduled[0]._when)
+        due = [timer._when for timer in self._scheduled if not timer._cancelled]
+        if not self._ready and due:
+            self._now = max(self._now, min(due))
         super()._run_once()
 
 
@@ -138,13 +134,13 @@ def in_fast_time(scenario: Awaitable[T]) -> T:
         return runner.run(run())
 
 
-def client_of(portal: Portal, brake: Brake | None = None, **options: Any) -> PncpClient:
+def client_of(portal: Portal, source: FakeSource | None = None, **options: Any) -> PncpClient:
     settings = {"requests_per_second": 0, "retry_wait_max": 0} | options
-    return PncpClient(BASE_URL, pause=brake or Brake(), session=portal, **settings)
+    return PncpClient(BASE_URL, source=source or FakeSource(), session=portal, **settings)
 
 
-async def ask(portal: Portal, number: int = 1, brake: Brake | None = None, **options: Any) -> Page:
-    async with client_of(portal, brake, **options) as client:
+async def ask(portal: Portal, number: int = 1, source: FakeSource | None = None, **options: Any) -> Page:
+    async with client_of(portal, source, **options) as client:
         return await client.fetch_page("publicacao", 6, DAY, DAY, number)
 
 
@@ -248,18 +244,18 @@ async def test_what_the_content_type_says_does_not_matter() -> None:
 def test_a_429_pauses_everyone_for_as_long_as_it_says(retry_after: str | bytes | None, seconds: float) -> None:
     told = retry_after.encode() if isinstance(retry_after, str) else retry_after
     headers = [] if told is None else [(b"Retry-After", told)]
-    brake, portal = Brake(), Portal(httpx.Response(429, headers=headers, text="<html></html>"), page())
-    found = in_fast_time(ask(portal, brake=brake, retry_wait_max=30))
+    source, portal = FakeSource(), Portal(httpx.Response(429, headers=headers, text="<html></html>"), page())
+    found = in_fast_time(ask(portal, source=source, retry_wait_max=30))
     assert len(found.records) == 1
-    assert brake.begun == [seconds]
+    assert source.pauses == [seconds]
     assert portal.starts == [0, seconds]  # and then at once: the pause was the wait
 
 
 def test_a_date_to_retry_after_is_obeyed() -> None:
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
-    brake, portal = Brake(), Portal(httpx.Response(429, headers={"Retry-After": moment}), page())
-    in_fast_time(ask(portal, brake=brake))
-    (seconds,) = brake.begun
+    source, portal = FakeSource(), Portal(httpx.Response(429, headers={"Retry-After": moment}), page())
+    in_fast_time(ask(portal, source=source))
+    (seconds,) = source.pauses
     assert 60 < seconds <= 100
     assert portal.starts == [0, seconds]
 
@@ -267,36 +263,60 @@ def test_a_date_to_retry_after_is_obeyed() -> None:
 @pytest.mark.parametrize(
     ("retry_after", "seconds"), [("121", 121), ("3600", 3600), ("99999", 86_400), ("9" * 400, 86_400)]
 )
-async def test_who_is_to_wait_longer_than_a_request_may_is_told_so_at_once(retry_after: str, seconds: float) -> None:
-    brake, portal = Brake(), Portal(httpx.Response(429, headers={"Retry-After": retry_after}))
-    error = await fault_of(ask(portal, brake=brake))
-    assert isinstance(error, PncpUnavailable)
-    assert error.retry_after == seconds
-    assert brake.begun == [120]
+def test_what_a_429_asks_for_is_handed_on_whatever_it_is(retry_after: str, seconds: float) -> None:
+    source, portal = FakeSource(), Portal(httpx.Response(429, headers={"Retry-After": retry_after}), page())
+    in_fast_time(ask(portal, source=source))
+    assert source.pauses == [seconds]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [httpx.Response(429), httpx.Response(200, html="<title>Request Rejected</title>"), httpx.Response(302)],
+    ids=["429", "HTML", "302"],
+)
+def test_an_outage_costs_a_request_none_of_its_tries(answer: httpx.Response) -> None:
+    source, portal = FakeSource(), Portal(*[answer] * 20, page())
+    assert len(in_fast_time(ask(portal, source=source)).records) == 1
+    assert portal.starts == [60 * number for number in range(21)]
+
+
+@pytest.mark.parametrize(("status", "tries"), [(429, 6), (403, 2)])
+def test_what_fails_while_others_are_answered_is_this_request_s_own_failure(status: int, tries: int) -> None:
+    source = FakeSource()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await source.answered("consulta")  # another's
+        return httpx.Response(status)
+
+    portal = Portal(by=answer)
+    assert type(in_fast_time(fault_of(ask(portal, source=source)))) in (PncpThrottled, PncpRefused)
+    assert len(portal.requests) == tries + 1  # the first may still have been the outage's
+
+
+def test_who_does_not_want_to_wait_for_a_paused_service_is_told_so_at_once() -> None:
+    source, portal = FakeSource(), Portal(httpx.Response(302))
+
+    async def scenario() -> float:
+        async with client_of(portal, source) as client:
+            assert type(await fault_of(client.fetch_itens(KEY, wait=False))) is PncpPaused
+        return asyncio.get_running_loop().time()
+
+    assert in_fast_time(scenario()) == 0
     assert len(portal.requests) == 1
 
 
-def test_a_portal_that_throttles_for_ever_is_asked_six_times() -> None:
-    brake, portal = Brake(), Portal(httpx.Response(429))
-    error = in_fast_time(fault_of(ask(portal, brake=brake)))
-    assert isinstance(error, PncpThrottled)
-    assert error.retry_after is None
-    assert portal.starts == [0, 60, 120, 180, 240, 300]
-    assert brake.begun == [60] * 6
-
-
 async def test_each_try_looks_at_the_pause_first() -> None:
-    brake, portal = Brake(), Portal(httpx.Response(500), page())
-    await ask(portal, brake=brake)
-    assert brake.cleared >= len(portal.requests) == 2
+    source, portal = FakeSource(), Portal(httpx.Response(500), page())
+    await ask(portal, source=source)
+    assert source.entered >= len(portal.requests) == 2
 
 
 async def test_itens_look_at_the_pause_and_begin_it_too() -> None:
-    brake, portal = Brake(), Portal(httpx.Response(429, headers={"Retry-After": "0"}), itens(1, 3))
-    async with client_of(portal, brake) as client:
+    source, portal = FakeSource(), Portal(httpx.Response(429, headers={"Retry-After": "0"}), itens(1, 3))
+    async with client_of(portal, source) as client:
         assert numbers(await client.fetch_itens(KEY)) == [1, 2, 3]
-    assert brake.begun == [0]
-    assert brake.cleared >= 2
+    assert source.pauses == [0]
+    assert source.entered >= 2
 
 
 @pytest.mark.parametrize(
@@ -357,7 +377,7 @@ MAY_PASS = {
     "408": httpx.Response(408),
     "425": httpx.Response(425),
     "404": httpx.Response(404, json={"status": "404"}),  # a listing exists, whatever it says
-    "200 with HTML": httpx.Response(200, html=HTML),
+    "400": httpx.Response(400, json={"message": 'For input string: ""'}),  # and our requests are of a good form
     "200 with JSON cut": httpx.Response(200, content=CUT),
     "200 with nothing": httpx.Response(200),
     "200 with another page": page(number=2),
@@ -368,8 +388,6 @@ MAY_PASS = {
     ),
     "200 with nested arrays": httpx.Response(200, content=b"[" * 100_000 + b"]" * 100_000),
     "no connection": aiohttp.ClientConnectionError("All connection attempts failed"),
-    "no name": aiohttp.ClientConnectionError("[Errno -2] Name or service not known"),
-    "connect timeout": aiohttp.ConnectionTimeoutError(""),
     "read timeout": aiohttp.SocketTimeoutError(""),
     "reset": aiohttp.ClientOSError("Connection reset by peer"),
     "cut off": aiohttp.ClientPayloadError("Response payload is not completed"),
@@ -378,12 +396,11 @@ MAY_PASS = {
 
 @pytest.mark.parametrize("answer", MAY_PASS.values(), ids=MAY_PASS)
 async def test_what_may_pass_is_tried_six_times_and_never_taken_for_an_empty_page(answer: Answer) -> None:
-    brake, portal = Brake(), Portal(answer)
-    error = await fault_of(ask(portal, brake=brake))
+    source, portal = FakeSource(), Portal(answer)
+    error = await fault_of(ask(portal, source=source))
     assert type(error) is PncpUnavailable
-    assert error.retry_after is None
     assert len(portal.requests) == 6
-    assert not brake.begun
+    assert not source.pauses
     assert "/consulta/v1/contratacoes/publicacao" in str(error)
 
 
@@ -398,7 +415,7 @@ ITENS_MAY_PASS = {
     name: answer
     for name, answer in MAY_PASS.items()
     # 404 means none, and the last is an array, if of arrays: its records are judged later
-    if name not in {"404", "200 with nested arrays"}
+    if name not in {"400", "404", "200 with nested arrays"}
 }
 
 
@@ -434,12 +451,11 @@ async def test_an_error_tells_the_status_and_a_little_of_what_the_portal_said() 
 # --- what will not pass -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [400, 422])
-async def test_a_disputed_refusal_is_tried_three_times(status: int) -> None:
-    portal = Portal(httpx.Response(status, json={"message": "Data Inicial inválida"}))
+async def test_a_disputed_refusal_is_tried_three_times() -> None:
+    portal = Portal(httpx.Response(422, json={"message": "Data Inicial inválida"}))
     error = await fault_of(ask(portal))
     assert type(error) is PncpDisputed
-    assert f"status {status}" in str(error)
+    assert "status 422" in str(error)
     assert "Data Inicial inválida" in str(error)
     assert len(portal.requests) == 3
 
@@ -450,34 +466,109 @@ async def test_a_disputed_refusal_may_have_been_spurious(status: int) -> None:
     assert len((await ask(portal)).records) == 1
 
 
+REFUSES_US = [201, 202, 203, 206, 301, 302, 303, 307, 308, 401, 402, 403, 405, 410, 451]
+
+
+@pytest.mark.parametrize("status", REFUSES_US)
+def test_a_listing_that_is_refused_is_the_source_s_refusal_and_is_asked_for_again(status: int) -> None:
+    source, portal = FakeSource(), Portal(httpx.Response(status, json={}), page())
+    assert len(in_fast_time(ask(portal, source=source)).records) == 1
+    (error,) = source.failures
+    assert type(error) is PncpRefused
+    assert f"status {status}" in str(error)
+    assert portal.starts == [0, 60]  # once the pause is over
+
+
 @pytest.mark.parametrize("status", [401, 402, 403, 405, 410, 451])
-@pytest.mark.parametrize("question", [ask, ask_itens])
-async def test_a_refusal_is_believed_at_once(status: int, question: Callable[[Portal], Awaitable[object]]) -> None:
-    portal = Portal(httpx.Response(status, html=HTML))
-    error = await fault_of(question(portal))
+async def test_items_that_are_refused_are_their_contratacao_s_own_matter(status: int) -> None:
+    source, portal = FakeSource(), Portal(httpx.Response(status, json={}))
+    error = await fault_of(ask_itens(portal, source=source))
     assert type(error) is PncpRejected
     assert f"status {status}" in str(error)
     assert len(portal.requests) == 1
+    assert source.failures == [error]
+    assert not source.pauses
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [201, 202, 203, 206, 301, 302, 303, 307, 308])
+def test_items_that_are_redirected_or_half_answered_are_the_source_s_refusal(status: int) -> None:
+    source, portal = FakeSource(), Portal(httpx.Response(status, content=b"[]"), itens(1, 3))
+    assert numbers(in_fast_time(ask_itens(portal, source=source))) == [1, 2, 3]
+    assert [type(error) for error in source.failures] == [PncpRefused]
+
+
 @pytest.mark.parametrize(
     "location",
-    ["http://elsewhere.test/", "/api/consulta/v1/outra", "file:///etc/passwd", "http://169.254.169.254/latest/", None],
+    ["http://elsewhere.test/", "/api/consulta/v1/outra", "file:///etc/passwd", "http://169.254.169.254/", "http://["],
 )
-async def test_a_redirect_is_not_followed(status: int, location: str | None) -> None:
-    portal = Portal(httpx.Response(status, headers={} if location is None else {"Location": location}))
-    error = await fault_of(ask(portal))
-    assert type(error) is PncpRejected
-    assert [request.url.host for request in portal.requests] == ["portal.test"]
-
-
-async def test_a_redirect_to_nowhere_is_not_followed_either() -> None:
-    portal = Portal(httpx.Response(302, headers={"Location": "http://["}))
-    assert isinstance(await fault_of(ask(portal)), PncpError)
+def test_a_redirect_is_not_followed(location: str) -> None:
+    source, portal = FakeSource(), Portal(httpx.Response(302, headers={"Location": location}), page())
+    in_fast_time(ask(portal, source=source))
+    assert [type(error) for error in source.failures] == [PncpRefused]
     assert {str(request.url.copy_with(query=None)) for request in portal.requests} == {
         f"{BASE_URL}/consulta/v1/contratacoes/publicacao"
     }
+
+
+BLOCKS = {
+    "the throttle's": HTML,
+    "the firewall's": "<html><head><title>Request Rejected</title></head></html>",
+    "with blanks and a mark before it": "\ufeff\r\n  <!DOCTYPE html>",
+    "XML": "<?xml version='1.0'?><erro/>",
+}
+
+
+@pytest.mark.parametrize("body", BLOCKS.values(), ids=BLOCKS)
+@pytest.mark.parametrize(("question", "good"), [(ask, page()), (ask_itens, itens(1, 3))])
+def test_a_page_for_people_with_status_200_pauses_like_a_429(
+    question: Callable[..., Awaitable[object]], good: httpx.Response, body: str
+) -> None:
+    source, portal = FakeSource(), Portal(httpx.Response(200, content=body.encode()), good)
+    in_fast_time(question(portal, source=source))
+    (error,) = source.failures
+    assert type(error) is PncpBlocked
+    assert source.pauses == [60]
+    assert portal.starts == [0, 60]
+
+
+async def test_a_block_tells_the_title_of_its_page() -> None:
+    source = FakeSource()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await source.answered("consulta")
+        return httpx.Response(200, html=HTML)
+
+    source.pause_seconds = 0
+    error = await fault_of(ask(Portal(by=answer), source=source))
+    assert "status 200 with a page in HTML, Limite de Requisições Excedido" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (aiohttp.ConnectionTimeoutError(""), PncpUnreachable),
+        (aiohttp.ServerDisconnectedError(), PncpUnavailable),
+        (aiohttp.SocketTimeoutError(""), PncpUnavailable),
+    ],
+)
+async def test_no_connection_is_told_apart_from_no_answer(error: Exception, kind: type[PncpError]) -> None:
+    source = FakeSource()
+    assert type(await fault_of(ask(Portal(error), source=source))) is kind
+    assert [type(failure) for failure in source.failures] == [kind] * 6
+
+
+# --- time-outs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "failures", "timeouts"),
+    [(30, 0, [30, 90, 240]), (5, 0, [5, 15, 45]), (300, 0, [300] * 3), (30, 1, [90, 240, 240]), (30, 7, [240] * 3)],
+)
+async def test_later_tries_are_given_more_time(seconds: float, failures: int, timeouts: list[float]) -> None:
+    portal = Portal(httpx.Response(500), httpx.Response(500), page())
+    async with client_of(portal, timeout_seconds=seconds) as client:
+        await client.fetch_page("publicacao", 6, DAY, DAY, 1, failures=failures)
+    assert portal.timeouts == timeouts
 
 
 # --- a page that does not come ----------------------------------------------------------------------------------
@@ -511,7 +602,6 @@ async def test_a_promised_page_may_be_there_the_fourth_time(answer: httpx.Respon
 
 async def test_a_later_page_that_fails_or_is_refused_is_not_absent() -> None:
     assert type(await fault_of(ask(Portal(httpx.Response(500)), number=3))) is PncpUnavailable
-    assert type(await fault_of(ask(Portal(httpx.Response(403)), number=3))) is PncpRejected
 
 
 @pytest.mark.parametrize("records", [1, 2, 49])
@@ -785,7 +875,7 @@ def test_a_body_that_drips_for_ever_is_cut_off_in_time() -> None:
     portal = Portal(by=answer)
     error = in_fast_time(fault_of(ask(portal, timeout_seconds=5)))
     assert type(error) is PncpUnavailable
-    assert portal.starts == [0, 20, 40, 60, 80, 100]
+    assert portal.starts == [0, 20, 50, 110, 170, 230]  # the time-out, and fifteen seconds more
 
 
 async def test_a_body_in_very_many_parts_costs_no_more_than_its_bytes() -> None:
@@ -898,74 +988,14 @@ async def test_a_text_that_is_not_utf8_is_asked_for_again(content_type: str) -> 
     assert [bytes(payload) for payload in found.payloads.values()] == [good.content[1:-1]]
 
 
-# --- the circuit breaker ----------------------------------------------------------------------------------------
-
-
-async def test_when_over_half_of_forty_requests_have_failed_nothing_is_tried_twice() -> None:
-    portal = Portal(httpx.Response(500))
-    async with client_of(portal) as client:
-        for _ in range(3):
-            await fault_of(client.fetch_page("publicacao", 6, DAY, DAY, 1))
-        assert len(portal.requests) == 18
-        assert not client.is_failing
-        await fault_of(client.fetch_page("publicacao", 6, DAY, DAY, 1))
-        assert client.is_failing
-        assert len(portal.requests) == BREAKER_WINDOW // 2 + 1  # given up in the midst of its tries
-        await fault_of(client.fetch_page("publicacao", 6, DAY, DAY, 1))
-        await fault_of(client.fetch_itens(KEY))
-        assert len(portal.requests) == BREAKER_WINDOW // 2 + 3
-
-
-async def test_a_portal_that_answers_again_closes_the_breaker() -> None:
-    working = False
-    portal = Portal(by=lambda _request: page() if working else httpx.Response(500))
-    async with client_of(portal) as client:
-        for _ in range(30):
-            await fault_of(client.fetch_page("publicacao", 6, DAY, DAY, 1))
-        assert client.is_failing
-        working = True
-        for _ in range(BREAKER_WINDOW):
-            await client.fetch_page("publicacao", 6, DAY, DAY, 1)
-        assert not client.is_failing
-        working = False
-        portal.requests.clear()
-        await fault_of(client.fetch_page("publicacao", 6, DAY, DAY, 1))
-        assert len(portal.requests) == 6
-
-
-async def test_half_of_the_requests_failing_does_not_open_the_breaker() -> None:
-    count = 0
-
-    def answer(_request: httpx.Request) -> httpx.Response:
-        nonlocal count
-        count += 1
-        return httpx.Response(500) if count % 2 else page()
-
-    async with client_of(Portal(by=answer)) as client:
-        for _ in range(2 * BREAKER_WINDOW):
-            await client.fetch_page("publicacao", 6, DAY, DAY, 1)
-            assert not client.is_failing
-
-
-@pytest.mark.parametrize("status", [429, 403, 422])
-def test_a_pause_or_a_refusal_says_nothing_of_the_portal_s_health(status: int) -> None:
-    async def scenario() -> bool:
-        async with client_of(Portal(httpx.Response(status, headers={"Retry-After": "1"}))) as client:
-            for _ in range(30):
-                await fault_of(client.fetch_page("publicacao", 6, DAY, DAY, 1))
-            return client.is_failing
-
-    assert not in_fast_time(scenario())
-
-
 # --- pace and concurrency ---------------------------------------------------------------------------------------
 
 
-def together(count: int, portal: Portal, brake: Brake | None = None, **options: Any) -> None:
+def together(count: int, portal: Portal, source: FakeSource | None = None, **options: Any) -> None:
     """So many pages at once, in fast time."""
 
     async def scenario() -> None:
-        async with client_of(portal, brake, **options) as client:
+        async with client_of(portal, source, **options) as client:
             await asyncio.gather(*(client.fetch_page("publicacao", 6, DAY, DAY, 1) for _ in range(count)))
 
     in_fast_time(scenario())
@@ -976,6 +1006,13 @@ def test_pages_start_no_closer_together_than_agreed(per_second: float, starts: l
     portal = Portal(page())
     together(4, portal, requests_per_second=per_second)
     assert portal.starts == pytest.approx(starts)
+
+
+def test_workers_share_the_pace() -> None:
+    source, portal = FakeSource(), Portal(page())
+    source.workers = 3
+    together(3, portal, source, requests_per_second=2)
+    assert portal.starts == [0, 1.5, 3]
 
 
 def test_without_a_limit_pages_start_at_once() -> None:

@@ -68,7 +68,9 @@ def test_only_the_database_must_be_named(load: Load) -> None:
     assert settings.pncp_modalidades == list(range(1, 20))
     assert settings.pncp_page_size == 50
     assert settings.pncp_requests_per_second == 1
+    assert settings.pncp_requests_in_flight == 6
     assert settings.pncp_itens_concurrency == 4
+    assert settings.pncp_pause_seconds == 30
     assert settings.rolling_window_minutes == 15
     assert settings.update_overlap_minutes == 10
     assert settings.lease_seconds == 60
@@ -340,7 +342,10 @@ def test_what_is_no_address_of_a_portal_is_refused(load: Load, url: str) -> None
         ("PNCP_REQUESTS_PER_SECOND", "-1"),
         ("PNCP_REQUESTS_PER_SECOND", "nan"),
         ("PNCP_REQUESTS_PER_SECOND", "inf"),
+        ("PNCP_REQUESTS_IN_FLIGHT", "-1"),
         ("PNCP_ITENS_CONCURRENCY", "0"),
+        ("PNCP_PAUSE_SECONDS", "0"),
+        ("PNCP_PAUSE_SECONDS", "901"),
         ("HTTP_TIMEOUT", "0"),
         ("HTTP_TIMEOUT", "nan"),
         ("HTTP_TIMEOUT", "30s"),
@@ -362,7 +367,8 @@ def test_a_number_out_of_bounds_is_refused_by_name(load: Load, name: str, value:
 
 
 def test_no_limit_of_requests_is_a_choice(load: Load) -> None:
-    assert load(PNCP_REQUESTS_PER_SECOND="0").pncp_requests_per_second == 0
+    settings = load(PNCP_REQUESTS_PER_SECOND="0", PNCP_REQUESTS_IN_FLIGHT="0")
+    assert (settings.pncp_requests_per_second, settings.pncp_requests_in_flight) == (0, 0)
 
 
 # The schedule

@@ -213,6 +213,12 @@ class _Service:
     answers: int = 0
     streak: Streak = field(default_factory=Streak)
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the service refuses or is down; while it is probed, that is about to be seen."""
+        now = time.monotonic()
+        return self.reason in ("refused", "down") and (self.until > now or self.probing_until <= now)
+
     def take(self, row: Row[Any], now: float, *, probing_seconds: float) -> None:
         left = row.left_seconds or 0.0
         was_failing = self.is_failing
@@ -267,7 +273,7 @@ class SharedSource:
                 if not state.is_failing or state.prober is asyncio.current_task():
                     return
                 self._slots.give()  # paused while this request waited for its slot
-            elif not (wait and self._waits) and state.reason in ("refused", "down"):
+            elif state.is_hopeless and not (wait and self._waits):
                 raise PncpPaused(f"the portal's service {service} is paused ({state.reason}): {state.cause}")
             else:
                 left = state.until - time.monotonic()

@@ -336,6 +336,8 @@ class PncpClient:
         async def once(level: int) -> int:
             async with self._itens_slots:
                 status, body = await self._get(ITENS, path, {}, level, wait=wait)
+            if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
+                raise PncpDisputed(f"{path}: status {status}{_message_of(body)}")  # an answer, if no count
             if status != HTTPStatus.OK:
                 raise _fault_of_itens(status, path, body)
             try:

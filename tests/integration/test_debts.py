@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ingestor import debts as debts_module
+from ingestor import source as source_module
 from ingestor.debts import EMPTY_WAITS, MOST_TRIES, Outcome, claim_debts, load_owed, try_all_again, wait_after, work_off
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.persistence import Bundle
@@ -21,6 +22,12 @@ from tests.integration.test_worker import Workers, finished, only, quick_polls, 
 from tests.support import eventually
 
 RECORDS = 35
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures of single lists, as many as they are, are no outage of the service."""
+    monkeypatch.setattr(source_module, "HANDFUL", 1_000_000)
 
 
 @pytest.fixture
@@ -244,7 +251,7 @@ async def test_a_list_that_the_portal_s_count_contradicts_takes_nothing_away(
     world.put(numeroControlePNCP=key, data_atualizacao=NOON, data_atualizacao_global=NOON, items=20)
     await read_day(database, client)
 
-    async def says_25(_: str) -> int:
+    async def says_25(_: str, **__: Any) -> int:
         return 25
 
     monkeypatch.setattr(client, "fetch_quantidade", says_25)
@@ -405,16 +412,16 @@ async def test_a_list_of_an_older_version_is_never_written_over_a_newer_one(
     client = await portals.client(portal)
     done = await read_day(database, client)
     portal.quirks.rules.remove(rule)
-    fetch_or_owe = debts_module.fetch_or_owe
+    fetch = debts_module._fetch
 
     async def meanwhile_a_newer_one(client: PncpClient, key: str) -> Itens:
-        itens = await fetch_or_owe(client, key)
+        itens = await fetch(client, key)
         world.put(numeroControlePNCP=key, data_atualizacao=NOON, data_atualizacao_global=NOON, items=7)
         await store(database, again, bundle(world, key))
         return itens
 
     again = await database.claimed()
-    monkeypatch.setattr(debts_module, "fetch_or_owe", meanwhile_a_newer_one)
+    monkeypatch.setattr(debts_module, "_fetch", meanwhile_a_newer_one)
 
     assert await work(database, client) == ["stale"]
     assert await numbers(database, key) == [1, 2, 3, 4, 5, 6, 7]
@@ -461,3 +468,26 @@ async def test_an_item_of_an_owed_list_that_cannot_be_stored_is_rejected_alone(
     assert await numbers(database, key) == [1, 3]
     assert await database.value("SELECT natural_key FROM rejected_records WHERE resolved_at IS NULL") == key
     assert await database.value("SELECT path FROM schema_drift") == "quantidade"
+
+
+async def test_an_outage_of_the_items_service_is_no_try_of_a_debt(
+    database: Database, portals: Portals, day: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "HANDFUL", 5)
+    portal = await portals.serve(day)
+    rule = portal.quirks.add("items_down")
+    client = await portals.client(portal, pause_seconds=600, itens_concurrency=1)
+    await read_day(database, client)
+    asked = portal.stats.services["itens"]
+    assert asked < 15, "the listing goes on without the items of the others"
+    assert await owed(database) == RECORDS
+
+    assert set(await work(database, client)) == {"waits"}
+
+    assert portal.stats.services["itens"] == asked
+    assert await database.value("SELECT max(tries) FROM itens_owed") == 0
+    portal.quirks.rules.remove(rule)
+    await database.rows("UPDATE source_pauses SET paused_until = now()")
+    client.source._looked_at = 0  # type: ignore[attr-defined]
+    assert set(await work(database, client)) == {"read"}
+    assert await owed(database) == 0

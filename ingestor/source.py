@@ -26,6 +26,7 @@ from ingestor.errors import (
     PncpRefused,
     PncpRejected,
     PncpThrottled,
+    PncpTooLarge,
     PncpUnavailable,
     PncpUnreachable,
     StoppedWaiting,
@@ -124,7 +125,7 @@ _END_WORK = text("UPDATE workers SET is_busy = false WHERE id = :worker_id")
 
 def judge(error: PncpError) -> Reason | None:
     """What a failure says of its service; `None`: that it answers."""
-    if isinstance(error, PncpDisputed):
+    if isinstance(error, PncpDisputed | PncpTooLarge):
         return None
     return next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), None)
 

@@ -647,13 +647,16 @@ _FREE = """
          LIMIT 1
 """
 _IS_ANY_FREE = text(_FREE)
-_CLAIM = text(f"""
+_CLAIM = text(
+    """
     UPDATE sync_slices
        SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
            lease_until = now() + make_interval(secs => :lease_seconds),
            page_size = coalesce(page_size, CAST(:page_size AS int)),
            started_at = coalesce(started_at, now()), updated_at = now()
-     WHERE id = ({_FREE} FOR UPDATE SKIP LOCKED)
+     WHERE id = ("""  # noqa: S608  # constants of ours
+    + _FREE
+    + """ FOR UPDATE SKIP LOCKED)
     RETURNING id AS slice_id, execution_id, attempt, worker_id, mode, criterio, modalidade,
               first_day, last_day, window_start, window_end, reading, failures, failing_since,
               (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id), page_size,
@@ -661,7 +664,8 @@ _CLAIM = text(f"""
                   SELECT FROM sync_slices other
                    WHERE other.execution_id = sync_slices.execution_id AND other.id <> sync_slices.id
                      AND other.modalidade = sync_slices.modalidade) ELSE false END
-""")  # noqa: S608  # constants of ours
+"""
+)
 _RENEW = text("""
     WITH ours AS MATERIALIZED (
         SELECT s.id, s.attempt

@@ -106,8 +106,11 @@ _DUE = """
          LIMIT :most
 """
 _IS_ANY_DUE = text(_DUE)
-_CLAIM = text(f"""
-    WITH due AS ({_DUE} FOR UPDATE SKIP LOCKED), claimed AS (
+_CLAIM = text(
+    """
+    WITH due AS ("""  # noqa: S608  # constants of ours
+    + _DUE
+    + """ FOR UPDATE SKIP LOCKED), claimed AS (
         UPDATE itens_owed o SET due_at = clock_timestamp() + make_interval(secs => :seconds)
           FROM due WHERE o.numero_controle_pncp = due.numero_controle_pncp
         RETURNING o.*
@@ -116,7 +119,8 @@ _CLAIM = text(f"""
            o.execution_id
       FROM claimed o JOIN contratacoes c USING (numero_controle_pncp)
      ORDER BY o.as_of DESC
-""")  # noqa: S608  # constants of ours
+"""
+)
 _PUT_BACK = text("UPDATE itens_owed SET due_at = now() WHERE numero_controle_pncp = :key AND due_at = :due_at")
 _POSTPONE = text("""
     UPDATE itens_owed

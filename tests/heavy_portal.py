@@ -17,19 +17,18 @@ EMOJI = "\N{GRINNING FACE}"  # it makes Python take four bytes for each characte
 Body = Iterator[bytes]
 
 
-def _list_of(size: int, number: int, text: str) -> bytes:
-    """A list of items of about so many bytes, each with this text."""
+def _list_of(count: int, number: int, text: str) -> bytes:
+    """So many items from a number on, each with this text."""
     item = json.dumps(ITEM | {"itemCategoriaId": 3, "descricao": text, "numeroItem": 10_000_000}).encode()
-    count = size // (len(item) + 1)
     return b"[" + b",".join(item.replace(b"10000000", b"%d" % (number + each)) for each in range(count)) + b"]"
 
 
 @cache
 def itens_of(size: int, text_size: int = 200, *, is_wide: bool = False) -> bytes:
-    """A list that is no multiple of ten, so that nothing more is asked for."""
+    """A list of about so many bytes that is no multiple of ten, so that nothing more is asked for."""
     text = (EMOJI if is_wide else "") + "x" * text_size
-    body = _list_of(size, 1, text)
-    return body if body.count(b'"numeroItem"') % 10 else body[: body.rindex(b",{")] + b"]"
+    count = max(size // (len(_list_of(1, 10**6, text)) - 1), 1)
+    return _list_of(count if count % 10 else count - 1, 1, text)
 
 
 @cache
@@ -52,8 +51,8 @@ LISTS: dict[str, Callable[[int], tuple[Body, str]]] = {
     "lists of 8 MB": lambda _: (iter([itens_of(8 * MIB, 100_000)]), ""),
     "texts of 1 MiB": lambda _: (iter([itens_of(19 * MIB, MIB, is_wide=True)]), ""),
     "wide lists": lambda _: (iter([itens_of(19 * MIB, 200, is_wide=True)]), ""),
-    "lists without end": lambda page: (iter([_list_of(500 * 1800, 1 + page * 500, "x" * 200)]), ""),
-    "lists of 20 MB without end": lambda page: (iter([_list_of(19 * MIB, 1 + page * 20_000, "x" * 200)]), ""),
+    "lists without end": lambda page: (iter([_list_of(500, 1 + page * 500, "x" * 200)]), ""),
+    "lists of 20 MB without end": lambda page: (iter([_list_of(14_000, 1 + page * 14_000, "x" * 200)]), ""),
     "bombs": lambda _: (iter([bomb()]), "Content-Encoding: gzip"),
     "zeros": lambda _: (iter([flat(b"0", 20 * MIB - 2)]), ""),
     "objects": lambda _: (iter([flat(b"{}", 20 * MIB - 3)]), ""),
@@ -128,7 +127,7 @@ class HeavyPortal:
         if parts.path.endswith("/itens"):
             if self.kind in LISTS:
                 return LISTS[self.kind](page)
-            return iter([itens_of(5_000)]), ""
+            return iter([itens_of(10_000)]), ""
         return self._listing(int(query["codigoModalidadeContratacao"]), query["dataInicial"], page)
 
     def _listing(self, modalidade: int, day: str, page: int) -> tuple[Body, str]:

@@ -80,9 +80,9 @@ def test_the_bytes_of_the_broker_are_known_to_one_file() -> None:
     assert users == {"ingestor/wire.py"}
 
 
-def test_the_http_client_is_known_to_one_file() -> None:
+def test_the_http_client_is_known_to_two_files() -> None:
     users = {str(path.relative_to(ROOT)) for path in CODE if imports_of(path) & {"httpx", "aiohttp"}}
-    assert users == {"ingestor/pncp/client.py"}
+    assert users == {"ingestor/pncp/client.py", "ingestor/pncp/bodies.py"}
 
 
 def test_prometheus_is_known_to_three_files() -> None:

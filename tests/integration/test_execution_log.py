@@ -176,7 +176,7 @@ async def test_a_line_names_the_slice_that_it_is_about_and_no_other(
     slices = {row.id: row.modalidade for row in await database.rows("SELECT id, modalidade FROM sync_slices")}
     lines = await read(api, execution_id)
     about = {line["event"]: (slices.get(line["slice_id"]), line["fields"].get("modalidade")) for line in lines}
-    assert about["portal throttles"] == (MODALIDADE, MODALIDADE)
+    assert about["source paused"] == (MODALIDADE, MODALIDADE)
     assert about["slice is put back"] == (8, 8)
     for event in ("execution accepted", "execution planned", FINISHED):
         assert about[event] == (None, None)
@@ -184,7 +184,7 @@ async def test_a_line_names_the_slice_that_it_is_about_and_no_other(
     assert (put_back["level"], put_back["fields"]["day"]) == ("warning", CLOSED_DAY.isoformat())
     assert "status 500" in put_back["fields"]["cause"]
     warnings = await read(api, execution_id, level="warning")
-    assert {line["event"] for line in warnings} == {"portal throttles", "slice is put back"}
+    assert {line["event"] for line in warnings} == {"source paused", "slice is put back"}
 
 
 async def test_empty_slices_are_passed_over_in_silence(
@@ -270,6 +270,7 @@ async def test_a_message_of_somebody_else_begins_a_log_and_names_no_other(
     consumer = Consumer("amqp://nowhere/", "ingest.pncp", engine, lambda _: None)
     created = await consumer._ensure_row(Message("theirs", {}))  # type: ignore[arg-type]
     assert created is not None
+    await database.rows("UPDATE sync_executions SET planned_at = now()")  # else the second is the same update
     named = Message("theirs, too", {"execution_id": created + 1})  # there is no such row
     second = await consumer._ensure_row(named)  # type: ignore[arg-type]
     await kept.write_all()

@@ -248,6 +248,9 @@ async def test_the_freshness_of_each_modalidade_is_that_of_its_last_complete_upd
 
     # what is mirrored no more grows no older, though a retry or a backfill may still name it
     await database.planned([until(now, 1)], mode="update")
+    # it waits for the portal, so that another update may be planned
+    await database.rows("UPDATE sync_slices SET run_after = now() + interval '1 h' WHERE status = 'pending'")
+    await database.rows("UPDATE sync_executions SET planned_at = planned_at - interval '2 min'")
     retried = await database.planned([until(now, 2)], mode="update")
     await database.rows("UPDATE sync_executions SET retry_of = 1 WHERE id = :id", id=retried)
     await database.planned([piece(modalidade=9)])
@@ -471,16 +474,17 @@ async def test_bells_are_counted_that_rang_and_that_did_not(
 ) -> None:
     proxy, url = broker_proxy
     api = await open_api(rabbitmq_url=url, queue_name=queue_name)
+    backfill = {"mode": "backfill", "data_ini": "2025-03-10T00:00:00", "data_fim": "2025-03-10T23:59:59"}
     samples = await scrape(api)
     assert {dict(labels)["outcome"] for labels in samples["pncp_publishes_total"]} == {"confirmed", "failed"}
-    assert (await api.post("/sync/force", json={})).status_code == 200
+    assert (await api.post("/sync/force", json=backfill)).status_code == 200
     await proxy.cut()
     for _ in range(2):
-        assert (await api.post("/sync/force", json={})).status_code == 503
+        assert (await api.post("/sync/force", json=backfill)).status_code == 503
     samples = await scrape(api)
     assert value(samples, "pncp_publishes_total", outcome="confirmed") == 1
     assert value(samples, "pncp_publishes_total", outcome="failed") == 2
-    assert value(samples, "pncp_executions_finished_total", mode="update", trigger="api", status="error") == 2
+    assert value(samples, "pncp_executions_finished_total", mode="backfill", trigger="api", status="error") == 2
 
 
 async def test_two_applications_in_one_process_count_each_their_own(open_api: OpenApi, database: Database) -> None:

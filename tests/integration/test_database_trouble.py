@@ -191,9 +191,8 @@ async def test_what_we_rely_on_is_set_at_connect_whatever_the_databases_defaults
 @pytest.fixture
 async def latin1(server_url: str) -> AsyncIterator[str]:
     name = f"pncp_test_latin1_{uuid.uuid4().hex[:12]}"
-    await execute(
-        server_url, f"CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-    )
+    locale = "LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+    await execute(server_url, f"CREATE DATABASE {name} ENCODING 'LATIN1' {locale} TEMPLATE template0")
     yield make_url(server_url).set(database=name).render_as_string(False)
     await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -242,11 +242,11 @@ async def test_a_lease_is_kept_while_a_page_takes_longer_than_it(
 ) -> None:
     world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00")
     portal = await portals.serve(world)
-    portal.quirks.add("latency", match={"service": "consulta"}, value=2500)
+    portal.quirks.add("latency", match={"service": "consulta"}, value=4000)
     execution_id = await database.planned()
     client = await portals.client(portal)
     for _ in range(2):
-        workers.start(client, lease_seconds=1)
+        workers.start(client, lease_seconds=2)
 
     assert (await finished(database, execution_id)).records_processed == 1
     assert await database.value("SELECT attempt FROM sync_slices") == 1

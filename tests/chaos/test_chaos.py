@@ -33,6 +33,7 @@ from tests.chaos.variants import (
     LEASE_NEVER_TAKEN_OVER,
     LEASES_OF_OTHERS_RENEWED,
     LISTING_NOT_COUNTED,
+    NO_SHARED_PAUSE,
     OLDER_VERSION_WINS,
     PLANNED_EXECUTION_REFUSED,
     PROGRESS_APART_FROM_DATA,
@@ -218,6 +219,18 @@ async def a_request_s_confirm_is_lost(fleet: Fleet) -> Findings:
     return storm.witness.findings
 
 
+async def one_of_two_is_throttled(fleet: Fleet) -> Findings:
+    storm = Storm(fleet, 1, 0.0, lambda _: None)
+    await fleet.portal("PUT", "quirks", {"latency_ms": 150})
+    await fleet.force(mode="backfill", **fleet.window(fleet.days[0], fleet.days[-1]))
+    for name in fleet.ingestor_names:
+        assert await fleet.until(lambda name=name: holds_slices(fleet, name), 20)  # type: ignore[misc]
+    await storm.throttle(random.Random(1))
+    await fleet.portal("DELETE", "quirks")
+    await fleet.until(fleet.is_quiet, 60)
+    return storm.witness.findings
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A broken copy, the faults that bring the mistake to light, and the invariants that must notice it."""
@@ -247,6 +260,7 @@ TARGETED = {
     "an older version that wins": Mistake(OLDER_VERSION_WINS, a_storm_of("show_as_before"), {"I5"}),
     "a listing that is not counted": Mistake(LISTING_NOT_COUNTED, a_storm_of("leave_out"), {"I4"}),
     "items that are gone and stay": Mistake(GONE_ITEMS_STAY, a_storm_of("lose_item"), {"I5"}),
+    "no pause for the others": Mistake(NO_SHARED_PAUSE, one_of_two_is_throttled, {"one pause for all"}, ingestors=2),
     "a SIGTERM that only ends the process": Mistake(SIGTERM_ENDS_AT_ONCE, a_holder_is_asked_to_end, {"F4"}),
 }
 

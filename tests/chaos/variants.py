@@ -127,6 +127,15 @@ SIGTERM_ENDS_AT_ONCE: Patches = {
     ),
 }
 
+NO_SHARED_PAUSE: Patches = {
+    "ingestor/source.py": (
+        (
+            " AS asked (source) LEFT JOIN source_pauses p USING (source)\n",
+            " AS asked (source) LEFT JOIN (SELECT * FROM source_pauses WHERE false) p USING (source)\n",
+        ),
+    ),
+}
+
 SABOTAGE = {
     "failed-page-skipped": FAILED_PAGE_SKIPPED,
     "gone-items-stay": GONE_ITEMS_STAY,
@@ -134,6 +143,7 @@ SABOTAGE = {
     "lease-never-taken-over": LEASE_NEVER_TAKEN_OVER,
     "leases-of-others-renewed": LEASES_OF_OTHERS_RENEWED,
     "listing-not-counted": LISTING_NOT_COUNTED,
+    "no-shared-pause": NO_SHARED_PAUSE,
     "older-version-wins": OLDER_VERSION_WINS,
     "planned-execution-refused": PLANNED_EXECUTION_REFUSED,
     "progress-apart-from-data": PROGRESS_APART_FROM_DATA,

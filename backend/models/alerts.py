@@ -10,7 +10,8 @@ class Alert(BaseModel):
 
     id: int
     kind: str = Field(
-        description="`sync`: execuções que falham ou atualizações que não vêm; `empty`: listagens vazias; `rejected`:"
+        description="`sync`: execuções que falham ou atualizações que não vêm; `source`: o portal não responde ou"
+        " recusa os pedidos; `empty`: listagens vazias; `rejected`:"
         " registros que não puderam ser gravados; `itens`: itens que faltam há mais de um dia, ou postos de lado;"
         " `drift`: campos que não cabem mais na coluna"
     )

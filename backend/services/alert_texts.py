@@ -11,10 +11,13 @@ from backend.services.notification import Message
 Event = Literal["opened", "reminder", "recovered"]
 
 SHOWN_EXECUTIONS = 10
+REMINDED = ("sync", "source")
+"""The kinds of episodes of which administrators are reminded while they last."""
 
 _SUBJECTS: dict[Event, str] = {"opened": "Alerta", "reminder": "Lembrete", "recovered": "Resolvido"}
 _KINDS = {
     "sync": "sincronização com falhas",
+    "source": "portal que não responde",
     "empty": "listagens vazias",
     "rejected": "registros rejeitados",
     "database": "banco de dados com falhas",
@@ -110,6 +113,12 @@ def _day(wall_clock: str) -> str:
 
 
 _ADVICE = {
+    "source": [
+        "- Em geral não há nada a fazer: por pausa há uma só tentativa, e tudo segue de onde parou assim que o portal",
+        "  responder. Uma atualização espera até uma hora, um backfill até 24.",
+        "- Se o portal responde no navegador (https://pncp.gov.br), a causa provável está na rede daqui, num proxy ou",
+        "  num bloqueio deste endereço.",
+    ],
     "queue": [
         "- Há um ingestor em pé, e ele alcança o RabbitMQ? O registro (log) dele diz por que perde a conexão.",
         "- O que foi pedido pela API corre mesmo assim: os ingestores o acham no banco em meio minuto.",
@@ -156,7 +165,7 @@ def _advice_on(episode: Episode) -> list[str]:
 
 
 def _what_follows(kind: str, reminder: timedelta | None) -> str:
-    if kind != "sync" or reminder is None:
+    if kind not in REMINDED or reminder is None:
         return "Uma mensagem avisará quando passar."
     minutes = int(reminder.total_seconds() // 60)
     every = f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"

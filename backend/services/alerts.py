@@ -4,6 +4,7 @@
 night in which the portal is down is one message. `empty`: listings that came back empty where they never are.
 `rejected`: days of which records could not be stored. `itens`: contratações without their items for over a day, or
 given up. `drift`: fields that do not fit their columns any more. `database`: what was read cannot be stored just now.
+`source`: the portal refuses us or does not answer; what fails because of that is not told a second time as `sync`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.failures import LONGEST_EXECUTION, LOOK_BACK, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
+from backend.services.outages import load_last_end, load_outages
 from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
 from backend.services.rejections import load_rejected_days
 from common import executions
@@ -111,8 +113,12 @@ async def look(
     `known`: the details of the episodes that are open, by kind. `watching_since`: when this process began to look,
     before which nobody could have seen to it that updates come.
     """
+    outage = await _look_at_source(db, now, known.get("source"))
     findings = [
-        await _look_at_syncs(db, rules, now, watching_since, known.get("sync")),
+        outage,
+        await _look_at_syncs(
+            db, rules, now, watching_since, known.get("sync"), outage=_Outage(outage, "source" in known)
+        ),
         await _look_for_empty(db, now, known.get("empty")),
         await _look_for_rejected(db, now),
         await _look_at_database(db),
@@ -125,18 +131,45 @@ async def look(
 # --- executions that fail, updates that do not come -------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Outage:
+    """The portal's outage, if there is one, and whether there was one at the last look."""
+
+    finding: Finding | None
+    was_known: bool
+
+    def explains(self, failed: Row[Any]) -> bool:
+        """Whether an execution failed because of an outage, and nobody needs to do anything for it now.
+
+        An update that has failed so is made good by the next one, and if none comes, that is told. A backfill has to
+        be repeated, once the portal answers.
+        """
+        is_of_an_outage = (failed.error_message or "").startswith(executions.PORTAL_FAILING)
+        return is_of_an_outage and (failed.mode == "update" or self.finding is not None)
+
+    async def load_end(self, db: AsyncConnection, now: datetime) -> datetime | None:
+        """Up to when an outage has kept updates from coming."""
+        return now if self.finding is not None or self.was_known else await load_last_end(db)
+
+
 async def _look_at_syncs(
-    db: AsyncConnection, rules: Rules, now: datetime, watching_since: datetime, known: Details | None
+    db: AsyncConnection,
+    rules: Rules,
+    now: datetime,
+    watching_since: datetime,
+    known: Details | None,
+    *,
+    outage: _Outage,
 ) -> Finding | None:
-    failed = [_described(row) for row in await load_pending(db, now)]
+    failed = [_described(row) for row in await load_pending(db, now) if not outage.explains(row)]
     state = (await db.execute(_LOAD_UPDATES_STATE)).one()
     reached = reached_by(await load_marks(db, await load_mirrored(db)))
     overdue, has_gap = False, False
     if rules.no_success is not None and rules.schedule_enabled and not state.is_paused:
         cron, limit = state.cron or rules.update_cron, rules.no_success
         # an episode that was begun does not end because this process is new
-        begun = None if known and known.get("overdue") else watching_since
-        overdue = is_overdue(cron, now, limit=limit, last=[reached, state.effective_at, begun])
+        begun = [] if known and known.get("overdue") else [watching_since, await outage.load_end(db, now)]
+        overdue = is_overdue(cron, now, limit=limit, last=[reached, state.effective_at, *begun])
         has_gap = overdue and not is_overdue(cron, now, limit=limit, last=[state.last_success])
     if not failed and not overdue:
         return None
@@ -218,12 +251,49 @@ def one_line(words: str) -> str:
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
 
 
-def at_brasilia(moment: str) -> str:
+def at_brasilia(moment: str, form: str = "%d/%m/%Y %H:%M") -> str:
     """A moment (ISO 8601, with an offset) as people in Brasília write it."""
-    return f"{to_wall_clock(datetime.fromisoformat(moment)):%d/%m/%Y %H:%M}"
+    return to_wall_clock(datetime.fromisoformat(moment)).strftime(form)
 
 
 # --- a database that does not store -----------------------------------------------------------------------------
+
+
+async def _look_at_source(db: AsyncConnection, now: datetime, known: Details | None) -> Finding | None:
+    rows = await load_outages(db, now, is_known=known is not None)
+    if not rows:
+        return None
+    details: Details = {
+        "services": [
+            {
+                "service": row.service,
+                "reason": row.reason,
+                "cause": one_line(row.cause or "sem explicação"),
+                "failing_since": row.failing_since.isoformat(),
+                "next_try_at": row.next_try_at.isoformat(),
+            }
+            for row in rows
+        ]
+    }
+    return Finding("source", summarise_outage(details), details)
+
+
+_FAILS = {
+    "throttled": "pede pausas",
+    "blocked": "responde com uma página de bloqueio",
+    "refused": "recusa os pedidos",
+    "down": "não responde",
+}
+
+
+def summarise_outage(details: Details) -> str:
+    """One line for people."""
+    return "; ".join(
+        f"o portal (serviço {one['service']}) {_FAILS.get(one['reason'], 'não responde')} desde"
+        f" {at_brasilia(one['failing_since'])}: {one['cause']}; nova tentativa às"
+        f" {at_brasilia(one['next_try_at'], '%H:%M:%S')}"
+        for one in details["services"]
+    )
 
 
 async def _look_at_database(db: AsyncConnection) -> Finding | None:
@@ -404,6 +474,7 @@ def summarise_drift(fields: Sequence[Details]) -> str:
 
 _ENDS = {
     "queue": "há de novo quem leia a fila, ou nada espera nela",
+    "source": "o portal voltou a responder, ou nada mais lhe é pedido",
     "empty": "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias",
     "rejected": "os registros foram gravados, ou o portal não os traz mais",
     "database": "o banco de dados voltou a gravar",

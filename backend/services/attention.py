@@ -5,16 +5,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.models.dashboard import DriftedField, ItensOwed, OwedCause, SourceState
 from backend.services import owed
+from common.executions import STALE_OUTAGE
 
 _SOURCE = text("""
     SELECT source AS service, reason, cause, failing_since, paused_until AS next_try_at FROM source_pauses
-     WHERE paused_until > now() OR failing_since IS NOT NULL ORDER BY source
+     WHERE paused_until > now() OR (failing_since IS NOT NULL AND paused_until > now() - CAST(:stale AS interval))
+     ORDER BY source
 """)
 
 
 async def load_source(db: AsyncConnection) -> list[SourceState]:
     """The services of the portal that are paused, or have not answered since their last pause."""
-    return [SourceState.model_validate(row, from_attributes=True) for row in await db.execute(_SOURCE)]
+    rows = await db.execute(_SOURCE, {"stale": STALE_OUTAGE})
+    return [SourceState.model_validate(row, from_attributes=True) for row in rows]
 
 
 async def load_itens_owed(db: AsyncConnection) -> ItensOwed:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError
 from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
-from backend.services.alert_texts import Episode, Event, compose, compose_test
+from backend.services.alert_texts import REMINDED, Episode, Event, compose, compose_test
 from backend.services.alerts import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.notification import Channel, DeliveryError, Message
 from backend.services.queue_watch import QueueWatch
@@ -207,7 +207,7 @@ async def deliver(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now:
         deliveries = {name: Delivery.from_json(kept) for name, kept in row.deliveries.items()}
         for channel in notifier.channels:
             delivery = deliveries.get(channel.name)
-            event = next_event(delivery, episode, now, rules.reminder if episode.kind == "sync" else None)
+            event = next_event(delivery, episode, now, rules.reminder if episode.kind in REMINDED else None)
             if event is None:
                 continue
             known = delivery or Delivery()

@@ -18,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 from backend.services.freshness import aware, load_marks, load_mirrored
 from backend.services.owed import load_drift, load_owed
 from common.database import is_database_trouble
+from common.executions import STALE_OUTAGE
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0
@@ -68,6 +69,11 @@ _STATE = text("""
              WHERE stopped_at IS NULL AND alive_until > now()) AS workers,
            coalesce((SELECT bool_or(paused_until > now()) FROM source_pauses), false) AS paused
 """)
+_FAILING = text("""
+    SELECT asked.service, coalesce(CAST(extract(epoch FROM now() - p.failing_since) AS float), 0) AS seconds
+      FROM (VALUES ('consulta'), ('itens')) AS asked (service)
+      LEFT JOIN source_pauses p ON p.source = asked.service AND p.paused_until > now() - CAST(:stale AS interval)
+""")
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
@@ -81,6 +87,7 @@ class Figures:
     marks: dict[int, Watermark | None]
     workers: int
     paused: bool
+    failing: Rows
     owed: Row[Any]
     drift: Rows
 
@@ -132,8 +139,17 @@ async def _ask(db: AsyncConnection) -> Figures:
     unfinished = (await db.execute(_UNFINISHED)).all()
     marks = await load_marks(db, await load_mirrored(db))
     state = (await db.execute(_STATE)).one()
+    failing = (await db.execute(_FAILING, {"stale": STALE_OUTAGE})).all()
     return Figures(
-        counts, cancelled, unfinished, marks, state.workers, state.paused, await load_owed(db), await load_drift(db)
+        counts,
+        cancelled,
+        unfinished,
+        marks,
+        state.workers,
+        state.paused,
+        failing,
+        await load_owed(db),
+        await load_drift(db),
     )
 
 
@@ -143,7 +159,15 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
     yield from _of_marks(figures.marks)
     yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that have lately said that they live.", figures.workers)
     yield from _of_owed(figures)
-    yield GaugeMetricFamily("pncp_source_paused", "Whether a 429 holds up every ingestor now.", float(figures.paused))
+    yield GaugeMetricFamily("pncp_source_paused", "Whether every ingestor waits for the portal.", float(figures.paused))
+    failing = GaugeMetricFamily(
+        "pncp_source_failing_seconds",
+        "For how long a service of the portal has refused or not answered; 0 while it answers.",
+        labels=["service"],
+    )
+    for row in figures.failing:
+        failing.add_metric([row.service], row.seconds)
+    yield failing
 
 
 def _of_marks(marks: Mapping[int, Watermark | None]) -> Iterable[Metric]:

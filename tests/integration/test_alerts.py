@@ -767,3 +767,112 @@ async def test_no_secret_of_a_channel_is_kept_or_answered(serve: Api, house: Hou
     told = " ".join([*[answer.text for answer in answers], kept, repr(house.channels)])
     assert "o servidor recusou o usuário ou a senha (535)" in told
     assert "marker-of" not in told
+
+
+# --- the portal's outages ---------------------------------------------------------------------------------------
+
+
+async def failing(
+    database: Database,
+    *,
+    since: datetime,
+    until: datetime,
+    failures: int = 1,
+    reason: str = "down",
+    service: str = "consulta",
+) -> None:
+    """A service that has failed since a moment, and is paused until another."""
+    await database.rows(
+        """
+        INSERT INTO source_pauses (source, paused_until, reason, cause, failures, failing_since)
+        VALUES (:service, :until, :reason, '/consulta/v1: status 503', :failures, :since)
+        ON CONFLICT (source) DO UPDATE
+           SET paused_until = :until, reason = :reason, failures = :failures, failing_since = :since
+        """,
+        service=service,
+        until=until,
+        reason=reason,
+        failures=failures,
+        since=since,
+    )
+
+
+async def answering(database: Database) -> None:
+    await database.rows("UPDATE source_pauses SET failing_since = NULL, failures = 0, reason = NULL")
+
+
+@pytest.mark.parametrize(
+    ("reason", "failures", "seconds", "is_told"),
+    [
+        ("down", 1, 29, False),
+        ("down", 2, 31, True),
+        ("refused", 2, 31, True),
+        ("down", 1, 181, True),
+        ("blocked", 1, 29, False),
+        ("blocked", 1, 31, True),
+        ("throttled", 2, 61, False),
+        ("throttled", 3, 301, True),
+    ],
+)
+async def test_an_outage_is_told_once_it_is_more_than_a_moment(
+    house: House, reason: str, failures: int, seconds: float, is_told: bool
+) -> None:
+    began = NOW - timedelta(seconds=seconds)
+    await failing(house.database, since=began, until=NOW + MINUTE, failures=failures, reason=reason)
+    await house.look()
+    assert [alert.kind for alert in await house.alerts()] == (["source"] if is_told else [])
+
+
+async def test_an_outage_of_both_services_is_one_episode_that_ends_when_both_answer(house: House) -> None:
+    began = NOW - 2 * MINUTE
+    await failing(house.database, since=began, until=NOW + timedelta(seconds=21), failures=2)
+    await house.look()
+    await failing(house.database, since=NOW, until=NOW + MINUTE, reason="refused", service="itens")
+    await house.look(NOW + MINUTE)
+    (alert,) = await house.alerts()
+    assert alert.summary == (
+        "o portal (serviço consulta) não responde desde 10/03/2026 05:58: /consulta/v1: status 503;"
+        " nova tentativa às 06:00:21; o portal (serviço itens) recusa os pedidos desde 10/03/2026 06:00:"
+        " /consulta/v1: status 503; nova tentativa às 06:01:00"
+    )
+
+    await house.database.rows("UPDATE source_pauses SET failing_since = NULL WHERE source = 'consulta'")
+    await house.look(NOW + MINUTE)
+    assert (await house.alerts())[0].resolved_at is None, "one pause is enough for an episode to go on"
+    await answering(house.database)
+    await house.look(NOW + 2 * MINUTE)
+    (alert,) = await house.alerts()
+    assert alert.resolved_at is not None
+    assert alert.details["resolution"].startswith("o portal voltou a responder")
+
+
+async def test_an_outage_after_which_nothing_was_asked_is_told_no_more(house: House) -> None:
+    await failing(house.database, since=NOW - 3 * HOUR, until=NOW - timedelta(minutes=59), failures=5)
+    await house.look()
+    await house.look(NOW + 2 * MINUTE)
+    (alert,) = await house.alerts()
+    assert alert.resolved_at is not None
+
+
+async def test_what_fails_because_of_an_outage_is_no_second_alert(house: House) -> None:
+    """An update and a backfill end because the portal stays away; the update is made good by the next one."""
+    house.rules = RULES
+    await house.ran("update", at=NOW - 2 * HOUR)
+    await failing(house.database, since=NOW - 2 * HOUR, until=NOW + MINUTE, failures=9)
+    cause = "the portal has not answered since 2026-03-10 04:00 (down): status 503"
+    for mode in ("update", "backfill"):
+        ended = await house.ran(mode, at=NOW, failing=(6,))
+        await house.database.rows(
+            "UPDATE sync_executions SET error_message = :cause WHERE id = :id", cause=cause, id=ended
+        )
+    await house.look()
+    assert [alert.kind for alert in await house.alerts()] == ["source"]
+
+    await answering(house.database)
+    await house.look(NOW + MINUTE)
+    source, sync = await house.alerts()
+    assert source.resolved_at is not None
+    assert (sync.kind, sync.details["execution_ids"]) == ("sync", [ended]), "the backfill has to be repeated"
+    assert not sync.details["overdue"]
+    await house.look(NOW + 62 * MINUTE)
+    assert (await house.alerts())[1].details["overdue"], "but updates have to come again"

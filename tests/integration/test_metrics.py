@@ -282,6 +282,17 @@ async def test_workers_and_the_pause_of_the_source_are_told(open_api: OpenApi, d
     assert value(await scrape(api), "pncp_source_paused") == 0
 
 
+async def test_how_long_a_service_of_the_portal_has_failed_is_told(open_api: OpenApi, database: Database) -> None:
+    api = await open_api()
+    await database.rows("""
+        INSERT INTO source_pauses (source, paused_until, failing_since)
+        VALUES ('itens', now() - interval '1 min', now() - interval '10 min')
+    """)
+    samples = await scrape(api)
+    assert value(samples, "pncp_source_failing_seconds", service="consulta") == 0
+    assert 600 <= value(samples, "pncp_source_failing_seconds", service="itens") < 700
+
+
 async def test_many_who_ask_burden_the_database_once(
     open_api: OpenApi, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,13 +112,14 @@ _RECOVER = text("""
 """)
 _TAKE_BUDGET = text("SELECT pg_advisory_xact_lock(:key)")
 _BEGIN_WORK = text("""
+    WITH others AS (
+        SELECT count(*) AS busy FROM workers
+         WHERE is_busy AND stopped_at IS NULL AND alive_until > now() AND id <> :worker_id
+    )
     INSERT INTO workers (id, is_busy)
-    SELECT :worker_id, true
-     WHERE :in_flight = 0
-        OR (SELECT count(*) FROM workers
-             WHERE is_busy AND stopped_at IS NULL AND alive_until > now() AND id <> :worker_id) < :in_flight
+    SELECT :worker_id, true FROM others WHERE :in_flight = 0 OR busy < :in_flight
     ON CONFLICT (id) DO UPDATE SET is_busy = true
-    RETURNING id
+    RETURNING (SELECT busy FROM others) AS others
 """)
 _END_WORK = text("UPDATE workers SET is_busy = false WHERE id = :worker_id")
 
@@ -252,6 +253,7 @@ class SharedSource:
         self._version = 0
         self._changed = asyncio.Event()
         self._is_stopping = False
+        self._has_share_from = 0.0
         self.workers = 1
 
     # --- for requests ---------------------------------------------------------------------------------------------
@@ -336,9 +338,11 @@ class SharedSource:
         parameters = {"worker_id": worker_id, "in_flight": self._requests_in_flight}
         async with self._engine.begin() as db:
             await db.execute(_TAKE_BUDGET, {"key": BUDGET})
-            has_begun = (await db.execute(_BEGIN_WORK, parameters)).one_or_none() is not None
+            others: int | None = (await db.execute(_BEGIN_WORK, parameters)).scalar_one_or_none()
         self._looked_at = 0.0
-        return has_begun
+        # the others learn of it by their next look, and end meanwhile what they have in flight beyond their share
+        self._has_share_from = time.monotonic() + (2 * LOOK_SECONDS if others and self._requests_in_flight else 0.0)
+        return others is not None
 
     async def end_work(self) -> None:
         """Leave this worker's part of the budget to the others."""
@@ -352,7 +356,7 @@ class SharedSource:
     @property
     def has_share(self) -> bool:
         """Whether this worker may have any request in flight."""
-        return self._slots.limit != 0
+        return self._slots.limit != 0 and time.monotonic() >= self._has_share_from
 
     def stop_waiting(self) -> None:
         """The worker stops: end every wait for the end of a pause."""

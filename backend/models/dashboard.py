@@ -163,11 +163,12 @@ class DriftedField(BaseModel):
 
 
 class TableSize(BaseModel):
-    """Quantas linhas tem uma tabela do espelho."""
+    """Quantas linhas tem uma tabela do espelho, e quanto espaço ocupa."""
 
     table: str
     rows: int
     exact: bool = Field(description="acima de dez mil linhas, o número é a estimativa do PostgreSQL")
+    bytes: int = Field(description="em disco, com os índices")
 
 
 class SyncDashboard(BaseModel):

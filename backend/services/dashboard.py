@@ -119,7 +119,10 @@ _ERRORS = text(r"""
            max(created_at) AS last_at
       FROM failed GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT 8
 """)
-_SIZES = text("SELECT relname, reltuples FROM pg_class WHERE oid = ANY(CAST(CAST(:names AS text[]) AS regclass[]))")
+_SIZES = text("""
+    SELECT relname, reltuples, pg_total_relation_size(oid) AS bytes
+      FROM pg_class WHERE oid = ANY(CAST(CAST(:names AS text[]) AS regclass[]))
+""")
 _COUNTED = {
     "contratacoes": text("SELECT count(*) FROM (SELECT FROM contratacoes LIMIT :most) AS t"),
     "itens_contratacao": text("SELECT count(*) FROM (SELECT FROM itens_contratacao LIMIT :most) AS t"),
@@ -299,13 +302,14 @@ def _to_rejections(rejected: Sequence[RejectedDay]) -> Rejections:
 
 async def _load_sizes(db: AsyncConnection) -> list[TableSize]:
     """Counted where that is quick, else estimated."""
-    estimates = {row.relname: int(row.reltuples) for row in await db.execute(_SIZES, {"names": list(MIRROR)})}
+    known = {row.relname: row for row in await db.execute(_SIZES, {"names": list(MIRROR)})}
     sizes = []
     for table in MIRROR:
-        estimate = estimates[table]
+        estimate = int(known[table].reltuples)
         counted: int = 0
         if estimate < 2 * COUNTED_ROWS:
             counted = (await db.execute(_COUNTED[table], {"most": COUNTED_ROWS + 1})).scalar_one()
         exact = estimate < 2 * COUNTED_ROWS and counted <= COUNTED_ROWS
-        sizes.append(TableSize(table=table, rows=counted if exact else max(estimate, counted), exact=exact))
+        rows = counted if exact else max(estimate, counted)
+        sizes.append(TableSize(table=table, rows=rows, exact=exact, bytes=known[table].bytes))
     return sizes

@@ -395,7 +395,7 @@ async def test_a_pause_that_the_portal_asked_for_is_told_while_it_lasts(
     assert (await dashboard(api))["source_paused_until"] is not None
 
 
-async def test_a_large_table_s_size_is_an_estimate(api: httpx.AsyncClient, database: Database) -> None:
+async def test_the_mirror_s_tables_are_told_with_their_sizes(api: httpx.AsyncClient, database: Database) -> None:
     await database.requested()
     await database.rows("""
         INSERT INTO rejected_records (execution_id, resource, reason, payload_hash, payload)
@@ -405,6 +405,7 @@ async def test_a_large_table_s_size_is_an_estimate(api: httpx.AsyncClient, datab
 
     sizes = {one["table"]: one for one in (await dashboard(api))["mirror"]}
 
+    assert sizes["rejected_records"]["bytes"] > 1_000_000 > sizes["contratacoes"]["bytes"] > 0
     assert (sizes["rejected_records"]["exact"], sizes["contratacoes"]["exact"]) == (False, True)
     assert sizes["rejected_records"]["rows"] == pytest.approx(25_000, rel=0.05)
 

@@ -113,3 +113,11 @@ function sinceNow(seconds) {
   if (Math.abs(seconds) < 5) return "agora";
   return seconds >= 0 ? `há ${roughly(seconds)}` : `em ${roughly(seconds)}`;
 }
+
+/** A size in bytes, in the largest unit that leaves a whole number before the point. */
+export function bytes(value) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = value < 1 ? 0 : Math.min(Math.floor(Math.log10(value) / 3), units.length - 1);
+  const shown = (value / 1000 ** power).toLocaleString("pt-BR", { maximumFractionDigits: power > 2 ? 1 : 0 });
+  return `${shown} ${units[power]}`;
+}

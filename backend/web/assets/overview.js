@@ -6,6 +6,7 @@ import { Bars } from "./charts.js";
 import { MARKS } from "./coverage.js";
 import {
   addDays,
+  bytes,
   compact,
   decimal,
   duration,
@@ -276,7 +277,7 @@ function Parts({ dashboard, health }) {
       )}
       ${dashboard.mirror.map(
         (one) => html`<li key=${one.table}><span>${TABLE[one.table] ?? one.table}</span>
-        <span class="row-end">${one.exact ? "" : "≈ "}${integer(one.rows)}</span></li>`,
+        <span class="row-end">${one.exact ? "" : "≈ "}${integer(one.rows)} <span class="muted">${bytes(one.bytes)}</span></span></li>`,
       )}</ul></details><//>`;
 }
 

@@ -159,10 +159,16 @@ class Slots:
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    def take_at_once(self) -> bool:
+        """Take one if it is free and nobody waits for it."""
+        if self._waiting or (self.limit is not None and self._taken >= self.limit):
+            return False
+        self._taken += 1
+        return True
+
     async def take(self) -> None:
         """Wait for a free one and take it."""
-        if not self._waiting and self._is_free():
-            self._taken += 1
+        if self.take_at_once():
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -178,7 +184,8 @@ class Slots:
     def give(self) -> None:
         """Give one back."""
         self._taken -= 1
-        self._hand_over()
+        if self._waiting:
+            self._hand_over()
 
     def resize(self, limit: int | None) -> None:
         """Change how many there are; those that are taken stay taken."""
@@ -267,6 +274,8 @@ class SharedSource:
 
         """
         state = self._services[service]
+        if not state.is_failing and time.monotonic() - self._looked_at <= LOOK_SECONDS and self._slots.take_at_once():
+            return  # as nearly always
         while True:
             await self.look()
             if state.is_failing and self._is_stopping:

@@ -367,7 +367,10 @@ class PncpClient:
         url = URL(f"{self._base_url}{path}?{query}", encoded=True)
         timeout = self._timeouts[level]
         seconds = timeout.sock_read or 0.0
-        await self._enter(service, seconds + CONNECT_SECONDS, wait=wait)
+        if service == CONSULTA:
+            await self._enter_in_turn(seconds + CONNECT_SECONDS)
+        else:
+            await self.source.enter(service, wait=wait, seconds=seconds + CONNECT_SECONDS)
         began = time.monotonic()
         ended: int | str | None = None  # by us, before it could end by itself
         try:
@@ -393,7 +396,7 @@ class PncpClient:
             self.source.leave()
             if ended is not None:
                 self._meter.answered(service, ended, time.monotonic() - began)
-        if ended == HTTPStatus.OK and is_markup(body):
+        if ended == HTTPStatus.OK and body[:1] not in _JSON and is_markup(body):
             raise PncpBlocked(f"{path}: status 200 with a page in HTML{_title_of(body)}")
         return ended, body
 
@@ -403,17 +406,14 @@ class PncpClient:
         told = "" if asked is None else f", Retry-After {asked:.0f} s"
         return PncpThrottled(f"{path}: status 429{told}", asked)
 
-    async def _enter(self, service: str, seconds: float, *, wait: bool) -> None:
-        """Wait for the source; keep the starts of consulta requests apart, also those that a pause has held back."""
-        if service != CONSULTA:
-            await self.source.enter(service, wait=wait, seconds=seconds)
-            return
+    async def _enter_in_turn(self, seconds: float) -> None:
+        """Keep the starts of consulta requests apart, also of those that a pause has held back."""
         loop = asyncio.get_running_loop()
         async with self._turn:
             early = self._next_turn - loop.time()
             if early > 0:
                 await self.source.rest(early)
-            await self.source.enter(service, wait=wait, seconds=seconds)
+            await self.source.enter(CONSULTA, wait=True, seconds=seconds)
             self._next_turn = loop.time() + self._interval * self.source.workers
 
     async def _with_retries(
@@ -513,6 +513,9 @@ def _fault_of_itens(status: int, path: str, body: bytes) -> PncpError:
 def _told(error: Exception) -> str:
     """An error of the network, by its kind and its text; most time-outs carry none."""
     return f"{type(error).__name__} {error}".rstrip()
+
+
+_JSON = (b"{", b"[")  # of nearly all bodies
 
 
 def is_markup(body: bytes) -> bool:

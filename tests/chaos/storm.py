@@ -51,12 +51,11 @@ QUIRKS: dict[str, Any] = {
     "second_look_empty": {"probability": 0.02},
     "bad_400": {"probability": 0.01, "match": {"service": "consulta"}},
     "slow_page": {"probability": 0.003, "value": 4},  # more than a request waits at first
-    "unordered": {"probability": 0.01, "value": "each"},
 }
 THROTTLED_SECONDS = 4
 SETTLED_SECONDS = 1.6
 """An ingestor looks once a second whether another one was throttled."""
-BUSY_SECONDS = 1.5
+BUSY_SECONDS = 4.0
 RISE_SECONDS = 8.0
 """How long after its fall a service may still be rising."""
 
@@ -66,11 +65,15 @@ def storm_quirks(fleet: Fleet) -> dict[str, Any]:
     the proof of completeness can notice that a record is missing."""
     lies = {
         name: [
-            {"probability": probability, "match": {"criterio": criterio, "day": f"{day}"}}
+            {"probability": probability, "value": value, "match": {"criterio": criterio, "day": f"{day}"}}
             for day in fleet.days[:FROZEN_DAYS]
             for criterio in ("publicacao", "atualizacao")
         ]
-        for name, probability in (("left_out", 0.03), ("copied_page", 0.01))
+        for name, probability, value in (
+            ("left_out", 0.03, None),
+            ("copied_page", 0.01, None),
+            ("unordered", 0.02, "each"),
+        )
     }
     return QUIRKS | lies
 

@@ -31,7 +31,7 @@ MAX_STALLS = 6
 """Claims in a row without a committed page after which a slice is taken to kill its workers."""
 
 MAX_UNFINISHED = 20
-"""Executions under way at once unless the setting says otherwise, whoever asks: by the API, by a message, by a sweep.
+"""Executions under way at once unless the setting says otherwise, by every door: the API, a message, a sweep.
 
 The schedule's update has a place of its own, so that the mirror stays fresh whatever fills the others.
 """

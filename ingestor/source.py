@@ -160,7 +160,7 @@ class Slots:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def take_at_once(self) -> bool:
-        """Take one if it is free and nobody waits for it."""
+        """Take one if it is free and no task waits for it."""
         if self._waiting or (self.limit is not None and self._taken >= self.limit):
             return False
         self._taken += 1

@@ -139,7 +139,7 @@ class _Outage:
     was_known: bool
 
     def explains(self, failed: Row[Any]) -> bool:
-        """Whether an execution failed because of an outage, and nobody needs to do anything for it now.
+        """Whether an execution failed because of an outage, and needs no action now.
 
         An update that has failed so is made good by the next one, and if none comes, that is told. A backfill has to
         be repeated, once the portal answers.

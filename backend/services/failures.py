@@ -18,7 +18,7 @@ from backend.services.freshness import load_mirrored
 from common.executions import PUBLISH_FAILED
 
 LOOK_BACK = timedelta(days=7)
-"""A failure that nobody has made good for so long is history."""
+"""A failure that was not made good for so long is history."""
 LONGEST_EXECUTION = timedelta(days=30)
 
 # Scalar subqueries with LIMIT 1 and not NOT EXISTS: each is one look into an index, never a join with all slices.

@@ -43,7 +43,7 @@ class State:
 
     @property
     def is_fine(self) -> bool:
-        """Whether nobody has to look: also that work does not wait for a worker that is not there."""
+        """Whether no action is needed: also that work does not wait for a worker that is not there."""
         return self.database == "connected" and (self.workers == "ok" or not self.has_work)
 
 

@@ -150,7 +150,7 @@ async def watch_rows(fleet: Fleet, witness: Witness) -> None:
 
 
 def watch_the_dead(leases: Mapping[str, float], fleet: Fleet, witness: Witness) -> None:
-    """I2: the lease of a worker that has died ends, because nobody else lengthens it."""
+    """I2: the lease of a worker that has died ends: no other worker lengthens it."""
     dead = fleet.dead_workers()
     for worker, until in leases.items():
         ended = dead.get(process_of(worker))

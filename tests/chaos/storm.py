@@ -283,7 +283,7 @@ class Storm:
                 await asyncio.sleep(rng.uniform(3, 6))
 
     async def leave_out(self, rng: random.Random) -> None:
-        """Leave a record out now and then on a day that stands still: notices that nobody counts."""
+        """Leave a record out now and then on a day that stands still: notices that a listing is not counted."""
         day = self.fleet.busy_day
         self._count("left out", "portal", f"a record of {day}")
         rule = {"name": "left_out", "probability": 0.5, "match": {"criterio": "publicacao", "day": f"{day}"}}

@@ -27,7 +27,7 @@ PUBLISH = b"\x00\x3c\x00\x28"
 
 
 class AlarmedBroker(Proxy):
-    """A broker that can run out of memory: it says so to whom publishes, and reads no further from it."""
+    """A broker that can run out of memory: it says so to publishers, and reads no further from it."""
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(host, port)

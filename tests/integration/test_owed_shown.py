@@ -1,4 +1,4 @@
-"""What is owed and what drifts is said wherever somebody looks: status, history, dashboard, metrics, alerts."""
+"""What is owed and what drifts is shown in status, history, dashboard, metrics, alerts."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

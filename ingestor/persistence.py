@@ -332,9 +332,6 @@ def _merge_contratacoes(page: str, payload: str = "payload") -> str:
           FROM written w
          WHERE r.natural_key = w.numero_controle_pncp AND r.resolved_at IS NULL
            AND (r.resource = 'contratacoes' OR w.itens_at IS NOT NULL)
-    ), settled AS (
-        DELETE FROM itens_owed o USING written w
-         WHERE o.numero_controle_pncp = w.numero_controle_pncp AND w.itens_at IS NOT NULL
     )
     SELECT numero_controle_pncp, is_new FROM written
 """  # noqa: S608  # column names of ours
@@ -376,6 +373,10 @@ _OWE_ANEW = f"""
 """
 _WOULD_GO = "SELECT FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[]) LIMIT 1"
 _WANT_ITENS = "UPDATE contratacoes SET itens_at = NULL WHERE numero_controle_pncp = $1"
+# A statement after the merge and not a part of it: a debt that another transaction has made, which the merge has waited
+# for, is not seen by the merge itself.
+_SETTLE_ALL = "DELETE FROM itens_owed WHERE numero_controle_pncp = ANY($1::text[])"
+
 # of a contratação that was there before, whose items were all read, and are not none
 _DELETE_GONE = "DELETE FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[])"
 
@@ -618,6 +619,9 @@ async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle], execu
     new = [(bundle.key, bundle.itens) for bundle in with_itens if written[bundle.key]]
     known = [(bundle.key, bundle.itens) for bundle in with_itens if not written[bundle.key]]
     owed = {bundle.key: bundle.itens.owed for bundle in bundles if bundle.itens.owed is not None}
+    settled = [key for key, is_new in written.items() if not is_new and key not in owed]
+    if settled:
+        await driver.execute(_SETTLE_ALL, settled)
     owed |= await _delete_gone(driver, known)
     itens = await _merge_itens(driver, new, are_new=True) + await _merge_itens(driver, known)
     if owed:
@@ -789,6 +793,10 @@ _VERSION_WITHOUT_ITENS = """
 """
 _HAS_ITENS = "UPDATE contratacoes SET itens_at = now(), updated_at = now() WHERE numero_controle_pncp = $1"
 _SETTLE = "DELETE FROM itens_owed WHERE numero_controle_pncp = $1"
+_SETTLE_PAID = """
+    DELETE FROM itens_owed o USING contratacoes c
+     WHERE o.numero_controle_pncp = $1 AND c.numero_controle_pncp = $1 AND c.itens_at IS NOT NULL
+"""
 _RESOLVE_ITENS = """
     UPDATE rejected_records SET resolved_at = now()
      WHERE natural_key = $1 AND resource = 'itens_contratacao' AND resolved_at IS NULL
@@ -810,6 +818,7 @@ async def store_owed(db: AsyncConnection, key: str, version: Stamps, itens: Iten
     driver = await _driver_of(db)
     with network_errors():
         if not await driver.fetch(_VERSION_WITHOUT_ITENS, key, *version):
+            await driver.execute(_SETTLE_PAID, key)
             return False
         refused = await _replace_itens(driver, key, itens)
     for record in sorted([*itens.rejected, *refused], key=lambda record: record.hash):

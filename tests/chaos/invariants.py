@@ -490,6 +490,11 @@ async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> in
         findings.check("I5", _same(found.payload, history.payload(version)), f"{key} has another payload in the mirror")
         findings.check("I5", found.has_itens, f"{key} is not known to have its items")
         _check_itens(key, found, history.items(version), findings)
+    apart = await fleet.query("""
+        SELECT numero_controle_pncp FROM contratacoes c LEFT JOIN itens_owed o USING (numero_controle_pncp)
+         WHERE (c.itens_at IS NULL) <> (o.as_of IS NOT NULL)
+    """)
+    findings.check("I5", not apart, f"owed and not without items, or without items and not owed: {apart[:5]}")
     removed = {key for key, versions in history.versions.items() if versions[-1].until != float("inf")}
     for key in stored.keys() - current.keys():
         findings.check("I5", key in removed, f"{key} is in the mirror and never was removed from the portal")

@@ -10,7 +10,7 @@ from ingestor import debts as debts_module
 from ingestor import source as source_module
 from ingestor.debts import EMPTY_WAITS, MOST_TRIES, Outcome, claim_debts, load_owed, try_all_again, wait_after, work_off
 from ingestor.ingestion import SliceIngestion, ingest_slice
-from ingestor.persistence import Bundle
+from ingestor.persistence import Bundle, store_bundles
 from ingestor.pncp import client as client_module
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Itens, Owed
@@ -490,4 +490,41 @@ async def test_an_outage_of_the_items_service_is_no_try_of_a_debt(
     await database.rows("UPDATE source_pauses SET paused_until = now()")
     client.source._looked_at = 0  # type: ignore[attr-defined]
     assert set(await work(database, client)) == {"read"}
+    assert await owed(database) == 0
+
+
+# --- two workers ------------------------------------------------------------------------------------------------
+
+
+async def test_items_that_come_while_another_worker_owes_them_leave_no_debt(database: Database, world: World) -> None:
+    key = world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", modalidade=MODALIDADE, items=3)
+    with_items = bundle(world, key)
+    without = Bundle(with_items.record, Itens(owed=Owed("unread", "for the test")))
+    waiting = """
+        SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+
+    async def store_with_items() -> None:
+        async with database.engine.begin() as db:
+            await store_bundles(db, [with_items])
+
+    async with database.engine.begin() as db:
+        await store_bundles(db, [without])
+        other = asyncio.create_task(store_with_items())  # it waits for the record's row
+        await eventually(lambda: database.value(waiting))
+    await other
+
+    assert await owed(database) == 0
+    await assert_a_debt_for_each_missing_list(database)
+
+
+async def test_a_debt_whose_items_are_there_is_dropped(database: Database, portals: Portals, world: World) -> None:
+    key = world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", modalidade=MODALIDADE, items=3)
+    portal = await portals.serve(world)
+    async with database.engine.begin() as db:
+        await store_bundles(db, [bundle(world, key)])
+    await database.rows(
+        "INSERT INTO itens_owed (numero_controle_pncp, as_of, reason) VALUES (:key, now(), 'unread')", key=key
+    )
+    assert await work_off(database.engine, await portals.client(portal), asyncio.Event(), 10) == ["stale"]
     assert await owed(database) == 0

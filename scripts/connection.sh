@@ -34,8 +34,8 @@ if [ -n "${DATABASE_URL:-}" ]; then
         "$@"
     }
 else
-    if ! docker compose version >/dev/null 2>&1; then
-        echo "$(basename -- "$0" .sh): DATABASE_URL is set neither in the environment nor in .env, and docker compose is not here" >&2
+    if ! command -v docker >/dev/null; then
+        echo "$(basename -- "$0" .sh): DATABASE_URL is set neither in the environment nor in .env, and docker is not here" >&2
         exit 1
     fi
     url='postgresql:///pncp?user=pncp'

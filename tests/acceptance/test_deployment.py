@@ -448,6 +448,12 @@ async def filled(stack: Stack) -> str:
         """INSERT INTO sync_pages (slice_id, reading, page, total_registros, total_paginas, keys, processed)
            SELECT id, 1, 1, 2, 1, ARRAY['a,b', '{"c"}'], '{}' FROM sync_slices LIMIT 3""",
         "INSERT INTO source_pauses VALUES ('consulta', now()) ON CONFLICT DO NOTHING",
+        "INSERT INTO watermarks (resource, part, since, reached) VALUES ('contratacoes', 6, now(), now())",
+        "INSERT INTO schema_drift (resource, path, kind, example) VALUES ('contratacoes', 'a.b', 'object', '{}')",
+        "INSERT INTO sync_counted SELECT id, 'a key' FROM sync_executions",
+        "INSERT INTO coalesced_keys SELECT 'key ' || id, 'digest', id FROM sync_executions",
+        """INSERT INTO itens_owed (numero_controle_pncp, as_of, reason)
+           SELECT numero_controle_pncp, data_atualizacao_global, 'unread' FROM contratacoes LIMIT 3""",
     )
     return stack.database_url
 

@@ -299,7 +299,7 @@ class Storm:
         """Take items away: notices that items which are gone stay."""
         self._count("items lost", "portal", "of some records")
         with contextlib.suppress(httpx.HTTPError, TimeoutError):
-            await asyncio.wait_for(self.fleet.portal("POST", "changes", {"lose_item": rng.randint(2, 6)}), 5)
+            await asyncio.wait_for(self.fleet.portal("POST", "changes", {"lose_item": rng.randint(20, 40)}), 5)
 
     async def lose_confirms(self, rng: random.Random) -> None:
         """Lose the confirm of a message that arrives: notices that an execution is refused though it is planned."""

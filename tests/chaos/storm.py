@@ -615,6 +615,7 @@ class Storm:
         """Nothing fails any more; wait until nothing is under way."""
         fleet, findings = self.fleet, self.witness.findings
         await fleet.until(self._portal_behaves, seconds=60)
+        await fleet.until(self._pauses_end, seconds=60)
         await fleet.all_up()
         if fleet.broker is not None:
             await self._poison(random.Random(self._seed))  # however short the storm, one that is sure to arrive
@@ -634,6 +635,14 @@ class Storm:
         try:
             await self.fleet.portal("DELETE", "quirks")
         except httpx.HTTPError:
+            return False
+        return True
+
+    async def _pauses_end(self) -> bool:
+        """Have the portal tried now: after ten minutes of faults a pause may last another ten."""
+        try:
+            await self.fleet.query("UPDATE source_pauses SET paused_until = now(), probing_until = NULL")
+        except DATABASE_AWAY:
             return False
         return True
 

@@ -1,7 +1,7 @@
 """How often whom: request limits, counted in this process's memory.
 
-The keys come from strangers, so they are hashed (under a key of this process's own) into a fixed number of counters:
-memory is bounded, and nobody can choose whose counter to share.
+Keys that come from strangers are hashed (under a key of this process's own) into a fixed number of counters: memory is
+bounded, and nobody can choose whose counter to share. Who has signed in has a counter of their own.
 """
 
 import hashlib
@@ -49,15 +49,17 @@ class Limiter:
         self._counter = FixedWindowRateLimiter(self._storage)
         self._salt = secrets.token_bytes(16)
 
-    async def hit(self, kind: str, key: str) -> int:
+    async def hit(self, kind: str, key: str, *, signed_in: bool = False) -> int:
         """Count one; 0 if it may be, else after how many seconds it may."""
-        refused = [item for item in self._items[kind] if not await self._counter.hit(item, *self._name(kind, key))]
-        return await self._wait(refused, kind, key)
+        name = (kind, key) if signed_in else self._name(kind, key)
+        refused = [item for item in self._items[kind] if not await self._counter.hit(item, *name)]
+        return await self._wait(refused, name)
 
     async def full(self, kind: str, key: str) -> int:
         """Whether one more would be too many: 0, or after how many seconds it would not."""
-        refused = [item for item in self._items[kind] if not await self._counter.test(item, *self._name(kind, key))]
-        return await self._wait(refused, kind, key)
+        name = self._name(kind, key)
+        refused = [item for item in self._items[kind] if not await self._counter.test(item, *name)]
+        return await self._wait(refused, name)
 
     async def is_clean(self, kind: str, key: str) -> bool:
         """Whether nothing has been counted lately."""
@@ -67,8 +69,8 @@ class Limiter:
                 return False
         return True
 
-    async def _wait(self, refused: list[RateLimitItem], kind: str, key: str) -> int:
-        ends = [(await self._counter.get_window_stats(item, *self._name(kind, key)))[0] for item in refused]
+    async def _wait(self, refused: list[RateLimitItem], name: tuple[str, str]) -> int:
+        ends = [(await self._counter.get_window_stats(item, *name))[0] for item in refused]
         return max([0, *[max(1, math.ceil(end - time.time())) for end in ends]])
 
     def _name(self, kind: str, key: str) -> tuple[str, str]:

@@ -404,14 +404,15 @@ class Gate:
             log.warning("forbidden", user=user.name, method=scope["method"], path=scope["path"], peer=peer)
             raise ForbiddenError
         # by both, so that users of one account do not use up each other's share, nor one address a user's
-        await self._count(access.cost, f"user {user.name} peer {peer}" if user else f"peer {peer}")
+        key = f"user {user.name} peer {peer}" if user else f"peer {peer}"
+        await self._count(access.cost, key, signed_in=user is not None)
         return user
 
     def _route_of(self, scope: Scope) -> BaseRoute | None:
         return next((route for route in leaves(self._routes) if route.matches(scope)[0] is Match.FULL), None)
 
-    async def _count(self, kind: str, key: str) -> None:
-        if seconds := await self._limiter.hit(kind, key):
+    async def _count(self, kind: str, key: str, *, signed_in: bool = False) -> None:
+        if seconds := await self._limiter.hit(kind, key, signed_in=signed_in):
             log.warning("limit reached", limit=kind, key=key)
             self._metrics.limit_hit(kind)
             raise TooManyRequestsError(seconds)

@@ -37,30 +37,20 @@ Outcome = Literal["read", "empty", "failed", "set_aside", "waits", "stale"]
 """Of one try: items stored; confirmed to be none; to be tried again; given up; not tried; a newer version is there."""
 
 
-async def fetch_or_owe(client: PncpClient, key: str) -> Itens:
-    """The items of a contratação; where they do not come, or are none and nothing confirms it, why they are owed."""
-    try:
-        return await _fetch(client, key)
-    except PncpPaused as error:
-        return Itens(owed=Owed("unread", str(error)))
-
-
-async def _fetch(client: PncpClient, key: str) -> Itens:
-    """As `fetch_or_owe`.
+async def fetch_or_owe(client: PncpClient, key: str, *, owe_unasked: bool = True) -> Itens:
+    """The items of a contratação; where they do not come, or are none and nothing confirms it, why they are owed.
 
     Raises:
-        PncpPaused: nothing was asked.
+        PncpPaused: nothing was asked, and `owe_unasked` is false.
 
     """
     try:
         itens = await client.fetch_itens(key, tries=QUICK_TRIES, wait=False)
-        if itens.told:
-            return itens
-    except PncpPaused:
-        raise
+        return itens if itens.told else Itens(owed=await doubt(client, key))
     except PncpError as error:
+        if isinstance(error, PncpPaused) and not owe_unasked:
+            raise
         return Itens(owed=Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge)))
-    return Itens(owed=await doubt(client, key))
 
 
 async def doubt(client: PncpClient, key: str) -> Owed | None:
@@ -210,7 +200,7 @@ async def _try(engine: AsyncEngine, client: PncpClient, room: Room, debt: Debt) 
 
 
 async def _read(engine: AsyncEngine, client: PncpClient, debt: Debt) -> Outcome:
-    itens = await _fetch(client, debt.key)
+    itens = await fetch_or_owe(client, debt.key, owe_unasked=False)
     if itens.owed is None and not itens.is_proved:
         itens = await _proved(engine, client, debt.key, itens)
     return await in_transaction(engine, partial(_settle, debt=debt, itens=itens))

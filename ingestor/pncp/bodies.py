@@ -56,8 +56,6 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
     """
     if body.startswith(_MARK):
         return body[len(_MARK) :]
-    if "charset" not in content_type.lower():
-        return body
     charset = _charset_of(content_type)
     if charset is None or (b"\x00" not in body and is_utf8(body)):
         return body

@@ -274,13 +274,18 @@ class PncpClient:
                 ):
                     raise
                 return itens  # it was the end after all
-            charge.keep(page.overhead)
-            size += page.size + page.overhead
+            overhead = page.overhead
+            charge.keep(overhead)
+            size += page.size + overhead
             if size > LONGEST_LIST or len(itens.rejected) > MOST_REFUSED_ITENS:
                 raise PncpTooLarge(f"{path} takes more than {LONGEST_LIST} bytes or holds too much that is no item")
             # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
             # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
-            if not itens.add(page) or page.told % 10:
+            if number == 1:
+                itens, is_new = page, bool(page.payloads or page.rejected)
+            else:
+                is_new = itens.add(page)
+            if not is_new or page.told % 10:
                 # Of pages one may be missing though each was well: the portal answers from several machines.
                 itens.is_proved = number == 1 and bool(page.told % 10 or not page.told)
                 return itens
@@ -299,7 +304,7 @@ class PncpClient:
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}") from None
 
-        return await self._with_retries(ITENS, path, _at_most(tries, once))
+        return await self._with_retries(ITENS, path, once, tries=tries)
 
     async def _page_once(
         self, path: str, parameters: dict[str, str | int], number: int, full_page: int, level: int
@@ -345,7 +350,7 @@ class PncpClient:
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}") from None
 
-        return await self._with_retries(ITENS, path, _at_most(1, once))
+        return await self._with_retries(ITENS, path, once, tries=1)
 
     async def _itens_once(self, path: str, parameters: dict[str, str | int], level: int, *, wait: bool) -> bytes:
         """One page of items; without any it is the end of the list, on a page after the first only if it says `[]`."""
@@ -423,8 +428,9 @@ class PncpClient:
         once: Callable[[int], Awaitable[R]],
         *,
         failures: int = 0,
+        tries: int | None = None,
     ) -> R:
-        """The one layer of retries: as often as the error allows, with full jitter.
+        """The one layer of retries: as often as the error allows, at most `tries` times, with full jitter.
 
         A failure that a pause of the service explains is not counted: the request waits for the end of the pause. If
         the service answers others meanwhile and fails this request again, it is this request's own failure.
@@ -445,7 +451,7 @@ class PncpClient:
             before, answers = answers, self.source.answers(service)
             if not is_paused or before not in (None, answers):
                 attempt += 1
-                if attempt >= error.tries:
+                if attempt >= (error.tries if tries is None else min(tries, error.tries)):
                     raise error
             self._meter.retried(service)
             if not is_paused:
@@ -468,21 +474,6 @@ def _without_frames(error: PncpError) -> PncpError:
     """The error without the frames that it came through: they hold its body while the next try waits."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
-
-
-def _at_most(tries: int | None, once: Callable[[int], Awaitable[R]]) -> Callable[[int], Awaitable[R]]:
-    """The same request, whose errors say that it is sent so often at most."""
-    if tries is None:
-        return once
-
-    async def limited(level: int) -> R:
-        try:
-            return await once(level)
-        except PncpError as error:
-            error.tries = min(error.tries, tries)
-            raise
-
-    return limited
 
 
 def _path_of_itens(numero_controle_pncp: str) -> str:

@@ -269,8 +269,8 @@ class Itens:
     @property
     def overhead(self) -> int:
         """Bytes that the entries take in memory besides their text, about."""
-        odd = REFUSED_BYTES * (len(self.rejected) + len(self.drifted))
-        return ENTRY_BYTES * self.told + odd + sum(len(columns) for columns, _ in self.drifted.values())
+        known = ENTRY_BYTES * self.told + REFUSED_BYTES * (len(self.rejected) + len(self.drifted))
+        return known + sum(len(columns) for columns, _ in self.drifted.values()) if self.drifted else known
 
     def columns(self) -> Iterator[bytes | Raw]:
         """What the columns of each item are read from, in the order of the payloads."""
@@ -407,17 +407,6 @@ def parse_page(body: bytes, number: int, *, full_page: int = 0) -> Page:
             f"{count} records came on a page before the last of {pages}, at least {fewest} belong there"
         )
     return Page(number, total, pages, [bytes(record) for record in envelope.data])
-
-
-def parse_array(body: bytes) -> list[bytes]:
-    """Read a bare array, as the integration API answers.
-
-    Raises:
-        NotAPageError: not JSON, or not an array.
-
-    """
-    _check_body(body, _decode_any_array)
-    return [bytes(record) for record in _decode_or_mend(_decode_array, body)]
 
 
 def _check_body(body: bytes, decode: Callable[[bytes], object]) -> None:
@@ -562,17 +551,15 @@ def _parse_plain_itens(body: bytes) -> Itens | None:
         return None
     try:
         raws = _decode_array(body)
-        numbers = [item.numero_item for part in _in_parts(body, raws) for item in _decode_plain_itens(part)]
+        parts = [body] if len(body) <= DECODED_AT_ONCE else _in_parts(raws)
+        numbers = [item.numero_item for part in parts for item in _decode_plain_itens(part)]
     except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
         return None
     return Itens(dict(zip(numbers, raws, strict=True)), told=len(numbers), size=len(body))
 
 
-def _in_parts(body: bytes, raws: list[Raw]) -> Iterator[bytes]:
-    """A list as arrays of about `DECODED_AT_ONCE`; nearly always it is smaller."""
-    if len(body) <= DECODED_AT_ONCE:
-        yield body
-        return
+def _in_parts(raws: list[Raw]) -> Iterator[bytes]:
+    """A long list as arrays of about `DECODED_AT_ONCE`."""
     part, size = list[Raw](), 0
     for raw in raws:
         part.append(raw)

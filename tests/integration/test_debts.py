@@ -412,16 +412,16 @@ async def test_a_list_of_an_older_version_is_never_written_over_a_newer_one(
     client = await portals.client(portal)
     done = await read_day(database, client)
     portal.quirks.rules.remove(rule)
-    fetch = debts_module._fetch
+    fetch = debts_module.fetch_or_owe
 
-    async def meanwhile_a_newer_one(client: PncpClient, key: str) -> Itens:
-        itens = await fetch(client, key)
+    async def meanwhile_a_newer_one(client: PncpClient, key: str, *, owe_unasked: bool) -> Itens:
+        itens = await fetch(client, key, owe_unasked=owe_unasked)
         world.put(numeroControlePNCP=key, data_atualizacao=NOON, data_atualizacao_global=NOON, items=7)
         await store(database, again, bundle(world, key))
         return itens
 
     again = await database.claimed()
-    monkeypatch.setattr(debts_module, "_fetch", meanwhile_a_newer_one)
+    monkeypatch.setattr(debts_module, "fetch_or_owe", meanwhile_a_newer_one)
 
     assert await work(database, client) == ["stale"]
     assert await numbers(database, key) == [1, 2, 3, 4, 5, 6, 7]

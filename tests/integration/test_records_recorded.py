@@ -11,7 +11,6 @@ from ingestor.pncp.records import (
     Record,
     Rejected,
     itens_path,
-    parse_array,
     parse_contratacao,
     parse_item,
     parse_itens,
@@ -241,6 +240,7 @@ def test_every_recorded_envelope_is_a_page(recorded: Path) -> None:
         assert [decode_json(record) for record in page.records] == value["data"]
 
 
-def test_every_recorded_list_of_itens_is_an_array(recorded: Path) -> None:
+def test_every_recorded_list_of_itens_is_read_as_it_came(recorded: Path) -> None:
     for file, value in recordings(recorded / "itens"):
-        assert [decode_json(item) for item in parse_array(file.read_bytes())] == value
+        itens = parse_itens(file.read_bytes(), "00000000000000-1-000001/2025")
+        assert [decode_json(bytes(item)) for item in itens.payloads.values()] == value

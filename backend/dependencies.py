@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.metrics import Metrics
 from backend.middleware import peer_of
 from backend.security import Security, User
+from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
-from backend.services.episodes import Notifier
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import Reading

@@ -43,14 +43,14 @@ from backend.middleware import (
 )
 from backend.models.problem import Problem
 from backend.security import Security
-from backend.services.alerts import Rules
+from backend.services.alerts.channels import channels_of
+from backend.services.alerts.episodes import Notifier, watch
+from backend.services.alerts.findings import Rules
+from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.dashboard import Dashboard
-from backend.services.episodes import Notifier, watch
 from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
-from backend.services.notification import channels_of
 from backend.services.publisher import RabbitMQPublisher
-from backend.services.queue_watch import QueueWatch
 from backend.services.reading import Reading
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings

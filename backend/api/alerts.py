@@ -8,7 +8,7 @@ from backend.access import changes, reads
 from backend.dependencies import AppState, EachParameterOnce
 from backend.errors import CONFLICT_RESPONSE
 from backend.models.alerts import Alerts, AlertsQuery, AlertTest
-from backend.services.episodes import list_alerts, send_test
+from backend.services.alerts.episodes import list_alerts, send_test
 
 router = APIRouter(prefix="/sync/alerts", tags=["alerts"])
 

@@ -20,12 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.config import BackendSettings
 from backend.main import create_app
-from backend.services import notification
-from backend.services.alert_texts import compose_test
-from backend.services.alerts import Rules
+from backend.services.alerts import channels
+from backend.services.alerts.channels import Channel, DeliveryError, Email, Webhook
+from backend.services.alerts.episodes import Notifier, run_once, watch
+from backend.services.alerts.findings import Rules
+from backend.services.alerts.texts import compose_test
 from backend.services.control import cancel_execution
-from backend.services.episodes import Notifier, run_once, watch
-from backend.services.notification import Channel, DeliveryError, Email, Webhook
 from common import executions
 from common.clock import to_wall_clock
 from common.database import create_engine
@@ -532,7 +532,7 @@ async def test_a_crash_between_delivery_and_its_note_repeats_one_message(house: 
     class Dying:
         name = "email"
 
-        async def send(self, message: notification.Message) -> None:
+        async def send(self, message: channels.Message) -> None:
             await before.send(message)
             raise asyncio.CancelledError
 
@@ -648,7 +648,7 @@ async def test_a_webhook_that_does_not_take_it_is_told_without_its_address(statu
 
 
 async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notification, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(channels, "SEND_SECONDS", 0.2)
     async with listening(MailSink(is_silent=True)) as sink:
         with pytest.raises(DeliveryError, match="não respondeu a tempo"):
             await email_to(sink).send(MESSAGE)

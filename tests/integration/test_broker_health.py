@@ -11,10 +11,10 @@ from pamqp import commands, frame
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from backend.services.alerts import Rules
-from backend.services.episodes import Notifier, run_once
+from backend.services.alerts.episodes import Notifier, run_once
+from backend.services.alerts.findings import Rules
+from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.publisher import BrokerState, RabbitMQPublisher
-from backend.services.queue_watch import QueueWatch
 from ingestor import consumer as consumer_module
 from ingestor.consumer import Consumer
 from tests.integration.conftest import Database, OpenApi, Proxy

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services import dashboard as queries
 from backend.services import failures, freshness
-from backend.services.alerts import Rules, look
+from backend.services.alerts.findings import Rules, look
 from backend.services.reading import Reading
 from backend.services.status import WITH_PROGRESS
 from common import executions

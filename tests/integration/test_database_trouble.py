@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from structlog.testing import capture_logs
 
 from backend.services import sweeper
-from backend.services.alerts import Rules
-from backend.services.episodes import Notifier, run_once
+from backend.services.alerts.episodes import Notifier, run_once
+from backend.services.alerts.findings import Rules
 from common import database as database_module
 from common import executions
 from common.database import (

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.services.alert_texts import Episode, compose
-from backend.services.alerts import Finding, Rules, explain_end, look
+from backend.services.alerts.findings import Finding, Rules, explain_end, look
+from backend.services.alerts.texts import Episode, compose
 from common import executions
 from ingestor.persistence import Bundle
 from ingestor.pncp.records import Itens, Owed, Record, parse_contratacao, parse_itens

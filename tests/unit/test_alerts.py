@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from backend.config import BackendSettings
-from backend.services.alert_texts import Episode, compose, compose_test
-from backend.services.alerts import (
+from backend.services.alerts.channels import Email, Webhook, channels_of
+from backend.services.alerts.episodes import LONGEST_PAUSE, Delivery, next_event, pause_after
+from backend.services.alerts.findings import (
     LONGEST_ERROR,
     MOST_SHOWN,
     is_overdue,
@@ -19,8 +20,7 @@ from backend.services.alerts import (
     summarise_empty,
     summarise_failures,
 )
-from backend.services.episodes import LONGEST_PAUSE, Delivery, next_event, pause_after
-from backend.services.notification import Email, Webhook, channels_of
+from backend.services.alerts.texts import Episode, compose, compose_test
 from common.config import ConfigurationError, load_settings
 
 NOON = datetime(2026, 3, 10, 15, tzinfo=UTC)  # twelve in Brasília

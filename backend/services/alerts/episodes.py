@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError
 from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
-from backend.services.alert_texts import REMINDED, Episode, Event, compose, compose_test
-from backend.services.alerts import MOST_SHOWN, Finding, Rules, explain_end, look
-from backend.services.notification import Channel, DeliveryError, Message
-from backend.services.queue_watch import QueueWatch
+from backend.services.alerts.channels import Channel, DeliveryError, Message
+from backend.services.alerts.findings import MOST_SHOWN, Finding, Rules, explain_end, look
+from backend.services.alerts.queue_watch import QueueWatch
+from backend.services.alerts.texts import REMINDED, Episode, Event, compose, compose_test
 from common.database import cause_of, in_transaction, is_database_trouble, run_again
 from common.tables import alerts
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from backend.services.alerts import Details, at_brasilia
-from backend.services.notification import Message
+from backend.services.alerts.channels import Message
+from backend.services.alerts.findings import Details, at_brasilia
 
 Event = Literal["opened", "reminder", "recovered"]
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from backend.services.alerts import Finding, at_brasilia
+from backend.services.alerts.findings import Finding, at_brasilia
 from backend.services.publisher import RabbitMQPublisher
 
 PATIENCE = timedelta(minutes=5)

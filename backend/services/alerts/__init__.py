@@ -1,0 +1,1 @@
+"""Alerts: findings in the database become episodes, and channels tell administrators of them."""

@@ -6,31 +6,29 @@ One connection, as many records at a time as a page has. Only COPY and its commi
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
-from msgspec import Struct
-from sqlalchemy import Boolean, DateTime, Integer, Numeric, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB
 
 from bench.contender import Task, compete
 from bench.limits import client_of, records_of
-from common.tables import contratacoes, itens_contratacao
-from ingestor.columns import paths
+from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.description import Column, Kind
 from ingestor.persistence import Bundle
-from ingestor.pncp.records import Contratacao, Item
 from ingestor.reading import fetch_itens
 
-_READ: dict[type[Any], Callable[[Any], Any]] = {
-    Boolean: bool,
-    DateTime: datetime.fromisoformat,
-    Integer: int,
-    JSONB: json.dumps,
-    Numeric: Decimal,
-    Text: str,
+_READ: dict[Kind, Callable[[Any], Any]] = {
+    Kind.BOOLEAN: bool,
+    Kind.MOMENT: datetime.fromisoformat,
+    Kind.INTEGER: int,
+    Kind.CODE: int,
+    Kind.JSON: json.dumps,
+    Kind.NUMBER: Decimal,
+    Kind.TEXT: str,
+    Kind.SHORT_TEXT: str,
 }
 
 
@@ -60,39 +58,37 @@ async def _copy_all(task: Task) -> tuple[int, float]:
     return count, seconds
 
 
-def _columns(kind: type[Struct], table: Table) -> list[tuple[tuple[str, ...], Callable[[Any], Any]]]:
-    return [(path, _READ[type(table.c[name].type)]) for name, path in paths(kind).items()]
-
-
-OF_CONTRATACAO = _columns(Contratacao, contratacoes)
-OF_ITEM = _columns(Item, itens_contratacao)
-
-
-def _row(payload: str, columns: list[tuple[tuple[str, ...], Callable[[Any], Any]]]) -> list[Any]:
+def _row(payload: str, columns: Sequence[Column]) -> list[Any]:
     """The values of a record's columns, as the driver takes them, and its payload."""
     record = json.loads(payload, parse_float=Decimal)
-    return [*(_value(record, path, read) for path, read in columns), payload]
+    return [*(_value(record, column) for column in columns), payload]
 
 
-def _value(record: dict[str, Any], path: tuple[str, ...], read: Callable[[Any], Any]) -> Any:
+def _value(record: dict[str, Any], column: Column) -> Any:
     value: Any = record
-    for key in path:
+    for key in column.path.split("."):
         value = (value or {}).get(key)
-    return None if value is None else read(value)
+    return None if value is None else _READ[column.kind](value)
+
+
+def _names(columns: Sequence[Column]) -> list[str]:
+    return [column.name for column in columns]
 
 
 async def _copy_page(database: "asyncpg.Connection[asyncpg.Record]", bundles: list[Bundle]) -> float:
-    rows = [_row(bundle.record.payload, OF_CONTRATACAO) for bundle in bundles]
+    rows = [_row(bundle.record.payload, CONTRATACOES.columns) for bundle in bundles]
     itens = [
-        [bundle.key, *_row(bytes(item).decode(), OF_ITEM)]
+        [bundle.key, *_row(bytes(item).decode(), ITENS.columns)]
         for bundle in bundles
         for item in bundle.itens.payloads.values()
     ]
     start = time.perf_counter()
     async with database.transaction():
-        await database.copy_records_to_table("contratacoes", records=rows, columns=[*paths(Contratacao), "payload"])
         await database.copy_records_to_table(
-            "itens_contratacao", records=itens, columns=["numero_controle_pncp", *paths(Item), "payload"]
+            "contratacoes", records=rows, columns=[*_names(CONTRATACOES.columns), "payload"]
+        )
+        await database.copy_records_to_table(
+            "itens_contratacao", records=itens, columns=["numero_controle_pncp", *_names(ITENS.columns), "payload"]
         )
     return time.perf_counter() - start
 

@@ -1,6 +1,4 @@
-"""Every table, as SQLAlchemy Core: PRODUCT names, one naming convention, and the revision that the code expects."""
-
-from typing import Any
+"""Every table, as SQLAlchemy Core, one naming convention, and the revision that the code expects."""
 
 from sqlalchemy import (
     ARRAY,
@@ -9,9 +7,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     ForeignKey,
-    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -22,7 +18,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeEngine
+
+from common.resources import RESOURCES
+from common.resources.derive import MOMENT, WALL_CLOCK, add_party, add_tables
+from common.resources.derive import moment_column as _moment
+from common.resources.derive import now_column as _now
+from common.resources.parties import PARTIES
 
 SCHEMA_REVISION = "0004"
 """The newest migration; a service refuses to start on a database that is at another one."""
@@ -36,17 +37,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-WALL_CLOCK = DateTime(timezone=False)  # Brasília's, as the source writes it
-MOMENT = DateTime(timezone=True)  # an event of ours
-
-
-def _moment(name: str) -> Column[object]:
-    return Column(name, MOMENT)
-
-
-def _now(name: str) -> Column[object]:
-    return Column(name, MOMENT, nullable=False, server_default=text("now()"))
 
 
 def _count(name: str) -> Column[int]:
@@ -422,127 +412,11 @@ alerts = Table(
 )
 
 
-def _source_columns(**types: type[TypeEngine[Any]] | TypeEngine[Any]) -> list[Column[object]]:
-    return [Column(name, kind) for name, kind in types.items()]
-
-
-contratacoes = Table(
-    "contratacoes",
-    metadata,
-    Column("numero_controle_pncp", Text, primary_key=True),
-    Column("data_publicacao_pncp", WALL_CLOCK, nullable=False),
-    Column("data_atualizacao", WALL_CLOCK, nullable=False),
-    Column("data_atualizacao_global", WALL_CLOCK, nullable=False),
-    *_source_columns(
-        data_inclusao=WALL_CLOCK,
-        data_abertura_proposta=WALL_CLOCK,
-        data_encerramento_proposta=WALL_CLOCK,
-        ano_compra=Integer,
-        sequencial_compra=Integer,
-        numero_compra=Text,
-        processo=Text,
-        objeto_compra=Text,
-        informacao_complementar=Text,
-        justificativa_presencial=Text,
-        link_sistema_origem=Text,
-        link_processo_eletronico=Text,
-        modalidade_id=Integer,
-        modalidade_nome=Text,
-        modo_disputa_id=Integer,
-        modo_disputa_nome=Text,
-        situacao_compra_id=Integer,
-        situacao_compra_nome=Text,
-        tipo_instrumento_convocatorio_codigo=Integer,
-        tipo_instrumento_convocatorio_nome=Text,
-        srp=Boolean,
-        emenda_parlamentar=Boolean,
-        valor_total_estimado=Numeric,
-        valor_total_homologado=Numeric,
-        usuario_nome=Text,
-        amparo_legal_codigo=Integer,
-        amparo_legal_nome=Text,
-        amparo_legal_descricao=Text,
-        fontes_orcamentarias=JSONB,
-        orgao_entidade_cnpj=Text,
-        orgao_entidade_razao_social=Text,
-        orgao_entidade_poder_id=Text,
-        orgao_entidade_esfera_id=Text,
-        unidade_orgao_codigo_unidade=Text,
-        unidade_orgao_nome_unidade=Text,
-        unidade_orgao_codigo_ibge=Text,
-        unidade_orgao_municipio_nome=Text,
-        unidade_orgao_uf_sigla=Text,
-        unidade_orgao_uf_nome=Text,
-        orgao_sub_rogado_cnpj=Text,
-        orgao_sub_rogado_razao_social=Text,
-        orgao_sub_rogado_poder_id=Text,
-        orgao_sub_rogado_esfera_id=Text,
-        unidade_sub_rogada_codigo_unidade=Text,
-        unidade_sub_rogada_nome_unidade=Text,
-        unidade_sub_rogada_codigo_ibge=Text,
-        unidade_sub_rogada_municipio_nome=Text,
-        unidade_sub_rogada_uf_sigla=Text,
-        unidade_sub_rogada_uf_nome=Text,
-    ),
-    Column("payload", JSONB, nullable=False),
-    # when its items were last read in full; null asks for them again at the next sight of the record
-    _moment("itens_at"),
-    _now("created_at"),
-    _now("updated_at"),
-    Index("ix_contratacoes_data_publicacao_pncp", "data_publicacao_pncp", "modalidade_id"),
-    Index("ix_contratacoes_data_atualizacao_global", "data_atualizacao_global"),
-    Index("ix_contratacoes_orgao_entidade_cnpj", "orgao_entidade_cnpj", "data_atualizacao_global"),
-)
-
-itens_contratacao = Table(
-    "itens_contratacao",
-    metadata,
-    Column("numero_controle_pncp", Text, primary_key=True),
-    Column("numero_item", Integer, primary_key=True),
-    *_source_columns(
-        descricao=Text,
-        material_ou_servico=Text,
-        material_ou_servico_nome=Text,
-        quantidade=Numeric,
-        unidade_medida=Text,
-        valor_unitario_estimado=Numeric,
-        valor_total=Numeric,
-        orcamento_sigiloso=Boolean,
-        item_categoria_id=Integer,
-        item_categoria_nome=Text,
-        criterio_julgamento_id=Integer,
-        criterio_julgamento_nome=Text,
-        situacao_compra_item=Integer,
-        situacao_compra_item_nome=Text,
-        tipo_beneficio=Integer,
-        tipo_beneficio_nome=Text,
-        incentivo_produtivo_basico=Boolean,
-        exigencia_conteudo_nacional=Boolean,
-        tem_resultado=Boolean,
-        imagem=Integer,
-        informacao_complementar=Text,
-        ncm_nbs_codigo=Text,
-        ncm_nbs_descricao=Text,
-        patrimonio=Text,
-        codigo_registro_imobiliario=Text,
-        aplicabilidade_margem_preferencia_normal=Boolean,
-        aplicabilidade_margem_preferencia_adicional=Boolean,
-        percentual_margem_preferencia_normal=Numeric,
-        percentual_margem_preferencia_adicional=Numeric,
-        tipo_margem_preferencia=JSONB,
-        catalogo=JSONB,
-        catalogo_codigo_item=Text,
-        categoria_item_catalogo=JSONB,
-        data_inclusao=WALL_CLOCK,
-        data_atualizacao=WALL_CLOCK,
-    ),
-    Column("payload", JSONB, nullable=False),
-    _now("created_at"),
-    _now("updated_at"),
-    ForeignKeyConstraint(
-        ["numero_controle_pncp"], ["contratacoes.numero_controle_pncp"], ondelete="CASCADE", initially="DEFERRED"
-    ),
-)
+# The mirror: what the portal publishes, as it is described.
+for _resource in RESOURCES:
+    add_tables(metadata, _resource)
+for _party in PARTIES:
+    add_party(metadata, _party)
 
 # Contratações that are stored without their items, which are read later. A row exists exactly while `itens_at` is null.
 itens_owed = Table(
@@ -576,28 +450,4 @@ itens_owed = Table(
         postgresql_where=text("set_aside_at IS NULL"),
     ),
     Index("ix_itens_owed_execution_id", "execution_id"),
-)
-
-orgaos = Table(
-    "orgaos",
-    metadata,
-    Column("cnpj", Text, primary_key=True),
-    *_source_columns(razao_social=Text, poder_id=Text, esfera_id=Text),
-    Column("payload", JSONB, nullable=False),
-    # dataAtualizacaoGlobal of the contratação that these values were read from
-    Column("as_of", WALL_CLOCK, nullable=False),
-    _now("created_at"),
-    _now("updated_at"),
-)
-
-unidades = Table(
-    "unidades",
-    metadata,
-    Column("cnpj", Text, primary_key=True),
-    Column("codigo_unidade", Text, primary_key=True),
-    *_source_columns(nome_unidade=Text, codigo_ibge=Text, municipio_nome=Text, uf_sigla=Text, uf_nome=Text),
-    Column("payload", JSONB, nullable=False),
-    Column("as_of", WALL_CLOCK, nullable=False),
-    _now("created_at"),
-    _now("updated_at"),
 )

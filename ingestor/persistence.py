@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.clock import to_wall_clock
 from common.database import network_errors
 from common.executions import Claim, PageCounts
-from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
+from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.derive import to_sql
 from ingestor.completeness import Evidence
 from ingestor.pncp.records import Contratacao, Drift, Itens, Owed, Record, Rejected, Stamps, stamps
 
@@ -248,7 +249,7 @@ def _in_one(payloads: Sequence[bytes | Raw]) -> tuple[list[int], list[int], byte
 # A record that is written settles what was rejected of it before, and with its items what was owed of them; what is
 # still rejected, or owed, is kept after this.
 _JUDGED = ("numero_controle_pncp", "data_atualizacao", "data_atualizacao_global")
-_READ = {**CONTRATACAO_COLUMNS, **{name: name for name in _JUDGED}}
+_READ = {**to_sql(CONTRATACOES.columns), **{name: name for name in _JUDGED}}
 
 
 def _merge_contratacoes(page: str, payload: str = "payload") -> str:
@@ -384,6 +385,9 @@ _DELETE_GONE = "DELETE FROM itens_contratacao WHERE numero_controle_pncp = $1 AN
 #
 # A contratação that was not there has no items (they refer to it), so that there is no conflict to look for; that
 # spares a seventh of the database's work.
+
+
+ITEM_COLUMNS = to_sql(ITENS.columns)
 
 
 def _insert_itens(item: str, payload: str = "payload") -> str:

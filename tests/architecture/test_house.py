@@ -9,12 +9,13 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from pydantic_settings import BaseSettings
-from sqlalchemy import Table
 
 from backend.config import OWN_PREFIXES, BackendSettings
 from common.config import DatabaseSettings, find_typos, secrets_of
-from common.tables import SCHEMA_REVISION, contratacoes, itens_contratacao
-from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
+from common.resources import RESOURCES
+from common.resources.derive import to_markdown
+from common.resources.parties import PARTIES
+from common.tables import SCHEMA_REVISION
 from ingestor.config import IngestorSettings
 from tests.compose import example_settings, interpolated_names, load_compose
 from tests.support import ROOT
@@ -158,14 +159,8 @@ def names_in_example() -> set[str]:
     return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    ("columns", "table"),
-    [(CONTRATACAO_COLUMNS, contratacoes), ({"numero_controle_pncp": "", **ITEM_COLUMNS}, itens_contratacao)],
-    ids=["contratacoes", "itens_contratacao"],
-)
-def test_every_column_of_the_source_is_filled(columns: dict[str, str], table: Table) -> None:
-    ours = {"itens_at", "created_at", "updated_at"}
-    assert sorted(columns) == sorted({column.name for column in table.columns} - ours)
+def test_the_page_of_columns_is_what_the_descriptions_say() -> None:
+    assert (ROOT / "docs" / "columns.md").read_text() == to_markdown(RESOURCES, PARTIES)
 
 
 def test_the_expected_revision_is_the_newest_migration() -> None:

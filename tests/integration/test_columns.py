@@ -9,9 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS, paths
+from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.derive import to_sql
 from ingestor.persistence import Bundle, store_bundles
-from ingestor.pncp.records import Contratacao, Item, Record, parse_contratacao, parse_item, parse_itens
+from ingestor.pncp.records import Record, parse_contratacao, parse_item, parse_itens
 from tests.integration.conftest import Database
 from tests.records import CONTRATACAO, ITEM, KEY, raw
 
@@ -37,14 +38,14 @@ async def read_one(database: Database, **over: Any) -> dict[str, Any]:
     """The row of the full contratação with keys laid over it, which the ingestor would take."""
     payload = raw(**over)
     assert isinstance(parse_contratacao(payload), Record)
-    return (await read(database, CONTRATACAO_COLUMNS, [payload]))[0]
+    return (await read(database, to_sql(CONTRATACOES.columns), [payload]))[0]
 
 
 async def read_item(database: Database, **over: Any) -> dict[str, Any]:
     """The same for the full item."""
     payload = raw(ITEM, **over)
     assert isinstance(parse_item(payload), Record)
-    return (await read(database, ITEM_COLUMNS, [payload]))[0]
+    return (await read(database, to_sql(ITENS.columns), [payload]))[0]
 
 
 async def stored_rows(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -170,7 +171,7 @@ async def test_an_item_s_row_holds_each_value_in_its_own_column(database: Databa
 
 async def test_a_record_with_its_key_and_stamps_alone_fills_no_other_column(database: Database) -> None:
     names = ("numeroControlePNCP", "dataPublicacaoPncp", "dataAtualizacao", "dataAtualizacaoGlobal")
-    (row,) = await read(database, CONTRATACAO_COLUMNS, [raw({name: CONTRATACAO[name] for name in names})])
+    (row,) = await read(database, to_sql(CONTRATACOES.columns), [raw({name: CONTRATACAO[name] for name in names})])
     held = {name for name, value in row.items() if value is not None}
     stamps = {"data_publicacao_pncp", "data_atualizacao", "data_atualizacao_global"}
     assert held == {"numero_controle_pncp", *stamps, "payload"}
@@ -221,14 +222,14 @@ async def test_a_number_keeps_its_value(database: Database, written: object, num
 
 @pytest.mark.parametrize("key", ["amparoLegal", "orgaoEntidade", "unidadeOrgao", "orgaoSubRogado", "unidadeSubRogada"])
 async def test_an_absent_object_leaves_its_columns_empty(database: Database, key: str) -> None:
-    full, row = await read(database, CONTRATACAO_COLUMNS, [raw(), raw(**{key: None})])
+    full, row = await read(database, to_sql(CONTRATACOES.columns), [raw(), raw(**{key: None})])
     emptied = {name for name in row if row[name] is None and full[name] is not None}
-    assert emptied == {name for name, path in paths(Contratacao).items() if path[0] == key}
+    assert emptied == {column.name for column in CONTRATACOES.columns if column.path.startswith(f"{key}.")}
     rest = set(row) - emptied - {"payload"}
     assert {name: row[name] for name in rest} == {name: full[name] for name in rest}
 
 
 @pytest.mark.parametrize("key", ["tipoMargemPreferencia", "catalogo", "categoriaItemCatalogo"])
 async def test_an_absent_object_of_an_item_is_null_and_not_json_s_null(database: Database, key: str) -> None:
-    (column,) = (name for name, path in paths(Item).items() if path == (key,))
-    assert (await read_item(database, **{key: None}))[column] is None
+    (name,) = (column.name for column in ITENS.columns if column.path == key)
+    assert (await read_item(database, **{key: None}))[name] is None

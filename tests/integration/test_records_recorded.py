@@ -6,7 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ingestor.columns import CONTRATACAO_COLUMNS, ITEM_COLUMNS
+from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.derive import to_sql
 from ingestor.pncp.records import (
     Record,
     Rejected,
@@ -197,13 +198,13 @@ async def check_rows(
 
 async def test_every_recorded_contratacao_becomes_its_row(recorded: Path, database: Database) -> None:
     records = list(contratacoes_of(recorded))
-    await check_rows(database, records, parse_contratacao, CONTRATACAO_COLUMNS, CONTRATACAO_KEYS)
+    await check_rows(database, records, parse_contratacao, to_sql(CONTRATACOES.columns), CONTRATACAO_KEYS)
     assert len(records) >= FEWEST_CONTRATACOES
 
 
 async def test_every_recorded_item_becomes_its_row(recorded: Path, database: Database) -> None:
     itens = list(itens_of(recorded))
-    await check_rows(database, itens, parse_item, ITEM_COLUMNS, ITEM_KEYS)
+    await check_rows(database, itens, parse_item, to_sql(ITENS.columns), ITEM_KEYS)
     read = parse_itens(b"[" + b",".join(map(encode_json, itens)) + b"]", "x")
     assert (read.told, read.rejected) == (len(itens), [])
     assert len(itens) >= FEWEST_ITENS

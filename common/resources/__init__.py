@@ -1,0 +1,7 @@
+"""The resources of the portal that are mirrored, each described once."""
+
+from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Resource
+
+RESOURCES: tuple[Resource, ...] = (CONTRATACOES,)
+"""In the order in which they are read."""

@@ -1,0 +1,195 @@
+"""What follows from a description without the ingestor: its tables, the SQL that reads its columns, its documentation.
+
+The database reads the columns out of the payload itself. To make rows of a record and to encode them for the driver
+costs the ingestor several times what it costs the database to pick the values out of the `jsonb` that it stores anyway;
+and a column cannot say anything else than the payload beside it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from common.clock import BRASILIA
+from common.resources.description import Column, Kind, Party, Resource
+
+WALL_CLOCK = sa.DateTime(timezone=False)  # Brasília's, as the source writes it
+MOMENT = sa.DateTime(timezone=True)  # an event of ours
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it without types
+
+_TYPES: dict[Kind, TypeEngine[Any]] = {
+    Kind.TEXT: sa.Text(),
+    Kind.SHORT_TEXT: sa.Text(),
+    Kind.INTEGER: sa.Integer(),
+    Kind.CODE: sa.Integer(),
+    Kind.NUMBER: sa.Numeric(),
+    Kind.BOOLEAN: sa.Boolean(),
+    Kind.DAY: sa.Date(),
+    Kind.MOMENT: WALL_CLOCK,
+    Kind.JSON: JSONB(),
+}
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def moment_column(name: str) -> sa.Column[object]:
+    """A column for an event of ours that may not have happened."""
+    return sa.Column(name, MOMENT)
+
+
+def now_column(name: str) -> sa.Column[object]:
+    """A column for an event of ours that happens as the row is made."""
+    return sa.Column(name, MOMENT, nullable=False, server_default=sa.text("now()"))
+
+
+def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
+    """Add the table of a resource, and that of its child."""
+    child = resource.child
+    sa.Table(
+        resource.name,
+        metadata,
+        *_columns(resource.columns, {resource.key}),
+        sa.Column("payload", JSONB, nullable=False),
+        # null asks for the child's list again at the next sight of the record
+        *([moment_column(child.read_at)] if child else []),
+        now_column("created_at"),
+        now_column("updated_at"),
+        *(sa.Index(f"ix_{resource.name}_{names[0]}", *names) for names in resource.indexes),
+    )
+    if child is None:
+        return
+    sa.Table(
+        child.name,
+        metadata,
+        *_columns((_column(resource, resource.key), *child.columns), {resource.key, child.key}),
+        sa.Column("payload", JSONB, nullable=False),
+        now_column("created_at"),
+        now_column("updated_at"),
+        sa.ForeignKeyConstraint(
+            [resource.key], [f"{resource.name}.{resource.key}"], ondelete="CASCADE", initially="DEFERRED"
+        ),
+    )
+
+
+def add_party(metadata: sa.MetaData, party: Party) -> None:
+    """Add the table of a party."""
+    sa.Table(
+        party.name,
+        metadata,
+        *_columns(party_columns(party), set(party_key(party))),
+        sa.Column("payload", JSONB, nullable=False),
+        # the newest stamp of the record's version that these values were read from
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        now_column("created_at"),
+        now_column("updated_at"),
+    )
+
+
+def party_key(party: Party) -> tuple[str, ...]:
+    """The columns of a party's key, its owner's first."""
+    return (*(party_key(party.owner) if party.owner else ()), party.key)
+
+
+def party_columns(party: Party) -> tuple[Column, ...]:
+    """The columns of a party, first its owner's key."""
+    owner = party_columns(party.owner) if party.owner else ()
+    return (*(column for column in owner if party.owner and column.name in party_key(party.owner)), *party.columns)
+
+
+def _columns(columns: Iterable[Column], key: set[str]) -> list[sa.Column[object]]:
+    return [
+        sa.Column(
+            column.name,
+            _TYPES[column.kind],
+            primary_key=column.name in key,
+            nullable=not (column.required or column.name in key),
+        )
+        for column in columns
+    ]
+
+
+# --- SQL --------------------------------------------------------------------------------------------------------
+
+
+def to_sql(columns: Iterable[Column]) -> dict[str, str]:
+    """SQL that reads each column out of a `jsonb` by the name of `payload`, the payload included."""
+    return {**{column.name: _expression(column) for column in columns}, "payload": "payload"}
+
+
+def json_object(path: str) -> str:
+    """SQL of the object at a path of `payload`, which is `payload` itself where the path is empty."""
+    return "payload" + "".join(f" -> '{key}'" for key in path.split(".") if key)
+
+
+# A code may be written as an empty text. A stamp without an offset is Brasília's already, as in `to_wall_clock`; only
+# longer ones can have one.
+_EXPRESSIONS = {
+    Kind.TEXT: "{value}",
+    Kind.SHORT_TEXT: "{value}",
+    Kind.INTEGER: "CAST(nullif({value}, '') AS integer)",
+    Kind.CODE: "CAST(nullif({value}, '') AS integer)",
+    Kind.NUMBER: "CAST({value} AS numeric)",
+    Kind.BOOLEAN: "CAST({value} AS boolean)",
+    Kind.DAY: "CAST({value} AS date)",
+    Kind.MOMENT: (
+        "CASE WHEN length({value}) > 19 AND {value} ~* '(z|[+-][0-9]{{2}}:?[0-9]{{2}})$'"
+        " THEN CAST({value} AS timestamptz) AT TIME ZONE '{zone}' ELSE CAST({value} AS timestamp) END"
+    ),
+    Kind.JSON: "nullif({json}, 'null')",
+}
+
+
+def _expression(column: Column) -> str:
+    outer, _, name = column.path.rpartition(".")
+    inside = json_object(outer)
+    return _EXPRESSIONS[column.kind].format(
+        value=f"({inside} ->> '{name}')", json=f"{inside} -> '{name}'", zone=BRASILIA.key
+    )
+
+
+# --- documentation ----------------------------------------------------------------------------------------------
+
+
+def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
+    """What each column of the mirror says, in Portuguese, and which field of a record it is read from."""
+    return "\n".join(
+        (
+            "# Columns of the mirror",
+            "",
+            "This page is made from the descriptions: `python -m common.resources > docs/columns.md`.",
+            "Every table has the record as it came in `payload` besides, and `created_at` and `updated_at` of its row.",
+            *(line for resource in resources for line in _resource_lines(resource)),
+            *(line for party in parties for line in _lines(party.name, party.label, party_columns(party))),
+            "",
+        )
+    )
+
+
+def _resource_lines(resource: Resource) -> Iterator[str]:
+    yield from _lines(resource.name, resource.label, resource.columns)
+    if resource.child:
+        yield from _lines(
+            resource.child.name, resource.child.label, (_column(resource, resource.key), *resource.child.columns)
+        )
+
+
+def _lines(name: str, label: str, columns: Iterable[Column]) -> Iterator[str]:
+    yield from (
+        "",
+        f"## `{name}`: {label}",
+        "",
+        "| column | type | meaning | field of the PNCP |",
+        "| --- | --- | --- | --- |",
+    )
+    for column in columns:
+        kind = _TYPES[column.kind].compile(_DIALECT).lower()
+        yield f"| `{column.name}` | {kind} | {column.label} | `{column.path}` |"
+
+
+def _column(resource: Resource, name: str) -> Column:
+    return next(column for column in resource.columns if column.name == name)

@@ -1,0 +1,143 @@
+"""What is to be said of a resource of the portal: frozen values without behaviour.
+
+Tables, SQL and documentation follow from them in `derive`, decoders in `ingestor.pncp.decoders`, the merge in
+`ingestor.store.statements`. Descriptions are compared by identity, so that they are cheap keys of a cache.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+
+
+class Kind(Enum):
+    """What a column holds, and in which types of JSON the portal may write it."""
+
+    TEXT = auto()
+    SHORT_TEXT = auto()
+    """Part of an index: at most 250 characters, as PostgreSQL's indexes take no more than 2,700 bytes for a key."""
+    INTEGER = auto()
+    """32 bits."""
+    CODE = auto()
+    """An id that the portal's document calls a string and its answers write as a number; both are taken."""
+    NUMBER = auto()
+    """A decimal of any scale; a text that spells one is taken."""
+    BOOLEAN = auto()
+    DAY = auto()
+    MOMENT = auto()
+    """Brasília's wall clock; an offset is converted."""
+    JSON = auto()
+    """Any JSON, kept as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column that is read out of a record.
+
+    `path` names the keys from the record's outermost object to the value, joined with dots. `label` is for readers, in
+    Portuguese. A record without a `required` column is rejected; what does not fit any other leaves it null.
+    """
+
+    kind: Kind
+    name: str
+    path: str
+    label: str
+    required: bool = False
+
+
+text = partial(Column, Kind.TEXT)
+short_text = partial(Column, Kind.SHORT_TEXT)
+integer = partial(Column, Kind.INTEGER)
+code = partial(Column, Kind.CODE)
+number = partial(Column, Kind.NUMBER)
+boolean = partial(Column, Kind.BOOLEAN)
+day = partial(Column, Kind.DAY)
+moment = partial(Column, Kind.MOMENT)
+json = partial(Column, Kind.JSON)
+
+
+@dataclass(frozen=True, eq=False)
+class Party:
+    """A table of those whom records name. Its key is that of `owner`, if it has one, and the column `key`.
+
+    The paths of its columns begin at the object that names it.
+    """
+
+    name: str
+    label: str
+    key: str
+    columns: tuple[Column, ...]
+    owner: "Party | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class Mention:
+    """A place of a record that names a party: the object at `path`.
+
+    The columns of the record that repeat the party's begin with `prefix`; `label` says which party it is. `owner`: the
+    mention of the party's owner. `confirms`: an index leads from the party to the records that name it here, so that a
+    later one can tell that its name is still the present one.
+    """
+
+    party: Party
+    prefix: str
+    path: str
+    label: str
+    owner: "Mention | None" = None
+    confirms: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """A listing of the portal: where it is, and the column with the stamp that its window filters on."""
+
+    path: str
+    stamp: str
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """What a resource's listings are divided by: the parameter of the request, and the column that tells it."""
+
+    parameter: str
+    column: str
+
+
+@dataclass(frozen=True, eq=False)
+class Child:
+    """The entries of a list that belongs to each record and is written with it. Its key: the record's and `key`.
+
+    `read_at` is a column of the record's table: when its list was last read in full, null while it is owed. `debts` is
+    the table of the lists that are owed.
+    """
+
+    name: str
+    label: str
+    key: str
+    columns: tuple[Column, ...]
+    read_at: str
+    debts: str
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """A kind of record that the portal lists, by the name of its table.
+
+    `key` and `version` are columns; neither stamp of a version alone will do. `key_pattern` is a regular expression
+    for all of a key, `key_form` says it for people. `page_size`: the most records that a page of its listings holds.
+    `indexes` are those beside the key, each by its columns.
+    """
+
+    name: str
+    label: str
+    key: str
+    key_pattern: str
+    key_form: str
+    version: tuple[str, str]
+    page_size: int
+    listings: Mapping[str, Listing]
+    columns: tuple[Column, ...]
+    axis: Axis | None = None
+    mentions: tuple[Mention, ...] = ()
+    child: Child | None = None
+    indexes: tuple[tuple[str, ...], ...] = ()

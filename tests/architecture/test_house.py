@@ -41,15 +41,27 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("module", sorted(path.stem for path in (ROOT / "common").glob("[!_]*.py")))
-def test_a_module_of_common_is_used_by_both_services(module: str) -> None:
-    users = {
-        folder
-        for folder in SERVICES
-        for path in (ROOT / folder).rglob("*.py")
-        if f"common.{module}" in imports_of(path)
-    }
-    assert users == set(SERVICES)
+COMMON = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "common").rglob("*.py"))
+    if path.stem != "__main__"
+}
+
+
+def modules_of_common_used_by(service: str) -> set[str]:
+    """Those that a service imports, and those that these import in turn."""
+    found: set[str] = set()
+    left = {name for path in (ROOT / service).rglob("*.py") for name in imports_of(path)}
+    while left:
+        fresh = (left & COMMON.keys()) - found
+        found |= fresh
+        left = {name for module in fresh for name in imports_of(COMMON[module])}
+    return found
+
+
+def test_a_module_of_common_is_used_by_both_services() -> None:
+    for service in SERVICES:
+        assert modules_of_common_used_by(service) == COMMON.keys(), service
 
 
 def test_only_the_state_machine_writes_a_status() -> None:

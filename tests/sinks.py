@@ -15,12 +15,19 @@ from typing import Any, TypeVar
 
 @dataclass
 class MailSink:
-    """An SMTP server. What `refuse_at` names (a command) is answered with 554 and some words of the server's own."""
+    """An SMTP server. What `refuse_at` names (a command) is answered with 554 and some words of the server's own.
+
+    A command in `stalls_at` is answered with nothing, one in `hangs_up_at` with the end of the connection.
+    """
 
     credentials: tuple[str, str] | None = None
     tls: ssl.SSLContext | None = None
     refuse_at: str | None = None
+    refused: tuple[str, ...] = ()
+    stalls_at: str | None = None
+    hangs_up_at: str | None = None
     is_silent: bool = False
+    is_waited_for: bool = False
     letters: list[EmailMessage] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
     secured: list[bool] = field(default_factory=list)
@@ -36,12 +43,19 @@ class MailSink:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_silent:
+            self.is_waited_for = True
             await reader.read()
             return
         await _say(writer, "220 sink")
         is_secure, recipients = False, []
         while line := (await reader.readline()).decode().strip():
             command = line.upper().split(" ")[0].split(":")[0]
+            if command == self.hangs_up_at:
+                return
+            if command == self.stalls_at:
+                self.is_waited_for = True
+                await reader.read()
+                return
             answer = self._answer(command, line, is_secure=is_secure)
             await _say(writer, answer)
             if command == "QUIT":
@@ -49,7 +63,7 @@ class MailSink:
             if command == "STARTTLS" and self.tls:
                 await writer.start_tls(self.tls)
                 is_secure = True
-            elif command == "RCPT":
+            elif command == "RCPT" and answer.startswith("250"):
                 recipients.append(line[line.index("<") + 1 : line.index(">")])
             elif answer.startswith("354"):
                 self._keep(await reader.readuntil(b"\r\n.\r\n"), recipients, is_secure=is_secure)
@@ -59,6 +73,8 @@ class MailSink:
     def _answer(self, command: str, line: str, *, is_secure: bool) -> str:
         if command == self.refuse_at:
             return "554 no, and here is a secret-of-the-server"
+        if command == "RCPT" and line[line.index("<") + 1 : line.index(">")] in self.refused:
+            return "550 nobody of that name"
         if command == "EHLO":
             offers = ["STARTTLS"] if self.tls and not is_secure else []
             offers += ["AUTH PLAIN"] if self.credentials else []
@@ -114,9 +130,9 @@ Sink = TypeVar("Sink", MailSink, WebhookSink)
 
 
 @asynccontextmanager
-async def listening(sink: Sink) -> AsyncIterator[Sink]:
-    """Serve on the sink's port, or on any where it has none yet; what was said stays afterwards."""
-    server = await asyncio.start_server(sink._serve, "127.0.0.1", sink.port)
+async def listening(sink: Sink, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Sink]:
+    """Serve on the sink's port, or on any where it has none yet; `tls` from the first byte; what was said stays."""
+    server = await asyncio.start_server(sink._serve, "127.0.0.1", sink.port, ssl=tls)
     sink.port = server.sockets[0].getsockname()[1]
     try:
         yield sink

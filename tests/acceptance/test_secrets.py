@@ -1,10 +1,14 @@
 """Nothing secret is in what the services print or answer: start with marked secrets, make errors, and look."""
 
+from collections.abc import AsyncIterator
+
 import httpx
 import jwt
+import pytest
 from sqlalchemy import text
 
 from tests.acceptance.conftest import Stack
+from tests.sinks import WebhookSink, listening
 from tests.support import eventually
 
 PASSWORD = "marker-of-the-admin"
@@ -20,13 +24,18 @@ ALERTS = {
     "SMTP_PORT": "1",
     "SMTP_USERNAME": "pncp",
     "SMTP_PASSWORD": MAIL,
-    "ALERT_WEBHOOK_URL": f"http://127.0.0.1:1/{WEBHOOK}",
 }
 
 
-async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack) -> None:
+@pytest.fixture
+async def hook() -> AsyncIterator[WebhookSink]:
+    async with listening(WebhookSink()) as sink:
+        yield sink
+
+
+async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack, hook: WebhookSink) -> None:
     settings = {"ADMIN_PASSWORD": PASSWORD, "JWT_SECRET": KEY, "RABBITMQ_URL": f"amqp://u:{BROKER}@127.0.0.1:1/"}
-    settings |= ALERTS
+    settings |= ALERTS | {"ALERT_WEBHOOK_URL": f"http://127.0.0.1:{hook.port}/{WEBHOOK}"}
     backend = await stack.start_backend(**settings, LOG_LEVEL="DEBUG", ADMIN_PASWORD="marker-in-a-request")
     answers: list[httpx.Response] = []
     login = {"username": "admin", "password": PASSWORD}
@@ -80,7 +89,8 @@ async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack) -> No
         200,
         200,
     ]
-    assert [one["error"] for one in answers[-2].json()["channels"]] == ["o servidor recusou a conexão"] * 2
+    assert [one["error"] for one in answers[-2].json()["channels"]] == ["o servidor recusou a conexão", None]
+    assert hook.targets == [f"/{WEBHOOK}"]
     assert "pncp_failed_logins_total 3.0" in metrics.text
     assert "bell did not ring" in log.text
     assert "execution accepted" in kept

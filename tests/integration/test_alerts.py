@@ -606,8 +606,8 @@ def tls_of(certificate: Path) -> ssl.SSLContext:
 
 
 async def test_a_password_is_spoken_only_behind_starttls(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with listening(MailSink(credentials=("pncp", "pass"), tls=tls_of(certificate))) as sink:
-        channel = email_to(sink, security="starttls", username="pncp", password="pass")
+    async with listening(MailSink(credentials=("pncp", "pássaro"), tls=tls_of(certificate))) as sink:
+        channel = email_to(sink, security="starttls", username="pncp", password="pássaro")
         with pytest.raises(DeliveryError, match="o certificado do servidor não é válido"):
             await channel.send(MESSAGE)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -617,6 +617,23 @@ async def test_a_password_is_spoken_only_behind_starttls(certificate: Path, monk
         with pytest.raises(DeliveryError) as refusal:
             await wrong.send(MESSAGE)
     assert str(refusal.value) == "o servidor recusou o usuário ou a senha (535)"
+
+
+@pytest.mark.parametrize("kind", ["email", "webhook"])
+async def test_a_server_behind_tls_is_believed_by_its_certificate(
+    kind: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail, hook = MailSink(), WebhookSink()
+    async with listening(mail, tls=tls_of(certificate)), listening(hook, tls=tls_of(certificate)):
+        channel = {
+            "email": email_to(mail, security="tls"),
+            "webhook": Webhook(f"https://127.0.0.1:{hook.port}/token-of-the-hook"),
+        }[kind]
+        with pytest.raises(DeliveryError, match=r"^o certificado do servidor não é válido$"):
+            await channel.send(MESSAGE)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        await channel.send(MESSAGE)
+    assert len(mail.letters) + len(hook.bodies) == 1
 
 
 async def test_a_server_without_starttls_gets_no_message() -> None:
@@ -647,11 +664,58 @@ async def test_a_webhook_that_does_not_take_it_is_told_without_its_address(statu
     assert len(sink.targets) == 1  # a redirect is not followed
 
 
-async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "SEND_SECONDS", 0.2)
+def channel_to(sink: MailSink, kind: str) -> Channel:
+    return email_to(sink) if kind == "email" else Webhook(f"http://127.0.0.1:{sink.port}/token-of-the-hook")
+
+
+@pytest.mark.parametrize("kind", ["email", "webhook"])
+@pytest.mark.parametrize("limit", ["STEP_SECONDS", "SEND_SECONDS"])
+async def test_a_server_that_says_nothing_is_given_up(kind: str, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, limit, 0.2)
     async with listening(MailSink(is_silent=True)) as sink:
-        with pytest.raises(DeliveryError, match="não respondeu a tempo"):
+        with pytest.raises(DeliveryError, match=r"^o servidor não respondeu a tempo$"):
+            await channel_to(sink, kind).send(MESSAGE)
+
+
+@pytest.mark.parametrize("kind", ["email", "webhook"])
+@pytest.mark.parametrize("stalls_at", ["EHLO", "MAIL", "DATA"])
+async def test_a_delivery_that_is_cancelled_waits_for_no_answer(kind: str, stalls_at: str) -> None:
+    async with listening(MailSink(stalls_at=stalls_at, is_silent=kind == "webhook")) as sink:
+        sending = asyncio.create_task(channel_to(sink, kind).send(MESSAGE))
+        await eventually(lambda: sink.is_waited_for)
+        sending.cancel()
+        done, _ = await asyncio.wait([sending], timeout=2)
+    assert done
+    assert sending.cancelled()
+
+
+async def test_one_recipient_that_is_refused_keeps_the_message_from_no_other() -> None:
+    async with listening(MailSink(refused=("rui@example.org",))) as sink:
+        with structlog.testing.capture_logs() as logs:
             await email_to(sink).send(MESSAGE)
+    assert sink.recipients == [["ana@example.org"]]
+    assert [line["recipients"] for line in logs if "some recipients" in line["event"]] == [["rui@example.org"]]
+
+
+async def test_a_server_that_takes_a_message_and_hangs_up_has_taken_it() -> None:
+    async with listening(MailSink(hangs_up_at="QUIT")) as sink:
+        await email_to(sink).send(MESSAGE)
+    assert len(sink.letters) == 1
+
+
+async def test_a_server_that_is_no_http_server_is_told() -> None:
+    async with listening(MailSink()) as sink:
+        with pytest.raises(DeliveryError, match=r"não fala HTTP$"):
+            await channel_to(sink, "webhook").send(MESSAGE)
+
+
+@pytest.mark.parametrize("kind", ["email", "webhook"])
+async def test_a_name_that_does_not_exist_is_told(kind: str) -> None:
+    channel: Channel = Webhook("http://no-such-name.invalid/token-of-the-hook")
+    if kind == "email":
+        channel = Email("no-such-name.invalid", 25, "none", "pncp@example.org", ("ana@example.org",))
+    with pytest.raises(DeliveryError, match=r"^o nome do servidor não foi encontrado$"):
+        await channel.send(MESSAGE)
 
 
 async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

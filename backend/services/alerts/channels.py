@@ -1,23 +1,21 @@
-"""How a message leaves the house: by e-mail (SMTP) and by a webhook. Both by the standard library, in a thread.
+"""Channels to administrators: e-mail by SMTP, and a webhook by HTTP.
 
-No error told here carries what a server said or where it was asked: an address may hold a token, an answer anything.
+No error raised here carries what a server answered or the address that was asked: either may hold a secret.
 """
 
 import asyncio
-import http.client
-import json
-import smtplib
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+import aiosmtplib
+import httpx
 import structlog
 
 from backend.config import BackendSettings
@@ -64,85 +62,53 @@ class Channel(Protocol):
         """
 
 
-class _Connected(Protocol):
-    sock: Any
-
-
-class _Line:
-    """A connection that a thread speaks on, and that may be cut while it does."""
-
-    def __init__(self) -> None:
-        self._held: _Connected | None = None
-        self._is_cut = False
-
-    def hold(self, connection: _Connected) -> None:
-        self._held = connection
-        if self._is_cut:
-            raise ConnectionAbortedError
-
-    def cut(self) -> None:
-        """Whoever waits for this connection in another thread waits no longer."""
-        self._is_cut = True
-        connected = getattr(self._held, "sock", None)
-        if connected is not None:
-            with suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)
-
-
-async def _in_thread(send: Callable[[_Line], None]) -> None:
-    """Run it in a thread, whose line is cut when it takes too long or nobody waits for it any more."""
-    line = _Line()
-    sending = asyncio.create_task(asyncio.to_thread(send, line))
-    sending.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be of interest to nobody
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            await asyncio.shield(sending)
-    except TimeoutError:
-        raise DeliveryError("o servidor não respondeu a tempo") from None
-    finally:
-        if not sending.done():
-            line.cut()
-
-
-class _Smtp(smtplib.SMTP):
-    """One whose line can be cut from its first byte on."""
-
-    def __init__(self, line: _Line, host: str, port: int, **options: Any) -> None:
-        line.hold(self)
-        super().__init__(host, port, **options)
-
-
-class _SmtpOverTls(smtplib.SMTP_SSL):
-    """The same, behind TLS."""
-
-    def __init__(self, line: _Line, host: str, port: int, **options: Any) -> None:
-        line.hold(self)
-        super().__init__(host, port, **options)
-
-
-# the first that fits; what a server has said stays where it is
+# The first that fits the error or any of its causes.
 _SENTENCES: list[tuple[type[Exception], str]] = [
-    (smtplib.SMTPAuthenticationError, "o servidor recusou o usuário ou a senha"),
-    (smtplib.SMTPNotSupportedError, "o servidor não oferece STARTTLS, ou não aceita usuário e senha"),
-    (smtplib.SMTPRecipientsRefused, "o servidor recusou todos os destinatários"),
-    (smtplib.SMTPServerDisconnected, "o servidor encerrou a conexão"),
-    (smtplib.SMTPException, "o servidor recusou a mensagem"),
-    (http.client.RemoteDisconnected, "o servidor encerrou a conexão"),
-    (http.client.HTTPException, "a resposta do servidor não é HTTP"),
     (ssl.SSLCertVerificationError, "o certificado do servidor não é válido"),
     (ssl.SSLError, "a conexão TLS falhou"),
     (TimeoutError, "o servidor não respondeu a tempo"),
     (socket.gaierror, "o nome do servidor não foi encontrado"),
     (ConnectionRefusedError, "o servidor recusou a conexão"),
-    (OSError, "a conexão falhou"),
+    (aiosmtplib.SMTPAuthenticationError, "o servidor recusou o usuário ou a senha"),
+    (aiosmtplib.SMTPRecipientsRefused, "o servidor recusou todos os destinatários"),
+    (aiosmtplib.SMTPServerDisconnected, "o servidor encerrou a conexão"),
+    (aiosmtplib.SMTPResponseException, "o servidor recusou a mensagem"),
+    (httpx.RemoteProtocolError, "o servidor encerrou a conexão ou não fala HTTP"),
+    (httpx.InvalidURL, "o endereço não pode ser usado"),
     (ValueError, "o endereço, o usuário ou a senha não podem ser usados com este servidor"),
+    (OSError, "a conexão falhou"),
+    (httpx.HTTPError, "a conexão falhou"),
+    # what is left has no class of its own
+    (aiosmtplib.SMTPException, "o servidor não oferece STARTTLS, ou não aceita usuário e senha"),
 ]
 
 
 def _sentence(error: Exception) -> str:
-    said = next(sentence for kind, sentence in _SENTENCES if isinstance(error, kind))
-    code = getattr(error, "smtp_code", None)
-    return said if code is None else f"{said} ({code})"
+    causes = list(_causes(error))
+    sentence = next(sentence for kind, sentence in _SENTENCES if any(isinstance(cause, kind) for cause in causes))
+    return f"{sentence} ({error.code})" if isinstance(error, aiosmtplib.SMTPResponseException) else sentence
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from, which is a group where a name has several addresses.
+
+    httpcore raises its errors `from None`: they have a context and no cause.
+    """
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            yield from error.exceptions
+        error = error.__cause__ or error.__context__
+
+
+@asynccontextmanager
+async def _sending() -> AsyncIterator[None]:
+    """Limit the time of a delivery, and raise every failure of it as a `DeliveryError`."""
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            yield
+    except (aiosmtplib.SMTPException, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise DeliveryError(_sentence(error)) from None
 
 
 @dataclass(frozen=True)
@@ -160,8 +126,28 @@ class Email:
 
     async def send(self, message: Message) -> None:
         """Deliver a message."""
-        letter = self.compose(message)
-        await _in_thread(lambda line: self._send(letter, line))
+        async with _sending():
+            server = aiosmtplib.SMTP(
+                hostname=self.host,
+                port=self.port,
+                username=self.username,
+                password=self.password,
+                local_hostname=socket.gethostname(),
+                timeout=STEP_SECONDS,
+                use_tls=self.security == "tls",
+                start_tls=self.security == "starttls",
+            )
+            try:
+                await server.connect()
+                refused, _ = await server.send_message(
+                    self.compose(message), sender=self.sender, recipients=self.recipients
+                )
+                with suppress(aiosmtplib.SMTPException):  # the message is taken all the same
+                    await server.quit()
+            finally:
+                server.close()  # at once, where `async with server` would wait for the answer to another QUIT
+        if refused:
+            log.warning("alert not taken for some recipients", recipients=sorted(refused))
 
     def compose(self, message: Message) -> EmailMessage:
         """The e-mail: plain text, in the thread of its episode; no header can be made to hold a line's end."""
@@ -177,31 +163,6 @@ class Email:
         letter.set_content(message.text, cte="quoted-printable")
         return letter
 
-    def _send(self, letter: EmailMessage, line: _Line) -> None:
-        try:
-            with self._connect(line) as server:
-                if self.username is not None and self.password is not None:
-                    server.login(self.username, self.password)
-                refused = server.send_message(letter, self.sender, list(self.recipients))
-        except (smtplib.SMTPException, OSError, ValueError) as error:
-            raise DeliveryError(_sentence(error)) from None
-        if refused:
-            log.warning("alert not taken for some recipients", recipients=sorted(refused))
-
-    def _connect(self, line: _Line) -> smtplib.SMTP:
-        """The server, after its greeting and behind TLS where that is wanted."""
-        options = {"local_hostname": socket.gethostname(), "timeout": STEP_SECONDS}
-        if self.security == "tls":
-            return _SmtpOverTls(line, self.host, self.port, context=ssl.create_default_context(), **options)
-        server = _Smtp(line, self.host, self.port, **options)
-        if self.security == "starttls":
-            try:
-                server.starttls(context=ssl.create_default_context())
-            except BaseException:
-                server.close()
-                raise
-        return server
-
 
 @dataclass(frozen=True)
 class Webhook:
@@ -212,31 +173,16 @@ class Webhook:
 
     async def send(self, message: Message) -> None:
         """Deliver a message."""
-        body = json.dumps({"text": f"{message.subject}\n\n{message.text}", **message.payload}).encode()
-        await _in_thread(lambda line: self._send(body, line))
-
-    def _send(self, body: bytes, line: _Line) -> None:
-        parts = urlsplit(self.url)
-        target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-        connection = _connection_to(parts.scheme, parts.hostname or "", parts.port)
-        line.hold(connection)
-        try:
-            headers = {"Content-Type": "application/json", "User-Agent": "pncp-sync", "Connection": "close"}
-            connection.request("POST", target, body, headers)
-            status = connection.getresponse().status
-        except (http.client.HTTPException, OSError, ValueError) as error:
-            raise DeliveryError(_sentence(error)) from None
-        finally:
-            connection.close()
-        if not 200 <= status < 300:  # noqa: PLR2004
-            raise DeliveryError(f"o servidor respondeu {status}")
-
-
-def _connection_to(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-    if scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, port, timeout=STEP_SECONDS, context=context)
-    return http.client.HTTPConnection(host, port, timeout=STEP_SECONDS)
+        body = {"text": f"{message.subject}\n\n{message.text}", **message.payload}
+        async with _sending():
+            trusted = await asyncio.to_thread(ssl.create_default_context)  # the system's, as for e-mail
+            async with (
+                httpx.AsyncClient(verify=trusted, trust_env=False, timeout=STEP_SECONDS) as client,
+                # the answer's body is not read
+                client.stream("POST", self.url, json=body, headers={"User-Agent": "pncp-sync"}) as answer,
+            ):
+                if not answer.is_success:
+                    raise DeliveryError(f"o servidor respondeu {answer.status_code}")
 
 
 def channels_of(settings: BackendSettings) -> list[Channel]:

@@ -1,11 +1,12 @@
-"""A local PNCP: generated or recorded contratações and items, served as the portal serves them, with its faults on
-demand.
+"""A local PNCP: generated or recorded contratações, items and contratos, served as the portal serves them, with its
+faults on demand.
 """
 
 from simulator.app import Simulator, Stats, create_app, serve
 from simulator.generated import generate
 from simulator.quirks import Quirks, Rule
-from simulator.world import Query, World, brasilia_now
+from simulator.store import Query
+from simulator.world import World, brasilia_now
 
 __all__ = [
     "Query",

@@ -42,8 +42,8 @@ def _fail(message: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
-        description="A local PNCP, Brazil's procurement portal: its listings and items, generated or recorded, "
-        "with its faults on demand.",
+        description="A local PNCP, Brazil's procurement portal: its listings of contratações and contratos and "
+        "its items, generated or recorded, with its faults on demand.",
         epilog="Quirks and what their values mean:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in NAMES.items())
         + "\n\nA quirk's VALUE is a probability (--quirk 429=0.1) or a JSON object:\n"
@@ -61,7 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="what the records and the faults follow from (default %(default)s)")
     add("--days", type=int, default=10, help="so many days, the last of them --until (default %(default)s)")
     add(
-        "--per-day", type=float, default=60, help="mean contratações per weekday, all modalidades (default %(default)s)"
+        "--per-day",
+        type=float,
+        default=60,
+        help="mean contratações per weekday, all modalidades, with 0.6 contratos for each (default %(default)s)",
     )
     add("--from", dest="first_day", type=date.fromisoformat, metavar="DATE", help="first day, instead of --days")
     add(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import struct
@@ -18,7 +19,7 @@ from aiohttp import web
 from simulator.answers import HEADERS, JSON, Answer, fault_answer, throttled
 from simulator.portal import Asked, answer, read_facts
 from simulator.quirks import ANSWERS, Quirks, Rule, Service
-from simulator.records import CRITERIOS
+from simulator.resources import CONTRATACOES, CRITERIOS, RESOURCES
 from simulator.world import World
 
 _MIB: Final = 1 << 20
@@ -158,15 +159,13 @@ async def serve(
 
 
 async def live(world: World, per_minute: float) -> None:
-    """Publish and change records in turn, `per_minute` in all, until cancelled."""
-    turn = 0
-    while True:
+    """Publish and change records of each resource in turn, `per_minute` in all, until cancelled."""
+    for resource, publishes in itertools.cycle(itertools.product(RESOURCES, (True, False))):
         await asyncio.sleep(60 / per_minute)
-        turn += 1
-        if turn % 2:
-            world.publish(1)
+        if publishes:
+            world.publish(1, resource=resource)
         else:
-            world.touch(1)
+            world.touch(1, resource=resource)
 
 
 # The portal
@@ -304,12 +303,15 @@ async def _stop(app: web.Application) -> None:
 
 
 async def get_state(request: web.Request) -> web.Response:
-    """Records and items there are, the days they cover, and what was served: by service, by status and by path."""
+    """The contratações (`records`), items and contratos there are, the days they cover, and what was served: by
+    service, by status and by path.
+    """
     sim = request.app[SIMULATOR]
     return _json(
         {
             "records": len(sim.world),
             "items": sim.world.item_count,
+            "contratos": len(sim.world.contratos.records),
             "days": [sim.world.first_day, sim.world.last_day],
             "now": sim.world.now(),
             "requests": dict(sim.stats.services),
@@ -340,19 +342,26 @@ async def get_requests(request: web.Request) -> web.Response:
 
 
 async def get_records(request: web.Request) -> web.Response:
-    """The truth for a window: `criterio`, `data_ini`, `data_fim` (ends included, `YYYY-MM-DDTHH:MM:SS`), `modalidades`
-    (commas between).
+    """The truth for a window: `resource` (contratacoes if left out), `criterio`, `data_ini`, `data_fim` (ends included,
+    `YYYY-MM-DDTHH:MM:SS`), and for contratações `modalidades` (commas between).
     """
+    resource = request.query.get("resource", CONTRATACOES.name)
     criterio = request.query.get("criterio", "publicacao")
     start, end = request.query.get("data_ini", ""), request.query.get("data_fim", "9999")
     modalidades = request.query.get("modalidades")
+    try:
+        store = request.app[SIMULATOR].world.store(resource)
+    except ValueError as error:
+        return _refuse(str(error))
+    if modalidades and store.resource.division is None:
+        return _refuse(f"{resource} are not divided by modalidade")
     try:
         wanted = [int(each) for each in modalidades.split(",")] if modalidades else None
     except ValueError:
         return _refuse("modalidades are numbers with commas between them")
     for name in CRITERIOS:
         if name == criterio:
-            return _json([record.truth() for record in request.app[SIMULATOR].world.select(name, start, end, wanted)])
+            return _json([record.truth() for record in store.select(name, start, end, wanted)])
     return _refuse(f"criterio is one of {', '.join(CRITERIOS)}")
 
 
@@ -368,10 +377,10 @@ async def post_record(request: web.Request) -> web.Response:
 
 async def post_changes(request: web.Request) -> web.Response:
     """Change the world: {"publish": n, "touch": n or [keys], "lose_item": n or [keys], "remove": n or [keys],
-    "at": ..., "modalidade": ...}.
+    "at": ..., "modalidade": ..., "resource": ...}.
 
-    `at` and `modalidade` are for what is published. The answer has the control numbers under published, touched,
-    lost_item and removed.
+    `at` and `modalidade` are for what is published, `resource` (contratacoes if left out) for numbers in place of keys.
+    The answer has the control numbers under published, touched, lost_item and removed.
     """
     try:
         return _json(_change(request.app[SIMULATOR].world, await _read_object(request)))
@@ -380,14 +389,17 @@ async def post_changes(request: web.Request) -> web.Response:
 
 
 def _change(world: World, given: dict[str, Any]) -> dict[str, list[str]]:
-    unknown = set(given) - {"publish", "touch", "lose_item", "remove", "at", "modalidade"}
+    unknown = set(given) - {"publish", "touch", "lose_item", "remove", "at", "modalidade", "resource"}
     if unknown:
         raise ValueError(f"no change is called {', '.join(sorted(unknown))}")
+    resource = given.get("resource", CONTRATACOES.name)
     return {
-        "removed": world.remove(given.get("remove", 0)),
-        "touched": world.touch(given.get("touch", 0)),
+        "removed": world.remove(given.get("remove", 0), resource=resource),
+        "touched": world.touch(given.get("touch", 0), resource=resource),
         "lost_item": world.lose_item(given.get("lose_item", 0)),
-        "published": world.publish(given.get("publish", 0), at=given.get("at"), modalidade=given.get("modalidade")),
+        "published": world.publish(
+            given.get("publish", 0), at=given.get("at"), modalidade=given.get("modalidade"), resource=resource
+        ),
     }
 
 

@@ -370,3 +370,62 @@ LINKS: Final = (
     " ",
     "0",
 )
+
+TIPOS_CONTRATO: Final = {
+    1: "Contrato (termo inicial)",
+    2: "Comodato",
+    4: "Concessão",
+    7: "Empenho",
+    8: "Outros",
+    12: "Carta Contrato",
+}
+TIPO_CONTRATO_WEIGHTS: Final = (46, 1, 1, 45, 5, 2)
+CATEGORIAS_PROCESSO: Final = {
+    1: "Cessão",
+    2: "Compras",
+    3: "Informática (TIC)",
+    5: "Locação Imóveis",
+    6: "Mão de Obra",
+    7: "Obras",
+    8: "Serviços",
+    9: "Serviços de Engenharia",
+}
+CATEGORIA_PROCESSO_WEIGHTS: Final = (1, 30, 7, 1, 2, 2, 54, 3)
+USUARIOS_CONTRATOS: Final = (
+    "Contratos.gov.br",
+    "Contratos.gov.br",
+    "Contratos.gov.br",
+    "Compras.gov.br",
+    "Betha Sistemas",
+    "Governançabrasil Tecnologia e Gestão em Serviços",
+    "E & L PRODUCOES DE SOFTWARE LTDA",
+)
+RAMOS: Final = (
+    "COMERCIO DE ALIMENTOS LTDA",
+    "Distribuidora de Medicamentos Ltda.",
+    "SERVICOS E LOCACOES EIRELI",
+    "CONSTRUTORA S.A.",
+    "Informática & Papelaria - ME",
+)
+PRENOMES: Final = ("Ana", "João", "Maria", "José", "Conceição", "Luís")
+SOBRENOMES: Final = ("Silva", "Souza", "Araújo", "Gonçalves", "D'Ávila", "Brandão", "Pires")
+
+# Hours at which recorded records were published, and how many of them; contratos of a day come at midnight too.
+HOURS_CONTRATACOES: Final = {7: 288, 8: 29, 9: 39, 10: 26, 11: 23, 12: 8, 13: 36, 14: 48, 15: 59, 16: 43, 17: 19, 18: 5}
+HOURS_CONTRATOS: Final = {
+    0: 355,
+    7: 14,
+    8: 90,
+    9: 56,
+    10: 73,
+    11: 53,
+    12: 74,
+    13: 80,
+    14: 105,
+    15: 107,
+    16: 80,
+    17: 77,
+    18: 36,
+    19: 18,
+    22: 6,
+}

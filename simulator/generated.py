@@ -1,17 +1,19 @@
-"""A world of generated records: so many days, so many contratações a day, all from one seed."""
+"""A world of generated records: so many days, so many contratações a day with their contratos, all from one seed."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from simulator import domains
 from simulator.invention import Inventor, times_of_day
+from simulator.records import Contratacao, Contrato
 from simulator.world import World, brasilia_now
 
 _WEEKEND: Final = 0.12  # how many contratações a day of the weekend has for each of a weekday
 _BLOCK_DAYS: Final = 10  # modalidades 1..13 all occur within this many days, given enough records
 _SATURDAY: Final = 5
+_CONTRATOS: Final = 0.6  # how many contratos a day has for each contratação
 
 
 def generate(
@@ -24,7 +26,7 @@ def generate(
     now: Callable[[], datetime] = brasilia_now,
 ) -> World:
     """A world with a mean of `per_day` contratações per weekday, all modalidades together, from `first_day` to
-    `last_day`.
+    `last_day`, and of six contratos for ten of them.
 
     The same arguments give the same records. Update stamps spread over the days after publication up to `until`
     (default: the end of `last_day`), and nothing lies after `now`, so a world that includes today grows with the hour.
@@ -34,20 +36,41 @@ def generate(
     limit = min(until or datetime.combine(last_day, time(23, 59, 59)), now())
     inventor = Inventor(seed)
     world = World(inventor, now=now)
+    by_day: dict[date, list[Contratacao]] = {}
     for offset in range((last_day - first_day).days + 1):
         day = first_day + timedelta(days=offset)
         rng = random.Random(f"{seed}/{day}")
-        mean = per_day * (_WEEKEND if day.weekday() >= _SATURDAY else 1)
+        mean = _mean(per_day, day)
         count = max(0, round(rng.gauss(mean, mean**0.5)))
         modalidades = rng.choices(list(domains.WEIGHTS), list(domains.WEIGHTS.values()), k=count)
         promised = _promised(seed, first_day, last_day, day)[:count]
         modalidades[: len(promised)] = promised
         midnight = datetime.combine(day, time())
-        published = [midnight + moment for moment in times_of_day(rng, count)]
+        published = [midnight + moment for moment in times_of_day(rng, count, domains.HOURS_CONTRATACOES)]
         known = [(at, modalidade) for at, modalidade in zip(published, modalidades, strict=True) if at <= limit]
-        world.add(inventor.contratacoes(rng, [at for at, _ in known], [modalidade for _, modalidade in known], limit))
+        by_day[day] = inventor.contratacoes(rng, [at for at, _ in known], [each for _, each in known], limit)
+        world.add(by_day[day])
+    world.contratos.fill_later(lambda: _contratos(world, by_day, per_day, limit))
     world.first_day, world.last_day = first_day, last_day
     return world
+
+
+def _contratos(
+    world: World, by_day: dict[date, list[Contratacao]], per_day: float, limit: datetime
+) -> Iterator[Contrato]:
+    """The contratos of all days, each of a contratação of a day before it or of one that the world does not hold."""
+    compras: list[Contratacao] = []
+    for day, contratacoes in by_day.items():
+        rng = random.Random(f"{world.inventor.seed}/contratos/{day}")
+        mean = _CONTRATOS * _mean(per_day, day)
+        times = times_of_day(rng, max(0, round(rng.gauss(mean, mean**0.5))), domains.HOURS_CONTRATOS)
+        published = [at for at in (datetime.combine(day, time()) + each for each in times) if at <= limit]
+        yield from world.contrato_inventor.contratos(rng, published, compras, limit)
+        compras += contratacoes
+
+
+def _mean(per_day: float, day: date) -> float:
+    return per_day * (_WEEKEND if day.weekday() >= _SATURDAY else 1)
 
 
 def _promised(seed: int, first_day: date, last_day: date, day: date) -> list[int]:

@@ -4,6 +4,7 @@ The municípios and the law are real, the órgãos, their CNPJs and what they bu
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,14 +12,12 @@ from typing import Any, Final
 import orjson
 
 from simulator import domains
-from simulator.records import Contratacao, control_number
+from simulator.records import Contratacao
+from simulator.resources import CONTRATACOES
 
 ORGAO_COUNT: Final = 400
 
 _CNPJ_WEIGHTS: Final = (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)
-# Hours at which recorded contratações were published, and how many of them.
-_HOURS: Final = (7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-_HOUR_WEIGHTS: Final = (288, 29, 39, 26, 23, 8, 36, 48, 59, 43, 19, 5)
 _LARGE: Final = 0.011  # share of contratações with more than a hundred items
 _MIDDLING: Final[tuple[int, ...]] = (10, 10, 20, 20, *range(11, 36))  # pages filled exactly are where clients go wrong
 _SINCE_EMENDA: Final = 2026  # emendaParlamentar came with this year; older records lack the key
@@ -75,7 +74,7 @@ class Inventor:
         rng = random.Random(f"{seed}/orgaos")
         self.orgaos = [_invent_orgao(rng, index) for index in range(ORGAO_COUNT)]
         # A few órgãos buy much, most buy little.
-        self._shares = [1 / (1 + index / 8) for index in range(ORGAO_COUNT)]
+        self.shares = [1 / (1 + index / 8) for index in range(ORGAO_COUNT)]
         self._next: dict[tuple[int, int], int] = {}
 
     def contratacoes(
@@ -84,7 +83,7 @@ class Inventor:
         """One contratação per stamp of `published` (Brasília wall clock) and modalidade beside it, none updated after
         `until`.
         """
-        orgaos = rng.choices(range(ORGAO_COUNT), self._shares, k=len(published))
+        orgaos = rng.choices(range(ORGAO_COUNT), self.shares, k=len(published))
         return [
             self._contratacao(rng, at, modalidade, orgao, until)
             for at, modalidade, orgao in zip(published, modalidades, orgaos, strict=True)
@@ -104,7 +103,7 @@ class Inventor:
         cnpj = orgao.entidade["cnpj"]
         rules = domains.RULES.get(modalidade, domains.RULES[6])
         return Contratacao(
-            numero_controle_pncp=control_number(cnpj, sequencial, ano),
+            numero_controle_pncp=CONTRATACOES.key(cnpj, sequencial, ano),
             cnpj=cnpj,
             ano=ano,
             sequencial=sequencial,
@@ -159,15 +158,15 @@ class Inventor:
             },
             "dataAberturaProposta": opening and opening.isoformat(),
             "dataEncerramentoProposta": closing and closing.isoformat(),
-            "informacaoComplementar": _maybe(
+            "informacaoComplementar": draw_text(
                 rng, 0.063, 0.135, "Informações pelo e-mail licitacao@exemplo.gov.br.\r\nTelefone: (00) 0000-0000"
             ),
             "processo": rng.choice(
                 ("CTC-PRO-2025/1463", "23543.001551/2025-15", f"{rng.randrange(10**7)}/{head.ano}", "73")
             ),
             "objetoCompra": rng.choice(domains.OBJETOS).format(rng.choice(domains.BENS)),
-            "linkSistemaOrigem": _maybe(rng, 0.17, 0.031, rng.choices(domains.LINKS, (60, 30, 1, 1, 1, 1, 1))[0]),
-            "justificativaPresencial": _maybe(
+            "linkSistemaOrigem": draw_text(rng, 0.17, 0.031, rng.choices(domains.LINKS, (60, 30, 1, 1, 1, 1, 1))[0]),
+            "justificativaPresencial": draw_text(
                 rng, 0.816, 0.148, "A forma presencial justifica-se pela realidade local."
             ),
             "unidadeSubRogada": sub_unidade,
@@ -176,7 +175,7 @@ class Inventor:
             "modalidadeId": head.modalidade,
             "dataAtualizacaoGlobal": head.atualizacao_global,
             "numeroControlePNCP": head.numero_controle_pncp,
-            "linkProcessoEletronico": _maybe(rng, 0.983, 0, "https://processos.exemplo.gov.br/"),
+            "linkProcessoEletronico": draw_text(rng, 0.983, 0, "https://processos.exemplo.gov.br/"),
             "modoDisputaId": head.modo_disputa,
             "valorTotalEstimado": estimated,
             "modalidadeNome": domains.MODALIDADES.get(head.modalidade, "Outra"),
@@ -255,24 +254,26 @@ def invent_item(rng: random.Random, head: Contratacao, number: int) -> dict[str,
     }
 
 
-def times_of_day(rng: random.Random, count: int) -> list[timedelta]:
-    """`count` times of publication within a day, 07 h to 19 h, as recorded ones are spread."""
-    return [timedelta(hours=hour, seconds=rng.randrange(3600)) for hour in rng.choices(_HOURS, _HOUR_WEIGHTS, k=count)]
+def times_of_day(rng: random.Random, count: int, hours: Mapping[int, int]) -> list[timedelta]:
+    """`count` times of publication within a day, as recorded ones are spread: `hours` has how many fell in each."""
+    drawn = rng.choices(list(hours), list(hours.values()), k=count)
+    return [timedelta(hours=hour, seconds=rng.randrange(3600)) for hour in drawn]
 
 
 def _updates(rng: random.Random, published: datetime, until: datetime) -> tuple[datetime, datetime]:
     """DataAtualizacao and dataAtualizacaoGlobal of a record, between its publication and `until`."""
     header = published
     if rng.random() < 0.3:  # noqa: PLR2004
-        header = _later(rng, published, until)
-    dependants = _later(rng, header, until) if rng.random() < 0.85 else header  # noqa: PLR2004 - 1,616 of 1,899 are later
+        header = later(rng, published, until)
+    dependants = later(rng, header, until) if rng.random() < 0.85 else header  # noqa: PLR2004 - 1,616 of 1,899 are later
     if rng.random() < 0.003 and header - published > timedelta(seconds=1):  # noqa: PLR2004
         # Not a strict maximum: Global before the header's own stamp is on record, by a second and by six days.
         dependants = max(published, header - rng.choice((timedelta(seconds=1), timedelta(days=6))))
     return header, dependants
 
 
-def _later(rng: random.Random, start: datetime, until: datetime) -> datetime:
+def later(rng: random.Random, start: datetime, until: datetime) -> datetime:
+    """A moment after `start`, soon or some days on, but not after `until`."""
     room = (until - start).total_seconds()
     if room <= 1:
         return start
@@ -302,7 +303,8 @@ def _money(rng: random.Random) -> float:
     return round(min(rng.lognormvariate(11, 2), 5.8e8), 2)
 
 
-def _maybe(rng: random.Random, null: float, empty: float, text: str) -> str | None:
+def draw_text(rng: random.Random, null: float, empty: float, text: str) -> str | None:
+    """`text`, or as often as on record null or nothing."""
     draw = rng.random()
     if draw < null:
         return None

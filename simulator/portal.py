@@ -23,34 +23,20 @@ from simulator.answers import (
     validation_error,
 )
 from simulator.quirks import SPOILERS, Facts, Quirks, Rule
-from simulator.records import Contratacao, Criterio, control_number, decode_json, encode_json
-from simulator.world import Filters, Query, World
+from simulator.records import Contratacao, Record, decode_json, encode_json
+from simulator.resources import CONTRATACOES, LISTINGS, Criterio, Resource
+from simulator.store import Query
+from simulator.world import World
 
-_LISTING: Final = re.compile(r"/api/consulta/v1/contratacoes/(publicacao|atualizacao)")
 # Numbers in a path stand without leading zeros.
 _COMPRA: Final = re.compile(
     r"/api/(consulta|pncp)/v1/orgaos/([^/]+)/compras/([1-9]\d{3})/([1-9]\d*)(?:(/itens)(/quantidade)?)?"
 )
 _LONGEST_DAYS: Final = 365  # 20240101..20241231 is accepted, a day more is not
-_PAGE_SIZES: Final = range(10, 51)
-_DEFAULT_PAGE_SIZE: Final = 10
-# Declared type of each parameter, in the order in which their absence is told.
-_REQUIRED: Final = {
-    "dataInicial": "String",
-    "dataFinal": "String",
-    "codigoModalidadeContratacao": "Long",
-    "pagina": "Integer",
-}
+_ITEMS_PAGE_SIZE: Final = 10
+_STAMPS: Final = {"dataPublicacaoPncp", "dataInclusao", "dataAtualizacao", "dataAtualizacaoGlobal"}
 _INT32: Final = 2**31
 _INT64: Final = 2**63
-_RECORD_KEYS: Final = {
-    "text": "objetoCompra",
-    "nan": "valorTotalEstimado",
-    "huge_number": "valorTotalEstimado",
-    "wrong_type": "valorTotalEstimado",
-    "drifted_field": "processo",
-    "missing_key": "numeroControlePNCP",
-}
 _ITEM_KEYS: Final = {
     "text": "descricao",
     "nan": "valorTotal",
@@ -73,20 +59,22 @@ class Refusal(Exception):
 
 def read_facts(path: str, parameters: Parameters) -> Facts:
     """What quirks may match on, as far as a request tells it, well-formed or not."""
-    if listing := _LISTING.fullmatch(path):
+    if path in LISTINGS:
+        resource, criterio = LISTINGS[path]
+        by_orgao = next((name for name, (_, field) in resource.filters.items() if field == "cnpj"), "")
         return Facts(
             service="consulta",
             path=path,
-            criterio=listing[1],
-            modalidade=_whole(parameters.get("codigoModalidadeContratacao")),
+            criterio=criterio,
+            modalidade=_whole(parameters.get(resource.division)) if resource.division else None,
             page=_whole(parameters.get("pagina")),
-            first_day=_day(parameters.get("dataInicial")),
-            last_day=_day(parameters.get("dataFinal")),
-            cnpj=parameters.get("cnpj"),
+            first_day=_day(parameters.get(resource.first_day)),
+            last_day=_day(parameters.get(resource.last_day)),
+            cnpj=parameters.get(by_orgao),
         )
     service: Any = "consulta" if path.startswith("/api/consulta/") else "itens"
     if compra := _COMPRA.fullmatch(path):
-        key = control_number(compra[2], int(compra[4]), int(compra[3]))
+        key = CONTRATACOES.key(compra[2], int(compra[4]), int(compra[3]))
         return Facts(service, path, page=_whole(parameters.get("pagina")), cnpj=compra[2], key=key)
     return Facts(service, path)
 
@@ -114,11 +102,11 @@ def answer(asked: Asked) -> Answer:
     """The answer of the portal, changed by the rules, and the world changed if a rule says so."""
     world, path = asked.world, asked.path
     try:
-        if listing := _LISTING.fullmatch(path):
-            return _answer_listing(asked, "publicacao" if listing[1] == "publicacao" else "atualizacao")
+        if path in LISTINGS:
+            return _answer_listing(asked, *LISTINGS[path])
         if compra := _COMPRA.fullmatch(path):
             service, cnpj, ano, sequencial, itens, quantidade = compra.groups()
-            record = world.get(control_number(cnpj, int(sequencial), int(ano)))
+            record = world.contratacoes.records.get(CONTRATACOES.key(cnpj, int(sequencial), int(ano)))
             if service == "consulta" and itens is None:
                 return absent(NO_CONTRATACAO) if record is None else _detail(world, record)
             if service == "pncp" and itens is not None:
@@ -128,11 +116,13 @@ def answer(asked: Asked) -> Answer:
     return spring_error(HTTPStatus.NOT_FOUND, None, path, world.now())
 
 
-def _answer_listing(asked: Asked, criterio: Criterio) -> Answer:
-    query, page, size = _read_query(asked, criterio)
+def _answer_listing(asked: Asked, resource: Resource, criterio: Criterio) -> Answer:
+    query, page, size = _read_query(asked, resource, criterio)
     listing = asked.world.listing(query)
     pages = math.ceil(len(listing) / size)
-    if not listing or (page > pages and asked.quirks.page_beyond_end == "204"):
+    if not listing:
+        return Answer(resource.empty_status)
+    if page > pages and asked.quirks.page_beyond_end == "204":
         return nothing_found()
     if page > pages and asked.quirks.page_beyond_end == "400":
         raise asked.refusal("Número de página inválido")
@@ -142,7 +132,7 @@ def _answer_listing(asked: Asked, criterio: Criterio) -> Answer:
     shown = page
     if asked.rule("copied_page"):
         shown = page + 1 if page < pages else max(page - 1, 1)
-    data = _rows(asked, listing, (shown - 1) * size, size)
+    data = _rows(asked, resource, listing, (shown - 1) * size, size)
     numbers = (
         _told(asked.rule(name), true)
         for name, true in (("total_records", len(listing)), ("total_pages", pages), ("page_number", page))
@@ -153,7 +143,7 @@ def _answer_listing(asked: Asked, criterio: Criterio) -> Answer:
     return Answer(HTTPStatus.OK, body)
 
 
-def _rows(asked: Asked, listing: Sequence[Contratacao], start: int, size: int) -> list[bytes]:
+def _rows(asked: Asked, resource: Resource, listing: Sequence[Record], start: int, size: int) -> list[bytes]:
     """The records of one page, after the quirks that act on them."""
     payload = asked.world.payload
     if asked.rule("empty_page"):
@@ -178,7 +168,7 @@ def _rows(asked: Asked, listing: Sequence[Contratacao], start: int, size: int) -
         data.insert(0, payload(listing[start - 1]))
     elif repeat and repeat.value != "next_page" and data:
         data.append(data[0])
-    return spoil(data, asked.rules, _RECORD_KEYS)
+    return spoil(data, asked.rules, resource.spoiled)
 
 
 def _answer_items(asked: Asked, record: Contratacao | None, *, count_only: bool) -> Answer:
@@ -188,7 +178,7 @@ def _answer_items(asked: Asked, record: Contratacao | None, *, count_only: bool)
         return json_answer(record.item_count)
     page = _parameter(asked, "pagina", "Integer", 1)
     # Ten by default, and nothing tells that there are more.
-    size = _parameter(asked, "tamanhoPagina", "Integer", _DEFAULT_PAGE_SIZE)
+    size = _parameter(asked, "tamanhoPagina", "Integer", _ITEMS_PAGE_SIZE)
     if page < 1 or size < 1:
         raise asked.refusal("Número de página inválido")
     items = asked.world.items(record.numero_controle_pncp)
@@ -211,34 +201,30 @@ def _detail(world: World, record: Contratacao) -> Answer:
 # Parameters
 
 
-def _read_query(asked: Asked, criterio: Criterio) -> tuple[Query, int, int]:
+def _read_query(asked: Asked, resource: Resource, criterio: Criterio) -> tuple[Query, int, int]:
     """The query, page and page size asked for; Refusal as the portal refuses."""
-    parameters = asked.parameters
-    for name, kind in _REQUIRED.items():
-        if not parameters.get(name):
+    for name, kind in resource.required.items():
+        if not asked.parameters.get(name):
             raise asked.refusal(f"Required request parameter '{name}' for method parameter type {kind} is not present")
-    modalidade = _parameter(asked, "codigoModalidadeContratacao", "Long", 0)
-    modo = _parameter(asked, "codigoModoDisputa", "Long", 0) or None
+    modalidade = _parameter(asked, resource.division, "Long", 0) if resource.division else None
+    filters = tuple(
+        (field, value)
+        for name, (kind, field) in resource.filters.items()
+        if (value := asked.parameters.get(name) if kind == "String" else _parameter(asked, name, kind, 0))
+    )
     page = _parameter(asked, "pagina", "Integer", 1)
-    size = _parameter(asked, "tamanhoPagina", "Integer", _DEFAULT_PAGE_SIZE)
-    if size not in _PAGE_SIZES:
+    size = _parameter(asked, "tamanhoPagina", "Integer", resource.default_page_size)
+    if size not in resource.page_sizes:
         raise asked.refusal("Tamanho de página inválido")
     if page < 1:
         raise asked.refusal("Número de página inválido")
-    first, last = _read_days(asked)
-    filters = Filters(
-        uf=parameters.get("uf") or None,
-        codigo_ibge=parameters.get("codigoMunicipioIbge") or None,
-        cnpj=parameters.get("cnpj") or None,
-        codigo_unidade=parameters.get("codigoUnidadeAdministrativa") or None,
-        modo_disputa=modo,
-    )
-    return Query(criterio, modalidade, first, last, filters), page, size
+    first, last = _read_days(asked, resource)
+    return Query(criterio, modalidade, first, last, filters, resource.name), page, size
 
 
-def _read_days(asked: Asked) -> tuple[date, date]:
+def _read_days(asked: Asked, resource: Resource) -> tuple[date, date]:
     """The first and the last day asked for, both included."""
-    first, last = _day(asked.parameters["dataInicial"]), _day(asked.parameters["dataFinal"])
+    first, last = _day(asked.parameters[resource.first_day]), _day(asked.parameters[resource.last_day])
     if first is None or last is None:
         message = f"Data {'Inicial' if first is None else 'Final'} inválida"
     elif first > last:
@@ -316,7 +302,7 @@ def _spoiled(record: bytes, kind: str, name: str) -> bytes:
         case "missing_key":
             parsed.pop(name, None)
         case "null_dates":
-            parsed |= dict.fromkeys(("dataPublicacaoPncp", "dataInclusao", "dataAtualizacao", "dataAtualizacaoGlobal"))
+            parsed |= dict.fromkeys(_STAMPS & parsed.keys())
         case _:
             parsed |= {"campoNovo": "valor", "outroCampoNovo": {"codigo": 1, "lista": [1, 2, 3]}}
     return encode_json(parsed)
@@ -349,6 +335,7 @@ def _change(world: World, query: Query, start: int, size: int, rule: Rule) -> No
     stamps = [datetime.fromisoformat(record.stamp(query.criterio)) for record in listing]
     first, last = (stamps[0], stamps[-1]) if stamps else (datetime.combine(query.first_day, datetime.min.time()),) * 2
     midnight = datetime.combine(query.last_day, datetime.max.time().replace(microsecond=0))
-    world.publish(value.get("append", 0), at=min(last + timedelta(seconds=1), midnight), modalidade=query.modalidade)
+    kind: dict[str, Any] = {"modalidade": query.modalidade, "resource": query.resource}
+    world.publish(value.get("append", 0), at=min(last + timedelta(seconds=1), midnight), **kind)
     middle = first + timedelta(seconds=(last - first).total_seconds() // 2)
-    world.publish(value.get("insert", 0), at=middle, modalidade=query.modalidade)
+    world.publish(value.get("insert", 0), at=middle, **kind)

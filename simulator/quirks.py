@@ -63,10 +63,10 @@ CHANGES: Final = {
 }
 # Rules that spoil records of a listing, or items where the match says service 'itens'.
 SPOILERS: Final = {
-    "nul": "NUL in a text; field: objetoCompra or descricao",
+    "nul": "NUL in a text; field: objetoCompra, objetoContrato or descricao",
     "surrogate": "a lone surrogate in a text",
     "long_text": "a text of one MiB",
-    "nan": "the literal NaN; field: valorTotalEstimado or valorTotal",
+    "nan": "the literal NaN; field: valorTotalEstimado, valorGlobal or valorTotal",
     "huge_number": "10^30",
     "wrong_type": "an object where a number belongs; or the field named",
     "drifted_field": "an object in place of processo, or of an item's unidadeMedida, on every record",

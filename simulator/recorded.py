@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.invention import Inventor
-from simulator.records import CONTROL_NUMBER, STAMP, Contratacao, decode_json, encode_json
-from simulator.world import World, brasilia_now, read_filters
+from simulator.records import STAMP, Contratacao, Contrato, decode_json, encode_json
+from simulator.resources import CONTRATACOES, CONTRATOS, Resource
+from simulator.world import World, brasilia_now, read_head
 
-_FOLDERS: Final = ("contratacoes-publicacao", "contratacoes-atualizacao")
 _SNAPSHOT: Final = re.compile(r"snap_?(\d{4})-?(\d\d)-?(\d\d)(\w*)")
 _COMPRA: Final = re.compile(r"(?<![0-9A-Z])([0-9A-Z]{14})_(\d{4})_(\d+)(?!\d)")
 
@@ -21,35 +21,43 @@ class NoRecordings(Exception):
 
 
 def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_now) -> World:
-    """A world of all contratações under `contratacoes-publicacao` and `contratacoes-atualizacao` of `folder`.
+    """A world of all contratações and contratos under `folder`, in the folders that their resources name.
 
     Files hold a list of records, an envelope with `data`, or one record, however nested. Of a record recorded more than
     once the newest version stays, by the later of its two update stamps; among equals the later snapshot
     (`snapAAAAMMDD` in the file's name). Items come from `itens/*CNPJ_ANO_SEQ*.json`; other records have none.
-    `world.first_day` and `world.last_day` span the publications. NoRecordings if there is nothing to serve.
+    `world.first_day` and `world.last_day` span the publications of contratações; NoRecordings if there are none.
+    Contratos are read when they are first asked for; a file of theirs that is not JSON fails that request.
     """
     root = Path(folder)
+    world = World(Inventor(0), now=now)
+    items = _load_items(root / "itens")
+    for record in _newest(root, CONTRATACOES):
+        head = _contratacao(record)
+        head.itens = items.get((head.cnpj, head.ano, head.sequencial), [])
+        head.item_count = len(head.itens)
+        world.add([head])
+    if not len(world):
+        raise NoRecordings(
+            f"no contratação is recorded in {root}: *.json files are looked for in "
+            f"{' and '.join(CONTRATACOES.recordings)}"
+        )
+    world.contratos.fill_later(lambda: map(_contrato, _newest(root, CONTRATOS)))
+    return world
+
+
+def _newest(root: Path, resource: Resource) -> list[dict[str, Any]]:
+    """The newest version of each recorded record of a resource."""
     newest: dict[str, tuple[tuple[str, str], dict[str, Any]]] = {}
-    for file in (file for name in _FOLDERS for file in sorted((root / name).glob("*.json"))):
+    for file in (file for name in resource.recordings for file in sorted((root / name).glob("*.json"))):
         snapshot = _SNAPSHOT.search(file.name)
         taken = "".join(snapshot.groups()) if snapshot else ""
-        for record in _records(_read(file)):
+        for record in _records(_read(file), resource):
             key = record["numeroControlePNCP"]
             version = (max(_text(record, "dataAtualizacao"), _text(record, "dataAtualizacaoGlobal")), taken)
             if key not in newest or version >= newest[key][0]:
                 newest[key] = (version, record)
-    world = World(Inventor(0), now=now)
-    items = _load_items(root / "itens")
-    heads = [_head(record) for _, record in newest.values()]
-    for head in heads:
-        head.itens = items.get((head.cnpj, head.ano, head.sequencial), [])
-        head.item_count = len(head.itens)
-    world.add(heads)
-    if not len(world):
-        raise NoRecordings(
-            f"no contratação is recorded in {root}: *.json files are looked for in {' and '.join(_FOLDERS)}"
-        )
-    return world
+    return [record for _, record in newest.values()]
 
 
 def _read(file: Path) -> Any:
@@ -59,19 +67,19 @@ def _read(file: Path) -> Any:
         raise NoRecordings(f"{file} is not JSON: {error}") from error
 
 
-def _records(value: Any) -> Iterator[dict[str, Any]]:
-    """All contratações somewhere within a parsed file."""
+def _records(value: Any, resource: Resource) -> Iterator[dict[str, Any]]:
+    """All records of a resource somewhere within a parsed file."""
     if isinstance(value, dict):
-        if CONTROL_NUMBER.fullmatch(str(value.get("numeroControlePNCP"))) and STAMP.fullmatch(
+        if resource.key_form.fullmatch(str(value.get("numeroControlePNCP"))) and STAMP.fullmatch(
             _text(value, "dataPublicacaoPncp")
         ):
             yield value
         else:
             for inner in value.values():
-                yield from _records(inner)
+                yield from _records(inner, resource)
     elif isinstance(value, list):
         for inner in value:
-            yield from _records(inner)
+            yield from _records(inner, resource)
 
 
 def _load_items(folder: Path) -> dict[tuple[str, int, int], list[bytes]]:
@@ -99,33 +107,46 @@ def _items(value: Any) -> Iterator[dict[str, Any]]:
             yield from _items(inner)
 
 
-def _head(record: dict[str, Any]) -> Contratacao:
-    key = record["numeroControlePNCP"]
-    named = CONTROL_NUMBER.fullmatch(key)
-    if named is None:
-        raise ValueError(f"{key} is no control number of a contratação")
-    publicacao = record["dataPublicacaoPncp"]
-    atualizacao = _text(record, "dataAtualizacao") or publicacao
+def _contratacao(record: dict[str, Any]) -> Contratacao:
     modalidade = record.get("modalidadeId")
     head = Contratacao(
-        numero_controle_pncp=key,
-        cnpj=named[1],
-        ano=int(named[3]),
-        sequencial=int(named[2]),
+        **_in_common(CONTRATACOES, record),
         modalidade=modalidade if isinstance(modalidade, int) else 0,
         modo_disputa=0,
-        uf="",
-        codigo_ibge="",
-        codigo_unidade="",
-        publicacao=publicacao,
-        atualizacao=atualizacao,
-        atualizacao_global=_text(record, "dataAtualizacaoGlobal") or atualizacao,
         item_count=0,
-        seed=zlib.crc32(key.encode()),
-        payload=encode_json(record),
     )
-    read_filters(head, record)
+    read_head(head, record)
     return head
+
+
+def _contrato(record: dict[str, Any]) -> Contrato:
+    head = Contrato(**_in_common(CONTRATOS, record), compra="")
+    read_head(head, record)
+    return head
+
+
+def _in_common(resource: Resource, record: dict[str, Any]) -> dict[str, Any]:
+    """What the heads of all resources have in common."""
+    key = record["numeroControlePNCP"]
+    named = resource.key_form.fullmatch(key)
+    if named is None:
+        raise ValueError(f"{key} is no control number of {resource.name}")
+    publicacao = record["dataPublicacaoPncp"]
+    atualizacao = _text(record, "dataAtualizacao") or publicacao
+    return {
+        "numero_controle_pncp": key,
+        "cnpj": named[1],
+        "ano": int(named[3]),
+        "sequencial": int(named[2]),
+        "uf": "",
+        "codigo_ibge": "",
+        "codigo_unidade": "",
+        "publicacao": publicacao,
+        "atualizacao": atualizacao,
+        "atualizacao_global": _text(record, "dataAtualizacaoGlobal") or atualizacao,
+        "seed": zlib.crc32(key.encode()),
+        "payload": encode_json(record),
+    }
 
 
 def _text(record: dict[str, Any], key: str) -> str:

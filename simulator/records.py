@@ -1,4 +1,4 @@
-"""One contratação as the simulator holds it, and JSON that says exactly what a test wants said."""
+"""Records as the simulator holds them, and JSON that says exactly what a test wants said."""
 
 import json
 import math
@@ -6,66 +6,83 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import orjson
 
-Criterio = Literal["publicacao", "atualizacao"]
-CRITERIOS: tuple[Criterio, ...] = ("publicacao", "atualizacao")
+from simulator.resources import CONTRATACOES, CONTRATOS, Criterio, Resource
 
-CONTROL_NUMBER = re.compile(r"([0-9A-Z]{14})-1-(\d{6,})/(\d{4})")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 _INT64 = 2**63
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-@dataclass(slots=True, eq=False)
-class Contratacao:
-    """What listings, filters and the truth need of one contratação; the JSON itself is made when first asked for.
+@dataclass(slots=True, eq=False, kw_only=True)
+class Record:
+    """What listings, filters and the truth need of one record; the JSON itself is made when first asked for.
 
     Stamps are Brasília wall clock, `YYYY-MM-DDTHH:MM:SS`. They place the record in listings, and stay well-formed even
-    where a test put a record whose JSON holds a null or a wrong type instead.
+    where a test put a record whose JSON holds a null or a wrong type instead. `modalidade` is None where the listings
+    are not divided by it. `orgao` and `unidade` are places in the inventor's list of órgãos.
     """
+
+    resource: ClassVar[Resource]
 
     numero_controle_pncp: str
     cnpj: str
     ano: int
     sequencial: int
-    modalidade: int
-    modo_disputa: int
     uf: str
     codigo_ibge: str
     codigo_unidade: str
     publicacao: str
     atualizacao: str
     atualizacao_global: str
-    item_count: int
     seed: int
+    modalidade: int | None = None
     orgao: int = 0
     unidade: int = 0
     payload: bytes | None = None
-    itens: list[bytes] | None = None
 
     def stamp(self, criterio: Criterio) -> str:
-        """The stamp on which the listing of `criterio` filters (section 6 of the manual)."""
-        return self.publicacao if criterio == "publicacao" else self.atualizacao_global
+        """The stamp on which the listing of `criterio` filters."""
+        stamp: str = getattr(self, self.resource.listings[criterio].stamp)
+        return stamp
 
     def truth(self) -> dict[str, str | int]:
-        """What a mirror must hold of this record: the keys of the portal, and `itens` as a number."""
+        """What a mirror must hold of this record, under the keys of the portal."""
         return {
             "numeroControlePNCP": self.numero_controle_pncp,
             "dataPublicacaoPncp": self.publicacao,
             "dataAtualizacao": self.atualizacao,
             "dataAtualizacaoGlobal": self.atualizacao_global,
-            "modalidadeId": self.modalidade,
-            "itens": self.item_count,
         }
 
 
-def control_number(cnpj: str, sequencial: int, ano: int) -> str:
-    """The control number of a contratação: `CNPJ-1-SSSSSS/AAAA`."""
-    return f"{cnpj}-1-{sequencial:06d}/{ano}"
+@dataclass(slots=True, eq=False, kw_only=True)
+class Contratacao(Record):
+    """One contratação."""
+
+    resource: ClassVar[Resource] = CONTRATACOES
+
+    modalidade: int
+    modo_disputa: int
+    item_count: int
+    itens: list[bytes] | None = None
+
+    def truth(self) -> dict[str, str | int]:
+        """What a mirror must hold of it; `itens` is a number."""
+        return Record.truth(self) | {"modalidadeId": self.modalidade, "itens": self.item_count}
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Contrato(Record):
+    """One contrato or empenho; `compra` is the control number of its contratação, which need not be there."""
+
+    resource: ClassVar[Resource] = CONTRATOS
+
+    compra: str
 
 
 def encode_json(value: Any) -> bytes:

@@ -12,7 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from simulator.records import Criterio, decode_json
+from simulator.records import decode_json
+from simulator.resources import Criterio
 from tests.chaos.fleet import LEASE_SECONDS, MODALIDADES, Fleet
 from tests.chaos.portal import History, Version
 from tests.chaos.triggers import CHECKED

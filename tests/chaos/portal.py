@@ -21,7 +21,8 @@ from typing import Any
 from simulator.app import serve
 from simulator.generated import generate
 from simulator.quirks import Quirks
-from simulator.records import Contratacao, Criterio
+from simulator.records import Contratacao
+from simulator.resources import Criterio
 from simulator.world import World
 
 
@@ -71,14 +72,14 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 class RememberingWorld(World):
-    """A world that writes down what happens to it, and spares what must stand still."""
+    """A world of contratações alone that writes down what happens to it, and spares what must stand still."""
 
     def __init__(self, setting: Setting, journal: Path) -> None:
         made = setting.generate()
         super().__init__(made.inventor)
         self._frozen_until = setting.frozen_until.isoformat() + "T23:59:59"
         self._journal = None
-        self.add(made._records.values())
+        self.add(made.contratacoes.records.values())
         entries = read_journal(journal)
         for entry in entries:
             if "removed" in entry:
@@ -106,17 +107,15 @@ class RememberingWorld(World):
         for record in records:
             self._write({"record": _to_json(record)})
 
-    def _choose(self, which: int | Iterable[str]) -> list[str]:
+    def _choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
         """Of what is asked for, what may be touched."""
         now = self.now().isoformat()
-        return [
-            key for key in super()._choose(which) if self._frozen_until < self._records[key].atualizacao_global < now
-        ]
+        chosen = super()._choose(which, resource)
+        return [key for key in chosen if self._frozen_until < self._known(key).atualizacao_global < now]
 
-    def remove(self, which: int | Iterable[str] = 1) -> list[str]:
-        gone = super().remove(
-            [key for key in self._choose(which) if self._records[key].publicacao > self._frozen_until]
-        )
+    def remove(self, which: int | Iterable[str] = 1, *, resource: str = "contratacoes") -> list[str]:
+        chosen = self._choose(which, resource)
+        gone = super().remove([key for key in chosen if self._known(key).publicacao > self._frozen_until])
         for key in gone:
             self._write({"removed": key})
         return gone
@@ -148,7 +147,7 @@ class History:
     def __init__(self, setting: Setting, journal: Path) -> None:
         self.world = setting.generate()
         self.versions: dict[str, list[Version]] = {
-            key: [Version(record, float("-inf"))] for key, record in self.world._records.items()
+            key: [Version(record, float("-inf"))] for key, record in self.world.contratacoes.records.items()
         }
         for entry in read_journal(journal):
             at = entry["at"]

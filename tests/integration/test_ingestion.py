@@ -19,7 +19,8 @@ from ingestor import reading as reading_module
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.pncp.client import PncpClient
-from simulator.world import Query, World
+from simulator.store import Query
+from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, listing_pages, piece, truth
 from tests.support import eventually
 

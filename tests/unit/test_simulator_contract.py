@@ -114,6 +114,11 @@ class Portal:
         wanted = {key: value for key, value in parameters.items() if value is not None}
         return await self.get(f"/consulta/v1/contratacoes/{criterio}", **wanted)
 
+    async def contratos(self, suffix: str = "", **over: Any) -> tuple[int, Any, aiohttp.ClientResponse]:
+        parameters = {"dataInicial": "20250106", "dataFinal": "20250108", "pagina": 1, "tamanhoPagina": 10} | over
+        wanted = {key: value for key, value in parameters.items() if value is not None}
+        return await self.get(f"/consulta/v1/contratos{suffix}", **wanted)
+
 
 @pytest.fixture(scope="module")
 def records() -> World:
@@ -404,6 +409,123 @@ async def test_the_world_changes_by_order_from_outside(empty: Portal) -> None:
         async with empty.session.post(f"{control}/changes", json=bad) as response:
             assert response.status == 400
     async with empty.session.post(f"{control}/records", data="[]") as response:
+        assert response.status == 400
+
+
+# Contratos
+
+
+async def test_contratos_are_listed_by_day_up_to_500_a_page(portal: Portal, records: World) -> None:
+    status, envelope, _ = await portal.contratos(tamanhoPagina=500)
+    assert status == 200
+    assert list(envelope) == ["data", "totalRegistros", "totalPaginas", "numeroPagina", "paginasRestantes", "empty"]
+    keys = [record["numeroControlePNCP"] for record in envelope["data"]]
+    assert keys == [record.numero_controle_pncp for record in records.contratos.select("publicacao")]
+    assert envelope["totalRegistros"] == len(keys) > 100
+    by_tens = []
+    for page in range(1, -(-len(keys) // 10) + 1):
+        _, part, _ = await portal.contratos(pagina=page)
+        by_tens += [record["numeroControlePNCP"] for record in part["data"]]
+    assert (part["paginasRestantes"], by_tens) == (0, keys)
+    _, default, _ = await portal.contratos(tamanhoPagina=None)
+    assert len(default["data"]) == len(keys)
+
+
+async def test_contratos_are_listed_by_their_last_change_too(portal: Portal, records: World) -> None:
+    moved = records.contratos.select("atualizacao", "2025-01-08T00:00:00", "2025-01-08T23:59:59")
+    _, listed, _ = await portal.contratos("/atualizacao", dataInicial="20250108", tamanhoPagina=500)
+    assert [record["numeroControlePNCP"] for record in listed["data"]] == [
+        record.numero_controle_pncp for record in moved
+    ]
+    assert all(record["dataAtualizacaoGlobal"].startswith("2025-01-08") for record in listed["data"])
+    assert any(record["dataPublicacaoPncp"] < "2025-01-08" for record in listed["data"])
+
+
+async def test_an_empty_listing_of_contratos_is_204_without_a_body(empty: Portal) -> None:
+    for suffix in ("", "/atualizacao"):
+        status, body, response = await empty.contratos(suffix)
+        assert (status, body) == (204, None)
+        assert response.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("size", [9, 501])
+async def test_a_page_of_contratos_outside_the_limits_is_400(portal: Portal, size: int) -> None:
+    status, body, _ = await portal.contratos(tamanhoPagina=size)
+    assert (status, body["message"]) == (400, "Tamanho de página inválido")
+    assert body["path"] == "/pncp-consulta/v1/contratos"
+
+
+@pytest.mark.parametrize("missing", ["dataInicial", "dataFinal", "pagina"])
+async def test_a_missing_parameter_of_contratos_is_400(portal: Portal, missing: str) -> None:
+    status, body, _ = await portal.contratos(**{missing: None})
+    assert status == 400
+    assert f"'{missing}'" in body["message"]
+
+
+async def test_dates_of_contratos_against_the_rules_are_422(portal: Portal) -> None:
+    status, body, _ = await portal.contratos(dataInicial="20240101", dataFinal="20250101")
+    assert (status, body["message"]) == (422, "Período inicial e final maior que 365 dias.")
+
+
+async def test_contratos_are_filtered_by_their_own_parameters_and_no_others(portal: Portal) -> None:
+    _, everything, _ = await portal.contratos(tamanhoPagina=500)
+    sample = everything["data"][0]
+    wanted = {
+        "cnpjOrgao": ("orgaoEntidade", "cnpj"),
+        "codigoUnidadeAdministrativa": ("unidadeOrgao", "codigoUnidade"),
+    }
+    for parameter, (outer, inner) in wanted.items():
+        _, some, _ = await portal.contratos(**{parameter: sample[outer][inner]})
+        assert {record[outer][inner] for record in some["data"]} == {sample[outer][inner]}
+        assert 0 < some["totalRegistros"] < everything["totalRegistros"]
+    # What filters contratações is unknown here, and the whole country comes.
+    ignored = {"cnpj": "0" * 14, "uf": "XX", "codigoMunicipioIbge": "1", "codigoModalidadeContratacao": 6}
+    for parameter, value in ignored.items():
+        _, all_the_same, _ = await portal.contratos(**{parameter: value})
+        assert all_the_same["totalRegistros"] == everything["totalRegistros"]
+
+
+async def test_contratos_have_no_other_paths(portal: Portal) -> None:
+    for suffix in ("/", "/publicacao", "/atualizacao/"):
+        assert (await portal.contratos(suffix))[0] == 404
+
+
+async def test_contratos_are_counted_told_and_changed_from_outside(empty: Portal) -> None:
+    control, world = empty.simulator.control_url, empty.simulator.world
+    body = {"resource": "contratos", "data_publicacao": "2025-01-07T10:00:00", "record": {"objetoContrato": "Giz"}}
+    async with empty.session.post(f"{control}/records", json=body) as response:
+        assert response.status == 201
+        key = (await response.json())["numeroControlePNCP"]
+    assert world.record(key)["objetoContrato"] == "Giz"
+    change = {"publish": 3, "at": "2025-01-07", "resource": "contratos"}
+    async with empty.session.post(f"{control}/changes", json=change) as response:
+        assert len((await response.json())["published"]) == 3
+    await empty.contratos()
+    async with empty.session.get(f"{control}/state") as response:
+        state = await response.json()
+    assert (state["contratos"], state["records"], state["items"]) == (4, 0, 0)
+    assert state["paths"] == {"/api/consulta/v1/contratos": 1}
+    async with empty.session.get(f"{control}/requests") as response:
+        assert [(service, status) for _, service, status, _ in await response.json()] == [("consulta", "200")]
+    window = {"resource": "contratos", "data_ini": "2025-01-07T10:00:00", "data_fim": "2025-01-07T10:00:00"}
+    async with empty.session.get(f"{control}/records", params=window) as response:
+        truth = await response.json()
+    assert truth[0] == {
+        "numeroControlePNCP": key,
+        "dataPublicacaoPncp": "2025-01-07T10:00:00",
+        "dataAtualizacao": "2025-01-07T10:00:00",
+        "dataAtualizacaoGlobal": "2025-01-07T10:00:00",
+    }
+    async with empty.session.post(f"{control}/changes", json={"touch": [key]}) as response:
+        assert (await response.json())["touched"] == [key]
+    assert world.record(key)["dataAtualizacaoGlobal"] == NOW.isoformat()
+    async with empty.session.post(f"{control}/changes", json={"remove": 4, "resource": "contratos"}) as response:
+        assert key in (await response.json())["removed"]
+    assert not world.contratos.records
+    for bad in ({"resource": "atas"}, {"resource": "contratos", "modalidades": "6"}):
+        async with empty.session.get(f"{control}/records", params=bad) as response:
+            assert response.status == 400
+    async with empty.session.post(f"{control}/changes", json={"publish": 1, "resource": "atas"}) as response:
         assert response.status == 400
 
 

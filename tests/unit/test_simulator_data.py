@@ -14,7 +14,8 @@ from simulator import Query, World, generate
 from simulator.generated import generate as generate_world
 from simulator.invention import cnpj_digits
 from simulator.recorded import NoRecordings, load_recorded
-from simulator.records import Criterio
+from simulator.records import decode_json
+from simulator.resources import Criterio
 
 NOW = datetime.fromisoformat("2026-03-01T12:00:00")
 REAL = Path(__file__).parents[2].parent / "shared" / "pncp" / "real"
@@ -251,6 +252,214 @@ def test_a_bad_record_is_listed_where_its_stamps_say() -> None:
     assert b"numeroControlePNCP" not in payload
 
 
+# Contratos
+
+
+@pytest.fixture(scope="module")
+def contratos(world: World) -> list[dict[str, Any]]:
+    return [world.record(key) for key in world.contratos.records]
+
+
+def contratos_of(world: World, criterio: Criterio, day: date) -> list[str]:
+    query = Query(criterio, None, day, day, resource="contratos")
+    return [record.numero_controle_pncp for record in world.listing(query)]
+
+
+def test_contratos_follow_from_the_seed_whenever_they_are_asked_for() -> None:
+    early, late, other = make(per_day=30), make(per_day=30), make(seed=2, per_day=30)
+    asked = [early.payload(each) for each in early.contratos.select("publicacao")]
+    late.publish(3)
+    late.touch(20)
+    late.remove(20)
+    added = {*late.publish(20, resource="contratos"), late.put(resource="contratos")}
+    assert len(added) == 21
+    found = [each for each in late.contratos.select("publicacao") if each.numero_controle_pncp not in added]
+    assert asked == [late.payload(each) for each in found] != []
+    assert set(early.contratos.records).isdisjoint(other.contratos.records)
+
+
+def test_contratacoes_are_the_same_with_contratos_and_without() -> None:
+    plain, both = make(per_day=30), make(per_day=30)
+    both.publish(5, resource="contratos")
+    both.publish(5, at="2026-01-07", resource="contratos")
+    both.touch(5, resource="contratos")
+    both.remove(5, resource="contratos")
+    both.put(resource="contratos")
+    for world in (plain, both):
+        world.publish(5)
+        world.touch(20)
+        world.lose_item(5)
+        world.put()
+    assert plain.keys == both.keys
+    for one, two in zip(plain.select("atualizacao"), both.select("atualizacao"), strict=True):
+        assert plain.payload(one) == both.payload(two)
+        assert plain.items(one.numero_controle_pncp) == both.items(two.numero_controle_pncp)
+
+
+def test_every_contrato_has_a_number_of_its_own_that_recomposes(contratos: list[dict[str, Any]]) -> None:
+    for record in contratos:
+        composed = f"{record['orgaoEntidade']['cnpj']}-2-{record['sequencialContrato']:06d}/{record['anoContrato']}"
+        assert record["numeroControlePNCP"] == composed
+    assert len({record["numeroControlePNCP"] for record in contratos}) == len(contratos) > 0
+
+
+def test_contratos_are_fewer_than_contratacoes_and_lie_within_the_days(world: World) -> None:
+    assert 0.5 < len(world.contratos.records) / len(world) < 0.7
+    stamps = [record.stamp(each) for each in ("publicacao", "atualizacao") for record in world.contratos.select(each)]
+    assert "2026-01-05" < min(stamps) < max(stamps) <= "2026-01-16T23:59:59"
+    assert any(stamp[11:13] == "00" for stamp in stamps)  # midnight is where windows go wrong
+    records = world.contratos.records.values()
+    assert all(record.publicacao <= record.atualizacao <= record.atualizacao_global for record in records)
+    assert any(record.atualizacao_global[:10] > record.publicacao[:10] for record in records)
+
+
+def test_nothing_of_a_contrato_lies_in_the_future() -> None:
+    noon = datetime.fromisoformat("2026-01-16T12:00:00")
+    world = make(now=lambda: noon)
+    assert max(record.atualizacao_global for record in world.contratos.records.values()) <= noon.isoformat()
+
+
+def test_a_contrato_names_a_contratacao_of_its_orgao_of_another_or_of_none_that_is_there(
+    world: World, contratos: list[dict[str, Any]]
+) -> None:
+    listed = [record for record in contratos if record["numeroControlePncpCompra"] in world]
+    own = sum(record["numeroControlePncpCompra"][:14] == record["orgaoEntidade"]["cnpj"] for record in listed)
+    assert min(own, len(listed) - own, len(contratos) - len(listed)) > 100
+    for record in contratos:
+        compra = world.contratacoes.records.get(record["numeroControlePncpCompra"])
+        assert compra is None or compra.publicacao < record["dataPublicacaoPncp"]
+
+
+def test_suppliers_are_companies_people_and_foreigners(contratos: list[dict[str, Any]]) -> None:
+    by_kind: dict[str, set[str]] = {"PJ": set(), "PF": set(), "PE": set()}
+    for record in contratos:
+        by_kind[record["tipoPessoa"]].add(record["niFornecedor"])
+    assert len(by_kind["PJ"]) > 100
+    assert all(ni == cnpj_digits(ni[:12]) for ni in by_kind["PJ"])
+    assert by_kind["PE"]
+    assert by_kind["PF"]
+    assert not any(is_cpf(ni) for ni in by_kind["PF"])  # no living person's number
+    assert all(re.fullmatch(r"[0-9]{11}", ni) for ni in by_kind["PF"])
+
+
+def is_cpf(text: str) -> bool:
+    """The tax office's rule: each check digit is ten times the weighted sum, modulo 11, modulo 10."""
+    digits = [int(char) for char in text]
+    return all(
+        sum(digit * (end + 1 - place) for place, digit in enumerate(digits[:end])) * 10 % 11 % 10 == digits[end]
+        for end in (9, 10)
+    )
+
+
+def test_the_rule_for_a_cpf_is_that_of_the_tax_office() -> None:
+    assert is_cpf("11144477735")
+    assert not is_cpf("11144477736")
+
+
+def test_the_keys_of_2026_are_missing_or_null_before(contratos: list[dict[str, Any]]) -> None:
+    keys = {"numeroControlePncpAta", "emendaParlamentar", "frutoAdesao", "temRemanejamento"}
+    assert all(keys <= set(record) for record in contratos)
+    assert any(record["numeroControlePncpAta"] for record in contratos)
+    before = generate(1, date(2024, 1, 8), date(2024, 1, 9), 60, now=lambda: NOW)
+    held = Counter(len(keys & set(before.record(key))) for key in before.contratos.records)
+    assert set(held) == {0, 4}
+    older = [before.record(key) for key in before.contratos.records]
+    assert all(record.get(key) is None for record in older for key in keys)
+
+
+def shape_of(value: Any, path: str = "") -> set[tuple[str, str]]:
+    """The keys of a JSON object, also of those within it, each with its JSON type."""
+    if not isinstance(value, dict):
+        kinds = {bool: "bool", int: "number", float: "number", Decimal: "number", str: "string", type(None): "null"}
+        return {(path, kinds[type(value)])}
+    return {(path, "object")}.union(*(shape_of(inner, f"{path}.{key}") for key, inner in value.items()))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the recordings of the portal lie outside the project and are not here")
+def test_generated_contratos_have_the_keys_and_types_of_recorded_ones(world: World) -> None:
+    real = load_recorded(REAL)
+    recorded = [real.record(key) for key in real.contratos.records]
+    assert len(recorded) > 1000
+    older = generate(1, date(2024, 1, 8), date(2024, 1, 12), 200, now=lambda: NOW)
+    generated = [each.record(key) for each in (world, older) for key in each.contratos.records]
+    assert {frozenset(record) for record in generated} == {frozenset(record) for record in recorded}
+    shapes = set().union(*map(shape_of, generated))
+    assert shapes <= set().union(*map(shape_of, recorded))
+    rare = {(".urlCipi", "string")}  # once on record, and empty
+    assert set().union(*map(shape_of, recorded)) - shapes <= rare
+
+
+def test_contratos_are_published_touched_and_removed_like_contratacoes() -> None:
+    clock = [NOW]
+    world = make(per_day=5, now=lambda: clock[0])
+    keys = world.publish(3, resource="contratos")
+    assert contratos_of(world, "publicacao", NOW.date()) == sorted(keys)
+    assert all(world.record(key)["dataPublicacaoPncp"] == NOW.isoformat() for key in keys)
+    clock[0] += timedelta(days=1)
+    before = {key: world.record(key) for key in keys}
+    assert world.touch(keys) == keys
+    assert contratos_of(world, "atualizacao", clock[0].date()) == sorted(keys)
+    assert contratos_of(world, "atualizacao", NOW.date()) == []
+    for key in keys:
+        after = world.record(key)
+        assert after["dataAtualizacaoGlobal"] == clock[0].isoformat()
+        corrected = after["dataAtualizacao"] == clock[0].isoformat()
+        assert corrected == (after["numeroRetificacao"] == before[key]["numeroRetificacao"] + 1)
+        assert corrected == (after["valorGlobal"] != before[key]["valorGlobal"])
+    assert world.remove(keys[:1]) == keys[:1]
+    assert keys[0] not in world
+    assert contratos_of(world, "publicacao", NOW.date()) == sorted(keys[1:])
+    known = set(world.contratos.records)
+    assert set(world.touch(4, resource="contratos")) <= known
+    removed = world.remove(2, resource="contratos")
+    assert known - set(world.contratos.records) == set(removed)
+    assert len(removed) == 2
+
+
+def test_a_touched_contrato_is_corrected_or_has_a_new_document() -> None:
+    world = make(per_day=20)
+    touched = [world.record(key) for key in world.touch(40, resource="contratos")]
+    assert {record["dataAtualizacao"] == record["dataAtualizacaoGlobal"] for record in touched} == {True, False}
+
+
+def test_a_hand_made_contrato_is_laid_over_an_invented_one() -> None:
+    world = make(per_day=0)
+    key = world.put(
+        resource="contratos",
+        data_publicacao="2026-01-10T12:00:00",
+        orgaoEntidade={"cnpj": "00394429000100"},
+        sequencialContrato=7,
+        anoContrato=2026,
+        valorGlobal=Decimal("1.0050"),
+        delete=["frutoAdesao"],
+    )
+    assert key == "00394429000100-2-000007/2026"
+    record = world.record(key)
+    assert record["valorGlobal"] == Decimal("1.0050")
+    assert record["objetoContrato"]
+    assert "frutoAdesao" not in record
+    assert not {"dataInclusao", "modalidadeId"} & set(record)
+    again = world.put(
+        resource="contratos", numeroControlePNCP=key, data_atualizacao_global="2026-01-11T08:00:00", processo="dois"
+    )
+    assert again == key
+    assert len(world.contratos.records) == 1
+    assert world.record(key)["valorGlobal"] == Decimal("1.0050")
+    assert contratos_of(world, "atualizacao", date(2026, 1, 11)) == [key]
+    assert contratos_of(world, "publicacao", date(2026, 1, 10)) == [key]
+    assert len(world) == 0
+
+
+@pytest.mark.parametrize("over", [{"modalidade": 6}, {"items": 1}, {"resource": "atas"}])
+def test_what_a_contrato_does_not_have_is_refused(over: dict[str, Any]) -> None:
+    world = make(per_day=0)
+    with pytest.raises(ValueError, match="contratos"):
+        world.put(**{"resource": "contratos"} | over)
+    assert not world.contratos.records
+    with pytest.raises(ValueError, match="modalidade"):
+        world.publish(1, modalidade=6, resource="contratos")
+
+
 # Recordings
 
 
@@ -311,8 +520,42 @@ def test_a_broken_recording_is_named(tmp_path: Path) -> None:
         load_recorded(tmp_path)
 
 
+def test_recorded_contratos_are_served_beside_contratacoes(tmp_path: Path) -> None:
+    compra, key = "00394429000100-1-000001/2025", "00394429000100-2-000001/2025"
+    keep(tmp_path, "contratacoes-publicacao/a.json", [record_of(compra, "2025-07-10T10:00:00")])
+    older = record_of(key, "2025-07-10T10:00:00", numeroControlePncpCompra=compra)
+    keep(tmp_path, "contratos/page1.json", {"data": [older, older]})
+    keep(tmp_path, "contratos-atualizacao/later.json", [older | {"dataAtualizacaoGlobal": "2025-07-12T10:00:00"}])
+    world = load_recorded(tmp_path)
+    assert world.keys == [compra]
+    assert list(world.contratos.records) == [key]
+    assert world.record(key)["dataAtualizacaoGlobal"] == "2025-07-12T10:00:00"
+    assert world.contratos.records[key].compra == compra
+    assert contratos_of(world, "publicacao", date(2025, 7, 10)) == [key]
+
+
+def test_a_broken_recording_of_contratos_never_looks_like_none(tmp_path: Path) -> None:
+    keep(tmp_path, "contratacoes-publicacao/a.json", [record_of("00394429000100-1-000001/2025", "2025-07-10T10:00:00")])
+    keep(tmp_path, "contratos/broken.json", "{")
+    world = load_recorded(tmp_path)
+    for _ in range(2):
+        with pytest.raises(NoRecordings, match=r"broken\.json is not JSON"):
+            contratos_of(world, "publicacao", date(2025, 7, 10))
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="the recordings of the portal lie outside the project and are not here")
-def test_the_portals_own_recordings_are_served_value_for_value() -> None:
+def test_the_portals_own_contratos_are_served_value_for_value() -> None:
+    world = load_recorded(REAL)
+    text = (REAL / "contratos" / "inteligenciapncp_20240101_20240102_p1_500.json").read_text()
+    recorded = json.loads(text, parse_float=Decimal)["data"]
+    page = world.page(Query("publicacao", None, date(2024, 1, 1), date(2024, 1, 2), resource="contratos"), 1, 500)
+    by_key = {record["numeroControlePNCP"]: record for record in map(decode_json, page)}
+    assert len(page) == len(recorded) == 500
+    assert sum(by_key[record["numeroControlePNCP"]] == record for record in recorded) == 500
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the recordings of the portal lie outside the project and are not here")
+def test_the_portals_own_recordings_recordings_are_served_value_for_value() -> None:
     world = load_recorded(REAL)
     assert len(world) > 600
     file = REAL / "contratacoes-publicacao" / "radarpncp_mod8_SP_20260917_p1_10.json"

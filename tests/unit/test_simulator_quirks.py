@@ -55,6 +55,12 @@ class Client:
         } | over
         return await self.raw(f"/consulta/v1/contratacoes/{criterio}", **parameters)
 
+    async def contratos(self, page: int = 1, suffix: str = "") -> tuple[int, bytes, aiohttp.ClientResponse]:
+        day = DAY.replace("-", "")
+        return await self.raw(
+            f"/consulta/v1/contratos{suffix}", dataInicial=day, dataFinal=day, pagina=page, tamanhoPagina=10
+        )
+
     async def items(self, key: str, **parameters: Any) -> tuple[int, bytes, aiohttp.ClientResponse]:
         cnpj, _, rest = key.split("-")
         sequencial, ano = rest.split("/")
@@ -505,6 +511,60 @@ async def test_a_rule_hits_only_what_it_matches(client: Client) -> None:
     assert (await client.listing(2, "publicacao"))[0] == 200
     assert (await client.listing(2, "atualizacao", dataInicial="20250107", dataFinal="20250107"))[0] != 500
     assert (await client.raw("/consulta/v1/orgaos/1/compras/2025/1"))[0] == 503
+
+
+async def test_a_rule_hits_contratos_or_contratacoes_by_their_path(client: Client, world: World) -> None:
+    world.publish(15, at=DAY, resource="contratos")
+    client.quirks.add("503", match={"path": "/v1/contratos"})
+    assert [(await client.contratos())[0], (await client.listing())[0]] == [503, 200]
+    client.quirks.reset()
+    client.quirks.add("503", match={"path": "/v1/contratacoes"})
+    assert [(await client.contratos())[0], (await client.listing())[0]] == [200, 503]
+    client.quirks.reset()
+    client.quirks.add("503", match={"criterio": "atualizacao"})
+    assert [(await client.contratos(suffix=suffix))[0] for suffix in ("", "/atualizacao")] == [200, 503]
+
+
+async def test_pages_of_contratos_are_late_short_repeated_or_out_of_order(client: Client, world: World) -> None:
+    world.publish(25, at=DAY, resource="contratos")
+    pages = [keys(json.loads((await client.contratos(page))[1])) for page in (1, 2, 3)]
+    assert [len(page) for page in pages] == [10, 10, 5]
+    client.quirks.add("repeat", match={"page": 2}, value="next_page")
+    client.quirks.add("short_page", match={"page": 3}, value=1)
+    client.quirks.add("total_records", value="+5")
+    second, third = [json.loads((await client.contratos(page))[1]) for page in (2, 3)]
+    assert keys(second)[0] == pages[0][-1]
+    assert keys(third) == pages[2][:1]
+    assert second["totalRegistros"] == 30
+    client.quirks.reset()
+    client.quirks.add("unordered", value="each")
+    shuffled = [keys(json.loads((await client.contratos(page))[1])) for page in (1, 2, 3)]
+    assert len({key for page in shuffled for key in page}) < 25  # each page is drawn from another order
+
+
+async def test_a_contrato_is_spoiled_in_its_own_fields(client: Client, world: World) -> None:
+    world.publish(3, at=DAY, resource="contratos")
+    for name, shown in (("nan", b'"valorGlobal":NaN'), ("nul", b"\\u0000"), ("drifted_field", b'"processo":{')):
+        client.quirks.reset()
+        client.quirks.add(name)
+        assert shown in (await client.contratos())[1]
+    client.quirks.reset()
+    client.quirks.add("null_dates")
+    spoiled_record = json.loads((await client.contratos())[1])["data"][0]
+    assert spoiled_record["dataPublicacaoPncp"] is spoiled_record["dataAtualizacaoGlobal"] is None
+    assert "dataInclusao" not in spoiled_record
+
+
+async def test_a_listing_of_contratos_changes_while_it_is_read(client: Client, world: World) -> None:
+    world.publish(25, at=DAY, resource="contratos")
+    contratacoes = world.keys
+    before = [keys(json.loads((await client.contratos(page))[1])) for page in (1, 2)]
+    client.quirks.add("change", times=1, value={"remove": 2, "from": "page", "append": 1})
+    assert keys(json.loads((await client.contratos(1))[1])) == before[0]
+    after = json.loads((await client.contratos(2))[1])
+    assert after["totalRegistros"] == 24
+    assert keys(after)[:8] == before[1][2:]
+    assert world.keys == contratacoes
 
 
 async def test_a_rule_spares_the_first_and_stops_after_so_many(client: Client) -> None:

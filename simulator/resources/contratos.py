@@ -1,0 +1,36 @@
+"""Contratos and empenhos: what a public body has agreed with a supplier."""
+
+from typing import Final
+
+from simulator.resources.description import Listing, Resource
+
+CONTRATOS: Final = Resource(
+    name="contratos",
+    digit=2,
+    year_key="anoContrato",
+    sequence_key="sequencialContrato",
+    listings={
+        "publicacao": Listing("/api/consulta/v1/contratos", "publicacao"),
+        "atualizacao": Listing("/api/consulta/v1/contratos/atualizacao", "atualizacao_global"),
+    },
+    first_day="dataInicial",
+    last_day="dataFinal",
+    division=None,
+    # By órgão the name differs from that of contratações; by UF and by município there is no filter.
+    filters={
+        "cnpjOrgao": ("String", "cnpj"),
+        "codigoUnidadeAdministrativa": ("String", "codigo_unidade"),
+    },
+    page_sizes=range(10, 501),
+    default_page_size=500,  # as the manual says; no recording tells
+    empty_status=204,
+    recordings=("contratos", "contratos-atualizacao"),
+    spoiled={
+        "text": "objetoContrato",
+        "nan": "valorGlobal",
+        "huge_number": "valorGlobal",
+        "wrong_type": "valorGlobal",
+        "drifted_field": "processo",
+        "missing_key": "numeroControlePNCP",
+    },
+)

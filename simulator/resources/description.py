@@ -1,0 +1,64 @@
+"""The values of which a resource's description is made."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Criterio = Literal["publicacao", "atualizacao"]
+CRITERIOS: tuple[Criterio, ...] = ("publicacao", "atualizacao")
+
+# A parameter's declared Java type, as the portal's refusals name it.
+Kind = Literal["String", "Integer", "Long"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One listing: its path, and the stamp on which it filters and by which it is in order.
+
+    `stamp` is a field of `records.Record`.
+    """
+
+    path: str
+    stamp: Literal["publicacao", "atualizacao", "atualizacao_global"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of record that the consulta service lists by day.
+
+    `digit` is what stands for the kind in a control number, `CNPJ-digit-SSSSSS/AAAA`; `year_key` and `sequence_key` are
+    the JSON keys of its other parts. `division` is the required parameter that divides the listing by modalidade, None
+    where there is none. `filters` has the optional parameters: the type of each, and the field of `records.Record` that
+    it asks for. Parameters that are not named here are ignored. `spoiled` has the key that each spoiling quirk spoils.
+    """
+
+    name: str
+    digit: int
+    year_key: str
+    sequence_key: str
+    listings: Mapping[Criterio, Listing]
+    first_day: str
+    last_day: str
+    division: str | None
+    filters: Mapping[str, tuple[Kind, str]]
+    page_sizes: range
+    default_page_size: int
+    empty_status: int
+    recordings: tuple[str, ...]
+    spoiled: Mapping[str, str]
+    key_form: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the form of the control number; its groups are CNPJ, sequence and year."""
+        object.__setattr__(self, "key_form", re.compile(rf"([0-9A-Z]{{14}})-{self.digit}-(\d{{6,}})/(\d{{4}})"))
+
+    @property
+    def required(self) -> dict[str, Kind]:
+        """The required parameters and their types, in the order in which their absence is told."""
+        division: dict[str, Kind] = {} if self.division is None else {self.division: "Long"}
+        return {self.first_day: "String", self.last_day: "String", **division, "pagina": "Integer"}
+
+    def key(self, cnpj: str, sequencial: int, ano: int) -> str:
+        """The control number of a record."""
+        return f"{cnpj}-{self.digit}-{sequencial:06d}/{ano}"

@@ -11,9 +11,10 @@ import uvloop
 
 from bench.contender import PAGE_SIZE, Task, compete
 from common.garbage import collect_seldom
+from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PncpError
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Contratacao, Page, Record, parse_contratacao
+from ingestor.pncp.records import Page, Record, parse_record
 from ingestor.reading import fetch_itens
 
 PAGES_AHEAD = 3
@@ -57,9 +58,11 @@ def client_of(task: Task) -> PncpClient:
     )
 
 
-def records_of(page: Page) -> list[Record[Contratacao]]:
+def records_of(page: Page) -> list[Record]:
     """The records of a page; only their keys lead to items."""
-    return [record for record in map(parse_contratacao, page.records) if isinstance(record, Record)]
+    return [
+        record for record in (parse_record(CONTRATACOES, raw) for raw in page.records) if isinstance(record, Record)
+    ]
 
 
 def fetch_and_discard(task: Task) -> int:

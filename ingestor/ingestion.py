@@ -16,6 +16,8 @@ from common import executions
 from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
+from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Resource
 from ingestor.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_reading, shortfall
 from ingestor.debts import fetch_or_owe
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
@@ -30,7 +32,7 @@ from ingestor.persistence import (
     store_page,
 )
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Contratacao, Record, Rejected
+from ingestor.pncp.records import Record, Rejected
 from ingestor.reading import Ended, PageInHand, Reading
 from ingestor.room import Room, alone
 
@@ -66,6 +68,7 @@ class SliceIngestion:
     read_at: datetime | None = None
     finished: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    resource: Resource = CONTRATACOES
 
 
 async def ingest_slice(work: SliceIngestion) -> bool:
@@ -148,7 +151,9 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     """Read what is left of the listing and commit it page by page."""
     if progress.pages and work.stopping.is_set():
         return Ended.ASKED_TO_STOP
-    async with Reading(work.engine, work.client, work.claim, progress, work.stopping, room=work.room) as pages:
+    async with Reading(
+        work.engine, work.client, work.claim, progress, work.stopping, room=work.room, resource=work.resource
+    ) as pages:
         async for page in pages:
             await _ingest_page(work, progress, page)
             if page.ends is not None:
@@ -172,7 +177,7 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHan
     crowded = [record for record, of_it in zip(page.wanted, fetched, strict=True) if of_it is None]
     refused = await _ingest_alone(work, progress, page, crowded) if crowded else []
     bundles = [Bundle(record, of_it) for record, of_it in zip(page.wanted, fetched, strict=True) if of_it is not None]
-    tried = {record.typed.numero_controle_pncp for record in page.wanted}
+    tried = {record.key for record in page.wanted}
     async with work.commits:
         result = PageResult(
             page.number,
@@ -215,7 +220,7 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
 
 
 async def _ingest_alone(
-    work: SliceIngestion, progress: Progress, page: PageInHand, crowded: list[Record[Contratacao]]
+    work: SliceIngestion, progress: Progress, page: PageInHand, crowded: list[Record]
 ) -> list[Rejected]:
     """Fetch the items that there was no room for, one list at a time, and commit each before its page.
 
@@ -223,7 +228,7 @@ async def _ingest_alone(
     """
     lost: list[Rejected] = []
     for record in crowded:
-        key = record.typed.numero_controle_pncp
+        key = record.key
         log.info("items are read alone", numero_controle_pncp=key)
         async with alone(work.room):
             itens = await fetch_or_owe(work.client, key)
@@ -239,7 +244,7 @@ async def _ingest_alone(
             del itens
             async with work.commits:
                 part, counts = await _commit(work, part, progress, None, is_whole=False)
-            lost += [each for each in part.rejected if each.resource == "contratacoes"]
+            lost += [each for each in part.rejected if each.resource == work.resource.name]
             del part
         work.counts = work.counts.plus(counts)
         work.metrics.page_committed(counts)

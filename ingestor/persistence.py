@@ -22,7 +22,7 @@ from common.executions import Claim, PageCounts
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
 from ingestor.completeness import Evidence
-from ingestor.pncp.records import Contratacao, Drift, Itens, Owed, Record, Rejected, Stamps, stamps
+from ingestor.pncp.records import Drift, Itens, Owed, Record, Rejected, Stamps
 
 log = structlog.get_logger(__name__)
 
@@ -38,13 +38,13 @@ VALUE_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 class Bundle:
     """A contratação to be written, with its items as read."""
 
-    record: Record[Contratacao]
+    record: Record
     itens: Itens
 
     @property
     def key(self) -> str:
         """Its control number."""
-        return self.record.typed.numero_controle_pncp
+        return self.record.key
 
 
 Listed = tuple[str, Itens]
@@ -554,7 +554,7 @@ async def store_bundles(
             async with driver.transaction():
                 counts, refused_itens = await _merge_with_care(driver, bundle, execution_id)
         except VALUE_REFUSED as error:
-            refused.append(Rejected(bundle.key, str(error), bundle.record.payload))
+            refused.append(Rejected(bundle.key, str(error), bundle.record.payload, CONTRATACOES.name))
         else:
             stored = stored.plus(counts)
             refused += refused_itens
@@ -639,7 +639,7 @@ async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle], execu
 
 async def _merge_records(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> dict[str, bool]:
     """Write the contratações of bundles; answers whether each that was written is new."""
-    versions = [stamps(bundle.record.typed) for bundle in bundles]
+    versions = [bundle.record.version for bundle in bundles]
     payloads = [bundle.record.payload.encode() for bundle in bundles]
     judged = (
         [bundle.key for bundle in bundles],

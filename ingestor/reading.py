@@ -21,13 +21,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.executions import Claim
+from common.resources.description import Resource
 from ingestor.completeness import last_page_with_rows, may_stop_early, row_names
 from ingestor.debts import fetch_or_owe
 from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavailable
 from ingestor.persistence import Progress, load_versions
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import (
-    Contratacao,
     Itens,
     Page,
     Record,
@@ -36,9 +36,8 @@ from ingestor.pncp.records import (
     Stamps,
     compare_versions,
     newest_first,
-    parse_contratacao,
+    parse_record,
     see,
-    stamps,
 )
 from ingestor.room import RECORD_BYTES, Charge, Room, Share, counting
 
@@ -129,7 +128,7 @@ class PageInHand:
     keys: frozenset[str]
     processed: frozenset[str]
     rejected: list[Rejected]
-    wanted: list[Record[Contratacao]]
+    wanted: list[Record]
     itens: asyncio.Task[list[Itens | None]]
     share: Share
     ends: Ended | None
@@ -163,9 +162,11 @@ class Reading:
         stopping: asyncio.Event,
         *,
         room: Room,
+        resource: Resource,
     ) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # one question, nothing to begin or end
         self._client = client
+        self._resource = resource
         self._claim = claim
         self._stopping = stopping
         self._room = room
@@ -204,7 +205,7 @@ class Reading:
         """The next page to be committed; its items are the caller's to wait for. The one before it has been."""
         if self._at_commit is not None:
             for record in self._at_commit.wanted:
-                self._underway.pop(record.typed.numero_controle_pncp, None)
+                self._underway.pop(record.key, None)
             self._at_commit.let_go()
             self._drop(self._at_commit.share)
             self._at_commit = None
@@ -299,7 +300,7 @@ class Reading:
         except PageAbsent:  # the reading may go on without it
             self._drop(share)
             raise
-        judged = judge_records(page, self._claim)
+        judged = judge_records(self._resource, page, self._claim)
         shows_new = self._evidence.is_new_to_reading(judged.keys)
         self._evidence.add(judged.keys, page.total_registros)
         self._proof.add(number, judged.stamps)
@@ -310,8 +311,8 @@ class Reading:
         # asked, else a page that is committed just then would be in neither.
         underway = {key: (version, True) for key, version in self._underway.items() if key in judged.candidates}
         stored = await self._load_versions(judged.candidates.keys())
-        wanted, rejected, lost = choose_wanted(judged.candidates, stored | underway)
-        self._underway.update((record.typed.numero_controle_pncp, stamps(record.typed)) for record in wanted)
+        wanted, rejected, lost = choose_wanted(self._resource, judged.candidates, stored | underway)
+        self._underway.update((record.key, record.version) for record in wanted)
         share.settle(
             least=RECORD_BYTES * len(wanted),
             used=sum(HELD_TWICE * len(record.payload) for record in wanted)
@@ -391,7 +392,7 @@ def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
     return chain(range(lowest_done - 1, 1, -1), [1])
 
 
-def judge_records(page: Page, claim: Claim) -> JudgedPage:
+def judge_records(resource: Resource, page: Page, claim: Claim) -> JudgedPage:
     """Judge the records of a page against the slice's window, both ends included.
 
     A backfill stores what lies in its window. An update stores whatever its pages show: a change that became visible
@@ -400,7 +401,7 @@ def judge_records(page: Page, claim: Claim) -> JudgedPage:
     good: list[Seen] = []
     rejected: list[Rejected] = []
     for raw in page.records:
-        record = see(raw, claim.criterio)
+        record = see(resource, raw, claim.criterio)
         if isinstance(record, Rejected):
             rejected.append(record)
         else:
@@ -412,20 +413,20 @@ def judge_records(page: Page, claim: Claim) -> JudgedPage:
 
 
 def choose_wanted(
-    candidates: dict[str, list[Seen]], stored: dict[str, tuple[Stamps, bool]]
-) -> tuple[list[Record[Contratacao]], list[Rejected], set[str]]:
+    resource: Resource, candidates: dict[str, list[Seen]], stored: dict[str, tuple[Stamps, bool]]
+) -> tuple[list[Record], list[Rejected], set[str]]:
     """The records that have to be written; what of them cannot be stored; the keys of which nothing can be.
 
     Where a page holds several versions of a record, the newest that can be stored is taken.
     """
-    wanted: list[Record[Contratacao]] = []
+    wanted: list[Record] = []
     rejected: list[Rejected] = []
     lost: set[str] = set()
     for key, versions in candidates.items():
         for seen in versions:
             if not needs_writing(seen.version, stored.get(key)):
                 break
-            record = parse_contratacao(seen.raw)
+            record = parse_record(resource, seen.raw)
             if isinstance(record, Record):
                 wanted.append(record)
                 break
@@ -444,19 +445,14 @@ def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
     return judged == "newer" or (judged == "unchanged" and not has_itens)
 
 
-async def fetch_itens(
-    client: PncpClient, records: list[Record[Contratacao]], share: Share | None = None
-) -> list[Itens | None]:
+async def fetch_itens(client: PncpClient, records: list[Record], share: Share | None = None) -> list[Itens | None]:
     """The items of all these records at once, or why they are owed; `None` where the share has no room for them.
 
     The client bounds the requests under way. Without a share nothing is counted.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(_fetch_counted(client, record.typed.numero_controle_pncp, share))
-                for record in records
-            ]
+            tasks = [group.create_task(_fetch_counted(client, record.key, share)) for record in records]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None  # the first to fail has cancelled the others
     return [task.result() for task in tasks]

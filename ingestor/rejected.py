@@ -6,10 +6,11 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.debts import fetch_or_owe
 from ingestor.persistence import Bundle, keep_rejected, store_bundles
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Contratacao, Record, Rejected, parse_contratacao, parse_item
+from ingestor.pncp.records import Record, Rejected, parse_entry, parse_record
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
     record = await _record_of(engine, entry)
     if isinstance(record, Rejected):
         return record.reason
-    bundle = Bundle(record, await fetch_or_owe(client, record.typed.numero_controle_pncp))
+    bundle = Bundle(record, await fetch_or_owe(client, record.key))
     async with engine.connect() as db, db.begin() as transaction:
         if entry.resource != "contratacoes":
             await db.execute(_WANT_ITENS, {"key": bundle.key})
@@ -71,15 +72,15 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
     return None
 
 
-async def _record_of(engine: AsyncEngine, entry: Entry) -> Record[Contratacao] | Rejected:
+async def _record_of(engine: AsyncEngine, entry: Entry) -> Record | Rejected:
     """The contratação to write: the rejected one, or the stored one that a rejected item belongs to."""
     if entry.resource == "contratacoes":
-        return parse_contratacao(entry.payload.encode())
-    item = parse_item(entry.payload.encode())
+        return parse_record(CONTRATACOES, entry.payload.encode())
+    item = parse_entry(ITENS, entry.payload.encode())
     if isinstance(item, Rejected):
         return item
     async with engine.connect() as db:
         payload = (await db.execute(_STORED, {"key": entry.natural_key})).scalar_one_or_none()
     if payload is None:
         return Rejected(entry.natural_key, "its contratação is not stored", entry.payload, entry.resource)
-    return parse_contratacao(payload.encode())
+    return parse_record(CONTRATACOES, payload.encode())

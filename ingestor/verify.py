@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.resources.contratacoes import CONTRATACOES
 from ingestor.completeness import row_names
 from ingestor.errors import ListingIncomplete, PageAbsent, PncpError
 from ingestor.pncp.client import PncpClient
@@ -109,7 +110,7 @@ async def _read_listing(client: PncpClient, modalidade: int, day: date) -> dict[
     for _ in range(READINGS):
         async for page in _pages(client, modalidade, day):
             promised = page.total_registros
-            seen = [see(raw, "publicacao") for raw in page.records]
+            seen = [see(CONTRATACOES, raw, "publicacao") for raw in page.records]
             names = [one.natural_key or one.hash if isinstance(one, Rejected) else one.key for one in seen]
             listed |= {name: one if isinstance(one, Rejected) else None for name, one in zip(names, seen, strict=True)}
             rows |= row_names(names)

@@ -20,6 +20,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from common.resources import contratacoes
 from ingestor.errors import (
     PageAbsent,
     PncpBlocked,
@@ -41,7 +42,7 @@ from ingestor.pncp.records import (
     NotAPageError,
     Page,
     itens_path,
-    parse_itens,
+    parse_list,
     parse_page,
     parse_quantidade,
 )
@@ -300,7 +301,7 @@ class PncpClient:
             async with self._itens_slots:
                 body = await self._itens_once(path, parameters, level, wait=wait)
             try:
-                return parse_itens(body, numero_controle_pncp)
+                return parse_list(contratacoes.ITENS, body, numero_controle_pncp)
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}") from None
 

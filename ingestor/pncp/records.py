@@ -1,8 +1,7 @@
-"""The portal's JSON, typed: pages, contratações and itens; which version is newer; what has to be rejected.
+"""The portal's JSON, typed: pages, records and lists of entries; which version is newer; what has to be rejected.
 
-Field names are the portal's (CONTRACT sections 3, 5.1 and 5.5 of what was recorded), each alias written out. A record's
-bytes are kept beside its typed form: they are its `payload`, so that a key that nobody knows yet is not lost and a
-number keeps every digit.
+A record's bytes are kept beside its typed form: they are its `payload`, so that a key without a column is not lost
+and a number keeps every digit.
 """
 
 import hashlib
@@ -11,29 +10,31 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from dataclasses import field as field_of
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
-from operator import attrgetter
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from common.clock import to_wall_clock
+from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Child, Resource
 from ingestor.completeness import fewest_rows
 from ingestor.pncp.bodies import is_utf8
-
-Small = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
-Code = Small | str
-"""An id that the document calls a string and the recordings a number; both are taken."""
-Key = Annotated[str, Meta(max_length=250)]
-"""A text that is a key of a table: PostgreSQL's indexes take no more than 2,700 bytes for all columns of a key."""
+from ingestor.pncp.decoders import (
+    ChildDecoders,
+    Decoders,
+    RejectedError,
+    check_code,
+    check_moment,
+    check_number,
+    child_decoders,
+    resource_decoders,
+)
 
 LONGEST_JSONB_NUMBER = 10_000
-LONGEST_NUMBER = 60
-"""Digits on either side of the point that a numeric column is trusted with; the largest real value has nine."""
-
 
 MANY_SEPARATORS = 100_000
 """Commas of a body from which on its entries are counted before an object is made of each: a list of 1,400 items."""
@@ -61,128 +62,6 @@ class AnotherPageError(NotAPageError):
     """A page of the listing, but not the one that was asked for."""
 
 
-class RejectedError(ValueError):
-    """A record that cannot be stored; its text says why."""
-
-
-class Orgao(Struct, frozen=True, gc=False):
-    """`orgaoEntidade`, `orgaoSubRogado`."""
-
-    cnpj: Key | None = None
-    razao_social: str | None = field(default=None, name="razaoSocial")
-    poder_id: str | None = field(default=None, name="poderId")
-    esfera_id: str | None = field(default=None, name="esferaId")
-
-
-class Unidade(Struct, frozen=True, gc=False):
-    """`unidadeOrgao`, `unidadeSubRogada`."""
-
-    codigo_unidade: Key | None = field(default=None, name="codigoUnidade")
-    nome_unidade: str | None = field(default=None, name="nomeUnidade")
-    codigo_ibge: str | None = field(default=None, name="codigoIbge")
-    municipio_nome: str | None = field(default=None, name="municipioNome")
-    uf_sigla: str | None = field(default=None, name="ufSigla")
-    uf_nome: str | None = field(default=None, name="ufNome")
-
-
-class AmparoLegal(Struct, frozen=True, gc=False):
-    """`amparoLegal`."""
-
-    codigo: Code | None = None
-    nome: str | None = None
-    descricao: str | None = None
-
-
-class Contratacao(Struct, frozen=True, gc=False):
-    """A contratação in a listing."""
-
-    numero_controle_pncp: str = field(name="numeroControlePNCP")
-    data_publicacao_pncp: datetime = field(name="dataPublicacaoPncp")
-    data_atualizacao: datetime = field(name="dataAtualizacao")
-    data_atualizacao_global: datetime = field(name="dataAtualizacaoGlobal")
-    data_inclusao: datetime | None = field(default=None, name="dataInclusao")
-    data_abertura_proposta: datetime | None = field(default=None, name="dataAberturaProposta")
-    data_encerramento_proposta: datetime | None = field(default=None, name="dataEncerramentoProposta")
-    ano_compra: Small | None = field(default=None, name="anoCompra")
-    sequencial_compra: Small | None = field(default=None, name="sequencialCompra")
-    numero_compra: str | None = field(default=None, name="numeroCompra")
-    processo: str | None = None
-    objeto_compra: str | None = field(default=None, name="objetoCompra")
-    informacao_complementar: str | None = field(default=None, name="informacaoComplementar")
-    justificativa_presencial: str | None = field(default=None, name="justificativaPresencial")
-    link_sistema_origem: str | None = field(default=None, name="linkSistemaOrigem")
-    link_processo_eletronico: str | None = field(default=None, name="linkProcessoEletronico")
-    modalidade_id: Code | None = field(default=None, name="modalidadeId")
-    modalidade_nome: str | None = field(default=None, name="modalidadeNome")
-    modo_disputa_id: Code | None = field(default=None, name="modoDisputaId")
-    modo_disputa_nome: str | None = field(default=None, name="modoDisputaNome")
-    situacao_compra_id: Code | None = field(default=None, name="situacaoCompraId")
-    situacao_compra_nome: str | None = field(default=None, name="situacaoCompraNome")
-    tipo_instrumento_convocatorio_codigo: Code | None = field(default=None, name="tipoInstrumentoConvocatorioCodigo")
-    tipo_instrumento_convocatorio_nome: str | None = field(default=None, name="tipoInstrumentoConvocatorioNome")
-    srp: bool | None = None
-    emenda_parlamentar: bool | None = field(default=None, name="emendaParlamentar")
-    valor_total_estimado: Decimal | None = field(default=None, name="valorTotalEstimado")
-    valor_total_homologado: Decimal | None = field(default=None, name="valorTotalHomologado")
-    usuario_nome: str | None = field(default=None, name="usuarioNome")
-    amparo_legal: AmparoLegal | None = field(default=None, name="amparoLegal")
-    fontes_orcamentarias: Raw = field(default=Raw(b"null"), name="fontesOrcamentarias")
-    orgao_entidade: Orgao | None = field(default=None, name="orgaoEntidade")
-    unidade_orgao: Unidade | None = field(default=None, name="unidadeOrgao")
-    orgao_sub_rogado: Orgao | None = field(default=None, name="orgaoSubRogado")
-    unidade_sub_rogada: Unidade | None = field(default=None, name="unidadeSubRogada")
-
-
-class Item(Struct, frozen=True, gc=False):
-    """An item of a contratação."""
-
-    numero_item: Small = field(name="numeroItem")
-    descricao: str | None = None
-    material_ou_servico: str | None = field(default=None, name="materialOuServico")
-    material_ou_servico_nome: str | None = field(default=None, name="materialOuServicoNome")
-    quantidade: Decimal | None = None
-    unidade_medida: str | None = field(default=None, name="unidadeMedida")
-    valor_unitario_estimado: Decimal | None = field(default=None, name="valorUnitarioEstimado")
-    valor_total: Decimal | None = field(default=None, name="valorTotal")
-    orcamento_sigiloso: bool | None = field(default=None, name="orcamentoSigiloso")
-    item_categoria_id: Code | None = field(default=None, name="itemCategoriaId")
-    item_categoria_nome: str | None = field(default=None, name="itemCategoriaNome")
-    criterio_julgamento_id: Code | None = field(default=None, name="criterioJulgamentoId")
-    criterio_julgamento_nome: str | None = field(default=None, name="criterioJulgamentoNome")
-    situacao_compra_item: Code | None = field(default=None, name="situacaoCompraItem")
-    situacao_compra_item_nome: str | None = field(default=None, name="situacaoCompraItemNome")
-    tipo_beneficio: Code | None = field(default=None, name="tipoBeneficio")
-    tipo_beneficio_nome: str | None = field(default=None, name="tipoBeneficioNome")
-    incentivo_produtivo_basico: bool | None = field(default=None, name="incentivoProdutivoBasico")
-    exigencia_conteudo_nacional: bool | None = field(default=None, name="exigenciaConteudoNacional")
-    tem_resultado: bool | None = field(default=None, name="temResultado")
-    imagem: Small | None = None
-    informacao_complementar: str | None = field(default=None, name="informacaoComplementar")
-    ncm_nbs_codigo: str | None = field(default=None, name="ncmNbsCodigo")
-    ncm_nbs_descricao: str | None = field(default=None, name="ncmNbsDescricao")
-    patrimonio: str | None = None
-    codigo_registro_imobiliario: str | None = field(default=None, name="codigoRegistroImobiliario")
-    aplicabilidade_margem_preferencia_normal: bool | None = field(
-        default=None, name="aplicabilidadeMargemPreferenciaNormal"
-    )
-    aplicabilidade_margem_preferencia_adicional: bool | None = field(
-        default=None, name="aplicabilidadeMargemPreferenciaAdicional"
-    )
-    percentual_margem_preferencia_normal: Decimal | None = field(default=None, name="percentualMargemPreferenciaNormal")
-    percentual_margem_preferencia_adicional: Decimal | None = field(
-        default=None, name="percentualMargemPreferenciaAdicional"
-    )
-    tipo_margem_preferencia: Raw = field(default=Raw(b"null"), name="tipoMargemPreferencia")
-    catalogo: Raw = Raw(b"null")
-    catalogo_codigo_item: str | None = field(default=None, name="catalogoCodigoItem")
-    categoria_item_catalogo: Raw = field(default=Raw(b"null"), name="categoriaItemCatalogo")
-    data_inclusao: datetime | None = field(default=None, name="dataInclusao")
-    data_atualizacao: datetime | None = field(default=None, name="dataAtualizacao")
-
-
-T = TypeVar("T", bound=Struct)
-
-
 class Drift(Struct, frozen=True, gc=False):
     """An optional field whose value its column does not take.
 
@@ -195,17 +74,24 @@ class Drift(Struct, frozen=True, gc=False):
     example: str
 
 
-class Record(Struct, Generic[T], frozen=True, gc=False):
-    """One record as it came and as it was read.
+class Entry(Struct, frozen=True, gc=False):
+    """One record, or one entry of a list, as it came and as it was read.
 
     `columns` is what its columns are read from, where that is not the payload: the same record without the values of
-    `drift`, which are null in `typed` too.
+    `drift`, which are null in `typed` too. `typed` is made by `decoders`.
     """
 
-    typed: T
+    typed: Any
     payload: str
     columns: str | None = None
     drift: tuple[Drift, ...] = ()
+
+
+class Record(Entry, frozen=True, gc=False, kw_only=True):
+    """One record of a listing, which can be stored."""
+
+    key: str
+    version: "Stamps"
 
 
 @dataclass(frozen=True)
@@ -215,7 +101,7 @@ class Rejected:
     natural_key: str | None
     reason: str
     payload: str
-    resource: str = "contratacoes"
+    resource: str
 
     @property
     def hash(self) -> str:
@@ -316,34 +202,6 @@ class _Envelope(Struct, frozen=True):
     numero_pagina: int = field(name="numeroPagina")
 
 
-class _Sighting(Struct, frozen=True, gc=False):
-    """What `Seen` is made of."""
-
-    numero_controle_pncp: str = field(name="numeroControlePNCP")
-    data_publicacao_pncp: datetime = field(name="dataPublicacaoPncp")
-    data_atualizacao: datetime = field(name="dataAtualizacao")
-    data_atualizacao_global: datetime = field(name="dataAtualizacaoGlobal")
-
-
-_PLAIN_TYPES = {
-    Decimal | None: Annotated[float, Meta(gt=-1e30, lt=1e30)] | None,
-    datetime | None: Annotated[datetime, Meta(tz=False)] | None,
-    Code | None: Small | None,
-}
-# The same item in types that leave nothing to check: numbers that any column holds, stamps without an offset, ids that
-# are numbers. Nearly all real items are such; what is not is read as an `Item`, which takes it or says what is wrong.
-# (Only of a number that is next to nothing, 1e-61, would `check_item` say that it has too many digits.)
-_PlainItem = msgspec.defstruct(
-    "_PlainItem",
-    [
-        (each.name, _PLAIN_TYPES.get(each.type, each.type), field(default=each.default, name=each.encode_name))
-        for each in msgspec.structs.fields(Item)
-    ],
-    frozen=True,
-    gc=False,
-)
-
-
 class _Anything(Struct, gc=False):
     """An object that is not looked into."""
 
@@ -357,21 +215,9 @@ _decode_any_envelope = msgspec.json.Decoder(_AnyEnvelope).decode
 _decode_quantidade: Callable[[bytes], int] = msgspec.json.Decoder(Annotated[int, Meta(ge=0, lt=2**31)]).decode
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
 _decode_any_array = msgspec.json.Decoder(list[_Anything]).decode
-_decode_contratacao = msgspec.json.Decoder(Contratacao).decode
-_decode_item = msgspec.json.Decoder(Item).decode
-_decode_sighting = msgspec.json.Decoder(_Sighting).decode
-_decode_plain_itens: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[_PlainItem]).decode  # type: ignore[valid-type]  # made above
-_decode_key: dict[str, Callable[[bytes], Any]] = {
-    name: msgspec.json.Decoder(
-        msgspec.defstruct("_Key", [("value", Raw | UnsetType, field(default=UNSET, name=name))])
-    ).decode
-    for name in ("numeroControlePNCP", "numeroItem")
-}
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
-_CONTROL_NUMBER = re.compile(r"([0-9A-Z]{14})-1-([0-9]{6,9})/([0-9]{4})")
-_CODE = re.compile("[0-9]{1,9}")
-_PLAIN_NUMBER = re.compile(rf"-?[0-9]{{1,{LONGEST_NUMBER}}}(?:\.[0-9]{{1,{LONGEST_NUMBER}}})?")
+_CONTROL_NUMBER = re.compile(CONTRATACOES.key_pattern)
 _REFUSED_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")  # NUL and surrogates, which jsonb does not take
 _REFUSED_CHARACTER = re.compile("[\x00\ud800-\udfff]")
 
@@ -477,30 +323,50 @@ def _without_refused(value: Any) -> Any:
 # --- records ----------------------------------------------------------------------------------------------------
 
 
-def parse_contratacao(raw: bytes) -> Record[Contratacao] | Rejected:
+def parse_record(resource: Resource, raw: bytes) -> Record | Rejected:
     """Read one record of a listing; only its key and its stamps must be as expected."""
-    return _parse(raw, Contratacao, _decode_contratacao, check_contratacao, "numeroControlePNCP")
+    decoders = resource_decoders(resource)
+    entry = _parse(raw, decoders)
+    if isinstance(entry, Rejected):
+        return entry
+    header, whole = decoders.version(entry.typed)
+    return Record(
+        entry.typed,
+        entry.payload,
+        entry.columns,
+        entry.drift,
+        key=decoders.key(entry.typed),
+        version=(to_wall_clock(header), to_wall_clock(whole)),
+    )
 
 
-def parse_item(raw: bytes) -> Record[Item] | Rejected:
-    """Read one item; only its number must be as expected."""
-    return _parse(raw, Item, _decode_item, check_item, "numeroItem")
+def parse_entry(child: Child, raw: bytes) -> Entry | Rejected:
+    """Read one entry of a list; only its key must be as expected."""
+    return _parse(raw, child_decoders(child))
 
 
-def see(raw: bytes, criterio: str) -> Seen | Rejected:
+def see(resource: Resource, raw: bytes, criterio: str) -> Seen | Rejected:
     """Read of one record of a listing what tells whether it has to be written; the rest is read if it has."""
+    decoders = resource_decoders(resource)
     try:
-        told = _decode_sighting(raw)
-        if _CONTROL_NUMBER.fullmatch(told.numero_controle_pncp):
-            return _seen(told, raw, criterio)
+        told = decoders.decode_sight(raw)
+        key, header, whole, stamp = decoders.sights[criterio](told)
+        if decoders.is_key(key):
+            return _seen(key, header, whole, stamp, raw)
     except (ValueError, OverflowError, RecursionError):  # what is wrong, or can be mended, the whole record tells
         pass
-    whole = parse_contratacao(raw)
-    return whole if isinstance(whole, Rejected) else _seen(whole.typed, raw, criterio)
+    record = parse_record(resource, raw)
+    return record if isinstance(record, Rejected) else _seen(*decoders.sights[criterio](record.typed), raw)
 
 
-def _seen(told: Contratacao | _Sighting, raw: bytes, criterio: str) -> Seen:
-    return Seen(told.numero_controle_pncp, stamps(told), stamp_for(told, criterio), raw)
+def _seen(key: str, header: datetime, whole: datetime, stamp: datetime, raw: bytes) -> Seen:
+    """What is seen of a record.
+
+    Its stamp is in whole seconds, as windows are. No fraction was ever recorded; one within a day's last second would
+    lie between that day's window and the next.
+    """
+    version = to_wall_clock(header), to_wall_clock(whole)
+    return Seen(key, version, to_wall_clock(stamp).replace(microsecond=0), raw)
 
 
 def parse_quantidade(body: bytes) -> int:
@@ -516,43 +382,43 @@ def parse_quantidade(body: bytes) -> int:
         raise NotAPageError(f"no number of items: {error}") from None
 
 
-def parse_itens(body: bytes, numero_controle_pncp: str) -> Itens:
-    """Read the list of a contratação's items.
+def parse_list(child: Child, body: bytes, parent: str) -> Itens:
+    """Read the list that belongs to the record with the key `parent`.
 
     Raises:
         NotAPageError: not JSON, or not an array.
 
     """
     _check_body(body, _decode_any_array)
-    plain = _parse_plain_itens(body)
+    decoders = child_decoders(child)
+    plain = _parse_plain_list(decoders, body)
     if plain is not None:
         return plain
     itens = Itens(size=len(body))
     for raw in _decode_or_mend(_decode_array, body):
-        item = parse_item(bytes(raw))
+        entry = _parse(bytes(raw), decoders)
         itens.told += 1
-        if isinstance(item, Rejected):
-            rejected = Rejected(numero_controle_pncp, item.reason, item.payload, resource="itens_contratacao")
-            itens.rejected.append(rejected)
+        if isinstance(entry, Rejected):
+            itens.rejected.append(Rejected(parent, entry.reason, entry.payload, child.name))
             if len(itens.rejected) > MOST_REFUSED_ITENS:
                 raise NotAPageError(f"more than {MOST_REFUSED_ITENS} entries that are no items")
         else:
-            number = item.typed.numero_item
-            itens.payloads[number] = item.payload.encode()
+            number = decoders.key(entry.typed)
+            itens.payloads[number] = entry.payload.encode()
             itens.drifted.pop(number, None)
-            if item.columns is not None:
-                itens.drifted[number] = item.columns.encode(), item.drift
+            if entry.columns is not None:
+                itens.drifted[number] = entry.columns.encode(), entry.drift
     return itens
 
 
-def _parse_plain_itens(body: bytes) -> Itens | None:
-    """All items in one go, where nothing is to be mended, checked or rejected: nearly twice as fast as one by one."""
+def _parse_plain_list(decoders: ChildDecoders, body: bytes) -> Itens | None:
+    """All entries in one go, where nothing is to be mended, checked or rejected: nearly twice as fast as one by one."""
     if b"\\u" in body and _REFUSED_ESCAPE.search(body):
         return None
     try:
         raws = _decode_array(body)
         parts = [body] if len(body) <= DECODED_AT_ONCE else _in_parts(raws)
-        numbers = [item.numero_item for part in parts for item in _decode_plain_itens(part)]
+        numbers = [decoders.key(entry) for part in parts for entry in decoders.decode_plain_list(part)]
     except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
         return None
     return Itens(dict(zip(numbers, raws, strict=True)), told=len(numbers), size=len(body))
@@ -570,24 +436,23 @@ def _in_parts(raws: list[Raw]) -> Iterator[bytes]:
     yield b"[%s]" % b",".join(part)
 
 
-def _parse(
-    raw: bytes, kind: type[T], decode: Callable[[bytes], T], check: Callable[[T], None], key: str
-) -> Record[T] | Rejected:
+def _parse(raw: bytes, decoders: Decoders) -> Entry | Rejected:
     try:
         if _REFUSED_ESCAPE.search(raw):
             raw = mend(raw)
         payload = raw.decode()
         try:
-            typed = decode(raw)
-            check(typed)
+            typed = decoders.decode(raw)
+            decoders.check(typed)
         except (msgspec.ValidationError, RejectedError):  # of the right syntax: what does not fit can be left out
-            return _parse_leniently(raw, kind, decode, check)
+            return _parse_leniently(raw, decoders)
     except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
-        return Rejected(_key_of(raw, key), str(error), raw.decode("utf-8", "replace").replace("\x00", ""))
-    return Record(typed, payload)
+        shown = raw.decode("utf-8", "replace").replace("\x00", "")
+        return Rejected(_key_in(raw, decoders), str(error), shown, decoders.name)
+    return Entry(typed, payload)
 
 
-def _parse_leniently(raw: bytes, kind: type[T], decode: Callable[[bytes], T], check: Callable[[T], None]) -> Record[T]:
+def _parse_leniently(raw: bytes, decoders: Decoders) -> Entry:
     """Read a record without the optional values that do not fit.
 
     Raises:
@@ -595,13 +460,13 @@ def _parse_leniently(raw: bytes, kind: type[T], decode: Callable[[bytes], T], ch
 
     """
     sieve = _Sieve()
-    columns, typed = sieve.sift(raw, kind)
-    record = decode(typed)
-    check(record)
+    columns, typed = sieve.sift(raw, decoders.kind)
+    record = decoders.decode(typed)
+    decoders.check(record)
     drift = tuple(sieve.drift)
     if not sieve.too_long:
-        return Record(record, raw.decode(), columns.decode() if drift else None, drift)
-    return Record(record, _with_texts(raw, sieve.too_long).decode(), columns.decode(), drift)
+        return Entry(record, raw.decode(), columns.decode() if drift else None, drift)
+    return Entry(record, _with_texts(raw, sieve.too_long).decode(), columns.decode(), drift)
 
 
 class _Sieve:
@@ -687,11 +552,11 @@ class _Options(Struct, frozen=True):
             found = self.decode(value)
             match found:
                 case datetime():
-                    _check_stamps((found,))
+                    check_moment(found)
                 case Decimal():
-                    _check_number("", found)
+                    check_number("", found)
                 case str() if not self.is_text:
-                    _check_codes((found,))
+                    check_code(found)
         except (ValueError, RecursionError):
             return False
         return True
@@ -705,6 +570,7 @@ _KINDS = {b"{": "object", b"[": "array", b'"': "string", b"t": "boolean", b"f": 
 _NATURAL = {
     bool: "boolean",
     datetime: "string",
+    date: "string",
     Decimal: "number",
     str: "string",
     int: "number",
@@ -747,9 +613,9 @@ def _fits_jsonb(number: bytes) -> bool:
     return abs(value.adjusted()) < LONGEST_JSONB_NUMBER and len(number) < LONGEST_JSONB_NUMBER
 
 
-def _key_of(raw: bytes, name: str) -> str | None:
+def _key_in(raw: bytes, decoders: Decoders) -> str | None:
     try:
-        value = _decode_key[name](raw).value
+        value = decoders.decode_key(raw).value
         written = b"null" if value is UNSET else bytes(value)
         if len(written) > LONGEST_KEY and written.startswith((b"[", b"{")):
             return None
@@ -757,78 +623,6 @@ def _key_of(raw: bytes, name: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     return None if key is None else str(key)[:100]
-
-
-_stamps_of = attrgetter(
-    "data_publicacao_pncp",
-    "data_atualizacao",
-    "data_atualizacao_global",
-    "data_inclusao",
-    "data_abertura_proposta",
-    "data_encerramento_proposta",
-)
-_codes_of = attrgetter("modalidade_id", "modo_disputa_id", "situacao_compra_id", "tipo_instrumento_convocatorio_codigo")
-_item_stamps_of = attrgetter("data_inclusao", "data_atualizacao")
-_item_codes_of = attrgetter("item_categoria_id", "criterio_julgamento_id", "situacao_compra_item", "tipo_beneficio")
-
-
-def check_contratacao(record: Contratacao) -> None:
-    """Refuse what no column can hold, and a control number that leads to no items.
-
-    Raises:
-        RejectedError: it says which field and why.
-
-    """
-    if not _CONTROL_NUMBER.fullmatch(record.numero_controle_pncp):
-        raise RejectedError("numeroControlePNCP is not of the form CNPJ-1-SSSSSS/AAAA")
-    _check_stamps(_stamps_of(record))
-    _check_codes(_codes_of(record))
-    if record.amparo_legal is not None:
-        _check_codes((record.amparo_legal.codigo,))
-    _check_number("valorTotalEstimado", record.valor_total_estimado)
-    _check_number("valorTotalHomologado", record.valor_total_homologado)
-
-
-def check_item(record: Item) -> None:
-    """Refuse what no column can hold.
-
-    Raises:
-        RejectedError: it says which field and why.
-
-    """
-    _check_stamps(_item_stamps_of(record))
-    _check_codes(_item_codes_of(record))
-    _check_number("quantidade", record.quantidade)
-    _check_number("valorUnitarioEstimado", record.valor_unitario_estimado)
-    _check_number("valorTotal", record.valor_total)
-    _check_number("percentualMargemPreferenciaNormal", record.percentual_margem_preferencia_normal)
-    _check_number("percentualMargemPreferenciaAdicional", record.percentual_margem_preferencia_adicional)
-
-
-def _check_stamps(moments: Iterable[datetime | None]) -> None:
-    for moment in moments:
-        if moment is None or moment.tzinfo is None:
-            continue
-        try:
-            to_wall_clock(moment)
-        except OverflowError:
-            raise RejectedError(f"{moment} lies in no year of Brasília's wall clock") from None
-
-
-def _check_codes(codes: Iterable[int | str | None]) -> None:
-    for code in codes:
-        if isinstance(code, str) and code and not _CODE.fullmatch(code):
-            raise RejectedError(f"{code[:40]!r} stands where an id belongs")
-
-
-def _check_number(name: str, number: Decimal | None) -> None:
-    if number is None or _PLAIN_NUMBER.fullmatch(str(number)):
-        return
-    if not number.is_finite():
-        raise RejectedError(f"{name} is not a finite number")
-    exponent = number.as_tuple().exponent
-    if number.adjusted() > LONGEST_NUMBER or (isinstance(exponent, int) and exponent < -LONGEST_NUMBER):
-        raise RejectedError(f"{name} has more than {LONGEST_NUMBER} digits on one side of the point")
 
 
 def itens_path(numero_controle_pncp: str) -> tuple[str, int, int]:
@@ -843,12 +637,7 @@ def itens_path(numero_controle_pncp: str) -> tuple[str, int, int]:
 # --- versions and windows ---------------------------------------------------------------------------------------
 
 Stamps = tuple[datetime, datetime]
-"""(`dataAtualizacao`, `dataAtualizacaoGlobal`): a version. Neither stamp alone will do, CONTRACT section 6."""
-
-
-def stamps(record: Contratacao | _Sighting) -> Stamps:
-    """The version of a record, in Brasília's wall clock."""
-    return to_wall_clock(record.data_atualizacao), to_wall_clock(record.data_atualizacao_global)
+"""A version, in Brasília's wall clock; of a contratação `dataAtualizacao` and `dataAtualizacaoGlobal`."""
 
 
 def compare_versions(incoming: Stamps, stored: Stamps) -> Literal["unchanged", "older", "newer"]:
@@ -869,12 +658,3 @@ def newest_first(records: Iterable[Seen]) -> dict[str, list[Seen]]:
         if "unchanged" not in judged:
             known.insert(judged.index("newer") if "newer" in judged else len(known), record)
     return found
-
-
-def stamp_for(record: Contratacao | _Sighting, criterio: str) -> datetime:
-    """The stamp that a listing filters on, in Brasília's wall clock and whole seconds, as windows are.
-
-    No fraction was ever recorded; one within a day's last second would lie between that day's window and the next.
-    """
-    stamp = record.data_publicacao_pncp if criterio == "publicacao" else record.data_atualizacao_global
-    return to_wall_clock(stamp).replace(microsecond=0)

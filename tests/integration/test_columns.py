@@ -12,7 +12,7 @@ import pytest
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
 from ingestor.persistence import Bundle, store_bundles
-from ingestor.pncp.records import Record, parse_contratacao, parse_item, parse_itens
+from ingestor.pncp.records import Entry, Record, parse_entry, parse_list, parse_record
 from tests.integration.conftest import Database
 from tests.records import CONTRATACAO, ITEM, KEY, raw
 
@@ -37,23 +37,23 @@ async def read(database: Database, columns: dict[str, str], payloads: Sequence[b
 async def read_one(database: Database, **over: Any) -> dict[str, Any]:
     """The row of the full contratação with keys laid over it, which the ingestor would take."""
     payload = raw(**over)
-    assert isinstance(parse_contratacao(payload), Record)
+    assert isinstance(parse_record(CONTRATACOES, payload), Record)
     return (await read(database, to_sql(CONTRATACOES.columns), [payload]))[0]
 
 
 async def read_item(database: Database, **over: Any) -> dict[str, Any]:
     """The same for the full item."""
     payload = raw(ITEM, **over)
-    assert isinstance(parse_item(payload), Record)
+    assert isinstance(parse_entry(ITENS, payload), Entry)
     return (await read(database, to_sql(ITENS.columns), [payload]))[0]
 
 
 async def stored_rows(database: Database) -> tuple[dict[str, Any], dict[str, Any]]:
     """The full contratação and its one item, as they stand in their tables once they have been stored."""
-    record = parse_contratacao(raw())
+    record = parse_record(CONTRATACOES, raw())
     assert isinstance(record, Record)
     async with database.engine.begin() as db:
-        await store_bundles(db, [Bundle(record, parse_itens(b"[%s]" % raw(ITEM), KEY))])
+        await store_bundles(db, [Bundle(record, parse_list(ITENS, b"[%s]" % raw(ITEM), KEY))])
     ours = ("itens_at", "created_at", "updated_at")
     tables = ("contratacoes", "itens_contratacao")
     (contratacao,), (of_item,) = [await fetch(database, f"SELECT * FROM {table}") for table in tables]

@@ -406,7 +406,7 @@ async def test_what_was_rejected_is_counted_and_shown_with_its_execution(
 ) -> None:
     execution_id = await planned(engine, slices=1)
     claim = await take(engine)
-    kept = Rejected("00000000000000-1-000001/2025", "srp: expected bool", '{"srp": "talvez"}')
+    kept = Rejected("00000000000000-1-000001/2025", "srp: expected bool", '{"srp": "talvez"}', "contratacoes")
     async with engine.begin() as db:
         assert await keep_rejected(db, kept, execution_id=execution_id, slice_id=claim.slice_id) == 1
         assert await keep_rejected(db, kept, execution_id=execution_id, slice_id=claim.slice_id) == 0

@@ -252,7 +252,7 @@ async def read_with_rejected(database: Database, *hashes: str, day: date = DAY, 
     execution_id = await database.planned([piece(day)], criterio=criterio)
     claim = await database.claim()
     for name in hashes:
-        record = Rejected(None, "dataPublicacaoPncp: no date", f"{{{name}}}")
+        record = Rejected(None, "dataPublicacaoPncp: no date", f"{{{name}}}", "contratacoes")
         await database.run(keep_rejected, record, execution_id=execution_id, slice_id=claim.slice_id)
     await database.run(executions.finish, claim)
     await database.run(executions.close, execution_id)

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import PageUnfit
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.persistence import Bundle, PageResult, Progress, store_page
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Record, Rejected, parse_contratacao, parse_itens
+from ingestor.pncp.records import Record, Rejected, parse_list, parse_record
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, truth
 from tests.integration.test_ingestion import work_on
@@ -101,14 +102,15 @@ async def test_a_text_that_comes_as_a_number_on_every_record_is_read_as_its_text
 
 
 async def test_what_a_drifted_record_says_otherwise_is_in_its_columns(database: Database) -> None:
-    record = parse_contratacao(
-        raw(anoCompra="dois mil", orgaoEntidade={"cnpj": "1", "razaoSocial": ["x"]}, valorTotalHomologado=10**70)
+    record = parse_record(
+        CONTRATACOES,
+        raw(anoCompra="dois mil", orgaoEntidade={"cnpj": "1", "razaoSocial": ["x"]}, valorTotalHomologado=10**70),
     )
     assert isinstance(record, Record)
     item = raw(ITEM, quantidade="dez")
     claim = await database.claimed()
 
-    await store(database, claim, Bundle(record, parse_itens(b"[%s]" % item, record.typed.numero_controle_pncp)))
+    await store(database, claim, Bundle(record, parse_list(ITENS, b"[%s]" % item, record.typed.numero_controle_pncp)))
 
     row = await database.row("SELECT * FROM contratacoes")
     assert (row.ano_compra, row.valor_total_homologado, row.orgao_entidade_razao_social) == (None, None, None)
@@ -197,7 +199,7 @@ async def test_a_rejected_record_is_one_row_however_often_it_is_read(
 
 async def test_a_rejected_record_outlives_its_execution(database: Database) -> None:
     claim = await database.claimed()
-    await store(database, claim, rejected=[Rejected("k", "reason", "{}")])
+    await store(database, claim, rejected=[Rejected("k", "reason", "{}", "contratacoes")])
 
     await database.rows("DELETE FROM sync_executions")
 
@@ -211,7 +213,15 @@ async def test_a_version_that_can_be_stored_settles_what_was_rejected_of_a_recor
     key = world.put(data_publicacao=MORNING, items=2)
     claim = await database.claimed()
     of_items = Rejected(key, "reason", '{"numeroItem": "x"}', "itens_contratacao")
-    await store(database, claim, rejected=[Rejected(key, "reason", "{}"), Rejected("other", "reason", "{}"), of_items])
+    await store(
+        database,
+        claim,
+        rejected=[
+            Rejected(key, "reason", "{}", "contratacoes"),
+            Rejected("other", "reason", "{}", "contratacoes"),
+            of_items,
+        ],
+    )
 
     await store(database, claim, bundle(world, key))
 
@@ -268,7 +278,7 @@ async def test_a_page_with_few_records_that_cannot_be_stored_is_none(
 
 async def test_a_killed_worker_s_unfit_page_is_not_forgotten(database: Database, world: World) -> None:
     claim = await database.claimed()
-    rejected = [Rejected(f"k{number}", "reason", "{}") for number in range(5)]
+    rejected = [Rejected(f"k{number}", "reason", "{}", "contratacoes") for number in range(5)]
     keys = frozenset(record.natural_key or "" for record in rejected)
     page = PageResult(2, 20, 2, keys, frozenset(), rejected=rejected)
     async with database.engine.begin() as db:

@@ -9,8 +9,9 @@ import pytest
 from backend.services.alerts.findings import Finding, Rules, explain_end, look
 from backend.services.alerts.texts import Episode, compose
 from common import executions
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.persistence import Bundle
-from ingestor.pncp.records import Itens, Owed, Record, parse_contratacao, parse_itens
+from ingestor.pncp.records import Itens, Owed, Record, parse_list, parse_record
 from simulator.world import World
 from tests.integration.conftest import Database
 from tests.integration.test_metrics import scrape, value
@@ -121,9 +122,9 @@ def told(finding: Finding) -> str:
 @pytest.fixture
 async def drifting(database: Database) -> None:
     """A stored record with two fields that do not fit, and an item with one."""
-    record = parse_contratacao(raw(processo={"numero": 1}, anoCompra="dois mil"))
+    record = parse_record(CONTRATACOES, raw(processo={"numero": 1}, anoCompra="dois mil"))
     assert isinstance(record, Record)
-    itens = parse_itens(b"[%s]" % raw(ITEM, quantidade="dez"), KEY)
+    itens = parse_list(ITENS, b"[%s]" % raw(ITEM, quantidade="dez"), KEY)
     await store(database, await database.claimed(), Bundle(record, itens))
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from common import executions
 from common.executions import Claim, PageCounts
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.persistence import (
     ITENS_AT_ONCE,
     Bundle,
@@ -22,7 +23,7 @@ from ingestor.persistence import (
     load_versions,
     store_page,
 )
-from ingestor.pncp.records import Record, Rejected, parse_contratacao, parse_itens
+from ingestor.pncp.records import Record, Rejected, parse_list, parse_record
 from simulator.records import encode_json
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, Database, piece
@@ -35,9 +36,9 @@ def bundle(world: World, key: str, *, itens: Iterable[bytes] | None = None, comp
     """A record of the portal and its items, read as the ingestor reads them."""
     known = world.get(key)
     assert known is not None
-    record = parse_contratacao(world.payload(known))
+    record = parse_record(CONTRATACOES, world.payload(known))
     assert isinstance(record, Record), record
-    read = parse_itens(b"[" + b",".join(world.items(key) if itens is None else itens) + b"]", key)
+    read = parse_list(ITENS, b"[" + b",".join(world.items(key) if itens is None else itens) + b"]", key)
     if not complete:
         read.rejected.append(Rejected(key, "for the test", "{}", "itens_contratacao"))
     return Bundle(record, read)
@@ -388,17 +389,17 @@ async def test_a_record_that_postgresql_itself_refuses_costs_no_other(
     row = await database.row("SELECT * FROM rejected_records")
     assert (row.natural_key, row.resource) == (bad, "contratacoes")
     assert row.reason
-    assert parse_contratacao(row.payload.encode()) == bundles[2].record
+    assert parse_record(CONTRATACOES, row.payload.encode()) == bundles[2].record
     page = await database.row("SELECT keys, processed FROM sync_pages")
     assert (set(page.keys), set(page.processed)) == ({*good, bad}, set(good))
     assert progress.processed == set(good)
 
 
 async def test_a_rejected_record_is_counted_once_per_execution(database: Database, claim: Claim) -> None:
-    rejected = [Rejected("k", "reason", '{"a": 1}'), Rejected(None, "reason", "[]")]
+    rejected = [Rejected("k", "reason", '{"a": 1}', "contratacoes"), Rejected(None, "reason", "[]", "contratacoes")]
 
     first = await store(database, claim, rejected=rejected)
-    again = await store(database, claim, rejected=[*rejected, Rejected("k", "reason", '{"a": 2}')])
+    again = await store(database, claim, rejected=[*rejected, Rejected("k", "reason", '{"a": 2}', "contratacoes")])
     other = await database.claimed()
     elsewhere = await store(database, other, rejected=rejected)
 

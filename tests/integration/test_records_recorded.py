@@ -3,20 +3,21 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
 from ingestor.pncp.records import (
+    Entry,
     Record,
     Rejected,
     itens_path,
-    parse_contratacao,
-    parse_item,
-    parse_itens,
+    parse_entry,
+    parse_list,
     parse_page,
-    stamps,
+    parse_record,
 )
 from simulator.records import decode_json, encode_json
 from tests.integration.conftest import Database
@@ -183,7 +184,7 @@ def itens_of(recorded: Path) -> Iterator[dict[str, Any]]:
 async def check_rows(
     database: Database,
     records: list[dict[str, Any]],
-    parse: Callable[[bytes], Record[Any] | Rejected],
+    parse: Callable[[bytes], Entry | Rejected],
     columns: dict[str, str],
     keys: dict[str, str],
 ) -> None:
@@ -191,21 +192,23 @@ async def check_rows(
     payloads = [encode_json(record) for record in records]
     for payload in payloads:
         parsed = parse(payload)
-        assert isinstance(parsed, Record), parsed
+        assert isinstance(parsed, Entry), parsed
     for record, row in zip(records, await read(database, columns, payloads), strict=True):
         check_row(record, row, keys)
 
 
 async def test_every_recorded_contratacao_becomes_its_row(recorded: Path, database: Database) -> None:
     records = list(contratacoes_of(recorded))
-    await check_rows(database, records, parse_contratacao, to_sql(CONTRATACOES.columns), CONTRATACAO_KEYS)
+    await check_rows(
+        database, records, partial(parse_record, CONTRATACOES), to_sql(CONTRATACOES.columns), CONTRATACAO_KEYS
+    )
     assert len(records) >= FEWEST_CONTRATACOES
 
 
 async def test_every_recorded_item_becomes_its_row(recorded: Path, database: Database) -> None:
     itens = list(itens_of(recorded))
-    await check_rows(database, itens, parse_item, to_sql(ITENS.columns), ITEM_KEYS)
-    read = parse_itens(b"[" + b",".join(map(encode_json, itens)) + b"]", "x")
+    await check_rows(database, itens, partial(parse_entry, ITENS), to_sql(ITENS.columns), ITEM_KEYS)
+    read = parse_list(ITENS, b"[" + b",".join(map(encode_json, itens)) + b"]", "x")
     assert (read.told, read.rejected) == (len(itens), [])
     assert len(itens) >= FEWEST_ITENS
 
@@ -224,9 +227,9 @@ def test_every_recorded_control_number_recomposes_from_its_parts(recorded: Path)
 
 def test_recorded_stamps_are_their_version_as_they_stand(recorded: Path) -> None:
     for record in contratacoes_of(recorded):
-        parsed = parse_contratacao(encode_json(record))
+        parsed = parse_record(CONTRATACOES, encode_json(record))
         assert isinstance(parsed, Record)
-        version = tuple(stamp.isoformat() for stamp in stamps(parsed.typed))
+        version = tuple(stamp.isoformat() for stamp in parsed.version)
         assert version == (record["dataAtualizacao"], record["dataAtualizacaoGlobal"])
 
 
@@ -243,5 +246,5 @@ def test_every_recorded_envelope_is_a_page(recorded: Path) -> None:
 
 def test_every_recorded_list_of_itens_is_read_as_it_came(recorded: Path) -> None:
     for file, value in recordings(recorded / "itens"):
-        itens = parse_itens(file.read_bytes(), "00000000000000-1-000001/2025")
+        itens = parse_list(ITENS, file.read_bytes(), "00000000000000-1-000001/2025")
         assert [decode_json(bytes(item)) for item in itens.payloads.values()] == value

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PageAbsent, PncpBlocked, PncpDisputed, PncpError, PncpRefused, PncpTooLarge, PncpUnavailable
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Itens, Page, Record, Rejected, parse_contratacao
+from ingestor.pncp.records import Itens, Page, Record, Rejected, parse_record
 from simulator import Simulator, World, generate, serve
 from tests.support import FakeSource
 
@@ -63,7 +64,7 @@ async def ask(client: PncpClient, number: int = 1) -> Page:
 
 
 def keys_on(page: Page) -> list[str]:
-    records = [parse_contratacao(raw) for raw in page.records]
+    records = [parse_record(CONTRATACOES, raw) for raw in page.records]
     return [record.typed.numero_controle_pncp for record in records if isinstance(record, Record)]
 
 
@@ -318,7 +319,7 @@ async def test_one_spoilt_record_costs_itself_at_most(
     client: PncpClient, portal: Simulator, world: World, quirk: str, is_stored: bool
 ) -> None:
     portal.quirks.add(quirk, value={"position": 4})
-    records = [parse_contratacao(raw) for raw in (await ask(client)).records]
+    records = [parse_record(CONTRATACOES, raw) for raw in (await ask(client)).records]
     assert [isinstance(record, Record) for record in records] == [is_stored or place != 4 for place in range(10)]
     keys = [record.typed.numero_controle_pncp if isinstance(record, Record) else None for record in records]
     assert keys == [key if is_stored or place != 4 else None for place, key in enumerate(listed(world)[:10])]

@@ -16,6 +16,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from common.executions import Claim, Criterio
+from common.resources.contratacoes import CONTRATACOES
 from ingestor.pncp.records import Page, Stamps
 from ingestor.reading import OrderProof, choose_wanted, judge_records, needs_writing, pages_to_read
 from ingestor.room import Room
@@ -201,7 +202,7 @@ def test_both_ends_of_the_window_belong_to_it(criterio: Criterio, name: str) -> 
     moments = [START - SECOND, START, START + SECOND, END - SECOND, END, END + SECOND]
     far = START - timedelta(days=100)  # whatever the other stamps say
     page = page_of(*(raw(key_of(number), far, **{name: moment.isoformat()}) for number, moment in enumerate(moments)))
-    parsed = judge_records(page, claim(criterio))
+    parsed = judge_records(CONTRATACOES, page, claim(criterio))
     assert set(parsed.in_window) == {key_of(number) for number in (1, 2, 3, 4)}
     assert parsed.keys == {key_of(number) for number in range(6)}
     assert parsed.stamps == moments
@@ -224,7 +225,7 @@ def test_a_stamp_with_a_fraction_or_an_offset_lies_in_the_second_it_names(
     criterio: Criterio, stamp: str, inside: bool
 ) -> None:
     page = page_of(raw(dataPublicacaoPncp=stamp, dataAtualizacaoGlobal=stamp))
-    assert bool(judge_records(page, claim(criterio)).in_window) is inside
+    assert bool(judge_records(CONTRATACOES, page, claim(criterio)).in_window) is inside
 
 
 def test_every_distinct_record_of_a_page_is_seen_whatever_becomes_of_it() -> None:
@@ -239,7 +240,7 @@ def test_every_distinct_record_of_a_page_is_seen_whatever_becomes_of_it() -> Non
         raw(key_of(1), START + SECOND),  # twice
         raw(None),  # the same reject twice
     )
-    parsed = judge_records(page, claim())
+    parsed = judge_records(CONTRATACOES, page, claim())
     assert set(parsed.in_window) == {key_of(1), key_of(4)}
     assert [seen.version[0] for seen in parsed.in_window[key_of(1)]] == [START + SECOND, START]  # the newest first
     assert len(parsed.rejected) == 5
@@ -250,7 +251,7 @@ def test_every_distinct_record_of_a_page_is_seen_whatever_becomes_of_it() -> Non
 
 
 def test_an_empty_page_leaves_nothing() -> None:
-    parsed = judge_records(page_of(), claim())
+    parsed = judge_records(CONTRATACOES, page_of(), claim())
     assert (parsed.keys, parsed.in_window, parsed.rejected, parsed.stamps) == (frozenset(), {}, [], [])
 
 
@@ -284,7 +285,9 @@ def choose(
     *records: bytes, stored: dict[str, tuple[Stamps, bool]] | None = None
 ) -> tuple[list[str], list[str | None], set[str]]:
     """The payloads that are wanted, the keys of what is rejected, and of what is lost."""
-    wanted, rejected, lost = choose_wanted(judge_records(page_of(*records), claim()).in_window, stored or {})
+    wanted, rejected, lost = choose_wanted(
+        CONTRATACOES, judge_records(CONTRATACOES, page_of(*records), claim()).in_window, stored or {}
+    )
     return [record.payload for record in wanted], [record.natural_key for record in rejected], lost
 
 

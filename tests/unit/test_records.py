@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.pncp.records import (
     MANY_SEPARATORS,
     MOST_REFUSED_ITENS,
-    Contratacao,
     Drift,
-    Item,
+    Entry,
     Itens,
     NotAPageError,
     Record,
@@ -29,12 +29,11 @@ from ingestor.pncp.records import (
     itens_path,
     mend,
     newest_first,
-    parse_contratacao,
-    parse_item,
-    parse_itens,
+    parse_entry,
+    parse_list,
     parse_page,
+    parse_record,
     see,
-    stamps,
 )
 from tests.records import CONTRATACAO, ITEM, KEY, raw
 
@@ -52,28 +51,28 @@ def envelope(*records: bytes, **over: Any) -> bytes:
     return b'{"data": [' + b", ".join(records) + b"], " + json.dumps(tail).encode()[1:]
 
 
-def stored(record: bytes) -> Record[Contratacao]:
-    parsed = parse_contratacao(record)
+def stored(record: bytes) -> Record:
+    parsed = parse_record(CONTRATACOES, record)
     assert isinstance(parsed, Record), parsed
     return parsed
 
 
-def stored_item(record: bytes) -> Record[Item]:
-    parsed = parse_item(record)
-    assert isinstance(parsed, Record), parsed
+def stored_item(record: bytes) -> Entry:
+    parsed = parse_entry(ITENS, record)
+    assert isinstance(parsed, Entry), parsed
     return parsed
 
 
 def rejected(record: bytes) -> Rejected:
-    parsed = parse_contratacao(record)
+    parsed = parse_record(CONTRATACOES, record)
     assert isinstance(parsed, Rejected), parsed
     return parsed
 
 
-def through_a_page(record: bytes) -> Record[Contratacao] | Rejected:
+def through_a_page(record: bytes) -> Record | Rejected:
     """As it would come in: a page is read first, and may be mended on the way."""
     (only,) = parse_page(envelope(record), 1).records
-    return parse_contratacao(only)
+    return parse_record(CONTRATACOES, only)
 
 
 # Pages
@@ -178,7 +177,7 @@ def test_a_body_nested_without_end_is_refused_and_nothing_breaks(depth: int) -> 
     with pytest.raises(NotAPageError, match="nested"):
         parse_page(envelope(nest), 1)
     with pytest.raises(NotAPageError, match="nested"):
-        parse_itens(nest, KEY)
+        parse_list(ITENS, nest, KEY)
 
 
 def test_a_body_nested_without_end_that_is_broken_as_well_is_refused() -> None:
@@ -190,10 +189,10 @@ def test_a_body_nested_without_end_that_is_broken_as_well_is_refused() -> None:
 
 
 def test_an_array_holds_its_records_as_they_came() -> None:
-    itens = parse_itens(b'[{"numeroItem": 1, "quantidade": 1.0}, 7 ,null]', KEY)
+    itens = parse_list(ITENS, b'[{"numeroItem": 1, "quantidade": 1.0}, 7 ,null]', KEY)
     assert [bytes(payload) for payload in itens.payloads.values()] == [b'{"numeroItem": 1, "quantidade": 1.0}']
     assert [rejected.payload for rejected in itens.rejected] == ["7", "null"]
-    assert parse_itens(b" [] ", KEY) == Itens()
+    assert parse_list(ITENS, b" [] ", KEY) == Itens()
 
 
 @pytest.mark.parametrize(
@@ -201,13 +200,13 @@ def test_an_array_holds_its_records_as_they_came() -> None:
 )
 def test_a_body_that_is_no_array_is_refused(body: bytes) -> None:
     with pytest.raises(NotAPageError):
-        parse_itens(body, KEY)
+        parse_list(ITENS, body, KEY)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_do_worse_than_to_be_no_page(body: bytes) -> None:
-    for parse in (lambda: parse_page(body, 1), lambda: parse_itens(body, KEY)):
+    for parse in (lambda: parse_page(body, 1), lambda: parse_list(ITENS, body, KEY)):
         try:
             parse()
         except NotAPageError:
@@ -221,8 +220,8 @@ def test_no_bytes_do_worse_than_to_be_no_page(body: bytes) -> None:
 def test_what_is_not_utf8_is_not_an_answer(bad: bytes) -> None:
     for parse in (
         lambda: parse_page(envelope(raw_with(b'"%s"' % bad, "objetoCompra")), 1),
-        lambda: parse_itens(b'[{"numeroItem": 1, "chaveNova": "%s"}]' % bad, KEY),
-        lambda: parse_itens(b'["%s"]' % bad, KEY),
+        lambda: parse_list(ITENS, b'[{"numeroItem": 1, "chaveNova": "%s"}]' % bad, KEY),
+        lambda: parse_list(ITENS, b'["%s"]' % bad, KEY),
     ):
         with pytest.raises(NotAPageError, match="not UTF-8"):
             parse()
@@ -263,7 +262,7 @@ def peak_of(call: Callable[[], object]) -> tuple[int, object]:
 def test_no_body_becomes_many_times_its_size_in_objects(entry: bytes) -> None:
     body = b"[" + b",".join([entry] * (8 * MIB // (len(entry) + 1))) + b"]"
     page = b'{"data": %s, "totalRegistros": 1, "totalPaginas": 1, "numeroPagina": 1}' % body
-    for parse in (lambda: parse_itens(body, KEY), lambda: parse_page(page, 1)):
+    for parse in (lambda: parse_list(ITENS, body, KEY), lambda: parse_page(page, 1)):
         peak, answer = peak_of(parse)
         assert isinstance(answer, NotAPageError)
         assert peak < 32 * MIB
@@ -274,23 +273,23 @@ def test_no_body_becomes_many_times_its_size_in_objects(entry: bytes) -> None:
 def test_a_record_of_many_small_values_is_stored_or_rejected_within_bounds(key: str, ending: bytes) -> None:
     value = b"[" + b"[]," * (2 * MIB) + ending + b"]"
     for record in (raw_with(value, key), raw_with(value, key, ITEM)):
-        peak, _ = peak_of(lambda record=record: parse_contratacao(record))  # type: ignore[misc]
+        peak, _ = peak_of(lambda record=record: parse_record(CONTRATACOES, record))  # type: ignore[misc]
         assert peak < 48 * MIB
-        peak, _ = peak_of(lambda record=record: parse_item(record))  # type: ignore[misc]
+        peak, _ = peak_of(lambda record=record: parse_entry(ITENS, record))  # type: ignore[misc]
         assert peak < 48 * MIB
 
 
 def test_a_long_list_of_real_items_is_read_whole() -> None:
     several = array(*(raw(ITEM, numeroItem=number) for number in range(1, 10_001)))
-    assert len(parse_itens(several, KEY).payloads) == 10_000
+    assert len(parse_list(ITENS, several, KEY).payloads) == 10_000
     assert several.count(b",") > MANY_SEPARATORS
 
 
 def test_a_list_of_entries_that_are_no_items_is_refused_whole() -> None:
     some = array(raw(ITEM), *[b"7"] * MOST_REFUSED_ITENS)
-    assert len(parse_itens(some, KEY).rejected) == MOST_REFUSED_ITENS
+    assert len(parse_list(ITENS, some, KEY).rejected) == MOST_REFUSED_ITENS
     with pytest.raises(NotAPageError, match="no items"):
-        parse_itens(array(raw(ITEM), *[b"7"] * (MOST_REFUSED_ITENS + 1)), KEY)
+        parse_list(ITENS, array(raw(ITEM), *[b"7"] * (MOST_REFUSED_ITENS + 1)), KEY)
 
 
 # What is mended
@@ -337,7 +336,7 @@ def test_what_one_record_holds_does_not_touch_its_neighbours() -> None:
         neighbour = stored(page.records[1])
         assert neighbour.typed.valor_total_estimado == Decimal("0.10000000000000000000000001")
         assert neighbour.typed.objeto_compra == "Água e luz"
-        assert isinstance(parse_contratacao(page.records[2]), Rejected)
+        assert isinstance(parse_record(CONTRATACOES, page.records[2]), Rejected)
 
 
 def test_refused_characters_leave_keys_and_inner_texts_too() -> None:
@@ -385,7 +384,7 @@ def test_whatever_stands_in_place_of_a_value_the_record_is_stored_or_rejected(fr
     except NotAPageError:
         return
     for record in page.records:
-        parsed = parse_contratacao(record)
+        parsed = parse_record(CONTRATACOES, record)
         texts = [parsed.payload]
         if isinstance(parsed, Rejected):
             texts += [parsed.reason, parsed.natural_key or "", parsed.hash]
@@ -447,7 +446,7 @@ def test_what_is_no_record_at_all_is_rejected(record: bytes) -> None:
     refused = rejected(record)
     assert refused.natural_key is None
     assert refused.payload == record.decode()
-    assert isinstance(parse_item(record), Rejected)
+    assert isinstance(parse_entry(ITENS, record), Rejected)
 
 
 def test_a_record_nested_too_deeply_is_rejected_and_nothing_breaks() -> None:
@@ -475,7 +474,7 @@ def test_the_hash_tells_rejected_records_apart() -> None:
     ],
 )
 def test_an_item_that_no_row_can_hold_is_rejected_with_its_reason(key: str, value: object, reason: str) -> None:
-    refused = parse_item(raw(ITEM, **{key: value}))
+    refused = parse_entry(ITENS, raw(ITEM, **{key: value}))
     assert isinstance(refused, Rejected)
     assert reason in refused.reason
     assert refused.natural_key == (None if value is None else str(value) if key == "numeroItem" else "7")
@@ -548,7 +547,7 @@ def test_a_field_of_an_item_that_does_not_fit_costs_its_column_alone(key: str, v
     assert (read.payload, read.drift) == (record.decode(), (Drift(key, kind, json.dumps(value)),))
     assert read.columns is not None
     assert json.loads(read.columns) == {**ITEM, key: None}
-    itens = parse_itens(b"[%s, %s]" % (record, raw(ITEM, numeroItem=8)), KEY)
+    itens = parse_list(ITENS, b"[%s, %s]" % (record, raw(ITEM, numeroItem=8)), KEY)
     assert (list(itens.payloads), itens.rejected) == ([7, 8], [])
     assert itens.drifted == {7: (read.columns.encode(), read.drift)}
     assert list(map(bytes, itens.columns())) == [read.columns.encode(), raw(ITEM, numeroItem=8)]
@@ -668,7 +667,7 @@ def test_a_key_that_nobody_knows_stays_in_the_payload() -> None:
 def test_a_stamp_with_an_offset_becomes_brasilia_s(written: str, wall_clock: str) -> None:
     expected = datetime.fromisoformat(wall_clock)
     record = stored(raw(dataAtualizacao=written, dataAtualizacaoGlobal=written, dataAberturaProposta=written))
-    assert stamps(record.typed) == (expected, expected)
+    assert record.version == (expected, expected)
 
 
 # What tells whether a record has to be written
@@ -679,7 +678,7 @@ def test_what_is_seen_of_a_record_is_what_the_whole_of_it_says(criterio: str) ->
     record = raw()
     whole = stored(record).typed
     at = whole.data_publicacao_pncp if criterio == "publicacao" else whole.data_atualizacao_global
-    assert see(record, criterio) == Seen(KEY, stamps(whole), at, record)
+    assert see(CONTRATACOES, record, criterio) == Seen(KEY, stored(record).version, at, record)
 
 
 @pytest.mark.parametrize(
@@ -694,11 +693,11 @@ def test_what_is_seen_of_a_record_is_what_the_whole_of_it_says(criterio: str) ->
 )
 def test_a_record_that_does_not_even_say_which_it_is_is_rejected_at_sight(key: str, value: object) -> None:
     record = raw(**{key: value})
-    assert see(record, "publicacao") == rejected(record)
+    assert see(CONTRATACOES, record, "publicacao") == rejected(record)
 
 
 def test_a_key_with_what_postgresql_refuses_is_seen_without_it() -> None:
-    seen = see(raw_with('"' + KEY + r'\u0000"', "numeroControlePNCP"), "publicacao")
+    seen = see(CONTRATACOES, raw_with('"' + KEY + r'\u0000"', "numeroControlePNCP"), "publicacao")
     assert isinstance(seen, Seen)
     assert seen.key == KEY
     assert stored(seen.raw).typed.numero_controle_pncp == KEY
@@ -720,8 +719,8 @@ def one_by_one(body: bytes) -> Itens:
         entries = decode(mend(body))
     expected = Itens(told=len(entries))
     for each in entries:
-        item = parse_item(bytes(each))
-        if isinstance(item, Record):
+        item = parse_entry(ITENS, bytes(each))
+        if isinstance(item, Entry):
             number = item.typed.numero_item
             expected.payloads[number] = item.payload.encode()
             if item.columns is not None:
@@ -747,20 +746,20 @@ ODD_TEXTS = [rb'"a\u0000b"', rb'"a\ud800b"', rb'"\u00e7"', '"ç"'.encode(), rb'"
 def test_a_list_of_items_is_read_as_its_items_are_one_by_one(key: str, value: bytes) -> None:
     plain = raw(ITEM, itemCategoriaId=3)
     body = array(plain, raw_with(value, key, ITEM | {"numeroItem": 8, "itemCategoriaId": 3}))
-    assert as_bytes(parse_itens(body, KEY)) == one_by_one(body)
+    assert as_bytes(parse_list(ITENS, body, KEY)) == one_by_one(body)
 
 
 def test_of_two_items_with_one_number_the_later_stands() -> None:
     old, other, new = (
         raw(ITEM, itemCategoriaId=3, numeroItem=n, descricao=d) for n, d in ((1, "a"), (2, "b"), (1, "c"))
     )
-    itens = as_bytes(parse_itens(array(old, other, new), KEY))
+    itens = as_bytes(parse_list(ITENS, array(old, other, new), KEY))
     assert (itens.payloads, itens.rejected, itens.told) == ({1: new, 2: other}, [], 3)
 
 
 def test_a_rejected_item_is_told_by_its_contratacao_and_leaves_the_rest() -> None:
     bad = (b'{"numeroItem": "dois", "quantidade": 10}', b'{"numeroItem": null}', b"7")
-    itens = parse_itens(array(raw(ITEM, numeroItem=1), *bad, raw(ITEM, numeroItem=3)), KEY)
+    itens = parse_list(ITENS, array(raw(ITEM, numeroItem=1), *bad, raw(ITEM, numeroItem=3)), KEY)
     assert list(itens.payloads) == [1, 3]
     assert itens.told == 5
     assert [each.payload for each in itens.rejected] == [each.decode() for each in bad]
@@ -770,20 +769,20 @@ def test_a_rejected_item_is_told_by_its_contratacao_and_leaves_the_rest() -> Non
 
 
 def test_a_page_of_items_that_brings_nothing_new_says_so() -> None:
-    first = parse_itens(array(raw(ITEM, numeroItem=1), b"7"), KEY)
+    first = parse_list(ITENS, array(raw(ITEM, numeroItem=1), b"7"), KEY)
     itens = Itens()
     assert itens.add(first)
     assert not itens.add(first)
-    assert itens.add(parse_itens(array(raw(ITEM, numeroItem=1, descricao="new")), KEY))
-    assert itens.add(parse_itens(array(b"8"), KEY))
+    assert itens.add(parse_list(ITENS, array(raw(ITEM, numeroItem=1, descricao="new")), KEY))
+    assert itens.add(parse_list(ITENS, array(b"8"), KEY))
     assert (list(itens.payloads), [each.payload for each in itens.rejected], itens.told) == ([1], ["7", "8"], 6)
-    assert not itens.add(parse_itens(b"[]", KEY))
+    assert not itens.add(parse_list(ITENS, b"[]", KEY))
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b"[1", b"<html></html>", b"[" * 5000 + b"]" * 5000])
 def test_what_is_no_list_holds_no_items(body: bytes) -> None:
     with pytest.raises(NotAPageError):
-        parse_itens(body, KEY)
+        parse_list(ITENS, body, KEY)
 
 
 # Control numbers
@@ -857,7 +856,7 @@ def test_two_versions_are_each_newer_than_the_other_only_where_their_stamps_cros
 def of_version(header: int, whole: int, *, key: str = KEY) -> Seen:
     first, second = version(header, whole)
     record = raw(numeroControlePNCP=key, dataAtualizacao=first.isoformat(), dataAtualizacaoGlobal=second.isoformat())
-    seen = see(record, "publicacao")
+    seen = see(CONTRATACOES, record, "publicacao")
     assert isinstance(seen, Seen), seen
     return seen
 

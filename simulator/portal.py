@@ -148,6 +148,9 @@ def _rows(asked: Asked, resource: Resource, listing: Sequence[Record], start: in
     payload = asked.world.payload
     if asked.rule("empty_page"):
         return []
+    if resource.unordered_by and asked.parameters.get(resource.unordered_by):
+        listing = list(listing)
+        random.Random(f"{asked.quirks.seed}/{start}").shuffle(listing)
     if unordered := asked.rule("unordered"):
         listing = list(listing)
         order = unordered.hits if unordered.value == "each" else len(listing)

@@ -23,6 +23,7 @@ CONTRATACOES: Final = Resource(
         "cnpj": ("String", "cnpj"),
         "codigoUnidadeAdministrativa": ("String", "codigo_unidade"),
     },
+    unordered_by=None,
     page_sizes=range(10, 51),
     default_page_size=10,
     empty_status=204,

@@ -30,7 +30,9 @@ class Resource:
     `digit` is what stands for the kind in a control number, `CNPJ-digit-SSSSSS/AAAA`; `year_key` and `sequence_key` are
     the JSON keys of its other parts. `division` is the required parameter that divides the listing by modalidade, None
     where there is none. `filters` has the optional parameters: the type of each, and the field of `records.Record` that
-    it asks for. Parameters that are not named here are ignored. `spoiled` has the key that each spoiling quirk spoils.
+    it asks for. Parameters that are not named here are ignored. With the parameter `unordered_by` each page is drawn
+    from an order of its own, so that the pages together repeat some records and lack as many. `spoiled` has the key
+    that each spoiling quirk spoils.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Resource:
     last_day: str
     division: str | None
     filters: Mapping[str, tuple[Kind, str]]
+    unordered_by: str | None
     page_sizes: range
     default_page_size: int
     empty_status: int

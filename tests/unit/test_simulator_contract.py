@@ -485,6 +485,27 @@ async def test_contratos_are_filtered_by_their_own_parameters_and_no_others(port
         assert all_the_same["totalRegistros"] == everything["totalRegistros"]
 
 
+async def test_pages_of_contratos_of_one_orgao_repeat_some_and_lack_others(empty: Portal) -> None:
+    cnpj = "00394429000100"
+    put = empty.simulator.world.put
+    made = [
+        put(
+            resource="contratos",
+            data_publicacao="2025-01-07T10:00:00",
+            orgaoEntidade={"cnpj": cnpj},
+            sequencialContrato=number,
+        )
+        for number in range(1, 41)
+    ]
+    pages = [(await empty.contratos(pagina=page, cnpjOrgao=cnpj))[1] for page in (1, 2, 3, 4)]
+    by_page = [[record["numeroControlePNCP"] for record in page["data"]] for page in pages]
+    assert [len(set(keys)) for keys in by_page] == [10, 10, 10, 10]
+    assert {page["totalRegistros"] for page in pages} == {40}
+    assert 10 < len({key for keys in by_page for key in keys}) < 40
+    _, whole, _ = await empty.contratos(cnpjOrgao=cnpj, tamanhoPagina=50)
+    assert sorted(record["numeroControlePNCP"] for record in whole["data"]) == sorted(made)
+
+
 async def test_contratos_have_no_other_paths(portal: Portal) -> None:
     for suffix in ("/", "/publicacao", "/atualizacao/"):
         assert (await portal.contratos(suffix))[0] == 404

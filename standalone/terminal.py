@@ -4,22 +4,25 @@ import argparse
 import getpass
 import json
 import os
-import shutil
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column, Table
+from rich.text import Text
 
 from standalone.cli import ROOT
-from standalone.console import is_terminal, rewrite, say
+from standalone.console import say
 from standalone.processes import ENDING_SIGNALS
 from standalone.settings import DEFAULT_PORT, Settings, read_settings
 from standalone.system import LOOPBACK, LaunchError
@@ -32,8 +35,9 @@ POLL_SECONDS = 1.0
 SAY_EVERY_SECONDS = 10.0
 PATIENCE_SECONDS = 120.0
 """How long a backend may be away while somebody watches."""
-RATE_SECONDS = 30.0
 BAR_WIDTH = 24
+STYLES = {"success": "green", "cancelled": "yellow", "warning": "yellow", "error": "red", "critical": "red"}
+"""Of the states of executions and the levels of logs; what is not here is plain."""
 MOST_LINES = 500
 MOST_LOG_LINES = 1000
 INTERRUPTED = 130
@@ -46,6 +50,8 @@ def run(name: str, options: argparse.Namespace) -> int:
         LaunchError: it could not be done; the text says why.
 
     """
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.default_int_handler)  # a progress bar hides the cursor, and has to show it again
     # They were held back while one program became the other (standalone.environment).
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     commands = {
@@ -187,7 +193,7 @@ def _sync(api: Api, options: argparse.Namespace) -> int:
         body = {"mode": "backfill", "data_ini": start, "data_fim": end, "criterio": options.criterio}
     if options.dry_run:
         plan = api.post("/sync/plan", body)
-        say(_json(plan) if options.json else "\n".join(plan_lines(plan)))
+        show(plan, *plan_lines(plan), as_json=options.json)
         return 0
     answer = api.post("/sync/force", body)
     return _follow(api, str(answer["request_id"]), answer, options)
@@ -204,7 +210,7 @@ def _token(api: Api, options: argparse.Namespace) -> int:
     name = options.user or (known[0] if known else "admin")
     password = known[1] if known and name == known[0] else _read_password(name)
     answer = api.post_form("/auth/token", username=name, password=password)
-    say(_json(answer) if options.json else str(answer["access_token"]))
+    show(answer, str(answer["access_token"]), as_json=options.json)
     return 0
 
 
@@ -219,11 +225,8 @@ def _follow(api: Api, execution_id: str, answer: Answer, options: argparse.Names
     """What was started: watched, or only named."""
     if options.watch:
         return watch(api, execution_id, as_json=options.json)
-    say(
-        _json(answer)
-        if options.json
-        else f"execution {execution_id} has begun; to watch it: ./pncp status {execution_id} --watch"
-    )
+    begun = f"execution {execution_id} has begun; to watch it: ./pncp status {execution_id} --watch"
+    show(answer, begun, as_json=options.json)
     return 0
 
 
@@ -232,39 +235,35 @@ def _status(api: Api, options: argparse.Namespace) -> int:
     if execution_id is None:
         status = api.get("/sync/status")
         if status["execution_id"] is None:
-            say(_json(status) if options.json else "nothing has been synchronised yet")
+            show(status, "nothing has been synchronised yet", as_json=options.json)
             return 0
         execution_id = status["execution_id"]
     if options.watch:
         return watch(api, str(execution_id), as_json=options.json)
     execution = api.get(f"/sync/executions/{execution_id}")
-    say(_json(execution) if options.json else "\n".join(detail_lines(execution)))
+    show(execution, *details_of(execution), as_json=options.json)
     return 0
 
 
 def _history(api: Api, options: argparse.Namespace) -> int:
     wanted = {"status": options.status, "mode": options.mode, "trigger": options.trigger, "limit": options.limit}
     history = api.get("/sync/history", **wanted)
-    if options.json:
-        say(_json(history))
-        return 0
-    for line in table([_row_of(execution) for execution in history["executions"]]):
-        say(line)
-    say(
+    sums = (
         f"{history['total_count']} in all: {history['success_count']} success, "
         f"{history['error_count']} error, {history['running_count']} running"
     )
+    show(history, *table_of(history["executions"]), sums, as_json=options.json)
     return 0
 
 
 def _cancel(api: Api, options: argparse.Namespace) -> int:
     if len(options.ids) == 1:
-        execution = api.post(f"/sync/executions/{options.ids[0]}/cancel")
-        what = f"execution {options.ids[0]} is cancelled; what was stored stays"
-        say(_json(execution) if options.json else what)
-        return 0
-    cancelled = api.post("/sync/cancel", {"status": "running"} if options.all else {"ids": options.ids})
-    say(_json(cancelled) if options.json else f"{_cancelled_line(cancelled)}; what was stored stays")
+        answer = api.post(f"/sync/executions/{options.ids[0]}/cancel")
+        what = f"execution {options.ids[0]} is cancelled"
+    else:
+        answer = api.post("/sync/cancel", {"status": "running"} if options.all else {"ids": options.ids})
+        what = _cancelled_line(answer)
+    show(answer, f"{what}; what was stored stays", as_json=options.json)
     return 0
 
 
@@ -280,13 +279,10 @@ def _log(api: Api, options: argparse.Namespace) -> int:
     has_ended = not options.follow
     while left > 0:
         page = api.get(
-            f"/sync/executions/{options.id}/log",
-            level=options.level,
-            cursor=cursor,
-            limit=int(min(left, MOST_LINES)),
+            f"/sync/executions/{options.id}/log", level=options.level, cursor=cursor, limit=int(min(left, MOST_LINES))
         )
         for line in page["lines"][: int(min(left, MOST_LINES))]:
-            say(json.dumps(line, ensure_ascii=False) if options.json else log_line(line))
+            show(line, Text(log_line(line), STYLES.get(line["level"], "")), as_json=options.json, indent=None)
             cursor = line["id"]
         left -= len(page["lines"])
         if page["next_cursor"] is None:
@@ -306,94 +302,101 @@ def watch(api: Api, execution_id: str, *, as_json: bool) -> int:
     try:
         execution = _watch_to_its_end(api, execution_id, is_quiet=as_json)
     except KeyboardInterrupt:
-        if is_terminal():
-            rewrite("")
         say(f"no longer watching; execution {execution_id} goes on. To stop it: ./pncp cancel {execution_id}")
         return INTERRUPTED
-    say(_json(execution) if as_json else "\n".join(detail_lines(execution)))
+    show(execution, *details_of(execution), as_json=as_json)
     return 0 if execution["status"] == "success" else 1
 
 
 def _watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
-    pace, said, away_since = Pace(), "", None
-    said_at = -SAY_EVERY_SECONDS
-    while True:
-        try:
-            execution = api.get(f"/sync/executions/{execution_id}")
-        except Away as error:
-            away_since = away_since or time.monotonic()
-            if time.monotonic() - away_since > PATIENCE_SECONDS:
-                raise
-            line = f"{error}; trying again"
-        else:
-            away_since = None
-            pace.note(time.monotonic(), execution)
-            if execution["status"] != "running":
-                if is_terminal() and not is_quiet:
-                    rewrite("")
-                return execution
-            line = progress_line(execution, pace)
-        if is_quiet:
-            pass
-        elif is_terminal():
-            rewrite(line[: shutil.get_terminal_size().columns - 1])
-        elif line != said and time.monotonic() - said_at >= SAY_EVERY_SECONDS:
-            say(line)
-            said, said_at = line, time.monotonic()
-        time.sleep(POLL_SECONDS)
+    progress, said, said_at, away_since = progress_of(execution_id), "", -SAY_EVERY_SECONDS, None
+    try:
+        while True:
+            try:
+                execution = api.get(f"/sync/executions/{execution_id}")
+            except Away as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > PATIENCE_SECONDS:
+                    raise
+                words = f"{error}; trying again"
+                progress.update(progress.tasks[0].id, words=words)
+            else:
+                away_since = None
+                if execution["status"] != "running":
+                    return execution
+                words = note(progress, execution)
+                if console().is_interactive and not is_quiet:
+                    progress.start()  # not before the first answer, for which a password may be asked
+            is_due = words != said and time.monotonic() - said_at >= SAY_EVERY_SECONDS
+            if is_due and not is_quiet and not progress.live.is_started:
+                show(execution, progress.get_renderable())
+                said, said_at = words, time.monotonic()
+            time.sleep(POLL_SECONDS)
+    finally:
+        if progress.live.is_started:  # else it would print an empty line
+            progress.stop()
 
 
-class Pace:
-    """How fast it goes, by what was seen of late."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, float, int]] = deque()
-
-    def note(self, moment: float, execution: Answer) -> None:
-        """Remember how far it is at a moment (seconds of any clock)."""
-        self._seen.append((moment, float(execution["progress"]["percent"]), int(execution["records_processed"])))
-        while len(self._seen) > 2 and moment - self._seen[0][0] > RATE_SECONDS:  # noqa: PLR2004
-            self._seen.popleft()
-
-    @property
-    def records_per_second(self) -> float | None:
-        """None before there is anything to compare."""
-        first, last = self._seen[0], self._seen[-1]
-        return (last[2] - first[2]) / (last[0] - first[0]) if last[0] > first[0] else None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """None while nothing moves."""
-        first, last = self._seen[0], self._seen[-1]
-        moved = last[1] - first[1]
-        return (100 - last[1]) * (last[0] - first[0]) / moved if moved > 0 else None
+def progress_of(execution_id: str) -> Progress:
+    """A line with a bar."""
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(BAR_WIDTH),
+        TextColumn("{task.percentage:5.1f} %"),
+        TextColumn("{task.fields[words]}", markup=False),
+        console=console(),
+        transient=True,
+    )
+    progress.add_task(execution_id, words="")
+    progress.add_task("records", total=None, visible=False)  # only their speed is shown
+    return progress
 
 
-def progress_line(execution: Answer, pace: Pace) -> str:
-    """How far an execution is: bar, percent, records, pace, time left."""
-    progress = execution["progress"]
-    percent = float(progress["percent"])
-    words = [f"{execution['id']} {bar(percent)} {percent:5.1f} %", f"{execution['records_processed']:,} records"]
+def note(progress: Progress, execution: Answer) -> str:
+    """Show how far an execution is; what stands behind the bar: records, pace, time left."""
+    share, records = progress.tasks
+    progress.update(share.id, completed=float(execution["progress"]["percent"]))
+    progress.update(records.id, completed=execution["records_processed"])
+    words = [f"{execution['records_processed']:,} records"]
     if execution["phase"] == "queued":
-        return f"{execution['id']} queued: no ingestor has taken it yet"
-    if execution["phase"] == "waiting":
+        words = ["queued: no ingestor has taken it yet"]
+    elif execution["phase"] == "waiting":
         words.append("waiting for the portal, which failed")
     else:
-        rate, left = pace.records_per_second, pace.seconds_left
-        words.append("-" if rate is None else f"{rate:,.1f}/s")
+        words.append(f"{records.speed:,.1f}/s" if records.speed else "-")
+        left = share.time_remaining
         words.append("time left unknown" if left is None else f"about {duration(left)} left")
-    if progress["slices_failed"]:
-        words.append(f"{progress['slices_failed']} slices failed")
+    if execution["progress"]["slices_failed"]:
+        words.append(f"{execution['progress']['slices_failed']} slices failed")
+    progress.update(share.id, words=", ".join(words))
     return ", ".join(words)
 
 
-def bar(percent: float) -> str:
-    """So many hashes of so many dots."""
-    filled = int(BAR_WIDTH * min(max(percent, 0.0), 100.0) / 100)
-    return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"
-
-
 # --- what is shown ----------------------------------------------------------------------------------------------
+
+
+@cache
+def console() -> Console:
+    """Standard output: as wide as the terminal and in colours, or without both where no person reads."""
+    is_terminal = sys.stdout.isatty()
+    return Console(
+        force_terminal=is_terminal,  # whatever FORCE_COLOR says
+        width=None if is_terminal else 10_000,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def show(answer: Answer, *parts: RenderableType, as_json: bool = False, indent: int | None = 2) -> None:
+    """Print an answer: itself for programs, else the parts for people. Tables fit into the terminal."""
+    if as_json:
+        say(json.dumps(answer, ensure_ascii=False, indent=indent))
+        return
+    with console().capture() as captured:
+        for part in parts:
+            console().print(part, soft_wrap=isinstance(part, str | Text))
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def plan_lines(plan: Answer) -> list[str]:
@@ -407,51 +410,50 @@ def plan_lines(plan: Answer) -> list[str]:
     ]
 
 
-def detail_lines(execution: Answer) -> list[str]:
-    """One execution."""
+def details_of(execution: Answer) -> Iterator[RenderableType]:
+    """One execution, as lines and a table."""
     progress = execution["progress"]
-    state = execution["status"] if execution["status"] != "running" else f"running, {execution['phase']}"
-    state = "cancelled" if execution.get("cancelled") else state
     slices = f"{progress['slices_done']} of {progress['slices_total']} slices, {progress['slices_failed']} failed"
     stored = f"{progress['records_inserted']:,} new, {progress['records_updated']:,} updated"
     stored += f", {execution['records_rejected']:,} rejected"
-    lines = [
-        f"execution {execution['id']}: {execution['mode']} by {execution['criterio']}, {state}",
-        f"  window    {window_of(execution)}",
-        f"  progress  {progress['percent']:.1f} %, {slices}",
-        f"  records   {execution['records_processed']:,} processed, {stored}",
-    ]
+    running = "running, " if execution["status"] == "running" else ""
+    what = f"execution {execution['id']}: {execution['mode']} by {execution['criterio']}, {running}"
+    yield Text(what) + _state(execution)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("  window", window_of(execution))
+    facts.add_row("  progress", f"{progress['percent']:.1f} %, {slices}")
+    facts.add_row("  records", f"{execution['records_processed']:,} processed, {stored}")
     if execution["duration_seconds"] is not None:
-        lines.append(f"  duration  {duration(execution['duration_seconds'])}")
+        facts.add_row("  duration", duration(execution["duration_seconds"]))
     if execution["error_message"]:
-        lines.append(f"  error     {execution['error_message']}")
+        facts.add_row("  error", Text(execution["error_message"], STYLES["error"]))
+    yield facts
     if execution.get("cancelled"):
-        lines.append(f"  to go on with what is left: ./pncp retry {execution['id']}")
+        yield f"  to go on with what is left: ./pncp retry {execution['id']}"
     elif execution["status"] == "error" and progress["slices_failed"]:
-        lines.append(f"  to repeat what failed: ./pncp retry {execution['id']}")
-    return lines
+        yield f"  to repeat what failed: ./pncp retry {execution['id']}"
 
 
-def _row_of(execution: Answer) -> list[str]:
-    took = execution["duration_seconds"]
-    return [
-        str(execution["id"]),
-        execution["status"] if execution["status"] != "running" else execution["phase"],
-        execution["mode"],
-        execution["trigger"],
-        window_of(execution),
-        f"{execution['records_processed']:,}",
-        "" if took is None else duration(took),
-        (execution["error_message"] or "")[:60],
-    ]
+def _state(execution: Answer) -> Text:
+    state = "cancelled" if execution.get("cancelled") else execution["status"]
+    return Text(execution["phase"] if state == "running" else state, STYLES.get(state, ""))
 
 
-def table(rows: list[list[str]]) -> Iterator[str]:
-    """Rows under their heads, in columns."""
-    heads = ["ID", "STATUS", "MODE", "TRIGGER", "WINDOW", "RECORDS", "TOOK", "ERROR"]
-    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
-    for row in [heads, *rows]:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def table_of(executions: list[Answer]) -> Iterator[RenderableType]:
+    """Executions in columns. On a terminal errors follow below, whole; elsewhere they are the last column."""
+    is_terminal = console().is_terminal
+    heads = ["ID", "STATUS", "MODE", "TRIGGER", "WINDOW", "RECORDS", "TOOK", *([] if is_terminal else ["ERROR"])]
+    columns = (Column(head, no_wrap=head != "WINDOW") for head in heads)
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    errors = [" ".join((execution["error_message"] or "").split()) for execution in executions]
+    for execution, error in zip(executions, errors, strict=True):
+        took = execution["duration_seconds"]
+        cells = [str(execution["id"]), _state(execution), execution["mode"], execution["trigger"], window_of(execution)]
+        cells += [f"{execution['records_processed']:,}", "" if took is None else duration(took), error]
+        table.add_row(*cells[: len(heads)])
+    yield table
+    if is_terminal:
+        yield from (f"{one['id']}: {error}" for one, error in zip(executions, errors, strict=True) if error)
 
 
 def log_line(line: Answer) -> str:
@@ -479,7 +481,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes % 60:02} min"
     return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
-
-
-def _json(answer: Answer) -> str:
-    return json.dumps(answer, ensure_ascii=False, indent=2)

@@ -10,6 +10,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from common import executions
 from standalone.cli import ROOT
 from tests.acceptance.conftest import Stack
@@ -102,7 +104,8 @@ async def test_what_failed_ends_the_watching_with_exit_code_1_and_is_retried(sta
     assert (await json_of(stack, "status"))["retry_of"] == 1
 
 
-async def test_ctrl_c_ends_the_watching_and_not_the_synchronisation(stack: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_watching_and_not_the_synchronisation(stack: Stack, number: signal.Signals) -> None:
     await stack.start_backend()
     execution_id = await stack.force(mode="update")
     ours, theirs = pty.openpty()
@@ -125,10 +128,11 @@ async def test_ctrl_c_ends_the_watching_and_not_the_synchronisation(stack: Stack
         return words in said
 
     await eventually(lambda: has_said(b"no ingestor has taken it yet"), seconds=30)
-    watching.send_signal(signal.SIGINT)
+    watching.send_signal(number)
     await eventually(lambda: has_said(f"To stop it: ./pncp cancel {execution_id}".encode()), seconds=30)
     assert await asyncio.to_thread(watching.wait, 30) == 130
     os.close(ours)
+    assert said.rindex(b"\x1b[?25h") > said.rindex(b"\x1b[?25l")  # the cursor is there again
     assert (await stack.execution(execution_id))["status"] == "running"
 
 

@@ -1,9 +1,12 @@
 """What the commands of the terminal ask, of whom, as whom, and how they tell it."""
 
 import argparse
+import io
 import json
 import os
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from standalone import cli, terminal, tools
 from standalone.system import LaunchError
-from standalone.terminal import Api, Pace, bar, credentials, duration, local_url, log_line, progress_line, watch
+from standalone.terminal import Api, credentials, duration, local_url, log_line, note, progress_of, watch
 
 PROGRESS = {
     "percent": 25.0,
@@ -41,6 +44,31 @@ EXECUTION = {
     "error_message": None,
     "progress": PROGRESS,
 }
+
+
+@pytest.fixture(autouse=True)
+def fresh_console() -> Iterator[None]:
+    """Each test finds out anew whether its output is a terminal."""
+    terminal.console.cache_clear()
+    yield
+    terminal.console.cache_clear()
+
+
+class Screen(io.StringIO):
+    """Standard output that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def screen_of(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Screen:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "30", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", Screen())
+    assert isinstance(sys.stdout, Screen)
+    return sys.stdout
 
 
 def api_of(handler: Callable[[httpx.Request], httpx.Response]) -> Api:
@@ -242,33 +270,32 @@ def execution(percent: float, records: int, **parts: Any) -> dict[str, Any]:
     return {**EXECUTION, "records_processed": records, "progress": {**PROGRESS, "percent": percent}, **parts}
 
 
+def shown(*seen: tuple[float, dict[str, Any]]) -> str:
+    """The line on the screen after what was seen at each moment (seconds)."""
+    progress = progress_of("42")
+    for moment, answer in seen:
+        progress.get_time = lambda moment=moment: moment
+        note(progress, answer)
+    with terminal.console().capture() as captured:
+        terminal.console().print(progress.get_renderable())
+    return captured.get().rstrip()
+
+
 def test_progress_is_percent_records_pace_and_time_left() -> None:
-    pace = Pace()
-    pace.note(0, execution(10, 0))
-    assert progress_line(execution(10, 0), pace) == f"42 {bar(10)}  10.0 %, 0 records, -, time left unknown"
-    pace.note(10, execution(20, 1000))
-    line = progress_line(execution(20, 1000), pace)
-    assert line == f"42 {bar(20)}  20.0 %, 1,000 records, 100.0/s, about 1 min 20 s left"
+    assert shown((0, execution(10, 0))).endswith("10.0 % 0 records, -, time left unknown")
+    line = shown((0, execution(10, 10)), (10, execution(20, 1010)))
+    assert line.startswith("42 ")
+    assert line.endswith("20.0 % 1,010 records, 100.0/s, about 1 min 20 s left")
 
 
 def test_the_pace_is_that_of_the_last_half_minute() -> None:
-    pace = Pace()
-    for second in range(0, 100, 10):
-        pace.note(second, execution(min(second, 50), 100 * min(second, 50)))
-    assert pace.records_per_second == 0
-    assert pace.seconds_left is None
+    line = shown(*((second, execution(min(second, 50), 100 * min(second, 50))) for second in range(0, 100, 10)))
+    assert line.endswith("5,000 records, -, time left unknown")
 
 
 def test_what_waits_says_so() -> None:
-    assert "no ingestor" in progress_line(execution(0, 0, phase="queued"), Pace())
-    pace = Pace()
-    pace.note(0, execution(10, 0))
-    assert "waiting for the portal" in progress_line(execution(10, 0, phase="waiting"), pace)
-
-
-@pytest.mark.parametrize(("percent", "hashes"), [(0, 0), (50, 12), (99.9, 23), (100, 24), (120, 24), (-1, 0)])
-def test_the_bar_is_full_at_a_hundred_and_not_before(percent: float, hashes: int) -> None:
-    assert bar(percent) == f"[{'#' * hashes}{'.' * (24 - hashes)}]"
+    assert shown((0, execution(0, 0, phase="queued"))).endswith("queued: no ingestor has taken it yet")
+    assert "waiting for the portal" in shown((0, execution(10, 0, phase="waiting")))
 
 
 @pytest.mark.parametrize(
@@ -295,6 +322,91 @@ def test_watching_ends_with_the_executions_own_end(
     said = capsys.readouterr().out
     assert "10.0 %" in said
     assert f"execution 42: backfill by publicacao, {status}" in said
+
+
+# --- what a person and what a program reads ----------------------------------------------------------------------
+
+FAILED = {
+    **EXECUTION,
+    "status": "error",
+    "phase": "finished",
+    "error_message": "1 of 4 slices failed: [bold]portal[/bold]: 503 :warning:, and the reason is as long as it is",
+}
+HISTORY = {
+    "executions": [FAILED, EXECUTION],
+    "total_count": 2,
+    "success_count": 0,
+    "error_count": 1,
+    "running_count": 1,
+}
+ERROR = FAILED["error_message"]
+
+
+def history_on(*words: str) -> None:
+    assert terminal._history(api_of(lambda _: httpx.Response(200, json=HISTORY)), options("history", *words)) == 0
+
+
+def test_a_terminal_has_colours_and_shows_errors_in_full_below_a_table_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = screen_of(monkeypatch)
+    history_on()
+    assert "\x1b[31merror" in screen.getvalue()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert f"42: {ERROR}" in lines
+    assert max(len(line) for line in lines if ERROR not in line) <= 80
+    assert lines[-1] == "2 in all: 0 success, 1 error, 1 running"
+
+
+def test_no_color_leaves_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = screen_of(monkeypatch, NO_COLOR="1")
+    history_on()
+    assert not re.search(r"\x1b\[[0-9;]*[34][0-9]m", screen.getvalue())
+
+
+def test_a_pipe_gets_whole_lines_without_control_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "20"}.items():
+        monkeypatch.setenv(name, value)
+    history_on()
+    heads, failed, _, _ = lines = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["ID", "STATUS", "MODE", "TRIGGER", "WINDOW", "RECORDS", "TOOK", "ERROR"]
+    assert failed.split()[:2] == ["42", "error"]
+    assert failed.endswith(ERROR)
+    assert all(line.isprintable() and line == line.rstrip() for line in lines)
+
+
+def test_json_is_the_answer_itself_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = screen_of(monkeypatch)
+    history_on("--json")
+    assert screen.getvalue() == json.dumps(HISTORY, ensure_ascii=False, indent=2) + "\n"
+
+
+@pytest.mark.parametrize(("term", "is_live"), [("xterm-256color", True), ("dumb", False)])
+def test_a_bar_stays_in_one_line_of_a_narrow_terminal_and_leaves_no_trace(
+    term: str, is_live: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "POLL_SECONDS", 0.01)
+    screen = screen_of(monkeypatch, COLUMNS="40", TERM=term)
+    answers = iter([execution(10, 5), execution(20, 10, phase="waiting"), execution(100, 12, status="success")])
+    assert watch(api_of(lambda _: httpx.Response(200, json=next(answers))), "42", as_json=False) == 0
+    assert ("\x1b[?25l" in screen.getvalue()) is is_live
+    if is_live:
+        bars, _, rest = screen.getvalue().rpartition("\x1b[?25h")
+        assert bars.count("\n") == 1
+        assert rest.startswith("\r\x1b[1A\x1b[2Kexecution 42: backfill")
+    else:
+        assert "\x1b" not in screen.getvalue()
+
+
+def test_watching_for_a_program_prints_the_answer_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "POLL_SECONDS", 0)
+    answers = iter([execution(10, 0), execution(100, 12, status="success")])
+    assert watch(api_of(lambda _: httpx.Response(200, json=next(answers))), "42", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "success"
 
 
 def test_nobody_at_the_address_is_told_by_name() -> None:

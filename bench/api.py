@@ -44,7 +44,7 @@ _FILL = """
      CROSS JOIN LATERAL (SELECT now() - ($1::int - n) * interval '1 min') AS t (moment)
 """
 _FILL_SLICES = """
-    INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
+    INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, part, first_day, last_day, window_start,
                              window_end, status, pages_total, pages_done, records_processed, finished_at)
     SELECT e.id, m, e.mode, e.criterio, m, e.created_at::date, e.created_at::date, e.window_start, e.window_end,
            'success', 1, 1, e.records_processed / 19, e.finished_at

@@ -8,7 +8,7 @@ database's clock.
 Each function works in the transaction of the connection that it is given; the caller commits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -23,6 +23,15 @@ from common.tables import sync_executions, sync_pages, sync_slices
 
 Mode = Literal["update", "backfill"]
 Criterio = Literal["publicacao", "atualizacao"]
+Kind = Literal["sync", "delivery", "intake"]
+"""What an execution does: read a source, send rows to a destination, or take in rows that others send."""
+
+ONLY_SYNC: tuple[Kind, ...] = ("sync",)
+
+CONTRATACOES = "contratacoes"
+"""The resource of a request that names none."""
+RESOURCE_NAMES: tuple[str, ...] = (CONTRATACOES,)
+"""The resources that can be read."""
 
 PATIENCE: dict[Mode, timedelta] = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
 """How long a slice may fail without a page that shows anything new, and an execution wait for a source that fails."""
@@ -59,18 +68,19 @@ class Execution:
     """What planning needs to know of an execution: its window is Brasília's wall clock, absent for an update."""
 
     id: int
+    resource: str
     mode: Mode
     criterio: Criterio
     window_start: datetime | None
     window_end: datetime | None
-    modalidades: list[int] | None
+    parts: list[int] | None
 
 
 @dataclass(frozen=True)
 class PlannedSlice:
-    """One listing to read: a span of days, one modalidade, and the part of the span that counts."""
+    """One listing to read: a span of days, one part of the resource, and the window of the span that counts."""
 
-    modalidade: int
+    part: int
     first_day: date
     last_day: date
     window_start: datetime
@@ -89,9 +99,10 @@ class Claim:
     execution_id: int
     attempt: int
     worker_id: str
+    resource: str
     mode: Mode
     criterio: Criterio
-    modalidade: int
+    part: int
     first_day: date
     last_day: date
     window_start: datetime
@@ -130,6 +141,7 @@ class Summary:
     """How an execution has ended, in one line's worth; pages and itens are those of its slices."""
 
     status: str
+    resource: str
     mode: Mode
     criterio: Criterio
     trigger: str
@@ -150,10 +162,10 @@ class Summary:
 
 
 _CREATE = text("""
-    INSERT INTO sync_executions (mode, criterio, window_start, window_end, trigger, modalidades, message_id,
+    INSERT INTO sync_executions (resource, mode, criterio, window_start, window_end, trigger, parts, message_id,
                                  idempotency_key, request_digest, requested_by)
-    SELECT :mode, :criterio, CAST(:window_start AS timestamp), CAST(:window_end AS timestamp), :trigger,
-           CAST(:modalidades AS int[]), :message_id, :idempotency_key, :request_digest, :requested_by
+    SELECT :resource, :mode, :criterio, CAST(:window_start AS timestamp), CAST(:window_end AS timestamp), :trigger,
+           CAST(:parts AS int[]), :message_id, :idempotency_key, :request_digest, :requested_by
      WHERE CAST(:at_most AS int) IS NULL
         OR (SELECT count(*) FROM sync_executions WHERE status = 'running') < CAST(:at_most AS int)
         ON CONFLICT (message_id) DO NOTHING
@@ -168,8 +180,9 @@ async def create(
     window_start: datetime | None,
     window_end: datetime | None,
     trigger: str,
+    resource: str = CONTRATACOES,
     criterio: Criterio | None = None,
-    modalidades: Iterable[int] | None = None,
+    parts: Iterable[int] | None = None,
     message_id: str | None = None,
     idempotency_key: str | None = None,
     request_digest: str | None = None,
@@ -181,12 +194,13 @@ async def create(
     `None` also where `at_most` are unfinished already; a caller that gives it has called `queue_up` before.
     """
     parameters = {
+        "resource": resource,
         "mode": mode,
         "criterio": criterio or ("atualizacao" if mode == "update" else "publicacao"),
         "window_start": window_start,
         "window_end": window_end,
         "trigger": trigger,
-        "modalidades": None if modalidades is None else list(modalidades),
+        "parts": None if parts is None else list(parts),
         "message_id": message_id,
         "idempotency_key": idempotency_key,
         "request_digest": request_digest,
@@ -213,8 +227,8 @@ _FIND_UNPLANNED = text("""
     SELECT id, trigger = 'api' AND published_at IS NULL,
            CAST(extract(epoch FROM clock_timestamp() - created_at) AS float)
       FROM sync_executions
-     WHERE status = 'running' AND planned_at IS NULL AND modalidades IS NULL
-       AND mode = :mode AND criterio = :criterio
+     WHERE status = 'running' AND planned_at IS NULL AND parts IS NULL
+       AND kind = 'sync' AND resource = :resource AND mode = :mode AND criterio = :criterio
        AND window_start IS NOT DISTINCT FROM CAST(:window_start AS timestamp)
        AND window_end IS NOT DISTINCT FROM CAST(:window_end AS timestamp)
      ORDER BY id LIMIT 1
@@ -281,6 +295,7 @@ async def find_unplanned(
     db: AsyncConnection,
     *,
     mode: Mode,
+    resource: str = CONTRATACOES,
     window_start: datetime | None = None,
     window_end: datetime | None = None,
     criterio: Criterio | None = None,
@@ -290,6 +305,7 @@ async def find_unplanned(
     The caller has called `queue_up` before. The window is that of the request; an update has none.
     """
     parameters = {
+        "resource": resource,
         "mode": mode,
         "criterio": criterio or ("atualizacao" if mode == "update" else "publicacao"),
         "window_start": window_start,
@@ -355,19 +371,19 @@ async def refuse(db: AsyncConnection, execution_id: int, reason: str = PUBLISH_F
     return (await db.execute(_REFUSE, {"id": execution_id, "reason": reason})).one_or_none() is not None
 
 
-# An update waits while another one is at work, and is what all others are that are asked for meanwhile: so that any
-# number of requests comes to one that runs and one that waits. One that only waits to be tried again holds up the next
-# for a minute.
+# An update waits while another one of its resource is at work, and is what all others are that are asked for
+# meanwhile: so that any number of requests comes to one that runs and one that waits. One that only waits to be tried
+# again holds up the next for a minute.
 _LOCK_UNPLANNED = text("""
-    SELECT id, mode, criterio, window_start, window_end, modalidades
-      FROM sync_executions
-     WHERE status = 'running' AND planned_at IS NULL
+    SELECT id, resource, mode, criterio, window_start, window_end, parts
+      FROM sync_executions waiting
+     WHERE status = 'running' AND planned_at IS NULL AND kind = 'sync'
        AND (id = :id OR trigger <> 'api' OR published_at IS NOT NULL
             OR created_at <= now() - make_interval(secs => :older_than_seconds))
        AND (mode <> 'update' OR NOT EXISTS (
             SELECT 1 FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id
-             WHERE e.status = 'running' AND e.mode = 'update' AND e.retry_of IS NULL
-               AND s.status IN ('pending', 'running')
+             WHERE e.status = 'running' AND e.kind = 'sync' AND e.resource = waiting.resource AND e.mode = 'update'
+               AND e.retry_of IS NULL AND s.status IN ('pending', 'running')
                AND (s.run_after IS NULL OR s.run_after <= now() OR e.planned_at > now() - interval '1 minute')))
      ORDER BY (id = :id) DESC, id
      LIMIT 1
@@ -400,9 +416,10 @@ async def plan(db: AsyncConnection, execution: Execution, slices: list[PlannedSl
             {
                 "execution_id": execution.id,
                 "ordinal": ordinal,
+                "resource": execution.resource,
                 "mode": execution.mode,
                 "criterio": execution.criterio,
-                "modalidade": piece.modalidade,
+                "part": piece.part,
                 "first_day": piece.first_day,
                 "last_day": piece.last_day,
                 "window_start": piece.window_start,
@@ -536,8 +553,9 @@ async def end(
 
 
 _SUMMARIZE = text("""
-    SELECT e.status, e.mode, e.criterio, e.trigger, e.records_processed, coalesce(sum(s.records_inserted), 0),
-           coalesce(sum(s.records_updated), 0), e.records_rejected, coalesce(sum(s.itens_written), 0),
+    SELECT e.status, e.resource, e.mode, e.criterio, e.trigger, e.records_processed,
+           coalesce(sum(s.records_inserted), 0), coalesce(sum(s.records_updated), 0), e.records_rejected,
+           coalesce(sum(s.itens_written), 0),
            (SELECT count(*) FROM itens_owed WHERE execution_id = e.id), count(s.id),
            count(s.id) FILTER (WHERE s.status = 'error'), coalesce(sum(s.pages_done), 0),
            CAST(e.duration_seconds AS float), e.error_message
@@ -553,9 +571,9 @@ async def summarize(db: AsyncConnection, execution_id: int) -> Summary:
 
 
 _COPY_EXECUTION = text("""
-    INSERT INTO sync_executions (mode, criterio, modalidades, trigger, retry_of, requested_by, planned_at,
+    INSERT INTO sync_executions (kind, resource, mode, criterio, parts, trigger, retry_of, requested_by, planned_at,
                                  window_start, window_end)
-    SELECT e.mode, e.criterio, e.modalidades, 'retry', e.id, :requested_by, now(),
+    SELECT e.kind, e.resource, e.mode, e.criterio, e.parts, 'retry', e.id, :requested_by, now(),
            min(s.window_start), max(s.window_end)
       FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id AND s.status = 'error'
      WHERE e.id = :id AND e.status = 'error'
@@ -564,9 +582,9 @@ _COPY_EXECUTION = text("""
     RETURNING id
 """)
 _COPY_FAILED_SLICES = text("""
-    INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, resource, modalidade, first_day, last_day,
+    INSERT INTO sync_slices (execution_id, ordinal, kind, resource, mode, criterio, part, first_day, last_day,
                              window_start, window_end)
-    SELECT :copy, row_number() OVER (ORDER BY s.ordinal), s.mode, s.criterio, s.resource, s.modalidade, s.first_day,
+    SELECT :copy, row_number() OVER (ORDER BY s.ordinal), s.kind, s.resource, s.mode, s.criterio, s.part, s.first_day,
            s.last_day, s.window_start, s.window_end
       FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
      WHERE e.id = :id AND s.status = 'error'
@@ -639,7 +657,7 @@ async def left_open(db: AsyncConnection) -> list[int]:
 
 _FREE = """
         SELECT id FROM sync_slices
-         WHERE status IN ('pending', 'running')
+         WHERE status IN ('pending', 'running') AND kind = ANY(CAST(:kinds AS text[]))
            AND (lease_until IS NULL OR lease_until < now())
            AND (run_after IS NULL OR run_after <= now())
            AND stalls < :max_stalls
@@ -657,13 +675,13 @@ _CLAIM = text(
      WHERE id = ("""  # noqa: S608  # constants of ours
     + _FREE
     + """ FOR UPDATE SKIP LOCKED)
-    RETURNING id AS slice_id, execution_id, attempt, worker_id, mode, criterio, modalidade,
+    RETURNING id AS slice_id, execution_id, attempt, worker_id, resource, mode, criterio, part,
               first_day, last_day, window_start, window_end, reading, failures, failing_since,
               (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id), page_size,
               CASE WHEN mode = 'backfill' AND criterio = 'atualizacao' THEN EXISTS (
                   SELECT FROM sync_slices other
                    WHERE other.execution_id = sync_slices.execution_id AND other.id <> sync_slices.id
-                     AND other.modalidade = sync_slices.modalidade) ELSE false END
+                     AND other.part = sync_slices.part) ELSE false END
 """
 )
 _RENEW = text("""
@@ -699,15 +717,21 @@ _FAIL_STALLED = text("""
 """)
 
 
-async def is_any_free(db: AsyncConnection) -> bool:
+async def is_any_free(db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC) -> bool:
     """Whether a claim would find anything, unless others come first."""
-    return (await db.execute(_IS_ANY_FREE, {"max_stalls": MAX_STALLS})).one_or_none() is not None
+    parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds)}
+    return (await db.execute(_IS_ANY_FREE, parameters)).one_or_none() is not None
 
 
 async def claim(
-    db: AsyncConnection, worker_id: str, *, lease_seconds: float, page_size: int | None = None
+    db: AsyncConnection,
+    worker_id: str,
+    *,
+    lease_seconds: float,
+    kinds: Collection[Kind] = ONLY_SYNC,
+    page_size: int | None = None,
 ) -> Claim | None:
-    """Take the next free slice under a lease: updates before backfills, older executions first.
+    """Take the next free slice of these kinds under a lease: updates before backfills, older executions first.
 
     `page_size`: records per page of its listing; the first claim that says one fixes it for the slice.
     """
@@ -715,6 +739,7 @@ async def claim(
         "worker_id": worker_id,
         "lease_seconds": float(lease_seconds),
         "max_stalls": MAX_STALLS,
+        "kinds": list(kinds),
         "page_size": page_size,
     }
     row = (await db.execute(_CLAIM, parameters)).one_or_none()

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from common.clock import WindowError, check_window, parse_wall_clock
-from common.executions import Criterio, Mode
+from common.executions import CONTRATACOES, RESOURCE_NAMES, Criterio, Mode
 
 LONGEST_BODY = 16 * 1024
 LONGEST_ID = 19  # digits of a bigint
@@ -30,11 +30,14 @@ class SyncCommand:
     window_start: datetime | None = None
     window_end: datetime | None = None
     criterio: Criterio = "publicacao"
+    resource: str = CONTRATACOES
 
 
 def encode(command: SyncCommand) -> bytes:
     """The body of a message."""
     body: dict[str, str] = {"mode": command.mode}
+    if command.resource != CONTRATACOES:
+        body["resource"] = command.resource
     if command.mode == "backfill" and command.window_start and command.window_end:
         body |= {
             "data_ini": command.window_start.isoformat(),
@@ -55,8 +58,11 @@ def decode(body: bytes, *, now: datetime) -> SyncCommand:
     mode = fields.get("mode", "update")
     if mode not in ("update", "backfill"):
         raise PoisonError("mode is neither 'update' nor 'backfill'")
+    resource = fields.get("resource", CONTRATACOES)
+    if resource not in RESOURCE_NAMES:
+        raise PoisonError(f"resource is none of {', '.join(RESOURCE_NAMES)}")
     if mode == "update":
-        return SyncCommand("update")
+        return SyncCommand("update", resource=resource)
     criterio = fields.get("criterio", "publicacao")
     if criterio not in ("publicacao", "atualizacao"):
         raise PoisonError("criterio is neither 'publicacao' nor 'atualizacao'")
@@ -65,7 +71,7 @@ def decode(body: bytes, *, now: datetime) -> SyncCommand:
         check_window(start, end, now)
     except WindowError as error:
         raise PoisonError(str(error)) from None
-    return SyncCommand("backfill", start, end, cast("Criterio", criterio))
+    return SyncCommand("backfill", start, end, cast("Criterio", criterio), resource)
 
 
 def execution_id_of(headers: dict[str, Any]) -> int | None:

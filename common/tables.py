@@ -25,7 +25,7 @@ from common.resources.derive import moment_column as _moment
 from common.resources.derive import now_column as _now
 from common.resources.parties import PARTIES
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -43,10 +43,19 @@ def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default=text("0"))
 
 
+def _kind() -> Column[str]:
+    """What is done: `sync` reads a source; `delivery` sends rows to a destination; `intake` takes in rows of others."""
+    allowed = CheckConstraint("kind IN ('sync', 'delivery', 'intake')", name="kind")
+    return Column("kind", Text, allowed, nullable=False, server_default="sync")
+
+
 sync_executions = Table(
     "sync_executions",
     metadata,
     Column("id", BigInteger, Identity(always=False), primary_key=True),
+    _kind(),
+    # what is read, by the name of its description; an execution has one
+    Column("resource", Text, nullable=False, server_default="contratacoes"),
     Column("mode", Text, CheckConstraint("mode IN ('update', 'backfill')", name="mode"), nullable=False),
     Column(
         "criterio",
@@ -56,8 +65,8 @@ sync_executions = Table(
     ),
     Column("window_start", WALL_CLOCK),
     Column("window_end", WALL_CLOCK),
-    # null: all that the ingestor is configured with
-    Column("modalidades", ARRAY(Integer)),
+    # the parts that are asked for, as of a slice; null: all that the ingestor is configured with
+    Column("parts", ARRAY(Integer)),
     Column(
         "status",
         Text,
@@ -68,7 +77,9 @@ sync_executions = Table(
     _count("records_processed"),
     _count("records_rejected"),
     Column("duration_seconds", Numeric(10, 2)),
+    # why it failed: in a sentence for people, and in a word for programs
     Column("error_message", Text),
+    Column("cause", Text),
     # who asked: api, message (another party's), retry, schedule, sweep, gap (an update that found a long hole)
     Column("trigger", Text, nullable=False),
     # the user of the API who asked
@@ -112,6 +123,8 @@ coalesced_keys = Table(
 sync_execution_counts = Table(
     "sync_execution_counts",
     metadata,
+    Column("kind", Text, primary_key=True, server_default="sync"),
+    Column("resource", Text, primary_key=True, server_default="contratacoes"),
     Column("mode", Text, primary_key=True),
     Column("trigger", Text, primary_key=True),
     Column("status", Text, primary_key=True),
@@ -143,11 +156,13 @@ sync_slices = Table(
     Column("id", BigInteger, Identity(always=False), primary_key=True),
     Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="CASCADE"), nullable=False),
     Column("ordinal", Integer, nullable=False),
-    # mode and criterio stand here too, so that a claim and a watermark need no join
+    # these four stand here too, so that a claim and a watermark need no join
+    _kind(),
+    Column("resource", Text, nullable=False, server_default="contratacoes"),
     Column("mode", Text, nullable=False),
     Column("criterio", Text, nullable=False),
-    Column("resource", Text, nullable=False, server_default="contratacoes"),
-    Column("modalidade", Integer, nullable=False),
+    # a part of the resource that has a listing of its own: a modalidade of contratacoes; 0 where it is not divided
+    Column("part", Integer, nullable=False, server_default=text("0")),
     Column("first_day", Date, nullable=False),
     Column("last_day", Date, nullable=False),
     Column("window_start", WALL_CLOCK, nullable=False),
@@ -186,6 +201,7 @@ sync_slices = Table(
     # the last page's totalRegistros
     Column("total_registros", BigInteger),
     Column("error_message", Text),
+    Column("cause", Text),
     _moment("started_at"),
     _moment("finished_at"),
     _now("updated_at"),
@@ -214,7 +230,7 @@ sync_slices = Table(
     Index(
         "ix_sync_slices_watermark",
         "resource",
-        "modalidade",
+        "part",
         "window_end",
         "window_start",
         postgresql_where=text("criterio = 'atualizacao' AND status = 'success'"),
@@ -222,8 +238,9 @@ sync_slices = Table(
     # what is known of a day
     Index(
         "ix_sync_slices_coverage",
+        "resource",
         "first_day",
-        "modalidade",
+        "part",
         "id",
         postgresql_where=text("criterio = 'publicacao'"),
     ),
@@ -262,7 +279,7 @@ watermarks = Table(
     "watermarks",
     metadata,
     Column("resource", Text, primary_key=True),
-    # the modalidade of a contratação
+    # as of a slice
     Column("part", Integer, primary_key=True),
     Column("since", WALL_CLOCK, nullable=False),
     Column("reached", WALL_CLOCK, nullable=False),
@@ -310,7 +327,7 @@ rejected_records = Table(
     Column("times", Integer, nullable=False, server_default=text("1")),
     # the listing by `publicacao` that shows it; null where none has
     Column("day", Date),
-    Column("modalidade", Integer),
+    Column("part", Integer),
     # when it was stored after all, or a version of it that can be
     _moment("resolved_at"),
     Index("ix_rejected_records_execution_id", "execution_id"),
@@ -325,7 +342,7 @@ rejected_records = Table(
     Index(
         "ix_rejected_records_day",
         "day",
-        "modalidade",
+        "part",
         postgresql_where=text("resolved_at IS NULL"),
     ),
 )

@@ -15,14 +15,12 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-RESOURCE = "contratacoes"
-
 _SECOND = timedelta(seconds=1)  # windows are whole seconds, ends included
 
 # `read_until`: up to when a slice proves that it has seen everything. A listing cannot show what happened after it was
 # read. The statements that look for slices repeat the predicate of ix_sync_slices_watermark.
 _READING = text("""
-    SELECT resource, modalidade AS part, mode, window_start,
+    SELECT resource, part, mode, window_start,
            LEAST(window_end, timezone('America/Sao_Paulo', started_at)) AS read_until
       FROM sync_slices WHERE id = :slice_id
 """)
@@ -42,7 +40,7 @@ _FOLLOW = text("""
     WITH beyond AS (
         SELECT id, window_start, LEAST(window_end, timezone('America/Sao_Paulo', started_at)) AS read_until
           FROM sync_slices
-         WHERE criterio = 'atualizacao' AND status = 'success' AND resource = :resource AND modalidade = :part
+         WHERE criterio = 'atualizacao' AND status = 'success' AND resource = :resource AND part = :part
            AND window_end > :reached
     ), linked AS (
         SELECT id, window_start, read_until,
@@ -60,7 +58,7 @@ _FOLLOW_BACK = text("""
     WITH before AS (
         SELECT id, window_start, LEAST(window_end, timezone('America/Sao_Paulo', started_at)) AS read_until
           FROM sync_slices
-         WHERE criterio = 'atualizacao' AND status = 'success' AND resource = :resource AND modalidade = :part
+         WHERE criterio = 'atualizacao' AND status = 'success' AND resource = :resource AND part = :part
            AND window_start < :since
     ), linked AS (
         SELECT id, window_start, read_until,
@@ -76,7 +74,7 @@ _FOLLOW_BACK = text("""
 # The first day of which everything published is stored: read by `publicacao` from its beginning until changes are read.
 _COMPLETE_FROM = text("""
     SELECT first_day FROM sync_slices
-     WHERE criterio = 'publicacao' AND status = 'success' AND resource = :resource AND modalidade = :part
+     WHERE criterio = 'publicacao' AND status = 'success' AND resource = :resource AND part = :part
        AND first_day >= CAST(:since AS date) AND window_start <= first_day
        AND LEAST(window_end, timezone('America/Sao_Paulo', started_at)) >= :since
      ORDER BY first_day LIMIT 1
@@ -95,14 +93,15 @@ _BEYOND = text("""
            SELECT max(LEAST(window_end, timezone('America/Sao_Paulo', started_at))) AS newest,
                   min(window_start) AS first
              FROM sync_slices
-            WHERE criterio = 'atualizacao' AND status = 'success' AND resource = w.resource AND modalidade = w.part
+            WHERE criterio = 'atualizacao' AND status = 'success' AND resource = w.resource AND part = w.part
               AND window_end > w.reached) ahead
      CROSS JOIN LATERAL (
            SELECT bool_or(window_start <= w.reached + interval '1 second') AS bridges,
                   min(window_start) FILTER (WHERE window_start > w.reached) AS first
              FROM sync_executions
-            WHERE status = 'running' AND mode = 'backfill' AND criterio = 'atualizacao' AND window_end > w.reached
-              AND (modalidades IS NULL OR w.part = ANY(modalidades))) pending
+            WHERE status = 'running' AND kind = 'sync' AND resource = w.resource AND mode = 'backfill'
+              AND criterio = 'atualizacao' AND window_end > w.reached
+              AND (parts IS NULL OR w.part = ANY(parts))) pending
      WHERE w.resource = :resource AND w.part = ANY(CAST(:parts AS int[]))
 """)
 
@@ -176,13 +175,13 @@ async def _follow(
     return Watermark(since, reached, complete_from)
 
 
-async def load(db: AsyncConnection, parts: Iterable[int], *, resource: str = RESOURCE) -> dict[int, Watermark]:
-    """The rows of these parts (modalidades); those that have none are left out."""
+async def load(db: AsyncConnection, parts: Iterable[int], *, resource: str) -> dict[int, Watermark]:
+    """The rows of these parts; those that have none are left out."""
     rows = await db.execute(_LOAD, {"resource": resource, "parts": list(parts)})
     return {row.part: Watermark(row.since, row.reached, row.complete_from) for row in rows}
 
 
-async def load_beyond(db: AsyncConnection, parts: Iterable[int], *, resource: str = RESOURCE) -> dict[int, Beyond]:
-    """What planning needs to know of these parts (modalidades); those without a row are left out."""
+async def load_beyond(db: AsyncConnection, parts: Iterable[int], *, resource: str) -> dict[int, Beyond]:
+    """What planning needs to know of these parts; those without a row are left out."""
     rows = await db.execute(_BEYOND, {"resource": resource, "parts": list(parts)})
     return {row.part: Beyond(row.reached, row.newest, row.resumes, row.is_bridged) for row in rows}

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import UnusableDatabaseError, cause_of, check_schema, is_database_trouble
 from common.execution_log import keep_execution_log
+from common.executions import CONTRATACOES
 from common.garbage import collect_seldom
 from common.logs import configure_logging
 from ingestor.commands import itens, make_parser, rejected, verify
@@ -65,7 +66,7 @@ async def run(settings: IngestorSettings) -> None:
 def worker_options(settings: IngestorSettings) -> WorkerOptions:
     """The worker's share of the settings."""
     rules = Rules(
-        modalidades=tuple(settings.pncp_modalidades),
+        parts={CONTRATACOES: tuple(settings.pncp_modalidades)},
         rolling_window=timedelta(minutes=settings.rolling_window_minutes),
         overlap=timedelta(minutes=settings.update_overlap_minutes),
     )

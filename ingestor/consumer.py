@@ -238,6 +238,7 @@ async def _take_in(db: AsyncConnection, message: AbstractIncomingMessage, at_mos
             return None
     wanted: dict[str, Any] = {
         "mode": command.mode,
+        "resource": command.resource,
         "window_start": command.window_start,
         "window_end": command.window_end,
         "criterio": None if command.mode == "update" else command.criterio,

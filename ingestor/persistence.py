@@ -195,7 +195,7 @@ async def holds_records_of(db: AsyncConnection, claim: Claim) -> bool:
 
     By `atualizacao` only today's listing can be judged: from an earlier day's every record may have moved on.
     """
-    parameters = {"first_day": claim.first_day, "last_day": claim.last_day, "modalidade": claim.modalidade}
+    parameters = {"first_day": claim.first_day, "last_day": claim.last_day, "modalidade": claim.part}
     statement = _HOLDS_PUBLISHED
     if claim.criterio == "atualizacao":
         moment: datetime = (await db.execute(_NOW)).scalar_one()
@@ -445,15 +445,15 @@ _REJECT = text("""
         SELECT execution_id FROM rejected_records WHERE payload_hash = :payload_hash
     )
     INSERT INTO rejected_records AS known
-           (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload, day, modalidade)
+           (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload, day, part)
     VALUES (:execution_id, :slice_id, :resource, :natural_key, :reason, :payload_hash, :payload,
             (SELECT first_day FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'),
-            (SELECT modalidade FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'))
+            (SELECT part FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'))
     ON CONFLICT (payload_hash) DO UPDATE
        SET last_seen = now(), resolved_at = NULL, reason = excluded.reason,
            times = known.times + CAST(known.execution_id IS DISTINCT FROM excluded.execution_id AS int),
            execution_id = excluded.execution_id, slice_id = excluded.slice_id,
-           day = coalesce(excluded.day, known.day), modalidade = coalesce(excluded.modalidade, known.modalidade)
+           day = coalesce(excluded.day, known.day), part = coalesce(excluded.part, known.part)
     RETURNING (SELECT execution_id FROM before) IS DISTINCT FROM :execution_id
 """)
 _COUNT_DRIFT = """

@@ -1,6 +1,6 @@
 """An execution becomes its window and its slices, once, in one transaction; the rest here is arithmetic on values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,18 +24,22 @@ GAP_TRIGGER = "gap"
 
 @dataclass(frozen=True)
 class Rules:
-    """What the settings say about planning."""
+    """What the settings say about planning. `parts`: those of each resource that is divided, by its name."""
 
-    modalidades: tuple[int, ...]
+    parts: Mapping[str, tuple[int, ...]]
     rolling_window: timedelta
     overlap: timedelta
+
+    def parts_of(self, resource: str) -> tuple[int, ...]:
+        """The parts that have a listing of their own; of a resource that is not divided, 0 stands for the whole."""
+        return self.parts.get(resource, (0,))
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Modalidades whose updates stopped so long ago that a backfill of its own must bridge it."""
+    """Parts of a resource whose updates stopped so long ago that a backfill of its own must bridge it."""
 
-    modalidades: tuple[int, ...]
+    parts: tuple[int, ...]
     window_start: datetime
     window_end: datetime
 
@@ -68,6 +72,7 @@ async def plan_next(
         log.info(
             "execution planned",
             execution_id=execution.id,
+            resource=execution.resource,
             mode=execution.mode,
             slices=len(slices),
             window_start=min(piece.window_start for piece in slices).isoformat(),
@@ -94,45 +99,54 @@ async def _plan(
     now = to_wall_clock((await db.execute(_NOW)).scalar_one()).replace(microsecond=0)
     bridges: list[dict[str, Any]] = []
     if execution.mode == "backfill":
-        slices = backfill_slices(execution, rules.modalidades)
+        slices = backfill_slices(execution, rules.parts_of(execution.resource))
     else:
-        slices, gap = update_slices(await watermarks.load_beyond(db, rules.modalidades), now, rules)
+        slices, gap = await _plan_update(db, execution.resource, now, rules)
         if gap is not None:
             await executions.queue_up(db)  # another ingestor may just have begun to bridge it
-            slices, gap = update_slices(await watermarks.load_beyond(db, rules.modalidades), now, rules)
+            slices, gap = await _plan_update(db, execution.resource, now, rules)
         if gap is not None:
-            bridges = await _bridge(db, gap)
+            bridges = await _bridge(db, execution.resource, gap)
     await executions.plan(db, execution, slices)
     return slices, bridges
 
 
-def backfill_slices(execution: Execution, modalidades: tuple[int, ...]) -> list[PlannedSlice]:
-    """One slice per day and modalidade of the execution's window."""
+async def _plan_update(
+    db: AsyncConnection, resource: str, now: datetime, rules: Rules
+) -> tuple[list[PlannedSlice], Gap | None]:
+    parts = rules.parts_of(resource)
+    return update_slices(await watermarks.load_beyond(db, parts, resource=resource), parts, now, rules)
+
+
+def backfill_slices(execution: Execution, parts: tuple[int, ...]) -> list[PlannedSlice]:
+    """One slice per day and part of the execution's window."""
     if execution.window_start is None or execution.window_end is None:
         raise ValueError("a backfill has a window")
-    chosen = execution.modalidades or modalidades
+    chosen = execution.parts or parts
     return [
-        PlannedSlice(modalidade, day, day, start, end)
+        PlannedSlice(part, day, day, start, end)
         for day, start, end in days(execution.window_start, execution.window_end)
-        for modalidade in chosen
+        for part in chosen
     ]
 
 
-def update_slices(known: Mapping[int, Beyond], now: datetime, rules: Rules) -> tuple[list[PlannedSlice], Gap | None]:
-    """One slice per modalidade, each from where its updates have got to; and the gap that is too long for that.
+def update_slices(
+    known: Mapping[int, Beyond], parts: Iterable[int], now: datetime, rules: Rules
+) -> tuple[list[PlannedSlice], Gap | None]:
+    """One slice per part, each from where its updates have got to; and the gap that is too long for that.
 
-    `known`: per modalidade how far it has been read, in Brasília's wall clock like `now`. A gap that is being bridged
+    `known`: per part how far it has been read, in Brasília's wall clock like `now`. A gap that is being bridged
     is not bridged again; the updates meanwhile follow on each other beyond it.
     """
     recent = now - rules.rolling_window
     slices: list[PlannedSlice] = []
     gaps: dict[int, tuple[datetime, datetime]] = {}
-    for modalidade in rules.modalidades:
-        mark = known.get(modalidade)
+    for part in parts:
+        mark = known.get(part)
         start = min(recent, _read_on(mark, now) - rules.overlap)
-        slices.append(PlannedSlice(modalidade, start.date(), now.date(), start, now))
+        slices.append(PlannedSlice(part, start.date(), now.date(), start, now))
         if mark is not None and now - mark.reached > LONGEST_GAP and not mark.is_bridged:
-            gaps[modalidade] = mark.reached - rules.overlap, mark.resumes or now
+            gaps[part] = mark.reached - rules.overlap, mark.resumes or now
     if not gaps:
         return slices, None
     return slices, Gap(tuple(gaps), min(start for start, _ in gaps.values()), max(end for _, end in gaps.values()))
@@ -144,7 +158,7 @@ def _read_on(mark: Beyond | None, now: datetime) -> datetime:
     return next((end for end in ends if now - end <= LONGEST_GAP), now)
 
 
-async def _bridge(db: AsyncConnection, gap: Gap) -> list[dict[str, Any]]:
+async def _bridge(db: AsyncConnection, resource: str, gap: Gap) -> list[dict[str, Any]]:
     """Record the backfills that close a gap, each no longer than the portal's limit; answers what is to be told."""
     bridges = []
     start = gap.window_start
@@ -157,7 +171,8 @@ async def _bridge(db: AsyncConnection, gap: Gap) -> list[dict[str, Any]]:
             window_start=start,
             window_end=end,
             trigger=GAP_TRIGGER,
-            modalidades=gap.modalidades,
+            resource=resource,
+            parts=gap.parts,
         )
         bridges.append({"backfill": backfill, "window_start": start.isoformat(), "window_end": end.isoformat()})
         start = end + timedelta(seconds=1)

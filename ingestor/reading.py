@@ -283,7 +283,7 @@ class Reading:
         claim = self._claim
         return await self._client.fetch_page(
             claim.criterio,
-            claim.modalidade,
+            claim.part,
             claim.first_day,
             claim.last_day,
             number,

@@ -57,23 +57,23 @@ _SETTLE = text("""
 _FORGET = text("DELETE FROM schedule_ticks WHERE due_at < CAST(:due_at AS timestamptz) - make_interval(days => :days)")
 
 # Any update does the work of the schedule's, whoever asked for it.
-_PREDECESSOR = {
-    "update": text("SELECT min(id) FROM sync_executions WHERE status = 'running' AND mode = 'update'"),
-    "sweep": text("SELECT min(id) FROM sync_executions WHERE status = 'running' AND trigger = 'sweep'"),
-}
+_RUNNING = "SELECT min(id) FROM sync_executions WHERE status = 'running' AND kind = 'sync' AND resource = :resource"
+_PREDECESSOR = {"update": text(f"{_RUNNING} AND mode = 'update'"), "sweep": text(f"{_RUNNING} AND trigger = 'sweep'")}
 _FIRST_TRIED = text("""
-    SELECT CAST(min(window_start) AS date) FROM sync_executions WHERE trigger = 'sweep' AND criterio = :criterio
+    SELECT CAST(min(window_start) AS date) FROM sync_executions
+     WHERE trigger = 'sweep' AND criterio = :criterio AND resource = :resource
 """)
 # A slice counts as read when it succeeded, or when it did in a retry of its execution, or in a retry of that.
 _READ_DAYS = text("""
     WITH RECURSIVE family AS (
-        SELECT id AS sweep, id FROM sync_executions WHERE trigger = 'sweep' AND criterio = :criterio
+        SELECT id AS sweep, id FROM sync_executions
+         WHERE trigger = 'sweep' AND criterio = :criterio AND resource = :resource
          UNION ALL
         SELECT f.sweep, e.id FROM sync_executions e JOIN family f ON e.retry_of = f.id
     ), listings AS (
-        SELECT f.sweep, s.first_day AS day, s.modalidade, bool_or(s.status = 'success') AS is_read
+        SELECT f.sweep, s.first_day AS day, s.part, bool_or(s.status = 'success') AS is_read
           FROM family f JOIN sync_slices s ON s.execution_id = f.id
-         GROUP BY f.sweep, s.first_day, s.modalidade
+         GROUP BY f.sweep, s.first_day, s.part
     ), days AS (
         SELECT day FROM listings GROUP BY sweep, day HAVING bool_and(is_read)
     )
@@ -87,6 +87,12 @@ class Outcome:
 
     execution_ids: list[int] | None = None
     skipped_reason: str | None = None
+
+
+def to_action(name: str) -> tuple[str, str]:
+    """The resource of a schedule and what it starts: `update` or `sweep` of contratacoes, or `contratos.update`."""
+    resource, _, action = name.rpartition(".")
+    return resource or executions.CONTRATACOES, action
 
 
 async def tick(engine: AsyncEngine, crons: Mapping[str, str], *, at_most: int = executions.MAX_UNFINISHED) -> list[int]:
@@ -137,18 +143,19 @@ async def run_tick(
 async def _start(db: AsyncConnection, name: str, due_at: datetime, at_most: int) -> Outcome:
     """What a tick starts. Its update needs no room below `at_most`; what a sweep finds no room for stays owed."""
     await executions.queue_up(db)
-    predecessor: int | None = (await db.execute(_PREDECESSOR[name])).scalar_one()
+    resource, action = to_action(name)
+    predecessor: int | None = (await db.execute(_PREDECESSOR[action], {"resource": resource})).scalar_one()
     if predecessor is not None:
         return Outcome(skipped_reason=f"a execução {predecessor} ainda não terminou")
-    if name == "update":
-        return Outcome(await _create(db, mode="update", trigger="schedule"))
+    if action == "update":
+        return Outcome(await _create(db, resource, mode="update", trigger="schedule"))
     started: list[int] = []
     today = to_wall_clock(due_at).date()
     for criterio in get_args(Criterio):
-        for first, last in await _load_owed(db, criterio, today):
+        for first, last in await _load_owed(db, resource, criterio, today):
             window = (datetime.combine(first, time.min), datetime.combine(last, _LAST_SECOND))
             started += await _create(
-                db, mode="backfill", trigger="sweep", criterio=criterio, window=window, at_most=at_most
+                db, resource, mode="backfill", trigger="sweep", criterio=criterio, window=window, at_most=at_most
             )
     if not started:
         return Outcome(skipped_reason=f"já há {at_most} execuções em andamento")
@@ -157,6 +164,7 @@ async def _start(db: AsyncConnection, name: str, due_at: datetime, at_most: int)
 
 async def _create(
     db: AsyncConnection,
+    resource: str,
     *,
     mode: executions.Mode,
     trigger: str,
@@ -171,14 +179,16 @@ async def _create(
         window_start=window[0],
         window_end=window[1],
         trigger=trigger,
+        resource=resource,
         at_most=at_most,
     )
     return [] if created is None else [created]
 
 
-async def _load_owed(db: AsyncConnection, criterio: Criterio, today: date) -> list[Span]:
-    first_tried = (await db.execute(_FIRST_TRIED, {"criterio": criterio})).scalar_one()
-    read = set((await db.execute(_READ_DAYS, {"criterio": criterio})).scalars())
+async def _load_owed(db: AsyncConnection, resource: str, criterio: Criterio, today: date) -> list[Span]:
+    asked = {"resource": resource, "criterio": criterio}
+    first_tried = (await db.execute(_FIRST_TRIED, asked)).scalar_one()
+    read = set((await db.execute(_READ_DAYS, asked)).scalars())
     return to_spans(owed_days(first_tried, read, today, criterio))
 
 

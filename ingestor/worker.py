@@ -314,7 +314,7 @@ class Worker:
 
     async def _work_on(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(
-            **_named(claim), modalidade=claim.modalidade, day=claim.first_day.isoformat()
+            **_named(claim), modalidade=claim.part, day=claim.first_day.isoformat()
         ):
             work = SliceIngestion(
                 self._engine,
@@ -560,4 +560,4 @@ def _named(claim: Claim) -> dict[str, int]:
 
 
 def _describe(claim: Claim, cause: str) -> str:
-    return f"{claim.first_day} modalidade {claim.modalidade}: {cause}"[:2000]
+    return f"{claim.first_day} modalidade {claim.part}: {cause}"[:2000]

@@ -2,11 +2,12 @@
 
 import re
 from datetime import date
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from backend.models.sync import Moment
+from backend.models.sync import Moment, ResourceName
+from common.executions import CONTRATACOES
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
@@ -39,6 +40,7 @@ class CoverageQuery(BaseModel):
 
     first: str = Field(alias="from", max_length=100, description="primeiro dia, `YYYY-MM-DD`")
     last: str = Field(alias="to", max_length=100, description="último dia, `YYYY-MM-DD`; no máximo 366 dias")
+    resource: ResourceName = Field(CONTRATACOES, description="o recurso")
     modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só esta; sem ela, todas")
     detail: bool = Field(
         False, description=f"`true`: cada dia traz as suas modalidades; no máximo {MOST_DETAILED_DAYS} dias"
@@ -69,7 +71,9 @@ class CoverageModalidade(BaseModel):
     parte do dia ou antes que ele acabasse.
     """
 
-    modalidade: int
+    modalidade: Annotated[int | None, BeforeValidator(lambda part: part or None)] = Field(
+        description="`null`: o recurso não se divide"
+    )
     state: PairState
     records: int = Field(description="processados pela fatia que vale: a completa mais nova, ou a mais nova")
     total_registros: int | None = Field(description="o que o portal disse a essa fatia")

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from common.clock import check_window, parse_wall_clock, to_wall_clock
+from common.executions import CONTRATACOES, RESOURCE_NAMES
 from common.messages import SyncCommand
 
 Mode = Literal["update", "backfill"]
@@ -17,6 +18,14 @@ Criterio = Literal["publicacao", "atualizacao"]
 MISSING_DATES = "data_ini e data_fim são obrigatórios para modo backfill"
 
 # Not `format: date-time`, which by RFC 3339 has an offset.
+
+
+def _known_resource(name: str) -> str:
+    if name not in RESOURCE_NAMES:
+        raise ValueError(f"não é um recurso: use {' ou '.join(RESOURCE_NAMES)}")
+    return name
+
+
 WallClock = Annotated[
     datetime,
     WithJsonSchema(
@@ -27,6 +36,9 @@ WallClock = Annotated[
             "examples": ["2025-01-31T23:59:59"],
         }
     ),
+]
+ResourceName = Annotated[
+    str, AfterValidator(_known_resource), WithJsonSchema({"type": "string", "enum": list(RESOURCE_NAMES)})
 ]
 Moment = Annotated[datetime, Field(description="instante com fuso", examples=["2025-01-31T12:00:00Z"])]
 
@@ -44,6 +56,7 @@ class SyncRequest(BaseModel):
         },
     )
 
+    resource: ResourceName = Field(CONTRATACOES, description="o que ler")
     mode: Mode = "update"
     data_ini: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, horário de Brasília")
     data_fim: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, até 365 dias depois")
@@ -64,12 +77,12 @@ class SyncRequest(BaseModel):
 
         """
         if self.mode == "update":
-            return SyncCommand("update")
+            return SyncCommand("update", resource=self.resource)
         if self.data_ini is None or self.data_fim is None:
             raise ValueError(MISSING_DATES)
         start, end = parse_wall_clock(self.data_ini, "data_ini"), parse_wall_clock(self.data_fim, "data_fim")
         check_window(start, end, to_wall_clock(datetime.now(UTC)))
-        return SyncCommand("backfill", start, end, self.criterio)
+        return SyncCommand("backfill", start, end, self.criterio, self.resource)
 
 
 class SyncResponse(BaseModel):
@@ -91,6 +104,7 @@ class CancelRequest(BaseModel):
     )
 
     status: Literal["running"] | None = Field(None, description="todas as que estão em andamento")
+    resource: ResourceName | None = None
     mode: Mode | None = None
     trigger: Literal["api", "message", "schedule", "sweep", "gap", "retry"] | None = Field(
         None, description="quem pediu"
@@ -102,7 +116,7 @@ class CancelRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.model_dump(exclude_none=True):
-            raise ValueError('Diga o que cancelar: ids, mode, trigger ou, para tudo, {"status": "running"}')
+            raise ValueError('Diga o que cancelar: ids, resource, mode, trigger ou, para tudo, {"status": "running"}')
         return self
 
 
@@ -157,6 +171,7 @@ class SyncExecution(BaseModel):
     """Uma execução."""
 
     id: int
+    resource: str
     mode: Mode
     criterio: Criterio
     trigger: str = Field(description="quem pediu: `api`, `message`, `schedule`, `sweep`, `gap`, `retry`")
@@ -166,7 +181,7 @@ class SyncExecution(BaseModel):
     window_end: WallClock | None
     status: Status
     phase: Phase
-    records_processed: int = Field(description="contratações distintas da janela que foram processadas")
+    records_processed: int = Field(description="registros distintos da janela que foram processados")
     records_rejected: int = Field(description="registros que não puderam ser gravados; guardados com o motivo")
     itens_owed: int = Field(
         description="contratações que esta execução gravou sem os itens, que ainda faltam; virão por si, sem pedido"
@@ -187,7 +202,7 @@ class SyncSlice(BaseModel):
     ordinal: int
     resource: str
     criterio: Criterio
-    modalidade: int
+    modalidade: int | None = Field(description="`null`: o recurso não se divide")
     window_start: WallClock
     window_end: WallClock
     status: SliceStatus
@@ -223,6 +238,7 @@ class SyncStatus(BaseModel):
 
     last_execution: Moment | None = Field(description="quando foi pedida")
     status: Literal["idle", "running", "success", "error"]
+    resource: str | None
     mode: Mode | None
     window_start: WallClock | None
     window_end: WallClock | None
@@ -254,6 +270,7 @@ class HistoryQuery(BaseModel):
 
     limit: int = Field(50, ge=1, le=500)
     status: Status | None = None
+    resource: ResourceName | None = None
     mode: Mode | None = None
     trigger: str | None = Field(None, pattern="^[a-z]{1,20}$")
     since: str | None = Field(None, max_length=100, description="criadas desde `YYYY-MM-DDTHH:MM:SS`, Brasília")

@@ -21,6 +21,7 @@ MOST_CANCELLED = 1000
 _RUNNING = text("""
     SELECT id FROM sync_executions
      WHERE status = 'running'
+       AND (CAST(:resource AS text) IS NULL OR resource = CAST(:resource AS text))
        AND (CAST(:mode AS text) IS NULL OR mode = CAST(:mode AS text))
        AND (CAST(:trigger AS text) IS NULL OR trigger = CAST(:trigger AS text))
        AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY(CAST(:ids AS bigint[])))
@@ -50,7 +51,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
 
 async def cancel_executions(engine: AsyncEngine, request: CancelRequest, who: str) -> SyncCancelled:
     """End the executions under way that pass all filters, the oldest first, each in a transaction of its own."""
-    filters = {"mode": request.mode, "trigger": request.trigger, "ids": request.ids}
+    filters = {"resource": request.resource, "mode": request.mode, "trigger": request.trigger, "ids": request.ids}
     async with engine.connect() as db:
         found = list((await db.execute(_RUNNING, filters)).scalars())
     cancelled = [one for one in found[:MOST_CANCELLED] if await _end_running(engine, one, who)]

@@ -16,14 +16,14 @@ from common.clock import BRASILIA
 # could not be stored is missing; what was last seen before it is not on its listing any more.
 _PAIRS = text("""
     WITH read AS (
-        SELECT s.first_day AS day, s.modalidade, s.id, s.execution_id, s.status, s.records_processed, s.total_registros,
-               s.started_at, s.finished_at, s.error_message,
+        SELECT s.first_day AS day, s.part AS modalidade, s.id, s.execution_id, s.status, s.records_processed,
+               s.total_registros, s.started_at, s.finished_at, s.error_message,
                s.status = 'success' AND s.window_start <= s.first_day
                    AND s.window_end >= s.first_day + interval '1 day' - interval '1 second'
                    AND s.finished_at >= timezone(:zone, s.first_day + interval '1 day') AS is_complete
           FROM sync_slices s
-         WHERE s.criterio = 'publicacao' AND s.first_day BETWEEN :first AND :last
-           AND (CAST(:modalidade AS int) IS NULL OR s.modalidade = :modalidade)
+         WHERE s.criterio = 'publicacao' AND s.resource = :resource AND s.first_day BETWEEN :first AND :last
+           AND (CAST(:modalidade AS int) IS NULL OR s.part = :modalidade)
     ), counting AS (
         SELECT DISTINCT ON (day, modalidade)
                day, modalidade, execution_id, records_processed AS records, total_registros, started_at, finished_at,
@@ -41,7 +41,7 @@ _PAIRS = text("""
       FROM counting c
      CROSS JOIN LATERAL (
            SELECT count(*) AS records FROM rejected_records r
-            WHERE r.resolved_at IS NULL AND r.day = c.day AND r.modalidade = c.modalidade
+            WHERE r.resolved_at IS NULL AND r.day = c.day AND r.part = c.modalidade
               AND r.last_seen >= coalesce(c.started_at, '-infinity')) refused
      ORDER BY c.day, c.modalidade
 """)
@@ -50,7 +50,13 @@ _PAIRS = text("""
 async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCoverage:
     """Every day of the span, in order."""
     first, last = query.span
-    parameters = {"zone": BRASILIA.key, "first": first, "last": last, "modalidade": query.modalidade}
+    parameters = {
+        "zone": BRASILIA.key,
+        "resource": query.resource,
+        "first": first,
+        "last": last,
+        "modalidade": query.modalidade,
+    }
     async with engine.connect() as db:
         rows = (await db.execute(_PAIRS, parameters)).all()
     asked = sorted({row.modalidade for row in rows})
@@ -59,7 +65,8 @@ async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCovera
         by_day[row.day].append(row)
     span = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return SyncCoverage(
-        modalidades=asked, days=[_to_day(day, by_day.get(day, []), asked, detail=query.detail) for day in span]
+        modalidades=[part for part in asked if part],
+        days=[_to_day(day, by_day.get(day, []), asked, detail=query.detail) for day in span],
     )
 
 

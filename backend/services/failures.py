@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.control import CANCELLED_BY
 from backend.services.freshness import load_mirrored
-from common.executions import PUBLISH_FAILED
+from common.executions import PUBLISH_FAILED, RESOURCE_NAMES
 
 LOOK_BACK = timedelta(days=7)
 """A failure that was not made good for so long is history."""
@@ -24,17 +24,18 @@ LONGEST_EXECUTION = timedelta(days=30)
 # Scalar subqueries with LIMIT 1 and not NOT EXISTS: each is one look into an index, never a join with all slices.
 _LOAD_PENDING = text("""
     WITH failed AS MATERIALIZED (
-        SELECT id, mode, criterio, trigger, window_start, window_end, modalidades, finished_at, error_message
+        SELECT id, resource, mode, criterio, trigger, window_start, window_end, parts, finished_at, error_message
           FROM sync_executions f
-         WHERE status = 'error' AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
-           AND finished_at > :since AND error_message IS DISTINCT FROM :refused
+         WHERE status = 'error' AND kind = 'sync' AND finished_at > :since
+           AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
+           AND error_message IS DISTINCT FROM :refused
            AND coalesce(error_message, '') NOT LIKE :cancelled
            AND NOT EXISTS (SELECT 1 FROM sync_executions r
                             WHERE r.retry_of = f.id AND r.status = 'error'
                               AND coalesce(r.error_message, '') NOT LIKE :cancelled)
     )
-    SELECT f.id, f.mode, f.criterio, f.trigger, f.window_start, f.window_end, f.finished_at, f.error_message,
-           broken.is_there AND NOT EXISTS (SELECT 1 FROM sync_executions r
+    SELECT f.id, f.resource, f.mode, f.criterio, f.trigger, f.window_start, f.window_end, f.finished_at,
+           f.error_message, broken.is_there AND NOT EXISTS (SELECT 1 FROM sync_executions r
                                             WHERE r.retry_of = f.id AND r.status = 'running') AS can_retry
       FROM failed f
      CROSS JOIN LATERAL (
@@ -42,27 +43,29 @@ _LOAD_PENDING = text("""
      WHERE CASE WHEN broken.is_there THEN EXISTS (
                 SELECT 1
                   FROM sync_slices b
-                  LEFT JOIN watermarks w ON w.resource = b.resource AND w.part = b.modalidade
+                  LEFT JOIN watermarks w ON w.resource = b.resource AND w.part = b.part
                  WHERE b.execution_id = f.id AND b.status = 'error'
-                   AND (f.mode <> 'update' OR b.modalidade = ANY(CAST(:mirrored AS int[])))
+                   AND (f.mode <> 'update' OR (b.resource, b.part) IN (
+                        SELECT * FROM unnest(CAST(:resources AS text[]), CAST(:parts AS int[]))))
                    AND NOT coalesce((f.mode = 'update' OR f.trigger = 'gap') AND w.reached >= b.window_end, false)
                    AND (SELECT 1 FROM sync_slices s
                          WHERE s.criterio = 'publicacao' AND b.criterio = 'publicacao' AND s.status = 'success'
-                           AND s.first_day = b.first_day AND s.modalidade = b.modalidade AND s.resource = b.resource
+                           AND s.first_day = b.first_day AND s.part = b.part AND s.resource = b.resource
                            AND s.id > b.id AND s.window_start <= b.window_start AND s.window_end >= b.window_end
                          LIMIT 1) IS NULL
                    AND (SELECT 1 FROM sync_slices s
                          WHERE s.criterio = 'atualizacao' AND b.criterio = 'atualizacao' AND s.status = 'success'
-                           AND s.resource = b.resource AND s.modalidade = b.modalidade
+                           AND s.resource = b.resource AND s.part = b.part
                            AND s.window_end >= b.window_end AND s.window_start <= b.window_start AND s.id > b.id
                          ORDER BY s.window_end LIMIT 1) IS NULL)
            ELSE NOT EXISTS (
                 SELECT 1 FROM sync_executions l
-                 WHERE l.id > f.id AND l.status = 'success' AND l.mode = f.mode AND l.trigger <> 'retry'
+                 WHERE l.id > f.id AND l.status = 'success' AND l.kind = 'sync' AND l.resource = f.resource
+                   AND l.mode = f.mode AND l.trigger <> 'retry'
                    AND (f.mode = 'update'
                         OR (l.criterio = f.criterio AND l.window_start <= f.window_start
                             AND l.window_end >= f.window_end
-                            AND (l.modalidades IS NULL OR l.modalidades @> f.modalidades)))) END
+                            AND (l.parts IS NULL OR l.parts @> f.parts)))) END
      ORDER BY f.id DESC
 """)
 
@@ -70,14 +73,16 @@ _LOAD_PENDING = text("""
 async def load_pending(db: AsyncConnection, now: datetime) -> Sequence[Row[Any]]:
     """The executions that failed in the week before `now` (aware) and were not made good, newest first.
 
-    Columns: `id, mode, criterio, trigger, window_start, window_end, finished_at, error_message`, and `can_retry`: it
-    has failed slices that no retry is repeating just now.
+    Columns: `id, resource, mode, criterio, trigger, window_start, window_end, finished_at, error_message`, and
+    `can_retry`: it has failed slices that no retry is repeating just now.
     """
+    mirrored = [(resource, part) for resource in RESOURCE_NAMES for part in await load_mirrored(db, resource)]
     parameters = {
         "since": now - LOOK_BACK,
         "longest": LONGEST_EXECUTION,
         "refused": PUBLISH_FAILED,
         "cancelled": f"{CANCELLED_BY} %",
-        "mirrored": await load_mirrored(db),
+        "resources": [resource for resource, _ in mirrored],
+        "parts": [part for _, part in mirrored],
     }
     return (await db.execute(_LOAD_PENDING, parameters)).all()

@@ -18,7 +18,7 @@ from sqlalchemy.pool import QueuePool
 from backend.services.freshness import aware, load_marks, load_mirrored
 from backend.services.owed import load_drift, load_owed
 from common.database import is_database_trouble
-from common.executions import STALE_OUTAGE
+from common.executions import RESOURCE_NAMES, STALE_OUTAGE
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0
@@ -26,25 +26,33 @@ LONGEST_SECONDS = 3.0
 
 _MODES = ("update", "backfill")
 # Told from the beginning, at 0: of a series that first appears with the first error, Prometheus sees no increase.
-_KINDS = (
-    *[("update", trigger) for trigger in ("api", "message", "schedule", "retry")],
-    *[("backfill", trigger) for trigger in ("api", "message", "sweep", "gap", "retry")],
+_SERIES = tuple(
+    (resource, mode, trigger)
+    for resource in RESOURCE_NAMES
+    for mode, triggers in {
+        "update": ("api", "message", "schedule", "retry"),
+        "backfill": ("api", "message", "sweep", "gap", "retry"),
+    }.items()
+    for trigger in triggers
 )
 
 Rows = Sequence[Row[Any]]
 
 _COUNTS = text("""
-    SELECT mode, trigger, status, executions, records_processed, records_rejected, CAST(duration_seconds AS float)
-      FROM sync_execution_counts
+    SELECT resource, mode, trigger, status, executions, records_processed, records_rejected,
+           CAST(duration_seconds AS float)
+      FROM sync_execution_counts WHERE kind = 'sync'
 """)
 # What administrators cancelled is counted apart from what failed; they are few, and an index has them.
 _CANCELLED = text("""
-    SELECT mode, trigger, count(*) AS executions, CAST(coalesce(sum(duration_seconds), 0) AS float) AS duration_seconds
-      FROM sync_executions WHERE error_message LIKE 'cancelled by %' GROUP BY mode, trigger
+    SELECT resource, mode, trigger, count(*) AS executions,
+           CAST(coalesce(sum(duration_seconds), 0) AS float) AS duration_seconds
+      FROM sync_executions WHERE kind = 'sync' AND error_message LIKE 'cancelled by %'
+     GROUP BY resource, mode, trigger
 """)
 # While an execution runs its counts live on its slices, and move to its own row when it ends.
 _UNFINISHED = text("""
-    SELECT e.mode, e.trigger,
+    SELECT e.resource, e.mode, e.trigger,
            CASE WHEN e.started_at IS NULL THEN 'queued'
                 WHEN s.running = 0 AND s.ready + t.untouched = 0 AND s.waiting > 0 THEN 'waiting' ELSE 'running'
            END AS phase,
@@ -62,7 +70,7 @@ _UNFINISHED = text("""
      CROSS JOIN LATERAL (
            SELECT coalesce(max(ordinal), 0) - s.touched AS untouched
              FROM sync_slices WHERE execution_id = e.id) t
-     WHERE e.status = 'running'
+     WHERE e.status = 'running' AND e.kind = 'sync'
 """)
 _STATE = text("""
     SELECT (SELECT count(*) FROM workers
@@ -84,7 +92,7 @@ class Figures:
     counts: Rows
     cancelled: Rows
     unfinished: Rows
-    marks: dict[int, Watermark | None]
+    marks: dict[tuple[str, int], Watermark | None]
     workers: int
     paused: bool
     failing: Rows
@@ -137,7 +145,11 @@ async def _ask(db: AsyncConnection) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
     cancelled = (await db.execute(_CANCELLED)).all()
     unfinished = (await db.execute(_UNFINISHED)).all()
-    marks = await load_marks(db, await load_mirrored(db))
+    marks = {
+        (resource, part): mark
+        for resource in RESOURCE_NAMES
+        for part, mark in (await load_marks(db, resource, await load_mirrored(db, resource))).items()
+    }
     state = (await db.execute(_STATE)).one()
     failing = (await db.execute(_FAILING, {"stale": STALE_OUTAGE})).all()
     return Figures(
@@ -170,21 +182,21 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
     yield failing
 
 
-def _of_marks(marks: Mapping[int, Watermark | None]) -> Iterable[Metric]:
+def _of_marks(marks: Mapping[tuple[str, int], Watermark | None]) -> Iterable[Metric]:
     updated = GaugeMetricFamily(
         "pncp_mirror_updated_timestamp_seconds",
-        "Up to when the changes of a modalidade have been read without a gap; 0 where no update ever has succeeded.",
-        labels=["modalidade"],
+        "Up to when the changes of a part of a resource have been read without a gap; 0 before the first update.",
+        labels=["resource", "part"],
     )
     complete = GaugeMetricFamily(
         "pncp_mirror_complete_timestamp_seconds",
         "The same; 0 while no day since its updates began has been read whole by publication.",
-        labels=["modalidade"],
+        labels=["resource", "part"],
     )
-    for modalidade, mark in marks.items():
+    for (resource, part), mark in marks.items():
         until = 0.0 if mark is None else aware(mark.reached).timestamp()
-        updated.add_metric([str(modalidade)], until)
-        complete.add_metric([str(modalidade)], until if mark is not None and mark.complete_from else 0.0)
+        updated.add_metric([resource, str(part)], until)
+        complete.add_metric([resource, str(part)], until if mark is not None and mark.complete_from else 0.0)
     return [updated, complete]
 
 
@@ -216,33 +228,35 @@ def _of_owed(figures: Figures) -> Iterable[Metric]:
 
 
 def _of_counts(figures: Figures) -> Iterable[Metric]:
-    ended = {(*kind, status): (0, 0.0) for kind in _KINDS for status in ("success", "error", "cancelled")}
-    totals = dict.fromkeys(_KINDS, (0, 0))
+    ended = {(*series, status): (0, 0.0) for series in _SERIES for status in ("success", "error", "cancelled")}
+    totals = dict.fromkeys(_SERIES, (0, 0))
     for row in figures.counts:
         if row.status != "running":
-            ended[row.mode, row.trigger, row.status] = row.executions, row.duration_seconds
+            ended[row.resource, row.mode, row.trigger, row.status] = row.executions, row.duration_seconds
     for row in figures.cancelled:
-        failed, seconds = ended[row.mode, row.trigger, "error"]
-        ended[row.mode, row.trigger, "error"] = failed - row.executions, round(seconds - row.duration_seconds, 2)
-        ended[row.mode, row.trigger, "cancelled"] = row.executions, row.duration_seconds
+        series = row.resource, row.mode, row.trigger
+        failed, seconds = ended[*series, "error"]
+        ended[*series, "error"] = failed - row.executions, round(seconds - row.duration_seconds, 2)
+        ended[*series, "cancelled"] = row.executions, row.duration_seconds
     for row in (*figures.counts, *figures.unfinished):
-        processed, rejected = totals.get((row.mode, row.trigger), (0, 0))
-        totals[row.mode, row.trigger] = processed + row.records_processed, rejected + row.records_rejected
-    labels = ["mode", "trigger", "status"]
+        series = row.resource, row.mode, row.trigger
+        processed, rejected = totals.get(series, (0, 0))
+        totals[series] = processed + row.records_processed, rejected + row.records_rejected
+    labels = ["resource", "mode", "trigger", "status"]
     finished = CounterMetricFamily("pncp_executions_finished", "Executions that have ended.", labels=labels)
     lasted = CounterMetricFamily("pncp_execution_duration_seconds", "How long those took, together.", labels=labels)
-    for kind, (executions, seconds) in ended.items():
-        finished.add_metric(kind, executions)
-        lasted.add_metric(kind, seconds)
+    for values, (executions, seconds) in ended.items():
+        finished.add_metric(values, executions)
+        lasted.add_metric(values, seconds)
     records = CounterMetricFamily(
-        "pncp_records_processed", "Distinct contratações processed, by all executions.", labels=labels[:2]
+        "pncp_records_processed", "Distinct records processed, by all executions.", labels=labels[:3]
     )
     refused = CounterMetricFamily(
-        "pncp_records_rejected", "Records that could not be stored, by all executions.", labels=labels[:2]
+        "pncp_records_rejected", "Records that could not be stored, by all executions.", labels=labels[:3]
     )
-    for (mode, trigger), (processed, rejected) in totals.items():
-        records.add_metric([mode, trigger], processed)
-        refused.add_metric([mode, trigger], rejected)
+    for series, (processed, rejected) in totals.items():
+        records.add_metric(series, processed)
+        refused.add_metric(series, rejected)
     return [finished, lasted, records, refused]
 
 

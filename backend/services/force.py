@@ -56,7 +56,11 @@ async def force_sync(
             known = await _find_earlier(db, idempotency_key, digest, publishes=publisher is not None)
             if known is not None:
                 return _Accepted(known)
-        waiting = await executions.find_unplanned(db, mode="update") if command.mode == "update" else None
+        waiting = (
+            await executions.find_unplanned(db, mode="update", resource=command.resource)
+            if command.mode == "update"
+            else None
+        )
         if waiting is not None:
             if idempotency_key is not None:
                 await executions.keep_key(db, waiting.id, idempotency_key, digest)
@@ -121,8 +125,8 @@ def _publish_failed(execution_id: int) -> PublishFailedError:
 
 def _told(request: SyncRequest) -> dict[str, str | None]:
     if request.mode == "update":
-        return {"mode": request.mode}
-    return request.model_dump(include={"mode", "criterio", "data_ini", "data_fim"})
+        return request.model_dump(include={"resource", "mode"})
+    return request.model_dump(include={"resource", "mode", "criterio", "data_ini", "data_fim"})
 
 
 async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, publishes: bool) -> int | None:
@@ -148,6 +152,7 @@ async def _record(
     return await executions.create(
         db,
         mode=command.mode,
+        resource=command.resource,
         window_start=command.window_start,
         window_end=command.window_end,
         criterio=None if command.mode == "update" else command.criterio,

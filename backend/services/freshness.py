@@ -1,4 +1,4 @@
-"""How far updates have got: up to when the changes of each modalidade have been read without a gap."""
+"""How far updates have got: up to when the changes of each part of a resource have been read without a gap."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -10,27 +10,30 @@ from common import watermarks
 from common.clock import BRASILIA
 from common.watermarks import Watermark
 
-# The backend does not know the ingestors' modalidades; what they planned last tells them.
+# The backend does not know the ingestors' settings; what they planned last tells the parts that they read.
 _MIRRORED = text("""
     WITH newest AS (
-        SELECT id FROM (SELECT id, mode, planned_at, retry_of FROM sync_executions ORDER BY id DESC LIMIT 2000) AS e
-         WHERE mode = 'update' AND planned_at IS NOT NULL AND retry_of IS NULL
+        SELECT id
+          FROM (SELECT id, kind, resource, mode, planned_at, retry_of FROM sync_executions
+                 ORDER BY id DESC LIMIT 2000) AS e
+         WHERE kind = 'sync' AND resource = :resource AND mode = 'update' AND planned_at IS NOT NULL
+           AND retry_of IS NULL
          ORDER BY id DESC LIMIT 1
     )
-    SELECT DISTINCT modalidade FROM sync_slices WHERE execution_id = (SELECT id FROM newest)
+    SELECT DISTINCT part FROM sync_slices WHERE execution_id = (SELECT id FROM newest)
 """)
 
 
-async def load_mirrored(db: AsyncConnection) -> list[int]:
-    """The modalidades of the newest update; none before the first."""
-    return list((await db.execute(_MIRRORED)).scalars())
+async def load_mirrored(db: AsyncConnection, resource: str) -> list[int]:
+    """The parts of the newest update of a resource; none before the first."""
+    return list((await db.execute(_MIRRORED, {"resource": resource})).scalars())
 
 
-async def load_marks(db: AsyncConnection, modalidades: Iterable[int]) -> dict[int, Watermark | None]:
-    """How far the changes of each of these modalidades have been read without a gap; `None` where none ever were."""
-    wanted = sorted(modalidades)
-    known = await watermarks.load(db, wanted)
-    return {modalidade: known.get(modalidade) for modalidade in wanted}
+async def load_marks(db: AsyncConnection, resource: str, parts: Iterable[int]) -> dict[int, Watermark | None]:
+    """How far the changes of each of these parts have been read without a gap; `None` where none ever were."""
+    wanted = sorted(parts)
+    known = await watermarks.load(db, wanted, resource=resource)
+    return {part: known.get(part) for part in wanted}
 
 
 def reached_by(marks: Mapping[int, Watermark | None]) -> datetime | None:

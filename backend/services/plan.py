@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.models.sync import SyncPlan, SyncRequest
 from backend.services.freshness import load_marks
 from common.clock import days, to_wall_clock
+from common.executions import CONTRATACOES
 
 MODALIDADES = range(1, 20)
 PAGE_SIZE = 50
@@ -35,18 +36,20 @@ _DAY_SECONDS = 86_400.0
 
 # what was planned last without a choice of its own shows the setting
 _LOAD_MODALIDADES = text("""
-    SELECT array_agg(DISTINCT modalidade ORDER BY modalidade) FROM sync_slices
+    SELECT array_agg(DISTINCT part ORDER BY part) FROM sync_slices
      WHERE execution_id = (SELECT id FROM sync_executions
-                            WHERE planned_at IS NOT NULL AND modalidades IS NULL AND trigger <> 'retry'
+                            WHERE kind = 'sync' AND resource = 'contratacoes' AND planned_at IS NOT NULL
+                              AND parts IS NULL AND trigger <> 'retry'
                             ORDER BY id DESC LIMIT 1)
 """)
 # at least one page, which may be a 204; and the items of whatever was new
 _LOAD_DAYS = text("""
-    SELECT modalidade, extract(isodow FROM first_day) > 5 AS is_weekend, count(*) AS slices,
+    SELECT part AS modalidade, extract(isodow FROM first_day) > 5 AS is_weekend, count(*) AS slices,
            avg(greatest(pages_done, 1)) AS pages, avg(records_processed) AS records,
            avg(records_inserted + records_updated) AS itens
       FROM sync_slices
-     WHERE id > (SELECT max(id) FROM sync_slices) - :recent AND mode = 'backfill' AND criterio = :criterio
+     WHERE id > (SELECT max(id) FROM sync_slices) - :recent AND resource = 'contratacoes' AND mode = 'backfill'
+       AND criterio = :criterio
        AND status = 'success' AND window_end - window_start >= interval '23 hours 59 minutes 59 seconds'
      GROUP BY 1, 2
 """)
@@ -55,7 +58,9 @@ _LOAD_UPDATES = text("""
            sum(extract(epoch FROM window_end - window_start)) AS seconds, sum(greatest(pages_done, 1)) AS pages,
            sum(records_processed) AS records, sum(records_inserted + records_updated) AS itens
       FROM sync_slices
-     WHERE execution_id IN (SELECT id FROM sync_executions WHERE mode = 'update' AND status = 'success'
+     WHERE execution_id IN (SELECT id FROM sync_executions
+                             WHERE kind = 'sync' AND resource = 'contratacoes' AND mode = 'update'
+                               AND status = 'success'
                              ORDER BY id DESC LIMIT :recent)
 """)
 _LOAD_PACE = text("""
@@ -63,7 +68,8 @@ _LOAD_PACE = text("""
       FROM (SELECT e.duration_seconds, (SELECT sum(greatest(pages_done, 1) + records_inserted + records_updated)
                                           FROM sync_slices WHERE execution_id = e.id) AS requests
               FROM sync_executions e
-             WHERE e.mode = :mode AND e.status = 'success' AND e.duration_seconds > 0
+             WHERE e.kind = 'sync' AND e.resource = 'contratacoes' AND e.mode = :mode AND e.status = 'success'
+               AND e.duration_seconds > 0
              ORDER BY e.id DESC LIMIT :recent) AS past
      WHERE requests > 0
 """)
@@ -171,7 +177,7 @@ def _basis(pieces: int, unknown: int, slices: int) -> str:
 async def _estimate_update(db: AsyncConnection, modalidades: Sequence[int]) -> tuple[Estimate, int]:
     """The work of an update, and how many days its listings span: from where each modalidade's updates have got to."""
     now = to_wall_clock(datetime.now(UTC))
-    marks = await load_marks(db, modalidades)
+    marks = await load_marks(db, CONTRATACOES, modalidades)
     starts = [min(mark.reached if mark else now, now - ROLLING_WINDOW) for mark in marks.values()]
     listings = sum((now.date() - start.date()).days + 1 for start in starts)
     seconds = sum((now - start).total_seconds() for start in starts)

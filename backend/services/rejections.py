@@ -16,14 +16,14 @@ RECENT_DAYS = 35
 
 # Where no listing by `publicacao` has shown it, its day is unknown; then it counts by when it was seen last.
 _LOAD = text("""
-    SELECT r.day, count(*) AS records, count(DISTINCT r.modalidade) AS modalidades
+    SELECT r.day, count(*) AS records, count(DISTINCT r.part) AS modalidades
       FROM rejected_records r
      WHERE r.resolved_at IS NULL
        AND (r.day >= :since OR (r.day IS NULL AND r.last_seen >= CAST(:seen_since AS timestamptz)))
        AND r.last_seen >= coalesce((
            SELECT s.started_at FROM sync_slices s
             WHERE s.criterio = 'publicacao' AND s.status = 'success' AND s.resource = 'contratacoes'
-              AND s.first_day = r.day AND s.modalidade = r.modalidade AND s.window_start <= s.first_day
+              AND s.first_day = r.day AND s.part = r.part AND s.window_start <= s.first_day
               AND s.window_end >= s.first_day + interval '1 day' - interval '1 second'
             ORDER BY s.id DESC LIMIT 1), '-infinity')
      GROUP BY r.day ORDER BY r.day

@@ -104,6 +104,7 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
     age = func.extract("epoch", func.now() - _execution.started_at)
     return select(
         _execution.id,
+        _execution.resource,
         _execution.mode,
         _execution.criterio,
         _execution.trigger,
@@ -172,6 +173,7 @@ class SyncStatusService:
             return SyncStatus(
                 last_execution=None,
                 status="idle",
+                resource=None,
                 mode=None,
                 window_start=None,
                 window_end=None,
@@ -187,6 +189,7 @@ class SyncStatusService:
         return SyncStatus(
             last_execution=row.created_at,
             status=row.status,
+            resource=row.resource,
             mode=row.mode,
             window_start=row.window_start,
             window_end=row.window_end,
@@ -231,7 +234,7 @@ class SyncStatusService:
             counted = select(_execution.status, func.count()).where(*_filters(query)).group_by(_execution.status)
         else:
             kinds = sync_execution_counts.c
-            asked = {"status": query.status, "mode": query.mode, "trigger": query.trigger}
+            asked = query.model_dump(include={"status", "resource", "mode", "trigger"})
             same = [kinds[name] == value for name, value in asked.items() if value is not None]
             counted = select(kinds.status, func.sum(kinds.executions)).where(*same).group_by(kinds.status)
         return {status: int(count) for status, count in await self._session.execute(counted)}
@@ -312,9 +315,9 @@ class SyncStatusService:
 
     async def _load_slices(self, execution_id: int, query: SlicesQuery) -> list[SyncSlice]:
         """One more than the limit, where there are more."""
-        statement = select(*[_slice[name] for name in SyncSlice.model_fields]).where(
-            _slice.execution_id == execution_id
-        )
+        modalidade = func.nullif(_slice.part, 0).label("modalidade")
+        columns = [modalidade if name == "modalidade" else _slice[name] for name in SyncSlice.model_fields]
+        statement = select(*columns).where(_slice.execution_id == execution_id)
         if query.status is not None:
             statement = statement.where(_slice.status == query.status)
         if query.cursor is not None:
@@ -325,12 +328,11 @@ class SyncStatusService:
 
 def _filters(query: HistoryQuery) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
-    if query.status is not None:
-        filters.append(_execution.status == query.status)
-    if query.mode is not None:
-        filters.append(_execution.mode == query.mode)
-    if query.trigger is not None:
-        filters.append(_execution.trigger == query.trigger)
+    filters += [
+        _execution[name] == value
+        for name in ("status", "resource", "mode", "trigger")
+        if (value := getattr(query, name)) is not None
+    ]
     if query.since is not None:
         filters.append(_execution.created_at >= _moment_of(query.since))
     if query.until is not None:

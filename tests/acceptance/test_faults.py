@@ -696,7 +696,7 @@ async def test_a_slice_that_kills_its_workers_is_given_up_and_the_others_are_don
     settings = {"PNCP_MODALIDADES": "6,8", "LEASE_SECONDS": "2", "HTTP_TIMEOUT": "600"}
 
     async def is_held_for(attempt: int) -> bool:
-        held = await rows(stack, "SELECT attempt FROM sync_slices WHERE modalidade = 6 AND status = 'running'")
+        held = await rows(stack, "SELECT attempt FROM sync_slices WHERE part = 6 AND status = 'running'")
         return held == [(attempt,)]
 
     for attempt in range(1, MAX_STALLS + 1):

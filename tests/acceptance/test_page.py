@@ -155,7 +155,7 @@ async def last_night_failed(stack: Stack, *, running: bool = False) -> None:
         )
         await db.execute(
             text("""
-                INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day,
+                INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, part, first_day, last_day,
                                          window_start, window_end, status, attempt, pages_total, pages_done,
                                          records_processed, total_registros, error_message, run_after, finished_at)
                 SELECT e.id, s.ordinal, e.mode, e.criterio, s.modalidade, CAST(e.window_start AS date),

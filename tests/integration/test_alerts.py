@@ -84,7 +84,7 @@ class House:
         for _ in slices:
             claim = await self.database.claim()
             assert claim.execution_id == execution_id
-            if claim.modalidade in failing:
+            if claim.part in failing:
                 assert await self.database.run(executions.fail, claim, "portal: 503\nand nothing else")
                 continue
             counts = PageCounts(processed=records)
@@ -305,7 +305,7 @@ async def test_days_with_rejected_records_are_one_alert_until_they_are_stored(ho
     for day in (DAY - timedelta(days=2), DAY):
         await house.ran("backfill", at=NOW - 2 * HOUR, pieces=[piece(day)])
         await house.database.rows(
-            "INSERT INTO rejected_records (resource, reason, payload_hash, payload, day, modalidade)"
+            "INSERT INTO rejected_records (resource, reason, payload_hash, payload, day, part)"
             " VALUES ('contratacoes', 'no date', :hash, '{}', :day, 6)",
             hash=str(day),
             day=day,

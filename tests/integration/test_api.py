@@ -481,6 +481,7 @@ async def test_before_the_first_execution_the_status_is_idle(api: httpx.AsyncCli
     assert (await api.get("/sync/status")).json() == {
         "last_execution": None,
         "status": "idle",
+        "resource": None,
         "mode": None,
         "window_start": None,
         "window_end": None,
@@ -947,7 +948,7 @@ async def test_a_retry_repeats_the_failed_slices_and_only_those(api: httpx.Async
     problem(await api.post(f"/sync/executions/{execution_id}/retry"), 409)
     for _ in range(3):
         claim = await database.claim()
-        end = executions.finish if claim.modalidade == 2 else lambda db, it: executions.fail(db, it, "status 403")
+        end = executions.finish if claim.part == 2 else lambda db, it: executions.fail(db, it, "status 403")
         await database.run(end, claim)
     await database.run(executions.close, execution_id)
 

@@ -31,7 +31,7 @@ async def planned(engine: AsyncEngine, slices: int = 3) -> int:
         )
         assert created is not None
         pieces = [PlannedSlice(number, DAY, DAY, *WINDOW) for number in range(1, slices + 1)]
-        execution = Execution(created, "backfill", "publicacao", *WINDOW, None)
+        execution = Execution(created, "contratacoes", "backfill", "publicacao", *WINDOW, None)
         await executions.plan(db, execution, pieces)
     return created
 
@@ -207,7 +207,7 @@ async def test_many_are_cancelled_at_once_by_what_they_have_in_common(
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({}, "ids, mode, trigger"),
+        ({}, "ids, resource, mode, trigger"),
         ({"ids": []}, "ids"),
         ({"ids": [0]}, "ids"),
         ({"ids": 3}, "ids"),

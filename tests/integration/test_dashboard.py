@@ -82,7 +82,7 @@ async def updated(
     execution_id = await database.planned(pieces, mode="update")
     for _ in pieces:
         claim = await database.claim()
-        if claim.modalidade in failing:
+        if claim.part in failing:
             await database.run(executions.fail, claim, "status 503")
         else:
             await database.run(executions.finish, claim)
@@ -442,9 +442,11 @@ async def test_a_long_history_is_never_read_whole(database: Database) -> None:
                 "refused": PUBLISH_FAILED,
                 "since": datetime.now(UTC) - timedelta(days=7),
                 "longest": timedelta(days=30),
-                "mirrored": [6],
+                "resource": "contratacoes",
+                "resources": ["contratacoes"],
+                "parts": [6],
             }
-            values = {name: value for name, value in known.items() if f":{name}" in statement.text}
+            values = {name: value for name, value in known.items() if name in statement._bindparams}
             plan = "\n".join(row[0] for row in await database.rows(f"EXPLAIN {statement.text}", **values))
             assert "sync_executions" in plan
             assert "Seq Scan on sync_executions" not in plan, plan

@@ -36,7 +36,7 @@ from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, OpenApi
 from tests.support import eventually
 
 BACKFILL = {"mode": "backfill", "data_ini": f"{CLOSED_DAY}T00:00:00", "data_fim": f"{CLOSED_DAY}T23:59:59"}
-RULES = Rules((MODALIDADE, 8), rolling_window=timedelta(minutes=15), overlap=timedelta(minutes=10))
+RULES = Rules({"contratacoes": (MODALIDADE, 8)}, rolling_window=timedelta(minutes=15), overlap=timedelta(minutes=10))
 OPTIONS = WorkerOptions(rules=RULES, slots=2, lease_seconds=60, slice_retry_seconds=0.02, has_broker=False)
 
 log = structlog.get_logger("tests")
@@ -136,6 +136,7 @@ async def test_an_execution_tells_its_whole_course_and_nothing_of_its_pages(
     assert events[-1] == FINISHED
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     assert lines[0]["fields"] == {
+        "resource": "contratacoes",
         "mode": "backfill",
         "criterio": "publicacao",
         "trigger": "api",
@@ -173,7 +174,7 @@ async def test_a_line_names_the_slice_that_it_is_about_and_no_other(
     async with working(engine, portals, portal):
         await eventually(has(api, execution_id, FINISHED), seconds=60)
 
-    slices = {row.id: row.modalidade for row in await database.rows("SELECT id, modalidade FROM sync_slices")}
+    slices = {row.id: row.part for row in await database.rows("SELECT id, part FROM sync_slices")}
     lines = await read(api, execution_id)
     about = {line["event"]: (slices.get(line["slice_id"]), line["fields"].get("modalidade")) for line in lines}
     assert about["source paused"] == (MODALIDADE, MODALIDADE)

@@ -31,13 +31,13 @@ async def expire_lease(database: Database, slice_id: int) -> None:
 
 
 async def test_a_new_execution_is_running_and_not_yet_planned(database: Database) -> None:
-    created = await database.run(executions.create, mode="backfill", trigger="api", modalidades=(6, 8), **WINDOW)
+    created = await database.run(executions.create, mode="backfill", trigger="api", parts=(6, 8), **WINDOW)
 
     assert created is not None
     row = await database.execution(created)
     assert (row.status, row.planned_at, row.finished_at, row.published_at) == ("running", None, None, None)
     assert (row.window_start, row.window_end) == tuple(WINDOW.values())
-    assert (row.criterio, row.modalidades, row.trigger) == ("publicacao", [6, 8], "api")
+    assert (row.criterio, row.parts, row.trigger) == ("publicacao", [6, 8], "api")
     assert await database.run(executions.exists, created)
     assert not await database.run(executions.exists, created + 1)
 
@@ -171,7 +171,7 @@ async def test_planning_writes_the_slices_and_fixes_the_window_as_their_span(dat
     assert row.planned_at is not None
     assert (row.window_start, row.window_end) == (piece(days[0]).window_start, piece(days[1]).window_end)
     slices = await database.rows("SELECT * FROM sync_slices ORDER BY ordinal")
-    assert [(each.ordinal, each.first_day, each.modalidade) for each in slices] == [
+    assert [(each.ordinal, each.first_day, each.part) for each in slices] == [
         (1, days[0], 6),
         (2, days[0], 8),
         (3, days[1], 6),
@@ -214,6 +214,7 @@ async def test_a_claim_tells_all_that_the_work_needs(database: Database) -> None
         execution_id,
         1,
         "me",
+        "contratacoes",
         "backfill",
         "publicacao",
         8,

@@ -36,7 +36,7 @@ from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, OpenApi
 from tests.support import ROOT, eventually
 
 BACKFILL = {"mode": "backfill", "data_ini": f"{CLOSED_DAY}T00:00:00", "data_fim": f"{CLOSED_DAY}T23:59:59"}
-RULES = Rules((MODALIDADE, 8), rolling_window=timedelta(minutes=15), overlap=timedelta(minutes=10))
+RULES = Rules({"contratacoes": (MODALIDADE, 8)}, rolling_window=timedelta(minutes=15), overlap=timedelta(minutes=10))
 OPTIONS = WorkerOptions(rules=RULES, slots=2, lease_seconds=60, slice_retry_seconds=0.02, has_broker=False)
 PASSWORDS = {"admin_password": "the words of the admin", "viewer_password": "the words of a viewer"}
 
@@ -61,7 +61,17 @@ def parse(text: str) -> Samples:
     return samples
 
 
+OF_A_RESOURCE = (
+    "pncp_executions_finished",
+    "pncp_execution_duration",
+    "pncp_records_processed",
+    "pncp_records_rejected",
+)
+
+
 def value(samples: Samples, name: str, **labels: str) -> float:
+    if name.startswith(OF_A_RESOURCE):
+        labels = {"resource": "contratacoes", **labels}
     return samples[name].get(tuple(sorted(labels.items())), 0.0)
 
 
@@ -206,7 +216,7 @@ async def test_what_waits_is_told_by_phase_and_age(open_api: OpenApi, database: 
     running = await database.planned([piece(modalidade=number) for number in range(1, 5)])
     claim = await database.claim()
     await database.run(executions.mark_started, running)
-    await database.rows("UPDATE sync_slices SET run_after = now() + interval '1 h' WHERE modalidade = 4")
+    await database.rows("UPDATE sync_slices SET run_after = now() + interval '1 h' WHERE part = 4")
     samples = await scrape(api)
 
     assert young
@@ -238,12 +248,10 @@ async def test_the_freshness_of_each_modalidade_is_that_of_its_last_complete_upd
         await database.planned([until(moment, number) for number in (1, 2, 3)], mode="update")
         for _ in range(3):
             claim = await database.claim()
-            end = executions.finish if claim.modalidade in finish else executions.fail
-            assert await (database.run(end, claim) if claim.modalidade in finish else database.run(_fail, claim))
+            end = executions.finish if claim.part in finish else executions.fail
+            assert await (database.run(end, claim) if claim.part in finish else database.run(_fail, claim))
     samples = await scrape(api)
-    reached = {
-        dict(labels)["modalidade"]: told for labels, told in samples["pncp_mirror_updated_timestamp_seconds"].items()
-    }
+    reached = {dict(labels)["part"]: told for labels, told in samples["pncp_mirror_updated_timestamp_seconds"].items()}
     assert reached == {"1": hour_ago.timestamp(), "2": two_ago.timestamp(), "3": 0}
 
     # what is mirrored no more grows no older, though a retry or a backfill may still name it
@@ -255,7 +263,7 @@ async def test_the_freshness_of_each_modalidade_is_that_of_its_last_complete_upd
     await database.rows("UPDATE sync_executions SET retry_of = 1 WHERE id = :id", id=retried)
     await database.planned([piece(modalidade=9)])
     samples = await scrape(api)
-    assert set(samples["pncp_mirror_updated_timestamp_seconds"]) == {(("modalidade", "1"),)}
+    assert set(samples["pncp_mirror_updated_timestamp_seconds"]) == {(("part", "1"), ("resource", "contratacoes"))}
 
 
 async def _fail(db: Any, claim: Any) -> bool:
@@ -325,7 +333,7 @@ async def long_history(database: Database) -> AsyncIterator[None]:
           FROM generate_series(1, 20000) n
     """)
     await database.rows("""
-        INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
+        INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, part, first_day, last_day, window_start,
                                  window_end, status)
         SELECT e.id, m, e.mode, 'atualizacao', m, '2025-01-01', '2025-01-01', '2025-01-01', '2025-01-01', 'success'
           FROM sync_executions e, generate_series(1, 2) m

@@ -23,7 +23,7 @@ from tests.integration.conftest import Portals, Proxy
 from tests.support import eventually
 
 CRONS = {"update": "*/15 * * * *", "sweep": "0 1 * * *"}
-RULES = Rules((6, 8), timedelta(minutes=15), timedelta(minutes=10))
+RULES = Rules({"contratacoes": (6, 8)}, timedelta(minutes=15), timedelta(minutes=10))
 OPTIONS = WorkerOptions(RULES, slots=2, lease_seconds=60, slice_retry_seconds=0.1, has_broker=True)
 NIGHT = datetime(2026, 3, 10, 1, tzinfo=BRASILIA)  # a Tuesday
 DAY = timedelta(days=1)
@@ -56,7 +56,7 @@ async def finish(engine: AsyncEngine, execution_id: int, *failing: tuple[date, i
     async with engine.begin() as db:
         while (claim := await executions.claim(db, "worker", lease_seconds=60)) is not None:
             assert claim.execution_id == execution_id
-            fails = (claim.first_day, claim.modalidade) in failing
+            fails = (claim.first_day, claim.part) in failing
             await (executions.fail(db, claim, "the portal said no") if fails else executions.finish(db, claim))
     async with engine.begin() as db:
         return await executions.close(db, execution_id)
@@ -250,9 +250,11 @@ async def test_a_sweep_is_planned_as_a_slice_per_day_and_modalidade(engine: Asyn
     await plan_next(engine, RULES, older_than_seconds=0, execution_id=first)
     day = NIGHT.date() - DAY
     window = (datetime.combine(day, time.min), datetime.combine(day, time(23, 59, 59)))
-    expected = backfill_slices(Execution(first, "backfill", "publicacao", *window, None), RULES.modalidades)
+    expected = backfill_slices(
+        Execution(first, "contratacoes", "backfill", "publicacao", *window, None), RULES.parts_of("contratacoes")
+    )
     found = await rows(
-        engine, "SELECT modalidade, first_day, last_day, window_start, window_end FROM sync_slices ORDER BY ordinal"
+        engine, "SELECT part, first_day, last_day, window_start, window_end FROM sync_slices ORDER BY ordinal"
     )
     assert found == [tuple(vars(piece).values()) for piece in expected]
 

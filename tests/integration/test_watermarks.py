@@ -17,7 +17,7 @@ from common.watermarks import Beyond, Watermark
 from ingestor.planning import LONGEST_GAP, Rules, plan_next
 from tests.integration.conftest import Database, piece
 
-RULES = Rules((6,), timedelta(minutes=15), timedelta(minutes=10))
+RULES = Rules({"contratacoes": (6,)}, timedelta(minutes=15), timedelta(minutes=10))
 MINUTE, HOUR, DAY, SECOND = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
 NOON = datetime(2026, 3, 10, 12)  # wall clock
 
@@ -55,7 +55,7 @@ async def read(
 
 
 async def mark(database: Database, modalidade: int = 6) -> Watermark | None:
-    return (await database.run(watermarks.load, [modalidade])).get(modalidade)
+    return (await database.run(watermarks.load, [modalidade], resource="contratacoes")).get(modalidade)
 
 
 async def stretch(database: Database) -> tuple[datetime, datetime]:
@@ -173,7 +173,7 @@ async def test_a_reading_proves_nothing_of_what_came_after_it(database: Database
 async def test_modalidades_move_on_their_own(database: Database) -> None:
     await read(database, span(NOON - HOUR, NOON, 6), span(NOON - HOUR, NOON, 8), mode="update")
     await read(database, span(NOON, NOON + HOUR, 8), mode="update")
-    found = await database.run(watermarks.load, [6, 8, 9])
+    found = await database.run(watermarks.load, [6, 8, 9], resource="contratacoes")
     assert {modalidade: one.reached for modalidade, one in found.items()} == {6: NOON, 8: NOON + HOUR}
 
 
@@ -181,7 +181,7 @@ async def test_a_million_slices_cost_a_look_into_an_index(database: Database) ->
     """Ten thousand here; what is asserted is that no statement walks through them."""
     await read(database, span(NOON - HOUR, NOON), mode="update")
     await database.rows("""
-        INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
+        INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, part, first_day, last_day, window_start,
                                  window_end, status, started_at)
         SELECT 1, n + 1, 'update', 'atualizacao', 6, '2020-01-01', '2020-01-01', t, t + interval '25 minutes',
                'success', now()
@@ -272,7 +272,9 @@ async def test_two_updates_that_are_planned_at_once_bridge_a_gap_once(database: 
 
 async def test_what_lies_beyond_a_gap_is_told_to_planning(database: Database) -> None:
     await read(database, span(NOON - HOUR, NOON), mode="update")
-    assert await database.run(watermarks.load_beyond, [6]) == {6: Beyond(NOON, NOON, None, is_bridged=False)}
+    assert await database.run(watermarks.load_beyond, [6], resource="contratacoes") == {
+        6: Beyond(NOON, NOON, None, is_bridged=False)
+    }
     await read(database, span(NOON + 2 * DAY, NOON + 3 * DAY), mode="update")
     await database.run(
         executions.create,
@@ -281,9 +283,9 @@ async def test_what_lies_beyond_a_gap_is_told_to_planning(database: Database) ->
         window_start=NOON + DAY,
         window_end=NOON + 2 * DAY,
         trigger="api",
-        modalidades=[6, 8],
+        parts=[6, 8],
     )
-    assert await database.run(watermarks.load_beyond, [6]) == {
+    assert await database.run(watermarks.load_beyond, [6], resource="contratacoes") == {
         6: Beyond(NOON, NOON + 3 * DAY, NOON + DAY, is_bridged=False)
     }
     await database.run(
@@ -294,7 +296,7 @@ async def test_what_lies_beyond_a_gap_is_told_to_planning(database: Database) ->
         window_end=NOON + DAY,
         trigger="gap",
     )
-    assert (await database.run(watermarks.load_beyond, [6]))[6].is_bridged
+    assert (await database.run(watermarks.load_beyond, [6], resource="contratacoes"))[6].is_bridged
 
 
 async def test_one_update_of_an_empty_mirror_is_fresh_and_not_complete(

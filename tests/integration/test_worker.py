@@ -35,7 +35,7 @@ from tests.support import eventually
 ALL_MODALIDADES = tuple(range(1, 20))
 LAST_DAY = CLOSED_DAY + timedelta(days=2)
 OPTIONS = WorkerOptions(
-    rules=Rules(ALL_MODALIDADES, rolling_window=timedelta(minutes=15), overlap=timedelta(minutes=10)),
+    rules=Rules({"contratacoes": ALL_MODALIDADES}, rolling_window=timedelta(minutes=15), overlap=timedelta(minutes=10)),
     slots=4,
     lease_seconds=60,
     slice_retry_seconds=0.02,
@@ -84,7 +84,7 @@ def three_days() -> World:
 
 
 def only(*modalidades: int) -> dict[str, Any]:
-    return {"rules": replace(OPTIONS.rules, modalidades=modalidades)}
+    return {"rules": replace(OPTIONS.rules, parts={"contratacoes": modalidades})}
 
 
 async def finished(database: Database, execution_id: int, *, seconds: float = 30) -> Row[Any]:
@@ -359,7 +359,7 @@ async def test_an_update_begins_where_the_last_successful_one_of_its_modalidade_
     execution = await finished(database, await database.requested("update"))
 
     rows = await database.rows("SELECT * FROM sync_slices WHERE execution_id = :id ORDER BY ordinal", id=execution.id)
-    assert [row.modalidade for row in rows] == [6, 8, 9]
+    assert [row.part for row in rows] == [6, 8, 9]
     assert rows[0].window_start == now - timedelta(hours=3, minutes=10)
     assert {row.window_end - row.window_start for row in rows[1:]} == {timedelta(minutes=15)}
     assert (execution.window_start, execution.window_end) == (rows[0].window_start, rows[0].window_end)
@@ -370,7 +370,7 @@ async def test_a_gap_of_more_than_a_week_becomes_a_backfill_of_its_own(database:
     last_seen = now - timedelta(days=8)
     await database.planned([replace(piece(last_seen.date()), window_end=last_seen)], mode="update")
     await database.run(executions.finish, await database.claim())
-    rules = replace(OPTIONS.rules, modalidades=(MODALIDADE, 8))
+    rules = replace(OPTIONS.rules, parts={"contratacoes": (MODALIDADE, 8)})
     for _ in range(2):
         requested = await database.requested("update")
         assert await plan_next(database.engine, rules, older_than_seconds=0, execution_id=requested) == requested
@@ -379,7 +379,7 @@ async def test_a_gap_of_more_than_a_week_becomes_a_backfill_of_its_own(database:
     update = await database.execution(requested)
     assert update.window_end - update.window_start == timedelta(minutes=15)
     gap = await database.row("SELECT * FROM sync_executions WHERE trigger = 'gap'")
-    assert (gap.mode, gap.criterio, gap.modalidades, gap.status) == ("backfill", "atualizacao", [MODALIDADE], "running")
+    assert (gap.mode, gap.criterio, gap.parts, gap.status) == ("backfill", "atualizacao", [MODALIDADE], "running")
     assert gap.window_start == last_seen - timedelta(minutes=10)
     assert gap.window_end >= now
 
@@ -420,7 +420,7 @@ async def test_a_failing_slice_waits_longer_each_time_and_goes_on_when_the_porta
         return bool(await database.rows("SELECT 1 FROM sync_slices WHERE failures >= 3"))
 
     await eventually(has_failed_thrice)
-    row = await database.row("SELECT * FROM sync_slices WHERE modalidade = 6")
+    row = await database.row("SELECT * FROM sync_slices WHERE part = 6")
     assert "2025-03-10 modalidade 6: /consulta/v1/contratacoes/publicacao: status 500" in row.error_message
     assert row.stalls <= 1, "the portal's failures are not the worker's"
     portal.quirks.reset()

@@ -14,7 +14,7 @@ from ingestor.planning import LONGEST_GAP, Gap, Rules, backfill_slices, update_s
 
 NOW = datetime.fromisoformat("2026-03-10T12:00:00")
 ROLLING, OVERLAP = timedelta(minutes=15), timedelta(minutes=10)
-RULES = Rules(modalidades=(6, 8), rolling_window=ROLLING, overlap=OVERLAP)
+RULES = Rules(parts={"contratacoes": (6, 8)}, rolling_window=ROLLING, overlap=OVERLAP)
 SECOND = timedelta(seconds=1)
 
 
@@ -27,9 +27,13 @@ def marks(reached: dict[int, datetime]) -> dict[int, Beyond]:
     return {modalidade: Beyond(end, newest=end) for modalidade, end in reached.items()}
 
 
+def update_of(known: dict[int, Beyond], now: datetime, rules: Rules) -> tuple[list[PlannedSlice], Gap | None]:
+    return update_slices(known, rules.parts_of("contratacoes"), now, rules)
+
+
 def backfill(start: str | None, end: str | None, modalidades: list[int] | None = None) -> Execution:
     window = (at(text) if text else None for text in (start, end))
-    return Execution(1, "backfill", "publicacao", *window, modalidades)
+    return Execution(1, "contratacoes", "backfill", "publicacao", *window, modalidades)
 
 
 # Backfills
@@ -48,7 +52,7 @@ def test_a_backfill_becomes_one_slice_per_day_and_modalidade() -> None:
 
 def test_a_backfill_s_own_modalidades_go_before_the_settings() -> None:
     slices = backfill_slices(backfill("2026-03-08T00:00:00", "2026-03-08T00:00:00", [3, 12]), (6, 8))
-    assert [each.modalidade for each in slices] == [3, 12]
+    assert [each.part for each in slices] == [3, 12]
 
 
 def test_a_backfill_of_a_second_is_one_slice_each() -> None:
@@ -59,7 +63,7 @@ def test_a_backfill_of_a_second_is_one_slice_each() -> None:
 def test_the_longest_backfill_has_a_slice_for_each_of_its_days() -> None:
     slices = backfill_slices(backfill("2025-03-09T12:00:00", "2026-03-09T12:00:00"), tuple(range(1, 20)))
     assert len(slices) == 366 * 19
-    assert len({(each.first_day, each.modalidade) for each in slices}) == len(slices)
+    assert len({(each.first_day, each.part) for each in slices}) == len(slices)
 
 
 @pytest.mark.parametrize(("start", "end"), [(None, None), ("2026-03-08T00:00:00", None), (None, "2026-03-08T00:00:00")])
@@ -78,9 +82,11 @@ def test_the_slices_of_a_backfill_cover_its_window_once_per_modalidade(
     start: datetime, seconds: int, modalidades: list[int]
 ) -> None:
     end = start + timedelta(seconds=seconds)
-    slices = backfill_slices(Execution(1, "backfill", "publicacao", start, end, None), tuple(modalidades))
+    slices = backfill_slices(
+        Execution(1, "contratacoes", "backfill", "publicacao", start, end, None), tuple(modalidades)
+    )
     for modalidade in modalidades:
-        own = [each for each in slices if each.modalidade == modalidade]
+        own = [each for each in slices if each.part == modalidade]
         assert own[0].window_start == start
         assert own[-1].window_end == end
         assert all(sooner.window_end + SECOND == later.window_start for sooner, later in pairwise(own))
@@ -91,7 +97,7 @@ def test_the_slices_of_a_backfill_cover_its_window_once_per_modalidade(
 
 
 def test_the_first_update_ever_looks_back_by_the_rolling_window() -> None:
-    slices, gap = update_slices({}, NOW, RULES)
+    slices, gap = update_of({}, NOW, RULES)
     today = NOW.date()
     assert slices == [
         PlannedSlice(6, today, today, NOW - ROLLING, NOW),
@@ -114,7 +120,7 @@ def test_the_first_update_ever_looks_back_by_the_rolling_window() -> None:
     ],
 )
 def test_an_update_starts_where_the_last_one_ended_less_the_overlap(watermark: datetime, start: datetime) -> None:
-    slices, gap = update_slices(marks({6: watermark, 8: NOW}), NOW, RULES)
+    slices, gap = update_of(marks({6: watermark, 8: NOW}), NOW, RULES)
     assert [each.window_start for each in slices] == [start, NOW - ROLLING]
     assert [each.first_day for each in slices] == [start.date(), (NOW - ROLLING).date()]
     assert all(each.window_end == NOW and each.last_day == NOW.date() for each in slices)
@@ -123,30 +129,30 @@ def test_an_update_starts_where_the_last_one_ended_less_the_overlap(watermark: d
 
 def test_an_update_just_after_midnight_reads_both_days() -> None:
     now = at("2026-03-10T00:05:00")
-    slices, _ = update_slices({}, now, RULES)
+    slices, _ = update_of({}, now, RULES)
     assert {(each.first_day, each.last_day) for each in slices} == {(at("2026-03-09T00:00:00").date(), now.date())}
     assert slices[0].window_start == at("2026-03-09T23:50:00")
 
 
 def test_a_gap_over_seven_days_is_left_to_a_backfill_from_where_updates_ended() -> None:
     watermark = NOW - LONGEST_GAP - SECOND
-    slices, gap = update_slices(marks({6: watermark, 8: NOW}), NOW, RULES)
+    slices, gap = update_of(marks({6: watermark, 8: NOW}), NOW, RULES)
     assert gap == Gap((6,), watermark - OVERLAP, NOW)
-    assert [each.modalidade for each in slices] == [6, 8]  # the fresh end is not left to the backfill
+    assert [each.part for each in slices] == [6, 8]  # the fresh end is not left to the backfill
     assert (slices[0].window_start, slices[0].window_end) == (NOW - ROLLING, NOW)
 
 
 def test_one_gap_spans_all_modalidades_that_are_behind_and_no_others() -> None:
-    rules = Rules((1, 2, 3, 4, 5), ROLLING, OVERLAP)
+    rules = Rules({"contratacoes": (1, 2, 3, 4, 5)}, ROLLING, OVERLAP)
     watermarks = {
         1: NOW - timedelta(days=9),
         2: NOW - timedelta(days=30),
         3: NOW - timedelta(days=6),
         4: NOW - timedelta(minutes=15),
     }
-    slices, gap = update_slices(marks(watermarks), NOW, rules)
+    slices, gap = update_of(marks(watermarks), NOW, rules)
     assert gap == Gap((1, 2), NOW - timedelta(days=30) - OVERLAP, NOW)
-    assert {each.modalidade: each.window_start for each in slices} == {
+    assert {each.part: each.window_start for each in slices} == {
         1: NOW - ROLLING,
         2: NOW - ROLLING,
         3: NOW - timedelta(days=6) - OVERLAP,
@@ -156,14 +162,14 @@ def test_one_gap_spans_all_modalidades_that_are_behind_and_no_others() -> None:
 
 
 def test_a_watermark_of_a_modalidade_that_is_no_longer_wanted_does_not_matter() -> None:
-    slices, gap = update_slices(marks({13: NOW - timedelta(days=30)}), NOW, RULES)
-    assert [each.modalidade for each in slices] == [6, 8]
+    slices, gap = update_of(marks({13: NOW - timedelta(days=30)}), NOW, RULES)
+    assert [each.part for each in slices] == [6, 8]
     assert gap is None
 
 
 def test_an_update_may_have_no_overlap() -> None:
-    rules = Rules((6,), timedelta(minutes=1), timedelta())
-    (only,), _ = update_slices(marks({6: NOW - timedelta(hours=1)}), NOW, rules)
+    rules = Rules({"contratacoes": (6,)}, timedelta(minutes=1), timedelta())
+    (only,), _ = update_of(marks({6: NOW - timedelta(hours=1)}), NOW, rules)
     assert only.window_start == NOW - timedelta(hours=1)
 
 
@@ -173,7 +179,7 @@ LONG_AGO = NOW - timedelta(days=30)
 def test_while_a_gap_is_being_bridged_no_second_backfill_is_begun_and_updates_follow_on_each_other() -> None:
     twenty_ago = NOW - timedelta(minutes=20)
     bridged = Beyond(LONG_AGO, newest=twenty_ago, resumes=LONG_AGO + timedelta(days=30), is_bridged=True)
-    (only,), gap = update_slices({6: bridged}, NOW, Rules((6,), ROLLING, OVERLAP))
+    (only,), gap = update_of({6: bridged}, NOW, Rules({"contratacoes": (6,)}, ROLLING, OVERLAP))
     assert gap is None
     assert only.window_start == twenty_ago - OVERLAP
 
@@ -181,14 +187,14 @@ def test_while_a_gap_is_being_bridged_no_second_backfill_is_begun_and_updates_fo
 def test_a_gap_whose_backfill_failed_is_bridged_again_up_to_what_has_been_read_beyond_it() -> None:
     resumes = LONG_AGO + timedelta(days=3)
     failed = Beyond(LONG_AGO, newest=NOW - timedelta(minutes=5), resumes=resumes)
-    (only,), gap = update_slices({6: failed}, NOW, Rules((6,), ROLLING, OVERLAP))
+    (only,), gap = update_of({6: failed}, NOW, Rules({"contratacoes": (6,)}, ROLLING, OVERLAP))
     assert gap == Gap((6,), LONG_AGO - OVERLAP, resumes)
     assert only.window_start == NOW - ROLLING
 
 
 def test_a_short_gap_is_read_by_the_update_itself() -> None:
     failed = Beyond(NOW - timedelta(days=2), newest=NOW - timedelta(minutes=5), resumes=NOW - timedelta(days=1))
-    (only,), gap = update_slices({6: failed}, NOW, Rules((6,), ROLLING, OVERLAP))
+    (only,), gap = update_of({6: failed}, NOW, Rules({"contratacoes": (6,)}, ROLLING, OVERLAP))
     assert gap is None
     assert only.window_start == NOW - timedelta(days=2) - OVERLAP
 
@@ -207,16 +213,16 @@ def test_an_update_leaves_no_gap_between_a_watermark_and_its_start(
     ages: dict[int, timedelta], rolling: timedelta, overlap: timedelta
 ) -> None:
     watermarks = {modalidade: NOW - age for modalidade, age in ages.items()}
-    slices, gap = update_slices(marks(watermarks), NOW, Rules((1, 2, 3, 4, 5, 6), rolling, overlap))
-    assert [each.modalidade for each in slices] == [1, 2, 3, 4, 5, 6]
+    slices, gap = update_of(marks(watermarks), NOW, Rules({"contratacoes": (1, 2, 3, 4, 5, 6)}, rolling, overlap))
+    assert [each.part for each in slices] == [1, 2, 3, 4, 5, 6]
     for each in slices:
         assert each.window_end == NOW
         assert each.window_start <= NOW - rolling
         assert (each.first_day, each.last_day) == (each.window_start.date(), NOW.date())
-        watermark = watermarks.get(each.modalidade)
+        watermark = watermarks.get(each.part)
         if watermark is None:
             continue
-        if gap is not None and each.modalidade in gap.modalidades:
+        if gap is not None and each.part in gap.parts:
             assert gap.window_start <= watermark - overlap
             assert each.window_start <= gap.window_end
         else:

@@ -23,6 +23,7 @@ from backend.services.rejections import load_rejected_days
 from common import executions
 from common.clock import BRASILIA, to_wall_clock
 from common.cron import next_runs
+from common.executions import CONTRATACOES
 
 Details = dict[str, Any]
 
@@ -40,7 +41,8 @@ UPDATES_HOURS = 3
 FEWEST_IN_UPDATES = 50
 
 _LOAD_UPDATES_STATE = text("""
-    SELECT (SELECT finished_at FROM sync_executions WHERE mode = 'update' AND status = 'success'
+    SELECT (SELECT finished_at FROM sync_executions
+             WHERE kind = 'sync' AND resource = 'contratacoes' AND mode = 'update' AND status = 'success'
              ORDER BY id DESC LIMIT 1) AS last_success,
            s.cron, s.effective_at, s.paused_at IS NOT NULL AS is_paused
       FROM (SELECT 1) AS one LEFT JOIN schedules s ON s.name = 'update'
@@ -50,26 +52,28 @@ _LOAD_EMPTY = text("""
     WITH judged AS (
         SELECT DISTINCT s.first_day
           FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id
-         WHERE e.mode = 'backfill' AND e.criterio = 'publicacao' AND e.status = 'success'
+         WHERE e.kind = 'sync' AND e.resource = 'contratacoes' AND e.mode = 'backfill' AND e.criterio = 'publicacao'
+           AND e.status = 'success'
            AND e.created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval) AND e.finished_at > :since
            AND s.first_day >= :first_day AND s.first_day < :today
     ), newest AS (
-        SELECT DISTINCT ON (s.first_day, s.modalidade) s.first_day, s.modalidade, s.records_processed, s.finished_at
+        SELECT DISTINCT ON (s.first_day, s.part) s.first_day, s.part, s.records_processed, s.finished_at
           FROM judged j JOIN sync_slices s ON s.first_day = j.first_day
-         WHERE s.criterio = 'publicacao' AND s.mode = 'backfill' AND s.status = 'success'
+         WHERE s.resource = 'contratacoes' AND s.criterio = 'publicacao' AND s.mode = 'backfill'
+           AND s.status = 'success'
            AND s.window_end - s.window_start >= interval '23 hours 59 minutes 59 seconds'
            AND CAST(timezone(:zone, s.finished_at) AS date) > s.first_day
-         ORDER BY s.first_day, s.modalidade, s.id DESC
+         ORDER BY s.first_day, s.part, s.id DESC
     )
-    SELECT first_day, modalidade, records_processed = 0 AND finished_at > :since AS is_empty, records_processed
-      FROM newest ORDER BY first_day, modalidade
+    SELECT first_day, part, records_processed = 0 AND finished_at > :since AS is_empty, records_processed
+      FROM newest ORDER BY first_day, part
 """)
 _LOAD_READINGS = text("""
-    SELECT first_day, modalidade, max(records_processed) AS records FROM sync_slices
-     WHERE criterio = 'publicacao' AND mode = 'backfill' AND status = 'success'
+    SELECT first_day, part, max(records_processed) AS records FROM sync_slices
+     WHERE resource = 'contratacoes' AND criterio = 'publicacao' AND mode = 'backfill' AND status = 'success'
        AND first_day = ANY(CAST(:days AS date[]))
        AND window_end - window_start >= interval '23 hours 59 minutes 59 seconds'
-     GROUP BY first_day, modalidade
+     GROUP BY first_day, part
 """)
 _LOAD_UPDATED = text("""
     SELECT weeks, count(e.id) AS executions, coalesce(sum(e.records_processed), 0) AS records
@@ -163,7 +167,7 @@ async def _look_at_syncs(
 ) -> Finding | None:
     failed = [_described(row) for row in await load_pending(db, now) if not outage.explains(row)]
     state = (await db.execute(_LOAD_UPDATES_STATE)).one()
-    reached = reached_by(await load_marks(db, await load_mirrored(db)))
+    reached = reached_by(await load_marks(db, CONTRATACOES, await load_mirrored(db, CONTRATACOES)))
     overdue, has_gap = False, False
     if rules.no_success is not None and rules.schedule_enabled and not state.is_paused:
         cron, limit = state.cron or rules.update_cron, rules.no_success
@@ -334,13 +338,13 @@ async def _find_empty_days(db: AsyncConnection, now: datetime) -> list[Details]:
     for row in rows:
         filled[row.first_day] = filled.get(row.first_day, 0) + row.records_processed
         if row.is_empty:
-            empty.setdefault(row.first_day, []).append(row.modalidade)
+            empty.setdefault(row.first_day, []).append(row.part)
     if not empty:
         return []
     past_days = {day - timedelta(weeks=weeks) for day in empty for weeks in range(1, WEEKS + 1)}
     readings: dict[date, dict[int, int]] = {}
     for reading in await db.execute(_LOAD_READINGS, {"days": sorted(past_days)}):
-        readings.setdefault(reading.first_day, {})[reading.modalidade] = reading.records
+        readings.setdefault(reading.first_day, {})[reading.part] = reading.records
     found: list[Details] = []
     for day, modalidades in empty.items():
         past = [readings[day - timedelta(weeks=n)] for n in range(1, WEEKS + 1) if day - timedelta(weeks=n) in readings]

@@ -1,0 +1,98 @@
+"""Executions and slices say what they do and what of, in parts where that is divided, and why they failed in a word."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+KINDS = "kind IN ('sync', 'delivery', 'intake')"
+
+# As in 0002, by kind and resource too.
+COUNT = """
+    CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO sync_execution_counts AS known
+               ({key}, executions, records_processed, records_rejected, duration_seconds)
+        SELECT {key}, sum(c.sign), sum(c.sign * c.records_processed),
+               sum(c.sign * c.records_rejected), sum(c.sign * coalesce(c.duration_seconds, 0))
+          FROM ({rows}) c
+         GROUP BY {key}
+        HAVING sum(c.sign) <> 0 OR sum(c.sign * c.records_processed) <> 0 OR sum(c.sign * c.records_rejected) <> 0
+               OR sum(c.sign * coalesce(c.duration_seconds, 0)) <> 0
+         ORDER BY {key}
+        ON CONFLICT ({key}) DO UPDATE
+           SET executions = known.executions + excluded.executions,
+               records_processed = known.records_processed + excluded.records_processed,
+               records_rejected = known.records_rejected + excluded.records_rejected,
+               duration_seconds = known.duration_seconds + excluded.duration_seconds;
+        RETURN NULL;
+    END $$
+"""
+ROWS = {
+    "insert": "SELECT *, 1 AS sign FROM new_rows",
+    "update": "SELECT *, 1 AS sign FROM new_rows UNION ALL SELECT *, -1 AS sign FROM old_rows",
+    "delete": "SELECT *, -1 AS sign FROM old_rows",
+}
+KEY, OLD_KEY = "kind, resource, mode, trigger, status", "mode, trigger, status"
+
+
+def _count_by(key: str) -> None:
+    for event, rows in ROWS.items():
+        op.execute(COUNT.format(function=f"count_sync_executions_{event}", rows=rows, key=key))
+
+
+def upgrade() -> None:
+    for table in ("sync_executions", "sync_slices"):
+        op.add_column(table, sa.Column("kind", sa.Text, nullable=False, server_default="sync"))
+        op.create_check_constraint("kind", table, KINDS)
+        op.add_column(table, sa.Column("cause", sa.Text))
+    op.add_column("sync_executions", sa.Column("resource", sa.Text, nullable=False, server_default="contratacoes"))
+    op.alter_column("sync_executions", "modalidades", new_column_name="parts")
+    op.alter_column("sync_slices", "modalidade", new_column_name="part", server_default=sa.text("0"))
+    op.alter_column("rejected_records", "modalidade", new_column_name="part")
+    op.drop_index("ix_sync_slices_coverage", "sync_slices")
+    op.create_index(
+        "ix_sync_slices_coverage",
+        "sync_slices",
+        ["resource", "first_day", "part", "id"],
+        postgresql_where=sa.text("criterio = 'publicacao'"),
+    )
+
+    op.add_column("sync_execution_counts", sa.Column("kind", sa.Text, nullable=False, server_default="sync"))
+    op.add_column(
+        "sync_execution_counts", sa.Column("resource", sa.Text, nullable=False, server_default="contratacoes")
+    )
+    op.drop_constraint("pk_sync_execution_counts", "sync_execution_counts")
+    op.create_primary_key("pk_sync_execution_counts", "sync_execution_counts", KEY.split(", "))
+    _count_by(KEY)
+
+
+def downgrade() -> None:
+    # what the release before knows nothing of would be counted as contratações
+    op.execute("DELETE FROM sync_executions WHERE kind <> 'sync' OR resource <> 'contratacoes'")
+    op.execute("DELETE FROM watermarks WHERE resource <> 'contratacoes'")
+    op.execute("DELETE FROM sync_execution_counts WHERE kind <> 'sync' OR resource <> 'contratacoes'")
+    op.drop_constraint("pk_sync_execution_counts", "sync_execution_counts")
+    op.drop_column("sync_execution_counts", "resource")
+    op.drop_column("sync_execution_counts", "kind")
+    op.create_primary_key("pk_sync_execution_counts", "sync_execution_counts", OLD_KEY.split(", "))
+    _count_by(OLD_KEY)
+
+    op.drop_index("ix_sync_slices_coverage", "sync_slices")
+    op.alter_column("rejected_records", "part", new_column_name="modalidade")
+    op.alter_column("sync_slices", "part", new_column_name="modalidade", server_default=None)
+    op.create_index(
+        "ix_sync_slices_coverage",
+        "sync_slices",
+        ["first_day", "modalidade", "id"],
+        postgresql_where=sa.text("criterio = 'publicacao'"),
+    )
+    op.alter_column("sync_executions", "parts", new_column_name="modalidades")
+    op.drop_column("sync_executions", "resource")
+    for table in ("sync_executions", "sync_slices"):
+        op.drop_column(table, "cause")
+        op.drop_constraint(op.f(f"ck_{table}_kind"), table)
+        op.drop_column(table, "kind")

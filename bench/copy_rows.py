@@ -47,7 +47,7 @@ async def _copy_all(task: Task) -> tuple[int, float]:
                 page = await client.fetch_page("publicacao", modalidade, day, day, number)
                 pages = page.total_paginas
                 records = records_of(page)
-                itens = await fetch_itens(client, records)
+                itens = await fetch_itens(client, CONTRATACOES, records)
                 bundles = [
                     Bundle(record, of_it) for record, of_it in zip(records, itens, strict=True) if of_it is not None
                 ]

@@ -83,7 +83,7 @@ async def _fetch_slices(client: PncpClient, slices: Iterator[tuple[date, int]]) 
     ahead = asyncio.Semaphore(PAGES_AHEAD)
 
     async def throw_away(page: Page) -> None:
-        await fetch_itens(client, records_of(page))
+        await fetch_itens(client, CONTRATACOES, records_of(page))
         ahead.release()
 
     async with asyncio.TaskGroup() as group:

@@ -16,13 +16,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import in_transaction, is_database_trouble
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import NoRoomError, PncpError, PncpPaused, PncpTooLarge, StoppedWaiting
 from ingestor.persistence import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.pncp.client import PncpClient
 from ingestor.pncp.records import Itens, Owed, Stamps
 from ingestor.room import Charge, Room, Share, alone, counting
+from ingestor.store.statements import list_statements
 
 log = structlog.get_logger(__name__)
+
+_LISTS = list_statements(CONTRATACOES, ITENS)
 
 QUICK_TRIES = 3
 FIRST_WAIT, LONGEST_WAIT = 60.0, 6 * 3600.0
@@ -218,7 +222,7 @@ async def _settle(db: AsyncConnection, debt: Debt, itens: Itens) -> Outcome:
 async def _proved(engine: AsyncEngine, client: PncpClient, key: str, itens: Itens) -> Itens:
     """A list that may have been cut off: proved by the portal's own count, where items would be deleted for it."""
     async with engine.connect() as db:
-        if itens.rejected or not await lacks_on_list(db, key, itens):
+        if itens.rejected or not await lacks_on_list(db, _LISTS, key, itens):
             return itens
     try:
         count = await client.fetch_quantidade(key, wait=False)
@@ -232,7 +236,7 @@ async def _proved(engine: AsyncEngine, client: PncpClient, key: str, itens: Iten
 
 
 async def _pay(db: AsyncConnection, debt: Debt, itens: Itens) -> Outcome:
-    if not await store_owed(db, debt.key, debt.version, itens, debt.execution_id):
+    if not await store_owed(db, _LISTS, debt.key, debt.version, itens, execution_id=debt.execution_id):
         await db.execute(_PUT_BACK, _fence(debt))
         return "stale"
     return "read" if itens.told else "empty"

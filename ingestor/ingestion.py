@@ -144,7 +144,7 @@ async def _load_progress(work: SliceIngestion) -> Progress:
     if work.claim.attempt == 1:
         return Progress(work.claim.reading)  # nobody was here before
     async with work.engine.connect() as db:
-        return await load_progress(db, work.claim)
+        return await load_progress(db, work.resource, work.claim)
 
 
 async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
@@ -180,6 +180,7 @@ async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHan
     tried = {record.key for record in page.wanted}
     async with work.commits:
         result = PageResult(
+            work.resource,
             page.number,
             page.total_registros,
             page.total_paginas,
@@ -209,7 +210,7 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
 
     """
     async with work.engine.begin() as db:
-        if not progress.evidence.known and not await holds_records_of(db, work.claim):
+        if not progress.evidence.known and not await holds_records_of(db, work.resource, work.claim):
             return
         sights = await executions.note_empty(db, work.claim)
     if sights is None:
@@ -233,6 +234,7 @@ async def _ingest_alone(
         async with alone(work.room):
             itens = await fetch_or_owe(work.client, key)
             part = PageResult(
+                work.resource,
                 page.number,
                 page.total_registros,
                 page.total_paginas,

@@ -1,8 +1,4 @@
-"""One page of the portal as SQL: what is known of its records, and the transaction that stores it.
-
-Payloads are sent, and merged by the database, which reads the columns out of them: the fastest way measured. The guard
-on the version stands in the database, where two workers meet.
-"""
+"""One page of the portal in the database: what is known of its records, and the transaction that stores it."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.clock import to_wall_clock
 from common.database import network_errors
 from common.executions import Claim, PageCounts
-from common.resources.contratacoes import CONTRATACOES, ITENS
-from common.resources.derive import to_sql
+from common.resources.description import Resource
 from ingestor.completeness import Evidence
 from ingestor.pncp.records import Drift, Itens, Owed, Record, Rejected, Stamps
+from ingestor.store.statements import ListStatements, Statements, statements_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,19 +32,19 @@ VALUE_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 @dataclass(frozen=True)
 class Bundle:
-    """A contratação to be written, with its items as read."""
+    """A record to be written, with its list as read."""
 
     record: Record
-    itens: Itens
+    itens: Itens = field(default_factory=Itens)
 
     @property
     def key(self) -> str:
-        """Its control number."""
+        """That of its record."""
         return self.record.key
 
 
 Listed = tuple[str, Itens]
-"""A contratação by its control number, and its items as read."""
+"""A record by its key, and its list as read."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,7 @@ class PageResult:
     for the second time in this reading.
     """
 
+    resource: Resource
     number: int
     total_registros: int
     total_paginas: int
@@ -85,7 +82,7 @@ class PageResult:
     @property
     def unfit(self) -> int:
         """How many of its records cannot be stored, where those are more than single records' faults; else 0."""
-        lost = sum(record.resource == "contratacoes" for record in self.rejected)
+        lost = sum(record.resource == self.resource.name for record in self.rejected)
         return lost if lost >= FEWEST_UNFIT and lost > UNFIT_SHARE * len(self.keys) else 0
 
 
@@ -146,30 +143,10 @@ _PAGES = text("""
     SELECT reading, page, keys, processed, total_registros, total_paginas, records, unfit
       FROM sync_pages WHERE slice_id = :slice_id ORDER BY reading, read_at
 """)
-_HOLDS_PUBLISHED = text("""
-    SELECT EXISTS (SELECT FROM contratacoes
-                    WHERE data_publicacao_pncp >= CAST(:first_day AS date)
-                      AND data_publicacao_pncp < CAST(:last_day AS date) + 1 AND modalidade_id = :modalidade)
-""")
-_HOLDS_CHANGED = text("""
-    SELECT EXISTS (SELECT FROM contratacoes
-                    WHERE data_atualizacao_global >= CAST(:first_day AS date)
-                      AND data_atualizacao_global < CAST(:last_day AS date) + 1 AND modalidade_id = :modalidade)
-""")
 _NOW = text("SELECT now()")
-_VERSIONS = """
-    SELECT stored.*
-      FROM unnest($1::text[]) AS wanted (key)
-     CROSS JOIN LATERAL (SELECT c.numero_controle_pncp, c.data_atualizacao, c.data_atualizacao_global,
-                                c.itens_at IS NOT NULL
-                                OR EXISTS (SELECT FROM itens_owed o
-                                            WHERE o.numero_controle_pncp = c.numero_controle_pncp
-                                              AND o.set_aside_at IS NOT NULL)
-                           FROM contratacoes c WHERE c.numero_controle_pncp = wanted.key LIMIT 1) stored
-"""
 
 
-async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
+async def load_progress(db: AsyncConnection, resource: Resource, claim: Claim) -> Progress:
     """What earlier claims of this slice have committed."""
     progress = Progress(claim.reading)
     evidence = progress.evidence
@@ -178,7 +155,7 @@ async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
         if row.reading == claim.reading:
             second = row.page == _SECOND_LOOK
             number = 1 if second else row.page
-            page = PageResult(number, row.total_registros, row.total_paginas, keys, processed)
+            page = PageResult(resource, number, row.total_registros, row.total_paginas, keys, processed)
             progress.add(replace(page, records=row.records, is_second_look=second))
             if row.unfit:
                 progress.unfit[number] = row.unfit
@@ -190,44 +167,29 @@ async def load_progress(db: AsyncConnection, claim: Claim) -> Progress:
     return progress
 
 
-async def holds_records_of(db: AsyncConnection, claim: Claim) -> bool:
+async def holds_records_of(db: AsyncConnection, resource: Resource, claim: Claim) -> bool:
     """Whether the mirror holds records that the slice's listing ought to show.
 
     By `atualizacao` only today's listing can be judged: from an earlier day's every record may have moved on.
     """
-    parameters = {"first_day": claim.first_day, "last_day": claim.last_day, "modalidade": claim.part}
-    statement = _HOLDS_PUBLISHED
+    parameters = {"first_day": claim.first_day, "last_day": claim.last_day, "part": claim.part}
     if claim.criterio == "atualizacao":
         moment: datetime = (await db.execute(_NOW)).scalar_one()
         if claim.last_day < to_wall_clock(moment).date():
             return False
-        statement = _HOLDS_CHANGED
+    statement = statements_of(resource).holds[claim.criterio]
     return bool((await db.execute(statement, parameters)).scalar_one())
 
 
-async def load_versions(db: AsyncConnection, keys: Iterable[str]) -> dict[str, tuple[Stamps, bool]]:
-    """The stored version of each known control number, and whether its items are stored too, or have been set aside."""
+async def load_versions(db: AsyncConnection, resource: Resource, keys: Iterable[str]) -> dict[str, tuple[Stamps, bool]]:
+    """The stored version of each known key, and whether its list is stored too, or has been set aside."""
     driver = await _raw_driver_of(db)
     with network_errors():
-        rows = await driver.fetch(_VERSIONS, list(keys))
-    return {key: ((header, whole), has_itens) for key, header, whole, has_itens in rows}
+        rows = await driver.fetch(statements_of(resource).versions, list(keys))
+    return {key: ((header, whole), has_list) for key, header, whole, has_list in rows}
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
-
-
-def _set(columns: Iterable[str]) -> str:
-    return ", ".join(f"{name} = excluded.{name}" for name in columns)
-
-
-# A payload, out of all of them in one value. The driver's buffer grows by a kilobyte at a time: to encode an array of
-# 400 payloads it was moved 400 times. Whoever uses this ends with OFFSET 0, else it is done again for every column.
-_CUT_OUT = "CAST(convert_from(substring({all}::bytea FROM {begins} FOR {bytes}), 'UTF8') AS jsonb)"
-
-
-def _payload_in(parameter: str, part: str = "") -> str:
-    """SQL of one payload out of all of them in `parameter`; `begins` and `bytes` say where it stands, as `part`."""
-    return _CUT_OUT.format(all=parameter, begins=f"{part}begins", bytes=f"{part}bytes")
 
 
 def _in_one(payloads: Sequence[bytes | Raw]) -> tuple[list[int], list[int], bytes]:
@@ -236,188 +198,6 @@ def _in_one(payloads: Sequence[bytes | Raw]) -> tuple[list[int], list[int], byte
     return list(accumulate(sizes[:-1], initial=1)), sizes, b"".join(payloads)
 
 
-# Key and version come as they were judged, everything else is read out of the payload. An older version is never
-# written; an equal one only where its items are wanted again and have come.
-#
-# Only órgãos and units that say something new are touched: most pages name the same few, and a row that is locked for
-# nothing holds up every other worker. So `as_of` is when a name was first seen, and a record with another one may be
-# later than that and yet older than records that have confirmed the present name: those are asked.
-#
-# What is known is looked up key by key, here and in the other statements: a plan that was made while a table was empty
-# would go on reading all of it.
-#
-# A record that is written settles what was rejected of it before, and with its items what was owed of them; what is
-# still rejected, or owed, is kept after this.
-_JUDGED = ("numero_controle_pncp", "data_atualizacao", "data_atualizacao_global")
-_READ = {**to_sql(CONTRATACOES.columns), **{name: name for name in _JUDGED}}
-
-
-def _merge_contratacoes(page: str, payload: str = "payload") -> str:
-    """The statement that writes contratações: `page` makes its rows, whose columns are read from `payload`.
-
-    `payload` names what is stored as such.
-    """
-    values = ", ".join({**_READ, "payload": payload}.values())
-    return f"""
-    WITH page AS (
-        {page}
-        OFFSET 0
-    ), written AS (
-        INSERT INTO contratacoes AS known ({", ".join(_READ)}, itens_at)
-        SELECT {values}, CASE WHEN has_itens THEN now() END FROM page
-        ON CONFLICT (numero_controle_pncp) DO UPDATE
-           SET {_set(name for name in (*_READ, "itens_at") if name != "numero_controle_pncp")}, updated_at = now()
-         WHERE excluded.data_atualizacao > known.data_atualizacao
-            OR excluded.data_atualizacao_global > known.data_atualizacao_global
-            OR (known.itens_at IS NULL AND excluded.itens_at IS NOT NULL
-                AND excluded.data_atualizacao = known.data_atualizacao
-                AND excluded.data_atualizacao_global = known.data_atualizacao_global)
-        RETURNING known.*, xmax = 0 AS is_new
-    ), named_orgaos AS (
-        SELECT orgao_entidade_cnpj AS cnpj, orgao_entidade_razao_social AS razao_social,
-               orgao_entidade_poder_id AS poder_id, orgao_entidade_esfera_id AS esfera_id,
-               payload -> 'orgaoEntidade' AS payload, data_atualizacao_global AS as_of
-          FROM written WHERE orgao_entidade_cnpj ~ '\\S'
-        UNION ALL
-        SELECT orgao_sub_rogado_cnpj, orgao_sub_rogado_razao_social, orgao_sub_rogado_poder_id,
-               orgao_sub_rogado_esfera_id, payload -> 'orgaoSubRogado', data_atualizacao_global
-          FROM written WHERE orgao_sub_rogado_cnpj ~ '\\S'
-    ), written_orgaos AS (
-        INSERT INTO orgaos AS known (cnpj, razao_social, poder_id, esfera_id, payload, as_of)
-        SELECT newest.*
-          FROM (SELECT DISTINCT ON (cnpj) * FROM named_orgaos ORDER BY cnpj, as_of DESC) newest
-          LEFT JOIN LATERAL (SELECT as_of, payload FROM orgaos o WHERE o.cnpj = newest.cnpj LIMIT 1) stored ON true
-         WHERE stored.as_of IS NULL
-            OR (stored.as_of <= newest.as_of AND stored.payload IS DISTINCT FROM newest.payload
-                AND NOT EXISTS (SELECT FROM contratacoes c
-                                 WHERE c.orgao_entidade_cnpj = newest.cnpj
-                                   AND c.data_atualizacao_global > newest.as_of))
-         ORDER BY cnpj
-        ON CONFLICT (cnpj) DO UPDATE
-           SET {_set(("razao_social", "poder_id", "esfera_id", "payload", "as_of"))}, updated_at = now()
-         WHERE known.as_of <= excluded.as_of
-    ), named_unidades AS (
-        SELECT orgao_entidade_cnpj AS cnpj, unidade_orgao_codigo_unidade AS codigo_unidade,
-               unidade_orgao_nome_unidade AS nome_unidade, unidade_orgao_codigo_ibge AS codigo_ibge,
-               unidade_orgao_municipio_nome AS municipio_nome, unidade_orgao_uf_sigla AS uf_sigla,
-               unidade_orgao_uf_nome AS uf_nome, payload -> 'unidadeOrgao' AS payload,
-               data_atualizacao_global AS as_of
-          FROM written WHERE orgao_entidade_cnpj ~ '\\S' AND unidade_orgao_codigo_unidade ~ '\\S'
-        UNION ALL
-        SELECT orgao_sub_rogado_cnpj, unidade_sub_rogada_codigo_unidade, unidade_sub_rogada_nome_unidade,
-               unidade_sub_rogada_codigo_ibge, unidade_sub_rogada_municipio_nome, unidade_sub_rogada_uf_sigla,
-               unidade_sub_rogada_uf_nome, payload -> 'unidadeSubRogada', data_atualizacao_global
-          FROM written WHERE orgao_sub_rogado_cnpj ~ '\\S' AND unidade_sub_rogada_codigo_unidade ~ '\\S'
-    ), written_unidades AS (
-        INSERT INTO unidades AS known
-               (cnpj, codigo_unidade, nome_unidade, codigo_ibge, municipio_nome, uf_sigla, uf_nome, payload, as_of)
-        SELECT newest.*
-          FROM (SELECT DISTINCT ON (cnpj, codigo_unidade) *
-                  FROM named_unidades ORDER BY cnpj, codigo_unidade, as_of DESC) newest
-          LEFT JOIN LATERAL (SELECT as_of, payload FROM unidades u
-                              WHERE u.cnpj = newest.cnpj AND u.codigo_unidade = newest.codigo_unidade
-                              LIMIT 1) stored ON true
-         WHERE stored.as_of IS NULL
-            OR (stored.as_of <= newest.as_of AND stored.payload IS DISTINCT FROM newest.payload
-                AND NOT EXISTS (SELECT FROM contratacoes c
-                                 WHERE c.orgao_entidade_cnpj = newest.cnpj
-                                   AND c.unidade_orgao_codigo_unidade = newest.codigo_unidade
-                                   AND c.data_atualizacao_global > newest.as_of))
-         ORDER BY cnpj, codigo_unidade
-        ON CONFLICT (cnpj, codigo_unidade) DO UPDATE
-           SET {_set(("nome_unidade", "codigo_ibge", "municipio_nome", "uf_sigla", "uf_nome", "payload", "as_of"))},
-               updated_at = now()
-         WHERE known.as_of <= excluded.as_of
-    ), resolved AS (
-        UPDATE rejected_records r SET resolved_at = now()
-          FROM written w
-         WHERE r.natural_key = w.numero_controle_pncp AND r.resolved_at IS NULL
-           AND (r.resource = 'contratacoes' OR w.itens_at IS NOT NULL)
-    )
-    SELECT numero_controle_pncp, is_new FROM written
-"""  # noqa: S608  # column names of ours
-
-
-_PAGE = "unnest($1::text[], $2::timestamp[], $3::timestamp[], $4::bool[], $5::int[], $6::int[]"
-_COLUMNS_OF_PAGE = f"{', '.join(_JUDGED)}, has_itens, begins, bytes"
-_MERGE_CONTRATACOES = _merge_contratacoes(f"""
-        SELECT {", ".join(_JUDGED)}, has_itens, {_payload_in("$7")} AS payload
-          FROM {_PAGE}) AS page ({_COLUMNS_OF_PAGE})""")  # noqa: S608  # column names of ours
-# $8 to $10: the payloads as they came; the columns are read from others, without the values that do not fit
-_MERGE_DRIFTED_CONTRATACOES = _merge_contratacoes(
-    f"""
-        SELECT {", ".join(_JUDGED)}, has_itens, {_payload_in("$7")} AS payload, {_payload_in("$10", "came_")} AS came
-          FROM {_PAGE}, $8::int[], $9::int[]) AS page ({_COLUMNS_OF_PAGE}, came_begins, came_bytes)""",  # noqa: S608
-    payload="came",
-)
-
-# Only while `itens_at` is null: the merge has locked the contratações of its page, also those that it did not write.
-# What is owed of a version that has just been written begins anew.
-_OWE = """
-    INSERT INTO itens_owed AS known
-           (numero_controle_pncp, as_of, reason, cause, execution_id, empty_sights, due_at, set_aside_at)
-    SELECT owed.key, stored.as_of, owed.reason, owed.cause, $6, owed.sights,
-           now() + CASE owed.sights WHEN 0 THEN interval '0' ELSE interval '1 hour' END,
-           CASE WHEN owed.is_final THEN now() END
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bool[])
-           AS owed (key, reason, cause, sights, is_final)
-     CROSS JOIN LATERAL (SELECT data_atualizacao_global AS as_of FROM contratacoes
-                          WHERE numero_controle_pncp = owed.key AND itens_at IS NULL LIMIT 1) stored
-     ORDER BY owed.key
-    ON CONFLICT (numero_controle_pncp) DO UPDATE
-       SET reason = excluded.reason, cause = excluded.cause,
-           execution_id = coalesce(excluded.execution_id, known.execution_id)
-"""
-_OWE_ANEW = f"""
-    {_OWE}, as_of = excluded.as_of, owed_since = now(), tries = 0, empty_sights = excluded.empty_sights,
-           due_at = excluded.due_at, set_aside_at = excluded.set_aside_at
-"""
-_WOULD_GO = "SELECT FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[]) LIMIT 1"
-_WANT_ITENS = "UPDATE contratacoes SET itens_at = NULL WHERE numero_controle_pncp = $1"
-# A statement after the merge and not a part of it: a debt that another transaction has made, which the merge has waited
-# for, is not seen by the merge itself.
-_SETTLE_ALL = "DELETE FROM itens_owed WHERE numero_controle_pncp = ANY($1::text[])"
-
-# of a contratação that was there before, whose items were all read, and are not none
-_DELETE_GONE = "DELETE FROM itens_contratacao WHERE numero_controle_pncp = $1 AND numero_item <> ALL($2::int[])"
-
-# $1: the contratação of each item.
-#
-# A contratação that was not there has no items (they refer to it), so that there is no conflict to look for; that
-# spares a seventh of the database's work.
-
-
-ITEM_COLUMNS = to_sql(ITENS.columns)
-
-
-def _insert_itens(item: str, payload: str = "payload") -> str:
-    values = ", ".join({**ITEM_COLUMNS, "payload": payload}.values())
-    return f"""
-    INSERT INTO itens_contratacao AS known (numero_controle_pncp, {", ".join(ITEM_COLUMNS)})
-    SELECT numero_controle_pncp, {values} FROM ({item} OFFSET 0) item
-"""  # noqa: S608  # column names of ours
-
-
-_ON_CHANGE = f"""
-    ON CONFLICT (numero_controle_pncp, numero_item) DO UPDATE
-       SET {_set(name for name in ITEM_COLUMNS if name != "numero_item")}, updated_at = now()
-     WHERE known.payload IS DISTINCT FROM excluded.payload
-"""  # noqa: S608  # column names of ours
-_INSERT_ITENS = _insert_itens(f"""
-    SELECT numero_controle_pncp, {_payload_in("$4")} AS payload
-      FROM unnest($1::text[], $2::int[], $3::int[]) AS page (numero_controle_pncp, begins, bytes)""")  # noqa: S608
-_MERGE_ITENS = _INSERT_ITENS + _ON_CHANGE
-# $5 to $7: the payloads as they came
-_MERGE_DRIFTED_ITENS = (
-    _insert_itens(
-        f"""
-    SELECT numero_controle_pncp, {_payload_in("$4")} AS payload, {_payload_in("$7", "came_")} AS came
-      FROM unnest($1::text[], $2::int[], $3::int[], $5::int[], $6::int[])
-           AS page (numero_controle_pncp, begins, bytes, came_begins, came_bytes)""",  # noqa: S608
-        payload="came",
-    )
-    + _ON_CHANGE
-)
 ITENS_AT_ONCE = 2_000
 """Items that one statement takes, about; most pages hold 400, and a few contratações have thousands each."""
 BYTES_AT_ONCE = 4 * 1024 * 1024
@@ -481,9 +261,9 @@ async def store_page(
     """
     stored, refused = BundleCounts(), list[Rejected]()
     if result.bundles:
-        stored, refused = await store_bundles(db, result.bundles, claim.execution_id)
+        stored, refused = await store_bundles(db, result.resource, result.bundles, claim.execution_id)
     if refused:
-        lost = {record.natural_key for record in refused if record.resource == "contratacoes"}
+        lost = {record.natural_key for record in refused if record.resource == result.resource.name}
         result = replace(result, processed=result.processed - lost, rejected=[*result.rejected, *refused])
     rejected = 0
     for record in sorted(result.rejected, key=lambda record: record.hash):  # as any other worker does
@@ -535,16 +315,16 @@ _ANYTHING = text("SELECT")
 
 
 async def store_bundles(
-    db: AsyncConnection, bundles: list[Bundle], execution_id: int | None = None
+    db: AsyncConnection, resource: Resource, bundles: list[Bundle], execution_id: int | None = None
 ) -> tuple[BundleCounts, list[Rejected]]:
     """Write all bundles at once; where the database refuses a value, one at a time, to find which.
 
     `execution_id`: who met them, for what is owed of their items.
     """
-    driver = await _driver_of(db)
+    driver, statements = await _driver_of(db), statements_of(resource)
     try:
         async with driver.transaction():  # a savepoint
-            return await _merge(driver, bundles, execution_id), []
+            return await _merge(driver, statements, bundles, execution_id), []
     except VALUE_REFUSED:
         log.info("the database refuses a value, the page is stored record by record")
     stored = BundleCounts()
@@ -552,9 +332,9 @@ async def store_bundles(
     for bundle in bundles:
         try:
             async with driver.transaction():
-                counts, refused_itens = await _merge_with_care(driver, bundle, execution_id)
+                counts, refused_itens = await _merge_with_care(driver, statements, bundle, execution_id)
         except VALUE_REFUSED as error:
-            refused.append(Rejected(bundle.key, str(error), bundle.record.payload, CONTRATACOES.name))
+            refused.append(Rejected(bundle.key, str(error), bundle.record.payload, resource.name))
         else:
             stored = stored.plus(counts)
             refused += refused_itens
@@ -562,34 +342,34 @@ async def store_bundles(
 
 
 async def _merge_with_care(
-    driver: "asyncpg.Connection[Any]", bundle: Bundle, execution_id: int | None
+    driver: "asyncpg.Connection[Any]", statements: Statements, bundle: Bundle, execution_id: int | None
 ) -> tuple[BundleCounts, list[Rejected]]:
     """Write one bundle; where the database refuses an item, all others."""
     try:
         async with driver.transaction():
-            return await _merge(driver, [bundle], execution_id), []
+            return await _merge(driver, statements, [bundle], execution_id), []
     except VALUE_REFUSED:
-        if not bundle.itens.payloads:
+        if statements.list is None or not bundle.itens.payloads:
             raise
     without = replace(bundle, itens=Itens(rejected=bundle.itens.rejected))
-    counts = await _merge(driver, [without], execution_id)
+    counts = await _merge(driver, statements, [without], execution_id)
     if not counts.inserted and not counts.updated:
         return counts, []
-    itens, refused = await _merge_itens_one_by_one(driver, bundle.key, bundle.itens)
+    itens, refused = await _merge_itens_one_by_one(driver, statements.list, bundle.key, bundle.itens)
     return counts.plus(BundleCounts(itens=itens)), refused
 
 
 async def _merge_itens_one_by_one(
-    driver: "asyncpg.Connection[Any]", key: str, itens: Itens
+    driver: "asyncpg.Connection[Any]", statements: ListStatements, key: str, itens: Itens
 ) -> tuple[int, list[Rejected]]:
     """Write a list whose items the database has refused together; answers how many were, and those that it refuses."""
     count, refused = 0, list[Rejected]()
     for number, payload in itens.payloads.items():
         try:
             async with driver.transaction():
-                count += await _merge_itens(driver, [(key, itens.only(number))])
+                count += await _merge_itens(driver, statements, [(key, itens.only(number))])
         except VALUE_REFUSED as error:
-            refused.append(Rejected(key, str(error), bytes(payload).decode(), "itens_contratacao"))
+            refused.append(Rejected(key, str(error), bytes(payload).decode(), statements.table))
     return count, refused
 
 
@@ -613,32 +393,50 @@ async def _raw_driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
     return driver
 
 
-async def _merge(driver: "asyncpg.Connection[Any]", bundles: list[Bundle], execution_id: int | None) -> BundleCounts:
+async def _merge(
+    driver: "asyncpg.Connection[Any]", statements: Statements, bundles: list[Bundle], execution_id: int | None
+) -> BundleCounts:
     """Write bundles, in the order of their keys: two workers that meet then wait for each other, and not in a ring."""
     bundles = sorted(bundles, key=lambda bundle: bundle.key)
     written: dict[str, bool] = {}
     for some in _records_in_batches(bundles):
-        written |= await _merge_records(driver, some)
-    with_itens = [bundle for bundle in bundles if bundle.key in written and bundle.itens.payloads]
-    new = [(bundle.key, bundle.itens) for bundle in with_itens if written[bundle.key]]
-    known = [(bundle.key, bundle.itens) for bundle in with_itens if not written[bundle.key]]
-    owed = {bundle.key: bundle.itens.owed for bundle in bundles if bundle.itens.owed is not None}
-    settled = [key for key, is_new in written.items() if not is_new and key not in owed]
-    if settled:
-        await driver.execute(_SETTLE_ALL, settled)
-    owed |= await _delete_gone(driver, known)
-    itens = await _merge_itens(driver, new, are_new=True) + await _merge_itens(driver, known)
-    if owed:
-        await _owe(driver, owed, written.keys(), execution_id)
-    drift = _drift_of([bundle for bundle in bundles if bundle.key in written])
+        written |= await _merge_records(driver, statements, some)
+    itens = 0
+    if statements.list is not None:
+        itens = await _merge_lists(driver, statements.list, bundles, written, execution_id)
+    drift = _drift_of(statements, [bundle for bundle in bundles if bundle.key in written])
     if drift:
         await _count_drift(driver, drift)
     inserted = sum(written.values())
     return BundleCounts(inserted, len(written) - inserted, itens)
 
 
-async def _merge_records(driver: "asyncpg.Connection[Any]", bundles: list[Bundle]) -> dict[str, bool]:
-    """Write the contratações of bundles; answers whether each that was written is new."""
+async def _merge_lists(
+    driver: "asyncpg.Connection[Any]",
+    statements: ListStatements,
+    bundles: list[Bundle],
+    written: dict[str, bool],
+    execution_id: int | None,
+) -> int:
+    """Write the lists of records that were just written, and what is owed; answers how many entries were."""
+    with_itens = [bundle for bundle in bundles if bundle.key in written and bundle.itens.payloads]
+    new = [(bundle.key, bundle.itens) for bundle in with_itens if written[bundle.key]]
+    known = [(bundle.key, bundle.itens) for bundle in with_itens if not written[bundle.key]]
+    owed = {bundle.key: bundle.itens.owed for bundle in bundles if bundle.itens.owed is not None}
+    settled = [key for key, is_new in written.items() if not is_new and key not in owed]
+    if settled:
+        await driver.execute(statements.settle_all, settled)
+    owed |= await _delete_gone(driver, statements, known)
+    itens = await _merge_itens(driver, statements, new, are_new=True) + await _merge_itens(driver, statements, known)
+    if owed:
+        await _owe(driver, statements, owed, written.keys(), execution_id)
+    return itens
+
+
+async def _merge_records(
+    driver: "asyncpg.Connection[Any]", statements: Statements, bundles: list[Bundle]
+) -> dict[str, bool]:
+    """Write the records of bundles; answers whether each that was written is new."""
     versions = [bundle.record.version for bundle in bundles]
     payloads = [bundle.record.payload.encode() for bundle in bundles]
     judged = (
@@ -648,12 +446,14 @@ async def _merge_records(driver: "asyncpg.Connection[Any]", bundles: list[Bundle
         [bundle.itens.owed is None for bundle in bundles],
     )
     if all(bundle.record.columns is None for bundle in bundles):
-        return dict(await driver.fetch(_MERGE_CONTRATACOES, *judged, *_in_one(payloads)))
+        return dict(await driver.fetch(statements.merge, *judged, *_in_one(payloads)))
     columns = [(bundle.record.columns or bundle.record.payload).encode() for bundle in bundles]
-    return dict(await driver.fetch(_MERGE_DRIFTED_CONTRATACOES, *judged, *_in_one(columns), *_in_one(payloads)))
+    return dict(await driver.fetch(statements.merge_drifted, *judged, *_in_one(columns), *_in_one(payloads)))
 
 
-async def _delete_gone(driver: "asyncpg.Connection[Any]", lists: list[Listed]) -> dict[str, Owed]:
+async def _delete_gone(
+    driver: "asyncpg.Connection[Any]", statements: ListStatements, lists: list[Listed]
+) -> dict[str, Owed]:
     """Delete the items of known contratações that are not on their lists any more; what is owed instead.
 
     An empty list may be a fault of the portal's, and so may one that could have been cut off: it takes nothing away.
@@ -666,22 +466,26 @@ async def _delete_gone(driver: "asyncpg.Connection[Any]", lists: list[Listed]) -
             continue
         if itens.is_proved:
             kept.append((key, numbers))
-        elif await driver.fetch(_WOULD_GO, key, numbers):
-            await driver.execute(_WANT_ITENS, key)
+        elif await driver.fetch(statements.would_go, key, numbers):
+            await driver.execute(statements.want, key)
             owed[key] = Owed("unread", f"items are stored that are missing from a list of {itens.told}")
     if kept:
-        await driver.executemany(_DELETE_GONE, kept)
+        await driver.executemany(statements.delete_gone, kept)
     return owed
 
 
 async def _owe(
-    driver: "asyncpg.Connection[Any]", owed: Mapping[str, Owed], written: Collection[str], execution_id: int | None
+    driver: "asyncpg.Connection[Any]",
+    statements: ListStatements,
+    owed: Mapping[str, Owed],
+    written: Collection[str],
+    execution_id: int | None,
 ) -> None:
     """Note whose items are to be read later, after the merge has locked their contratações."""
     log.warning("items owed", records=len(owed), cause=next(iter(owed.values())).cause)
     for statement, keys in (
-        (_OWE_ANEW, sorted(owed.keys() & set(written))),
-        (_OWE, sorted(owed.keys() - set(written))),
+        (statements.owe_anew, sorted(owed.keys() & set(written))),
+        (statements.owe, sorted(owed.keys() - set(written))),
     ):
         if keys:
             reasons = [owed[key].reason for key in keys]
@@ -691,7 +495,9 @@ async def _owe(
             await driver.execute(statement, keys, reasons, causes, sights, final, execution_id)
 
 
-async def _merge_itens(driver: "asyncpg.Connection[Any]", lists: list[Listed], *, are_new: bool = False) -> int:
+async def _merge_itens(
+    driver: "asyncpg.Connection[Any]", statements: ListStatements, lists: list[Listed], *, are_new: bool = False
+) -> int:
     """Write lists of items, some `ITENS_AT_ONCE`; answers how many items were written."""
     count = 0
     for some in _in_batches(lists):
@@ -699,9 +505,9 @@ async def _merge_itens(driver: "asyncpg.Connection[Any]", lists: list[Listed], *
         payloads = [payload for _, itens in some for payload in itens.payloads.values()]
         if any(itens.drifted for _, itens in some):
             columns = [payload for _, itens in some for payload in itens.columns()]
-            told = await driver.execute(_MERGE_DRIFTED_ITENS, keys, *_in_one(columns), *_in_one(payloads))
+            told = await driver.execute(statements.merge_drifted, keys, *_in_one(columns), *_in_one(payloads))
         else:
-            told = await driver.execute(_INSERT_ITENS if are_new else _MERGE_ITENS, keys, *_in_one(payloads))
+            told = await driver.execute(statements.insert if are_new else statements.merge, keys, *_in_one(payloads))
         count += int(told.rpartition(" ")[2])
     return count
 
@@ -710,18 +516,18 @@ Drifted = dict[tuple[str, str, str], tuple[int, str]]
 """How many records came with a drift, and the value of the first, by table, path and kind."""
 
 
-def _drift_of(bundles: list[Bundle]) -> Drifted:
-    found = _drift_of_itens(bundle.itens for bundle in bundles)
+def _drift_of(statements: Statements, bundles: list[Bundle]) -> Drifted:
+    found = _drift_of_lists(statements.list, (bundle.itens for bundle in bundles)) if statements.list else {}
     for bundle in bundles:
-        _add_drift(found, "contratacoes", bundle.record.drift)
+        _add_drift(found, statements.table, bundle.record.drift)
     return found
 
 
-def _drift_of_itens(lists: Iterable[Itens]) -> Drifted:
+def _drift_of_lists(statements: ListStatements, lists: Iterable[Itens]) -> Drifted:
     found: Drifted = {}
     for itens in lists:
         for _, drift in itens.drifted.values():
-            _add_drift(found, "itens_contratacao", drift)
+            _add_drift(found, statements.table, drift)
     return found
 
 
@@ -790,63 +596,63 @@ def _records_in_batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
         yield batch
 
 
-_VERSION_WITHOUT_ITENS = """
-    SELECT FROM contratacoes
-     WHERE numero_controle_pncp = $1 AND data_atualizacao = $2 AND data_atualizacao_global = $3 AND itens_at IS NULL
-       FOR UPDATE
-"""
-_HAS_ITENS = "UPDATE contratacoes SET itens_at = now(), updated_at = now() WHERE numero_controle_pncp = $1"
-_SETTLE = "DELETE FROM itens_owed WHERE numero_controle_pncp = $1"
-_SETTLE_PAID = """
-    DELETE FROM itens_owed o USING contratacoes c
-     WHERE o.numero_controle_pncp = $1 AND c.numero_controle_pncp = $1 AND c.itens_at IS NOT NULL
-"""
-_RESOLVE_ITENS = """
-    UPDATE rejected_records SET resolved_at = now()
-     WHERE natural_key = $1 AND resource = 'itens_contratacao' AND resolved_at IS NULL
-"""
+async def want_list(db: AsyncConnection, resource: Resource, key: str) -> None:
+    """Have the list of a record written again though the record is not newer; the caller has one to write."""
+    statements = statements_of(resource).list
+    if statements is not None:
+        await (await _driver_of(db)).execute(statements.want, key)
 
 
-async def lacks_on_list(db: AsyncConnection, key: str, itens: Itens) -> bool:
-    """Whether items of a contratação are stored that are not on this list."""
+async def lacks_on_list(db: AsyncConnection, statements: ListStatements, key: str, itens: Itens) -> bool:
+    """Whether entries of a record's list are stored that are not on this one."""
     driver = await _raw_driver_of(db)
     with network_errors():
-        return bool(await driver.fetch(_WOULD_GO, key, list(itens.payloads)))
+        return bool(await driver.fetch(statements.would_go, key, list(itens.payloads)))
 
 
-async def store_owed(db: AsyncConnection, key: str, version: Stamps, itens: Itens, execution_id: int | None) -> bool:
+async def store_owed(
+    db: AsyncConnection,
+    statements: ListStatements,
+    key: str,
+    version: Stamps,
+    itens: Itens,
+    *,
+    execution_id: int | None,
+) -> bool:
     """Write a list that was owed, in the caller's transaction; it is complete, or empty and confirmed.
 
-    `False`, and nothing is written, where the contratação is not of this version any more, or has its items.
+    `False`, and nothing is written, where the record is not of this version any more, or has its list.
     """
     driver = await _driver_of(db)
     with network_errors():
-        if not await driver.fetch(_VERSION_WITHOUT_ITENS, key, *version):
-            await driver.execute(_SETTLE_PAID, key)
+        if not await driver.fetch(statements.version_without, key, *version):
+            await driver.execute(statements.settle_paid, key)
             return False
-        refused = await _replace_itens(driver, key, itens)
+        refused = await _replace_list(driver, statements, key, itens)
     for record in sorted([*itens.rejected, *refused], key=lambda record: record.hash):
         await keep_rejected(db, record, execution_id=execution_id, slice_id=None)
     return True
 
 
-async def _replace_itens(driver: "asyncpg.Connection[Any]", key: str, itens: Itens) -> list[Rejected]:
+async def _replace_list(
+    driver: "asyncpg.Connection[Any]", statements: ListStatements, key: str, itens: Itens
+) -> list[Rejected]:
     """Write a list over what is stored, and settle its debt; answers what the database itself refuses."""
     if itens.payloads and not itens.rejected:
-        await driver.execute(_DELETE_GONE, key, list(itens.payloads))
+        await driver.execute(statements.delete_gone, key, list(itens.payloads))
     refused: list[Rejected] = []
     if itens.payloads:
         try:
             async with driver.transaction():
-                await _merge_itens(driver, [(key, itens)])
+                await _merge_itens(driver, statements, [(key, itens)])
         except VALUE_REFUSED:
-            _, refused = await _merge_itens_one_by_one(driver, key, itens)
-    drift = _drift_of_itens([itens])
+            _, refused = await _merge_itens_one_by_one(driver, statements, key, itens)
+    drift = _drift_of_lists(statements, [itens])
     if drift:
         await _count_drift(driver, drift)
-    await driver.execute(_RESOLVE_ITENS, key)
-    await driver.execute(_HAS_ITENS, key)
-    await driver.execute(_SETTLE, key)
+    await driver.execute(statements.resolve, key)
+    await driver.execute(statements.has, key)
+    await driver.execute(statements.settle, key)
     return refused
 
 

@@ -318,7 +318,7 @@ class Reading:
             used=sum(HELD_TWICE * len(record.payload) for record in wanted)
             + sum(len(record.payload) for record in chain(judged.rejected, rejected)),
         )
-        itens = asyncio.create_task(fetch_itens(self._client, wanted, share))
+        itens = asyncio.create_task(fetch_itens(self._client, self._resource, wanted, share))
         self._tasks.add(itens)
         return PageInHand(
             number,
@@ -377,7 +377,7 @@ class Reading:
         if not keys:
             return {}
         async with self._engine.connect() as db:
-            return await load_versions(db, keys)
+            return await load_versions(db, self._resource, keys)
 
 
 def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
@@ -445,11 +445,16 @@ def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
     return judged == "newer" or (judged == "unchanged" and not has_itens)
 
 
-async def fetch_itens(client: PncpClient, records: list[Record], share: Share | None = None) -> list[Itens | None]:
+async def fetch_itens(
+    client: PncpClient, resource: Resource, records: list[Record], share: Share | None = None
+) -> list[Itens | None]:
     """The items of all these records at once, or why they are owed; `None` where the share has no room for them.
 
-    The client bounds the requests under way. Without a share nothing is counted.
+    The client bounds the requests under way. Without a share nothing is counted. Nothing is asked for records that have
+    no items.
     """
+    if resource.child is None:
+        return [Itens() for _ in records]
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_fetch_counted(client, record.key, share)) for record in records]

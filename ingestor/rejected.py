@@ -6,11 +6,13 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources import RESOURCES
+from common.resources.description import Resource
 from ingestor.debts import fetch_or_owe
-from ingestor.persistence import Bundle, keep_rejected, store_bundles
+from ingestor.persistence import Bundle, keep_rejected, store_bundles, want_list
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Record, Rejected, parse_entry, parse_record
+from ingestor.pncp.records import Itens, Record, Rejected, parse_entry, parse_record
+from ingestor.store.statements import statements_of
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +35,8 @@ _UNRESOLVED = text("""
       FROM rejected_records WHERE resolved_at IS NULL ORDER BY id
 """)
 _RESOLVE = text("UPDATE rejected_records SET resolved_at = now() WHERE payload_hash = :hash AND resolved_at IS NULL")
-_STORED = text("SELECT CAST(payload AS text) FROM contratacoes WHERE numero_controle_pncp = :key")
-_WANT_ITENS = text("UPDATE contratacoes SET itens_at = NULL WHERE numero_controle_pncp = :key")
+_RESOURCES = {resource.name: resource for resource in RESOURCES}
+_PARENTS = {resource.child.name: resource for resource in RESOURCES if resource.child}
 
 
 async def load_unresolved(engine: AsyncEngine) -> list[Entry]:
@@ -48,14 +50,16 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
 
     Of a contratação whose items do not come just now they are owed; a rejected item is then not stored.
     """
-    record = await _record_of(engine, entry)
+    parent = _PARENTS.get(entry.resource)
+    resource = parent or _RESOURCES[entry.resource]
+    record = await _record_of(engine, resource, entry)
     if isinstance(record, Rejected):
         return record.reason
-    bundle = Bundle(record, await fetch_or_owe(client, record.key))
+    bundle = Bundle(record, await fetch_or_owe(client, record.key) if resource.child else Itens())
     async with engine.connect() as db, db.begin() as transaction:
-        if entry.resource != "contratacoes":
-            await db.execute(_WANT_ITENS, {"key": bundle.key})
-        _, refused = await store_bundles(db, [bundle], entry.execution_id)
+        if parent:
+            await want_list(db, parent, bundle.key)
+        _, refused = await store_bundles(db, resource, [bundle], entry.execution_id)
         still = [rejected.reason for rejected in refused]
         if still:
             await transaction.rollback()
@@ -63,7 +67,7 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
         for rejected in bundle.itens.rejected:
             await keep_rejected(db, rejected, execution_id=entry.execution_id, slice_id=entry.slice_id)
         still = [rejected.reason for rejected in bundle.itens.rejected if rejected.hash == entry.payload_hash]
-        if bundle.itens.owed is not None and entry.resource != "contratacoes":
+        if bundle.itens.owed is not None and parent:
             still.append(f"its items are owed: {bundle.itens.owed.cause}")
         if still:
             return still[0]
@@ -72,15 +76,15 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
     return None
 
 
-async def _record_of(engine: AsyncEngine, entry: Entry) -> Record | Rejected:
-    """The contratação to write: the rejected one, or the stored one that a rejected item belongs to."""
-    if entry.resource == "contratacoes":
-        return parse_record(CONTRATACOES, entry.payload.encode())
-    item = parse_entry(ITENS, entry.payload.encode())
-    if isinstance(item, Rejected):
-        return item
+async def _record_of(engine: AsyncEngine, resource: Resource, entry: Entry) -> Record | Rejected:
+    """The record to write: the rejected one, or the stored one to whose list a rejected entry belongs."""
+    if entry.resource == resource.name or resource.child is None:
+        return parse_record(resource, entry.payload.encode())
+    read = parse_entry(resource.child, entry.payload.encode())
+    if isinstance(read, Rejected):
+        return read
     async with engine.connect() as db:
-        payload = (await db.execute(_STORED, {"key": entry.natural_key})).scalar_one_or_none()
+        payload = (await db.execute(statements_of(resource).payload, {"key": entry.natural_key})).scalar_one_or_none()
     if payload is None:
-        return Rejected(entry.natural_key, "its contratação is not stored", entry.payload, entry.resource)
-    return parse_record(CONTRATACOES, payload.encode())
+        return Rejected(entry.natural_key, "the record that it belongs to is not stored", entry.payload, entry.resource)
+    return parse_record(resource, payload.encode())

@@ -61,7 +61,7 @@ PROGRESS_APART_FROM_DATA: Patches = {
                 "    if bundles:\n"
                 "        async with work.engine.begin() as other:\n"
                 "            await executions.hold(other, work.claim)\n"
-                "            await store_bundles(other, bundles)\n"
+                "            await store_bundles(other, work.resource, bundles)\n"
                 "    return result, counts, completes\n"
             ),
         ),
@@ -104,10 +104,10 @@ PLANNED_EXECUTION_REFUSED: Patches = {
 }
 
 OLDER_VERSION_WINS: Patches = {
-    "ingestor/persistence.py": (
+    "ingestor/store/statements.py": (
         (
-            "         WHERE excluded.data_atualizacao > known.data_atualizacao\n",
-            "         WHERE excluded.data_atualizacao_global <> known.data_atualizacao_global\n",
+            "         WHERE excluded.{header} > known.{header}\n",
+            "         WHERE excluded.{whole} <> known.{whole}\n",
         ),
     ),
     "ingestor/reading.py": (('    return judged == "newer" or (', '    return judged != "unchanged" or ('),),
@@ -118,7 +118,9 @@ LISTING_NOT_COUNTED: Patches = {
 }
 
 GONE_ITEMS_STAY: Patches = {
-    "ingestor/persistence.py": (("    if kept:\n        await driver.executemany(_DELETE_GONE, kept)\n", ""),),
+    "ingestor/persistence.py": (
+        ("    if kept:\n        await driver.executemany(statements.delete_gone, kept)\n", ""),
+    ),
 }
 
 SIGTERM_ENDS_AT_ONCE: Patches = {

@@ -53,7 +53,7 @@ async def stored_rows(database: Database) -> tuple[dict[str, Any], dict[str, Any
     record = parse_record(CONTRATACOES, raw())
     assert isinstance(record, Record)
     async with database.engine.begin() as db:
-        await store_bundles(db, [Bundle(record, parse_list(ITENS, b"[%s]" % raw(ITEM), KEY))])
+        await store_bundles(db, CONTRATACOES, [Bundle(record, parse_list(ITENS, b"[%s]" % raw(ITEM), KEY))])
     ours = ("itens_at", "created_at", "updated_at")
     tables = ("contratacoes", "itens_contratacao")
     (contratacao,), (of_item,) = [await fetch(database, f"SELECT * FROM {table}") for table in tables]

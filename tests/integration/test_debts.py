@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from common.resources.contratacoes import CONTRATACOES
 from ingestor import debts as debts_module
 from ingestor import source as source_module
 from ingestor.debts import EMPTY_WAITS, MOST_TRIES, Outcome, claim_debts, load_owed, try_all_again, wait_after, work_off
@@ -506,10 +507,10 @@ async def test_items_that_come_while_another_worker_owes_them_leave_no_debt(data
 
     async def store_with_items() -> None:
         async with database.engine.begin() as db:
-            await store_bundles(db, [with_items])
+            await store_bundles(db, CONTRATACOES, [with_items])
 
     async with database.engine.begin() as db:
-        await store_bundles(db, [without])
+        await store_bundles(db, CONTRATACOES, [without])
         other = asyncio.create_task(store_with_items())  # it waits for the record's row
         await eventually(lambda: database.value(waiting))
     await other
@@ -522,7 +523,7 @@ async def test_a_debt_whose_items_are_there_is_dropped(database: Database, porta
     key = world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", modalidade=MODALIDADE, items=3)
     portal = await portals.serve(world)
     async with database.engine.begin() as db:
-        await store_bundles(db, [bundle(world, key)])
+        await store_bundles(db, CONTRATACOES, [bundle(world, key)])
     await database.rows(
         "INSERT INTO itens_owed (numero_controle_pncp, as_of, reason) VALUES (:key, now(), 'unread')", key=key
     )

@@ -10,6 +10,7 @@ import pytest
 from common import executions
 from common.clock import to_wall_clock
 from common.executions import Claim, Criterio, Mode, PlannedSlice
+from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import ListingIncomplete, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
 from ingestor.persistence import PageResult, Progress, store_page
@@ -572,7 +573,7 @@ async def test_two_slices_that_count_the_same_records_in_opposite_order_do_not_d
         total = 0
         for start in range(0, 60, 10):
             rows = frozenset(order[start : start + 10])
-            page = PageResult(start // 10 + 1, 60, 6, rows, rows)
+            page = PageResult(CONTRATACOES, start // 10 + 1, 60, 6, rows, rows)
             async with database.engine.begin() as db:
                 assert await executions.hold(db, claim)
                 _, counts = await store_page(db, claim, page, progress)

@@ -53,7 +53,9 @@ async def store(
     fields = {"number": 1, "total_registros": len(keys), "total_paginas": 1, "keys": keys, "processed": keys, **changes}
     async with database.engine.begin() as db:
         assert await executions.hold(db, claim)
-        result, counts = await store_page(db, claim, PageResult(**fields, bundles=list(bundles)), progress)
+        result, counts = await store_page(
+            db, claim, PageResult(CONTRATACOES, **fields, bundles=list(bundles)), progress
+        )
     progress.add(result)
     return counts
 
@@ -151,14 +153,14 @@ async def test_an_equal_version_whose_items_are_wanted_again_is_written_again(
     await database.rows("UPDATE contratacoes SET itens_at = NULL")
     await database.rows("DELETE FROM itens_contratacao")
     async with database.engine.connect() as db:
-        assert (await load_versions(db, [key, "unknown"]))[key][1] is False
+        assert (await load_versions(db, CONTRATACOES, [key, "unknown"]))[key][1] is False
 
     counts = await store(database, claim, bundle(world, key))
 
     assert (counts.inserted, counts.updated, counts.itens) == (0, 1, 2)
     assert (await stored(database, key)).itens_at is not None
     async with database.engine.connect() as db:
-        assert (await load_versions(db, [key]))[key][1] is True
+        assert (await load_versions(db, CONTRATACOES, [key]))[key][1] is True
 
 
 async def test_an_older_version_is_not_written_because_its_items_are_wanted(
@@ -455,7 +457,7 @@ async def test_progress_is_what_earlier_claims_have_committed(database: Database
         await store(database, again, progress=progress, total_registros=9, records=2, **page)
 
     async with database.engine.connect() as db:
-        loaded = await load_progress(db, again)
+        loaded = await load_progress(db, CONTRATACOES, again)
 
     assert loaded == progress
     assert (loaded.reading, loaded.pages, loaded.evidence.shown) == (2, {1, 3}, set("bcde"))
@@ -478,7 +480,7 @@ async def test_of_however_many_readings_two_rows_stay(database: Database, claim:
 
         assert await database.value("SELECT count(*) FROM sync_pages") == 2
         async with database.engine.connect() as db:
-            loaded = await load_progress(db, replace(claim, reading=progress.reading))
+            loaded = await load_progress(db, CONTRATACOES, replace(claim, reading=progress.reading))
         assert loaded == progress
         assert loaded.evidence.standing == {f"{reading}-1", f"{reading}-2", "always"}
 
@@ -542,7 +544,7 @@ async def test_of_two_workers_that_write_one_record_the_newer_version_stands(dat
     one, other = await database.claim("one"), await database.claim("other")
     async with database.engine.begin() as db:
         assert await executions.hold(db, one)
-        page = PageResult(1, 1, 1, frozenset({key}), frozenset({key}), [newer])
+        page = PageResult(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [newer])
         await store_page(db, one, page, Progress(1))
         late = asyncio.create_task(store(database, other, older))
         await database.someone_waits_for_a_lock()
@@ -557,7 +559,7 @@ async def test_a_page_that_is_rolled_back_leaves_nothing(database: Database, cla
     key = world.put(data_publicacao=MORNING, items=3)
     async with database.engine.connect() as db:
         assert await executions.hold(db, claim)
-        page = PageResult(1, 1, 1, frozenset({key}), frozenset({key}), [bundle(world, key)])
+        page = PageResult(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [bundle(world, key)])
         await store_page(db, claim, page, Progress(1))
         await db.rollback()
 

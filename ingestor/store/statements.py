@@ -1,0 +1,338 @@
+"""The SQL that reads and writes the records of a resource, made of its description once.
+
+Payloads are sent, and merged by the database, which reads the columns out of them. The guard on the version stands in
+the database, where two workers meet.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import TextClause, text
+
+from common.resources import RESOURCES
+from common.resources.derive import json_object, party_columns, party_key, to_sql
+from common.resources.description import Child, Mention, Party, Resource
+
+# ruff: noqa: S608  # all names in these statements stand in descriptions
+
+
+@dataclass(frozen=True)
+class ListStatements:
+    """For the lists that belong to a resource's records.
+
+    `insert`, `merge` ($1: the key of each entry's record, $2 to $4: the payloads in one value) and `merge_drifted` ($5
+    to $7: the payloads as they came; the columns are read from the others) write entries; `insert` writes those of
+    records that were not there before. `delete_gone` and `would_go` ($1: a record's key, $2: the entries that stay) are
+    about the entries that a list lacks. `want` has a list read again, `has` notes that it was; `version_without` locks
+    a record of this version whose list is not read.
+
+    `owe` and `owe_anew` make debts of lists; of a version that has just been written a debt begins anew. `settle` and
+    `settle_all` delete debts, `settle_paid` only where the list has been read. `resolve` settles what was rejected
+    of a list.
+    """
+
+    table: str
+    insert: str
+    merge: str
+    merge_drifted: str
+    delete_gone: str
+    would_go: str
+    want: str
+    has: str
+    version_without: str
+    owe: str
+    owe_anew: str
+    settle: str
+    settle_all: str
+    settle_paid: str
+    resolve: str
+
+
+@dataclass(frozen=True)
+class Statements:
+    """For a resource's records.
+
+    `versions` answers the key, the version, and whether the list is stored or set aside, of each known key in $1.
+    `merge` writes records: $1 their keys, $2 and $3 their versions, $4 whether their lists have come, $5 to $7 their
+    payloads in one value; `merge_drifted` has in $8 to $10 the payloads as they came, while the columns are read from
+    the others. Both answer the key of each record that was written, and whether it is new. `holds` tells, by the name
+    of a listing, whether the mirror has records that it ought to show. `payload`: that of `key`, as text.
+    """
+
+    table: str
+    versions: str
+    merge: str
+    merge_drifted: str
+    holds: Mapping[str, TextClause]
+    payload: TextClause
+    list: ListStatements | None
+
+
+@cache
+def statements_of(resource: Resource) -> Statements:
+    """The statements of a resource."""
+    judged = ", ".join((resource.key, *resource.version))
+    page = "unnest($1::text[], $2::timestamp[], $3::timestamp[], $4::bool[], $5::int[], $6::int[]"
+    names = f"{judged}, has_list, begins, bytes"
+    return Statements(
+        table=resource.name,
+        versions=_versions(resource),
+        merge=_merge(
+            resource,
+            f"""
+        SELECT {judged}, has_list, {_payload_in("$7")} AS payload
+          FROM {page}) AS page ({names})""",
+        ),
+        merge_drifted=_merge(
+            resource,
+            f"""
+        SELECT {judged}, has_list, {_payload_in("$7")} AS payload, {_payload_in("$10", "came_")} AS came
+          FROM {page}, $8::int[], $9::int[]) AS page ({names}, came_begins, came_bytes)""",
+            payload="came",
+        ),
+        holds={criterio: text(_holds(resource, listing.stamp)) for criterio, listing in resource.listings.items()},
+        payload=text(_payload(resource)),
+        list=list_statements(resource, resource.child) if resource.child else None,
+    )
+
+
+# A payload, out of all of them in one value. The driver's buffer grows by a kilobyte at a time: to encode an array of
+# 400 payloads it was moved 400 times. A subquery with this ends with OFFSET 0, else it is done again for every column.
+_CUT_OUT = "CAST(convert_from(substring({all}::bytea FROM {begins} FOR {bytes}), 'UTF8') AS jsonb)"
+
+
+def _payload_in(parameter: str, part: str = "") -> str:
+    """SQL of one payload out of all of them in `parameter`; `begins` and `bytes` say where it stands, as `part`."""
+    return _CUT_OUT.format(all=parameter, begins=f"{part}begins", bytes=f"{part}bytes")
+
+
+def _set(columns: Iterable[str]) -> str:
+    return ", ".join(f"{name} = excluded.{name}" for name in columns)
+
+
+# --- records ----------------------------------------------------------------------------------------------------
+
+
+def _versions(resource: Resource) -> str:
+    key, child = resource.key, resource.child
+    has_list = (
+        f"""c.{child.read_at} IS NOT NULL
+                                OR EXISTS (SELECT FROM {child.debts} o
+                                            WHERE o.{key} = c.{key}
+                                              AND o.set_aside_at IS NOT NULL)"""
+        if child
+        else "true"
+    )
+    return f"""
+    SELECT stored.*
+      FROM unnest($1::text[]) AS wanted (key)
+     CROSS JOIN LATERAL (SELECT c.{key}, c.{", c.".join(resource.version)}, {has_list}
+                           FROM {resource.name} c WHERE c.{key} = wanted.key LIMIT 1) stored
+"""
+
+
+def _payload(resource: Resource) -> str:
+    return f"SELECT CAST(payload AS text) FROM {resource.name} WHERE {resource.key} = :key"
+
+
+def _holds(resource: Resource, stamp: str) -> str:
+    of_part = f"{resource.axis.column} = :part" if resource.axis else "CAST(:part AS integer) = 0"
+    return f"""
+    SELECT EXISTS (SELECT FROM {resource.name}
+                    WHERE {stamp} >= CAST(:first_day AS date) AND {stamp} < CAST(:last_day AS date) + 1 AND {of_part})
+"""
+
+
+# Key and version come as they were judged, everything else is read out of the payload. An older version is never
+# written; an equal one only where its list is wanted again and has come.
+#
+# What is known is looked up key by key, here and in the other statements: a plan that was made while a table was empty
+# would go on reading all of it.
+#
+# A record that is written settles what was rejected of it before, and with its list what was rejected of that; what is
+# still rejected is kept after this.
+def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
+    """The statement that writes records: `page` makes its rows, whose columns are read from `payload`.
+
+    `payload` names what is stored as such.
+    """
+    key, child = resource.key, resource.child
+    header, whole = resource.version
+    values = to_sql(resource.columns) | {name: name for name in (key, header, whole)} | {"payload": payload}
+    list_came = ""
+    rejected = f"r.resource = '{resource.name}'"
+    if child:
+        values[child.read_at] = "CASE WHEN has_list THEN now() END"
+        list_came = f"""
+            OR (known.{child.read_at} IS NULL AND excluded.{child.read_at} IS NOT NULL
+                AND excluded.{header} = known.{header}
+                AND excluded.{whole} = known.{whole})"""
+        rejected = f"({rejected} OR (r.resource = '{child.name}' AND w.{child.read_at} IS NOT NULL))"
+    return f"""
+    WITH page AS (
+        {page}
+        OFFSET 0
+    ), written AS (
+        INSERT INTO {resource.name} AS known ({", ".join(values)})
+        SELECT {", ".join(values.values())} FROM page
+        ON CONFLICT ({key}) DO UPDATE
+           SET {_set(name for name in values if name != key)}, updated_at = now()
+         WHERE excluded.{header} > known.{header}
+            OR excluded.{whole} > known.{whole}{list_came}
+        RETURNING known.*, xmax = 0 AS is_new
+    ), {"".join(_parties(resource))}resolved AS (
+        UPDATE rejected_records r SET resolved_at = now()
+          FROM written w
+         WHERE r.natural_key = w.{key} AND r.resolved_at IS NULL
+           AND {rejected}
+    )
+    SELECT {key}, is_new FROM written
+"""
+
+
+# Only parties that say something new are touched: most pages name the same few, and a row that is locked for nothing
+# holds up every other worker. So `as_of` is when a name was first seen, and a record with another one may be later than
+# that and yet older than records that have confirmed the present name: those are asked.
+def _parties(resource: Resource) -> Iterator[str]:
+    """The parts of the merge that write the parties which the written records name."""
+    for party in dict.fromkeys(mention.party for mention in resource.mentions):
+        named = " UNION ALL ".join(_named(resource, mention) for mention in resource.mentions if mention.party is party)
+        key = party_key(party)
+        keys, columns = ", ".join(key), [column.name for column in party_columns(party)]
+        same_party = " AND ".join(f"p.{name} = newest.{name}" for name in key)
+        changing = (*(name for name in columns if name not in key), "payload", "as_of")
+        yield f"""named_{party.name} AS (
+        {named}
+    ), written_{party.name} AS (
+        INSERT INTO {party.name} AS known ({", ".join(columns)}, payload, as_of)
+        SELECT newest.*
+          FROM (SELECT DISTINCT ON ({keys}) * FROM named_{party.name} ORDER BY {keys}, as_of DESC) newest
+          LEFT JOIN LATERAL (SELECT as_of, payload FROM {party.name} p WHERE {same_party} LIMIT 1) stored ON true
+         WHERE stored.as_of IS NULL
+            OR (stored.as_of <= newest.as_of AND stored.payload IS DISTINCT FROM newest.payload
+                {" ".join(_unless_confirmed(resource, party))})
+         ORDER BY {keys}
+        ON CONFLICT ({keys}) DO UPDATE
+           SET {_set(changing)}, updated_at = now()
+         WHERE known.as_of <= excluded.as_of
+    ), """
+
+
+def _named(resource: Resource, mention: Mention) -> str:
+    columns = _columns_of(mention)
+    picked = ", ".join(f"{theirs} AS {ours}" for ours, theirs in columns.items())
+    has_key = " AND ".join(f"{columns[name]} ~ '\\S'" for name in party_key(mention.party))
+    return f"""SELECT {picked}, {json_object(mention.path)} AS payload, {resource.version[1]} AS as_of
+          FROM written WHERE {has_key}"""
+
+
+def _unless_confirmed(resource: Resource, party: Party) -> Iterator[str]:
+    for each in dict.fromkeys((*RESOURCES, resource)):
+        for mention in each.mentions:
+            if mention.party is party and mention.confirms:
+                columns = _columns_of(mention)
+                named = " AND ".join(f"c.{columns[name]} = newest.{name}" for name in party_key(party))
+                yield f"""AND NOT EXISTS (SELECT FROM {each.name} c
+                                 WHERE {named}
+                                   AND c.{each.version[1]} > newest.as_of)"""
+
+
+def _columns_of(mention: Mention) -> dict[str, str]:
+    """The columns of a record that hold what it says of a party, by the party's columns."""
+    found = _columns_of(mention.owner) if mention.owner else {}
+    found |= {column.name: f"{mention.prefix}_{column.name}" for column in mention.party.columns}
+    return {column.name: found[column.name] for column in party_columns(mention.party)}
+
+
+# --- lists ------------------------------------------------------------------------------------------------------
+
+
+def list_statements(resource: Resource, child: Child) -> ListStatements:
+    """The statements of the lists that belong to a resource's records."""
+    table, key = child.name, resource.key
+    header, whole = resource.version
+    insert = _insert(
+        resource,
+        child,
+        f"""
+    SELECT {key}, {_payload_in("$4")} AS payload
+      FROM unnest($1::text[], $2::int[], $3::int[]) AS page ({key}, begins, bytes)""",
+    )
+    insert_drifted = _insert(
+        resource,
+        child,
+        f"""
+    SELECT {key}, {_payload_in("$4")} AS payload, {_payload_in("$7", "came_")} AS came
+      FROM unnest($1::text[], $2::int[], $3::int[], $5::int[], $6::int[])
+           AS page ({key}, begins, bytes, came_begins, came_bytes)""",
+        payload="came",
+    )
+    on_change = f"""
+    ON CONFLICT ({key}, {child.key}) DO UPDATE
+       SET {_set(name for name in to_sql(child.columns) if name != child.key)}, updated_at = now()
+     WHERE known.payload IS DISTINCT FROM excluded.payload
+"""
+    owe = _owe(resource, child)
+    return ListStatements(
+        table=table,
+        # A record that was not there has no entries (they refer to it), so that there is no conflict to look for; that
+        # spares a seventh of the database's work.
+        insert=insert,
+        merge=insert + on_change,
+        merge_drifted=insert_drifted + on_change,
+        delete_gone=f"DELETE FROM {table} WHERE {key} = $1 AND {child.key} <> ALL($2::int[])",
+        would_go=f"SELECT FROM {table} WHERE {key} = $1 AND {child.key} <> ALL($2::int[]) LIMIT 1",
+        want=f"UPDATE {resource.name} SET {child.read_at} = NULL WHERE {key} = $1",
+        has=f"UPDATE {resource.name} SET {child.read_at} = now(), updated_at = now() WHERE {key} = $1",
+        version_without=f"""
+    SELECT FROM {resource.name}
+     WHERE {key} = $1 AND {header} = $2 AND {whole} = $3 AND {child.read_at} IS NULL
+       FOR UPDATE
+""",
+        owe=owe,
+        owe_anew=f"""
+    {owe}, as_of = excluded.as_of, owed_since = now(), tries = 0, empty_sights = excluded.empty_sights,
+           due_at = excluded.due_at, set_aside_at = excluded.set_aside_at
+""",
+        settle=f"DELETE FROM {child.debts} WHERE {key} = $1",
+        # A statement after the merge and not a part of it: a debt that another transaction has made, which the merge
+        # has waited for, is not seen by the merge itself.
+        settle_all=f"DELETE FROM {child.debts} WHERE {key} = ANY($1::text[])",
+        settle_paid=f"""
+    DELETE FROM {child.debts} o USING {resource.name} c
+     WHERE o.{key} = $1 AND c.{key} = $1 AND c.{child.read_at} IS NOT NULL
+""",
+        resolve=f"""
+    UPDATE rejected_records SET resolved_at = now()
+     WHERE natural_key = $1 AND resource = '{table}' AND resolved_at IS NULL
+""",
+    )
+
+
+def _insert(resource: Resource, child: Child, entries: str, payload: str = "payload") -> str:
+    values = to_sql(child.columns) | {"payload": payload}
+    return f"""
+    INSERT INTO {child.name} AS known ({resource.key}, {", ".join(values)})
+    SELECT {resource.key}, {", ".join(values.values())} FROM ({entries} OFFSET 0) entry
+"""
+
+
+# Only while the list is not read: the merge has locked the records of its page, also those that it did not write.
+def _owe(resource: Resource, child: Child) -> str:
+    key = resource.key
+    return f"""
+    INSERT INTO {child.debts} AS known
+           ({key}, as_of, reason, cause, execution_id, empty_sights, due_at, set_aside_at)
+    SELECT owed.key, stored.as_of, owed.reason, owed.cause, $6, owed.sights,
+           now() + CASE owed.sights WHEN 0 THEN interval '0' ELSE interval '1 hour' END,
+           CASE WHEN owed.is_final THEN now() END
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bool[])
+           AS owed (key, reason, cause, sights, is_final)
+     CROSS JOIN LATERAL (SELECT {resource.version[1]} AS as_of FROM {resource.name}
+                          WHERE {key} = owed.key AND {child.read_at} IS NULL LIMIT 1) stored
+     ORDER BY owed.key
+    ON CONFLICT ({key}) DO UPDATE
+       SET reason = excluded.reason, cause = excluded.cause,
+           execution_id = coalesce(excluded.execution_id, known.execution_id)
+"""

@@ -18,6 +18,7 @@ from bench.limits import client_of, records_of
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.description import Column, Kind
 from ingestor.persistence import Bundle
+from ingestor.pncp.client import Span
 from ingestor.reading import fetch_itens
 
 _READ: dict[Kind, Callable[[Any], Any]] = {
@@ -44,7 +45,7 @@ async def _copy_all(task: Task) -> tuple[int, float]:
         for day, modalidade in task.slices():
             number, pages = 1, 1
             while number <= pages:
-                page = await client.fetch_page("publicacao", modalidade, day, day, number)
+                page = await client.fetch_page(Span(CONTRATACOES, "publicacao", modalidade, day, day), number)
                 pages = page.total_paginas
                 records = records_of(page)
                 itens = await fetch_itens(client, CONTRATACOES, records)

@@ -13,7 +13,7 @@ from bench.contender import PAGE_SIZE, Task, compete
 from common.garbage import collect_seldom
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PncpError
-from ingestor.pncp.client import PncpClient
+from ingestor.pncp.client import PncpClient, Span
 from ingestor.pncp.records import Page, Record, parse_record
 from ingestor.reading import fetch_itens
 
@@ -90,7 +90,7 @@ async def _fetch_slices(client: PncpClient, slices: Iterator[tuple[date, int]]) 
         for day, modalidade in slices:
             number, pages = 1, 1
             while number <= pages:
-                page = await client.fetch_page("publicacao", modalidade, day, day, number)
+                page = await client.fetch_page(Span(CONTRATACOES, "publicacao", modalidade, day, day), number)
                 pages = page.total_paginas
                 count += len(page.records)
                 number += 1

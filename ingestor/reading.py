@@ -26,7 +26,7 @@ from ingestor.completeness import last_page_with_rows, may_stop_early, row_names
 from ingestor.debts import fetch_or_owe
 from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavailable
 from ingestor.persistence import Progress, load_versions
-from ingestor.pncp.client import PncpClient
+from ingestor.pncp.client import PncpClient, Span
 from ingestor.pncp.records import (
     Itens,
     Page,
@@ -282,10 +282,7 @@ class Reading:
     async def _fetch_once(self, number: int) -> Page:
         claim = self._claim
         return await self._client.fetch_page(
-            claim.criterio,
-            claim.part,
-            claim.first_day,
-            claim.last_day,
+            Span(self._resource, claim.criterio, claim.part, claim.first_day, claim.last_day),
             number,
             page_size=self._page_size,
             full_page=self._page_size if number == 1 else self._full_page,

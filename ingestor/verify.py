@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.completeness import row_names
 from ingestor.errors import ListingIncomplete, PageAbsent, PncpError
-from ingestor.pncp.client import PncpClient
+from ingestor.pncp.client import PncpClient, Span
 from ingestor.pncp.records import Page, Rejected, see
 
 READINGS = 3
@@ -122,11 +122,11 @@ async def _read_listing(client: PncpClient, modalidade: int, day: date) -> dict[
 
 async def _pages(client: PncpClient, modalidade: int, day: date) -> AsyncIterator[Page]:
     """Page 1 and then the others, the last one first, as an ingestor reads them."""
-    first = await client.fetch_page("publicacao", modalidade, day, day, 1)
+    first = await client.fetch_page(Span(CONTRATACOES, "publicacao", modalidade, day, day), 1)
     yield first
     for number in range(first.total_paginas, 1, -1):
         try:
-            yield await client.fetch_page("publicacao", modalidade, day, day, number)
+            yield await client.fetch_page(Span(CONTRATACOES, "publicacao", modalidade, day, day), number)
         except PageAbsent:  # the listing has become shorter
             continue
 

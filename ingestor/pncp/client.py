@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -21,6 +22,7 @@ import structlog
 from yarl import URL
 
 from common.resources import contratacoes
+from common.resources.description import Resource
 from ingestor.errors import (
     PageAbsent,
     PncpBlocked,
@@ -143,6 +145,21 @@ class Session(Protocol):
         """Ask, and have the answer until the end of the context."""
 
 
+@dataclass(frozen=True)
+class Span:
+    """What a listing is asked for: days, both included, of one part of a resource.
+
+    `criterio` is the listing's name in the description of the resource, `part` a value of its axis; where it has none,
+    `part` says nothing.
+    """
+
+    resource: Resource
+    criterio: str
+    part: int
+    first_day: date
+    last_day: date
+
+
 class PncpClient:
     """Asks the portal. Use it as a context manager; it holds the connections open.
 
@@ -208,10 +225,7 @@ class PncpClient:
 
     async def fetch_page(
         self,
-        criterio: str,
-        modalidade: int,
-        first_day: date,
-        last_day: date,
+        span: Span,
         number: int,
         *,
         page_size: int | None = None,
@@ -220,10 +234,9 @@ class PncpClient:
     ) -> Page:
         """Page `number` (from 1) of a listing; an empty listing is page 1 without records.
 
-        `criterio` is `publicacao` or `atualizacao`; both days are included. `page_size`: records asked for, as the
-        client was made where left out. `full_page`: records that a page before the last holds at the least, where page
-        1 of the listing has held fewer than `page_size`. `failures`: how often this listing has failed before, so that
-        it is given more time. While the service is paused, this waits.
+        `page_size`: records asked for, as the client was made where left out. `full_page`: records that a page before
+        the last holds at the least, where page 1 of the listing has held fewer than `page_size`. `failures`: how often
+        this listing has failed before, so that it is given more time. While the service is paused, this waits.
 
         Raises:
             PncpUnavailable: it may work later; a page that is too short is no answer either.
@@ -234,20 +247,20 @@ class PncpClient:
         """
         size = page_size or self._page_size
         parameters: dict[str, str | int] = {
-            "dataInicial": f"{first_day:%Y%m%d}",
-            "dataFinal": f"{last_day:%Y%m%d}",
-            "codigoModalidadeContratacao": modalidade,
+            "dataInicial": f"{span.first_day:%Y%m%d}",
+            "dataFinal": f"{span.last_day:%Y%m%d}",
             "pagina": number,
             "tamanhoPagina": size,  # left out, it is 10
         }
-
-        path = f"/consulta/v1/contratacoes/{criterio}"
+        if span.resource.axis:
+            parameters[span.resource.axis.parameter] = span.part
+        path = span.resource.listings[span.criterio].path
         least = size if full_page is None else full_page
 
         async def once(level: int) -> Page:
             return await self._page_once(path, parameters, number, least, level)
 
-        about = f"{path} {first_day} {modalidade} {number}"
+        about = f"{path} {span.first_day} {span.part} {number}"
         return await self._with_retries(CONSULTA, about, once, failures=failures)
 
     async def fetch_itens(self, numero_controle_pncp: str, *, tries: int | None = None, wait: bool = True) -> Itens:

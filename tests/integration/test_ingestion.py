@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from common import executions
 from common.clock import to_wall_clock
 from common.executions import Claim, Criterio, PlannedSlice
+from common.resources.contratacoes import CONTRATACOES
 from ingestor import reading as reading_module
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
-from ingestor.pncp.client import PncpClient
+from ingestor.pncp.client import PncpClient, Span
 from simulator.store import Query
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, listing_pages, piece, truth
@@ -646,7 +647,7 @@ async def test_one_throttled_client_stops_every_other_on_the_same_database(
     portal = await portals.serve(day)
     throttled, other = await portals.client(portal), await portals.client(portal)
     portal.quirks.add("429", times=1, value="2")
-    wanted = ("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
+    wanted = (Span(CONTRATACOES, "publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY), 1)
     first = asyncio.create_task(throttled.fetch_page(*wanted))
 
     async def is_paused() -> bool:

@@ -24,10 +24,12 @@ from common import executions
 from common.clock import to_wall_clock
 from common.config import ConfigurationError
 from common.executions import PageCounts
+from common.resources.contratacoes import CONTRATACOES
 from ingestor import metrics as metrics_module
 from ingestor import worker as worker_module
 from ingestor.metrics import Metrics, MetricsServer
 from ingestor.planning import Rules
+from ingestor.pncp.client import Span
 from ingestor.worker import Worker, WorkerOptions
 from simulator.app import Simulator
 from simulator.generated import generate
@@ -170,7 +172,7 @@ async def test_errors_without_an_answer_are_counted_by_their_kind(portals: Porta
     portal.quirks.rules += [Rule("hang", times=1), Rule("cut", times=1), Rule("gzip_bomb", times=1)]
     metrics = Metrics()
     client = await portals.client(portal, meter=metrics, timeout_seconds=3)
-    await client.fetch_page("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
+    await client.fetch_page(Span(CONTRATACOES, "publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY), 1)
     samples = of(metrics)
     counted = {dict(labels)["status"]: count for labels, count in samples["pncp_source_requests_total"].items()}
     assert counted.pop("200") == 1

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.resources.contratacoes import CONTRATACOES
 from ingestor import source as source_module
 from ingestor import worker as worker_module
 from ingestor.errors import (
@@ -23,7 +24,7 @@ from ingestor.errors import (
     PncpUnavailable,
     StoppedWaiting,
 )
-from ingestor.pncp.client import CONSULTA, PncpClient
+from ingestor.pncp.client import CONSULTA, PncpClient, Span
 from ingestor.source import SharedSource
 from ingestor.worker import Worker
 from simulator.app import Simulator
@@ -34,7 +35,7 @@ from tests.integration.test_worker import OPTIONS, assert_mirrored, finished, pa
 from tests.support import eventually
 
 LAST_DAY = CLOSED_DAY + timedelta(days=13)
-QUESTION = ("publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY, 1)
+QUESTION = (Span(CONTRATACOES, "publicacao", MODALIDADE, CLOSED_DAY, CLOSED_DAY), 1)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,9 @@ from datetime import date
 
 import pytest
 
+from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PncpUnavailable
-from ingestor.pncp.client import PncpClient
+from ingestor.pncp.client import PncpClient, Span
 from tests.support import FakeSource
 
 pytestmark = pytest.mark.enable_socket
@@ -74,7 +75,7 @@ async def test_a_bomb_is_unpacked_in_bounded_parts(encoding: str) -> None:
     async with client_of(answer) as client:
         for fetch in (
             lambda: client.fetch_itens(KEY),
-            lambda: client.fetch_page("publicacao", 6, DAY, DAY, 1),
+            lambda: client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1),
         ):
             tracemalloc.start()
             try:

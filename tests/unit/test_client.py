@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
+from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Listing
 from ingestor.errors import (
     PageAbsent,
     PncpBlocked,
@@ -32,7 +35,7 @@ from ingestor.errors import (
 )
 from ingestor.pncp import client as client_module
 from ingestor.pncp.bodies import LONGEST_BODY
-from ingestor.pncp.client import PncpClient, parse_retry_after
+from ingestor.pncp.client import PncpClient, Span, parse_retry_after
 from ingestor.pncp.records import Itens, Page
 from tests.support import FakeSource
 
@@ -141,7 +144,7 @@ def client_of(portal: Portal, source: FakeSource | None = None, **options: Any) 
 
 async def ask(portal: Portal, number: int = 1, source: FakeSource | None = None, **options: Any) -> Page:
     async with client_of(portal, source, **options) as client:
-        return await client.fetch_page("publicacao", 6, DAY, DAY, number)
+        return await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), number)
 
 
 async def ask_itens(portal: Portal, key: str = KEY, **options: Any) -> Itens:
@@ -182,7 +185,7 @@ def numbers(found: Itens) -> list[int]:
 async def test_a_page_is_asked_for_with_every_parameter_it_needs() -> None:
     portal = Portal(page(3))
     async with client_of(portal, page_size=20) as client:
-        found = await client.fetch_page("atualizacao", 8, date(2026, 3, 9), date(2026, 3, 10), 3)
+        found = await client.fetch_page(Span(CONTRATACOES, "atualizacao", 8, date(2026, 3, 9), date(2026, 3, 10)), 3)
     assert (found.number, found.total_registros, len(found.records)) == (3, 101, 1)
     (request,) = portal.requests
     assert request.method == "GET"
@@ -194,6 +197,17 @@ async def test_a_page_is_asked_for_with_every_parameter_it_needs() -> None:
         "pagina": "3",
         "tamanhoPagina": "20",
     }
+
+
+async def test_a_resource_without_parts_is_asked_for_as_its_description_says() -> None:
+    listing = Listing("/consulta/v1/contratos", stamp="data_publicacao_pncp")
+    contratos = replace(CONTRATACOES, name="contratos", axis=None, listings={"publicacao": listing})
+    portal = Portal(page())
+    async with client_of(portal) as client:
+        await client.fetch_page(Span(contratos, "publicacao", 0, DAY, DAY), 1)
+    (request,) = portal.requests
+    assert request.url.copy_with(query=None) == f"{BASE_URL}/consulta/v1/contratos"
+    assert request.url.params.keys() == {"dataInicial", "dataFinal", "pagina", "tamanhoPagina"}
 
 
 async def test_a_page_has_fifty_records_unless_told_otherwise() -> None:
@@ -567,7 +581,7 @@ async def test_no_connection_is_told_apart_from_no_answer(error: Exception, kind
 async def test_later_tries_are_given_more_time(seconds: float, failures: int, timeouts: list[float]) -> None:
     portal = Portal(httpx.Response(500), httpx.Response(500), page())
     async with client_of(portal, timeout_seconds=seconds) as client:
-        await client.fetch_page("publicacao", 6, DAY, DAY, 1, failures=failures)
+        await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1, failures=failures)
     assert portal.timeouts == timeouts
 
 
@@ -618,14 +632,14 @@ async def test_a_page_is_as_long_as_page_one_was_and_may_be_longer() -> None:
     for records in (20, 50, 243):
         portal = Portal(page(2, records=records, totalRegistros=500, totalPaginas=3))
         async with client_of(portal) as client:
-            found = await client.fetch_page("publicacao", 6, DAY, DAY, 2, full_page=20)
+            found = await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 2, full_page=20)
         assert len(found.records) == records
 
 
 async def test_a_page_is_asked_for_in_the_size_that_is_given() -> None:
     portal = Portal(page(2, records=20, totalRegistros=55, totalPaginas=3))
     async with client_of(portal, page_size=50) as client:
-        await client.fetch_page("publicacao", 6, DAY, DAY, 2, page_size=20)
+        await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 2, page_size=20)
     assert portal.asked[0]["tamanhoPagina"] == "20"
 
 
@@ -996,7 +1010,9 @@ def together(count: int, portal: Portal, source: FakeSource | None = None, **opt
 
     async def scenario() -> None:
         async with client_of(portal, source, **options) as client:
-            await asyncio.gather(*(client.fetch_page("publicacao", 6, DAY, DAY, 1) for _ in range(count)))
+            await asyncio.gather(
+                *(client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1) for _ in range(count))
+            )
 
     in_fast_time(scenario())
 
@@ -1026,9 +1042,11 @@ def test_time_without_requests_is_not_saved_up() -> None:
 
     async def scenario() -> None:
         async with client_of(portal, requests_per_second=1) as client:
-            await client.fetch_page("publicacao", 6, DAY, DAY, 1)
+            await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1)
             await asyncio.sleep(10)
-            await asyncio.gather(*(client.fetch_page("publicacao", 6, DAY, DAY, 1) for _ in range(3)))
+            await asyncio.gather(
+                *(client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1) for _ in range(3))
+            )
 
     in_fast_time(scenario())
     assert portal.starts == [0, 10, 11, 12]
@@ -1051,7 +1069,9 @@ def test_a_request_that_is_cancelled_in_the_queue_holds_nobody_up() -> None:
 
     async def scenario() -> None:
         async with client_of(portal, requests_per_second=1) as client, asyncio.TaskGroup() as group:
-            tasks = [group.create_task(client.fetch_page("publicacao", 6, DAY, DAY, 1)) for _ in range(4)]
+            tasks = [
+                group.create_task(client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1)) for _ in range(4)
+            ]
             await asyncio.sleep(0.5)
             tasks[1].cancel()
             tasks[2].cancel()
@@ -1094,7 +1114,7 @@ def test_a_page_does_not_wait_for_itens() -> None:
         async with client_of(Portal(by=answer), itens_concurrency=1) as client, asyncio.TaskGroup() as group:
             group.create_task(client.fetch_itens(KEY))
             await asyncio.sleep(0)
-            await client.fetch_page("publicacao", 6, DAY, DAY, 1)
+            await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1)
             return asyncio.get_running_loop().time()
 
     assert in_fast_time(scenario()) == 0

@@ -15,7 +15,7 @@ import pytest
 
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PageAbsent, PncpBlocked, PncpDisputed, PncpError, PncpRefused, PncpTooLarge, PncpUnavailable
-from ingestor.pncp.client import PncpClient
+from ingestor.pncp.client import PncpClient, Span
 from ingestor.pncp.records import Itens, Page, Record, Rejected, parse_record
 from simulator import Simulator, World, generate, serve
 from tests.support import FakeSource
@@ -60,7 +60,7 @@ async def client(portal: Simulator, source: FakeSource) -> AsyncIterator[PncpCli
 
 
 async def ask(client: PncpClient, number: int = 1) -> Page:
-    return await client.fetch_page("publicacao", 6, DAY, DAY, number)
+    return await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), number)
 
 
 def keys_on(page: Page) -> list[str]:
@@ -89,7 +89,7 @@ def payloads(itens: Itens) -> list[bytes]:
 
 
 async def test_a_listing_of_nothing_is_an_empty_first_page(client: PncpClient) -> None:
-    assert await client.fetch_page("publicacao", 7, DAY, DAY, 1) == Page(1, 0, 0, [])
+    assert await client.fetch_page(Span(CONTRATACOES, "publicacao", 7, DAY, DAY), 1) == Page(1, 0, 0, [])
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 25, 500, 501, 1000])
@@ -251,7 +251,7 @@ async def test_a_disputed_refusal_is_tried_three_times(client: PncpClient, porta
 
 async def test_dates_that_the_portal_refuses_are_disputed(client: PncpClient) -> None:
     with pytest.raises(PncpDisputed, match="anterior ou igual"):
-        await client.fetch_page("publicacao", 6, date(2025, 1, 8), DAY, 1)
+        await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, date(2025, 1, 8), DAY), 1)
 
 
 # The throttle

@@ -16,7 +16,7 @@ from common import executions
 from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
-from common.resources.contratacoes import CONTRATACOES
+from common.resources import RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_reading, shortfall
 from ingestor.debts import fetch_or_owe
@@ -68,7 +68,11 @@ class SliceIngestion:
     read_at: datetime | None = None
     finished: bool = False
     metrics: Metrics = field(default_factory=Metrics)
-    resource: Resource = CONTRATACOES
+
+    @property
+    def resource(self) -> Resource:
+        """That of the slice."""
+        return RESOURCES_BY_NAME[self.claim.resource]
 
 
 async def ingest_slice(work: SliceIngestion) -> bool:

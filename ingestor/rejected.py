@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.resources import RESOURCES
+from common.resources import RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.debts import fetch_or_owe
 from ingestor.persistence import Bundle, keep_rejected, store_bundles, want_list
@@ -35,7 +35,6 @@ _UNRESOLVED = text("""
       FROM rejected_records WHERE resolved_at IS NULL ORDER BY id
 """)
 _RESOLVE = text("UPDATE rejected_records SET resolved_at = now() WHERE payload_hash = :hash AND resolved_at IS NULL")
-_RESOURCES = {resource.name: resource for resource in RESOURCES}
 _PARENTS = {resource.child.name: resource for resource in RESOURCES if resource.child}
 
 
@@ -51,7 +50,7 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
     Of a contratação whose items do not come just now they are owed; a rejected item is then not stored.
     """
     parent = _PARENTS.get(entry.resource)
-    resource = parent or _RESOURCES[entry.resource]
+    resource = parent or RESOURCES_BY_NAME[entry.resource]
     record = await _record_of(engine, resource, entry)
     if isinstance(record, Rejected):
         return record.reason

@@ -5,3 +5,4 @@ from common.resources.description import Resource
 
 RESOURCES: tuple[Resource, ...] = (CONTRATACOES,)
 """In the order in which they are read."""
+RESOURCES_BY_NAME = {resource.name: resource for resource in RESOURCES}

@@ -58,7 +58,7 @@ _FORGET = text("DELETE FROM schedule_ticks WHERE due_at < CAST(:due_at AS timest
 
 # Any update does the work of the schedule's, whoever asked for it.
 _RUNNING = "SELECT min(id) FROM sync_executions WHERE status = 'running' AND kind = 'sync' AND resource = :resource"
-_PREDECESSOR = {"update": text(f"{_RUNNING} AND mode = 'update'"), "sweep": text(f"{_RUNNING} AND trigger = 'sweep'")}
+_PREDECESSOR = {"update": text(_RUNNING + " AND mode = 'update'"), "sweep": text(_RUNNING + " AND trigger = 'sweep'")}
 _FIRST_TRIED = text("""
     SELECT CAST(min(window_start) AS date) FROM sync_executions
      WHERE trigger = 'sweep' AND criterio = :criterio AND resource = :resource

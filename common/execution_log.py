@@ -52,7 +52,7 @@ FINISHED = "execution finished"
 CUT = "further lines of this execution are in the log of the process alone"
 LOST = "lines of this execution were lost while the database was away"
 
-OF_A_SLICE = ("slice_id", "modalidade", "day")
+OF_A_SLICE = ("slice_id", "resource", "part", "day")
 """What is bound while a slice is worked on, beside the execution's id."""
 
 _APART = {"execution_id", "slice_id", "event", "level", "timestamp", "exc_info", "stack", "stack_info"}

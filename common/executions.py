@@ -8,7 +8,8 @@ database's clock.
 Each function works in the transaction of the connection that it is given; the caller commits.
 """
 
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import watermarks
 from common.clock import to_wall_clock
+from common.resources.contratacoes import CONTRATACOES
 from common.tables import sync_executions, sync_pages, sync_slices
 
 Mode = Literal["update", "backfill"]
@@ -28,10 +30,8 @@ Kind = Literal["sync", "delivery", "intake"]
 
 ONLY_SYNC: tuple[Kind, ...] = ("sync",)
 
-CONTRATACOES = "contratacoes"
+DEFAULT_RESOURCE = CONTRATACOES.name
 """The resource of a request that names none."""
-RESOURCE_NAMES: tuple[str, ...] = (CONTRATACOES,)
-"""The resources that can be read."""
 
 PATIENCE: dict[Mode, timedelta] = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
 """How long a slice may fail without a page that shows anything new, and an execution wait for a source that fails."""
@@ -180,7 +180,7 @@ async def create(
     window_start: datetime | None,
     window_end: datetime | None,
     trigger: str,
-    resource: str = CONTRATACOES,
+    resource: str = DEFAULT_RESOURCE,
     criterio: Criterio | None = None,
     parts: Iterable[int] | None = None,
     message_id: str | None = None,
@@ -295,7 +295,7 @@ async def find_unplanned(
     db: AsyncConnection,
     *,
     mode: Mode,
-    resource: str = CONTRATACOES,
+    resource: str = DEFAULT_RESOURCE,
     window_start: datetime | None = None,
     window_end: datetime | None = None,
     criterio: Criterio | None = None,
@@ -670,7 +670,7 @@ _CLAIM = text(
     UPDATE sync_slices
        SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
            lease_until = now() + make_interval(secs => :lease_seconds),
-           page_size = coalesce(page_size, CAST(:page_size AS int)),
+           page_size = coalesce(page_size, CAST(CAST(:page_sizes AS jsonb) ->> resource AS int)),
            started_at = coalesce(started_at, now()), updated_at = now()
      WHERE id = ("""  # noqa: S608  # constants of ours
     + _FREE
@@ -729,18 +729,18 @@ async def claim(
     *,
     lease_seconds: float,
     kinds: Collection[Kind] = ONLY_SYNC,
-    page_size: int | None = None,
+    page_sizes: Mapping[str, int] | None = None,
 ) -> Claim | None:
     """Take the next free slice of these kinds under a lease: updates before backfills, older executions first.
 
-    `page_size`: records per page of its listing; the first claim that says one fixes it for the slice.
+    `page_sizes`: records per page of a listing, by its resource; the first claim that says one fixes it for the slice.
     """
     parameters = {
         "worker_id": worker_id,
         "lease_seconds": float(lease_seconds),
         "max_stalls": MAX_STALLS,
         "kinds": list(kinds),
-        "page_size": page_size,
+        "page_sizes": json.dumps(page_sizes or {}),
     }
     row = (await db.execute(_CLAIM, parameters)).one_or_none()
     return None if row is None else Claim(*row)

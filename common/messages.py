@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, cast
 
 from common.clock import WindowError, check_window, parse_wall_clock
-from common.executions import CONTRATACOES, RESOURCE_NAMES, Criterio, Mode
+from common.executions import DEFAULT_RESOURCE, Criterio, Mode
+from common.resources import RESOURCE_NAMES
 
 LONGEST_BODY = 16 * 1024
 LONGEST_ID = 19  # digits of a bigint
@@ -30,13 +31,13 @@ class SyncCommand:
     window_start: datetime | None = None
     window_end: datetime | None = None
     criterio: Criterio = "publicacao"
-    resource: str = CONTRATACOES
+    resource: str = DEFAULT_RESOURCE
 
 
 def encode(command: SyncCommand) -> bytes:
     """The body of a message."""
     body: dict[str, str] = {"mode": command.mode}
-    if command.resource != CONTRATACOES:
+    if command.resource != DEFAULT_RESOURCE:
         body["resource"] = command.resource
     if command.mode == "backfill" and command.window_start and command.window_end:
         body |= {
@@ -58,7 +59,7 @@ def decode(body: bytes, *, now: datetime) -> SyncCommand:
     mode = fields.get("mode", "update")
     if mode not in ("update", "backfill"):
         raise PoisonError("mode is neither 'update' nor 'backfill'")
-    resource = fields.get("resource", CONTRATACOES)
+    resource = fields.get("resource", DEFAULT_RESOURCE)
     if resource not in RESOURCE_NAMES:
         raise PoisonError(f"resource is none of {', '.join(RESOURCE_NAMES)}")
     if mode == "update":

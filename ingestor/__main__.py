@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import UnusableDatabaseError, cause_of, check_schema, is_database_trouble
 from common.execution_log import keep_execution_log
-from common.executions import CONTRATACOES
 from common.garbage import collect_seldom
 from common.logs import configure_logging
+from common.resources.contratacoes import CONTRATACOES
 from ingestor.commands import itens, make_parser, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
@@ -66,7 +66,7 @@ async def run(settings: IngestorSettings) -> None:
 def worker_options(settings: IngestorSettings) -> WorkerOptions:
     """The worker's share of the settings."""
     rules = Rules(
-        parts={CONTRATACOES: tuple(settings.pncp_modalidades)},
+        parts={CONTRATACOES.name: tuple(settings.pncp_modalidades)},
         rolling_window=timedelta(minutes=settings.rolling_window_minutes),
         overlap=timedelta(minutes=settings.update_overlap_minutes),
     )
@@ -76,7 +76,6 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         lease_seconds=settings.lease_seconds,
         slice_retry_seconds=settings.slice_retry_seconds,
         has_broker=settings.rabbitmq_url is not None,
-        page_size=settings.pncp_page_size,
         crons=settings.crons if settings.schedule_enabled else {},
         max_unfinished=settings.max_unfinished,
     )

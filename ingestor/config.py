@@ -62,7 +62,7 @@ class IngestorSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, Logg
     pncp_modalidades: Annotated[
         list[int], NoDecode, BeforeValidator(parse_modalidades), AfterValidator(_known_modalidades)
     ] = Field(default_factory=lambda: list(range(1, 20)))
-    pncp_page_size: Annotated[int, Field(ge=10, le=50)] = 50
+    pncp_page_size: Annotated[int, Field(ge=10, le=500)] | None = None
     pncp_requests_per_second: Annotated[float, Field(ge=0, le=1000)] = 1
     pncp_requests_in_flight: Annotated[int, Field(ge=0, le=1000)] = 6
     pncp_itens_concurrency: Annotated[int, Field(ge=1, le=256)] = 4

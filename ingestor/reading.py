@@ -39,7 +39,7 @@ from ingestor.pncp.records import (
     parse_record,
     see,
 )
-from ingestor.room import RECORD_BYTES, Charge, Room, Share, counting
+from ingestor.room import LONE_RECORD_BYTES, RECORD_BYTES, Charge, Room, Share, counting
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +53,6 @@ page; memory is bounded by the room that slices share.
 
 HELD_TWICE = 2
 """Bytes in memory for each byte of a contratação: as it came, and as it was read."""
-
-
-FULL_PAGE = 50
-"""Records on the portal's largest page of contratações."""
 
 IDLE_PAGES = 20
 """Pages in a row without a row that is new to the reading, after which the portal is taken to fail."""
@@ -178,7 +174,8 @@ class Reading:
         self._done = set(progress.pages)
         self._reading = progress.reading
         self._evidence = progress.evidence.copy()  # of the pages read, which are ahead of those committed
-        self._page_size = claim.page_size or client.page_size
+        self._page_size = claim.page_size or client.page_size(resource)
+        self._record_bytes = RECORD_BYTES if resource.child else LONE_RECORD_BYTES
         self._full_page = min(self._page_size, progress.first_records)
         self._idle = 0
         self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages)
@@ -311,7 +308,7 @@ class Reading:
         wanted, rejected, lost = choose_wanted(self._resource, judged.candidates, stored | underway)
         self._underway.update((record.key, record.version) for record in wanted)
         share.settle(
-            least=RECORD_BYTES * len(wanted),
+            least=self._record_bytes * len(wanted),
             used=sum(HELD_TWICE * len(record.payload) for record in wanted)
             + sum(len(record.payload) for record in chain(judged.rejected, rejected)),
         )
@@ -357,7 +354,7 @@ class Reading:
     async def _fetch_within(self, number: int, share: Share) -> Page:
         """Fetch a page once there is room for it; one that needs all the room waits until it is alone there."""
         try:
-            await share.reserve(FULL_PAGE * RECORD_BYTES)
+            await share.reserve(self._page_size * self._record_bytes)
             with counting(Charge(share, HELD_TWICE)):
                 return await self._fetch(number)
         except NoRoomError:

@@ -92,7 +92,7 @@ class Outcome:
 def to_action(name: str) -> tuple[str, str]:
     """The resource of a schedule and what it starts: `update` or `sweep` of contratacoes, or `contratos.update`."""
     resource, _, action = name.rpartition(".")
-    return resource or executions.CONTRATACOES, action
+    return resource or executions.DEFAULT_RESOURCE, action
 
 
 async def tick(engine: AsyncEngine, crons: Mapping[str, str], *, at_most: int = executions.MAX_UNFINISHED) -> list[int]:

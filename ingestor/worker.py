@@ -23,6 +23,7 @@ from common import executions
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
 from common.executions import Claim, Summary
+from common.resources import RESOURCES
 from ingestor.debts import is_any_due, work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
 from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
@@ -71,7 +72,6 @@ class WorkerOptions:
     lease_seconds: float
     slice_retry_seconds: float
     has_broker: bool
-    page_size: int | None = None
     crons: Mapping[str, str] = field(default_factory=dict)
     """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
     max_unfinished: int = executions.MAX_UNFINISHED
@@ -98,6 +98,7 @@ class Worker:
         self._engine = engine
         assert isinstance(client.source, SharedSource)  # noqa: S101  # a client without it is for tests of the client
         self._client = client
+        self._page_sizes = {resource.name: client.page_size(resource) for resource in RESOURCES}
         self._source = client.source
         self._is_busy = False
         self._becoming_busy = asyncio.Lock()
@@ -263,7 +264,7 @@ class Worker:
                     executions.claim,
                     worker_id=self.id,
                     lease_seconds=self._options.lease_seconds,
-                    page_size=self._options.page_size,
+                    page_sizes=self._page_sizes,
                 ),
             )
             if claim is None:
@@ -313,9 +314,7 @@ class Worker:
                 await self._give_back(claim, held.lost_by_database)
 
     async def _work_on(self, claim: Claim) -> None:
-        with structlog.contextvars.bound_contextvars(
-            **_named(claim), modalidade=claim.part, day=claim.first_day.isoformat()
-        ):
+        with structlog.contextvars.bound_contextvars(**_named(claim), **_part(claim), day=claim.first_day.isoformat()):
             work = SliceIngestion(
                 self._engine,
                 self._client,
@@ -559,5 +558,11 @@ def _named(claim: Claim) -> dict[str, int]:
     return {"execution_id": claim.execution_id, "slice_id": claim.slice_id}
 
 
+def _part(claim: Claim) -> dict[str, str | int]:
+    """The resource of a slice and its part, for the log."""
+    return {"resource": claim.resource, **({"part": claim.part} if claim.part else {})}
+
+
 def _describe(claim: Claim, cause: str) -> str:
-    return f"{claim.first_day} modalidade {claim.part}: {cause}"[:2000]
+    listing = f"modalidade {claim.part}" if claim.part else claim.resource
+    return f"{claim.first_day} {listing}: {cause}"[:2000]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from backend.models.sync import Moment, ResourceName
-from common.executions import CONTRATACOES
+from common.executions import DEFAULT_RESOURCE
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
@@ -40,7 +40,7 @@ class CoverageQuery(BaseModel):
 
     first: str = Field(alias="from", max_length=100, description="primeiro dia, `YYYY-MM-DD`")
     last: str = Field(alias="to", max_length=100, description="último dia, `YYYY-MM-DD`; no máximo 366 dias")
-    resource: ResourceName = Field(CONTRATACOES, description="o recurso")
+    resource: ResourceName = Field(DEFAULT_RESOURCE, description="o recurso")
     modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só esta; sem ela, todas")
     detail: bool = Field(
         False, description=f"`true`: cada dia traz as suas modalidades; no máximo {MOST_DETAILED_DAYS} dias"

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from common.clock import check_window, parse_wall_clock, to_wall_clock
-from common.executions import CONTRATACOES, RESOURCE_NAMES
+from common.executions import DEFAULT_RESOURCE
 from common.messages import SyncCommand
+from common.resources import RESOURCE_NAMES
 
 Mode = Literal["update", "backfill"]
 Status = Literal["running", "success", "error"]
@@ -56,7 +57,7 @@ class SyncRequest(BaseModel):
         },
     )
 
-    resource: ResourceName = Field(CONTRATACOES, description="o que ler")
+    resource: ResourceName = Field(DEFAULT_RESOURCE, description="o que ler")
     mode: Mode = "update"
     data_ini: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, horário de Brasília")
     data_fim: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, até 365 dias depois")

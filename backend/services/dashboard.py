@@ -39,7 +39,7 @@ from backend.services.reading import Reading
 from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
-from common.executions import CONTRATACOES
+from common.resources.contratacoes import CONTRATACOES
 from common.tables import sync_executions
 from common.watermarks import Watermark
 
@@ -238,7 +238,7 @@ async def _load_workers(db: AsyncConnection) -> list[Worker]:
 
 
 async def _load_freshness(db: AsyncConnection, now: datetime) -> Freshness:
-    marks = await load_marks(db, CONTRATACOES, await load_mirrored(db, CONTRATACOES))
+    marks = await load_marks(db, CONTRATACOES.name, await load_mirrored(db, CONTRATACOES.name))
     updated = reached_by(marks)
     complete = updated if all(mark is not None and mark.complete_from for mark in marks.values()) else None
     return Freshness(

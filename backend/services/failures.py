@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.control import CANCELLED_BY
 from backend.services.freshness import load_mirrored
-from common.executions import PUBLISH_FAILED, RESOURCE_NAMES
+from common.executions import PUBLISH_FAILED
+from common.resources import RESOURCE_NAMES
 
 LOOK_BACK = timedelta(days=7)
 """A failure that was not made good for so long is history."""

@@ -18,7 +18,8 @@ from sqlalchemy.pool import QueuePool
 from backend.services.freshness import aware, load_marks, load_mirrored
 from backend.services.owed import load_drift, load_owed
 from common.database import is_database_trouble
-from common.executions import RESOURCE_NAMES, STALE_OUTAGE
+from common.executions import STALE_OUTAGE
+from common.resources import RESOURCE_NAMES
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.models.sync import SyncPlan, SyncRequest
 from backend.services.freshness import load_marks
 from common.clock import days, to_wall_clock
-from common.executions import CONTRATACOES
+from common.resources.contratacoes import CONTRATACOES
 
 MODALIDADES = range(1, 20)
 PAGE_SIZE = 50
@@ -177,7 +177,7 @@ def _basis(pieces: int, unknown: int, slices: int) -> str:
 async def _estimate_update(db: AsyncConnection, modalidades: Sequence[int]) -> tuple[Estimate, int]:
     """The work of an update, and how many days its listings span: from where each modalidade's updates have got to."""
     now = to_wall_clock(datetime.now(UTC))
-    marks = await load_marks(db, CONTRATACOES, modalidades)
+    marks = await load_marks(db, CONTRATACOES.name, modalidades)
     starts = [min(mark.reached if mark else now, now - ROLLING_WINDOW) for mark in marks.values()]
     listings = sum((now.date() - start.date()).days + 1 for start in starts)
     seconds = sum((now - start).total_seconds() for start in starts)

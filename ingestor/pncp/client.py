@@ -163,8 +163,9 @@ class Span:
 class PncpClient:
     """Asks the portal. Use it as a context manager; it holds the connections open.
 
-    `base_url` ends before `/consulta` and `/pncp`; `requests_per_second` is shared by all workers, and 0 means no
-    limit; `session` replaces the network in tests.
+    `base_url` ends before `/consulta` and `/pncp`. `page_size`: the most records of a page of a listing, where that is
+    less than the portal allows. `requests_per_second` is shared by all workers, and 0 means no limit. `session`
+    replaces the network in tests.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class PncpClient:
         base_url: str,
         *,
         source: Source,
-        page_size: int = 50,
+        page_size: int | None = None,
         requests_per_second: float = 1,
         itens_concurrency: int = 4,
         timeout_seconds: float = 30,
@@ -184,7 +185,7 @@ class PncpClient:
         self._base_url = base_url
         self.source = source
         self._meter = meter or _NoMeter()
-        self._page_size = page_size
+        self._most_per_page = page_size
         self._timeouts = timeouts_from(timeout_seconds)
         self._longest_drip = 3 * timeout_seconds  # a body may drip for ever without a read timing out
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
@@ -218,10 +219,9 @@ class PncpClient:
             max_field_size=LONGEST_HEADER,
         )
 
-    @property
-    def page_size(self) -> int:
-        """Records per page of a listing, where none is asked for."""
-        return self._page_size
+    def page_size(self, resource: Resource) -> int:
+        """Records per page of a listing of a resource, where no other number is asked for."""
+        return page_size_of(resource, self._most_per_page)
 
     async def fetch_page(
         self,
@@ -245,7 +245,7 @@ class PncpClient:
             StoppedWaiting: the worker stops.
 
         """
-        size = page_size or self._page_size
+        size = page_size or self.page_size(span.resource)
         parameters: dict[str, str | int] = {
             "dataInicial": f"{span.first_day:%Y%m%d}",
             "dataFinal": f"{span.last_day:%Y%m%d}",
@@ -470,6 +470,11 @@ class PncpClient:
             self._meter.retried(service)
             if not is_paused:
                 await self.source.rest(random.uniform(0, min(2.0 ** (attempt - 1), self._retry_wait_max)))  # noqa: S311
+
+
+def page_size_of(resource: Resource, most: int | None) -> int:
+    """Records per page of a listing: as many as the portal allows, or `most` if that is less."""
+    return resource.page_size if most is None else min(resource.page_size, most)
 
 
 def timeouts_from(seconds: float) -> list[aiohttp.ClientTimeout]:

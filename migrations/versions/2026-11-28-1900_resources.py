@@ -2,11 +2,15 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+
+MOMENT = sa.DateTime(timezone=True)
+WALL_CLOCK = sa.DateTime(timezone=False)
 
 KINDS = "kind IN ('sync', 'delivery', 'intake')"
 
@@ -68,9 +72,90 @@ def upgrade() -> None:
     op.drop_constraint("pk_sync_execution_counts", "sync_execution_counts")
     op.create_primary_key("pk_sync_execution_counts", "sync_execution_counts", KEY.split(", "))
     _count_by(KEY)
+    _create_contratos()
+
+
+def _create_contratos() -> None:
+    table = "contratos"
+    op.create_table(
+        table,
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("data_publicacao_pncp", WALL_CLOCK, nullable=False),
+        sa.Column("data_atualizacao", WALL_CLOCK, nullable=False),
+        sa.Column("data_atualizacao_global", WALL_CLOCK, nullable=False),
+        sa.Column("numero_controle_pncp_compra", sa.Text),
+        sa.Column("numero_controle_pncp_ata", sa.Text),
+        sa.Column("ano_contrato", sa.Integer),
+        sa.Column("sequencial_contrato", sa.Integer),
+        sa.Column("numero_contrato_empenho", sa.Text),
+        sa.Column("numero_retificacao", sa.Integer),
+        sa.Column("tipo_contrato_id", sa.Integer),
+        sa.Column("tipo_contrato_nome", sa.Text),
+        sa.Column("categoria_processo_id", sa.Integer),
+        sa.Column("categoria_processo_nome", sa.Text),
+        sa.Column("processo", sa.Text),
+        sa.Column("objeto_contrato", sa.Text),
+        sa.Column("informacao_complementar", sa.Text),
+        sa.Column("receita", sa.Boolean),
+        sa.Column("fruto_adesao", sa.Boolean),
+        sa.Column("tem_remanejamento", sa.Boolean),
+        sa.Column("emenda_parlamentar", sa.Boolean),
+        sa.Column("data_assinatura", sa.Date),
+        sa.Column("data_vigencia_inicio", sa.Date),
+        sa.Column("data_vigencia_fim", sa.Date),
+        sa.Column("valor_inicial", sa.Numeric),
+        sa.Column("valor_parcela", sa.Numeric),
+        sa.Column("valor_global", sa.Numeric),
+        sa.Column("valor_acumulado", sa.Numeric),
+        sa.Column("numero_parcelas", sa.Integer),
+        sa.Column("tipo_pessoa", sa.Text),
+        sa.Column("ni_fornecedor", sa.Text),
+        sa.Column("nome_razao_social_fornecedor", sa.Text),
+        sa.Column("codigo_pais_fornecedor", sa.Text),
+        sa.Column("tipo_pessoa_sub_contratada", sa.Text),
+        sa.Column("ni_fornecedor_sub_contratado", sa.Text),
+        sa.Column("nome_fornecedor_sub_contratado", sa.Text),
+        sa.Column("identificador_cipi", sa.Text),
+        sa.Column("url_cipi", sa.Text),
+        sa.Column("usuario_nome", sa.Text),
+        sa.Column("orgao_entidade_cnpj", sa.Text),
+        sa.Column("orgao_entidade_razao_social", sa.Text),
+        sa.Column("orgao_entidade_poder_id", sa.Text),
+        sa.Column("orgao_entidade_esfera_id", sa.Text),
+        sa.Column("unidade_orgao_codigo_unidade", sa.Text),
+        sa.Column("unidade_orgao_nome_unidade", sa.Text),
+        sa.Column("unidade_orgao_codigo_ibge", sa.Text),
+        sa.Column("unidade_orgao_municipio_nome", sa.Text),
+        sa.Column("unidade_orgao_uf_sigla", sa.Text),
+        sa.Column("unidade_orgao_uf_nome", sa.Text),
+        sa.Column("orgao_sub_rogado_cnpj", sa.Text),
+        sa.Column("orgao_sub_rogado_razao_social", sa.Text),
+        sa.Column("orgao_sub_rogado_poder_id", sa.Text),
+        sa.Column("orgao_sub_rogado_esfera_id", sa.Text),
+        sa.Column("unidade_sub_rogada_codigo_unidade", sa.Text),
+        sa.Column("unidade_sub_rogada_nome_unidade", sa.Text),
+        sa.Column("unidade_sub_rogada_codigo_ibge", sa.Text),
+        sa.Column("unidade_sub_rogada_municipio_nome", sa.Text),
+        sa.Column("unidade_sub_rogada_uf_sigla", sa.Text),
+        sa.Column("unidade_sub_rogada_uf_nome", sa.Text),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False, server_default=sa.text("now()")),
+        sa.Column("updated_at", MOMENT, nullable=False, server_default=sa.text("now()")),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_contratos"),
+    )
+    op.execute("ALTER TABLE contratos SET (toast_tuple_target = 8160)")  # as in 0003
+    for columns in (
+        ["data_publicacao_pncp"],
+        ["data_atualizacao_global"],
+        ["orgao_entidade_cnpj", "data_atualizacao_global"],
+        ["numero_controle_pncp_compra"],
+        ["ni_fornecedor"],
+    ):
+        op.create_index(f"ix_contratos_{columns[0]}", table, columns)
 
 
 def downgrade() -> None:
+    op.drop_table("contratos")
     # what the release before knows nothing of would be counted as contratações
     op.execute("DELETE FROM sync_executions WHERE kind <> 'sync' OR resource <> 'contratacoes'")
     op.execute("DELETE FROM watermarks WHERE resource <> 'contratacoes'")

@@ -1,7 +1,9 @@
-"""What the portal really answered, served again: every recorded contratação ends in the mirror as it was recorded."""
+"""What the portal really answered, served again: every recorded record ends in the mirror as it was recorded."""
 
 import json
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -14,56 +16,108 @@ from common.clock import days
 from tests.acceptance.conftest import Stack
 from tests.support import eventually
 
+FOLDERS = {"contratacoes": ["contratacoes-publicacao"], "contratos": ["contratos", "contratos-atualizacao"]}
+FORMS = {
+    "contratacoes": re.compile(r"[0-9A-Z]{14}-1-[0-9]+/[0-9]{4}"),
+    "contratos": re.compile(r"[0-9A-Z]{14}-2-[0-9]+/[0-9]{4}"),
+}
+
 
 def read(raw: str) -> Any:
     return json.loads(raw, parse_float=Decimal)
 
 
-def recorded_versions(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Every recorded version of every contratação in the `contratacoes-publicacao` files."""
+def recorded_versions(folder: Path, resource: str) -> dict[str, list[dict[str, Any]]]:
+    """Every recorded version of every record of a resource, by its key."""
     versions: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for path in sorted((folder / "contratacoes-publicacao").glob("*.json")):
-        content = read(path.read_text())
-        records = content.get("data", [content]) if isinstance(content, dict) else content
-        for record in records:
+    for path in sorted(path for name in FOLDERS[resource] for path in (folder / name).glob("*.json")):
+        for record in records_in(read(path.read_text()), FORMS[resource]):
             versions[record["numeroControlePNCP"]].append(record)
+    assert versions
     return versions
+
+
+def records_in(value: Any, form: re.Pattern[str]) -> Iterator[dict[str, Any]]:
+    """The records somewhere within a recorded answer."""
+    if isinstance(value, list):
+        for inner in value:
+            yield from records_in(inner, form)
+    elif isinstance(value, dict):
+        if form.fullmatch(str(value.get("numeroControlePNCP"))) and "dataPublicacaoPncp" in value:
+            yield value
+        else:
+            yield from records_in(list(value.values()), form)
 
 
 def version_of(record: dict[str, Any]) -> str:
     return max(record["dataAtualizacao"], record["dataAtualizacaoGlobal"])
 
 
-async def test_every_recorded_contratacao_is_stored_in_its_newest_version_as_it_was_recorded(
-    stack: Stack, recorded: Path
-) -> None:
-    versions = recorded_versions(recorded)
+async def backfill_every_day(stack: Stack, resource: str, versions: dict[str, list[dict[str, Any]]]) -> None:
+    """Read each day of publication by itself, to its end; between them are years without any."""
     published = sorted({datetime.fromisoformat(v["dataPublicacaoPncp"]).date() for vs in versions.values() for v in vs})
-    modalidades = {record["modalidadeId"] for records in versions.values() for record in records}
-    stack.settings["PNCP_MODALIDADES"] = ",".join(map(str, sorted(modalidades)))
-    await stack.start_simulator("--recorded", str(recorded))
-    await stack.start_ingestor(LOG_LEVEL="INFO")
-
     async with stack.engine.begin() as db:
-        for day in published:  # the days between them have nothing, and there are years of those
+        for day in published:
             start = datetime.combine(day, time())
             _, _, end = next(days(start, datetime.combine(day, time(23, 59, 59))))
-            await executions.create(db, mode="backfill", window_start=start, window_end=end, trigger="api")
+            await executions.create(
+                db, mode="backfill", resource=resource, window_start=start, window_end=end, trigger="api"
+            )
 
     async def all_ended() -> bool:
         async with stack.engine.connect() as db:
             running = await db.execute(text("SELECT count(*) FROM sync_executions WHERE status = 'running'"))
             return running.scalar_one() == 0
 
-    await eventually(all_ended, seconds=100, every=0.25)
+    await eventually(all_ended, seconds=150, every=0.25)
     async with stack.engine.connect() as db:
         failed = await db.execute(text("SELECT error_message FROM sync_executions WHERE status <> 'success'"))
         assert failed.scalars().all() == []
-        rows = await db.execute(text("SELECT numero_controle_pncp, CAST(payload AS text) FROM contratacoes"))
-        stored = {row[0]: read(row[1]) for row in rows}
         rejected = await db.execute(text("SELECT reason FROM rejected_records"))
         assert rejected.scalars().all() == []
+
+
+async def assert_stored_as_recorded(stack: Stack, resource: str, versions: dict[str, list[dict[str, Any]]]) -> None:
+    """Every record is stored once, in its newest version, equal to what was recorded."""
+    async with stack.engine.connect() as db:
+        rows = (await db.execute(text(f"SELECT numero_controle_pncp, CAST(payload AS text) FROM {resource}"))).all()
+    stored = {row[0]: read(row[1]) for row in rows}
+    assert len(stored) == len(rows)
     assert set(stored) >= set(versions)
     for key, recordings in versions.items():
         newest = max(map(version_of, recordings))
         assert stored[key] in [record for record in recordings if version_of(record) == newest], key
+
+
+async def test_every_recorded_contratacao_is_stored_in_its_newest_version_as_it_was_recorded(
+    stack: Stack, recorded: Path
+) -> None:
+    versions = recorded_versions(recorded, "contratacoes")
+    modalidades = {record["modalidadeId"] for records in versions.values() for record in records}
+    stack.settings["PNCP_MODALIDADES"] = ",".join(map(str, sorted(modalidades)))
+    await stack.start_simulator("--recorded", str(recorded))
+    await stack.start_ingestor(LOG_LEVEL="INFO")
+
+    await backfill_every_day(stack, "contratacoes", versions)
+
+    await assert_stored_as_recorded(stack, "contratacoes", versions)
+
+
+async def test_every_recorded_contrato_is_stored_once_as_it_was_recorded_and_a_second_run_writes_nothing(
+    stack: Stack, recorded: Path
+) -> None:
+    versions = recorded_versions(recorded, "contratos")
+    await stack.start_simulator("--recorded", str(recorded))
+    await stack.start_ingestor(LOG_LEVEL="INFO")
+
+    await backfill_every_day(stack, "contratos", versions)
+    await assert_stored_as_recorded(stack, "contratos", versions)
+
+    async with stack.engine.connect() as db:
+        stored = (await db.execute(text("SELECT count(*), max(updated_at) FROM contratos"))).one()
+    await backfill_every_day(stack, "contratos", versions)
+    async with stack.engine.connect() as db:
+        assert (await db.execute(text("SELECT count(*), max(updated_at) FROM contratos"))).one() == stored
+        written = await db.execute(text("SELECT sum(records_inserted), sum(records_updated) FROM sync_slices"))
+        assert written.one() == (len(versions), 0)
+        assert (await db.execute(text("SELECT count(*) FROM contratacoes"))).scalar_one() == 0

@@ -125,10 +125,10 @@ class Database:
         return execution_id
 
     async def claim(
-        self, worker_id: str = "worker", *, lease_seconds: float = 60, page_size: int | None = None
+        self, worker_id: str = "worker", *, lease_seconds: float = 60, page_sizes: dict[str, int] | None = None
     ) -> Claim:
         """The next free slice; it must be there."""
-        claim = await self.run(executions.claim, worker_id, lease_seconds=lease_seconds, page_size=page_size)
+        claim = await self.run(executions.claim, worker_id, lease_seconds=lease_seconds, page_sizes=page_sizes)
         assert claim is not None
         return claim
 

@@ -475,14 +475,14 @@ async def test_a_slice_is_read_in_the_page_size_of_its_first_claim(
     portal = await portals.serve(day)
     portal.quirks.add("500", match={"service": "consulta", "page": 3})
     await database.planned()
-    claim = await database.claim(page_size=10)
+    claim = await database.claim(page_sizes={"contratacoes": 10})
     with pytest.raises(PncpUnavailable, match="status 500"):
         await ingest(database, await portals.client(portal, page_size=10), claim)
     assert await database.run(executions.postpone, claim, delay_seconds=0, cause="500", progressed=True)
     portal.quirks.reset()
     portal.stats.reset()
 
-    claim = await database.claim(page_size=20)  # PNCP_PAGE_SIZE is another one now
+    claim = await database.claim(page_sizes={"contratacoes": 20})  # PNCP_PAGE_SIZE is another one now
     assert claim.page_size == 10
     assert await ingest(database, await portals.client(portal, page_size=20), claim)
 

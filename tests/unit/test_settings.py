@@ -66,7 +66,7 @@ def test_only_the_database_must_be_named(load: Load) -> None:
     assert settings.queue_name == "ingest.pncp"
     assert settings.pncp_base_url == "https://pncp.gov.br/api"
     assert settings.pncp_modalidades == list(range(1, 20))
-    assert settings.pncp_page_size == 50
+    assert settings.pncp_page_size is None
     assert settings.pncp_requests_per_second == 1
     assert settings.pncp_requests_in_flight == 6
     assert settings.pncp_itens_concurrency == 4
@@ -337,7 +337,7 @@ def test_what_is_no_address_of_a_portal_is_refused(load: Load, url: str) -> None
     ("name", "value"),
     [
         ("PNCP_PAGE_SIZE", "9"),  # the portal answers 400 to less than 10
-        ("PNCP_PAGE_SIZE", "51"),  # and to more than 50
+        ("PNCP_PAGE_SIZE", "501"),  # and to more than 500
         ("PNCP_PAGE_SIZE", "20.5"),
         ("PNCP_REQUESTS_PER_SECOND", "-1"),
         ("PNCP_REQUESTS_PER_SECOND", "nan"),

@@ -23,7 +23,7 @@ from backend.services.rejections import load_rejected_days
 from common import executions
 from common.clock import BRASILIA, to_wall_clock
 from common.cron import next_runs
-from common.executions import CONTRATACOES
+from common.resources.contratacoes import CONTRATACOES
 
 Details = dict[str, Any]
 
@@ -167,7 +167,7 @@ async def _look_at_syncs(
 ) -> Finding | None:
     failed = [_described(row) for row in await load_pending(db, now) if not outage.explains(row)]
     state = (await db.execute(_LOAD_UPDATES_STATE)).one()
-    reached = reached_by(await load_marks(db, CONTRATACOES, await load_mirrored(db, CONTRATACOES)))
+    reached = reached_by(await load_marks(db, CONTRATACOES.name, await load_mirrored(db, CONTRATACOES.name)))
     overdue, has_gap = False, False
     if rules.no_success is not None and rules.schedule_enabled and not state.is_paused:
         cron, limit = state.cron or rules.update_cron, rules.no_success

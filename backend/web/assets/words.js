@@ -61,7 +61,7 @@ const MODALIDADES = {
   19: "Pregão presencial internacional",
 };
 
-export const modalidade = (id) => MODALIDADES[id] ?? `Modalidade ${id}`;
+export const modalidade = (id) => (id === null ? "Todas" : (MODALIDADES[id] ?? `Modalidade ${id}`));
 
 export function kindOf(execution) {
   if (execution.trigger === "sweep") return "Varredura";

@@ -70,15 +70,15 @@ class Decoders:
 class ResourceDecoders(Decoders):
     """And how little of a record tells whether it has to be written.
 
-    `decode_sight` reads its key and its stamps alone, `is_key` matches a whole key. `version` reads the two stamps of a
-    version. `sights` read, by the name of a listing, the key, the version and the stamp that the listing filters on, of
-    a record or of what `decode_sight` makes.
+    `decode_sight` reads its key and its stamps alone, into the fields `key`, `header` and `whole` (the stamps of the
+    version) and what `stamps` read: the stamp that a listing filters on, by the listing's name. `is_key` matches all of
+    a key. `version` reads the stamps of the version of a whole record.
     """
 
     decode_sight: Decode
     is_key: Callable[[str], object]
+    stamps: Mapping[str, Callable[[Any], datetime]]
     version: Callable[[Any], tuple[datetime, datetime]]
-    sights: Mapping[str, Callable[[Any], tuple[str, datetime, datetime, datetime]]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ class ChildDecoders(Decoders):
 @cache
 def resource_decoders(resource: Resource) -> ResourceDecoders:
     """The decoders of a resource's records."""
-    required = [column for column in resource.columns if column.required]
+    header, whole = resource.version
+    names = {resource.key: "key", header: "header", whole: "whole"}
+    seen = [replace(column, name=names.get(column.name, column.name)) for column in resource.columns if column.required]
     matches = re.compile(resource.key_pattern).fullmatch
     key, path = attrgetter(resource.key), _path_of(resource.columns, resource.key)
     check_columns = _checker(resource.columns)
@@ -113,13 +115,13 @@ def resource_decoders(resource: Resource) -> ResourceDecoders:
         check=check,
         key=key,
         decode_key=_decoder_of_key(path),
-        decode_sight=msgspec.json.Decoder(_struct("sight", required, _TYPES)).decode,
+        decode_sight=msgspec.json.Decoder(_struct("sight", seen, _TYPES)).decode,
         is_key=matches,
-        version=attrgetter(*resource.version),
-        sights={
-            criterio: attrgetter(resource.key, *resource.version, listing.stamp)
+        stamps={
+            criterio: attrgetter(names.get(listing.stamp, listing.stamp))
             for criterio, listing in resource.listings.items()
         },
+        version=attrgetter(*resource.version),
     )
 
 

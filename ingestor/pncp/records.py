@@ -350,23 +350,25 @@ def see(resource: Resource, raw: bytes, criterio: str) -> Seen | Rejected:
     decoders = resource_decoders(resource)
     try:
         told = decoders.decode_sight(raw)
-        key, header, whole, stamp = decoders.sights[criterio](told)
-        if decoders.is_key(key):
-            return _seen(key, header, whole, stamp, raw)
+        if decoders.is_key(told.key):
+            return _seen(told, decoders.stamps[criterio](told), raw)
     except (ValueError, OverflowError, RecursionError):  # what is wrong, or can be mended, the whole record tells
         pass
     record = parse_record(resource, raw)
-    return record if isinstance(record, Rejected) else _seen(*decoders.sights[criterio](record.typed), raw)
+    if isinstance(record, Rejected):
+        return record
+    told = decoders.decode_sight(record.payload.encode())
+    return _seen(told, decoders.stamps[criterio](told), raw)
 
 
-def _seen(key: str, header: datetime, whole: datetime, stamp: datetime, raw: bytes) -> Seen:
+def _seen(told: Any, stamp: datetime, raw: bytes) -> Seen:
     """What is seen of a record.
 
     Its stamp is in whole seconds, as windows are. No fraction was ever recorded; one within a day's last second would
     lie between that day's window and the next.
     """
-    version = to_wall_clock(header), to_wall_clock(whole)
-    return Seen(key, version, to_wall_clock(stamp).replace(microsecond=0), raw)
+    version = to_wall_clock(told.header), to_wall_clock(told.whole)
+    return Seen(told.key, version, to_wall_clock(stamp).replace(microsecond=0), raw)
 
 
 def parse_quantidade(body: bytes) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
+from common.resources.description import Kind
 from ingestor.pncp.records import (
     Entry,
     Record,
@@ -28,101 +29,11 @@ FEWEST_CONTRATACOES = 1_000  # so that an empty folder proves nothing by acciden
 FEWEST_ITENS = 14
 WITHOUT_COLUMN = {"existeResultado", "orcamentoSigilosoCodigo", "orcamentoSigilosoDescricao"}  # the detail's alone
 
-# Where a value of the portal's stands in the row, written here once more: this is what the row is held to.
-CONTRATACAO_KEYS = {
-    "numeroControlePNCP": "numero_controle_pncp",
-    "dataPublicacaoPncp": "data_publicacao_pncp",
-    "dataAtualizacao": "data_atualizacao",
-    "dataAtualizacaoGlobal": "data_atualizacao_global",
-    "dataInclusao": "data_inclusao",
-    "dataAberturaProposta": "data_abertura_proposta",
-    "dataEncerramentoProposta": "data_encerramento_proposta",
-    "anoCompra": "ano_compra",
-    "sequencialCompra": "sequencial_compra",
-    "numeroCompra": "numero_compra",
-    "processo": "processo",
-    "objetoCompra": "objeto_compra",
-    "informacaoComplementar": "informacao_complementar",
-    "justificativaPresencial": "justificativa_presencial",
-    "linkSistemaOrigem": "link_sistema_origem",
-    "linkProcessoEletronico": "link_processo_eletronico",
-    "modalidadeId": "modalidade_id",
-    "modalidadeNome": "modalidade_nome",
-    "modoDisputaId": "modo_disputa_id",
-    "modoDisputaNome": "modo_disputa_nome",
-    "situacaoCompraId": "situacao_compra_id",
-    "situacaoCompraNome": "situacao_compra_nome",
-    "tipoInstrumentoConvocatorioCodigo": "tipo_instrumento_convocatorio_codigo",
-    "tipoInstrumentoConvocatorioNome": "tipo_instrumento_convocatorio_nome",
-    "srp": "srp",
-    "emendaParlamentar": "emenda_parlamentar",
-    "valorTotalEstimado": "valor_total_estimado",
-    "valorTotalHomologado": "valor_total_homologado",
-    "usuarioNome": "usuario_nome",
-    "amparoLegal.codigo": "amparo_legal_codigo",
-    "amparoLegal.nome": "amparo_legal_nome",
-    "amparoLegal.descricao": "amparo_legal_descricao",
-    "fontesOrcamentarias": "fontes_orcamentarias",
-}
-ORGAO_KEYS = {"cnpj": "cnpj", "razaoSocial": "razao_social", "poderId": "poder_id", "esferaId": "esfera_id"}
-UNIDADE_KEYS = {
-    "codigoUnidade": "codigo_unidade",
-    "nomeUnidade": "nome_unidade",
-    "codigoIbge": "codigo_ibge",
-    "municipioNome": "municipio_nome",
-    "ufSigla": "uf_sigla",
-    "ufNome": "uf_nome",
-}
-CONTRATACAO_KEYS |= {
-    f"{theirs}.{key}": f"{ours}_{column}"
-    for theirs, ours, keys in (
-        ("orgaoEntidade", "orgao_entidade", ORGAO_KEYS),
-        ("unidadeOrgao", "unidade_orgao", UNIDADE_KEYS),
-        ("orgaoSubRogado", "orgao_sub_rogado", ORGAO_KEYS),
-        ("unidadeSubRogada", "unidade_sub_rogada", UNIDADE_KEYS),
-    )
-    for key, column in keys.items()
-}
-ITEM_KEYS = {
-    "numeroItem": "numero_item",
-    "descricao": "descricao",
-    "materialOuServico": "material_ou_servico",
-    "materialOuServicoNome": "material_ou_servico_nome",
-    "quantidade": "quantidade",
-    "unidadeMedida": "unidade_medida",
-    "valorUnitarioEstimado": "valor_unitario_estimado",
-    "valorTotal": "valor_total",
-    "orcamentoSigiloso": "orcamento_sigiloso",
-    "itemCategoriaId": "item_categoria_id",
-    "itemCategoriaNome": "item_categoria_nome",
-    "criterioJulgamentoId": "criterio_julgamento_id",
-    "criterioJulgamentoNome": "criterio_julgamento_nome",
-    "situacaoCompraItem": "situacao_compra_item",
-    "situacaoCompraItemNome": "situacao_compra_item_nome",
-    "tipoBeneficio": "tipo_beneficio",
-    "tipoBeneficioNome": "tipo_beneficio_nome",
-    "incentivoProdutivoBasico": "incentivo_produtivo_basico",
-    "exigenciaConteudoNacional": "exigencia_conteudo_nacional",
-    "temResultado": "tem_resultado",
-    "imagem": "imagem",
-    "informacaoComplementar": "informacao_complementar",
-    "ncmNbsCodigo": "ncm_nbs_codigo",
-    "ncmNbsDescricao": "ncm_nbs_descricao",
-    "patrimonio": "patrimonio",
-    "codigoRegistroImobiliario": "codigo_registro_imobiliario",
-    "aplicabilidadeMargemPreferenciaNormal": "aplicabilidade_margem_preferencia_normal",
-    "aplicabilidadeMargemPreferenciaAdicional": "aplicabilidade_margem_preferencia_adicional",
-    "percentualMargemPreferenciaNormal": "percentual_margem_preferencia_normal",
-    "percentualMargemPreferenciaAdicional": "percentual_margem_preferencia_adicional",
-    "tipoMargemPreferencia": "tipo_margem_preferencia",
-    "catalogo": "catalogo",
-    "catalogoCodigoItem": "catalogo_codigo_item",
-    "categoriaItemCatalogo": "categoria_item_catalogo",
-    "dataInclusao": "data_inclusao",
-    "dataAtualizacao": "data_atualizacao",
-}
-JSON_KEYS = {"fontesOrcamentarias", "tipoMargemPreferencia", "catalogo", "categoriaItemCatalogo"}
-OBJECTS = ("orgaoEntidade", "unidadeOrgao", "orgaoSubRogado", "unidadeSubRogada", "amparoLegal")
+# which field each column holds is held to the portal's own words in test_columns.py
+CONTRATACAO_KEYS = {column.path: column.name for column in CONTRATACOES.columns}
+ITEM_KEYS = {column.path: column.name for column in ITENS.columns}
+JSON_KEYS = {column.path for column in (*CONTRATACOES.columns, *ITENS.columns) if column.kind is Kind.JSON}
+OBJECTS = {path.partition(".")[0] for path in CONTRATACAO_KEYS if "." in path}
 
 
 def flattened(record: dict[str, Any]) -> dict[str, Any]:
@@ -215,7 +126,7 @@ async def test_every_recorded_item_becomes_its_row(recorded: Path, database: Dat
 
 def test_every_key_of_the_recordings_has_its_column_or_is_known_to_have_none(recorded: Path) -> None:
     keys = {key for record in contratacoes_of(recorded) for key in flattened(record)}
-    assert keys - set(CONTRATACAO_KEYS) - set(OBJECTS) <= WITHOUT_COLUMN
+    assert keys - set(CONTRATACAO_KEYS) - OBJECTS <= WITHOUT_COLUMN
     assert {key for item in itens_of(recorded) for key in item} - set(ITEM_KEYS) == set()
 
 

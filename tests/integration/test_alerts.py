@@ -8,11 +8,12 @@ import json
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import httpx
 import pytest
 import structlog
@@ -665,11 +666,18 @@ async def test_a_webhook_that_does_not_take_it_is_told_without_its_address(statu
 
 
 def channel_to(sink: MailSink, kind: str) -> Channel:
-    return email_to(sink) if kind == "email" else Webhook(f"http://127.0.0.1:{sink.port}/token-of-the-hook")
+    if kind.startswith("email"):
+        return email_to(sink, security="tls" if kind == "email behind tls" else "none")
+    return Webhook(f"{'https' if kind == 'webhook behind tls' else 'http'}://127.0.0.1:{sink.port}/token-of-the-hook")
 
 
-@pytest.mark.parametrize("kind", ["email", "webhook"])
-@pytest.mark.parametrize("limit", ["STEP_SECONDS", "SEND_SECONDS"])
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [
+        *[(kind, "SEND_SECONDS") for kind in ("email", "email behind tls", "webhook")],
+        *[(kind, "STEP_SECONDS") for kind in ("email", "email behind tls", "webhook", "webhook behind tls")],
+    ],
+)
 async def test_a_server_that_says_nothing_is_given_up(kind: str, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channels, limit, 0.2)
     async with listening(MailSink(is_silent=True)) as sink:
@@ -686,6 +694,23 @@ async def test_a_delivery_that_is_cancelled_waits_for_no_answer(kind: str, stall
         sending.cancel()
         done, _ = await asyncio.wait([sending], timeout=2)
     assert done
+    assert sending.cancelled()
+
+
+async def test_a_cancellation_that_the_library_drops_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    quitting = asyncio.Event()
+
+    async def drop_it(_: aiosmtplib.SMTP) -> None:
+        quitting.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(aiosmtplib.SMTP, "quit", drop_it)
+    async with listening(MailSink()) as sink:
+        sending = asyncio.create_task(email_to(sink).send(MESSAGE))
+        await quitting.wait()
+        sending.cancel()
+        await asyncio.wait([sending], timeout=2)
     assert sending.cancelled()
 
 

@@ -65,8 +65,8 @@ class Channel(Protocol):
 # The first that fits the error or any of its causes.
 _SENTENCES: list[tuple[type[Exception], str]] = [
     (ssl.SSLCertVerificationError, "o certificado do servidor não é válido"),
-    (ssl.SSLError, "a conexão TLS falhou"),
     (TimeoutError, "o servidor não respondeu a tempo"),
+    (ssl.SSLError, "a conexão TLS falhou"),
     (socket.gaierror, "o nome do servidor não foi encontrado"),
     (ConnectionRefusedError, "o servidor recusou a conexão"),
     (aiosmtplib.SMTPAuthenticationError, "o servidor recusou o usuário ou a senha"),
@@ -107,6 +107,10 @@ async def _sending() -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(SEND_SECONDS):
             yield
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # before Python 3.12 `wait_for`, which aiosmtplib uses, drops one that comes together with an answer
+            raise asyncio.CancelledError
     except (aiosmtplib.SMTPException, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise DeliveryError(_sentence(error)) from None
 

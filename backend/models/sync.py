@@ -132,10 +132,11 @@ class SyncCancelled(BaseModel):
 class SyncPlan(BaseModel):
     """O que um pedido viria a ser; nada foi iniciado."""
 
+    resource: str = Field(description="o que seria lido")
     slices: int = Field(description="fatias: dias vezes modalidades; num update, uma por modalidade")
     days: int
-    modalidades: int
-    requests_estimate: int = Field(description="pedidos ao portal, de listagens e de itens")
+    modalidades: int | None = Field(description="`null`: o recurso não se divide, e cada dia é uma fatia")
+    requests_estimate: int = Field(description="pedidos ao portal, de listagens e, onde há, de itens")
     records_estimate: int
     seconds_estimate: int
     basis: str = Field(description="em que as estimativas se apoiam")

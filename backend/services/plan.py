@@ -1,7 +1,8 @@
 """What a request would become, before it is made: its slices, and from the past how many requests and how long.
 
-Nothing is written. The backend does not know the ingestors' settings: which modalidades they read is told by what they
-planned last, how fast they are by what they finished last. Where there is no past, the figures below stand in.
+Nothing is written. The backend does not know the ingestors' settings: which parts of the resource they read is told by
+what they planned last, how fast they are by what they finished last. Only the past of the resource that is asked for
+counts. Where there is none, the figures below stand in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +15,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.models.sync import SyncPlan, SyncRequest
 from backend.services.freshness import load_marks
 from common.clock import days, to_wall_clock
+from common.resources import RESOURCES_BY_NAME
 from common.resources.contratacoes import CONTRATACOES
+from common.resources.contratos import CONTRATOS
+from common.resources.description import Resource
 
-MODALIDADES = range(1, 20)
-PAGE_SIZE = 50
+MODALIDADES = tuple(range(1, 20))
 ROLLING_WINDOW = timedelta(minutes=15)
-"""PNCP_MODALIDADES, PNCP_PAGE_SIZE and ROLLING_WINDOW_MINUTES where nobody has set them."""
+"""PNCP_MODALIDADES and ROLLING_WINDOW_MINUTES where nobody has set them."""
 
-PUBLISHED_IN_A_DAY = {1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1}
-"""By modalidade, as the portal told them of Thursday, 10 July 2025: a busy day, so that estimates err on the long side.
-A day brings about as many changes."""
+PUBLISHED_IN_A_DAY: Mapping[str, Mapping[int, int]] = {
+    CONTRATACOES.name: {1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1},
+    CONTRATOS.name: {0: 8368},
+}
+"""By resource and part, as the portal told them of Thursday, 10 July 2025: a busy day, so that estimates err on the
+long side. A day brings about as many changes."""
 
 LISTINGS_PER_SECOND = 1.0
 ITENS_PER_SECOND = 8.0
@@ -35,20 +41,20 @@ RECENT_EXECUTIONS = 20
 _DAY_SECONDS = 86_400.0
 
 # what was planned last without a choice of its own shows the setting
-_LOAD_MODALIDADES = text("""
+_LOAD_PARTS = text("""
     SELECT array_agg(DISTINCT part ORDER BY part) FROM sync_slices
      WHERE execution_id = (SELECT id FROM sync_executions
-                            WHERE kind = 'sync' AND resource = 'contratacoes' AND planned_at IS NOT NULL
+                            WHERE kind = 'sync' AND resource = :resource AND planned_at IS NOT NULL
                               AND parts IS NULL AND trigger <> 'retry'
                             ORDER BY id DESC LIMIT 1)
 """)
 # at least one page, which may be a 204; and the items of whatever was new
 _LOAD_DAYS = text("""
-    SELECT part AS modalidade, extract(isodow FROM first_day) > 5 AS is_weekend, count(*) AS slices,
+    SELECT part, extract(isodow FROM first_day) > 5 AS is_weekend, count(*) AS slices,
            avg(greatest(pages_done, 1)) AS pages, avg(records_processed) AS records,
            avg(records_inserted + records_updated) AS itens
       FROM sync_slices
-     WHERE id > (SELECT max(id) FROM sync_slices) - :recent AND resource = 'contratacoes' AND mode = 'backfill'
+     WHERE id > (SELECT max(id) FROM sync_slices) - :recent AND resource = :resource AND mode = 'backfill'
        AND criterio = :criterio
        AND status = 'success' AND window_end - window_start >= interval '23 hours 59 minutes 59 seconds'
      GROUP BY 1, 2
@@ -59,16 +65,19 @@ _LOAD_UPDATES = text("""
            sum(records_processed) AS records, sum(records_inserted + records_updated) AS itens
       FROM sync_slices
      WHERE execution_id IN (SELECT id FROM sync_executions
-                             WHERE kind = 'sync' AND resource = 'contratacoes' AND mode = 'update'
+                             WHERE kind = 'sync' AND resource = :resource AND mode = 'update'
                                AND status = 'success'
                              ORDER BY id DESC LIMIT :recent)
 """)
 _LOAD_PACE = text("""
     SELECT count(*) AS executions, sum(duration_seconds) AS seconds, sum(requests) AS requests
-      FROM (SELECT e.duration_seconds, (SELECT sum(greatest(pages_done, 1) + records_inserted + records_updated)
+      FROM (SELECT e.duration_seconds, (SELECT sum(greatest(pages_done, 1)
+                                                              + CASE WHEN :has_child
+                                                                     THEN records_inserted + records_updated
+                                                                     ELSE 0 END)
                                           FROM sync_slices WHERE execution_id = e.id) AS requests
               FROM sync_executions e
-             WHERE e.kind = 'sync' AND e.resource = 'contratacoes' AND e.mode = :mode AND e.status = 'success'
+             WHERE e.kind = 'sync' AND e.resource = :resource AND e.mode = :mode AND e.status = 'success'
                AND e.duration_seconds > 0
              ORDER BY e.id DESC LIMIT :recent) AS past
      WHERE requests > 0
@@ -91,7 +100,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Past:
-    """What slices that succeeded took on average, by modalidade and whether their day is of a weekend."""
+    """What slices that succeeded took on average, by part and whether their day is of a weekend."""
 
     slices: int
     means: Mapping[tuple[int, bool], Work]
@@ -108,25 +117,28 @@ class Estimate:
 async def plan_request(engine: AsyncEngine, request: SyncRequest) -> SyncPlan:
     """What `request` would become if it were made now."""
     command = request.to_command()
+    resource = RESOURCES_BY_NAME[command.resource]
     async with engine.connect() as db:
-        modalidades = (await db.execute(_LOAD_MODALIDADES)).scalar_one() or list(MODALIDADES)
+        parts = await _load_parts(db, resource)
         if command.window_start is not None and command.window_end is not None:
             dates = [day for day, _, _ in days(command.window_start, command.window_end)]
             share = (command.window_end - command.window_start).total_seconds() + 1
             estimate = estimate_backfill(
-                [(modalidade, day.isoweekday() > 5) for day in dates for modalidade in modalidades],  # noqa: PLR2004
-                await _load_past(db, command.criterio),
+                resource,
+                [(part, day.isoweekday() > 5) for day in dates for part in parts],  # noqa: PLR2004
+                await _load_past(db, resource, command.criterio),
                 share=share / (_DAY_SECONDS * len(dates)),
             )
-            slices, span = len(dates) * len(modalidades), len(dates)
+            slices, span = len(dates) * len(parts), len(dates)
         else:
-            estimate, span = await _estimate_update(db, modalidades)
-            slices = len(modalidades)
-        seconds, pace = await _estimate_seconds(db, command.mode, estimate.work)
+            estimate, span = await _estimate_update(db, resource, parts)
+            slices = len(parts)
+        seconds, pace = await _estimate_seconds(db, resource, command.mode, estimate.work)
     return SyncPlan(
+        resource=resource.name,
         slices=slices,
         days=span,
-        modalidades=len(modalidades),
+        modalidades=len(parts) if resource.axis else None,
         requests_estimate=round(estimate.work.requests),
         records_estimate=round(estimate.work.records),
         seconds_estimate=round(seconds),
@@ -134,38 +146,52 @@ async def plan_request(engine: AsyncEngine, request: SyncRequest) -> SyncPlan:
     )
 
 
-async def _load_past(db: AsyncConnection, criterio: str) -> Past:
-    rows = (await db.execute(_LOAD_DAYS, {"criterio": criterio, "recent": RECENT_SLICES})).all()
-    means = {
-        (row.modalidade, row.is_weekend): Work(float(row.pages), float(row.records), float(row.itens)) for row in rows
-    }
+async def _load_parts(db: AsyncConnection, resource: Resource) -> Sequence[int]:
+    """The parts that have a listing of their own; of a resource that is not divided, 0 stands for the whole."""
+    if resource.axis is None:
+        return (0,)
+    return (await db.execute(_LOAD_PARTS, {"resource": resource.name})).scalar_one() or MODALIDADES
+
+
+async def _load_past(db: AsyncConnection, resource: Resource, criterio: str) -> Past:
+    asked = {"resource": resource.name, "criterio": criterio, "recent": RECENT_SLICES}
+    rows = (await db.execute(_LOAD_DAYS, asked)).all()
+    means = {(row.part, row.is_weekend): _work(resource, row.pages, row.records, row.itens) for row in rows}
     return Past(sum(row.slices for row in rows), means)
 
 
-def estimate_backfill(pieces: Sequence[tuple[int, bool]], past: Past, *, share: float = 1.0) -> Estimate:
-    """The work of slices, each a modalidade and whether its day is of a weekend.
+def _work(resource: Resource, pages: float, records: float, written: float) -> Work:
+    """`written`: records that are new or newer; each asks for its list of items where the resource has them."""
+    return Work(float(pages), float(records), float(written) if resource.child else 0.0)
+
+
+def estimate_backfill(
+    resource: Resource, pieces: Sequence[tuple[int, bool]], past: Past, *, share: float = 1.0
+) -> Estimate:
+    """The work of slices, each a part and whether its day is of a weekend.
 
     `share`: how much of its days the window takes in; listings are read whole all the same, records are not stored.
     A weekend of which nothing is known is taken for other days, which bring more.
     """
     means = [past.means.get(piece) or past.means.get((piece[0], False)) for piece in pieces]
-    unknown = [modalidade for (modalidade, _), mean in zip(pieces, means, strict=True) if mean is None]
-    parts = [mean for mean in means if mean is not None] + [_busy_day(modalidade) for modalidade in unknown]
+    unknown = [part for (part, _), mean in zip(pieces, means, strict=True) if mean is None]
+    works = [mean for mean in means if mean is not None] + [_busy_day(resource, part) for part in unknown]
     work = Work(
-        sum(part.pages for part in parts),
-        sum(part.records for part in parts) * share,
-        sum(part.itens for part in parts) * share,
+        sum(each.pages for each in works),
+        sum(each.records for each in works) * share,
+        sum(each.itens for each in works) * share,
     )
-    return Estimate(work, _basis(len(pieces), len(unknown), past.slices))
+    return Estimate(work, _basis(resource, len(pieces), len(unknown), past.slices))
 
 
-def _busy_day(modalidade: int) -> Work:
-    records = PUBLISHED_IN_A_DAY.get(modalidade, 0)
-    return Work(max(1, -(-records // PAGE_SIZE)), records, records)
+def _busy_day(resource: Resource, part: int) -> Work:
+    records = PUBLISHED_IN_A_DAY[resource.name].get(part, 0)
+    return _work(resource, max(1, -(-records // resource.page_size)), records, records)
 
 
-def _basis(pieces: int, unknown: int, slices: int) -> str:
-    measured = f"média de {slices} fatias passadas, por modalidade, com fins de semana à parte"
+def _basis(resource: Resource, pieces: int, unknown: int, slices: int) -> str:
+    by_part = ", por modalidade" if resource.axis else ""
+    measured = f"média de {slices} fatias passadas{by_part}, com fins de semana à parte"
     assumed = "o que o portal publicou num dia cheio (10/07/2025), como se nada estivesse gravado"
     if not unknown:
         return f"Registros: {measured}"
@@ -174,33 +200,43 @@ def _basis(pieces: int, unknown: int, slices: int) -> str:
     return f"Registros: {measured}; para {unknown} das {pieces} fatias, {assumed}"
 
 
-async def _estimate_update(db: AsyncConnection, modalidades: Sequence[int]) -> tuple[Estimate, int]:
-    """The work of an update, and how many days its listings span: from where each modalidade's updates have got to."""
+async def _estimate_update(db: AsyncConnection, resource: Resource, parts: Sequence[int]) -> tuple[Estimate, int]:
+    """The work of an update, and how many days its listings span: from where each part's updates have got to."""
     now = to_wall_clock(datetime.now(UTC))
-    marks = await load_marks(db, CONTRATACOES.name, modalidades)
+    marks = await load_marks(db, resource.name, parts)
     starts = [min(mark.reached if mark else now, now - ROLLING_WINDOW) for mark in marks.values()]
     listings = sum((now.date() - start.date()).days + 1 for start in starts)
     seconds = sum((now - start).total_seconds() for start in starts)
-    past = (await db.execute(_LOAD_UPDATES, {"recent": RECENT_EXECUTIONS})).one()
+    past = (await db.execute(_LOAD_UPDATES, {"resource": resource.name, "recent": RECENT_EXECUTIONS})).one()
     if past.slices and past.seconds:
         per_second = seconds / float(past.seconds)
-        work = Work(
-            float(past.pages) / past.days * listings, float(past.records) * per_second, float(past.itens) * per_second
+        work = _work(
+            resource,
+            float(past.pages) / past.days * listings,
+            float(past.records) * per_second,
+            float(past.itens) * per_second,
         )
         basis = f"Registros: média das últimas atualizações ({past.slices} fatias), pelo tempo a cobrir"
     else:
-        day = [_busy_day(modalidade) for modalidade in modalidades]
-        covered = seconds / len(modalidades) / _DAY_SECONDS
-        records = sum(part.records for part in day) * covered
-        work = Work(sum(part.pages for part in day) * listings / len(modalidades), records, records)
+        day = [_busy_day(resource, part) for part in parts]
+        covered = seconds / len(parts) / _DAY_SECONDS
+        records = sum(each.records for each in day) * covered
+        work = _work(resource, sum(each.pages for each in day) * listings / len(parts), records, records)
         basis = "Registros: o que o portal publicou num dia cheio (10/07/2025), pois ainda não há atualizações passadas"
     return Estimate(work, basis), (now.date() - min(starts).date()).days + 1
 
 
-async def _estimate_seconds(db: AsyncConnection, mode: str, work: Work) -> tuple[float, str]:
-    past = (await db.execute(_LOAD_PACE, {"mode": mode, "recent": RECENT_EXECUTIONS})).one()
+async def _estimate_seconds(db: AsyncConnection, resource: Resource, mode: str, work: Work) -> tuple[float, str]:
+    asked = {
+        "resource": resource.name,
+        "has_child": resource.child is not None,
+        "mode": mode,
+        "recent": RECENT_EXECUTIONS,
+    }
+    past = (await db.execute(_LOAD_PACE, asked)).one()
     if past.executions:
         pace = float(past.requests) / float(past.seconds)
         return work.requests / pace, f"tempo: ritmo das últimas {past.executions} execuções, {pace:.1f} pedidos/s"
     seconds = work.pages / LISTINGS_PER_SECOND + work.itens / ITENS_PER_SECOND
-    return seconds, "tempo: 1 pedido por segundo às listagens e 8 aos itens, pois ainda não há execuções para medir"
+    itens = " e 8 aos itens" if resource.child else ""
+    return seconds, f"tempo: 1 pedido por segundo às listagens{itens}, pois ainda não há execuções para medir"

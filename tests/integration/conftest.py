@@ -100,11 +100,18 @@ class Database:
         first: date = CLOSED_DAY,
         last: date | None = None,
         criterio: Criterio | None = None,
+        resource: str = executions.DEFAULT_RESOURCE,
     ) -> int:
         """An execution that waits to be planned; a backfill covers whole days."""
         window = (None, None) if mode == "update" else (piece(first).window_start, piece(last or first).window_end)
         execution_id = await self.run(
-            executions.create, mode=mode, criterio=criterio, window_start=window[0], window_end=window[1], trigger="api"
+            executions.create,
+            mode=mode,
+            criterio=criterio,
+            window_start=window[0],
+            window_end=window[1],
+            trigger="api",
+            resource=resource,
         )
         assert execution_id is not None
         return execution_id
@@ -115,9 +122,10 @@ class Database:
         *,
         mode: Mode = "backfill",
         criterio: Criterio | None = None,
+        resource: str = executions.DEFAULT_RESOURCE,
     ) -> int:
         """An execution whose slices (one, where none are given) wait to be claimed."""
-        execution_id = await self.requested(mode, criterio=criterio)
+        execution_id = await self.requested(mode, criterio=criterio, resource=resource)
         async with self.engine.begin() as db:
             execution = await executions.lock_unplanned(db, older_than_seconds=3600, execution_id=execution_id)
             assert isinstance(execution, Execution)

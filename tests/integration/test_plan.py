@@ -13,7 +13,17 @@ from tests.integration.conftest import Database, piece
 
 MARCH = {"mode": "backfill", "data_ini": "2025-03-01T00:00:00", "data_fim": "2025-03-31T23:59:59"}
 MONDAY = date(2025, 3, 10)
-KEYS = {"slices", "days", "modalidades", "requests_estimate", "records_estimate", "seconds_estimate", "basis"}
+CONTRATOS = {"resource": "contratos"}
+KEYS = {
+    "resource",
+    "slices",
+    "days",
+    "modalidades",
+    "requests_estimate",
+    "records_estimate",
+    "seconds_estimate",
+    "basis",
+}
 
 
 async def plan(api: httpx.AsyncClient, body: Any) -> dict[str, Any]:
@@ -24,9 +34,17 @@ async def plan(api: httpx.AsyncClient, body: Any) -> dict[str, Any]:
     return told
 
 
-async def finished(database: Database, pieces: list[PlannedSlice], counts: PageCounts, *, mode: Any, pages: int) -> int:
+async def finished(
+    database: Database,
+    pieces: list[PlannedSlice],
+    counts: PageCounts,
+    *,
+    mode: Any,
+    pages: int,
+    resource: str = "contratacoes",
+) -> int:
     """An execution that has read so many pages of each slice, and took a hundred seconds."""
-    execution_id = await database.planned(pieces, mode=mode)
+    execution_id = await database.planned(pieces, mode=mode, resource=resource)
     for _ in pieces:
         claim = await database.claim()
         await database.run(
@@ -102,6 +120,47 @@ async def test_the_first_update_is_told_too(api: httpx.AsyncClient) -> None:
     assert (told["slices"], told["modalidades"]) == (19, 19)
     assert told["records_estimate"] == round(6499 * 15 / 1440)
     assert told["seconds_estimate"] > 0
+
+
+async def test_without_a_past_a_month_of_contratos_is_one_listing_a_day_without_items(api: httpx.AsyncClient) -> None:
+    told = await plan(api, MARCH | CONTRATOS)
+    assert (told["resource"], told["slices"], told["days"], told["modalidades"]) == ("contratos", 31, 31, None)
+    assert (told["records_estimate"], told["requests_estimate"]) == (31 * 8368, 31 * 17)
+    assert told["seconds_estimate"] == 31 * 17
+    assert "10/07/2025" in told["basis"]
+    assert "modalidade" not in told["basis"]
+    assert "itens" not in told["basis"]
+
+
+async def test_the_past_of_one_resource_says_nothing_of_another(api: httpx.AsyncClient, database: Database) -> None:
+    two_days = {**MARCH, "data_ini": "2025-03-17T00:00:00", "data_fim": "2025-03-18T23:59:59"}
+    before = await plan(api, two_days)
+    counts = PageCounts(processed=5000, inserted=5000)
+    await finished(database, [piece(MONDAY, 0)], counts, mode="backfill", pages=10, resource="contratos")
+
+    assert await plan(api, two_days) == before
+    told = await plan(api, two_days | CONTRATOS)
+    assert (told["slices"], told["records_estimate"], told["requests_estimate"]) == (2, 10_000, 20)
+    assert told["seconds_estimate"] == 200  # twice what took a hundred, and no request for any items
+    assert "média de 1 fatias passadas" in told["basis"]
+
+
+async def test_an_update_of_contratos_is_told_by_their_own_updates(api: httpx.AsyncClient, database: Database) -> None:
+    now = to_wall_clock(datetime.now(UTC))
+    ours = [PlannedSlice(6, now.date(), now.date(), now - timedelta(minutes=30), now)]
+    await finished(database, ours, PageCounts(processed=30, updated=10), mode="update", pages=4)
+    first = await plan(api, CONTRATOS)
+    theirs = [PlannedSlice(0, now.date(), now.date(), now - timedelta(minutes=30), now)]
+    counts = PageCounts(processed=200, updated=200)
+    await finished(database, theirs, counts, mode="update", pages=2, resource="contratos")
+
+    told = await plan(api, CONTRATOS)
+
+    assert (first["slices"], first["records_estimate"]) == (1, round(8368 * 15 / 1440))
+    assert "ainda não há atualizações passadas" in first["basis"]
+    assert (told["slices"], told["modalidades"], told["records_estimate"]) == (1, None, 100)
+    assert told["requests_estimate"] == 2 * told["days"]
+    assert (await plan(api, {}))["records_estimate"] == 15
 
 
 @pytest.mark.parametrize("body", [{"mode": "backfill"}, {**MARCH, "data_fim": "2025-02-01T00:00:00"}, {"mode": "x"}])

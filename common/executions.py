@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, upd
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common import watermarks
+from common import coverage
 from common.clock import to_wall_clock
 from common.resources.contratacoes import CONTRATACOES
 from common.tables import sync_executions, sync_pages, sync_slices
@@ -840,9 +840,8 @@ _ONE_STALL_LESS = func.greatest(sync_slices.c.stalls - 1, 0)
 
 
 async def _note_success(db: AsyncConnection, claim: Claim) -> None:
-    """Move the watermark of a listing of changes in the transaction that ends its slice."""
-    if claim.criterio == "atualizacao":
-        await watermarks.move(db, claim.slice_id)
+    """Keep what the slice has read in the transaction that ends it."""
+    await coverage.note_success(db, claim.slice_id, claim.criterio)
 
 
 def _fence(claim: Claim) -> dict[str, Any]:

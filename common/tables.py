@@ -274,6 +274,38 @@ sync_counted = Table(
     Column("key", Text, primary_key=True),
 )
 
+# The days that have been read whole after they had ended. The ids are kept when slice and execution are deleted.
+read_days = Table(
+    "read_days",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    Column("criterio", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    # as of a slice
+    Column("part", Integer, primary_key=True),
+    # of the newest such reading: when its slice was first claimed, and when it ended
+    Column("began_at", MOMENT, nullable=False),
+    Column("complete_at", MOMENT, nullable=False),
+    Column("slice_id", BigInteger, nullable=False),
+    Column("execution_id", BigInteger, nullable=False),
+    Column("pages", Integer, nullable=False),
+    Column("records", Integer, nullable=False),
+    # the most records that one reading of the day has inserted or updated
+    Column("stored", Integer, nullable=False),
+    # what its last page said
+    Column("total_registros", BigInteger),
+)
+
+# The first day of each listing that a sweep has ever had to read: it owes every closed day from there on.
+swept_from = Table(
+    "swept_from",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    Column("criterio", Text, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("day", Date, nullable=False),
+)
+
 # How far each listing of changes has been read without a gap: everything from `since` to `reached`.
 watermarks = Table(
     "watermarks",

@@ -42,6 +42,67 @@ ROWS = {
 }
 KEY, OLD_KEY = "kind, resource, mode, trigger, status", "mode, trigger, status"
 
+# What the slices of the past have read, as `common/coverage.py` notes it of each slice that ends.
+SEED_READ_DAYS = """
+    INSERT INTO read_days (resource, criterio, part, day, began_at, complete_at, slice_id, execution_id, pages, records,
+                           stored, total_registros)
+    SELECT DISTINCT ON (resource, criterio, first_day, part)
+           resource, criterio, part, first_day, started_at, finished_at, id, execution_id, pages_done,
+           records_processed, max(records_inserted + records_updated) OVER (
+               PARTITION BY resource, criterio, first_day, part), total_registros
+      FROM sync_slices
+     WHERE status = 'success' AND first_day = last_day AND finished_at IS NOT NULL
+       AND window_start <= first_day AND window_end >= first_day + interval '1 day' - interval '1 second'
+       AND started_at >= timezone('America/Sao_Paulo', first_day + interval '1 day')
+     ORDER BY resource, criterio, first_day, part, id DESC
+"""
+# The first day that a sweep has asked for, of each part. One that was ended before it was planned asked for all parts.
+SEED_SWEPT_FROM = """
+    INSERT INTO swept_from (resource, criterio, part, day)
+    WITH swept AS (
+        SELECT s.resource, s.criterio, s.part, s.first_day AS day
+          FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id WHERE e.trigger = 'sweep'
+    ), unplanned AS (
+        SELECT resource, criterio, CAST(window_start AS date) AS day
+          FROM sync_executions WHERE trigger = 'sweep' AND planned_at IS NULL AND window_start IS NOT NULL
+    ), asked AS (
+        SELECT * FROM swept
+         UNION ALL
+        SELECT u.resource, u.criterio, p.part, u.day
+          FROM unplanned u JOIN (SELECT DISTINCT resource, part FROM swept) p ON p.resource = u.resource
+    )
+    SELECT resource, criterio, part, min(day) FROM asked GROUP BY resource, criterio, part
+"""
+
+
+def _create_ledger() -> None:
+    op.create_table(
+        "read_days",
+        sa.Column("resource", sa.Text, nullable=False),
+        sa.Column("criterio", sa.Text, nullable=False),
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("part", sa.Integer, nullable=False),
+        sa.Column("began_at", MOMENT, nullable=False),
+        sa.Column("complete_at", MOMENT, nullable=False),
+        sa.Column("slice_id", sa.BigInteger, nullable=False),
+        sa.Column("execution_id", sa.BigInteger, nullable=False),
+        sa.Column("pages", sa.Integer, nullable=False),
+        sa.Column("records", sa.Integer, nullable=False),
+        sa.Column("stored", sa.Integer, nullable=False),
+        sa.Column("total_registros", sa.BigInteger),
+        sa.PrimaryKeyConstraint("resource", "criterio", "day", "part", name="pk_read_days"),
+    )
+    op.create_table(
+        "swept_from",
+        sa.Column("resource", sa.Text, nullable=False),
+        sa.Column("criterio", sa.Text, nullable=False),
+        sa.Column("part", sa.Integer, nullable=False),
+        sa.Column("day", sa.Date, nullable=False),
+        sa.PrimaryKeyConstraint("resource", "criterio", "part", name="pk_swept_from"),
+    )
+    op.execute(SEED_READ_DAYS)
+    op.execute(SEED_SWEPT_FROM)
+
 
 def _count_by(key: str) -> None:
     for event, rows in ROWS.items():
@@ -73,6 +134,7 @@ def upgrade() -> None:
     op.create_primary_key("pk_sync_execution_counts", "sync_execution_counts", KEY.split(", "))
     _count_by(KEY)
     _create_contratos()
+    _create_ledger()
 
 
 def _create_contratos() -> None:
@@ -155,6 +217,8 @@ def _create_contratos() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("swept_from")
+    op.drop_table("read_days")
     op.drop_table("contratos")
     # what the release before knows nothing of would be counted as contratações
     op.execute("DELETE FROM sync_executions WHERE kind <> 'sync' OR resource <> 'contratacoes'")

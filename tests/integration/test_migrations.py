@@ -153,6 +153,69 @@ def test_watermarks_begin_with_what_the_history_has_read_without_a_hole(empty_da
     ]
 
 
+READ_DAY = """
+    INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
+                             window_end, status, started_at, finished_at, pages_done, records_processed,
+                             records_inserted, records_updated, total_registros)
+    SELECT {execution}, coalesce(max(ordinal), 0) + 1, 'backfill', '{criterio}', {modalidade}, CAST('{start}' AS date),
+           CAST('{end}' AS date), '{start}', '{end}', '{status}', timestamp '{began}' AT TIME ZONE 'America/Sao_Paulo',
+           now(), 2, {records}, {stored}, 0, {records} FROM sync_slices
+"""
+
+
+def old_day(modalidade: int, day: str, **changes: Any) -> str:
+    """A slice of release 0004 that has read a day whole on the next one, in execution 3, a sweep."""
+    known: dict[str, Any] = {"execution": 3, "criterio": "publicacao", "start": day, "end": f"{day} 23:59:59"}
+    known |= {"began": f"{day[:-2]}{int(day[-2:]) + 1:02} 00:00:00", "status": "success", "records": 7, "stored": 7}
+    return READ_DAY.format(modalidade=modalidade, **known | changes)
+
+
+def test_what_the_history_has_read_whole_is_taken_over_and_need_not_be_read_again(empty_database: str) -> None:
+    migrate(empty_database, "upgrade", "0004")
+    query(empty_database, OLD_HISTORY)
+    tenth, eleventh = "2026-01-10", "2026-01-11"
+    for statement in [
+        old_day(6, tenth),
+        old_day(6, tenth, execution=1, records=8, stored=1),  # the newest stands for the day, a backfill's too
+        old_day(6, tenth, status="error", execution=1, records=1),
+        old_day(8, tenth, criterio="atualizacao"),
+        # not read whole, or not after their end
+        old_day(8, tenth, end=f"{tenth} 23:59:58"),
+        old_day(8, tenth, start=f"{tenth} 00:00:01"),
+        old_day(8, eleventh, began=f"{eleventh} 23:59:59"),
+        old_day(8, eleventh, status="error"),
+        old_day(8, tenth, end=f"{eleventh} 23:59:59", began="2026-01-12"),
+        # a sweep that was cancelled before it had slices has asked for its day in all parts
+        """
+        INSERT INTO sync_executions (mode, criterio, trigger, status, finished_at, window_start, window_end)
+        VALUES ('backfill', 'publicacao', 'sweep', 'error', now(), '2026-01-09', '2026-01-09 23:59:59')
+        """,
+    ]:
+        query(empty_database, statement)
+
+    migrate(empty_database, "upgrade", "head")
+
+    found = query(
+        empty_database,
+        """
+        SELECT resource, criterio, part, CAST(day AS text), slice_id, execution_id, pages, records, stored,
+               total_registros, CAST(timezone('America/Sao_Paulo', began_at) AS text)
+          FROM read_days ORDER BY criterio, part
+        """,
+    )
+    midnight = f"{eleventh} 00:00:00"
+    assert found == [
+        ("contratacoes", "atualizacao", 8, tenth, 4, 3, 2, 7, 7, 7, midnight),
+        ("contratacoes", "publicacao", 6, tenth, 2, 1, 2, 8, 7, 8, midnight),
+    ]
+    assert query(empty_database, "SELECT criterio, part, CAST(day AS text) FROM swept_from ORDER BY 1, 2") == [
+        ("atualizacao", 8, tenth),
+        ("publicacao", 6, "2026-01-09"),
+        ("publicacao", 8, "2026-01-09"),
+    ]
+    migrate(empty_database, "downgrade", "0004")
+
+
 UNINDEXED = """
     SELECT conrelid::regclass::text, conname FROM pg_constraint c
      WHERE contype = 'f' AND NOT EXISTS (

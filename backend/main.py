@@ -197,7 +197,7 @@ def _rules_of(settings: BackendSettings) -> Rules:
         no_success=timedelta(minutes=no_success) if no_success else None,
         reminder=timedelta(minutes=reminder) if reminder else None,
         schedule_enabled=settings.schedule_enabled,
-        update_cron=settings.schedule_update,
+        update_crons=settings.update_crons,
     )
 
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -21,7 +22,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from common.cron import CronError, check_cron
-from common.executions import MAX_UNFINISHED
+from common.executions import DEFAULT_RESOURCE, MAX_UNFINISHED
+from common.resources import RESOURCE_NAMES
 
 LAST_PORT = 65535
 LONGEST_QUEUE_NAME = 250
@@ -68,6 +70,18 @@ def _queue_name(value: str) -> str:
     if not 0 < len(name.encode()) <= LONGEST_QUEUE_NAME:
         raise ValueError(f"expected a name of 1 to {LONGEST_QUEUE_NAME} bytes")
     return name
+
+
+def parse_names(value: object) -> object:
+    """Names between commas, as a list."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def _resources(names: list[str]) -> list[str]:
+    unknown = [name for name in names if name not in RESOURCE_NAMES]
+    if unknown or not names:
+        raise ValueError(f"expected names among {', '.join(RESOURCE_NAMES)}, separated by commas")
+    return [name for name in RESOURCE_NAMES if name in names]
 
 
 def _cron(value: str) -> str:
@@ -176,17 +190,39 @@ class LoggingSettings(_Settings):
     log_format: Literal["json", "text"] | None = None
 
 
+OTHER_CRONS = {"update": "20 * * * *", "sweep": "0 3 * * *"}
+"""Of resources that change less, unless an administrator has given them others."""
+
+
 class ScheduleSettings(_Settings):
     """When updates and sweeps start by themselves, unless an administrator has said otherwise through the API."""
 
     schedule_enabled: bool = True
     schedule_update: Annotated[str, AfterValidator(_cron)] = "*/15 * * * *"
     schedule_sweep: Annotated[str, AfterValidator(_cron)] = "0 1 * * *"
+    pncp_resources: Annotated[list[str], NoDecode, BeforeValidator(parse_names), AfterValidator(_resources)] = Field(
+        default_factory=lambda: [DEFAULT_RESOURCE]
+    )
 
     @property
     def crons(self) -> dict[str, str]:
-        """The cron of each schedule by its name, in Brasília's wall clock."""
-        return {"update": self.schedule_update, "sweep": self.schedule_sweep}
+        """The cron of each schedule by its name (`schedule_name`), in Brasília's wall clock."""
+        own = {"update": self.schedule_update, "sweep": self.schedule_sweep}
+        return {
+            schedule_name(resource, action): cron
+            for resource in self.pncp_resources
+            for action, cron in (own if resource == DEFAULT_RESOURCE else OTHER_CRONS).items()
+        }
+
+    @property
+    def update_crons(self) -> dict[str, str]:
+        """The cron of the updates of each resource that is kept up to date, by its name."""
+        return {resource: self.crons[schedule_name(resource, "update")] for resource in self.pncp_resources}
+
+
+def schedule_name(resource: str, action: str) -> str:
+    """What a schedule is called: `update` or `sweep`, of other resources than the first `contratos.update`."""
+    return action if resource == DEFAULT_RESOURCE else f"{resource}.{action}"
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -28,6 +28,7 @@ Criterio = Literal["publicacao", "atualizacao"]
 Kind = Literal["sync", "delivery", "intake"]
 """What an execution does: read a source, send rows to a destination, or take in rows that others send."""
 
+KINDS: tuple[Kind, ...] = get_args(Kind)
 ONLY_SYNC: tuple[Kind, ...] = ("sync",)
 
 DEFAULT_RESOURCE = CONTRATACOES.name

@@ -14,7 +14,9 @@ from common.config import (
     DatabaseSettings,
     LoggingSettings,
     ScheduleSettings,
+    parse_names,
 )
+from common.executions import KINDS, Kind
 
 LAST_MODALIDADE = 99
 """The portal's table ends at 19 today; room for those to come."""
@@ -71,6 +73,9 @@ class IngestorSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, Logg
     http_timeout: Annotated[float, Field(gt=0, le=600)] = 30
     rolling_window_minutes: Annotated[int, Field(ge=1, le=10080)] = 15
     update_overlap_minutes: Annotated[int, Field(ge=0, le=10080)] = 10
+    worker_kinds: Annotated[list[Kind], NoDecode, BeforeValidator(parse_names)] = Field(
+        default_factory=lambda: list(KINDS)
+    )
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     lease_seconds: Annotated[float, Field(ge=2, le=3600)] = 60
     slice_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 60

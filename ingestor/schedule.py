@@ -90,7 +90,7 @@ class Outcome:
 
 
 def to_action(name: str) -> tuple[str, str]:
-    """The resource of a schedule and what it starts: `update` or `sweep` of contratacoes, or `contratos.update`."""
+    """The resource of a schedule and what it starts, `update` or `sweep`; the inverse of `schedule_name`."""
     resource, _, action = name.rpartition(".")
     return resource or executions.DEFAULT_RESOURCE, action
 

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common import executions
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
-from common.executions import Claim, Summary
+from common.executions import Claim, Kind, Summary
 from common.resources import RESOURCES
 from ingestor.debts import is_any_due, work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
@@ -75,6 +75,8 @@ class WorkerOptions:
     crons: Mapping[str, str] = field(default_factory=dict)
     """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
     max_unfinished: int = executions.MAX_UNFINISHED
+    kinds: tuple[Kind, ...] = executions.KINDS
+    """The kinds of slices that it works on."""
 
 
 @dataclass
@@ -256,7 +258,7 @@ class Worker:
 
     async def _fill_slots(self) -> None:
         while len(self._held) < self._options.slots and not self.stopping.is_set():
-            if not await self._may_ask(CONSULTA, executions.is_any_free):
+            if not await self._may_ask(CONSULTA, partial(executions.is_any_free, kinds=self._options.kinds)):
                 return
             claim = await in_transaction(
                 self._engine,
@@ -264,6 +266,7 @@ class Worker:
                     executions.claim,
                     worker_id=self.id,
                     lease_seconds=self._options.lease_seconds,
+                    kinds=self._options.kinds,
                     page_sizes=self._page_sizes,
                 ),
             )

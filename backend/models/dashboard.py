@@ -25,7 +25,7 @@ class UnfinishedExecution(SyncExecution):
 class ModalidadeFreshness(BaseModel):
     """Até quando o espelho tem as mudanças de uma modalidade."""
 
-    modalidade: int
+    modalidade: int | None = Field(description="`null`: o recurso não se divide")
     complete_until: Moment | None = Field(
         description="o mesmo que `updated_until`; `null` enquanto nenhum dia desde o início das atualizações foi lido"
         " por inteiro, por publicação"
@@ -51,6 +51,12 @@ class Freshness(BaseModel):
     updated_until: Moment | None = Field(description="`null`: falta a primeira atualização de alguma modalidade")
     updated_age_seconds: float | None
     modalidades: list[ModalidadeFreshness]
+
+
+class ResourceFreshness(Freshness):
+    """O mesmo, de um recurso; `modalidades` são as suas partes."""
+
+    resource: str
 
 
 class Worker(BaseModel):
@@ -197,7 +203,8 @@ class SyncDashboard(BaseModel):
     rejections: Rejections
     itens_owed: ItensOwed
     drift: list[DriftedField] = Field(description="dos últimos sete dias")
-    freshness: Freshness
+    freshness: Freshness = Field(description="de contratações")
+    resources: list[ResourceFreshness] = Field(description="o mesmo, de cada recurso que tem alguma atualização")
     unfinished: list[UnfinishedExecution]
     workers: list[Worker]
     mirror: list[TableSize]

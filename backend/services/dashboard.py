@@ -7,13 +7,13 @@ All who ask within two seconds get one reading.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, get_args
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.models.dashboard import (
@@ -24,6 +24,7 @@ from backend.models.dashboard import (
     ModalidadeFreshness,
     ModeStatistics,
     Rejections,
+    ResourceFreshness,
     SyncDashboard,
     TableSize,
     UnfinishedExecution,
@@ -39,8 +40,10 @@ from backend.services.reading import Reading
 from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
-from common.resources.contratacoes import CONTRATACOES
-from common.tables import sync_executions
+from common.executions import DEFAULT_RESOURCE
+from common.resources import RESOURCE_NAMES, RESOURCES
+from common.resources.parties import PARTIES
+from common.tables import metadata, sync_executions
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 2.0
@@ -48,7 +51,15 @@ FRESH_SECONDS = 2.0
 MOST_UNFINISHED_SHOWN = 50
 MOST_FAILED_SHOWN = 10
 COUNTED_ROWS = 10_000
-MIRROR = ("contratacoes", "itens_contratacao", "orgaos", "unidades", "rejected_records")
+MIRROR = (
+    *(
+        name
+        for resource in RESOURCES
+        for name in ([resource.name, resource.child.name] if resource.child else [resource.name])
+    ),
+    *(party.name for party in PARTIES),
+    "rejected_records",
+)
 
 _COUNTS = text("""
     SELECT status, sum(executions) AS executions, sum(records_processed) AS records, sum(duration_seconds) AS seconds
@@ -125,11 +136,10 @@ _SIZES = text("""
       FROM pg_class WHERE oid = ANY(CAST(CAST(:names AS text[]) AS regclass[]))
 """)
 _COUNTED = {
-    "contratacoes": text("SELECT count(*) FROM (SELECT FROM contratacoes LIMIT :most) AS t"),
-    "itens_contratacao": text("SELECT count(*) FROM (SELECT FROM itens_contratacao LIMIT :most) AS t"),
-    "orgaos": text("SELECT count(*) FROM (SELECT FROM orgaos LIMIT :most) AS t"),
-    "unidades": text("SELECT count(*) FROM (SELECT FROM unidades LIMIT :most) AS t"),
-    "rejected_records": text("SELECT count(*) FROM (SELECT FROM rejected_records LIMIT :most) AS t"),
+    name: select(func.count()).select_from(
+        select(literal(1)).select_from(metadata.tables[name]).limit(COUNTED_ROWS + 1).subquery()
+    )
+    for name in MIRROR
 }
 
 
@@ -183,7 +193,7 @@ class Dashboard:
                 **_totals(counts, now.cancelled),
                 last_24h_executions=now.last_day,
                 current_status=await SyncStatusService(db).get_current_status(),
-                freshness=await _load_freshness(db, now.moment),
+                **await _load_freshness(db, now.moment),
                 unfinished=await _load_unfinished(db),
                 workers=await _load_workers(db),
                 source=await load_source(db),
@@ -237,8 +247,19 @@ async def _load_workers(db: AsyncConnection) -> list[Worker]:
     return [Worker.model_validate(row, from_attributes=True) for row in rows]
 
 
-async def _load_freshness(db: AsyncConnection, now: datetime) -> Freshness:
-    marks = await load_marks(db, CONTRATACOES.name, await load_mirrored(db, CONTRATACOES.name))
+async def _load_freshness(db: AsyncConnection, now: datetime) -> dict[str, Any]:
+    marks = {name: await load_marks(db, name, await load_mirrored(db, name)) for name in RESOURCE_NAMES}
+    return {
+        "freshness": _to_freshness(marks[DEFAULT_RESOURCE], now),
+        "resources": [
+            ResourceFreshness(resource=name, **vars(_to_freshness(of_resource, now)))
+            for name, of_resource in marks.items()
+            if of_resource
+        ],
+    }
+
+
+def _to_freshness(marks: Mapping[int, Watermark | None], now: datetime) -> Freshness:
     updated = reached_by(marks)
     complete = updated if all(mark is not None and mark.complete_from for mark in marks.values()) else None
     return Freshness(
@@ -246,15 +267,15 @@ async def _load_freshness(db: AsyncConnection, now: datetime) -> Freshness:
         age_seconds=_age(complete, now),
         updated_until=updated,
         updated_age_seconds=_age(updated, now),
-        modalidades=[_to_modalidade(modalidade, mark, now) for modalidade, mark in marks.items()],
+        modalidades=[_to_modalidade(part, mark, now) for part, mark in marks.items()],
     )
 
 
-def _to_modalidade(modalidade: int, mark: Watermark | None, now: datetime) -> ModalidadeFreshness:
+def _to_modalidade(part: int, mark: Watermark | None, now: datetime) -> ModalidadeFreshness:
     updated = None if mark is None else aware(mark.reached)
     complete = updated if mark is not None and mark.complete_from else None
     return ModalidadeFreshness(
-        modalidade=modalidade,
+        modalidade=part or None,
         complete_until=complete,
         age_seconds=_age(complete, now),
         updated_until=updated,
@@ -309,7 +330,7 @@ async def _load_sizes(db: AsyncConnection) -> list[TableSize]:
         estimate = int(known[table].reltuples)
         counted: int = 0
         if estimate < 2 * COUNTED_ROWS:
-            counted = (await db.execute(_COUNTED[table], {"most": COUNTED_ROWS + 1})).scalar_one()
+            counted = (await db.execute(_COUNTED[table])).scalar_one()
         exact = estimate < 2 * COUNTED_ROWS and counted <= COUNTED_ROWS
         rows = counted if exact else max(estimate, counted)
         sizes.append(TableSize(table=table, rows=rows, exact=exact, bytes=known[table].bytes))

@@ -133,6 +133,13 @@ def upgrade() -> None:
     op.drop_constraint("pk_sync_execution_counts", "sync_execution_counts")
     op.create_primary_key("pk_sync_execution_counts", "sync_execution_counts", KEY.split(", "))
     _count_by(KEY)
+    # open episodes of overdue updates say of which resource
+    op.execute("""
+        UPDATE alerts SET details = details || jsonb_build_object('late', jsonb_build_array(jsonb_build_object(
+               'resource', 'contratacoes', 'has_gap', coalesce(details -> 'has_gap', 'false'),
+               'last_success_at', details -> 'last_success_at', 'updated_until', details -> 'updated_until')))
+         WHERE kind = 'sync' AND resolved_at IS NULL AND details -> 'overdue' = 'true'
+    """)
     _create_contratos()
     _create_ledger()
 

@@ -38,8 +38,8 @@ from tests.support import eventually
 NOW = datetime(2026, 3, 10, 9, tzinfo=UTC)  # six in the morning in Brasília
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 LONG_AGO = NOW - timedelta(days=60)
-RULES = Rules(no_success=HOUR, reminder=6 * HOUR, schedule_enabled=True, update_cron="*/15 * * * *")
-QUIET = Rules(no_success=None, reminder=6 * HOUR, schedule_enabled=True, update_cron="*/15 * * * *")
+RULES = Rules(no_success=HOUR, reminder=6 * HOUR, schedule_enabled=True, update_crons={"contratacoes": "*/15 * * * *"})
+QUIET = Rules(no_success=None, reminder=6 * HOUR, schedule_enabled=True, update_crons={"contratacoes": "*/15 * * * *"})
 DAY = date(2026, 3, 9)
 
 
@@ -359,7 +359,7 @@ async def test_a_gap_that_stays_unread_is_an_alert_though_updates_succeed(house:
 
 async def test_nothing_is_overdue_where_the_schedule_is_off_or_not_watched(house: House) -> None:
     await house.ran(at=NOW - 9 * HOUR)
-    for rules in (QUIET, Rules(HOUR, None, schedule_enabled=False, update_cron="*/15 * * * *")):
+    for rules in (QUIET, Rules(HOUR, None, schedule_enabled=False, update_crons={"contratacoes": "*/15 * * * *"})):
         house.rules = rules
         assert not await is_alarmed(house)
 

@@ -22,7 +22,7 @@ from tests.support import eventually
 
 NOW = datetime(2026, 3, 10, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-QUIET = Rules(no_success=None, reminder=None, schedule_enabled=True, update_cron="*/15 * * * *")
+QUIET = Rules(no_success=None, reminder=None, schedule_enabled=True, update_crons={"contratacoes": "*/15 * * * *"})
 PUBLISH = b"\x00\x3c\x00\x28"
 
 

@@ -304,7 +304,7 @@ async def test_a_failure_asks_for_attention_until_something_has_made_it_good(
 
 async def failures_told(api: httpx.AsyncClient, database: Database) -> tuple[list[int], list[int]]:
     """What the dashboard and what the alerts call failed and not made good."""
-    rules = Rules(no_success=None, reminder=None, schedule_enabled=True, update_cron="*/15 * * * *")
+    rules = Rules(no_success=None, reminder=None, schedule_enabled=True, update_crons={"contratacoes": "*/15 * * * *"})
     now = datetime.now(UTC)
     findings = await database.run(look, rules, now, watching_since=now, known={})
     pending = [one["id"] for finding in findings if finding.kind == "sync" for one in finding.details["executions"]]

@@ -361,7 +361,7 @@ async def assert_stored(database: Database, world: World, execution_id: int) -> 
 async def opened_alert(database: Database) -> str:
     """What an alert about the database says after a look, if there is one."""
     now = datetime.now(UTC)
-    rules = Rules(no_success=None, reminder=None, schedule_enabled=False, update_cron="* * * * *")
+    rules = Rules(no_success=None, reminder=None, schedule_enabled=False, update_crons={"contratacoes": "* * * * *"})
     await run_once(database.engine, rules, Notifier([]), now=now, watching_since=now)
     rows = await database.rows("SELECT summary FROM alerts WHERE kind = 'database' AND resolved_at IS NULL")
     return "".join(row.summary for row in rows)

@@ -18,7 +18,7 @@ from tests.integration.test_metrics import scrape, value
 from tests.integration.test_persistence import MORNING, bundle, store
 from tests.records import ITEM, KEY, raw
 
-QUIET = Rules(no_success=None, reminder=None, schedule_enabled=False, update_cron="*/15 * * * *")
+QUIET = Rules(no_success=None, reminder=None, schedule_enabled=False, update_crons={"contratacoes": "*/15 * * * *"})
 CAUSE = "/pncp/v1/orgaos/{}/compras/2025/1/itens: status 503"
 
 

@@ -403,3 +403,21 @@ async def test_a_backfill_of_somebody_else_s_pays_no_debt_of_the_sweep(engine: A
     assert other is not None
     await finish(engine, other)
     assert ("publicacao", "2026-03-10", "2026-03-10") in (await sweep(engine, NIGHT + DAY)).values()
+
+
+async def test_the_schedules_of_another_resource_start_its_own_executions(engine: AsyncEngine) -> None:
+    crons = {"update": "* * * * *", "contratos.update": "* * * * *", "contratos.sweep": "* * * * *"}
+    assert await tick(engine, crons) == []  # opens them
+    async with engine.begin() as db:
+        await db.execute(text("UPDATE schedules SET effective_at = now() - interval '5 minutes'"))
+
+    await tick(engine, crons)
+
+    async with engine.connect() as db:
+        found = await db.execute(text("SELECT resource, mode, trigger, criterio FROM sync_executions ORDER BY id"))
+        assert sorted(tuple(row) for row in found) == [
+            ("contratacoes", "update", "schedule", "atualizacao"),
+            ("contratos", "backfill", "sweep", "atualizacao"),
+            ("contratos", "backfill", "sweep", "publicacao"),
+            ("contratos", "update", "schedule", "atualizacao"),
+        ]

@@ -44,7 +44,7 @@ def failed(number: int, **parts: Any) -> dict[str, Any]:
 
 
 def episode(**parts: Any) -> Episode:
-    details = {**merge_failures(None, [failed(1)]), "overdue": False, "last_success_at": None}
+    details = {**merge_failures(None, [failed(1)]), "overdue": False, "late": []}
     return Episode(
         **{"id": 7, "kind": "sync", "summary": "1 execução falhou", "details": details, "opened_at": NOON, **parts}
     )
@@ -74,7 +74,7 @@ def test_an_episode_keeps_what_it_has_seen_and_knows_what_is_pending() -> None:
     first = merge_failures(None, [failed(1), failed(2)])
     second = merge_failures(first, [failed(2), failed(3)])
     assert [(one["id"], one["is_pending"]) for one in second["executions"]] == [(3, True), (2, True), (1, False)]
-    assert summarise_failures({**second, "overdue": False}) == "3 execuções falharam; 2 ainda por refazer"
+    assert summarise_failures({**second, "late": []}) == "3 execuções falharam; 2 ainda por refazer"
 
 
 def test_an_endless_episode_keeps_the_newest_and_counts_the_others() -> None:
@@ -82,12 +82,17 @@ def test_an_endless_episode_keeps_the_newest_and_counts_the_others() -> None:
     details = merge_failures(merge_failures(None, all_of_them), all_of_them)  # they are seen at every look
     assert (len(details["executions"]), len(details["execution_ids"])) == (MOST_SHOWN, 150)
     assert details["executions"][0]["id"] == MOST_SHOWN + 50
-    assert summarise_failures({**details, "overdue": False}) == "150 execuções falharam"
+    assert summarise_failures({**details, "late": []}) == "150 execuções falharam"
 
 
 def test_no_update_at_all_is_told_in_the_same_line() -> None:
-    details = {**merge_failures(None, [failed(1)]), "overdue": True, "last_success_at": NOON.isoformat()}
-    assert summarise_failures(details) == "1 execução falhou; nenhuma atualização teve sucesso desde 10/03/2026 12:00"
+    late = {"has_gap": False, "last_success_at": NOON.isoformat(), "updated_until": None}
+    both = [late | {"resource": "contratacoes"}, late | {"resource": "contratos", "last_success_at": None}]
+    details = {**merge_failures(None, [failed(1)]), "overdue": True, "late": both}
+    assert summarise_failures(details) == (
+        "1 execução falhou; nenhuma atualização teve sucesso desde 10/03/2026 12:00; "
+        "contratos: nenhuma atualização teve sucesso até agora"
+    )
 
 
 def test_an_error_becomes_one_line_of_bearable_length() -> None:
@@ -192,7 +197,7 @@ def test_the_last_message_says_why_it_is_over_and_asks_for_nothing() -> None:
 
 def test_no_error_message_can_add_a_header() -> None:
     evil = failed(1, error_message=one_line("boom\r\nBcc: everyone@example.org\r\n\r\nHello"))
-    details = {**merge_failures(None, [evil]), "overdue": False, "last_success_at": None}
+    details = {**merge_failures(None, [evil]), "overdue": False, "late": []}
     told = episode(summary="x\nBcc: everyone@example.org", details=details)
     message = compose("opened", told, number=1, public_url=None, reminder=None)
     channel = Email("mail.example.org", 25, "none", "pncp@example.org", ("a@example.org", "b@example.org"))

@@ -392,3 +392,17 @@ def test_a_cron_that_is_none_is_refused_with_what_is_expected(load: Load, variab
     told = fault(load, **{variable: value})
     assert told.startswith(f"{variable}: expected a cron expression of five fields")
     assert value not in told.replace("*/15 * * * *", "", 1)
+
+
+def test_resources_have_schedules_of_their_own(load: Load) -> None:
+    settings = load(PNCP_RESOURCES="contratos, contratacoes")
+    assert settings.pncp_resources == ["contratacoes", "contratos"]
+    assert list(settings.crons) == ["update", "sweep", "contratos.update", "contratos.sweep"]
+    assert load(PNCP_RESOURCES="contratos").update_crons == {"contratos": settings.crons["contratos.update"]}
+    assert "PNCP_RESOURCES: expected names among contratacoes, contratos" in fault(load, PNCP_RESOURCES="contratos,pca")
+
+
+def test_a_worker_may_be_kept_to_some_kinds_of_work(load: Load) -> None:
+    assert load().worker_kinds == ["sync", "delivery", "intake"]
+    assert load(WORKER_KINDS="delivery").worker_kinds == ["delivery"]
+    assert "WORKER_KINDS" in fault(load, WORKER_KINDS="reading")

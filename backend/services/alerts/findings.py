@@ -22,8 +22,9 @@ from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
 from backend.services.rejections import load_rejected_days
 from common import executions
 from common.clock import BRASILIA, to_wall_clock
+from common.config import schedule_name
 from common.cron import next_runs
-from common.resources.contratacoes import CONTRATACOES
+from common.executions import DEFAULT_RESOURCE
 
 Details = dict[str, Any]
 
@@ -42,10 +43,10 @@ FEWEST_IN_UPDATES = 50
 
 _LOAD_UPDATES_STATE = text("""
     SELECT (SELECT finished_at FROM sync_executions
-             WHERE kind = 'sync' AND resource = 'contratacoes' AND mode = 'update' AND status = 'success'
+             WHERE kind = 'sync' AND resource = :resource AND mode = 'update' AND status = 'success'
              ORDER BY id DESC LIMIT 1) AS last_success,
            s.cron, s.effective_at, s.paused_at IS NOT NULL AS is_paused
-      FROM (SELECT 1) AS one LEFT JOIN schedules s ON s.name = 'update'
+      FROM (SELECT 1) AS one LEFT JOIN schedules s ON s.name = :schedule
 """)
 # The newest reading of each whole day that was read after its end, of the days that backfills have lately read.
 _LOAD_EMPTY = text("""
@@ -97,7 +98,8 @@ class Rules:
     no_success: timedelta | None
     reminder: timedelta | None
     schedule_enabled: bool
-    update_cron: str
+    update_crons: Mapping[str, str]
+    """The cron of the updates of each resource that is kept up to date, by its name."""
 
 
 @dataclass(frozen=True)
@@ -166,24 +168,35 @@ async def _look_at_syncs(
     outage: _Outage,
 ) -> Finding | None:
     failed = [_described(row) for row in await load_pending(db, now) if not outage.explains(row)]
-    state = (await db.execute(_LOAD_UPDATES_STATE)).one()
-    reached = reached_by(await load_marks(db, CONTRATACOES.name, await load_mirrored(db, CONTRATACOES.name)))
-    overdue, has_gap = False, False
-    if rules.no_success is not None and rules.schedule_enabled and not state.is_paused:
-        cron, limit = state.cron or rules.update_cron, rules.no_success
-        # an episode that was begun does not end because this process is new
-        begun = [] if known and known.get("overdue") else [watching_since, await outage.load_end(db, now)]
-        overdue = is_overdue(cron, now, limit=limit, last=[reached, state.effective_at, *begun])
-        has_gap = overdue and not is_overdue(cron, now, limit=limit, last=[state.last_success])
-    if not failed and not overdue:
+    # an episode that was begun does not end because this process is new
+    begun = [] if known and known.get("overdue") else [watching_since, await outage.load_end(db, now)]
+    late = [
+        found for resource in rules.update_crons if (found := await _look_at_updates(db, rules, now, resource, begun))
+    ]
+    if not failed and not late:
         return None
-    details = merge_failures(known, failed) | {
-        "overdue": overdue,
-        "has_gap": has_gap,
+    details = merge_failures(known, failed) | {"overdue": bool(late), "late": late}
+    return Finding("sync", summarise_failures(details), details)
+
+
+async def _look_at_updates(
+    db: AsyncConnection, rules: Rules, now: datetime, resource: str, begun: Sequence[datetime | None]
+) -> Details | None:
+    """What is known of a resource whose updates are overdue; `None` where they are not."""
+    names = {"resource": resource, "schedule": schedule_name(resource, "update")}
+    state = (await db.execute(_LOAD_UPDATES_STATE, names)).one()
+    if rules.no_success is None or not rules.schedule_enabled or state.is_paused:
+        return None
+    reached = reached_by(await load_marks(db, resource, await load_mirrored(db, resource)))
+    cron, limit = state.cron or rules.update_crons[resource], rules.no_success
+    if not is_overdue(cron, now, limit=limit, last=[reached, state.effective_at, *begun]):
+        return None
+    return {
+        "resource": resource,
+        "has_gap": not is_overdue(cron, now, limit=limit, last=[state.last_success]),
         "last_success_at": None if state.last_success is None else state.last_success.isoformat(),
         "updated_until": None if reached is None else reached.isoformat(),
     }
-    return Finding("sync", summarise_failures(details), details)
 
 
 def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[datetime | None]) -> bool:
@@ -221,18 +234,18 @@ def summarise_failures(details: Details) -> str:
         words.append("1 execução falhou" if count == 1 else f"{count} execuções falharam")
     if 0 < pending < count:
         words.append(f"{pending} ainda por refazer")
-    if details["overdue"] and details.get("has_gap"):
-        read = details["updated_until"]
-        words.append(
-            f"há uma lacuna por ler desde {at_brasilia(read)}, embora as atualizações sigam"
-            if read
-            else "alguma modalidade ainda não teve atualização com sucesso"
-        )
-    elif details["overdue"] and details["last_success_at"]:
-        words.append(f"nenhuma atualização teve sucesso desde {at_brasilia(details['last_success_at'])}")
-    elif details["overdue"]:
-        words.append("nenhuma atualização teve sucesso até agora")
+    words += [_of_resource(late["resource"], _summarise_updates(late)) for late in details["late"]]
     return "; ".join(words)
+
+
+def _summarise_updates(late: Details) -> str:
+    if late["has_gap"] and late["updated_until"]:
+        return f"há uma lacuna por ler desde {at_brasilia(late['updated_until'])}, embora as atualizações sigam"
+    if late["has_gap"]:
+        return "alguma modalidade ainda não teve atualização com sucesso"
+    if late["last_success_at"]:
+        return f"nenhuma atualização teve sucesso desde {at_brasilia(late['last_success_at'])}"
+    return "nenhuma atualização teve sucesso até agora"
 
 
 def _described(row: Row[Any]) -> Details:
@@ -497,14 +510,23 @@ async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datet
         reasons.append(f"o que falhou não foi refeito em {LOOK_BACK.days} dias e deixa de ser cobrado")
     elif pending:
         reasons.append("o que falhou foi refeito")
-    if known["overdue"]:
-        state = (await db.execute(_LOAD_UPDATES_STATE)).one()
-        if state.is_paused:
-            reasons.append("a agenda de atualizações foi posta em pausa")
-        elif known.get("has_gap"):
-            reasons.append("a lacuna foi lida")
-        elif state.last_success is not None and state.last_success.isoformat() != known["last_success_at"]:
-            reasons.append(f"uma atualização teve sucesso em {at_brasilia(state.last_success.isoformat())}")
-        else:
-            reasons.append("a agenda de atualizações mudou")
+    reasons += [_of_resource(late["resource"], await _explain_updates(db, late)) for late in known.get("late", [])]
     return "; ".join(reasons)
+
+
+async def _explain_updates(db: AsyncConnection, late: Details) -> str:
+    resource = late["resource"]
+    names = {"resource": resource, "schedule": schedule_name(resource, "update")}
+    state = (await db.execute(_LOAD_UPDATES_STATE, names)).one()
+    if state.is_paused:
+        return "a agenda de atualizações foi posta em pausa"
+    if late["has_gap"]:
+        return "a lacuna foi lida"
+    if state.last_success is not None and state.last_success.isoformat() != late["last_success_at"]:
+        return f"uma atualização teve sucesso em {at_brasilia(state.last_success.isoformat())}"
+    return "a agenda de atualizações mudou"
+
+
+def _of_resource(resource: str, told: str) -> str:
+    """A sentence that names its resource, unless it is the one that is meant where none is named."""
+    return told if resource == DEFAULT_RESOURCE else f"{resource}: {told}"

@@ -18,7 +18,7 @@ from common.execution_log import keep_execution_log
 from common.garbage import collect_seldom
 from common.logs import configure_logging
 from common.resources.contratacoes import CONTRATACOES
-from ingestor.commands import itens, make_parser, rejected, verify
+from ingestor.commands import itens, parse_words, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
 from ingestor.metrics import Metrics, MetricsServer
@@ -119,7 +119,7 @@ COMMANDS = {"verify": verify, "rejected": rejected, "itens": itens}
 
 def main() -> None:
     """Run the ingestor or one of its commands; a fault of configuration or schema is one line and exit code 1."""
-    options = make_parser().parse_args()
+    options = parse_words()
     try:
         settings = load_settings(IngestorSettings)
         if options.command is not None:

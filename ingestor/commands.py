@@ -5,15 +5,19 @@ Tables go to stdout, progress to stderr; the exit code says whether all is well.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import date
 
 from common.database import check_schema
+from common.executions import DEFAULT_RESOURCE
+from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
+from common.resources.description import Resource
 from ingestor.config import IngestorSettings, parse_modalidades
 from ingestor.debts import load_owed, try_all_again
 from ingestor.errors import PncpError
 from ingestor.opening import make_client, make_engine
 from ingestor.rejected import load_unresolved, try_again
-from ingestor.verify import Comparison, compare_days
+from ingestor.verify import Comparison, compare_days, listing_of
 
 ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
 
@@ -26,25 +30,33 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     verify = commands.add_parser(
         "verify",
-        help="compare what the portal lists for each day and modalidade with what is stored",
+        help="compare what the portal lists for each day (of contratacoes: and modalidade) with what is stored",
         description="Reads every listing by publication and looks for each of its records here. Prints the listings "
         "that differ, and below each the records that are missing and those that could not be stored. "
         "Exit code 1 if there are any.",
     )
+    verify.set_defaults(parser=verify)
+    verify.add_argument(
+        "--resource", choices=RESOURCE_NAMES, default=DEFAULT_RESOURCE, help="what to compare (%(default)s)"
+    )
     verify.add_argument("--from", dest="first", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD")
     verify.add_argument("--to", dest="last", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD")
-    verify.add_argument("--modalidades", type=_modalidades, help="such as 1-13,15 (default: as configured)")
+    verify.add_argument(
+        "--modalidades", type=_modalidades, help="of contratacoes, such as 1-13,15 (default: as configured)"
+    )
     verify.add_argument("--all", action="store_true", help="print the days that agree, too")
     verify.add_argument(
         "--itens",
         action="store_true",
-        help="ask for the number of items of each contratação too, one request for each, and list those that lack some",
+        help="of contratacoes: ask for the number of items of each too, one request for each, and list those that lack "
+        "some",
     )
     rejected = commands.add_parser(
         "rejected",
         help="list the records that could not be stored, or try them again",
         description="Exit code 1 if any are left.",
     )
+    rejected.add_argument("--resource", choices=RESOURCE_NAMES, help="those of this resource only")
     rejected.add_argument("--retry", action="store_true", help="try to store them with this version")
     itens = commands.add_parser(
         "itens",
@@ -57,6 +69,18 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse_words(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line; what is wrong with it ends the process with its usage and exit code 2."""
+    options = make_parser().parse_args(words)
+    if options.command == "verify":
+        resource = RESOURCES_BY_NAME[options.resource]
+        if options.modalidades and resource.axis is None:
+            options.parser.error(f"{resource.name} are not divided by modalidade")
+        if options.itens and resource.child is None:
+            options.parser.error(f"{resource.name} have no items")
+    return options
+
+
 def _modalidades(text: str) -> list[int]:
     try:
         numbers = parse_modalidades(text)
@@ -67,24 +91,27 @@ def _modalidades(text: str) -> list[int]:
 
 
 async def verify(settings: IngestorSettings, options: argparse.Namespace) -> int:
-    """Print the days and modalidades that differ, what is missing of them, and what they come to."""
-    modalidades = options.modalidades or settings.pncp_modalidades
+    """Print the listings that differ, what is missing of them, and what they come to."""
+    resource = RESOURCES_BY_NAME[options.resource]
+    parts = (options.modalidades or settings.pncp_modalidades) if resource.axis else (0,)
     engine = make_engine(settings)
     found: list[Comparison] = []
     asked = 0
     try:
         await check_schema(engine)
-        _row("day", "modalidade", "portal", "stored", "rejected", "missing")
+        _row("day", *(["modalidade"] if resource.axis else []), "portal", "stored", "rejected", "missing")
         async with make_client(settings, engine, waits=False) as client:
-            span = compare_days(engine, client, options.first, options.last, modalidades, with_itens=options.itens)
+            first, last = options.first, options.last
+            span = compare_days(engine, client, resource, first, last, parts=parts, with_itens=options.itens)
             async for listing in span:
                 asked += 1
                 if not listing.agrees:
                     found.append(listing)
                 if options.all or not listing.agrees:
-                    _print(listing)
+                    _print(resource, listing)
                 if sys.stderr.isatty():
-                    print(f"\r{listing.day} modalidade {listing.modalidade} ", end="", file=sys.stderr, flush=True)
+                    name = listing_of(resource, listing.day, listing.part)
+                    print(f"\r{name} ", end="", file=sys.stderr, flush=True)
     except PncpError as error:
         sys.exit(f"verify: the portal does not answer: {error}")
     finally:
@@ -98,9 +125,10 @@ async def verify(settings: IngestorSettings, options: argparse.Namespace) -> int
     return SOMETHING_IS_AMISS if found else ALL_IS_WELL
 
 
-def _print(listing: Comparison) -> None:
+def _print(resource: Resource, listing: Comparison) -> None:
     missing, rejected = len(listing.missing), len(listing.rejected)
-    _row(listing.day, listing.modalidade, listing.portal, listing.stored, rejected, missing)
+    part = [listing.part] if resource.axis else []
+    _row(listing.day, *part, listing.portal, listing.stored, rejected, missing)
     for key in listing.missing:
         print(f"  missing {key}")
     for name, reason in listing.rejected:
@@ -120,7 +148,7 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
     left = 0
     try:
         await check_schema(engine)
-        entries = await load_unresolved(engine)
+        entries = await load_unresolved(engine, RESOURCES_BY_NAME.get(options.resource))
         async with make_client(settings, engine, waits=False) as client:
             for entry in entries:
                 reason = await try_again(engine, client, entry) if options.retry else entry.reason

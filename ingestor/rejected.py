@@ -32,16 +32,20 @@ class Entry:
 
 _UNRESOLVED = text("""
     SELECT payload_hash, resource, natural_key, reason, payload, execution_id, slice_id
-      FROM rejected_records WHERE resolved_at IS NULL ORDER BY id
+      FROM rejected_records
+     WHERE resolved_at IS NULL
+       AND (CAST(:names AS text[]) IS NULL OR resource = ANY(CAST(:names AS text[])))
+     ORDER BY id
 """)
 _RESOLVE = text("UPDATE rejected_records SET resolved_at = now() WHERE payload_hash = :hash AND resolved_at IS NULL")
 _PARENTS = {resource.child.name: resource for resource in RESOURCES if resource.child}
 
 
-async def load_unresolved(engine: AsyncEngine) -> list[Entry]:
-    """Every record that is still not stored."""
+async def load_unresolved(engine: AsyncEngine, resource: Resource | None = None) -> list[Entry]:
+    """Every record that is still not stored; with `resource` only its own and those of their lists."""
+    names = [resource.name, *([resource.child.name] if resource.child else [])] if resource else None
     async with engine.connect() as db:
-        return [Entry(*row) for row in await db.execute(_UNRESOLVED)]
+        return [Entry(*row) for row in await db.execute(_UNRESOLVED, {"names": names})]
 
 
 async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> str | None:

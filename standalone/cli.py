@@ -200,7 +200,9 @@ COMMANDS = {
     "retry": Command("repeat what failed of an execution", LOCAL, _add_retry),
     "log": Command("what an execution has logged", LOCAL, _add_log),
     "token": Command("a token for the API, good for half an hour", LOCAL, _add_token),
-    "verify": Command("compare the mirror with the portal: --from DAY --to DAY", LOCAL, hands_on_arguments=True),
+    "verify": Command(
+        "compare the mirror with the portal: [--resource NAME] --from DAY --to DAY", LOCAL, hands_on_arguments=True
+    ),
     "rejected": Command("records that could not be stored; --retry tries again", LOCAL, hands_on_arguments=True),
     "itens": Command("contratações whose items are owed; --retry tries again", LOCAL, hands_on_arguments=True),
     "psql": Command("a prompt of the database; options go to psql", LOCAL, hands_on_arguments=True),

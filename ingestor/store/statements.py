@@ -57,7 +57,8 @@ class Statements:
     `merge` writes records: $1 their keys, $2 and $3 their versions, $4 whether their lists have come, $5 to $7 their
     payloads in one value; `merge_drifted` has in $8 to $10 the payloads as they came, while the columns are read from
     the others. Both answer the key of each record that was written, and whether it is new. `holds` tells, by the name
-    of a listing, whether the mirror has records that it ought to show. `payload`: that of `key`, as text.
+    of a listing, whether the mirror has records that it ought to show. `payload`: that of `key`, as text. `entries`
+    answers each stored key of `keys`, and how many entries of its list are stored.
     """
 
     table: str
@@ -66,6 +67,7 @@ class Statements:
     merge_drifted: str
     holds: Mapping[str, TextClause]
     payload: TextClause
+    entries: TextClause
     list: ListStatements | None
 
 
@@ -93,6 +95,7 @@ def statements_of(resource: Resource) -> Statements:
         ),
         holds={criterio: text(_holds(resource, listing.stamp)) for criterio, listing in resource.listings.items()},
         payload=text(_payload(resource)),
+        entries=text(_entries(resource)),
         list=list_statements(resource, resource.child) if resource.child else None,
     )
 
@@ -134,6 +137,16 @@ def _versions(resource: Resource) -> str:
 
 def _payload(resource: Resource) -> str:
     return f"SELECT CAST(payload AS text) FROM {resource.name} WHERE {resource.key} = :key"
+
+
+def _entries(resource: Resource) -> str:
+    key, child = resource.key, resource.child
+    counted = f"(SELECT count(*) FROM {child.name} e WHERE e.{key} = c.{key})" if child else "0"
+    return f"""
+    SELECT c.{key}, {counted}
+      FROM unnest(CAST(:keys AS text[])) AS listed (key)
+      JOIN {resource.name} c ON c.{key} = listed.key
+"""
 
 
 def _holds(resource: Resource, stamp: str) -> str:

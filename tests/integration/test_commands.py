@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common import executions
+from ingestor.commands import parse_words
 from simulator import Quirks, generate, serve
 from simulator.app import Simulator
 from tests.support import ROOT, eventually
@@ -55,11 +56,13 @@ def settings(portal: Simulator, database_url: str) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "RABBITMQ_URL"} | ours
 
 
-async def mirror(engine: AsyncEngine, portal: Simulator, database_url: str) -> None:
+async def mirror(
+    engine: AsyncEngine, portal: Simulator, database_url: str, resource: str = executions.DEFAULT_RESOURCE
+) -> None:
     """Let an ingestor take the day in."""
     async with engine.begin() as db:
         end = DAY.replace(hour=23, minute=59, second=59)
-        await executions.create(db, mode="backfill", window_start=DAY, window_end=end, trigger="api")
+        await executions.create(db, mode="backfill", window_start=DAY, window_end=end, trigger="api", resource=resource)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -317,3 +320,76 @@ async def test_a_rejected_record_whose_items_do_not_come_is_stored_and_they_are_
     async with engine.connect() as db:
         owed = await db.execute(text("SELECT numero_controle_pncp, reason FROM itens_owed"))
         assert [tuple(row) for row in owed] == [(key, "unread")]
+
+
+# --- contratos --------------------------------------------------------------------------------------------------
+
+CONTRATOS = ("verify", "--resource", "contratos", "--from", "2025-01-10", "--to", "2025-01-10")
+
+
+def day_of_contratos(portal: Simulator) -> list[str]:
+    """The keys of the day's contratos: more than fit on one page."""
+    portal.world.publish(510, at=DAY.date(), resource="contratos")
+    return sorted(record.numero_controle_pncp for record in portal.world.contratos.records.values())
+
+
+async def test_verify_compares_contratos_day_by_day(engine: AsyncEngine, portal: Simulator, database_url: str) -> None:
+    keys = day_of_contratos(portal)
+    code, before, _ = await run(*CONTRATOS, portal=portal, database_url=database_url)
+    await mirror(engine, portal, database_url, "contratos")
+    agreed, after, _ = await run(*CONTRATOS, "--all", portal=portal, database_url=database_url)
+    async with engine.begin() as db:
+        await db.execute(text("DELETE FROM contratos WHERE numero_controle_pncp = :key"), {"key": keys[0]})
+    again, lost, _ = await run(*CONTRATOS, portal=portal, database_url=database_url)
+
+    assert (code, agreed, again) == (1, 0, 1)
+    assert before.splitlines()[-1] == f"1 listings compared, {len(keys)} records missing, 0 rejected"
+    heads, row, total = after.splitlines()
+    assert heads.split() == ["day", "portal", "stored", "rejected", "missing"]
+    assert row.split() == ["2025-01-10", str(len(keys)), str(len(keys)), "0", "0"]
+    assert total == "1 listings compared, 0 records missing, 0 rejected"
+    assert lost.splitlines()[2:] == [f"  missing {keys[0]}", "1 listings compared, 1 records missing, 0 rejected"]
+
+
+async def test_a_rejected_contrato_is_listed_and_stored_by_a_version_that_can(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    key = day_of_contratos(portal)[0]
+    portal.world.put(resource="contratos", numeroControlePNCP=key, dataAtualizacaoGlobal="talvez")
+    await mirror(engine, portal, database_url, "contratos")
+
+    verified, compared, _ = await run(*CONTRATOS, portal=portal, database_url=database_url)
+    listed, told, _ = await run("rejected", portal=portal, database_url=database_url)
+    others, of_others, _ = await run("rejected", "--resource", "contratacoes", portal=portal, database_url=database_url)
+    async with engine.begin() as db:  # stands in for the upgrade: the payload is one that this version can store
+        fixed = "UPDATE rejected_records SET payload = replace(payload, '\"talvez\"', '\"2025-01-10T12:00:00\"')"
+        await db.execute(text(fixed))
+    only = ("--retry", "--resource", "contratos")
+    retried, after, _ = await run("rejected", *only, portal=portal, database_url=database_url)
+
+    assert (verified, listed, others, retried) == (1, 1, 0, 0)
+    assert compared.splitlines()[2].startswith(f"  rejected {key}: ")
+    assert told.startswith(f"contratos {key}: ")
+    assert "dataAtualizacaoGlobal" in told
+    assert of_others == "0 of 0 rejected records are not stored\n"
+    assert after == "0 of 1 rejected records are not stored\n"
+    async with engine.connect() as db:
+        stored = "SELECT data_atualizacao_global FROM contratos WHERE numero_controle_pncp = :key"
+        assert (await db.execute(text(stored), {"key": key})).scalar_one() == DAY.replace(hour=12)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--modalidades", "6"), "contratos are not divided by modalidade"),
+        (("--itens",), "contratos have no items"),
+        (("--resource", "pedidos"), "(choose from 'contratacoes', 'contratos')"),
+    ],
+)
+def test_what_a_resource_does_not_have_cannot_be_compared(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse_words([*CONTRATOS, *words])
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err

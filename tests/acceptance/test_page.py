@@ -26,7 +26,7 @@ DESKTOP, PHONE = (1440, 900), (390, 844)
 PATIENCE = 60_000
 PASSWORDS = {"ADMIN_PASSWORD": "horse-battery-staple", "VIEWER_PASSWORD": "correct-donkey-pile"}
 VIEWS = ("#/", "#/historico", "#/cobertura", "#/agenda", "#/alertas", "#/execucoes/1", "#/execucoes/1/registro")
-# What the browser itself says of an answer that the page expects: nobody has logged in yet, the server is away.
+# What the browser itself says of an answer that the page expects: no login yet, the server is away.
 EXPECTED = re.compile(r"status of (401|422|429|503)|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
 
 Open = Callable[..., Awaitable[Page]]

@@ -1,6 +1,6 @@
 // What an administrator should know first: how the mirror is, in one sentence, and what wants doing, with the button.
 import { ago, duration, exactly, integer, now, plural, roughly, shortDay, when } from "./format.js";
-import { meaningOf, SCHEDULE, who } from "./words.js";
+import { meaningOf, schedule, who } from "./words.js";
 
 const QUARTER = 15 * 60;
 
@@ -190,7 +190,7 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       tone: "warn",
       kind: "resume",
       subject: one,
-      title: `Agenda em pausa: ${SCHEDULE[one.name]?.name ?? one.name}`,
+      title: `Agenda em pausa: ${schedule(one.name).name}`,
       text: `“${one.pause_reason}” — ${who(one.paused_by)}, ${ago(one.paused_at)}`,
       hint: exactly(one.paused_at),
     });

@@ -25,7 +25,7 @@ import { html } from "./preact.js";
 import { hashOf } from "./router.js";
 import { Running } from "./running.js";
 import { Ago, Badge, Button, Card, Empty, Icon, Meaning, Skeleton, Trouble, When } from "./ui.js";
-import { COVERAGE, MODE, modalidade, SCHEDULE, TABLE } from "./words.js";
+import { COVERAGE, MODE, modalidade, schedule, TABLE } from "./words.js";
 
 const BUSY = 2000;
 const CALM = 15000;
@@ -166,7 +166,7 @@ function TroubleButton({ trouble: { kind, subject } }) {
     return html`<a class="button small" href=${hashOf("/historico", { status: "error", mode: "backfill" })}>Ver todas</a>`;
   if (kind === "alert") return html`<a class="button small" href=${hashOf("/alertas")}>Ver alertas</a>`;
   if (kind === "resume")
-    return html`<${Button} writes kind="small" icon="play" onClick=${() => askResume(subject, SCHEDULE[subject.name]?.name ?? subject.name)}>Retomar<//>`;
+    return html`<${Button} writes kind="small" icon="play" onClick=${() => askResume(subject, schedule(subject.name).name)}>Retomar<//>`;
   if (kind !== "retry" && kind !== "execution") return null;
   return html`<a class="button small" href=${hashOf(`/execucoes/${subject.id}`)}>Ver por quê<span class="unseen"> da execução ${subject.id}</span>
     </a>
@@ -190,7 +190,7 @@ function Now({ dashboard, at, schedules }) {
     ${
       unfinished.length
         ? unfinished.map((one) => html`<${Running} key=${one.id} execution=${one} at=${at} />`)
-        : html`<p class="calm">Nada em andamento.${next ? ` Próxima: ${(SCHEDULE[next.name]?.name ?? next.name).toLowerCase()} ${when(next.next_runs[0])}.` : ""}</p>`
+        : html`<p class="calm">Nada em andamento.${next ? ` Próxima: ${schedule(next.name).name.toLowerCase()} ${when(next.next_runs[0])}.` : ""}</p>`
     }<//>`;
 }
 
@@ -232,7 +232,7 @@ function Agenda({ schedules }) {
     ${
       schedules
         ? html`<ul class="rows">${schedules.map(
-            (one) => html`<li key=${one.name}><div><strong>${SCHEDULE[one.name]?.name ?? one.name}</strong>
+            (one) => html`<li key=${one.name}><div><strong>${schedule(one.name).name}</strong>
               <p class="muted">${lastOf(one)}</p></div>
           <div class="row-end">${one.paused ? html`<${Badge} tone="warn">em pausa<//>` : !one.enabled ? html`<${Badge} tone="quiet">desligada<//>` : html`<${When} moment=${one.next_runs[0]} />`}</div>
             </li>`,

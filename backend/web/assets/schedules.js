@@ -5,7 +5,7 @@ import { refresh, useLive } from "./live.js";
 import { html } from "./preact.js";
 import { hashOf } from "./router.js";
 import { Ago, Badge, Button, Card, Skeleton, Trouble, When } from "./ui.js";
-import { SCHEDULE, who } from "./words.js";
+import { schedule, who } from "./words.js";
 
 export function Schedules() {
   const { data, error } = useLive("/sync/schedules", 15000);
@@ -23,7 +23,7 @@ export function Schedules() {
 }
 
 function Schedule({ one }) {
-  const { name, what } = SCHEDULE[one.name] ?? { name: one.name, what: "" };
+  const { name, what } = schedule(one.name);
   const state = one.paused ? ["warn", "em pausa"] : one.enabled ? ["good", "ativa"] : ["quiet", "desligada"];
   return html`<${Card} id=${`schedule-${one.name}`} title=${name} aside=${html`<${Badge} tone=${state[0]}>${state[1]}<//>`}>
     <p class="muted">${what}</p>

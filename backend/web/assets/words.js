@@ -16,13 +16,19 @@ export const TRIGGER = {
   retry: "repetição",
 };
 export const CRITERIO = { publicacao: "por publicação", atualizacao: "por alteração" };
-export const SCHEDULE = {
+const SCHEDULES = {
   update: { name: "Atualização", what: "Busca o que mudou desde a última." },
   sweep: {
     name: "Varredura noturna",
     what: "Relê os dias fechados que nenhuma varredura leu, e as alterações dos últimos três; aos domingos, os últimos 30.",
   },
 };
+// "update", "sweep", or of another resource than contratações "contratos.update"
+export function schedule(name) {
+  const [action, resource] = name.split(".").reverse();
+  const { name: called, what } = SCHEDULES[action] ?? { name, what: "" };
+  return { name: resource ? `${called} de ${TABLE[resource] ?? resource}` : called, what };
+}
 export const COVERAGE = {
   complete: "completo",
   rejected: "com rejeitados",
@@ -34,6 +40,7 @@ export const COVERAGE = {
 export const TABLE = {
   contratacoes: "contratações",
   itens_contratacao: "itens",
+  contratos: "contratos",
   orgaos: "órgãos",
   unidades: "unidades",
   rejected_records: "rejeitados",
@@ -64,10 +71,10 @@ const MODALIDADES = {
 export const modalidade = (id) => (id === null ? "Todas" : (MODALIDADES[id] ?? `Modalidade ${id}`));
 
 export function kindOf(execution) {
-  if (execution.trigger === "sweep") return "Varredura";
   if (execution.trigger === "retry") return `Repetição de ${execution.retry_of ?? "outra"}`;
-  if (execution.trigger === "gap") return "Carga de lacuna";
-  return MODE[execution.mode];
+  const kind = { sweep: "Varredura", gap: "Carga de lacuna" }[execution.trigger] ?? MODE[execution.mode];
+  const { resource } = execution;
+  return !resource || resource === "contratacoes" ? kind : `${kind} de ${TABLE[resource] ?? resource}`;
 }
 
 // The ingestor's own errors, in the order in which they are tried; what none of them knows is shown as it is.

@@ -1,1 +1,1 @@
-"""The admin service: records executions, rings the bell, tells how they go."""
+"""The admin service: records executions, publishes messages, reports progress."""

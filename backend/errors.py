@@ -88,7 +88,7 @@ class UnknownExecutionError(NotFoundError):
 
 
 class PublishFailedError(Exception):
-    """The broker did not take the bell, and the execution has been ended for it."""
+    """The broker did not confirm the message, so the execution was ended."""
 
 
 class ConflictError(Exception):

@@ -47,7 +47,7 @@ class Metrics:
             registry=registry,
         )
         publishes = Counter(
-            "pncp_publishes", "Bells rung: confirmed by the broker, or not.", ["outcome"], registry=registry
+            "pncp_publishes", "Messages published: confirmed by the broker, or not.", ["outcome"], registry=registry
         )
         self._publishes = {
             confirmed: publishes.labels(name) for confirmed, name in ((True, "confirmed"), (False, "failed"))
@@ -71,7 +71,7 @@ class Metrics:
         self._latency.labels(route, method).observe(seconds)
 
     def published(self, *, confirmed: bool) -> None:
-        """Count a bell."""
+        """Count a published message by its outcome."""
         self._publishes[confirmed].inc()
 
     def invalid(self, kinds: Iterable[str]) -> None:

@@ -368,7 +368,7 @@ async def mark_published(db: AsyncConnection, execution_id: int) -> bool:
 
 
 async def refuse(db: AsyncConnection, execution_id: int, reason: str = PUBLISH_FAILED) -> bool:
-    """End an execution whose bell may not have rung; `False` if a worker has it already, so that it runs."""
+    """End an execution whose message was not confirmed; `False` if a worker has taken it already, so that it runs."""
     return (await db.execute(_REFUSE, {"id": execution_id, "reason": reason})).one_or_none() is not None
 
 

@@ -1,1 +1,1 @@
-"""The worker: hears the bell, claims slices, pulls the portal and writes PostgreSQL."""
+"""The worker: consumes messages, claims slices, reads the portal and writes PostgreSQL."""

@@ -50,7 +50,7 @@ async def run(settings: IngestorSettings) -> None:
                     settings.rabbitmq_url.get_secret_value(),
                     settings.queue_name,
                     engine,
-                    worker.ring,
+                    worker.announce,
                     at_most=settings.max_unfinished,
                 )
                 listening = tasks.create_task(consumer.run())

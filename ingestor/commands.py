@@ -25,7 +25,7 @@ ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
 def make_parser() -> argparse.ArgumentParser:
     """The command line of `python -m ingestor`; without a command it works."""
     parser = argparse.ArgumentParser(
-        prog="python -m ingestor", description="Without a command: hear the bell, claim slices, mirror the portal."
+        prog="python -m ingestor", description="Without a command: consume messages, claim slices, mirror the portal."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     verify = commands.add_parser(

@@ -1,6 +1,6 @@
-"""The bell: a message becomes a row and is acknowledged at once; what cannot be understood goes to the dead letters.
+"""Consumer: a message becomes a row and is acknowledged at once; one that cannot be decoded goes to the dead letters.
 
-Nobody holds a message longer than an INSERT takes, so that a long backfill never meets the broker's consumer timeout.
+A message is held for the length of an INSERT, so that a long backfill never meets the broker's consumer timeout.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ DISPUTE_SECONDS = 10.0
 DECISION_POLL_SECONDS = 0.1
 ROOM_POLL_SECONDS = (1.0, 3.0)
 HOLD_SECONDS = 600.0
-"""So long a message waits for room, unacknowledged: well below the half hour after which a broker takes it back."""
+"""How long a message waits for room, unacknowledged: well below the broker's consumer timeout of half an hour."""
 MOST_LOSSES = 3
 LOSSES_WITHIN_SECONDS = 300.0
 FOREIGN_TRIGGER = "message"
@@ -51,40 +51,42 @@ class BoundedConnection(aio_pika.RobustConnection):
 
 
 class Consumer:
-    """Listens to one queue of one broker and rings for every message that it understands."""
+    """Listens to one queue of one broker and announces the execution of every valid message."""
 
     def __init__(
         self,
         url: str,
         queue: str,
         engine: AsyncEngine,
-        ring: Callable[[int], None],
+        announce: Callable[[int], None],
         *,
         at_most: int = executions.MAX_UNFINISHED,
     ) -> None:
         self._url = url
         self._queue = queue
         self._engine = engine
-        self._ring = ring
+        self._announce = announce
         self._at_most = at_most
         self._losses: list[float] = []
         self._dead_letters: AbstractChannel | None = None
 
     async def run(self) -> None:
-        """Listen for ever; whatever happens to the connection, a new one is made. Ends by cancellation."""
+        """Listen until cancelled; a lost connection is made again."""
         while True:
             try:
                 await self._listen()
             except rabbit.QUEUE_DIFFERS as error:
-                told = str(error)  # no traceback: the broker's text says it all
-                log.critical("queue has other arguments, delete it or name another", queue=self._queue, error=told)
+                reason = str(error)  # no traceback: the broker's text names the argument
+                log.critical("queue has other arguments, delete it or name another", queue=self._queue, error=reason)
                 await asyncio.sleep(DISPUTE_SECONDS)
-            except rabbit.BROKER_UNAVAILABLE as error:  # the URL carries a password, so that only the kind is told
+            except (
+                rabbit.BROKER_UNAVAILABLE
+            ) as error:  # the URL holds a password: log class and text of the error alone
                 log.warning("broker is not available", queue=self._queue, error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
 
     async def _listen(self) -> None:
-        """Two connections, because a publisher that the broker blocks must not block the consumer with it."""
+        """Use two connections: a broker that blocks the publisher must not block the consumer."""
         async with (
             await self._connect(BoundedConnection, "pncp ingestor consumer") as consuming,
             await self._connect(aio_pika.RobustConnection, "pncp ingestor dead letters") as publishing,
@@ -94,15 +96,15 @@ class Consumer:
             channel = await consuming.channel()
             await channel.set_qos(prefetch_count=PREFETCH)
             queue = await rabbit.declare_queues(channel, self._queue)
-            tag = await queue.consume(self._hear)
+            tag = await queue.consume(self._receive)
             log.info("listening", queue=self._queue)
             try:
                 await self._watch(channel, tag)
-            finally:  # from here on it is we who close it
+            finally:  # closing it from here on is not a loss
                 consuming.close_callbacks.discard(self._on_loss)
 
     async def _watch(self, channel: AbstractChannel, tag: str) -> None:
-        """Return when the queue has no consumer any more: brokers have been seen to take one away without a word."""
+        """Return when the queue has no consumer: some brokers remove one without cancelling it."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             declared = await rabbit.declare_queues(channel, self._queue)  # the answer says how many there are
@@ -111,7 +113,7 @@ class Consumer:
                 return
 
     def _on_loss(self, _: object, error: BaseException | None = None) -> None:
-        """Log that the consumer's connection has ended, and louder if that happens again and again."""
+        """Log that the consumer's connection has ended; as an error if that happens often."""
         now = time.monotonic()
         self._losses = [at for at in self._losses if now - at < LOSSES_WITHIN_SECONDS] + [now]
         cause = f"{type(error).__name__}: {error}"
@@ -129,27 +131,27 @@ class Consumer:
     async def _connect(self, kind: type[aio_pika.RobustConnection], name: str) -> aio_pika.RobustConnection:
         return await rabbit.connect(kind, self._url, name=name, seconds=CONFIRM_SECONDS)
 
-    async def _hear(self, message: AbstractIncomingMessage) -> None:
-        """Row, then ack, then bell. A message is never requeued: some brokers answer that with a hot loop."""
+    async def _receive(self, message: AbstractIncomingMessage) -> None:
+        """Write the row, acknowledge, announce. Never requeue: some brokers redeliver in a hot loop."""
         try:
             execution_id = await self._ensure_row(message)
         except PoisonError as error:
-            await self._bury(message, str(error))
+            await self._dead_letter(message, str(error))
             return
-        except Exception as error:  # left alone it would stay unacknowledged; ten of those, and the queue stands still
-            log.exception("message cannot be taken in")
-            await self._bury(message, f"unexpected {type(error).__name__}")
+        except Exception as error:  # an unacknowledged message would block the queue
+            log.exception("message cannot be processed")
+            await self._dead_letter(message, f"unexpected {type(error).__name__}")
             return
         finally:
             structlog.contextvars.unbind_contextvars("execution_id")
         await message.ack()
         if execution_id is not None:
-            self._ring(execution_id)
+            self._announce(execution_id)
 
     async def _ensure_row(self, message: AbstractIncomingMessage) -> int | None:
-        """The execution that the message names or makes; `None` if it makes none, because what it asks for is there.
+        """The execution that the message names or makes; `None` if it makes none, because the execution exists.
 
-        It waits while the database is away, and for a while when as many executions are under way as there may be.
+        Waits while the database is away, and up to `HOLD_SECONDS` while the limit of executions is reached.
         """
         fault = message.headers.get(wire.FAULT_HEADER)
         if fault is not None:
@@ -183,7 +185,7 @@ class Consumer:
             else:
                 return taken
 
-    async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
+    async def _dead_letter(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Move a message to the dead letters, confirmed, before it is acknowledged."""
         headers: dict[str, Any] = {REASON_HEADER: reason[:1000]}
         if wire.SIZE_HEADER in message.headers:
@@ -195,7 +197,7 @@ class Consumer:
         failed = False
         while True:
             try:
-                if failed:  # perhaps because somebody has deleted the queue
+                if failed:  # the queue may have been deleted
                     await rabbit.declare_queues(self._dead_letters, self._queue)
                 await rabbit.send(
                     self._dead_letters,
@@ -206,7 +208,7 @@ class Consumer:
                     seconds=CONFIRM_SECONDS,
                 )
             except rabbit.BROKER_UNAVAILABLE as error:
-                log.warning("message could not be buried yet", error=type(error).__name__)
+                log.warning("message is not in the dead letters yet", error=type(error).__name__)
                 failed = True
                 await asyncio.sleep(random.uniform(*RECONNECT_SECONDS))  # noqa: S311  # jitter
             else:
@@ -215,14 +217,14 @@ class Consumer:
 
 
 class Wait(Enum):
-    """Why a message makes no row yet."""
+    """Why a message has to wait."""
 
     FOR_ROOM = auto()
     FOR_DECISION = auto()
 
 
 async def _take_in(db: AsyncConnection, message: AbstractIncomingMessage, at_most: int) -> int | Wait | None:
-    """Make the execution that another party's message asks for; `None` if it is there, a reason if not yet.
+    """Make the execution that another party's message asks for; `None` if it exists, a `Wait` if not yet.
 
     Raises:
         PoisonError: the message cannot be understood.

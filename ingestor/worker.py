@@ -40,7 +40,7 @@ POLL_SECONDS = 1.0
 TICK_SECONDS = 5.0
 DEBT_SECONDS = 5.0
 DEBTS_AT_ONCE = 4
-PLAN_AFTER_SECONDS = 30.0  # with a broker the bell should have come by then
+PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
 LONGEST_BACKOFF = 1800.0
 UNFIT_TRIES = 3  # claims in a row that find a page too many of whose records cannot be stored
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
@@ -108,7 +108,7 @@ class Worker:
         self._options = options
         self._metrics = metrics or Metrics()
         self._held: dict[Claim, _Held] = {}
-        self._bells: set[int] = set()
+        self._announced: set[int] = set()
         self._wake_planner = asyncio.Event()
         self._wake_slots = asyncio.Event()
         self._settled = asyncio.Event()
@@ -117,9 +117,9 @@ class Worker:
         self._room = Room()
         self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
-    def ring(self, execution_id: int) -> None:
+    def announce(self, execution_id: int) -> None:
         """Have an execution planned now; the poll would find it too, later."""
-        self._bells.add(execution_id)
+        self._announced.add(execution_id)
         self._wake_planner.set()
 
     async def run(self) -> None:
@@ -215,9 +215,9 @@ class Worker:
                 held.task.cancel()
 
     async def _plan(self) -> None:
-        """Plan what the bells name, then whatever has waited; close and end what a dead worker left behind."""
-        while self._bells:
-            await self._plan_one(execution_id=self._bells.pop())
+        """Plan announced executions, then those that have waited; close and end what a dead worker left behind."""
+        while self._announced:
+            await self._plan_one(execution_id=self._announced.pop())
         while await self._plan_one() is not None:
             pass
         stalled = await in_transaction(self._engine, executions.fail_stalled)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from common.clock import check_window, parse_wall_clock, to_wall_clock
 from common.executions import DEFAULT_RESOURCE
@@ -65,18 +65,19 @@ class SyncRequest(BaseModel):
         "publicacao", description="`publicacao`: o que foi publicado no intervalo; `atualizacao`: o que mudou nele"
     )
 
+    _command: SyncCommand = PrivateAttr()
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        self.to_command()
+        self._command = self._parse_command()
         return self
 
     def to_command(self) -> SyncCommand:
-        """What the queue's message says of this request; an update has no dates, even if some were sent.
+        """The command of this request, as its message carries it; an update has no dates, even if some were sent."""
+        return self._command
 
-        Raises:
-            ValueError: dates that are missing, malformed, or make no window that the portal answers.
-
-        """
+    def _parse_command(self) -> SyncCommand:
+        """Raise `ValueError` for dates that are missing, malformed, or make no window that the portal answers."""
         if self.mode == "update":
             return SyncCommand("update", resource=self.resource)
         if self.data_ini is None or self.data_fim is None:

@@ -1,4 +1,4 @@
-"""The bell's rope: one long-lived connection to RabbitMQ, and messages that are confirmed or said not to be."""
+"""RabbitMQ publisher: one long-lived connection, publisher confirms."""
 
 import asyncio
 import contextvars
@@ -16,16 +16,16 @@ from common.messages import EXECUTION_HEADER, encode
 
 log = structlog.get_logger(__name__)
 
-PUBLISH_SECONDS = 3.0  # with a second to let a dead connection go, the answer comes within five
+PUBLISH_SECONDS = 3.0  # with a second to close a dead connection, the answer comes within five
 CHECK_SECONDS = 2.0
 PROBE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class BrokerState:
-    """What the broker says, and how many messages of the queue wait for a consumer.
+    """The state of the broker, and how many messages of the queue wait for a consumer.
 
-    `blocked`: it is reached and takes no message, for a memory or disk alarm.
+    `blocked`: it can be reached but takes no message, because of a memory or disk alarm.
     """
 
     state: Literal["connected", "blocked", "disconnected"]
@@ -33,18 +33,18 @@ class BrokerState:
     consumers: int = 0
 
     @property
-    def is_unheard(self) -> bool:
+    def is_unconsumed(self) -> bool:
         """Whether messages wait and nothing consumes them."""
         return self.messages > 0 and self.consumers == 0
 
     @property
     def is_fine(self) -> bool:
         """Whether messages are taken and consumed."""
-        return self.state == "connected" and not self.is_unheard
+        return self.state == "connected" and not self.is_unconsumed
 
 
 class RabbitMQPublisher:
-    """Publishes to one queue; connects when it has to, so that a broker that was away is found again."""
+    """Publishes to one queue. It connects when it has to, so it recovers when the broker comes back."""
 
     def __init__(self, url: str, queue: str = "ingest.pncp") -> None:
         self._url = url
@@ -67,7 +67,7 @@ class RabbitMQPublisher:
         return True
 
     async def check(self) -> BrokerState:
-        """Ask for the queue and prove that messages are taken, within two seconds."""
+        """Declare the queue and publish a probe to prove that the broker takes messages, within two seconds."""
         try:
             async with asyncio.timeout(CHECK_SECONDS), self._checking:
                 with rabbit.broken_off_is_unavailable():
@@ -78,7 +78,7 @@ class RabbitMQPublisher:
             return BrokerState("disconnected")
 
     async def _check(self) -> BrokerState:
-        """On a channel of its own: one that is given up in the middle takes no request with it."""
+        """Use a channel of its own, so that a check that is cancelled does not close the channel of a request."""
         connection = self._connection
         if connection is None:
             return BrokerState("disconnected")
@@ -94,20 +94,20 @@ class RabbitMQPublisher:
         return BrokerState("connected", queue.message_count or 0, queue.consumer_count or 0)
 
     async def publish_sync_request(self, request: SyncRequest, execution_id: int | None = None) -> bool:
-        """Ring for an execution; `True` only if the broker has confirmed it.
+        """Publish the message of an execution; `True` only if the broker has confirmed it.
 
-        `False` is not a denial: the message may have arrived all the same.
+        After `False` the message may still have arrived.
         """
         body = encode(request.to_command())
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 try:
                     await self._publish(body, execution_id)
-                except DeliveryError:  # the queue was deleted: declare it and ring once more
+                except DeliveryError:  # the queue was deleted: declare it and publish once more
                     await self._drop()
                     await self._publish(body, execution_id)
         except rabbit.BROKER_UNAVAILABLE as error:
-            log.warning("bell did not ring", execution_id=execution_id, error=type(error).__name__)
+            log.warning("message was not confirmed", execution_id=execution_id, error=type(error).__name__)
             await self._drop()
             return False
         return True
@@ -134,8 +134,8 @@ class RabbitMQPublisher:
             if self._channel is not None and not self._channel.is_closed and self._is_connected():
                 return self._channel
             await self._drop()
-            # in a context of its own: the tasks that a connection lives on log for years what befalls it, and would
-            # name the request in which it was opened
+            # in a context of its own: the connection's tasks outlive this request, and what they log must not carry
+            # its fields
             return await asyncio.create_task(self._open(), context=contextvars.Context())
 
     async def _open(self) -> AbstractChannel:
@@ -148,7 +148,7 @@ class RabbitMQPublisher:
         return self._connection is not None and not self._connection.is_closed
 
     async def _drop(self) -> None:
-        """Let go of a connection that may be dead; its close may fail or hang, and matters to nobody any more."""
+        """Close a connection that may be dead; errors and time-outs of the close have no effect."""
         connection, self._connection = self._connection, None
         self._channel = self._checks = None
         if connection is None:

@@ -268,7 +268,7 @@ class SyncStatusService:
     async def create_execution(
         self, mode: Mode, window_start: datetime | None = None, window_end: datetime | None = None
     ) -> int | None:
-        """Record an execution (bounds in Brasília's wall clock); an ingestor's poll finds it without a bell."""
+        """Record an execution (bounds in Brasília's wall clock); an ingestor's poll finds it without a message."""
         return await executions.create(
             await self._connection(),
             mode=mode,

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_grou
 
 PER_DAY = "300"
 LATE = "UPDATE sync_executions SET created_at = created_at - interval '25 seconds'"
-"""The poll looks for bells that were lost after half a minute; this makes most of it pass."""
+"""The poll finds lost messages after half a minute; this makes most of it pass."""
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +270,7 @@ async def test_restarts_of_the_broker_restart_nobody_else_and_lose_nothing(
         assert answer.status_code == 200, answer.text
         accepted.append(int(answer.json()["request_id"]))
 
-    for number in accepted:  # by the bell or by the poll that looks for lost ones
+    for number in accepted:  # by the message or by the poll that finds lost ones
         assert (await stack.finished(number))["status"] == "success"
     assert await depth(stack) == 0
     for process in (backend, ingestor):
@@ -647,10 +647,10 @@ async def test_an_api_killed_after_the_publish_and_before_its_answer_has_its_row
     try:
         asking = asyncio.create_task(post(stack))
 
-        async def rang() -> bool:
+        async def is_published() -> bool:
             return await depth(stack) == 1
 
-        await eventually(rang, seconds=20, every=0.1)
+        await eventually(is_published, seconds=20, every=0.1)
         backend.send(signal.SIGKILL)
         with pytest.raises(httpx.HTTPError):
             await asking

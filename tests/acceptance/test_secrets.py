@@ -92,7 +92,7 @@ async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack, hook:
     assert [one["error"] for one in answers[-2].json()["channels"]] == ["o servidor recusou a conexão", None]
     assert hook.targets == [f"/{WEBHOOK}"]
     assert "pncp_failed_logins_total 3.0" in metrics.text
-    assert "bell did not ring" in log.text
+    assert "message was not confirmed" in log.text
     assert "execution accepted" in kept
     assert "ADMIN_PASWORD" in backend.text  # the typo is told, by name
     for marker in (*MARKERS, token):

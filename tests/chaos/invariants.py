@@ -313,7 +313,7 @@ def _check_keys(rows: Mapping[int, Mapping[str, Any]], witness: Witness, finding
 
 
 async def check_messages(fleet: Fleet, witness: Witness, dead: list[Any], findings: Findings) -> None:
-    """I1 for other parties: a confirmed message made its row, one with an id only one. I6: poison is buried, alone."""
+    """I1 for others: a confirmed message made its row, one with an id only one. I6: poison alone is dead-lettered."""
     rows = await fleet.query("SELECT * FROM sync_executions WHERE trigger = 'message'")
     by_id = Counter(row["message_id"] for row in rows if row["message_id"])
     windows = Counter(

@@ -35,7 +35,7 @@ from tests.chaos.services import Program
 
 DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 QUIET_WITHIN = 240.0
-"""Seconds after the storm in which everything must have ended. A bell that was lost is found after half a minute."""
+"""Seconds after the storm in which everything must have ended. A lost message is found after half a minute."""
 CONCURRENT_REQUESTS = 12
 QUIRKS: dict[str, Any] = {
     "fail": 0.15,
@@ -458,7 +458,7 @@ class Storm:
             self._retry: 5,
         }
         if self.fleet.broker is not None:
-            kinds |= {self._foreign: 10, self._poison: 6, self._second_bell: 4}
+            kinds |= {self._foreign: 10, self._poison: 6, self._repeated_message: 4}
         (chosen,) = rng.choices(list(kinds), list(kinds.values()))
         if time.monotonic() < self._busy_until and rng.random() < 0.9:
             chosen = self._cancel if chosen in (self._update, self._backfill, self._keyed) else chosen
@@ -592,7 +592,7 @@ class Storm:
         confirmed = await self._publish(body, marker, headers)
         self.witness.sent.append(Sent(marker, body, confirmed, is_poison=True))
 
-    async def _second_bell(self, rng: random.Random) -> None:
+    async def _repeated_message(self, rng: random.Random) -> None:
         """Our own message once more, whatever has become of its execution since."""
         accepted = [post for post in self.witness.posts if post.id is not None]
         if accepted:

@@ -788,7 +788,7 @@ async def test_a_request_that_a_worker_took_though_the_broker_said_nothing_is_ac
     assert (answer.json()["request_id"], row.status) == (str(row.id), "running")
 
 
-# --- the bell ---------------------------------------------------------------------------------------------------
+# --- the message ------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -811,7 +811,7 @@ async def take(url: str, queue_name: str) -> aio_pika.abc.AbstractIncomingMessag
 @pytest.mark.parametrize(
     "body", [{"mode": "update"}, {**BACKFILL, "criterio": "atualizacao"}], ids=["update", "backfill"]
 )
-async def test_an_accepted_request_rings_with_its_identity(
+async def test_an_accepted_request_is_published_with_its_identity(
     serve: Serve, database: Database, rabbitmq_url: str, queue_name: str, body: dict[str, str]
 ) -> None:
     async with serve(rabbitmq_url=rabbitmq_url, queue_name=queue_name) as api:
@@ -827,7 +827,7 @@ async def test_an_accepted_request_rings_with_its_identity(
 
 
 @pytest.mark.rabbitmq
-async def test_a_queue_that_was_deleted_is_declared_again_and_rung(
+async def test_a_queue_that_was_deleted_is_declared_again_and_published_to(
     serve: Serve, database: Database, rabbitmq_url: str, queue_name: str
 ) -> None:
     async with serve(rabbitmq_url=rabbitmq_url, queue_name=queue_name) as api:
@@ -842,7 +842,9 @@ async def test_a_queue_that_was_deleted_is_declared_again_and_rung(
 
 
 @pytest.mark.rabbitmq
-async def test_many_requests_over_a_deleted_queue_all_ring(serve: Serve, rabbitmq_url: str, queue_name: str) -> None:
+async def test_many_requests_over_a_deleted_queue_are_all_published(
+    serve: Serve, rabbitmq_url: str, queue_name: str
+) -> None:
     async with serve(rabbitmq_url=rabbitmq_url, queue_name=queue_name) as api:
         async with listening(rabbitmq_url) as channel:
             await channel.queue_delete(queue_name)

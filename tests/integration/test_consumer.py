@@ -1,4 +1,4 @@
-"""The bell with a real broker: what becomes a row, what is buried, and that nothing is lost on the way."""
+"""The consumer with a real broker: what becomes a row, what is dead-lettered, and that nothing is lost."""
 
 import asyncio
 import json
@@ -50,23 +50,23 @@ async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
         yield channel
 
 
-class Bells:
+class Inbox:
     """A queue with our consumer on it, seen from outside."""
 
     def __init__(self, channel: AbstractChannel, queue: str) -> None:
         self.channel = channel
         self.queue = queue
-        self.rung: list[int] = []
+        self.announced: list[int] = []
         self._running: list[asyncio.Task[None]] = []
 
     async def listen(self, url: str, engine: AsyncEngine, *, at_most: int = 1000) -> None:
         """Start a consumer, and return when it listens."""
-        consumer = Consumer(url, self.queue, engine, self.rung.append, at_most=at_most)
+        consumer = Consumer(url, self.queue, engine, self.announced.append, at_most=at_most)
         running = asyncio.create_task(consumer.run())
         self._running.append(running)
-        await eventually(self.somebody_listens)
+        await eventually(self.has_consumer)
 
-    async def somebody_listens(self) -> bool:
+    async def has_consumer(self) -> bool:
         try:
             queue = await self.channel.declare_queue(self.queue, passive=True)
         except aio_pika.exceptions.ChannelClosed:
@@ -78,11 +78,11 @@ class Bells:
         await self.channel.default_exchange.publish(aio_pika.Message(body, **properties), routing_key=self.queue)
 
     async def waiting(self, suffix: str = "") -> int:
-        """Messages that nobody has been given."""
+        """Messages that no consumer has been given."""
         queue = await self.channel.declare_queue(self.queue + suffix, passive=True)
         return int(queue.declaration_result.message_count or 0)
 
-    async def buried(self, count: int) -> list[AbstractIncomingMessage]:
+    async def dead_letters(self, count: int) -> list[AbstractIncomingMessage]:
         """The dead letters, as soon as there are so many."""
 
         async def are_there() -> bool:
@@ -103,20 +103,20 @@ class Bells:
 
 
 @pytest.fixture
-async def bells(channel: AbstractChannel, queue_name: str) -> AsyncIterator[Bells]:
-    """The queue, with nobody on it yet."""
+async def inbox(channel: AbstractChannel, queue_name: str) -> AsyncIterator[Inbox]:
+    """The queue, without a consumer."""
     await channel.declare_queue(queue_name, durable=True)
     await channel.declare_queue(f"{queue_name}.dead", durable=True)
-    bells = Bells(channel, queue_name)
-    yield bells
-    await bells.stop()
+    inbox = Inbox(channel, queue_name)
+    yield inbox
+    await inbox.stop()
 
 
 @pytest.fixture
-async def heard(bells: Bells, rabbitmq_url: str, engine: AsyncEngine) -> Bells:
+async def consumed(inbox: Inbox, rabbitmq_url: str, engine: AsyncEngine) -> Inbox:
     """The queue, with our consumer on it."""
-    await bells.listen(rabbitmq_url, engine)
-    return bells
+    await inbox.listen(rabbitmq_url, engine)
+    return inbox
 
 
 def rows(database: Database, count: int) -> Callable[[], Awaitable[bool]]:
@@ -126,164 +126,164 @@ def rows(database: Database, count: int) -> Callable[[], Awaitable[bool]]:
     return are_there
 
 
-async def all_is_acknowledged(bells: Bells) -> None:
+async def all_is_acknowledged(inbox: Inbox) -> None:
     """Stopping the consumer gives back what it had not acknowledged: there is nothing."""
-    await bells.stop()
+    await inbox.stop()
 
-    async def nobody_listens() -> bool:
-        return not await bells.somebody_listens()
+    async def has_no_consumer() -> bool:
+        return not await inbox.has_consumer()
 
-    await eventually(nobody_listens)
-    assert await bells.waiting() == 0
+    await eventually(has_no_consumer)
+    assert await inbox.waiting() == 0
 
 
 # --- messages that are understood -------------------------------------------------------------------------------
 
 
-async def test_our_own_message_rings_for_its_row_and_makes_no_other(heard: Bells, database: Database) -> None:
+async def test_our_own_message_announces_its_row_and_makes_no_other(consumed: Inbox, database: Database) -> None:
     created = await database.requested()
-    await heard.send(json.dumps(BACKFILL).encode(), headers={"execution_id": created}, message_id=str(created))
+    await consumed.send(json.dumps(BACKFILL).encode(), headers={"execution_id": created}, message_id=str(created))
 
-    await eventually(lambda: heard.rung == [created])
-    await all_is_acknowledged(heard)
+    await eventually(lambda: consumed.announced == [created])
+    await all_is_acknowledged(consumed)
     assert await rows(database, 1)()
 
 
-async def test_the_identity_may_come_as_text(heard: Bells, database: Database) -> None:
+async def test_the_identity_may_come_as_text(consumed: Inbox, database: Database) -> None:
     created = await database.requested()
-    await heard.send(UPDATE, headers={"execution_id": str(created)})
+    await consumed.send(UPDATE, headers={"execution_id": str(created)})
 
-    await eventually(lambda: heard.rung == [created])
+    await eventually(lambda: consumed.announced == [created])
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"  \n", b"{}", UPDATE, b'{"mode": "update", "more": [1], "data_ini": "x"}', b'{"origem": "outro"}']
 )
 async def test_another_partys_message_for_an_update_makes_its_own_row(
-    heard: Bells, database: Database, body: bytes
+    consumed: Inbox, database: Database, body: bytes
 ) -> None:
-    await heard.send(body)
+    await consumed.send(body)
 
-    await eventually(lambda: heard.rung)
+    await eventually(lambda: consumed.announced)
     row = await database.row("SELECT * FROM sync_executions")
-    assert heard.rung == [row.id]
+    assert consumed.announced == [row.id]
     assert (row.mode, row.criterio, row.status, row.trigger) == ("update", "atualizacao", "running", "message")
     assert (row.window_start, row.window_end, row.planned_at) == (None, None, None)
-    await all_is_acknowledged(heard)
+    await all_is_acknowledged(consumed)
 
 
 @pytest.mark.parametrize("criterio", [None, "publicacao", "atualizacao"])
 async def test_another_partys_backfill_makes_its_own_row(
-    heard: Bells, database: Database, criterio: str | None
+    consumed: Inbox, database: Database, criterio: str | None
 ) -> None:
-    await heard.send(json.dumps({**BACKFILL, **({"criterio": criterio} if criterio else {})}).encode())
+    await consumed.send(json.dumps({**BACKFILL, **({"criterio": criterio} if criterio else {})}).encode())
 
-    await eventually(lambda: heard.rung)
+    await eventually(lambda: consumed.announced)
     row = await database.row("SELECT * FROM sync_executions")
     assert (row.mode, row.criterio) == ("backfill", criterio or "publicacao")
     assert (row.window_start.isoformat(), row.window_end.isoformat()) == (BACKFILL["data_ini"], BACKFILL["data_fim"])
 
 
-async def test_a_message_that_comes_twice_makes_one_row(heard: Bells, database: Database) -> None:
+async def test_a_message_that_comes_twice_makes_one_row(consumed: Inbox, database: Database) -> None:
     with capture_logs() as logs:
         for number, message_id in enumerate(("one", "one", "other", "one")):
-            await heard.send(backfill(number), message_id=message_id)
-        await heard.send(backfill(9), message_id="last")
-        await eventually(lambda: len(heard.rung) == 3)
+            await consumed.send(backfill(number), message_id=message_id)
+        await consumed.send(backfill(9), message_id="last")
+        await eventually(lambda: len(consumed.announced) == 3)
 
     assert await rows(database, 3)()
-    assert len(set(heard.rung)) == 3
+    assert len(set(consumed.announced)) == 3
     told = _events(logs, "message was taken before, it makes no execution")
     assert [(entry["log_level"], entry["message_id"], entry["made"]) for entry in told] == [
-        ("warning", "one", heard.rung[0])
+        ("warning", "one", consumed.announced[0])
     ] * 2
 
 
 async def test_a_message_whose_row_was_committed_before_its_ack_makes_no_second_row(
-    bells: Bells, database: Database, rabbitmq_url: str, engine: AsyncEngine
+    inbox: Inbox, database: Database, rabbitmq_url: str, engine: AsyncEngine
 ) -> None:
-    await bells.send(backfill(1), message_id="twice")
-    queue = await bells.channel.get_queue(bells.queue)
+    await inbox.send(backfill(1), message_id="twice")
+    queue = await inbox.channel.get_queue(inbox.queue)
     first = await queue.get()
     assert first is not None
     await database.run(
         executions.create, mode="update", window_start=None, window_end=None, trigger="message", message_id="twice"
     )
     await first.reject(requeue=True)
-    await bells.send(backfill(2), message_id="after")
-    await bells.listen(rabbitmq_url, engine)
+    await inbox.send(backfill(2), message_id="after")
+    await inbox.listen(rabbitmq_url, engine)
 
-    await eventually(lambda: bells.rung)
-    await all_is_acknowledged(bells)
+    await eventually(lambda: inbox.announced)
+    await all_is_acknowledged(inbox)
     assert await rows(database, 2)()
 
 
-async def test_an_identity_without_a_row_is_another_partys(heard: Bells, database: Database) -> None:
-    await heard.send(json.dumps(BACKFILL).encode(), headers={"execution_id": 12345}, message_id="12345")
+async def test_an_identity_without_a_row_is_another_partys(consumed: Inbox, database: Database) -> None:
+    await consumed.send(json.dumps(BACKFILL).encode(), headers={"execution_id": 12345}, message_id="12345")
 
-    await eventually(lambda: heard.rung)
+    await eventually(lambda: consumed.announced)
     row = await database.row("SELECT id, trigger, mode FROM sync_executions")
-    assert tuple(row) == (heard.rung[0], "message", "backfill")
+    assert tuple(row) == (consumed.announced[0], "message", "backfill")
     assert row.id != 12345
 
 
-async def test_where_header_and_body_disagree_the_row_counts(heard: Bells, database: Database) -> None:
+async def test_where_header_and_body_disagree_the_row_counts(consumed: Inbox, database: Database) -> None:
     created = await database.requested()
     before = await database.execution(created)
-    await heard.send(b'{"mode": "backfill", "data_ini": "nonsense"}', headers={"execution_id": created})
+    await consumed.send(b'{"mode": "backfill", "data_ini": "nonsense"}', headers={"execution_id": created})
 
-    await eventually(lambda: heard.rung == [created])
+    await eventually(lambda: consumed.announced == [created])
     assert await database.execution(created) == before
-    assert await heard.waiting(".dead") == 0
+    assert await consumed.waiting(".dead") == 0
 
 
-async def test_a_finished_row_is_not_run_again(heard: Bells, database: Database) -> None:
+async def test_a_finished_row_is_not_run_again(consumed: Inbox, database: Database) -> None:
     created = await database.requested()
     await database.run(executions.refuse, created)
     before = await database.execution(created)
-    await heard.send(UPDATE, headers={"execution_id": created})
+    await consumed.send(UPDATE, headers={"execution_id": created})
 
-    await eventually(lambda: heard.rung == [created])
+    await eventually(lambda: consumed.announced == [created])
     assert await database.run(executions.lock_unplanned, older_than_seconds=0, execution_id=created) is None
     assert await database.execution(created) == before
     assert before.error_message == PUBLISH_FAILED
-    await all_is_acknowledged(heard)
+    await all_is_acknowledged(consumed)
 
 
 # --- floods -----------------------------------------------------------------------------------------------------
 
 
-async def test_hundreds_of_messages_for_an_update_are_one_execution(heard: Bells, database: Database) -> None:
+async def test_hundreds_of_messages_for_an_update_are_one_execution(consumed: Inbox, database: Database) -> None:
     with capture_logs() as logs:
         for number in range(300):
-            await heard.send(UPDATE, message_id=str(number))
-        await heard.send(backfill(0))
+            await consumed.send(UPDATE, message_id=str(number))
+        await consumed.send(backfill(0))
         await eventually(rows(database, 2))
 
     assert len(_events(logs, "message joins an execution that is not planned yet")) == 299
-    assert await heard.waiting(".dead") == 0
-    await all_is_acknowledged(heard)
+    assert await consumed.waiting(".dead") == 0
+    await all_is_acknowledged(consumed)
 
 
 async def test_a_backfill_that_waits_to_be_planned_is_not_made_again_and_another_one_is(
-    heard: Bells, database: Database
+    consumed: Inbox, database: Database
 ) -> None:
     for body in (backfill(1), backfill(1), json.dumps({**json.loads(backfill(1)), "criterio": "publicacao"}).encode()):
-        await heard.send(body)
-    await heard.send(json.dumps({**json.loads(backfill(1)), "criterio": "atualizacao"}).encode())
-    await heard.send(backfill(2))
+        await consumed.send(body)
+    await consumed.send(json.dumps({**json.loads(backfill(1)), "criterio": "atualizacao"}).encode())
+    await consumed.send(backfill(2))
 
-    await eventually(lambda: len(heard.rung) == 3)
+    await eventually(lambda: len(consumed.announced) == 3)
     assert await rows(database, 3)()
-    await all_is_acknowledged(heard)
+    await all_is_acknowledged(consumed)
 
 
-async def test_a_message_joins_no_execution_that_may_still_be_refused(heard: Bells, database: Database) -> None:
+async def test_a_message_joins_no_execution_that_may_still_be_refused(consumed: Inbox, database: Database) -> None:
     requested = await database.requested("update")
-    await heard.send(UPDATE)
+    await consumed.send(UPDATE)
     await database.run(executions.refuse, requested)
 
-    await eventually(lambda: heard.rung)
+    await eventually(lambda: consumed.announced)
     assert [tuple(row) for row in await database.rows("SELECT status, trigger FROM sync_executions ORDER BY id")] == [
         ("error", "api"),
         ("running", "message"),
@@ -291,41 +291,41 @@ async def test_a_message_joins_no_execution_that_may_still_be_refused(heard: Bel
 
 
 async def test_a_message_beyond_the_cap_waits_until_there_is_room(
-    bells: Bells, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer_module, "ROOM_POLL_SECONDS", (0.05, 0.1))
-    await bells.listen(rabbitmq_url, engine, at_most=2)
+    await inbox.listen(rabbitmq_url, engine, at_most=2)
     with capture_logs() as logs:
         for number in range(3):
-            await bells.send(backfill(number))
+            await inbox.send(backfill(number))
         await eventually(lambda: _events(logs, "message waits for room"))
     assert await rows(database, 2)()
 
-    await database.run(executions.end, bells.rung[0], status="error", error_message="cancelled by admin")
-    await eventually(lambda: len(bells.rung) == 3)
-    assert await bells.waiting(".dead") == 0
-    await all_is_acknowledged(bells)
+    await database.run(executions.end, inbox.announced[0], status="error", error_message="cancelled by admin")
+    await eventually(lambda: len(inbox.announced) == 3)
+    assert await inbox.waiting(".dead") == 0
+    await all_is_acknowledged(inbox)
 
 
 async def test_a_message_that_has_waited_too_long_for_room_is_a_dead_letter_and_our_own_passes(
-    bells: Bells, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer_module, "ROOM_POLL_SECONDS", (0.05, 0.1))
     monkeypatch.setattr(consumer_module, "HOLD_SECONDS", 0.3)
-    await bells.listen(rabbitmq_url, engine, at_most=1)
+    await inbox.listen(rabbitmq_url, engine, at_most=1)
     created = await database.requested()
-    await bells.send(backfill(5), message_id="late")
-    await bells.send(UPDATE, headers={"execution_id": created})
+    await inbox.send(backfill(5), message_id="late")
+    await inbox.send(UPDATE, headers={"execution_id": created})
 
-    (letter,) = await bells.buried(1)
+    (letter,) = await inbox.dead_letters(1)
     assert (letter.message_id, letter.body) == ("late", backfill(5))
     assert "1 executions were under way" in str(letter.headers["reason"])
-    await eventually(lambda: bells.rung == [created])
-    await all_is_acknowledged(bells)
+    await eventually(lambda: inbox.announced == [created])
+    await all_is_acknowledged(inbox)
 
 
 async def test_a_window_is_checked_by_the_clock_of_the_database(
-    heard: Bells, database: Database, monkeypatch: pytest.MonkeyPatch
+    consumed: Inbox, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Late(datetime):
         """A machine that is three days behind."""
@@ -337,10 +337,10 @@ async def test_a_window_is_checked_by_the_clock_of_the_database(
     for module in (consumer_module, clock):
         monkeypatch.setattr(module, "datetime", Late)
     today = datetime.now(UTC).date().isoformat()
-    await heard.send(dated(f"{today}T00:00:00", f"{today}T23:59:59"))
+    await consumed.send(dated(f"{today}T00:00:00", f"{today}T23:59:59"))
 
-    await eventually(lambda: heard.rung)
-    assert await heard.waiting(".dead") == 0
+    await eventually(lambda: consumed.announced)
+    assert await consumed.waiting(".dead") == 0
 
 
 # --- messages that are not --------------------------------------------------------------------------------------
@@ -391,22 +391,22 @@ POISON: dict[str, tuple[bytes, dict[str, Any]]] = {
 }
 
 
-async def test_what_cannot_be_understood_is_buried_with_a_reason_and_the_next_message_served(
-    heard: Bells, database: Database, subtests: pytest.Subtests
+async def test_what_cannot_be_understood_is_dead_lettered_with_a_reason_and_the_next_message_served(
+    consumed: Inbox, database: Database, subtests: pytest.Subtests
 ) -> None:
     for number, (name, (body, properties)) in enumerate(POISON.items(), start=1):
         with subtests.test(name):
-            await heard.send(body, **properties)
-            await heard.send(backfill(number), message_id=f"after {name}")
+            await consumed.send(body, **properties)
+            await consumed.send(backfill(number), message_id=f"after {name}")
 
-            (letter,) = await heard.buried(1)
+            (letter,) = await consumed.dead_letters(1)
             assert letter.body == (body if len(body) <= LONGEST_BODY else body[:KEPT_BYTES])
             assert letter.headers["reason"]
             assert letter.headers.get("size", len(body)) == len(body)
             assert letter.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
-            await eventually(lambda number=number: len(heard.rung) == number)
+            await eventually(lambda number=number: len(consumed.announced) == number)
     assert await rows(database, len(POISON))()
-    await all_is_acknowledged(heard)
+    await all_is_acknowledged(consumed)
 
 
 def short(value: bytes) -> bytes:
@@ -440,50 +440,52 @@ UNDECODABLE = {
 
 @pytest.mark.parametrize("properties", UNDECODABLE.values(), ids=UNDECODABLE.keys())
 async def test_a_property_that_no_library_can_decode_is_passed_over(
-    heard: Bells, database: Database, rabbitmq_url: str, properties: bytes
+    consumed: Inbox, database: Database, rabbitmq_url: str, properties: bytes
 ) -> None:
     async with open_publisher(rabbitmq_url) as publisher:
-        assert await publisher.publish_raw(heard.queue, json.dumps(BACKFILL).encode(), properties)
+        assert await publisher.publish_raw(consumed.queue, json.dumps(BACKFILL).encode(), properties)
     await eventually(rows(database, 1))
-    assert await heard.waiting(".dead") == 0
-    await all_is_acknowledged(heard)
+    assert await consumed.waiting(".dead") == 0
+    await all_is_acknowledged(consumed)
 
 
 async def test_a_message_that_is_read_leniently_keeps_its_execution(
-    heard: Bells, database: Database, rabbitmq_url: str
+    consumed: Inbox, database: Database, rabbitmq_url: str
 ) -> None:
     created = await database.requested()
     headers = table(short(b"at") + b"T" + number_of(10**18), short(b"execution_id") + b"l" + number_of(created))
     async with open_publisher(rabbitmq_url) as publisher:
-        assert await publisher.publish_raw(heard.queue, UPDATE, b"\x20\x00" + headers)
+        assert await publisher.publish_raw(consumed.queue, UPDATE, b"\x20\x00" + headers)
 
-    await eventually(lambda: heard.rung == [created])
+    await eventually(lambda: consumed.announced == [created])
     assert await rows(database, 1)()
-    await all_is_acknowledged(heard)
+    await all_is_acknowledged(consumed)
 
 
 async def test_a_message_without_a_readable_identity_is_a_dead_letter_and_the_next_is_served(
-    heard: Bells, database: Database, rabbitmq_url: str
+    consumed: Inbox, database: Database, rabbitmq_url: str
 ) -> None:
     async with open_publisher(rabbitmq_url) as publisher:
-        assert await publisher.publish_raw(heard.queue, UPDATE, b"\x00\x80" + short(b"\xff\xfe"))
-    await heard.send(json.dumps(BACKFILL).encode())
+        assert await publisher.publish_raw(consumed.queue, UPDATE, b"\x00\x80" + short(b"\xff\xfe"))
+    await consumed.send(json.dumps(BACKFILL).encode())
 
-    (letter,) = await heard.buried(1)
+    (letter,) = await consumed.dead_letters(1)
     assert (letter.body, letter.headers["reason"]) == (UPDATE, "the message_id is not UTF-8")
     await eventually(rows(database, 1))
-    await all_is_acknowledged(heard)
+    await all_is_acknowledged(consumed)
 
 
-async def test_two_hundred_of_them_are_buried_and_the_consumer_lives(heard: Bells, database: Database) -> None:
+async def test_two_hundred_of_them_are_dead_lettered_and_the_consumer_lives(
+    consumed: Inbox, database: Database
+) -> None:
     for number in range(200):
-        await heard.send(b"poison %d" % number)
-    await heard.send(UPDATE)
+        await consumed.send(b"poison %d" % number)
+    await consumed.send(UPDATE)
 
-    letters = await heard.buried(200)
+    letters = await consumed.dead_letters(200)
     assert {letter.body for letter in letters} == {b"poison %d" % number for number in range(200)}
-    await eventually(lambda: heard.rung)
-    await all_is_acknowledged(heard)
+    await eventually(lambda: consumed.announced)
+    await all_is_acknowledged(consumed)
     assert await rows(database, 1)()
 
 
@@ -491,50 +493,50 @@ async def test_two_hundred_of_them_are_buried_and_the_consumer_lives(heard: Bell
 
 
 async def test_a_queue_that_is_deleted_under_the_consumer_is_listened_to_again(
-    heard: Bells, database: Database
+    consumed: Inbox, database: Database
 ) -> None:
-    await heard.channel.queue_delete(heard.queue)
+    await consumed.channel.queue_delete(consumed.queue)
 
-    await eventually(heard.somebody_listens)
-    await heard.send(UPDATE)
+    await eventually(consumed.has_consumer)
+    await consumed.send(UPDATE)
     await eventually(rows(database, 1))
 
 
-async def test_poison_is_buried_though_the_queue_for_it_was_deleted(heard: Bells) -> None:
-    await heard.channel.queue_delete(f"{heard.queue}.dead")
-    await heard.send(b"poison", message_id="1")
+async def test_poison_is_dead_lettered_though_the_queue_for_it_was_deleted(consumed: Inbox) -> None:
+    await consumed.channel.queue_delete(f"{consumed.queue}.dead")
+    await consumed.send(b"poison", message_id="1")
 
-    async def is_buried() -> bool:
+    async def is_dead_lettered() -> bool:
         try:
-            return await heard.waiting(".dead") == 1
+            return await consumed.waiting(".dead") == 1
         except aio_pika.exceptions.ChannelClosed:
-            await heard.channel.reopen()
+            await consumed.channel.reopen()
             return False
 
-    await eventually(is_buried)
-    await heard.send(UPDATE)
-    await eventually(lambda: heard.rung)
-    await all_is_acknowledged(heard)
+    await eventually(is_dead_lettered)
+    await consumed.send(UPDATE)
+    await eventually(lambda: consumed.announced)
+    await all_is_acknowledged(consumed)
 
 
 async def test_a_connection_that_breaks_is_made_again_and_no_message_lost(
-    bells: Bells, database: Database, engine: AsyncEngine, broker_proxy: tuple[Proxy, str]
+    inbox: Inbox, database: Database, engine: AsyncEngine, broker_proxy: tuple[Proxy, str]
 ) -> None:
     proxy, url = broker_proxy
-    await bells.listen(url, engine)
-    await bells.send(UPDATE, message_id="before")
+    await inbox.listen(url, engine)
+    await inbox.send(UPDATE, message_id="before")
     await eventually(rows(database, 1))
     await proxy.cut()
     for number in range(20):
-        await bells.send(backfill(number), message_id=str(number))
+        await inbox.send(backfill(number), message_id=str(number))
     await proxy.mend()
 
-    await eventually(lambda: len(set(bells.rung)) == 21)
+    await eventually(lambda: len(set(inbox.announced)) == 21)
     assert await rows(database, 21)()
 
 
 async def test_a_consumer_that_is_silently_gone_is_noticed_and_replaced(
-    bells: Bells, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer_module, "WATCH_SECONDS", 0.5)
     consume = aio_pika.RobustQueue.consume
@@ -548,8 +550,8 @@ async def test_a_consumer_that_is_silently_gone_is_noticed_and_replaced(
         return tag
 
     monkeypatch.setattr(aio_pika.RobustQueue, "consume", consume_and_vanish_once)
-    await bells.listen(rabbitmq_url, engine)
-    await bells.send(UPDATE)
+    await inbox.listen(rabbitmq_url, engine)
+    await inbox.send(UPDATE)
 
     await eventually(rows(database, 1))
     assert len(tags) == 2
@@ -560,14 +562,14 @@ def _events(logs: list[EventDict], event: str) -> list[EventDict]:
 
 
 async def test_a_broker_that_is_not_there_is_waited_for(
-    bells: Bells, database: Database, engine: AsyncEngine, broker_proxy: tuple[Proxy, str]
+    inbox: Inbox, database: Database, engine: AsyncEngine, broker_proxy: tuple[Proxy, str]
 ) -> None:
     proxy, url = broker_proxy
     await proxy.cut()
     with capture_logs() as logs:
-        listening = asyncio.create_task(bells.listen(url, engine))
+        listening = asyncio.create_task(inbox.listen(url, engine))
         await eventually(lambda: len(_told(logs, "warning")) >= 2)
-        await bells.send(UPDATE)
+        await inbox.send(UPDATE)
         await proxy.mend()
         await listening
 
@@ -582,9 +584,9 @@ async def test_a_queue_with_other_arguments_is_named_and_waited_for(
     channel: AbstractChannel, database: Database, rabbitmq_url: str, queue_name: str
 ) -> None:
     await channel.declare_queue(queue_name, durable=True, arguments={"x-max-length": 5})
-    bells = Bells(channel, queue_name)
+    inbox = Inbox(channel, queue_name)
     with capture_logs() as logs:
-        running = asyncio.create_task(bells.listen(rabbitmq_url, database.engine))
+        running = asyncio.create_task(inbox.listen(rabbitmq_url, database.engine))
         await eventually(lambda: len(_told(logs, "critical")) >= 2)
         entry = _told(logs, "critical")[0]
         assert entry["queue"] == queue_name
@@ -592,15 +594,15 @@ async def test_a_queue_with_other_arguments_is_named_and_waited_for(
         await channel.queue_delete(queue_name)
         await running
 
-    await bells.send(UPDATE)
+    await inbox.send(UPDATE)
     await eventually(rows(database, 1))
-    await bells.stop()
+    await inbox.stop()
 
 
-async def test_a_wrong_password_is_told_without_it(bells: Bells, engine: AsyncEngine, rabbitmq_url: str) -> None:
+async def test_a_wrong_password_is_logged_without_it(inbox: Inbox, engine: AsyncEngine, rabbitmq_url: str) -> None:
     url = rabbitmq_url.replace("guest:guest@", "guest:s3cret-pass@")
     with capture_logs() as logs:
-        running = asyncio.create_task(bells.listen(url, engine))
+        running = asyncio.create_task(inbox.listen(url, engine))
         await eventually(lambda: len(_told(logs, "warning")) >= 2)
         running.cancel()
 
@@ -619,42 +621,42 @@ async def engine_through(url: str) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-async def test_messages_wait_while_the_database_is_away_and_none_is_lost_or_buried(
-    bells: Bells, database: Database, rabbitmq_url: str, database_proxy: tuple[Proxy, str]
+async def test_messages_wait_while_the_database_is_away_and_none_is_lost_or_dead_lettered(
+    inbox: Inbox, database: Database, rabbitmq_url: str, database_proxy: tuple[Proxy, str]
 ) -> None:
     proxy, url = database_proxy
     async with engine_through(url) as engine:
-        await bells.listen(rabbitmq_url, engine)
-        await bells.send(UPDATE, message_id="before")
+        await inbox.listen(rabbitmq_url, engine)
+        await inbox.send(UPDATE, message_id="before")
         await eventually(rows(database, 1))
         await proxy.cut()
         with capture_logs() as logs:
             for number in range(15):
-                await bells.send(backfill(number), message_id=str(number))
+                await inbox.send(backfill(number), message_id=str(number))
             await eventually(lambda: len(_events(logs, "database is not available, the message waits")) >= 12)
         assert await rows(database, 1)()
         await proxy.mend()
 
         await eventually(rows(database, 16))
-        await eventually(lambda: len(bells.rung) == 16)
-        await all_is_acknowledged(bells)
-    assert await bells.waiting(".dead") == 0
+        await eventually(lambda: len(inbox.announced) == 16)
+        await all_is_acknowledged(inbox)
+    assert await inbox.waiting(".dead") == 0
 
 
 async def test_a_consumer_that_dies_while_its_messages_wait_gives_them_back(
-    bells: Bells, database: Database, rabbitmq_url: str, database_proxy: tuple[Proxy, str]
+    inbox: Inbox, database: Database, rabbitmq_url: str, database_proxy: tuple[Proxy, str]
 ) -> None:
     proxy, url = database_proxy
     async with engine_through(url) as engine:
-        await bells.listen(rabbitmq_url, engine)
+        await inbox.listen(rabbitmq_url, engine)
         await proxy.cut()
         with capture_logs() as logs:
             for number in range(15):
-                await bells.send(backfill(number), message_id=str(number))
+                await inbox.send(backfill(number), message_id=str(number))
             await eventually(lambda: _events(logs, "database is not available, the message waits"))
-        await bells.stop()
-    await bells.listen(rabbitmq_url, database.engine)
+        await inbox.stop()
+    await inbox.listen(rabbitmq_url, database.engine)
 
-    await eventually(lambda: len(bells.rung) == 15)
-    await all_is_acknowledged(bells)
+    await eventually(lambda: len(inbox.announced) == 15)
+    await all_is_acknowledged(inbox)
     assert await rows(database, 15)()

@@ -232,7 +232,7 @@ async def test_whoever_ends_an_execution_sums_it_up_once(
         assert [(line["level"], line["fields"]["status"], line["fields"]["error_message"]) for line in ended] == [
             ("error", "error", cause)
         ]
-    assert "bell did not ring" in [line["event"] for line in await read(api, refused)]
+    assert "message was not confirmed" in [line["event"] for line in await read(api, refused)]
     (told,) = [line for line in await read(api, unplannable) if line["event"] == "execution cannot be planned"]
     assert told["fields"]["exception"] == "ValueError"
     assert "Traceback" not in json.dumps(told)

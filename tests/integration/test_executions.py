@@ -78,7 +78,7 @@ async def test_one_message_makes_one_row(database: Database) -> None:
     assert await database.value("SELECT count(*) FROM sync_executions") == 4
 
 
-async def test_a_confirmed_bell_is_stamped(database: Database) -> None:
+async def test_a_confirmed_message_is_stamped(database: Database) -> None:
     created = await database.requested()
     await database.run(executions.mark_published, created)
 
@@ -139,7 +139,7 @@ async def test_two_planners_never_hold_one_execution(database: Database) -> None
     assert (held.id, beside.id, nothing) == (first, second, None)
 
 
-async def test_only_what_has_waited_long_enough_is_planned_without_a_bell(database: Database) -> None:
+async def test_only_what_has_waited_long_enough_is_planned_without_a_message(database: Database) -> None:
     young, old = await database.requested(), await database.requested()
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '31 s' WHERE id = :id", id=old)
 
@@ -148,19 +148,19 @@ async def test_only_what_has_waited_long_enough_is_planned_without_a_bell(databa
     assert found.id == old
     await database.run(executions.refuse, old)
     assert await database.run(executions.lock_unplanned, older_than_seconds=30) is None
-    rung = await database.run(executions.lock_unplanned, older_than_seconds=30, execution_id=young)
-    assert rung is not None
-    assert rung.id == young
+    planned = await database.run(executions.lock_unplanned, older_than_seconds=30, execution_id=young)
+    assert planned is not None
+    assert planned.id == young
 
 
-async def test_a_bell_reaches_its_own_execution_though_an_older_one_waits(database: Database) -> None:
-    old, rung_for = await database.requested(), await database.requested()
+async def test_a_message_plans_its_own_execution_though_an_older_one_waits(database: Database) -> None:
+    old, announced = await database.requested(), await database.requested()
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '1 h' WHERE id = :id", id=old)
 
-    found = await database.run(executions.lock_unplanned, older_than_seconds=30, execution_id=rung_for)
+    found = await database.run(executions.lock_unplanned, older_than_seconds=30, execution_id=announced)
 
     assert found is not None
-    assert found.id == rung_for
+    assert found.id == announced
 
 
 async def test_planning_writes_the_slices_and_fixes_the_window_as_their_span(database: Database) -> None:

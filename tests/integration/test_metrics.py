@@ -490,7 +490,7 @@ async def test_a_fault_of_ours_is_a_5xx_of_its_route(
     assert value(samples, "pncp_http_requests_total", route="/metrics", method="GET", status="5xx") == 1
 
 
-async def test_bells_are_counted_that_rang_and_that_did_not(
+async def test_confirmed_and_unconfirmed_messages_are_counted(
     open_api: OpenApi, database: Database, broker_proxy: tuple[Proxy, str], queue_name: str
 ) -> None:
     proxy, url = broker_proxy

@@ -64,7 +64,7 @@ async def test_a_connection_whose_opening_is_cancelled_does_not_go_on_trying(kin
 
 
 @pytest.mark.rabbitmq
-async def test_who_waits_for_a_confirm_when_another_lets_go_of_the_connection_is_told_that_the_bell_did_not_ring(
+async def test_waiting_publishers_answer_false_when_another_one_closes_the_connection(
     broker_proxy: tuple[Proxy, str], queue_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, url = broker_proxy

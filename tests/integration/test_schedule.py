@@ -233,7 +233,7 @@ async def test_an_administrator_s_cron_goes_before_the_setting(engine: AsyncEngi
 # What is planned
 
 
-async def test_what_the_schedule_started_is_planned_at_once_and_a_request_waits_for_its_bell(
+async def test_what_the_schedule_started_is_planned_at_once_and_a_request_waits_for_its_message(
     engine: AsyncEngine,
 ) -> None:
     async with engine.begin() as db:

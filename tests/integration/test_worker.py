@@ -303,15 +303,15 @@ async def test_a_worker_shows_that_it_lives_and_forgets_those_long_gone(
 # --- planning ---------------------------------------------------------------------------------------------------
 
 
-async def test_with_a_broker_the_bell_is_waited_for_and_heard(
+async def test_with_a_broker_an_announced_execution_is_planned_at_once_and_others_later(
     database: Database, portals: Portals, workers: Workers, world: World
 ) -> None:
-    silent, rung = await database.requested(), await database.requested()
+    silent, announced = await database.requested(), await database.requested()
     portal = await portals.serve(world)
     worker, _ = workers.start(await portals.client(portal), has_broker=True, **only(MODALIDADE))
-    worker.ring(rung)
+    worker.announce(announced)
 
-    assert (await finished(database, rung)).status == "success"
+    assert (await finished(database, announced)).status == "success"
     assert (await database.execution(silent)).planned_at is None
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '31 s' WHERE id = :id", id=silent)
     assert (await finished(database, silent)).status == "success"

@@ -13,14 +13,14 @@ class QueueWatch:
 
     def __init__(self, publisher: RabbitMQPublisher) -> None:
         self._publisher = publisher
-        self._unheard_since: datetime | None = None
+        self._unconsumed_since: datetime | None = None
 
     async def look(self, now: datetime) -> Finding | None:
         """What there is to tell at `now` (aware); a broker that cannot be asked changes nothing."""
         broker = await self._publisher.check()
         if broker.state == "connected":
-            self._unheard_since = (self._unheard_since or now) if broker.is_unheard else None
-        if self._unheard_since is None or now - self._unheard_since < PATIENCE:
+            self._unconsumed_since = (self._unconsumed_since or now) if broker.is_unconsumed else None
+        if self._unconsumed_since is None or now - self._unconsumed_since < PATIENCE:
             return None
-        since = self._unheard_since.isoformat()
+        since = self._unconsumed_since.isoformat()
         return Finding("queue", f"mensagens esperam desde {at_brasilia(since)} e ninguém as lê", {"since": since})

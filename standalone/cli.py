@@ -1,4 +1,8 @@
-"""The commands of ./pncp and their options; all standard library, as it is read before anything is installed."""
+"""The commands of ./pncp and their options.
+
+It is read before anything is installed: it imports the standard library and the descriptions of resources, which do no
+more.
+"""
 
 import argparse
 import re
@@ -7,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from common.resources import RESOURCE_NAMES
 
 LOCAL = "requirements-local.txt"
 DEVELOPMENT = "requirements-dev.txt"
@@ -77,7 +83,12 @@ def _add_ids(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("ids", type=_positive, metavar="ID", nargs="*", default=[], help="the executions")
     which.add_argument("--all", action="store_true", help="all that are under way")
+    _add_resource(which, "all of this resource that are under way")
     _add_url(parser)
+
+
+def _add_resource(parser: argparse._ActionsContainer, what: str) -> None:
+    parser.add_argument("--resource", choices=RESOURCE_NAMES, help=what)
 
 
 def _add_watch(parser: argparse.ArgumentParser) -> None:
@@ -103,19 +114,23 @@ def _add_sync(parser: argparse.ArgumentParser) -> None:
         default="publicacao",
         help="of a backfill: what was published in the interval (publicacao) or what changed in it",
     )
+    _add_resource(parser, f"what to read ({RESOURCE_NAMES[0]})")
     parser.add_argument("--dry-run", action="store_true", help="start nothing; tell what it would come to")
     _add_watch(parser)
     _add_url(parser)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", type=_positive, metavar="ID", nargs="?", help="an execution; without it the newest")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("id", type=_positive, metavar="ID", nargs="?", help="an execution; without it the newest")
+    _add_resource(which, "the newest execution of this resource")
     _add_watch(parser)
     _add_url(parser)
 
 
 def _add_history(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=("running", "success", "error"))
+    _add_resource(parser, "those of this resource only")
     parser.add_argument("--mode", choices=("update", "backfill"))
     parser.add_argument("--trigger", help="who asked: api, message, schedule, sweep, gap, retry")
     parser.add_argument("--limit", type=_positive, default=20, help="how many, 500 at most (20)")

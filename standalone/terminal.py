@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from common.resources import RESOURCE_NAMES
 from standalone.cli import ROOT
 from standalone.console import say
 from standalone.processes import ENDING_SIGNALS
@@ -191,6 +192,8 @@ def _sync(api: Api, options: argparse.Namespace) -> int:
     if options.backfill:
         start, end = options.backfill
         body = {"mode": "backfill", "data_ini": start, "data_fim": end, "criterio": options.criterio}
+    if options.resource:
+        body["resource"] = options.resource
     if options.dry_run:
         plan = api.post("/sync/plan", body)
         show(plan, *plan_lines(plan), as_json=options.json)
@@ -232,6 +235,12 @@ def _follow(api: Api, execution_id: str, answer: Answer, options: argparse.Names
 
 def _status(api: Api, options: argparse.Namespace) -> int:
     execution_id = options.id
+    if options.resource:
+        history = api.get("/sync/history", resource=options.resource, limit=1)
+        if not history["executions"]:
+            show(history, f"nothing of {options.resource} has been synchronised yet", as_json=options.json)
+            return 0
+        execution_id = history["executions"][0]["id"]
     if execution_id is None:
         status = api.get("/sync/status")
         if status["execution_id"] is None:
@@ -246,7 +255,7 @@ def _status(api: Api, options: argparse.Namespace) -> int:
 
 
 def _history(api: Api, options: argparse.Namespace) -> int:
-    wanted = {"status": options.status, "mode": options.mode, "trigger": options.trigger, "limit": options.limit}
+    wanted = {name: getattr(options, name) for name in ("status", "resource", "mode", "trigger", "limit")}
     history = api.get("/sync/history", **wanted)
     sums = (
         f"{history['total_count']} in all: {history['success_count']} success, "
@@ -261,7 +270,8 @@ def _cancel(api: Api, options: argparse.Namespace) -> int:
         answer = api.post(f"/sync/executions/{options.ids[0]}/cancel")
         what = f"execution {options.ids[0]} is cancelled"
     else:
-        answer = api.post("/sync/cancel", {"status": "running"} if options.all else {"ids": options.ids})
+        everything = {"status": "running", **({"resource": options.resource} if options.resource else {})}
+        answer = api.post("/sync/cancel", {"ids": options.ids} if options.ids else everything)
         what = _cancelled_line(answer)
     show(answer, f"{what}; what was stored stays", as_json=options.json)
     return 0
@@ -355,7 +365,8 @@ def progress_of(execution_id: str) -> Progress:
 def note(progress: Progress, execution: Answer) -> str:
     """Show how far an execution is; what stands behind the bar: records, pace, time left."""
     share, records = progress.tasks
-    progress.update(share.id, completed=float(execution["progress"]["percent"]))
+    name = f"{execution['id']} {another_resource(execution)}".rstrip()
+    progress.update(share.id, description=name, completed=float(execution["progress"]["percent"]))
     progress.update(records.id, completed=execution["records_processed"])
     words = [f"{execution['records_processed']:,} records"]
     if execution["phase"] == "queued":
@@ -401,7 +412,9 @@ def show(answer: Answer, *parts: RenderableType, as_json: bool = False, indent: 
 
 def plan_lines(plan: Answer) -> list[str]:
     """What a request would become."""
-    size = f"{plan['slices']:,} slices ({plan['days']} days, {plan['modalidades']} modalidades)"
+    resource = another_resource(plan)
+    parts = [f"{plan['days']} days", f"{plan['modalidades']} modalidades" if plan["modalidades"] else ""]
+    size = f"{plan['slices']:,} slices{resource and f' of {resource}'} ({', '.join(filter(None, parts))})"
     work = f"{plan['requests_estimate']:,} requests and {plan['records_estimate']:,} records"
     return [
         f"nothing was started; it would become {size}",
@@ -417,7 +430,9 @@ def details_of(execution: Answer) -> Iterator[RenderableType]:
     stored = f"{progress['records_inserted']:,} new, {progress['records_updated']:,} updated"
     stored += f", {execution['records_rejected']:,} rejected"
     running = "running, " if execution["status"] == "running" else ""
-    what = f"execution {execution['id']}: {execution['mode']} by {execution['criterio']}, {running}"
+    resource = another_resource(execution)
+    mode = f"{execution['mode']}{resource and f' of {resource}'} by {execution['criterio']}"
+    what = f"execution {execution['id']}: {mode}, {running}"
     yield Text(what) + _state(execution)
     facts = Table.grid(padding=(0, 2))
     facts.add_row("  window", window_of(execution))
@@ -434,6 +449,12 @@ def details_of(execution: Answer) -> Iterator[RenderableType]:
         yield f"  to repeat what failed: ./pncp retry {execution['id']}"
 
 
+def another_resource(answer: Answer) -> str:
+    """The resource of an execution or a plan where it is not the one that is meant without a name; else nothing."""
+    resource = str(answer.get("resource", RESOURCE_NAMES[0]))
+    return "" if resource == RESOURCE_NAMES[0] else resource
+
+
 def _state(execution: Answer) -> Text:
     state = "cancelled" if execution.get("cancelled") else execution["status"]
     return Text(execution["phase"] if state == "running" else state, STYLES.get(state, ""))
@@ -442,13 +463,16 @@ def _state(execution: Answer) -> Text:
 def table_of(executions: list[Answer]) -> Iterator[RenderableType]:
     """Executions in columns. On a terminal errors follow below, whole; elsewhere they are the last column."""
     is_terminal = console().is_terminal
-    heads = ["ID", "STATUS", "MODE", "TRIGGER", "WINDOW", "RECORDS", "TOOK", *([] if is_terminal else ["ERROR"])]
+    resource = ["RESOURCE"] if any(another_resource(execution) for execution in executions) else []
+    heads = ["ID", "STATUS", *resource, "MODE", "TRIGGER", "WINDOW", "RECORDS", "TOOK"]
+    heads += [] if is_terminal else ["ERROR"]
     columns = (Column(head, no_wrap=head != "WINDOW") for head in heads)
     table = Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     errors = [" ".join((execution["error_message"] or "").split()) for execution in executions]
     for execution, error in zip(executions, errors, strict=True):
         took = execution["duration_seconds"]
-        cells = [str(execution["id"]), _state(execution), execution["mode"], execution["trigger"], window_of(execution)]
+        cells = [str(execution["id"]), _state(execution), *([execution["resource"]] if resource else [])]
+        cells += [execution["mode"], execution["trigger"], window_of(execution)]
         cells += [f"{execution['records_processed']:,}", "" if took is None else duration(took), error]
         table.add_row(*cells[: len(heads)])
     yield table

@@ -88,6 +88,41 @@ async def test_a_day_at_the_terminal(stack: Stack) -> None:
     assert (code, err) == (1, "pncp: 404: Não existe a execução 99.\n")
 
 
+async def test_contratos_are_asked_for_by_name(stack: Stack) -> None:
+    await stack.start_simulator("--per-day", "40", "--days", "3")
+    await stack.start_backend()
+    await stack.start_ingestor()
+    first, last = ((await stack.span())[0], (await stack.span())[1])
+    window = {"resource": "contratos", "criterio": "publicacao", "data_ini": first, "data_fim": last}
+    listed = (await stack.api.get(f"{stack.simulator_url}/records", params=window)).json()
+    assert listed
+    assert (await json_of(stack, "sync", "--backfill", first[:10], last[:10], "--watch"))["status"] == "success"
+
+    asked = ("sync", "--resource", "contratos", "--backfill", first[:10], last[:10])
+    code, out, _ = await pncp(stack, *asked, "--dry-run")
+    assert code == 0
+    assert out.startswith("nothing was started; it would become 3 slices of contratos (3 days)\n")
+    assert (await pncp(stack, "status", "--resource", "contratos"))[1].startswith("nothing of contratos has been")
+    code, out, err = await pncp(stack, *asked, "--watch")
+    assert code == 0, out + err
+    assert "execution 2: backfill of contratos by publicacao, success" in out
+
+    told = await json_of(stack, "status", "--resource", "contratos")
+    assert (told["id"], told["records_processed"]) == (2, len(listed))
+    code, out, _ = await pncp(stack, "history")
+    assert [line.split()[2] for line in out.splitlines()[:3]] == ["RESOURCE", "contratos", "contratacoes"]
+    ours = await json_of(stack, "history", "--resource", "contratos")
+    assert [execution["id"] for execution in ours["executions"]] == [2]
+
+
+async def test_everything_of_one_resource_is_cancelled_and_nothing_else(stack: Stack) -> None:
+    await stack.start_backend()
+    await stack.force(mode="update")
+    await stack.force(mode="update", resource="contratos")
+    assert (await json_of(stack, "cancel", "--resource", "contratos"))["execution_ids"] == [2]
+    assert (await json_of(stack, "status", "1"))["status"] == "running"
+
+
 async def test_what_failed_ends_the_watching_with_exit_code_1_and_is_retried(stack: Stack) -> None:
     await stack.start_backend()
     database = Database(stack.engine)

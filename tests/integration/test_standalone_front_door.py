@@ -44,7 +44,8 @@ def copy_of_the_project(folder: Path) -> Path:
     """A project whose commands only tell how they were called, and that needs no packages."""
     folder.mkdir()
     shutil.copy2(ROOT / "pncp", folder)
-    shutil.copytree(ROOT / "standalone", folder / "standalone", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("standalone", "common"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "standalone" / "__main__.py").write_text(STAND_IN)
     for name in ("requirements-local.txt", "requirements-dev.txt"):
         (folder / name).write_text("# nothing\n")

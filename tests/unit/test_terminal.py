@@ -109,6 +109,10 @@ def test_days_stand_for_all_of_themselves_and_moments_for_themselves() -> None:
         ("log", "0"),
         ("history", "--status", "done"),
         ("status", "--password", "x"),
+        ("status", "1", "--resource", "contratos"),
+        ("sync", "--update", "--resource", "pedidos"),
+        ("history", "--resource", ""),
+        ("cancel", "1", "--resource", "contratos"),
     ],
 )
 def test_wrong_options_are_told_with_exit_code_2(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +127,13 @@ def test_every_command_that_asks_has_a_url_and_json() -> None:
         words = {"sync": ["--update"], "cancel": ["1"], "retry": ["1"], "log": ["1"]}.get(name, [])
         given = options(name, *words, "--url", "http://x", "--json")
         assert (given.url, given.json) == ("http://x", True)
+
+
+@pytest.mark.parametrize("name", ["sync", "status", "history", "cancel"])
+def test_help_says_the_names_of_the_resources(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        options(name, "--help")
+    assert "--resource {contratacoes,contratos}" in capsys.readouterr().out
 
 
 # --- whom, and as whom ------------------------------------------------------------------------------------------
@@ -188,6 +199,7 @@ def test_an_unknown_user_is_told_what_to_set() -> None:
         (("cancel", "42"), "/sync/executions/42/cancel", b""),
         (("cancel", "42", "43"), "/sync/cancel", b'{"ids":[42,43]}'),
         (("cancel", "--all"), "/sync/cancel", b'{"status":"running"}'),
+        (("cancel", "--resource", "contratos"), "/sync/cancel", b'{"status":"running","resource":"contratos"}'),
     ],
 )
 def test_executions_are_cancelled_one_by_one_or_together(
@@ -415,3 +427,96 @@ def test_nobody_at_the_address_is_told_by_name() -> None:
 
     with pytest.raises(LaunchError, match="nothing answers at http://backend: is the backend running there"):
         api_of(refuse).get("/sync/status")
+
+
+# --- resources --------------------------------------------------------------------------------------------------
+
+PLAN = {
+    "resource": "contratacoes",
+    "slices": 38,
+    "days": 2,
+    "modalidades": 19,
+    "requests_estimate": 13_290,
+    "records_estimate": 12_998,
+    "seconds_estimate": 1917,
+    "basis": "...",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (("--update",), {"mode": "update"}),
+        (("--update", "--resource", "contratos"), {"mode": "update", "resource": "contratos"}),
+        (
+            ("--backfill", "2026-03-01", "2026-03-01", "--resource", "contratos"),
+            {
+                "mode": "backfill",
+                "data_ini": "2026-03-01T00:00:00",
+                "data_fim": "2026-03-01T23:59:59",
+                "criterio": "publicacao",
+                "resource": "contratos",
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/sync/force", "/sync/plan"])
+def test_a_request_names_its_resource_where_one_is_given(
+    path: str, words: tuple[str, ...], body: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.path, json.loads(request.content)))
+        return httpx.Response(200, json={"request_id": "42"} | PLAN)
+
+    dry = ["--dry-run"] if path == "/sync/plan" else []
+    assert terminal._sync(api_of(serve), options("sync", *words, *dry)) == 0
+    assert asked == [(path, body)]
+    assert capsys.readouterr().out
+
+
+def test_a_plan_says_its_resource_where_it_is_another_one_and_no_modalidades_where_there_are_none() -> None:
+    ours, theirs = (
+        terminal.plan_lines(PLAN),
+        terminal.plan_lines(PLAN | {"resource": "contratos", "slices": 2, "modalidades": None}),
+    )
+    assert ours[0] == "nothing was started; it would become 38 slices (2 days, 19 modalidades)"
+    assert theirs[0] == "nothing was started; it would become 2 slices of contratos (2 days)"
+
+
+def test_the_newest_execution_of_a_resource_is_shown_with_its_resource(capsys: pytest.CaptureFixture[str]) -> None:
+    ours = {**EXECUTION, "resource": "contratos"}
+    asked = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json=ours if "executions" in request.url.path else {"executions": [ours]})
+
+    assert terminal._status(api_of(serve), options("status", "--resource", "contratos")) == 0
+    assert asked == [
+        b"/sync/history?resource=contratos&limit=1",
+        b"/sync/executions/42",
+    ]
+    assert "execution 42: backfill of contratos by publicacao, running" in capsys.readouterr().out
+
+
+def test_a_resource_without_executions_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    api = api_of(lambda _: httpx.Response(200, json={"executions": []}))
+    assert terminal._status(api, options("status", "--resource", "contratos", "--watch")) == 0
+    assert capsys.readouterr().out == "nothing of contratos has been synchronised yet\n"
+
+
+def test_a_table_has_a_column_of_resources_where_there_is_another_one(capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = {**EXECUTION, "resource": "contratacoes"}, {**EXECUTION, "id": 43, "resource": "contratos"}
+    terminal.show({}, *terminal.table_of([theirs, ours]))
+    heads, first, second = capsys.readouterr().out.splitlines()
+    assert heads.split()[:4] == ["ID", "STATUS", "RESOURCE", "MODE"]
+    assert [line.split()[2] for line in (first, second)] == ["contratos", "contratacoes"]
+    terminal.show({}, *terminal.table_of([ours]))
+    assert "RESOURCE" not in capsys.readouterr().out
+
+
+def test_the_bar_of_another_resource_says_which() -> None:
+    assert shown((0, execution(10, 0, resource="contratos"))).startswith("42 contratos ")
+    assert not shown((0, execution(10, 0, resource="contratacoes"))).startswith("42 c")

@@ -5,14 +5,40 @@ this one day succeeded whose window covers it from its first second to its last,
 day had ended in Brasília. Of several such readings the newest slice stands for the day. A reading of an update spans
 what has changed since the last one and is no day's: watermarks tell of it.
 
-Only this module writes these tables, and only in the transaction that ends a slice, so that executions and slices may
-be deleted without anything having to be read again. Others read them, and do not ask slices what has been read.
+A row is written in the transaction that ends its slice, and stays when executions and slices are deleted. Others read
+`read_days`, and do not ask slices what has been read.
 """
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import watermarks
+
+READ_LATER = """
+    (SELECT 1 FROM read_days d
+      WHERE d.resource = b.resource AND d.criterio = b.criterio AND d.day = b.first_day AND d.part = b.part
+        AND b.first_day = b.last_day AND d.slice_id > b.id) IS NOT NULL
+    OR (SELECT 1 FROM sync_slices s
+         WHERE s.criterio = 'publicacao' AND b.criterio = 'publicacao' AND s.status = 'success'
+           AND s.first_day = b.first_day AND s.part = b.part AND s.resource = b.resource
+           AND s.id > b.id AND s.window_start <= b.window_start AND s.window_end >= b.window_end
+         LIMIT 1) IS NOT NULL
+    OR (SELECT 1 FROM sync_slices s
+         WHERE s.criterio = 'atualizacao' AND b.criterio = 'atualizacao' AND s.status = 'success'
+           AND s.resource = b.resource AND s.part = b.part
+           AND s.window_end >= b.window_end AND s.window_start <= b.window_start AND s.id > b.id
+         ORDER BY s.window_end LIMIT 1) IS NOT NULL
+"""
+"""SQL: whether what the failed slice `b` was to read has been read since.
+
+Days that are over are in the ledger. Of today's, and of windows that are no whole days, slices tell: those that are
+newer than `b`, which are kept as long as anybody asks about `b`. Scalar subqueries with LIMIT 1 and not EXISTS: each is
+one look into an index, never a join with all slices.
+"""
 
 # `stored`: the most that one reading has written, which is what the first one has; the others find it there.
 _NOTE_DAY = text("""
@@ -38,3 +64,39 @@ async def note_success(db: AsyncConnection, slice_id: int, criterio: str) -> Non
     await db.execute(_NOTE_DAY, {"slice_id": slice_id})
     if criterio == "atualizacao":
         await watermarks.move(db, slice_id)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What sweeps have had to read of a listing: from which day on (`None` before the first), and what has been."""
+
+    first: date | None
+    read: frozenset[date]
+
+
+_SWEPT = text("""
+    SELECT asked.part, f.day AS first_day,
+           ARRAY(SELECT d.day FROM read_days d
+                  WHERE d.resource = :resource AND d.criterio = :criterio AND d.part = asked.part
+                    AND d.day >= f.day) AS days
+      FROM unnest(CAST(:parts AS int[])) AS asked (part)
+      LEFT JOIN swept_from f ON f.resource = :resource AND f.criterio = :criterio AND f.part = asked.part
+""")
+_NOTE_SWEPT = text("""
+    INSERT INTO swept_from AS known (resource, criterio, part, day)
+    SELECT :resource, :criterio, part, day
+      FROM unnest(CAST(:parts AS int[]), CAST(:days AS date[])) AS asked (part, day)
+    ON CONFLICT (resource, criterio, part) DO UPDATE SET day = LEAST(known.day, excluded.day)
+""")
+
+
+async def load_swept(db: AsyncConnection, parts: Iterable[int], *, resource: str, criterio: str) -> dict[int, Swept]:
+    """What sweeps have had to read of each of these parts by one criterio."""
+    asked = {"resource": resource, "criterio": criterio, "parts": list(parts)}
+    return {row.part: Swept(row.first_day, frozenset(row.days)) for row in await db.execute(_SWEPT, asked)}
+
+
+async def note_swept(db: AsyncConnection, first: Mapping[int, date], *, resource: str, criterio: str) -> None:
+    """Remember the `first` day that a sweep has had to read of each part; a day that is known and earlier stays."""
+    values = {"resource": resource, "criterio": criterio, "parts": list(first), "days": list(first.values())}
+    await db.execute(_NOTE_SWEPT, values)

@@ -1,10 +1,13 @@
-"""How far each listing of changes has been read without a gap: the only owner of the table `watermarks`.
+"""How far each listing of changes has been read without a gap: the only writer of the table `watermarks`.
 
 A row says: everything that changed from `since` to `reached` has been read. It begins with the first update of its
 listing that succeeds, and moves only where a reading adjoins, so that a gap stays visible until it has been read.
 
 Every successful slice by `atualizacao` counts, whatever planned it: an update, the backfill of a gap, a sweep, a retry.
 Such slices end in any order. A slice that moves the row also takes in those that ended before it and adjoin now.
+
+What lies beyond `reached` is known from slices alone, which are not deleted as long as they lie there
+(`executions.forget`). Those that end before `since` may be: then `since` moves less far back, which claims less.
 """
 
 from collections.abc import Iterable
@@ -72,12 +75,19 @@ _FOLLOW_BACK = text("""
     SELECT LEAST(:since, min(window_start)) FROM chained WHERE is_whole
 """)
 # The first day of which everything published is stored: read by `publicacao` from its beginning until changes are read.
+# Slices tell of a day that was not over yet; what they would tell of earlier days is in the ledger.
 _COMPLETE_FROM = text("""
-    SELECT first_day FROM sync_slices
-     WHERE criterio = 'publicacao' AND status = 'success' AND resource = :resource AND part = :part
-       AND first_day >= CAST(:since AS date) AND window_start <= first_day
-       AND LEAST(window_end, timezone('America/Sao_Paulo', started_at)) >= :since
-     ORDER BY first_day LIMIT 1
+    SELECT min(day) FROM (
+        SELECT (SELECT day FROM read_days
+                 WHERE criterio = 'publicacao' AND resource = :resource AND part = :part
+                   AND day >= CAST(:since AS date)
+                 ORDER BY day LIMIT 1) AS day
+         UNION ALL
+        SELECT (SELECT first_day FROM sync_slices
+                 WHERE criterio = 'publicacao' AND status = 'success' AND resource = :resource AND part = :part
+                   AND first_day >= CAST(:since AS date) AND window_start <= first_day
+                   AND LEAST(window_end, timezone('America/Sao_Paulo', started_at)) >= :since
+                 ORDER BY first_day LIMIT 1)) AS found
 """)
 _LOAD = text("""
     SELECT part, since, reached, complete_from FROM watermarks

@@ -1,7 +1,7 @@
 """The schedule: cron ticks, each elected by a unique row that is written in one transaction with what it starts.
 
 Every ingestor looks every few seconds, by the database's clock. An update is one execution. A sweep is one execution
-per span of days that it owes, by each criterio; what it owes is told by `owed_days`.
+per span of days that it owes, by each criterio; what it owes is told by `owed_days`, of every part of the resource.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,10 +13,11 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import executions
+from common import coverage, executions
 from common.clock import LONGEST_WINDOW, to_wall_clock
 from common.cron import latest_due
 from common.executions import Criterio
+from ingestor.planning import Rules
 
 log = structlog.get_logger(__name__)
 
@@ -59,26 +60,6 @@ _FORGET = text("DELETE FROM schedule_ticks WHERE due_at < CAST(:due_at AS timest
 # Any update does the work of the schedule's, whoever asked for it.
 _RUNNING = "SELECT min(id) FROM sync_executions WHERE status = 'running' AND kind = 'sync' AND resource = :resource"
 _PREDECESSOR = {"update": text(_RUNNING + " AND mode = 'update'"), "sweep": text(_RUNNING + " AND trigger = 'sweep'")}
-_FIRST_TRIED = text("""
-    SELECT CAST(min(window_start) AS date) FROM sync_executions
-     WHERE trigger = 'sweep' AND criterio = :criterio AND resource = :resource
-""")
-# A slice counts as read when it succeeded, or when it did in a retry of its execution, or in a retry of that.
-_READ_DAYS = text("""
-    WITH RECURSIVE family AS (
-        SELECT id AS sweep, id FROM sync_executions
-         WHERE trigger = 'sweep' AND criterio = :criterio AND resource = :resource
-         UNION ALL
-        SELECT f.sweep, e.id FROM sync_executions e JOIN family f ON e.retry_of = f.id
-    ), listings AS (
-        SELECT f.sweep, s.first_day AS day, s.part, bool_or(s.status = 'success') AS is_read
-          FROM family f JOIN sync_slices s ON s.execution_id = f.id
-         GROUP BY f.sweep, s.first_day, s.part
-    ), days AS (
-        SELECT day FROM listings GROUP BY sweep, day HAVING bool_and(is_read)
-    )
-    SELECT DISTINCT day FROM days
-""")
 
 
 @dataclass(frozen=True)
@@ -95,10 +76,13 @@ def to_action(name: str) -> tuple[str, str]:
     return resource or executions.DEFAULT_RESOURCE, action
 
 
-async def tick(engine: AsyncEngine, crons: Mapping[str, str], *, at_most: int = executions.MAX_UNFINISHED) -> list[int]:
+async def tick(
+    engine: AsyncEngine, rules: Rules, crons: Mapping[str, str], *, at_most: int = executions.MAX_UNFINISHED
+) -> list[int]:
     """Look once at every schedule, and start what is due and no other ingestor has started; answers the executions.
 
-    `crons`: each schedule's setting by its name, which holds unless an administrator has given it another.
+    `rules` say which parts a resource has. `crons`: each schedule's setting by its name, which holds unless an
+    administrator has given it another.
     """
     async with engine.connect() as db:
         known = (await db.execute(_LOOK, {"names": list(crons)})).all()
@@ -109,7 +93,7 @@ async def tick(engine: AsyncEngine, crons: Mapping[str, str], *, at_most: int = 
     started: list[int] = []
     for row in known:
         due_at = None if row.is_paused else due(row.cron or crons[row.name], row.settled, row.moment)
-        outcome = None if due_at is None else await run_tick(engine, row.name, due_at, at_most=at_most)
+        outcome = None if due_at is None else await run_tick(engine, rules, row.name, due_at, at_most=at_most)
         if outcome is not None:
             started += outcome.execution_ids or []
     return started
@@ -121,7 +105,7 @@ def due(cron: str, settled: datetime, moment: datetime) -> datetime | None:
 
 
 async def run_tick(
-    engine: AsyncEngine, name: str, due_at: datetime, *, at_most: int = executions.MAX_UNFINISHED
+    engine: AsyncEngine, rules: Rules, name: str, due_at: datetime, *, at_most: int = executions.MAX_UNFINISHED
 ) -> Outcome | None:
     """Run one tick, whole or not at all; `None` if another ingestor has, or if it is not due any more."""
     key = {"name": name, "due_at": due_at}
@@ -130,7 +114,7 @@ async def run_tick(
             return None
         if (await db.execute(_ELECT, key)).rowcount == 0:
             return None
-        outcome = await _start(db, name, due_at, at_most)
+        outcome = await _start(db, rules, name, due_at, at_most)
         settled = {"execution_ids": outcome.execution_ids, "skipped_reason": outcome.skipped_reason}
         await db.execute(_SETTLE, key | settled)
         await db.execute(_FORGET, {"due_at": due_at, "days": KEEP_TICKS_DAYS})
@@ -140,7 +124,7 @@ async def run_tick(
     return outcome
 
 
-async def _start(db: AsyncConnection, name: str, due_at: datetime, at_most: int) -> Outcome:
+async def _start(db: AsyncConnection, rules: Rules, name: str, due_at: datetime, at_most: int) -> Outcome:
     """What a tick starts. Its update needs no room below `at_most`; what a sweep finds no room for stays owed."""
     await executions.queue_up(db)
     resource, action = to_action(name)
@@ -152,7 +136,7 @@ async def _start(db: AsyncConnection, name: str, due_at: datetime, at_most: int)
     started: list[int] = []
     today = to_wall_clock(due_at).date()
     for criterio in get_args(Criterio):
-        for first, last in await _load_owed(db, resource, criterio, today):
+        for first, last in await _note_owed(db, resource, criterio, rules.parts_of(resource), today):
             window = (datetime.combine(first, time.min), datetime.combine(last, _LAST_SECOND))
             started += await _create(
                 db, resource, mode="backfill", trigger="sweep", criterio=criterio, window=window, at_most=at_most
@@ -185,18 +169,22 @@ async def _create(
     return [] if created is None else [created]
 
 
-async def _load_owed(db: AsyncConnection, resource: str, criterio: Criterio, today: date) -> list[Span]:
-    asked = {"resource": resource, "criterio": criterio}
-    first_tried = (await db.execute(_FIRST_TRIED, asked)).scalar_one()
-    read = set((await db.execute(_READ_DAYS, asked)).scalars())
-    return to_spans(owed_days(first_tried, read, today, criterio))
+async def _note_owed(
+    db: AsyncConnection, resource: str, criterio: Criterio, parts: Iterable[int], today: date
+) -> list[Span]:
+    """The spans that a sweep of `today` has to read: the days that any part owes, which it does until they are read."""
+    swept = await coverage.load_swept(db, parts, resource=resource, criterio=criterio)
+    owed = {part: owed_days(known.first, known.read, today, criterio) for part, known in swept.items()}
+    first = {part: min(days) for part, days in owed.items() if days}
+    await coverage.note_swept(db, first, resource=resource, criterio=criterio)
+    return to_spans(set().union(*owed.values()))
 
 
 def owed_days(first_tried: date | None, read: Collection[date], today: date, criterio: Criterio) -> set[date]:
-    """The closed days that a sweep of `today` has to read by one criterio.
+    """The closed days that a sweep of `today` has to read of one listing.
 
-    That is every day, from the first that any sweep by this criterio has tried to yesterday, which none of them has
-    `read` in full; before the first sweep, yesterday. Read or not, by `atualizacao` also the last three days, and on
+    That is every day, from the first that any sweep has had to read to yesterday, which has not been `read` whole since
+    it ended; before the first sweep, yesterday. Read or not, by `atualizacao` also the last three days, and on
     Sundays by `publicacao` the last 30.
     """
     yesterday = today - _DAY

@@ -241,7 +241,8 @@ class Worker:
 
     async def _tick(self) -> None:
         """Start what the schedule says is due, if no other worker has."""
-        if await tick(self._engine, self._options.crons, at_most=self._options.max_unfinished):
+        options = self._options
+        if await tick(self._engine, options.rules, options.crons, at_most=options.max_unfinished):
             self._wake_planner.set()
 
     async def _work_off_debts(self) -> None:

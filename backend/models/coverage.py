@@ -65,7 +65,7 @@ class CoverageQuery(BaseModel):
 class CoverageModalidade(BaseModel):
     """Uma modalidade em um dia.
 
-    `complete`: alguma fatia por publicação cobriu o dia inteiro, teve sucesso, e terminou depois que o dia acabou em
+    `complete`: alguma fatia por publicação cobriu o dia inteiro, teve sucesso, e começou depois que o dia acabou em
     Brasília; `rejected`: o mesmo, mas há registros dela que não puderam ser gravados. Sem tal fatia: `running` se
     alguma espera ou corre; `failed` se a mais nova terminou com erro; `partial` se a mais nova teve sucesso, mas só em
     parte do dia ou antes que ele acabasse.
@@ -78,7 +78,7 @@ class CoverageModalidade(BaseModel):
     records: int = Field(description="processados pela fatia que vale: a completa mais nova, ou a mais nova")
     total_registros: int | None = Field(description="o que o portal disse a essa fatia")
     records_rejected: int = Field(description="vistos pela fatia que vale e que não puderam ser gravados até agora")
-    execution_id: int
+    execution_id: int | None = Field(description="a dessa fatia; `null` depois de `HISTORY_DAYS`")
     finished_at: Moment | None
     error_message: str | None
 

@@ -1,4 +1,4 @@
-"""What the mirror has of each day of publication, told by the slices that read it."""
+"""What the mirror has of each day of publication: by the ledger, and by slices of what is not read whole."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -9,41 +9,48 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.models.coverage import CoverageDay, CoverageModalidade, CoverageQuery, DayState, SyncCoverage
-from common.clock import BRASILIA
+from common.resources import RESOURCES_BY_NAME
 
-# Of each day and modalidade one row: the slice that counts, and the state. A slice that counts as complete goes before
-# every other one, however new: what is stored does not go away because a later reading fails. What that slice met and
-# could not be stored is missing; what was last seen before it is not on its listing any more.
+# Of each day and part one row. A day that has been read whole after its end is complete, whatever came later: what is
+# stored does not go away because a reading fails. Of the others slices tell, the newest first: what is under way, what
+# failed, what was read of a part of a day. What a reading met and could not be stored is missing; what was last seen
+# before it is not on its listing any more.
 _PAIRS = text("""
-    WITH read AS (
-        SELECT s.first_day AS day, s.part AS modalidade, s.id, s.execution_id, s.status, s.records_processed,
-               s.total_registros, s.started_at, s.finished_at, s.error_message,
-               s.status = 'success' AND s.window_start <= s.first_day
-                   AND s.window_end >= s.first_day + interval '1 day' - interval '1 second'
-                   AND s.finished_at >= timezone(:zone, s.first_day + interval '1 day') AS is_complete
+    WITH whole AS (
+        SELECT day, part, execution_id, records, total_registros, began_at, complete_at AS finished_at,
+               CAST(NULL AS text) AS error_message, 'complete' AS state
+          FROM read_days
+         WHERE resource = :resource AND criterio = 'publicacao' AND day BETWEEN :first AND :last
+           AND (CAST(:modalidade AS int) IS NULL OR part = :modalidade)
+    ), others AS (
+        SELECT DISTINCT ON (s.first_day, s.part)
+               s.first_day AS day, s.part, s.execution_id, s.records_processed AS records, s.total_registros,
+               s.started_at AS began_at, s.finished_at, s.error_message,
+               CASE WHEN bool_or(s.status IN ('pending', 'running')) OVER (PARTITION BY s.first_day, s.part)
+                    THEN 'running'
+                    WHEN s.status = 'error' THEN 'failed'
+                    ELSE 'partial' END AS state
           FROM sync_slices s
          WHERE s.criterio = 'publicacao' AND s.resource = :resource AND s.first_day BETWEEN :first AND :last
            AND (CAST(:modalidade AS int) IS NULL OR s.part = :modalidade)
+           AND NOT EXISTS (SELECT FROM whole w WHERE w.day = s.first_day AND w.part = s.part)
+         ORDER BY s.first_day, s.part, s.id DESC
     ), counting AS (
-        SELECT DISTINCT ON (day, modalidade)
-               day, modalidade, execution_id, records_processed AS records, total_registros, started_at, finished_at,
-               error_message,
-               CASE WHEN is_complete THEN 'complete'
-                    WHEN bool_or(status IN ('pending', 'running')) OVER (PARTITION BY day, modalidade) THEN 'running'
-                    WHEN status = 'error' THEN 'failed'
-                    ELSE 'partial' END AS state
-          FROM read
-         ORDER BY day, modalidade, is_complete DESC, id DESC
+        SELECT * FROM whole UNION ALL SELECT * FROM others
     )
-    SELECT c.day, c.modalidade, c.execution_id, c.records, c.total_registros, c.finished_at, c.error_message,
+    SELECT c.day, c.part AS modalidade, c.records, c.total_registros, c.finished_at, c.error_message,
+           -- it may have been deleted since
+           (SELECT e.id FROM sync_executions e WHERE CAST(:detail AS boolean) AND e.id = c.execution_id)
+               AS execution_id,
            refused.records AS records_rejected,
            CASE WHEN c.state = 'complete' AND refused.records > 0 THEN 'rejected' ELSE c.state END AS state
       FROM counting c
      CROSS JOIN LATERAL (
            SELECT count(*) AS records FROM rejected_records r
-            WHERE r.resolved_at IS NULL AND r.day = c.day AND r.part = c.modalidade
-              AND r.last_seen >= coalesce(c.started_at, '-infinity')) refused
-     ORDER BY c.day, c.modalidade
+            WHERE r.resolved_at IS NULL AND r.day = c.day AND r.part = c.part
+              AND r.resource = ANY(CAST(:tables AS text[]))
+              AND r.last_seen >= coalesce(c.began_at, '-infinity')) refused
+     ORDER BY c.day, c.part
 """)
 
 
@@ -51,8 +58,9 @@ async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCovera
     """Every day of the span, in order."""
     first, last = query.span
     parameters = {
-        "zone": BRASILIA.key,
         "resource": query.resource,
+        "tables": RESOURCES_BY_NAME[query.resource].tables,
+        "detail": query.detail,
         "first": first,
         "last": last,
         "modalidade": query.modalidade,

@@ -1,6 +1,6 @@
 """Executions that failed and were not made good: the one answer to that question, for the dashboard and for alerts.
 
-A failure is made good when everything that failed in it was read later: each failed slice by a later slice of the same
+A failure is made good when everything that failed in it was read later: each failed slice by a later reading of its
 listing that covers its window, those of an update or of the backfill of a gap also by the watermark of their listing.
 One that failed before it had slices is made good by a later execution that covers it. A retry that failed stands for
 what it repeats. What an administrator cancelled, and what was refused because the broker was away, never counts.
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.control import CANCELLED_BY
 from backend.services.freshness import load_mirrored
+from common.coverage import READ_LATER
 from common.executions import PUBLISH_FAILED
 from common.resources import RESOURCE_NAMES
 
@@ -22,8 +23,8 @@ LOOK_BACK = timedelta(days=7)
 """A failure that was not made good for so long is history."""
 LONGEST_EXECUTION = timedelta(days=30)
 
-# Scalar subqueries with LIMIT 1 and not NOT EXISTS: each is one look into an index, never a join with all slices.
-_LOAD_PENDING = text("""
+_LOAD_PENDING = text(
+    """
     WITH failed AS MATERIALIZED (
         SELECT id, resource, mode, criterio, trigger, window_start, window_end, parts, finished_at, error_message
           FROM sync_executions f
@@ -49,16 +50,9 @@ _LOAD_PENDING = text("""
                    AND (f.mode <> 'update' OR (b.resource, b.part) IN (
                         SELECT * FROM unnest(CAST(:resources AS text[]), CAST(:parts AS int[]))))
                    AND NOT coalesce((f.mode = 'update' OR f.trigger = 'gap') AND w.reached >= b.window_end, false)
-                   AND (SELECT 1 FROM sync_slices s
-                         WHERE s.criterio = 'publicacao' AND b.criterio = 'publicacao' AND s.status = 'success'
-                           AND s.first_day = b.first_day AND s.part = b.part AND s.resource = b.resource
-                           AND s.id > b.id AND s.window_start <= b.window_start AND s.window_end >= b.window_end
-                         LIMIT 1) IS NULL
-                   AND (SELECT 1 FROM sync_slices s
-                         WHERE s.criterio = 'atualizacao' AND b.criterio = 'atualizacao' AND s.status = 'success'
-                           AND s.resource = b.resource AND s.part = b.part
-                           AND s.window_end >= b.window_end AND s.window_start <= b.window_start AND s.id > b.id
-                         ORDER BY s.window_end LIMIT 1) IS NULL)
+                   AND NOT ("""  # noqa: S608  # constants of ours
+    + READ_LATER
+    + """))
            ELSE NOT EXISTS (
                 SELECT 1 FROM sync_executions l
                  WHERE l.id > f.id AND l.status = 'success' AND l.kind = 'sync' AND l.resource = f.resource
@@ -68,7 +62,8 @@ _LOAD_PENDING = text("""
                             AND l.window_end >= f.window_end
                             AND (l.parts IS NULL OR l.parts @> f.parts)))) END
      ORDER BY f.id DESC
-""")
+"""
+)
 
 
 async def load_pending(db: AsyncConnection, now: datetime) -> Sequence[Row[Any]]:

@@ -35,7 +35,6 @@ LISTINGS_PER_SECOND = 1.0
 ITENS_PER_SECOND = 8.0
 """PNCP_REQUESTS_PER_SECOND and PNCP_ITENS_CONCURRENCY where nobody has set them, half a second for each list."""
 
-RECENT_SLICES = 200_000
 RECENT_EXECUTIONS = 20
 
 _DAY_SECONDS = 86_400.0
@@ -50,13 +49,10 @@ _LOAD_PARTS = text("""
 """)
 # at least one page, which may be a 204; and the items of whatever was new
 _LOAD_DAYS = text("""
-    SELECT part, extract(isodow FROM first_day) > 5 AS is_weekend, count(*) AS slices,
-           avg(greatest(pages_done, 1)) AS pages, avg(records_processed) AS records,
-           avg(records_inserted + records_updated) AS itens
-      FROM sync_slices
-     WHERE id > (SELECT max(id) FROM sync_slices) - :recent AND resource = :resource AND mode = 'backfill'
-       AND criterio = :criterio
-       AND status = 'success' AND window_end - window_start >= interval '23 hours 59 minutes 59 seconds'
+    SELECT part, extract(isodow FROM day) > 5 AS is_weekend, count(*) AS slices, avg(greatest(pages, 1)) AS pages,
+           avg(records) AS records, avg(stored) AS itens
+      FROM read_days
+     WHERE resource = :resource AND criterio = :criterio
      GROUP BY 1, 2
 """)
 _LOAD_UPDATES = text("""
@@ -154,7 +150,7 @@ async def _load_parts(db: AsyncConnection, resource: Resource) -> Sequence[int]:
 
 
 async def _load_past(db: AsyncConnection, resource: Resource, criterio: str) -> Past:
-    asked = {"resource": resource.name, "criterio": criterio, "recent": RECENT_SLICES}
+    asked = {"resource": resource.name, "criterio": criterio}
     rows = (await db.execute(_LOAD_DAYS, asked)).all()
     means = {(row.part, row.is_weekend): _work(resource, row.pages, row.records, row.itens) for row in rows}
     return Past(sum(row.slices for row in rows), means)

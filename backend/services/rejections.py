@@ -1,6 +1,6 @@
 """What could not be stored and is still missing: counted by the day whose listing shows it, for dashboard and alerts.
 
-A rejected record counts until it is stored, or until its day has been read again whole without meeting it.
+A rejected record counts until it is stored, or until its day, once over, has been read whole without meeting it.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import to_wall_clock
+from common.resources import RESOURCES
 
 RECENT_DAYS = 35
 
@@ -18,14 +19,14 @@ RECENT_DAYS = 35
 _LOAD = text("""
     SELECT r.day, count(*) AS records, count(DISTINCT r.part) AS modalidades
       FROM rejected_records r
+      LEFT JOIN unnest(CAST(:tables AS text[]), CAST(:resources AS text[])) AS listed (name, resource)
+             ON listed.name = r.resource
      WHERE r.resolved_at IS NULL
        AND (r.day >= :since OR (r.day IS NULL AND r.last_seen >= CAST(:seen_since AS timestamptz)))
        AND r.last_seen >= coalesce((
-           SELECT s.started_at FROM sync_slices s
-            WHERE s.criterio = 'publicacao' AND s.status = 'success' AND s.resource = 'contratacoes'
-              AND s.first_day = r.day AND s.part = r.part AND s.window_start <= s.first_day
-              AND s.window_end >= s.first_day + interval '1 day' - interval '1 second'
-            ORDER BY s.id DESC LIMIT 1), '-infinity')
+           SELECT d.began_at FROM read_days d
+            WHERE d.criterio = 'publicacao' AND d.resource = listed.resource AND d.day = r.day AND d.part = r.part
+           ), '-infinity')
      GROUP BY r.day ORDER BY r.day
 """)
 
@@ -42,5 +43,11 @@ class RejectedDay:
 async def load_rejected_days(db: AsyncConnection, now: datetime) -> Sequence[RejectedDay]:
     """The days before `now` (aware), of the last 35, with records that are still rejected; the unknown day last."""
     today = to_wall_clock(now).date()
-    values = {"since": today - timedelta(days=RECENT_DAYS), "seen_since": now - timedelta(days=RECENT_DAYS)}
+    listed = [(table, resource.name) for resource in RESOURCES for table in resource.tables]
+    values = {
+        "since": today - timedelta(days=RECENT_DAYS),
+        "seen_since": now - timedelta(days=RECENT_DAYS),
+        "tables": [table for table, _ in listed],
+        "resources": [resource for _, resource in listed],
+    }
     return [RejectedDay(row.day, row.records, row.modalidades) for row in await db.execute(_LOAD, values)]

@@ -141,3 +141,8 @@ class Resource:
     mentions: tuple[Mention, ...] = ()
     child: Child | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables of its records and of the entries of their lists."""
+        return (self.name,) if self.child is None else (self.name, self.child.name)

@@ -85,6 +85,7 @@ class House:
         for _ in slices:
             claim = await self.database.claim()
             assert claim.execution_id == execution_id
+            await self.database.rows("UPDATE sync_slices SET started_at = :at WHERE id = :id", id=claim.slice_id, at=at)
             if claim.part in failing:
                 assert await self.database.run(executions.fail, claim, "portal: 503\nand nothing else")
                 continue
@@ -108,6 +109,9 @@ class House:
         )
         await self.database.rows(
             "UPDATE sync_slices SET finished_at = :at WHERE execution_id = :id", id=execution_id, at=at
+        )
+        await self.database.rows(
+            "UPDATE read_days SET complete_at = :at WHERE execution_id = :id", id=execution_id, at=at
         )
         return execution_id
 
@@ -267,7 +271,11 @@ async def test_a_backfill_is_made_good_by_a_later_one_that_covers_it(
 ) -> None:
     await house.ran("backfill", at=NOW - 5 * HOUR, failing=(6,))
     later = await house.ran("backfill", at=NOW - 4 * HOUR, pieces=pieces)
-    for table, key in (("sync_executions", "id"), ("sync_slices", "execution_id")):
+    for table, key in (
+        ("sync_executions", "id"),
+        ("sync_slices", "execution_id"),
+        ("read_days", "execution_id"),
+    ):
         await house.database.rows(
             f"UPDATE {table} SET criterio = :criterio WHERE {key} = :id", criterio=criterio, id=later
         )
@@ -435,7 +443,7 @@ async def test_a_large_modalidade_that_is_empty_is_suspicious_and_a_small_one_is
     await house.ran("backfill", at=NOW - HOUR, pieces=[piece(DAY, 8)])
     await house.ran("backfill", at=NOW - HOUR, pieces=[piece(DAY, 6)], records=0)
     assert not await is_alarmed(house)
-    await house.database.rows("UPDATE sync_slices SET records_processed = 50 WHERE first_day < :day", day=DAY)
+    await house.database.rows("UPDATE read_days SET records = 50 WHERE day < :day", day=DAY)
     assert await is_alarmed(house)
     assert "modalidade 6" in (await house.alerts())[0].summary
 

@@ -42,13 +42,19 @@ async def read(
     error: str | None = None,
     records: int = 3,
     told: int = 3,
-    finished: str | None = None,
+    began: str | None = None,
     criterio: Any = "publicacao",
 ) -> int:
-    """A backfill of these slices that has ended, at `finished` (Brasília) where that matters."""
+    """A backfill of these slices that has ended, and was begun at `began` (Brasília) where that matters."""
     execution_id = await database.planned(pieces or [piece(DAY)], criterio=criterio)
     for _ in pieces or [None]:
         claim = await database.claim()
+        if began is not None:
+            await database.rows(
+                "UPDATE sync_slices SET started_at = :at WHERE id = :id",
+                at=datetime.fromisoformat(began).replace(tzinfo=BRASILIA),
+                id=claim.slice_id,
+            )
         counts = PageCounts(processed=records)
         await database.run(
             executions.advance, claim, counts, pages_done=1, pages_total=1, total_registros=told, lease_seconds=60
@@ -58,13 +64,6 @@ async def read(
         else:
             await database.run(executions.fail, claim, error)
     await database.run(executions.close, execution_id)
-    if finished is not None:
-        await database.rows(
-            "UPDATE sync_slices SET finished_at = timezone('America/Sao_Paulo', CAST(CAST(:at AS text) AS timestamp))"
-            " WHERE execution_id = :id",
-            at=finished,
-            id=execution_id,
-        )
     return execution_id
 
 
@@ -109,13 +108,13 @@ async def test_a_whole_closed_day_that_was_read_is_complete_and_its_neighbour_is
 
 
 @pytest.mark.parametrize(
-    ("finished", "state"),
+    ("began", "state"),
     [("2025-03-10T23:59:59", "partial"), ("2025-03-11T00:00:00", "complete"), ("2025-03-11T02:30:00", "complete")],
 )
-async def test_a_day_is_complete_only_if_it_was_over_in_brasilia_when_its_reading_ended(
-    api: httpx.AsyncClient, database: Database, finished: str, state: str
+async def test_a_day_is_complete_only_if_it_was_over_in_brasilia_when_its_reading_began(
+    api: httpx.AsyncClient, database: Database, began: str, state: str
 ) -> None:
-    await read(database, finished=finished)
+    await read(database, began=began)
     assert await state_of(api) == state
 
 
@@ -142,6 +141,21 @@ async def test_a_failure_after_a_complete_reading_takes_nothing_away(
 
     assert (day["state"], day["records"]) == ("complete", 5)
     assert (day["modalidades"][0]["execution_id"], day["modalidades"][0]["error_message"]) == (whole, None)
+
+
+async def test_a_complete_day_stays_so_when_its_execution_is_deleted(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    execution_id = await read(database, records=5, told=6)
+    (before,) = (await coverage(api, detail=True))["days"]
+    assert before["modalidades"][0]["execution_id"] == execution_id
+
+    await database.rows("DELETE FROM sync_executions")
+
+    (day,) = (await coverage(api, detail=True))["days"]
+    assert day["modalidades"][0].pop("execution_id") is None
+    assert before["modalidades"][0].pop("execution_id") == execution_id
+    assert day == before
 
 
 async def test_a_failure_after_part_of_a_day_is_a_failure(api: httpx.AsyncClient, database: Database) -> None:
@@ -208,7 +222,7 @@ async def test_what_changed_on_a_day_says_nothing_of_what_was_published(
 
 async def test_today_is_partial_at_best(api: httpx.AsyncClient, database: Database) -> None:
     today = await database.value("SELECT CAST(timezone('America/Sao_Paulo', now()) AS date)")
-    await read(database, piece(today), finished=f"{today}T12:00:00")
+    await read(database, piece(today))
     assert await state_of(api, today) == "partial"
 
 

@@ -242,9 +242,9 @@ async def test_executions_that_nobody_asked_the_api_for_begin_their_log_as_well(
     kept: ExecutionLog, database: Database, engine: AsyncEngine
 ) -> None:
     crons = {"update": "* * * * *"}
-    assert await tick(engine, crons) == []
+    assert await tick(engine, RULES, crons) == []
     await database.rows("UPDATE schedules SET effective_at = now() - interval '5 min'")
-    (scheduled,) = await tick(engine, crons)
+    (scheduled,) = await tick(engine, RULES, crons)
     long_ago = replace(piece(), window_end=datetime.combine(CLOSED_DAY, datetime.min.time()))
     await database.planned([long_ago], mode="update")
     await database.run(module_executions.finish, await database.claim())

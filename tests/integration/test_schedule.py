@@ -64,7 +64,7 @@ async def finish(engine: AsyncEngine, execution_id: int, *failing: tuple[date, i
 
 async def sweep(engine: AsyncEngine, at: datetime) -> dict[int, tuple[str, str, str]]:
     """Run a sweep's tick: execution -> criterio and days of its window."""
-    outcome = await run_tick(engine, "sweep", at)
+    outcome = await run_tick(engine, RULES, "sweep", at)
     assert outcome is not None
     assert outcome.skipped_reason is None
     listed = await rows(
@@ -81,7 +81,7 @@ async def sweep(engine: AsyncEngine, at: datetime) -> dict[int, tuple[str, str, 
 
 
 async def test_of_five_ingestors_that_see_one_tick_one_starts_it(engine: AsyncEngine) -> None:
-    outcomes = await asyncio.gather(*[run_tick(engine, "update", NIGHT) for _ in range(5)])
+    outcomes = await asyncio.gather(*[run_tick(engine, RULES, "update", NIGHT) for _ in range(5)])
 
     assert sorted(outcome is None for outcome in outcomes) == [False, True, True, True, True]
     assert await rows(engine, "SELECT mode, trigger, criterio, window_start FROM sync_executions") == [
@@ -95,8 +95,8 @@ async def test_of_five_ingestors_that_see_one_tick_one_starts_it(engine: AsyncEn
 async def test_five_ingestors_that_look_at_once_start_one_update_and_one_sweep(engine: AsyncEngine) -> None:
     crons = {"update": await cron_of_the_minute(engine, 1), "sweep": await cron_of_the_minute(engine, 2)}
 
-    started = await asyncio.gather(*[tick(engine, crons) for _ in range(5)])
-    again = await tick(engine, crons)
+    started = await asyncio.gather(*[tick(engine, RULES, crons) for _ in range(5)])
+    again = await tick(engine, RULES, crons)
 
     assert len([one for ids in started for one in ids]) == 3
     assert again == []
@@ -110,8 +110,8 @@ async def test_a_new_database_makes_up_for_nothing(engine: AsyncEngine) -> None:
         await db.execute(text("DELETE FROM schedules"))
     crons = {"update": await cron_of_the_minute(engine, 2), "sweep": await cron_of_the_minute(engine, 2)}
 
-    await asyncio.gather(*[tick(engine, crons) for _ in range(5)])
-    await tick(engine, crons)
+    await asyncio.gather(*[tick(engine, RULES, crons) for _ in range(5)])
+    await tick(engine, RULES, crons)
 
     assert await rows(engine, "SELECT name FROM schedules ORDER BY name") == [("sweep",), ("update",)]
     assert await rows(engine, "SELECT count(*) FROM schedule_ticks") == [(0,)]
@@ -119,7 +119,7 @@ async def test_a_new_database_makes_up_for_nothing(engine: AsyncEngine) -> None:
 
 async def test_a_tick_that_was_missed_for_more_than_ten_minutes_is_dropped(engine: AsyncEngine) -> None:
     crons = {"update": await cron_of_the_minute(engine, 12), "sweep": await cron_of_the_minute(engine, 12)}
-    assert await tick(engine, crons) == []
+    assert await tick(engine, RULES, crons) == []
     assert await rows(engine, "SELECT count(*) FROM schedule_ticks") == [(0,)]
 
 
@@ -135,7 +135,7 @@ async def test_a_tick_that_fails_half_way_leaves_nothing_and_is_run_by_the_next_
 
     monkeypatch.setattr(executions, "create", create_once)
     with pytest.raises(OSError, match="went away"):
-        await run_tick(engine, "sweep", NIGHT)
+        await run_tick(engine, RULES, "sweep", NIGHT)
     assert await rows(engine, "SELECT count(*) FROM sync_executions") == [(0,)]
     assert await rows(engine, "SELECT count(*) FROM schedule_ticks") == [(0,)]
 
@@ -146,7 +146,7 @@ async def test_a_tick_that_fails_half_way_leaves_nothing_and_is_run_by_the_next_
 async def test_old_ticks_are_forgotten(engine: AsyncEngine) -> None:
     kept = timedelta(days=KEEP_TICKS_DAYS)
     for due_at in (NIGHT, NIGHT + DAY, NIGHT + DAY + kept):
-        await run_tick(engine, "update", due_at)
+        await run_tick(engine, RULES, "update", due_at)
     assert await rows(engine, "SELECT due_at FROM schedule_ticks ORDER BY due_at") == [
         (NIGHT + DAY,),
         (NIGHT + DAY + kept,),
@@ -157,11 +157,11 @@ async def test_old_ticks_are_forgotten(engine: AsyncEngine) -> None:
 
 
 async def test_an_update_whose_predecessor_is_unfinished_is_recorded_as_skipped(engine: AsyncEngine) -> None:
-    await run_tick(engine, "update", NIGHT)
+    await run_tick(engine, RULES, "update", NIGHT)
 
-    skipped = await run_tick(engine, "update", NIGHT + timedelta(minutes=15))
+    skipped = await run_tick(engine, RULES, "update", NIGHT + timedelta(minutes=15))
     await finish(engine, 1)
-    after = await run_tick(engine, "update", NIGHT + timedelta(minutes=30))
+    after = await run_tick(engine, RULES, "update", NIGHT + timedelta(minutes=30))
 
     assert skipped == Outcome(skipped_reason="a execução 1 ainda não terminou")
     assert after == Outcome([2])
@@ -175,30 +175,30 @@ async def test_an_update_that_somebody_asked_for_is_a_predecessor_too_and_a_back
     async with engine.begin() as db:
         window = {"window_start": datetime(2025, 1, 1), "window_end": datetime(2025, 1, 2)}
         await executions.create(db, mode="backfill", trigger="api", **window)
-    assert await run_tick(engine, "update", NIGHT) == Outcome([2])
+    assert await run_tick(engine, RULES, "update", NIGHT) == Outcome([2])
     async with engine.begin() as db:
         await executions.end(db, 2, status="error", error_message="cancelled")
         await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
-    outcome = await run_tick(engine, "update", NIGHT + timedelta(minutes=15))
+    outcome = await run_tick(engine, RULES, "update", NIGHT + timedelta(minutes=15))
     assert outcome == Outcome(skipped_reason="a execução 3 ainda não terminou")
 
 
 async def test_a_sweep_waits_for_both_executions_of_the_last_one_and_not_for_updates(engine: AsyncEngine) -> None:
     first, second = await sweep(engine, NIGHT)
-    await run_tick(engine, "update", NIGHT)
+    await run_tick(engine, RULES, "update", NIGHT)
     async with engine.begin() as db:
         await executions.end(db, first, status="success")
-    outcome = await run_tick(engine, "sweep", NIGHT + DAY)
+    outcome = await run_tick(engine, RULES, "sweep", NIGHT + DAY)
     assert outcome == Outcome(skipped_reason=f"a execução {second} ainda não terminou")
 
 
 async def test_a_sweep_adds_what_there_is_room_for_and_an_update_needs_none(engine: AsyncEngine) -> None:
-    assert await run_tick(engine, "sweep", NIGHT, at_most=1) == Outcome([1])
-    assert await run_tick(engine, "update", NIGHT, at_most=1) == Outcome([2])
+    assert await run_tick(engine, RULES, "sweep", NIGHT, at_most=1) == Outcome([1])
+    assert await run_tick(engine, RULES, "update", NIGHT, at_most=1) == Outcome([2])
     async with engine.begin() as db:
         await executions.end(db, 1, status="success")
 
-    full = await run_tick(engine, "sweep", NIGHT + DAY, at_most=1)
+    full = await run_tick(engine, RULES, "sweep", NIGHT + DAY, at_most=1)
     assert full == Outcome(skipped_reason="já há 1 execuções em andamento")
 
 
@@ -208,9 +208,9 @@ async def test_a_paused_schedule_starts_nothing_and_records_nothing(engine: Asyn
     async with engine.begin() as db:
         await db.execute(text(f"{pause} WHERE name = 'update'"))
 
-    await tick(engine, crons)
+    await tick(engine, RULES, crons)
 
-    assert await run_tick(engine, "update", NIGHT) is None
+    assert await run_tick(engine, RULES, "update", NIGHT) is None
     assert await rows(engine, "SELECT DISTINCT schedule FROM schedule_ticks") == [("sweep",)]
 
 
@@ -218,7 +218,7 @@ async def test_ticks_before_a_schedule_was_changed_or_resumed_are_not_made_up_fo
     async with engine.begin() as db:
         await db.execute(text("UPDATE schedules SET effective_at = now() - interval '150 s'"))
     crons = {"update": await cron_of_the_minute(engine, 3), "sweep": await cron_of_the_minute(engine, 1)}
-    await tick(engine, crons)
+    await tick(engine, RULES, crons)
     assert await rows(engine, "SELECT DISTINCT schedule FROM schedule_ticks") == [("sweep",)]
 
 
@@ -226,7 +226,7 @@ async def test_an_administrator_s_cron_goes_before_the_setting(engine: AsyncEngi
     theirs, setting = await cron_of_the_minute(engine, 1), await cron_of_the_minute(engine, 60)
     async with engine.begin() as db:
         await db.execute(text("UPDATE schedules SET cron = :cron WHERE name = 'update'"), {"cron": theirs})
-    await tick(engine, {"update": setting, "sweep": setting})
+    await tick(engine, RULES, {"update": setting, "sweep": setting})
     assert await rows(engine, "SELECT DISTINCT schedule FROM schedule_ticks") == [("update",)]
 
 
@@ -394,24 +394,65 @@ async def test_a_second_sweep_on_one_day_reads_the_latest_changes_again_and_noth
     assert list(again.values()) == [("atualizacao", "2026-03-07", "2026-03-09")]
 
 
-async def test_a_backfill_of_somebody_else_s_pays_no_debt_of_the_sweep(engine: AsyncEngine) -> None:
+async def test_what_a_backfill_has_read_whole_after_its_end_is_owed_no_more(engine: AsyncEngine) -> None:
     for execution_id in await sweep(engine, NIGHT):
         await finish(engine, execution_id)
     async with engine.begin() as db:
-        window = {"window_start": datetime(2026, 3, 10), "window_end": datetime(2026, 3, 10, 23, 59, 59)}
+        window = {"window_start": datetime(2026, 3, 10), "window_end": datetime(2026, 3, 11, 12)}
         other = await executions.create(db, mode="backfill", trigger="api", **window)
     assert other is not None
     await finish(engine, other)
-    assert ("publicacao", "2026-03-10", "2026-03-10") in (await sweep(engine, NIGHT + DAY)).values()
+    swept = (await sweep(engine, NIGHT + 2 * DAY)).values()
+    assert ("publicacao", "2026-03-11", "2026-03-11") in swept, "the tenth was read whole, half of the eleventh was"
+
+
+async def test_what_sweeps_owe_is_known_without_the_executions_of_the_past(engine: AsyncEngine) -> None:
+    failing = (date(2026, 3, 9), 6)
+    for execution_id in await sweep(engine, NIGHT):
+        await finish(engine, execution_id, failing)
+    async with engine.begin() as db:
+        await db.execute(text("DELETE FROM sync_executions"))
+
+    assert list((await sweep(engine, NIGHT + 2 * DAY)).values()) == [
+        ("publicacao", "2026-03-09", "2026-03-11"),
+        ("atualizacao", "2026-03-09", "2026-03-11"),
+    ]
+
+
+async def test_a_part_that_is_new_owes_what_a_first_sweep_does_and_one_that_is_gone_nothing(
+    engine: AsyncEngine,
+) -> None:
+    for execution_id in await sweep(engine, NIGHT):
+        await finish(engine, execution_id, (date(2026, 3, 9), 8))
+    others = replace(RULES, parts={"contratacoes": (6, 7)})
+    outcome = await run_tick(engine, others, "sweep", NIGHT + 3 * DAY)
+    assert outcome is not None
+    windows = await rows(
+        engine,
+        "SELECT CAST(window_start AS text), CAST(CAST(window_end AS date) AS text)"
+        "  FROM sync_executions WHERE id = ANY(:ids) AND criterio = 'publicacao'",
+        ids=outcome.execution_ids,
+    )
+    assert windows == [("2026-03-10 00:00:00", "2026-03-12")]
+    first = await rows(engine, "SELECT part, day FROM swept_from WHERE criterio = 'publicacao' ORDER BY part")
+    assert first == [(6, date(2026, 3, 9)), (7, date(2026, 3, 12)), (8, date(2026, 3, 9))]
+
+
+async def test_a_sweep_that_found_no_room_stays_owed_from_the_first_on(engine: AsyncEngine) -> None:
+    async with engine.begin() as db:
+        await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+    full = await run_tick(engine, RULES, "sweep", NIGHT, at_most=1)
+    assert full == Outcome(skipped_reason="já há 1 execuções em andamento")
+    assert ("publicacao", "2026-03-09", "2026-03-10") in (await sweep(engine, NIGHT + DAY)).values()
 
 
 async def test_the_schedules_of_another_resource_start_its_own_executions(engine: AsyncEngine) -> None:
     crons = {"update": "* * * * *", "contratos.update": "* * * * *", "contratos.sweep": "* * * * *"}
-    assert await tick(engine, crons) == []  # opens them
+    assert await tick(engine, RULES, crons) == []  # opens them
     async with engine.begin() as db:
         await db.execute(text("UPDATE schedules SET effective_at = now() - interval '5 minutes'"))
 
-    await tick(engine, crons)
+    await tick(engine, RULES, crons)
 
     async with engine.connect() as db:
         found = await db.execute(text("SELECT resource, mode, trigger, criterio FROM sync_executions ORDER BY id"))

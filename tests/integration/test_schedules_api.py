@@ -10,9 +10,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.clock import BRASILIA
+from ingestor.planning import Rules
 from ingestor.schedule import run_tick, tick
 from tests.integration.conftest import OpenApi
 
+RULES = Rules({"contratacoes": (6,)}, timedelta(minutes=15), timedelta(minutes=10))
 CRONS = {"update": "*/15 * * * *", "sweep": "0 1 * * *"}
 PAUSE = {"reason": "portal em manutenção"}
 
@@ -60,13 +62,13 @@ async def test_before_anything_has_happened_both_schedules_are_there_with_their_
 async def test_the_last_tick_is_told_with_its_executions_or_why_there_are_none(
     api: httpx.AsyncClient, engine: AsyncEngine
 ) -> None:
-    await tick(engine, CRONS)
+    await tick(engine, RULES, CRONS)
     async with engine.begin() as db:
         await db.execute(text("UPDATE schedules SET effective_at = '2020-01-01'"))
     night = datetime(2026, 3, 10, 1, tzinfo=BRASILIA)
-    await run_tick(engine, "sweep", night)
-    await run_tick(engine, "update", night)
-    await run_tick(engine, "update", night + timedelta(minutes=15))
+    await run_tick(engine, RULES, "sweep", night)
+    await run_tick(engine, RULES, "update", night)
+    await run_tick(engine, RULES, "update", night + timedelta(minutes=15))
 
     found = await schedules(api)
 
@@ -100,7 +102,7 @@ async def test_a_pause_says_who_why_and_since_when_and_nothing_starts_until_it_i
     assert found["update"] == paused
     assert not found["sweep"]["paused"]
     soon = datetime.now(UTC) + timedelta(minutes=15)
-    assert await run_tick(engine, "update", soon) is None
+    assert await run_tick(engine, RULES, "update", soon) is None
 
     resumed = (await api.post("/sync/schedules/update/resume")).json()
 
@@ -110,8 +112,9 @@ async def test_a_pause_says_who_why_and_since_when_and_nothing_starts_until_it_i
         None,
         None,
     )
-    assert await run_tick(engine, "update", datetime.now(UTC) - timedelta(minutes=1)) is None  # it passed in the pause
-    assert await run_tick(engine, "update", soon) is not None
+    passed_in_the_pause = datetime.now(UTC) - timedelta(minutes=1)
+    assert await run_tick(engine, RULES, "update", passed_in_the_pause) is None
+    assert await run_tick(engine, RULES, "update", soon) is not None
 
 
 async def test_a_second_pause_leaves_the_first_one_s_reason_and_a_second_resume_is_told(

@@ -319,3 +319,12 @@ async def test_one_update_of_an_empty_mirror_is_fresh_and_not_complete(
     told = await freshness(api)
     assert to_wall_clock(datetime.fromisoformat(told["complete_until"])) == last.window_end
     assert told["complete_until"] == told["updated_until"]
+
+
+async def test_the_first_complete_day_is_known_though_its_slices_are_deleted(database: Database) -> None:
+    await read(database, piece(NOON.date()), piece((NOON + DAY).date()), criterio="publicacao")
+    await database.rows("DELETE FROM sync_executions")
+    await read(database, span(NOON - HOUR, NOON), mode="update")
+    found = await mark(database)
+    assert found is not None
+    assert found.complete_from == NOON.date()

@@ -15,13 +15,13 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.services.failures import LONGEST_EXECUTION, LOOK_BACK, load_pending
+from backend.services.failures import LOOK_BACK, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.outages import load_last_end, load_outages
 from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
 from backend.services.rejections import load_rejected_days
 from common import executions
-from common.clock import BRASILIA, to_wall_clock
+from common.clock import to_wall_clock
 from common.config import schedule_name
 from common.cron import next_runs
 from common.executions import DEFAULT_RESOURCE
@@ -48,46 +48,36 @@ _LOAD_UPDATES_STATE = text("""
            s.cron, s.effective_at, s.paused_at IS NOT NULL AS is_paused
       FROM (SELECT 1) AS one LEFT JOIN schedules s ON s.name = :schedule
 """)
-# The newest reading of each whole day that was read after its end, of the days that backfills have lately read.
+# What each day has brought, of the days that a backfill which succeeded has lately read.
 _LOAD_EMPTY = text("""
     WITH judged AS (
-        SELECT DISTINCT s.first_day
-          FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id
-         WHERE e.kind = 'sync' AND e.resource = 'contratacoes' AND e.mode = 'backfill' AND e.criterio = 'publicacao'
-           AND e.status = 'success'
-           AND e.created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval) AND e.finished_at > :since
-           AND s.first_day >= :first_day AND s.first_day < :today
-    ), newest AS (
-        SELECT DISTINCT ON (s.first_day, s.part) s.first_day, s.part, s.records_processed, s.finished_at
-          FROM judged j JOIN sync_slices s ON s.first_day = j.first_day
-         WHERE s.resource = 'contratacoes' AND s.criterio = 'publicacao' AND s.mode = 'backfill'
-           AND s.status = 'success'
-           AND s.window_end - s.window_start >= interval '23 hours 59 minutes 59 seconds'
-           AND CAST(timezone(:zone, s.finished_at) AS date) > s.first_day
-         ORDER BY s.first_day, s.part, s.id DESC
+        SELECT DISTINCT d.day
+          FROM read_days d JOIN sync_executions e ON e.id = d.execution_id
+         WHERE d.resource = 'contratacoes' AND d.criterio = 'publicacao' AND d.day >= :first_day AND d.day < :today
+           AND e.status = 'success' AND e.finished_at > :since
     )
-    SELECT first_day, part, records_processed = 0 AND finished_at > :since AS is_empty, records_processed
-      FROM newest ORDER BY first_day, part
+    SELECT d.day, d.part, d.records, d.records = 0 AND d.complete_at > :since AS is_empty
+      FROM judged JOIN read_days d USING (day)
+     WHERE d.resource = 'contratacoes' AND d.criterio = 'publicacao'
+     ORDER BY d.day, d.part
 """)
 _LOAD_READINGS = text("""
-    SELECT first_day, part, max(records_processed) AS records FROM sync_slices
-     WHERE resource = 'contratacoes' AND criterio = 'publicacao' AND mode = 'backfill' AND status = 'success'
-       AND first_day = ANY(CAST(:days AS date[]))
-       AND window_end - window_start >= interval '23 hours 59 minutes 59 seconds'
-     GROUP BY first_day, part
+    SELECT day, part, records FROM read_days
+     WHERE resource = 'contratacoes' AND criterio = 'publicacao' AND day = ANY(CAST(:days AS date[]))
 """)
 _LOAD_UPDATED = text("""
     SELECT weeks, count(e.id) AS executions, coalesce(sum(e.records_processed), 0) AS records
       FROM generate_series(0, :weeks) AS weeks
       LEFT JOIN sync_executions e
-             ON e.mode = 'update' AND e.status = 'success'
+             ON e.kind = 'sync' AND e.resource = 'contratacoes' AND e.mode = 'update' AND e.status = 'success'
             AND e.created_at > CAST(:now AS timestamptz) - make_interval(weeks => weeks, hours => :hours)
             AND e.created_at <= CAST(:now AS timestamptz) - make_interval(weeks => weeks)
      GROUP BY weeks ORDER BY weeks
 """)
 _LOAD_UPDATED_SINCE = text("""
     SELECT coalesce(sum(records_processed), 0) FROM sync_executions
-     WHERE mode = 'update' AND status = 'success' AND created_at > :since
+     WHERE kind = 'sync' AND resource = 'contratacoes' AND mode = 'update' AND status = 'success'
+       AND created_at > :since
 """)
 
 
@@ -339,25 +329,23 @@ async def _find_empty_days(db: AsyncConnection, now: datetime) -> list[Details]:
             _LOAD_EMPTY,
             {
                 "since": now - SUSPECT_FOR,
-                "longest": LONGEST_EXECUTION,
                 "first_day": today - timedelta(days=RECENT_DAYS),
                 "today": today,
-                "zone": BRASILIA.key,
             },
         )
     ).all()
     empty: dict[date, list[int]] = {}
     filled: dict[date, int] = {}
     for row in rows:
-        filled[row.first_day] = filled.get(row.first_day, 0) + row.records_processed
+        filled[row.day] = filled.get(row.day, 0) + row.records
         if row.is_empty:
-            empty.setdefault(row.first_day, []).append(row.part)
+            empty.setdefault(row.day, []).append(row.part)
     if not empty:
         return []
     past_days = {day - timedelta(weeks=weeks) for day in empty for weeks in range(1, WEEKS + 1)}
     readings: dict[date, dict[int, int]] = {}
     for reading in await db.execute(_LOAD_READINGS, {"days": sorted(past_days)}):
-        readings.setdefault(reading.first_day, {})[reading.part] = reading.records
+        readings.setdefault(reading.day, {})[reading.part] = reading.records
     found: list[Details] = []
     for day, modalidades in empty.items():
         past = [readings[day - timedelta(weeks=n)] for n in range(1, WEEKS + 1) if day - timedelta(weeks=n) in readings]

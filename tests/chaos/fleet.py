@@ -29,6 +29,8 @@ from tests.chaos.variants import Patches, make_copy
 T = TypeVar("T")
 
 MODALIDADES = (4, 5, 6, 8)
+PARTS = {"contratacoes": MODALIDADES, "contratos": (0,)}
+"""The parts of each resource that are read; 0 where it is not divided."""
 LEASE_SECONDS = 4
 QUEUE = "ingest.pncp"
 DAYS = 8
@@ -311,7 +313,7 @@ class Fleet:
         But for those of records that the portal has removed: it says nothing of them any more.
         """
         await self.query("UPDATE itens_owed SET due_at = now(), set_aside_at = NULL")
-        there = set(self.history().current(MODALIDADES))
+        there = set(self.history().current("contratacoes", MODALIDADES))
 
         async def none_is_owed() -> bool:
             owed = await self.query("SELECT numero_controle_pncp FROM itens_owed")

@@ -8,14 +8,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
 from simulator.records import decode_json
-from simulator.resources import Criterio
-from tests.chaos.fleet import LEASE_SECONDS, MODALIDADES, Fleet
-from tests.chaos.portal import History, Version
+from tests.chaos.fleet import LEASE_SECONDS, PARTS, Fleet
+from tests.chaos.portal import History, Version, Window
 from tests.chaos.triggers import CHECKED
 
 SETTLING_SECONDS = 2.0
@@ -52,6 +51,8 @@ class Sent:
     confirmed: bool
     is_poison: bool = False
     has_id: bool = True
+    at: float = 0.0
+    """When it was first sent, seconds since 1970."""
 
 
 @dataclass
@@ -255,7 +256,7 @@ async def check_requests(fleet: Fleet, witness: Witness, findings: Findings) -> 
 
 
 def _asked_for(row: Mapping[str, Any], body: Mapping[str, str]) -> bool:
-    if row["mode"] != body.get("mode", "update"):
+    if row["mode"] != body.get("mode", "update") or row["resource"] != body.get("resource", "contratacoes"):
         return False
     if row["mode"] == "update":
         return True
@@ -314,20 +315,20 @@ def _check_keys(rows: Mapping[int, Mapping[str, Any]], witness: Witness, finding
 
 async def check_messages(fleet: Fleet, witness: Witness, dead: list[Any], findings: Findings) -> None:
     """I1 for others: a confirmed message made its row, one with an id only one. I6: poison alone is dead-lettered."""
-    rows = await fleet.query("SELECT * FROM sync_executions WHERE trigger = 'message'")
+    everything = await fleet.query("SELECT * FROM sync_executions")
+    rows = [row for row in everything if row["trigger"] == "message"]
     by_id = Counter(row["message_id"] for row in rows if row["message_id"])
-    windows = Counter(
-        (_wall(row["window_start"]), _wall(row["window_end"])) for row in rows if row["mode"] == "backfill"
-    )
     for message in witness.sent:
         if message.is_poison:
             continue
         asked = json.loads(message.body)
+        of_it = [row for row in rows if not message.has_id or row["message_id"] == message.marker]
+        made = [row for row in of_it if _asked_for(row, asked)]
         if message.has_id:
-            made = by_id[message.marker]
-            findings.check("I1", made <= 1, f"message {message.marker} made {made} rows")
-        else:
-            made = windows[asked["data_ini"], asked["data_fim"]]
+            findings.check("I1", len(of_it) <= 1, f"message {message.marker} made {len(of_it)} rows")
+            findings.check("I1", of_it == made, f"message {message.marker} asked for {asked} and made {of_it}")
+        if asked["mode"] == "update":  # it may have been one that waited already, whoever had asked for that
+            made = [row for row in everything if _asked_for(row, asked) and _was_planned_since(row, message.at)]
         findings.check("I1", made or not message.confirmed, f"message {message.marker} was confirmed and made no row")
     known = {message.marker for message in witness.sent if not message.is_poison and message.has_id}
     findings.check("I3", set(by_id) <= known, f"rows of messages that nobody sent: {set(by_id) - known}")
@@ -341,6 +342,12 @@ async def check_messages(fleet: Fleet, witness: Witness, dead: list[Any], findin
         findings.check("I6", reason, f"dead letter {marker} has no reason")
 
 
+def _was_planned_since(row: Mapping[str, Any], at: float) -> bool:
+    """Whether an execution was accepted and still waiting to be planned at a moment, or came later."""
+    planned = row["planned_at"] or row["finished_at"]
+    return row["error_message"] != REFUSED and (planned is None or planned.timestamp() >= at - SLACK_SECONDS)
+
+
 _SLICES = """
     SELECT s.*, e.status AS execution_status
       FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id WHERE s.status = 'success' ORDER BY s.id
@@ -349,9 +356,12 @@ _SLICES = """
 
 @dataclass
 class Judged:
-    """How many counts were judged: `exact` where nothing moved meanwhile, so that only one number is right."""
+    """How many counts were judged: `exact` where nothing moved meanwhile, so that only one number is right.
 
-    slices: int = 0
+    `slices`: by resource.
+    """
+
+    slices: Counter[str] = field(default_factory=Counter)
     exact: int = 0
     records: int = 0
 
@@ -367,16 +377,15 @@ async def check_counts(fleet: Fleet, history: History, findings: Findings) -> Ju
     stored = await load_mirror(fleet)
     must_have: dict[str, tuple[Version, int]] = {}
     for row in await fleet.query(_SLICES):
-        window = _wall(row["window_start"]), _wall(row["window_end"])
+        window = _window_of(row, row["part"])
         since, until = row["started_at"].timestamp(), row["finished_at"].timestamp()
-        criterio = cast("Criterio", row["criterio"])
-        least = history.always(criterio, row["modalidade"], window, (since - SETTLING_SECONDS, until))
-        most = history.ever(criterio, row["modalidade"], window, (since - SETTLING_SECONDS, until))
+        least = history.always(window, (since - SETTLING_SECONDS, until))
+        most = history.ever(window, (since - SETTLING_SECONDS, until))
         counted = row["records_processed"]
-        judged.slices += 1
+        judged.slices[row["resource"]] += 1
         judged.exact += least == most
         judged.records += counted
-        told = f"slice {row['id']} ({criterio} {row['modalidade']} {window}, attempt {row['attempt']}) counts {counted}"
+        told = f"slice {row['id']} ({window}, attempt {row['attempt']}) counts {counted}"
         findings.check("I4", len(least) <= counted <= len(most), f"{told} and has {len(least)} to {len(most)} records")
         findings.check("I4", row["records_rejected"] == 0, f"{told} and rejected {row['records_rejected']}")
         for key in least:
@@ -395,6 +404,11 @@ async def check_counts(fleet: Fleet, history: History, findings: Findings) -> Ju
     return judged
 
 
+def _window_of(row: Mapping[str, Any], part: int) -> Window:
+    """The window of an execution or a slice, of one part."""
+    return Window(row["resource"], part, row["criterio"], _wall(row["window_start"]), _wall(row["window_end"]))
+
+
 async def _check_executions(fleet: Fleet, history: History, findings: Findings) -> None:
     """I4: an execution counts what its slices count, and no record twice, though it may move from one to another."""
     rows = await fleet.query("""
@@ -407,15 +421,14 @@ async def _check_executions(fleet: Fleet, history: History, findings: Findings) 
         findings.check("I4", row["records_processed"] == row["slices"], f"{told} and its slices {row['slices']}")
         if row["started_at"] is None:
             continue
-        window = _wall(row["window_start"]), _wall(row["window_end"])
         during = row["started_at"].timestamp() - SETTLING_SECONDS, row["finished_at"].timestamp()
-        most = set().union(*(history.ever(row["criterio"], each, window, during) for each in MODALIDADES))
+        most = set().union(*(history.ever(_window_of(row, part), during) for part in PARTS[row["resource"]]))
         findings.check("I4", row["records_processed"] <= len(most), f"{told} and there were only {len(most)}")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A record as the mirror has it; `itens` by number."""
+    """A record as the mirror has it; `itens` by number. One that can have none counts as having them."""
 
     stamps: tuple[str, str]
     payload: str
@@ -434,6 +447,9 @@ async def load_mirror(fleet: Fleet) -> dict[str, Stored]:
         SELECT numero_controle_pncp AS key, data_atualizacao, data_atualizacao_global, payload::text AS payload,
                itens_at IS NOT NULL AS has_itens
           FROM contratacoes
+         UNION ALL
+        SELECT numero_controle_pncp, data_atualizacao, data_atualizacao_global, payload::text, true
+          FROM contratos
     """)
     return {
         row["key"]: Stored(
@@ -473,12 +489,48 @@ def _same(stored: str, shown: bytes) -> bool:
     return bool(json.loads(stored, parse_float=Decimal) == decode_json(shown))
 
 
-async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> int:
+_WHOLE_DAYS = """
+    SELECT DISTINCT resource, part, first_day AS day FROM sync_slices
+     WHERE status = 'success' AND criterio = 'publicacao' AND window_start <= first_day
+       AND window_end >= first_day + interval '1 day' - interval '1 second'
+"""
+_MIXED = """
+    SELECT e.id, e.resource, s.resource AS other FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id
+     WHERE (s.resource, s.kind) <> (e.resource, e.kind)
+"""
+
+
+async def check_resources(fleet: Fleet, findings: Findings) -> int:
+    """I9: an execution's slices are all of its resource; a day is complete for a resource where its slices read it
+    whole, whatever those of another have read.
+
+    Looks at the days that had ended when the storm began, each asked for by itself: what was read of other days has no
+    say. Answers how many of them one resource has read whole, and not the other.
+    """
+    mixed = await fleet.query(_MIXED)
+    findings.check("I9", not mixed, f"executions with slices of another resource: {mixed[:5]}")
+    read = {(row["resource"], row["part"], row["day"]) for row in await fleet.query(_WHOLE_DAYS)}
+    whole: Counter[date] = Counter()
+    for resource, parts in PARTS.items():
+        for day in fleet.days[:-1]:
+            asked = {"resource": resource, "from": f"{day}", "to": f"{day}"}
+            answer = await fleet.http.get(f"{fleet.api_url}/sync/coverage", params=asked)
+            state = answer.raise_for_status().json()["days"][0]["state"]
+            is_whole = all((resource, part, day) in read for part in parts)
+            whole[day] += is_whole
+            told = f"{day} of {resource} is {state}, and its slices have read it {'' if is_whole else 'not '}whole"
+            findings.check("I9", (state == "complete") == is_whole, told)
+    return sum(number == 1 for number in whole.values())
+
+
+async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> Counter[str]:
     """I5 at the very end, after an update and a backfill of everything in calm: the mirror is the portal.
 
-    What else is stored was there once and has been removed since. Answers how many records were compared.
+    What else is stored was there once and has been removed since. Answers how many records of each resource were
+    compared.
     """
-    current = history.current(MODALIDADES)
+    of_each = {resource: history.current(resource, parts) for resource, parts in PARTS.items()}
+    current = {key: version for versions in of_each.values() for key, version in versions.items()}
     stored = await load_mirror(fleet)
     for key, version in current.items():
         found = stored.get(key)
@@ -501,10 +553,11 @@ async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> in
         findings.check("I5", key in removed, f"{key} is in the mirror and never was removed from the portal")
     left_over = await fleet.query("""
         SELECT (SELECT count(*) FROM sync_pages) AS pages, (SELECT count(*) FROM rejected_records) AS rejected,
-               (SELECT count(*) FROM contratacoes c WHERE NOT EXISTS
-                 (SELECT FROM orgaos o WHERE o.cnpj = c.orgao_entidade_cnpj)) AS orphans
+               (SELECT count(*) FROM (SELECT orgao_entidade_cnpj FROM contratacoes
+                                       UNION ALL SELECT orgao_entidade_cnpj FROM contratos) AS r
+                 WHERE NOT EXISTS (SELECT FROM orgaos o WHERE o.cnpj = r.orgao_entidade_cnpj)) AS orphans
     """)
     findings.check(
         "I5", tuple(left_over[0]) == (0, 0, 0), f"left over (pages, rejected, without órgão): {left_over[0]}"
     )
-    return len(current)
+    return Counter({resource: len(versions) for resource, versions in of_each.items()})

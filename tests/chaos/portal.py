@@ -21,7 +21,7 @@ from typing import Any
 from simulator.app import serve
 from simulator.generated import generate
 from simulator.quirks import Quirks
-from simulator.records import Contratacao
+from simulator.records import Contratacao, Contrato, Record
 from simulator.resources import Criterio
 from simulator.world import World
 
@@ -48,20 +48,20 @@ class Setting:
         ]
 
 
-def _to_json(record: Contratacao) -> dict[str, Any]:
-    fields = asdict(record)
-    fields["payload"] = record.payload and record.payload.decode()
-    fields["itens"] = record.itens and [item.decode() for item in record.itens]
+def _to_json(record: Record) -> dict[str, Any]:
+    fields = asdict(record) | {"resource": record.resource.name, "payload": record.payload and record.payload.decode()}
+    if isinstance(record, Contratacao):
+        fields["itens"] = record.itens and [item.decode() for item in record.itens]
     return fields
 
 
-def _from_json(fields: dict[str, Any]) -> Contratacao:
-    payload, itens = fields.pop("payload"), fields.pop("itens")
-    return Contratacao(
-        **fields,
-        payload=payload and payload.encode(),
-        itens=None if itens is None else [item.encode() for item in itens],
-    )
+def _from_json(fields: dict[str, Any]) -> Record:
+    resource, payload = fields.pop("resource"), fields.pop("payload")
+    payload = payload and payload.encode()
+    if resource == Contrato.resource.name:
+        return Contrato(**fields, payload=payload)
+    itens = fields.pop("itens")
+    return Contratacao(**fields, payload=payload, itens=None if itens is None else [item.encode() for item in itens])
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -72,14 +72,16 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 class RememberingWorld(World):
-    """A world of contratações alone that writes down what happens to it, and spares what must stand still."""
+    """A world that writes down what happens to it, and spares what must stand still."""
 
     def __init__(self, setting: Setting, journal: Path) -> None:
         made = setting.generate()
         super().__init__(made.inventor)
+        self.contrato_inventor = made.contrato_inventor  # it knows which numbers are given out
         self._frozen_until = setting.frozen_until.isoformat() + "T23:59:59"
         self._journal = None
         self.add(made.contratacoes.records.values())
+        self.add(made.contratos.records.values())
         entries = read_journal(journal)
         for entry in entries:
             if "removed" in entry:
@@ -87,10 +89,11 @@ class RememberingWorld(World):
             else:
                 record = _from_json(entry["record"])
                 self.add([record])
+                given_out = (self.contrato_inventor if isinstance(record, Contrato) else self.inventor)._next
                 place = record.orgao, record.ano
-                following = self.inventor._next.get(place, 0)
-                self.inventor._next[place] = max(following, record.sequencial + 1)
+                given_out[place] = max(given_out.get(place, 0), record.sequencial + 1)
         self._random.seed(f"{setting.seed}/changes/{len(entries)}")
+        self._contratos_random.seed(f"{setting.seed}/contratos/changes/{len(entries)}")
         content = journal.read_bytes() if journal.exists() else b""
         if not content.endswith(b"\n"):
             journal.write_bytes(content[: content.rfind(b"\n") + 1])
@@ -101,7 +104,7 @@ class RememberingWorld(World):
             self._journal.write(json.dumps({"at": time.time(), **entry}) + "\n")
             self._journal.flush()
 
-    def add(self, records: Iterable[Contratacao]) -> None:
+    def add(self, records: Iterable[Record]) -> None:
         records = list(records)
         super().add(records)
         for record in records:
@@ -124,15 +127,30 @@ class RememberingWorld(World):
 # --- the truth ----------------------------------------------------------------------------------------------------
 
 
-Span = tuple[str, str]
-"""From when to when by Brasília's wall clock, both ends included."""
+@dataclass(frozen=True)
+class Window:
+    """What a slice reads: the records of a part of a resource whose stamp lies between two moments, ends included.
+
+    `part` is a modalidade, 0 where the resource is not divided. The moments are Brasília's wall clock.
+    """
+
+    resource: str
+    part: int
+    criterio: Criterio
+    start: str
+    end: str
+
+    def holds(self, record: Record) -> bool:
+        """Whether a version of a record lies in it."""
+        is_listed = record.resource.name == self.resource and (record.modalidade or 0) == self.part
+        return is_listed and self.start <= record.stamp(self.criterio) <= self.end
 
 
 @dataclass(frozen=True)
 class Version:
     """One version of a record, and from when until when the portal showed it."""
 
-    record: Contratacao
+    record: Record
     since: float
     until: float = float("inf")
 
@@ -147,7 +165,9 @@ class History:
     def __init__(self, setting: Setting, journal: Path) -> None:
         self.world = setting.generate()
         self.versions: dict[str, list[Version]] = {
-            key: [Version(record, float("-inf"))] for key, record in self.world.contratacoes.records.items()
+            key: [Version(record, float("-inf"))]
+            for store in (self.world.contratacoes, self.world.contratos)
+            for key, record in store.records.items()
         }
         for entry in read_journal(journal):
             at = entry["at"]
@@ -163,15 +183,19 @@ class History:
 
     def items(self, version: Version) -> list[bytes]:
         record = version.record
+        if not isinstance(record, Contratacao):
+            return []
         return record.itens if record.itens is not None else self.world.inventor.items(record)
 
-    def current(self, modalidades: Iterable[int]) -> dict[str, Version]:
-        """What the portal holds now."""
-        wanted = set(modalidades)
+    def current(self, resource: str, parts: Iterable[int]) -> dict[str, Version]:
+        """What the portal holds now of these parts of a resource."""
+        wanted = set(parts)
         return {
             key: versions[-1]
             for key, versions in self.versions.items()
-            if versions[-1].until == float("inf") and versions[-1].record.modalidade in wanted
+            if versions[-1].until == float("inf")
+            and versions[-1].record.resource.name == resource
+            and (versions[-1].record.modalidade or 0) in wanted
         }
 
     def at(self, key: str, moment: float) -> Version | None:
@@ -181,7 +205,7 @@ class History:
                 return version
         return None
 
-    def always(self, criterio: Criterio, modalidade: int, window: Span, during: tuple[float, float]) -> set[str]:
+    def always(self, window: Window, during: tuple[float, float]) -> set[str]:
         """The records that stood in a window during the whole of a span of time.
 
         By `atualizacao` only those that did not change meanwhile: a change takes a record to the end of the listing, to
@@ -193,24 +217,20 @@ class History:
             met = [each for each in versions if each.since <= until and each.until > since]
             if not met or met[0].since > since or met[-1].until <= until:
                 continue
-            moves = criterio == "atualizacao" and len(met) > 1
-            if not moves and all(_lies_in(each.record, criterio, modalidade, window) for each in met):
+            moves = window.criterio == "atualizacao" and len(met) > 1
+            if not moves and all(window.holds(each.record) for each in met):
                 found.add(key)
         return found
 
-    def ever(self, criterio: Criterio, modalidade: int, window: Span, during: tuple[float, float]) -> set[str]:
+    def ever(self, window: Window, during: tuple[float, float]) -> set[str]:
         """The records that stood in a window at any moment of a span of time."""
         since, until = during
         return {
             key
             for key, versions in self.versions.items()
             for each in versions
-            if each.since <= until and each.until > since and _lies_in(each.record, criterio, modalidade, window)
+            if each.since <= until and each.until > since and window.holds(each.record)
         }
-
-
-def _lies_in(record: Contratacao, criterio: Criterio, modalidade: int, window: Span) -> bool:
-    return record.modalidade == modalidade and window[0] <= record.stamp(criterio) <= window[1]
 
 
 # --- the program --------------------------------------------------------------------------------------------------
@@ -221,7 +241,9 @@ async def _serve(world: World, quirks: Quirks, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(world, quirks, port=port) as running:
-        sys.stdout.write(f"portal ready on {running.base_url}, {len(world)} contratações\n")
+        sys.stdout.write(
+            f"portal ready on {running.base_url}, {len(world)} contratações, {len(world.contratos.records)} contratos\n"
+        )
         sys.stdout.flush()
         await stop.wait()
 

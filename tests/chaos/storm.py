@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 
 from tests.chaos.amqp import publish_plainly
-from tests.chaos.fleet import FROZEN_DAYS, LEASE_SECONDS, MODALIDADES, QUEUE, Fleet, now_there, tell_at_once
+from tests.chaos.fleet import FROZEN_DAYS, LEASE_SECONDS, MODALIDADES, PARTS, QUEUE, Fleet, now_there, tell_at_once
 from tests.chaos.invariants import (
     Findings,
     Judged,
@@ -28,6 +28,7 @@ from tests.chaos.invariants import (
     check_messages,
     check_mirror,
     check_requests,
+    check_resources,
     check_seen,
     watch_rows,
 )
@@ -104,12 +105,13 @@ class Result:
     faults: Counter[str]
     witness: Witness
     judged: Judged = field(default_factory=Judged)
-    compared: int = 0
+    compared: Counter[str] = field(default_factory=Counter)
     executions: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
     restarts: int = 0
     quiet_after: float = 0.0
     changes: int = 0
+    days_of_one: int = 0
 
     @property
     def findings(self) -> Findings:
@@ -138,12 +140,13 @@ class Result:
             ("slices resumed (attempt > 1)", self.resumed),
             ("longest lapse of a lease, s", f"{witness.longest_lapse:.1f}"),
             ("  passed over for, s", f"{witness.longest_passed_over:.1f}"),
-            ("counts judged", self.judged.slices),
+            *((f"counts of {name} judged", number) for name, number in self.judged.slices.items()),
             ("  of them to the record", self.judged.exact),
             ("  records in them", self.judged.records),
+            ("days that one resource had read", self.days_of_one),
             ("changes on the portal", self.changes),
             ("finished rows watched", len(witness.finished)),
-            ("records compared at the end", self.compared),
+            *((f"{name} compared at the end", number) for name, number in self.compared.items()),
             *((f"checks of {name}", number) for name, number in sorted(self.findings.looked.items())),
             ("broken", ", ".join(sorted(self.findings.broken)) or "nothing"),
         ]
@@ -239,7 +242,9 @@ class Storm:
                 self._fall(name, rng.choice(("kill", "kill", "stop", "freeze")), rng.uniform(0.2, 6))
         elif draw < 0.20:
             kind = rng.choice(("reset", "429", "503", "items_down", "forbidden", "redirect"))
-            self._spawn(self._misbehave(kind, rng.uniform(1, 4)))
+            path = rng.choice((None, "/v1/contratacoes", "/v1/contratos"))
+            match = {} if path is None or kind == "items_down" else {"path": path}
+            self._spawn(self._misbehave(kind, match, rng.uniform(1, 4)))
         elif draw < 0.40:
             self._spawn(rng.choice(self._aimed())(random.Random(rng.random())))
         else:
@@ -262,9 +267,10 @@ class Storm:
             history = self.fleet.history()
             stored = {
                 row["key"]: row["stamp"].isoformat()
-                for row in await self.fleet.query(
-                    "SELECT numero_controle_pncp AS key, data_atualizacao_global AS stamp FROM contratacoes"
-                )
+                for row in await self.fleet.query("""
+                    SELECT numero_controle_pncp AS key, data_atualizacao_global AS stamp FROM contratacoes
+                     UNION ALL SELECT numero_controle_pncp, data_atualizacao_global FROM contratos
+                """)
             }
             changed = sorted(
                 key
@@ -274,12 +280,14 @@ class Storm:
             if not changed:
                 return
             keys = rng.sample(changed, min(len(changed), 20))
-            day = history.versions[keys[0]][-1].record.publicacao[:10]
+            record = history.versions[keys[0]][-1].record
+            day = record.publicacao[:10]
             self._count("shown as before", "portal", f"{len(keys)} records")
             async with self.rule({"name": "stale_record", "value": keys, "match": {"criterio": "publicacao"}}):
                 self._serial += 1
                 start = f"{day}T00:{self._serial // 60 % 60:02}:{self._serial % 60:02}"
-                await self._post({"mode": "backfill", "data_ini": start, "data_fim": f"{day}T23:59:59"})
+                window = {"data_ini": start, "data_fim": f"{day}T23:59:59"}
+                await self._post({"resource": record.resource.name, "mode": "backfill", **window})
                 await asyncio.sleep(rng.uniform(3, 6))
 
     async def leave_out(self, rng: random.Random) -> None:
@@ -289,10 +297,11 @@ class Storm:
         rule = {"name": "left_out", "probability": 0.5, "match": {"criterio": "publicacao", "day": f"{day}"}}
         with contextlib.suppress(httpx.HTTPError):
             async with self.rule(rule):
-                for _ in range(3):
+                for resource in ("contratacoes", "contratos", "contratacoes"):
                     self._serial += 1
                     start = f"{day}T00:{self._serial // 60 % 60:02}:{self._serial % 60:02}"
-                    await self._post({"mode": "backfill", "data_ini": start, "data_fim": f"{day}T23:59:59"})
+                    window = {"data_ini": start, "data_fim": f"{day}T23:59:59"}
+                    await self._post({"resource": resource, "mode": "backfill", **window})
                     await asyncio.sleep(rng.uniform(1, 2))
 
     async def lose_item(self, rng: random.Random) -> None:
@@ -419,12 +428,12 @@ class Storm:
                 told = f"{name} has ended and left its slices {[row['id'] for row in held]} running"
                 self.witness.findings.check("F4", not held, told)
 
-    async def _misbehave(self, quirk: str, seconds: float) -> None:
-        """The portal answers nobody for a while: resets, throttles, or is closed for maintenance."""
-        rule: dict[str, Any] = {"name": quirk}
+    async def _misbehave(self, quirk: str, match: dict[str, str], seconds: float) -> None:
+        """The portal, or a path of it, answers nobody for a while: resets, throttles, or is closed for maintenance."""
+        rule: dict[str, Any] = {"name": quirk, "match": match}
         if quirk == "429":
             rule |= {"times": 5, "value": "1"}
-        self._count(quirk, "portal", f"for {seconds:.1f} s")
+        self._count(quirk, "portal", f"{match.get('path', 'everything')} for {seconds:.1f} s")
         try:
             async with self.rule(rule):
                 await asyncio.sleep(seconds)
@@ -439,10 +448,12 @@ class Storm:
     # --- the portal's own life ------------------------------------------------------------------------------------
 
     async def _change(self, rng: random.Random) -> None:
-        body: dict[str, Any] = {"touch": rng.randint(0, 4), "remove": int(rng.random() < 0.2)}
-        body["lose_item"] = int(rng.random() < 0.1)
+        resource = rng.choice(list(PARTS))
+        body: dict[str, Any] = {"resource": resource, "touch": rng.randint(0, 4), "remove": int(rng.random() < 0.2)}
+        body["lose_item"] = int(rng.random() < 0.1)  # of contratações, whatever else changes
         if rng.random() < 0.4:
-            body |= {"publish": rng.randint(1, 3), "modalidade": rng.choice(MODALIDADES)}
+            modalidade = rng.choice(MODALIDADES) if resource == "contratacoes" else None
+            body |= {"publish": rng.randint(1, 3), "modalidade": modalidade}
         with contextlib.suppress(httpx.HTTPError, TimeoutError):  # it is down or frozen
             await asyncio.wait_for(self.fleet.portal("POST", "changes", body), 5)
 
@@ -451,7 +462,8 @@ class Storm:
     async def _request(self, rng: random.Random) -> None:
         kinds: dict[Callable[[random.Random], Coroutine[Any, Any, None]], int] = {
             self._update: 14,
-            self._backfill: 40,
+            self._backfill: 34,
+            self._whole_day: 6,
             self._keyed: 10,
             self._repeat_key: 8,
             self._cancel: 5,
@@ -460,8 +472,9 @@ class Storm:
         if self.fleet.broker is not None:
             kinds |= {self._foreign: 10, self._poison: 6, self._repeated_message: 4}
         (chosen,) = rng.choices(list(kinds), list(kinds.values()))
+        posting = (self._update, self._backfill, self._whole_day, self._keyed)
         if time.monotonic() < self._busy_until and rng.random() < 0.9:
-            chosen = self._cancel if chosen in (self._update, self._backfill, self._keyed) else chosen
+            chosen = self._cancel if chosen in posting else chosen
         # Everything is drawn here, in one order, before anything is waited for.
         work = chosen(random.Random(rng.random()))
         if self._requests.locked():
@@ -474,19 +487,27 @@ class Storm:
             await work
 
     def _random_window(self, rng: random.Random) -> dict[str, str]:
-        """A span of days; an odd number of seconds makes it unlike any other."""
+        """A span of days; an odd number of seconds makes it unlike any other. No day in it is whole."""
         days = self.fleet.days
         first = rng.randrange(len(days))
         last = min(first + rng.choice((0, 0, 0, 1)), len(days) - 1)
         self._serial += 1
         hours = rng.choice((0, 0, rng.randint(0, 9))) if first < len(days) - 1 else 0
         start = f"{days[first]}T{hours:02}:{self._serial // 60 % 60:02}:{self._serial % 60:02}"
-        end = f"{days[last]}T23:{59 - self._serial // 3600:02}:59"
+        end = f"{days[last]}T23:{58 - self._serial // 3600:02}:59"
         criterio = rng.choice(("publicacao", "atualizacao"))
-        return {"mode": "backfill", "data_ini": start, "data_fim": end, "criterio": criterio}
+        return {**_some_resource(rng), "mode": "backfill", "data_ini": start, "data_fim": end, "criterio": criterio}
 
-    async def _update(self, _: random.Random) -> None:
-        await self._post({"mode": "update"})
+    async def _update(self, rng: random.Random) -> None:
+        await self._post({**_some_resource(rng), "mode": "update"})
+
+    async def _whole_day(self, rng: random.Random) -> None:
+        """A day that has ended, of one of the resources and, until the calm, never of the other (I9)."""
+        await self._post(self._whole_day_of_one(rng.randrange(len(self.fleet.days) - 1)))
+
+    def _whole_day_of_one(self, place: int) -> dict[str, str]:
+        day, resource = self.fleet.days[place], list(PARTS)[place % len(PARTS)]
+        return {"resource": resource, "mode": "backfill", **self.fleet.window(day, day)}
 
     async def _backfill(self, rng: random.Random) -> None:
         await self._post(self._random_window(rng))
@@ -574,7 +595,8 @@ class Storm:
         """Another party's request, with or without an id; with one, often twice."""
         self._serial += 1
         marker = f"foreign-{self._serial}"
-        body = self._random_window(rng)
+        body = self._random_window(rng) if rng.random() < 0.7 else {**_some_resource(rng), "mode": "update"}
+        at = time.time()
         encoded = json.dumps(body).encode()
         has_id = rng.random() < 0.7
         # now and then it names an execution that there is none of
@@ -583,7 +605,7 @@ class Storm:
         confirmed = False
         for _ in range(copies):
             confirmed |= await self._publish(encoded, marker if has_id else None, headers)
-        self.witness.sent.append(Sent(marker, encoded, confirmed, has_id=has_id))
+        self.witness.sent.append(Sent(marker, encoded, confirmed, has_id=has_id, at=at))
 
     async def _poison(self, rng: random.Random) -> None:
         self._serial += 1
@@ -628,8 +650,10 @@ class Storm:
         if fleet.broker is not None:
             drained = await fleet.until(self._is_drained, 60, every=0.5)
             findings.check("I7", drained, "the queue does not drain")
-            # messages that it held may have asked for more
-            findings.check("I1", await fleet.until(quiet, QUIET_WITHIN), "not everything has ended in time")
+        for place in range(len(PARTS)):
+            await self._post(self._whole_day_of_one(place))
+        # these, and messages that the queue held
+        findings.check("I1", await fleet.until(quiet, QUIET_WITHIN), "not everything has ended in time")
 
     async def _portal_behaves(self) -> bool:
         try:
@@ -663,12 +687,14 @@ class Storm:
         history = fleet.history()
         result.changes = sum(len(versions) - 1 for versions in history.versions.values())
         result.judged = await check_counts(fleet, history, findings)
+        result.days_of_one = await check_resources(fleet, findings)
         rows = await fleet.query("SELECT status, count(*) FROM sync_executions GROUP BY 1")
         result.executions = Counter({row["status"]: row["count"] for row in rows})
         (row,) = await fleet.query("SELECT count(*) AS resumed FROM sync_slices WHERE attempt > 1")
         result.resumed = row["resumed"]
         await self._everything_once_more()
         result.compared = await check_mirror(fleet, history, findings)
+        await check_resources(fleet, findings)
         await watch_rows(fleet, witness)
         for error in witness.server_errors:
             findings.check("no 500", False, error)
@@ -689,7 +715,7 @@ class Storm:
             findings.check("messages", any(each.confirmed for each in witness.sent), "none was ever confirmed")
 
     async def _everything_once_more(self) -> None:
-        """An update and two backfills of all days, in calm; each must succeed."""
+        """An update and two backfills of all days, in calm, both resources at once; each must succeed."""
         fleet = self.fleet
         span = fleet.window(fleet.days[0], now_there().date())
         bodies = [
@@ -697,12 +723,16 @@ class Storm:
             {"mode": "backfill", **span, "criterio": "atualizacao"},
             {"mode": "backfill", **span, "criterio": "publicacao"},
         ]
-        for body in bodies:
-            number = await fleet.force(**body)
-            self.witness.posts.append(Post(body, "accepted", number))
+        for asked in bodies:
+            posts = []
+            for resource in PARTS:
+                body = {"resource": resource, **asked}
+                posts.append(Post(body, "accepted", await fleet.force(**body)))
+            self.witness.posts += posts
             await fleet.until(fleet.is_quiet, 120)
-            (row,) = await fleet.query("SELECT * FROM sync_executions WHERE id = $1", number)
-            self.witness.findings.check("I1", row["status"] == "success", f"in calm, {body} ended as {row}")
+            for post in posts:
+                (row,) = await fleet.query("SELECT * FROM sync_executions WHERE id = $1", post.id)
+                self.witness.findings.check("I1", row["status"] == "success", f"in calm, {post.body} ended as {row}")
         paid = await fleet.pay_debts(60)
         self.witness.findings.check("I5", paid, "items are owed still, though nothing fails any more")
 
@@ -723,6 +753,11 @@ class Storm:
             while (letter := await queue.get(fail=False, no_ack=True)) is not None:
                 dead.append(letter)
         await check_messages(fleet, self.witness, dead, findings)
+
+
+def _some_resource(rng: random.Random) -> dict[str, str]:
+    """Of a request, the resource: contratações are also what is meant where none is named."""
+    return rng.choice(({}, {"resource": "contratacoes"}, {"resource": "contratos"}, {"resource": "contratos"}))
 
 
 async def _as_coroutine(value: object) -> object:

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from tests.chaos.__main__ import NO_BROKER, run_storm
-from tests.chaos.fleet import LEASE_SECONDS, Fleet, make_folder, remove_folder
+from tests.chaos.fleet import LEASE_SECONDS, PARTS, Fleet, make_folder, remove_folder
 from tests.chaos.invariants import (
     Findings,
     Seen,
@@ -20,6 +20,7 @@ from tests.chaos.invariants import (
     check_counts,
     check_ends,
     check_requests,
+    check_resources,
     check_seen,
     watch_leases,
     watch_rows,
@@ -27,6 +28,7 @@ from tests.chaos.invariants import (
 from tests.chaos.services import Program, find_rabbitmq
 from tests.chaos.storm import Storm
 from tests.chaos.variants import (
+    COVERED_BY_ANOTHER,
     FAILED_PAGE_SKIPPED,
     GONE_ITEMS_STAY,
     LEASE_IGNORED,
@@ -37,9 +39,12 @@ from tests.chaos.variants import (
     OLDER_VERSION_WINS,
     PLANNED_EXECUTION_REFUSED,
     PROGRESS_APART_FROM_DATA,
+    SABOTAGE,
     SIGTERM_ENDS_AT_ONCE,
     UNBROKEN,
+    WATERMARK_OF_ANOTHER_MOVED,
     Patches,
+    make_copy,
 )
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("chaos")]
@@ -69,8 +74,11 @@ async def test_after_a_storm_nothing_is_lost_and_nothing_is_counted_twice(
     assert not result.findings.broken, f"{result.findings}\n{log}"
     assert sum(result.faults.values()) >= 4
     assert result.judged.exact >= 4
-    assert result.compared > 300
-    everything = {f"I{number}" for number in range(1, 9)}
+    assert set(result.judged.slices) == set(PARTS)
+    assert result.days_of_one >= len(PARTS)
+    assert set(result.compared) == set(PARTS)
+    assert min(result.compared.values()) > 150
+    everything = {f"I{number}" for number in range(1, 10)}
     assert set(result.findings.looked) >= (everything if result.has_broker else everything - {"I6", "I7"})
 
 
@@ -78,10 +86,11 @@ async def test_after_a_storm_nothing_is_lost_and_nothing_is_counted_twice(
 
 
 async def judge(fleet: Fleet) -> Findings:
-    """What a storm's judgement says of ends and counts."""
+    """What a storm's judgement says of ends, counts and resources."""
     findings = Findings()
     await check_ends(fleet, findings)
     await check_counts(fleet, fleet.history(), findings)
+    await check_resources(fleet, findings)
     assert findings.looked["I4"] or findings.broken
     return findings
 
@@ -231,6 +240,13 @@ async def one_of_two_is_throttled(fleet: Fleet) -> Findings:
     return storm.witness.findings
 
 
+async def contratos_are_read_alone(fleet: Fleet) -> None:
+    """Their changes and one of their days: nothing of this says anything of contratações."""
+    await fleet.force(resource="contratos", mode="update")
+    await fleet.force(resource="contratos", mode="backfill", **fleet.window(fleet.busy_day, fleet.busy_day))
+    assert await fleet.until(fleet.is_quiet, 40)
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A broken copy, the faults that bring the mistake to light, and the invariants that must notice it."""
@@ -261,6 +277,8 @@ TARGETED = {
     "a listing that is not counted": Mistake(LISTING_NOT_COUNTED, a_storm_of("leave_out"), {"I4"}),
     "items that are gone and stay": Mistake(GONE_ITEMS_STAY, a_storm_of("lose_item"), {"I5"}),
     "no pause for the others": Mistake(NO_SHARED_PAUSE, one_of_two_is_throttled, {"one pause for all"}, ingestors=2),
+    "a watermark that another resource moves": Mistake(WATERMARK_OF_ANOTHER_MOVED, contratos_are_read_alone, {"I9"}),
+    "a day that another resource has read": Mistake(COVERED_BY_ANOTHER, contratos_are_read_alone, {"I9"}),
     "a SIGTERM that only ends the process": Mistake(SIGTERM_ENDS_AT_ONCE, a_holder_is_asked_to_end, {"F4"}),
 }
 
@@ -276,6 +294,13 @@ def test_a_lease_that_others_are_claimed_past_is_noticed_and_one_that_waits_its_
         watch_leases({1: expired, 2: other}, float(second), witness)
     assert witness.findings.broken == noticed
     assert witness.findings.looked["I2"]
+
+
+@pytest.mark.parametrize("name", SABOTAGE)
+def test_each_mistake_still_finds_the_lines_that_it_breaks(tmp_path: Path, name: str) -> None:
+    root = make_copy(tmp_path, SABOTAGE[name])
+    for file in SABOTAGE[name]:
+        compile((root / file).read_text(), file, "exec")
 
 
 async def findings_of(folder: Path, mistake: Mistake, patches: Patches) -> Findings:

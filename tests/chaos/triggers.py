@@ -8,6 +8,7 @@ CHECKED = {
     "older": "I5",
     "refused after planning": "I3",
     "changed after its end": "I8",
+    "moved by another": "I9",
 }
 """The invariant that each kind of row breaks."""
 
@@ -63,4 +64,23 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER chaos_watch_record AFTER UPDATE ON contratacoes FOR EACH ROW EXECUTE FUNCTION chaos_watch_record();
+CREATE TRIGGER chaos_watch_record AFTER UPDATE ON contratos FOR EACH ROW EXECUTE FUNCTION chaos_watch_record();
+
+-- Where a watermark has got to, a reading of its own listing has ended, in the same transaction or before. A second is
+-- for the rounding of wall clocks.
+CREATE FUNCTION chaos_watch_watermark() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM sync_slices
+         WHERE status = 'success' AND criterio = 'atualizacao' AND resource = NEW.resource AND part = NEW.part
+           AND LEAST(window_end, timezone('America/Sao_Paulo', started_at))
+               BETWEEN NEW.reached - interval '1 s' AND NEW.reached + interval '1 s') THEN
+        INSERT INTO chaos_seen (what, told)
+        VALUES ('moved by another', format('the watermark of %s %s reached %s, where none of its readings has ended',
+                                           NEW.resource, NEW.part, NEW.reached));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_watch_watermark AFTER INSERT OR UPDATE ON watermarks
+   FOR EACH ROW EXECUTE FUNCTION chaos_watch_watermark();
 """

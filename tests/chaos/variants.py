@@ -129,6 +129,16 @@ SIGTERM_ENDS_AT_ONCE: Patches = {
     ),
 }
 
+WATERMARK_OF_ANOTHER_MOVED: Patches = {
+    "common/watermarks.py": (
+        ("    SELECT resource, part, mode,", "    SELECT 'contratacoes' AS resource, part, mode,"),
+    ),
+}
+
+COVERED_BY_ANOTHER: Patches = {
+    "backend/services/coverage.py": (("s.resource = :resource", "s.resource <> ''"),),
+}
+
 NO_SHARED_PAUSE: Patches = {
     "ingestor/source.py": (
         (
@@ -139,6 +149,7 @@ NO_SHARED_PAUSE: Patches = {
 }
 
 SABOTAGE = {
+    "covered-by-another": COVERED_BY_ANOTHER,
     "failed-page-skipped": FAILED_PAGE_SKIPPED,
     "gone-items-stay": GONE_ITEMS_STAY,
     "lease-ignored": LEASE_IGNORED,
@@ -150,6 +161,7 @@ SABOTAGE = {
     "planned-execution-refused": PLANNED_EXECUTION_REFUSED,
     "progress-apart-from-data": PROGRESS_APART_FROM_DATA,
     "sigterm-ends-at-once": SIGTERM_ENDS_AT_ONCE,
+    "watermark-of-another-moved": WATERMARK_OF_ANOTHER_MOVED,
 }
 """Every broken copy by the name that `./pncp chaos --sabotage` takes."""
 

@@ -137,6 +137,20 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
     _add_url(parser)
 
 
+def _day(text: str) -> str:
+    """A day that a calendar has, as it was given."""
+    if not _DAY.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not YYYY-MM-DD")
+    return _moment(text)
+
+
+def _add_coverage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="first", type=_day, required=True, metavar="YYYY-MM-DD", help="the first day")
+    parser.add_argument("--to", dest="last", type=_day, required=True, metavar="YYYY-MM-DD", help="the last, included")
+    _add_resource(parser, f"of what ({RESOURCE_NAMES[0]})")
+    _add_url(parser)
+
+
 def _add_retry(parser: argparse.ArgumentParser) -> None:
     _add_watch(parser)
     _add_id(parser)
@@ -211,6 +225,7 @@ COMMANDS = {
     "sync": Command("start a synchronisation, or tell what it would come to", LOCAL, _add_sync),
     "status": Command("how an execution goes", LOCAL, _add_status),
     "history": Command("executions, newest first", LOCAL, _add_history),
+    "coverage": Command("what the mirror has of each day: --from DAY --to DAY", LOCAL, _add_coverage),
     "cancel": Command("end executions", LOCAL, _add_ids),
     "retry": Command("repeat what failed of an execution", LOCAL, _add_retry),
     "log": Command("what an execution has logged", LOCAL, _add_log),
@@ -225,7 +240,7 @@ COMMANDS = {
     "restore": Command("a backup back into the database: [--force] FILE", LOCAL, hands_on_arguments=True),
     "hash-password": Command("the hash of a password, for ADMIN_PASSWORD_HASH", LOCAL, hands_on_arguments=True),
 }
-ASKING = ("sync", "status", "history", "cancel", "retry", "log", "token")
+ASKING = ("sync", "status", "history", "coverage", "cancel", "retry", "log", "token")
 """Commands that start nothing here: they ask a backend, here or elsewhere."""
 TOOLS = ("verify", "rejected", "itens", "psql", "backup", "restore", "hash-password")
 """Commands that work on the database itself: that of the services that run here, else DATABASE_URL's."""
@@ -246,8 +261,8 @@ a second Ctrl-C ends it at once (130). While a synchronisation is watched, it en
   BACKEND_PORT   the port on 127.0.0.1 (8000, or the next free one)
   PNCP_HOME      where data and logs lie (.data in the project folder)
   PNCP_SYNC_URL, PNCP_SYNC_USERNAME, PNCP_SYNC_PASSWORD
-                 the backend that sync, status, history, cancel, retry, log and token ask, and as whom; without them
-                 the one that ./pncp up or demo runs here, as the administrator of .env
+                 the backend that sync, status, history, coverage, cancel, retry, log and token ask, and as whom;
+                 without them the one that ./pncp up or demo runs here, as the administrator of .env
   PYTHON         the Python to use, 3.11 or newer
 
 The first call makes .venv here and installs the pinned packages, with uv where it is installed, else with pip.

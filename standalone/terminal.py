@@ -1,4 +1,4 @@
-"""The commands for whoever lives in a terminal: sync, status, history, cancel, retry, log. They ask the API."""
+"""The commands that ask the API: sync, status, history, coverage, cancel, retry, log, token."""
 
 import argparse
 import getpass
@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +42,7 @@ PATIENCE_SECONDS = 120.0
 BAR_WIDTH = 24
 STYLES = {"success": "green", "cancelled": "yellow", "warning": "yellow", "error": "red", "critical": "red"}
 """Of the states of executions and the levels of logs; what is not here is plain."""
+COVERAGE_STYLES = {"complete": "green", "rejected": "yellow", "partial": "yellow", "failed": "red"}
 MOST_LINES = 500
 MOST_LOG_LINES = 1000
 INTERRUPTED = 130
@@ -59,6 +63,7 @@ def run(name: str, options: argparse.Namespace) -> int:
         "sync": _sync,
         "status": _status,
         "history": _history,
+        "coverage": _coverage,
         "cancel": _cancel,
         "retry": _retry,
         "log": _log,
@@ -262,6 +267,13 @@ def _history(api: Api, options: argparse.Namespace) -> int:
         f"{history['error_count']} error, {history['running_count']} running"
     )
     show(history, *table_of(history["executions"]), sums, as_json=options.json)
+    return 0
+
+
+def _coverage(api: Api, options: argparse.Namespace) -> int:
+    wanted = {"from": options.first, "to": options.last, "resource": options.resource}
+    coverage = api.get("/sync/coverage", **wanted)
+    show(coverage, *coverage_of(coverage["days"]), as_json=options.json)
     return 0
 
 
@@ -478,6 +490,20 @@ def table_of(executions: list[Answer]) -> Iterator[RenderableType]:
     yield table
     if is_terminal:
         yield from (f"{one['id']}: {error}" for one, error in zip(executions, errors, strict=True) if error)
+
+
+def coverage_of(days: list[Answer]) -> Iterator[RenderableType]:
+    """Days in columns, those in a row of one state in a line, and how many there are of each state."""
+    heads = ["FROM", "TO", "DAYS", "STATE", "RECORDS", "REJECTED"]
+    table = Table(*(Column(head, no_wrap=True) for head in heads), box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for state, group in groupby(days, key=itemgetter("state")):
+        span = list(group)
+        records, rejected = (sum(day[name] for day in span) for name in ("records", "records_rejected"))
+        cells = [span[0]["day"], span[-1]["day"], str(len(span)), Text(state, COVERAGE_STYLES.get(state, ""))]
+        table.add_row(*cells, f"{records:,}", f"{rejected:,}")
+    yield table
+    states = Counter(day["state"] for day in days)
+    yield f"{len(days)} days: " + ", ".join(f"{count} {state}" for state, count in states.most_common())
 
 
 def log_line(line: Answer) -> str:

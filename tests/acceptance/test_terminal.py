@@ -113,6 +113,11 @@ async def test_contratos_are_asked_for_by_name(stack: Stack) -> None:
     assert [line.split()[2] for line in out.splitlines()[:3]] == ["RESOURCE", "contratos", "contratacoes"]
     ours = await json_of(stack, "history", "--resource", "contratos")
     assert [execution["id"] for execution in ours["executions"]] == [2]
+    days = ("--from", first[:10], "--to", last[:10], "--resource", "contratos")
+    covered = (await json_of(stack, "coverage", *days))["days"]
+    assert sum(day["records"] for day in covered) == len(listed)
+    assert {day["state"] for day in covered[:2]} == {"complete"}  # the last day is today
+    assert (await pncp(stack, "coverage", *days))[1].splitlines()[-1].startswith("3 days: ")
 
 
 async def test_everything_of_one_resource_is_cancelled_and_nothing_else(stack: Stack) -> None:

@@ -108,6 +108,9 @@ def test_days_stand_for_all_of_themselves_and_moments_for_themselves() -> None:
         ("retry", "x"),
         ("log", "0"),
         ("history", "--status", "done"),
+        ("coverage", "--from", "2026-03-01"),
+        ("coverage", "--from", "2026-03-01T00:00:00", "--to", "2026-03-02"),
+        ("coverage", "--from", "2026-02-30", "--to", "2026-03-02"),
         ("status", "--password", "x"),
         ("status", "1", "--resource", "contratos"),
         ("sync", "--update", "--resource", "pedidos"),
@@ -124,12 +127,14 @@ def test_wrong_options_are_told_with_exit_code_2(words: tuple[str, ...], capsys:
 
 def test_every_command_that_asks_has_a_url_and_json() -> None:
     for name in cli.ASKING:
-        words = {"sync": ["--update"], "cancel": ["1"], "retry": ["1"], "log": ["1"]}.get(name, [])
+        days = ["--from", "2026-03-01", "--to", "2026-03-02"]
+        needed = {"sync": ["--update"], "coverage": days, "cancel": ["1"], "retry": ["1"], "log": ["1"]}
+        words = needed.get(name, [])
         given = options(name, *words, "--url", "http://x", "--json")
         assert (given.url, given.json) == ("http://x", True)
 
 
-@pytest.mark.parametrize("name", ["sync", "status", "history", "cancel"])
+@pytest.mark.parametrize("name", ["sync", "status", "history", "coverage", "cancel"])
 def test_help_says_the_names_of_the_resources(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         options(name, "--help")
@@ -505,6 +510,31 @@ def test_a_resource_without_executions_is_told(capsys: pytest.CaptureFixture[str
     api = api_of(lambda _: httpx.Response(200, json={"executions": []}))
     assert terminal._status(api, options("status", "--resource", "contratos", "--watch")) == 0
     assert capsys.readouterr().out == "nothing of contratos has been synchronised yet\n"
+
+
+def test_days_of_one_state_in_a_row_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+    states = ["complete", "complete", "failed", "never", "complete"]
+    days = [
+        {"day": f"2026-03-0{n}", "state": state, "records": 600 * n, "records_rejected": n // 5}
+        for n, state in enumerate(states, 1)
+    ]
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json={"modalidades": [], "days": days})
+
+    words = ("coverage", "--from", "2026-03-01", "--to", "2026-03-05", "--resource", "contratos")
+    assert terminal._coverage(api_of(serve), options(*words)) == 0
+    assert asked == [b"/sync/coverage?from=2026-03-01&to=2026-03-05&resource=contratos"]
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["FROM", "TO", "DAYS", "STATE", "RECORDS", "REJECTED"],
+        ["2026-03-01", "2026-03-02", "2", "complete", "1,800", "0"],
+        ["2026-03-03", "2026-03-03", "1", "failed", "1,800", "0"],
+        ["2026-03-04", "2026-03-04", "1", "never", "2,400", "0"],
+        ["2026-03-05", "2026-03-05", "1", "complete", "3,000", "1"],
+        ["5", "days:", "3", "complete,", "1", "failed,", "1", "never"],
+    ]
 
 
 def test_a_table_has_a_column_of_resources_where_there_is_another_one(capsys: pytest.CaptureFixture[str]) -> None:

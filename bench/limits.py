@@ -14,8 +14,9 @@ from common.garbage import collect_seldom
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PncpError
 from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import Page, Record, parse_record
+from ingestor.pncp.records import Page, parse_record
 from ingestor.reading import fetch_itens
+from ingestor.sources.values import Record
 
 PAGES_AHEAD = 3
 

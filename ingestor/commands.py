@@ -16,7 +16,8 @@ from ingestor.config import IngestorSettings, parse_modalidades
 from ingestor.debts import load_owed, try_all_again
 from ingestor.errors import PncpError
 from ingestor.opening import make_client, make_engine
-from ingestor.rejected import load_unresolved, try_again
+from ingestor.store.rejected import load_unresolved
+from ingestor.try_again import try_again
 from ingestor.verify import Comparison, compare_days, listing_of
 
 ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1

@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.database import in_transaction, is_database_trouble
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import NoRoomError, PncpError, PncpPaused, PncpTooLarge, StoppedWaiting
-from ingestor.persistence import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Itens, Owed, Stamps
 from ingestor.room import Charge, Room, Share, alone, counting
+from ingestor.sources.values import Itens, Owed, Stamps
+from ingestor.store.lists import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.store.statements import list_statements
 
 log = structlog.get_logger(__name__)

@@ -22,19 +22,12 @@ from ingestor.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_r
 from ingestor.debts import fetch_or_owe
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
 from ingestor.metrics import Metrics
-from ingestor.persistence import (
-    Bundle,
-    PageResult,
-    Progress,
-    holds_records_of,
-    keep_earlier,
-    load_progress,
-    store_page,
-)
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Record, Rejected
 from ingestor.reading import Ended, PageInHand, Reading
 from ingestor.room import Room, alone
+from ingestor.sources.values import Bundle, PageResult, Record, Rejected
+from ingestor.store.batch import holds_records_of, store_page
+from ingestor.store.progress import Progress, keep_earlier, load_progress
 
 log = structlog.get_logger(__name__)
 

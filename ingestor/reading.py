@@ -25,21 +25,12 @@ from common.resources.description import Resource
 from ingestor.completeness import last_page_with_rows, may_stop_early, row_names
 from ingestor.debts import fetch_or_owe
 from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavailable
-from ingestor.persistence import Progress, load_versions
 from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import (
-    Itens,
-    Page,
-    Record,
-    Rejected,
-    Seen,
-    Stamps,
-    compare_versions,
-    newest_first,
-    parse_record,
-    see,
-)
+from ingestor.pncp.records import Page, Seen, newest_first, parse_record, see
 from ingestor.room import LONE_RECORD_BYTES, RECORD_BYTES, Charge, Room, Share, counting
+from ingestor.sources.values import Itens, Record, Rejected, Stamps, compare_versions
+from ingestor.store.batch import load_versions
+from ingestor.store.progress import Progress
 
 log = structlog.get_logger(__name__)
 

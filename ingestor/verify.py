@@ -12,7 +12,8 @@ from common.resources.description import Resource
 from ingestor.completeness import row_names
 from ingestor.errors import ListingIncomplete, PageAbsent, PncpError
 from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import Page, Rejected, see
+from ingestor.pncp.records import Page, see
+from ingestor.sources.values import Rejected
 from ingestor.store.statements import statements_of
 
 READINGS = 3

@@ -40,7 +40,6 @@ from ingestor.pncp.bodies import read_body
 from ingestor.pncp.records import (
     MOST_REFUSED_ITENS,
     AnotherPageError,
-    Itens,
     NotAPageError,
     Page,
     itens_path,
@@ -49,6 +48,7 @@ from ingestor.pncp.records import (
     parse_quantidade,
 )
 from ingestor.room import current_charge
+from ingestor.sources.values import Itens
 
 log = structlog.get_logger(__name__)
 

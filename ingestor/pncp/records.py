@@ -4,16 +4,14 @@ A record's bytes are kept beside its typed form: they are its `payload`, so that
 and a number keeps every digit.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from dataclasses import field as field_of
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
@@ -33,6 +31,7 @@ from ingestor.pncp.decoders import (
     child_decoders,
     resource_decoders,
 )
+from ingestor.sources.values import Drift, Entry, Itens, Record, Rejected, Stamps, compare_versions
 
 LONGEST_JSONB_NUMBER = 10_000
 
@@ -42,8 +41,6 @@ MOST_OBJECTS = 100_000
 """Objects in a body with many separators, inner ones counted: the longest lists of items have some thousands."""
 DECODED_AT_ONCE = 1024 * 1024
 """Bytes of a list that are decoded together: their texts and objects are dropped as soon as their numbers are known."""
-ENTRY_BYTES, REFUSED_BYTES = 256, 1_024
-"""Bytes of memory that an item takes besides its text, and what is known of one that does not fit besides."""
 MOST_REFUSED_ITENS = 1_000
 """Entries of one list that cannot be stored: with more of them it is no list of items."""
 MOST_MENDED_BYTES = 96 * 1024 * 1024
@@ -62,53 +59,6 @@ class AnotherPageError(NotAPageError):
     """A page of the listing, but not the one that was asked for."""
 
 
-class Drift(Struct, frozen=True, gc=False):
-    """An optional field whose value its column does not take.
-
-    `path`: its keys from the outermost object, joined with dots; `kind`: object, array, string, number, boolean, or
-    unfit (the right type with a value that no column holds); `example`: the value as JSON, shortened.
-    """
-
-    path: str
-    kind: str
-    example: str
-
-
-class Entry(Struct, frozen=True, gc=False):
-    """One record, or one entry of a list, as it came and as it was read.
-
-    `columns` is what its columns are read from, where that is not the payload: the same record without the values of
-    `drift`, which are null in `typed` too. `typed` is made by `decoders`.
-    """
-
-    typed: Any
-    payload: str
-    columns: str | None = None
-    drift: tuple[Drift, ...] = ()
-
-
-class Record(Entry, frozen=True, gc=False, kw_only=True):
-    """One record of a listing, which can be stored."""
-
-    key: str
-    version: "Stamps"
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """One record that cannot be stored, as it came; `resource` is the table that it was meant for."""
-
-    natural_key: str | None
-    reason: str
-    payload: str
-    resource: str
-
-    @property
-    def hash(self) -> str:
-        """What tells it from other rejected records: two contratações may have the very same item."""
-        return hashlib.sha256(f"{self.resource} {self.natural_key} {self.payload}".encode()).hexdigest()
-
-
 class Seen(Struct, frozen=True, gc=False):
     """A record as a listing shows it, read no further than it takes to tell whether it has to be written.
 
@@ -116,73 +66,9 @@ class Seen(Struct, frozen=True, gc=False):
     """
 
     key: str
-    version: "Stamps"
+    version: Stamps
     stamp: datetime
     raw: bytes
-
-
-class Owed(Struct, frozen=True):
-    """Why the items of a contratação are to be read later.
-
-    `reason`: unread (they could not be read) or empty (an empty list that nothing confirms); `cause` in a sentence.
-    `is_final`: trying again by itself would lead nowhere.
-    """
-
-    reason: Literal["unread", "empty"]
-    cause: str
-    is_final: bool = False
-
-
-@dataclass
-class Itens:
-    """The items of a contratação: the JSON of each by its number, in UTF-8, and what cannot be stored.
-
-    Most payloads are parts of the answer's body, not copies: with sixty lists on their way, copies are megabytes.
-    `told` counts the entries of the answer, which may name a number twice; then the later one stands. `drifted` holds,
-    by their numbers, the items with values that their columns do not take: what their columns are read from, and the
-    drift. `is_proved`: nothing can have been cut off the list. `owed`: these are not the items, which are to be read
-    later, and why. `size` is that of the bodies, in bytes.
-    """
-
-    payloads: dict[int, bytes | Raw] = field_of(default_factory=dict)
-    rejected: list[Rejected] = field_of(default_factory=list)
-    told: int = 0
-    drifted: dict[int, tuple[bytes, tuple[Drift, ...]]] = field_of(default_factory=dict)
-    is_proved: bool = True
-    owed: Owed | None = None
-    size: int = field_of(default=0, compare=False)
-
-    @property
-    def overhead(self) -> int:
-        """Bytes that the entries take in memory besides their text, about."""
-        known = ENTRY_BYTES * self.told + REFUSED_BYTES * (len(self.rejected) + len(self.drifted))
-        return known + sum(len(columns) for columns, _ in self.drifted.values()) if self.drifted else known
-
-    def columns(self) -> Iterator[bytes | Raw]:
-        """What the columns of each item are read from, in the order of the payloads."""
-        for number, payload in self.payloads.items():
-            yield self.drifted[number][0] if number in self.drifted else payload
-
-    def only(self, number: int) -> "Itens":
-        """One item alone."""
-        drifted = {number: self.drifted[number]} if number in self.drifted else {}
-        return Itens({number: self.payloads[number]}, told=1, drifted=drifted)
-
-    def add(self, more: "Itens") -> bool:
-        """Take in another page of the list; `False` if it brings nothing that was not known."""
-        rejected = [record for record in more.rejected if record not in self.rejected]
-        brings = bool(rejected) or any(
-            number not in self.payloads or bytes(self.payloads[number]) != bytes(payload)
-            for number, payload in more.payloads.items()
-        )
-        self.payloads |= more.payloads
-        for number in more.payloads:
-            self.drifted.pop(number, None)
-        self.drifted |= more.drifted
-        self.rejected += rejected
-        self.told += more.told
-        self.size += more.size
-        return brings
 
 
 @dataclass(frozen=True)
@@ -634,21 +520,6 @@ def itens_path(numero_controle_pncp: str) -> tuple[str, int, int]:
         raise ValueError("not a contratação's control number")
     cnpj, sequence, year = match.groups()
     return cnpj, int(year), int(sequence)
-
-
-# --- versions and windows ---------------------------------------------------------------------------------------
-
-Stamps = tuple[datetime, datetime]
-"""A version, in Brasília's wall clock; of a contratação `dataAtualizacao` and `dataAtualizacaoGlobal`."""
-
-
-def compare_versions(incoming: Stamps, stored: Stamps) -> Literal["unchanged", "older", "newer"]:
-    """Judge an incoming version against the stored one (PRODUCT section 5.4)."""
-    if incoming == stored:
-        return "unchanged"
-    if incoming[0] <= stored[0] and incoming[1] <= stored[1]:
-        return "older"
-    return "newer"
 
 
 def newest_first(records: Iterable[Seen]) -> dict[str, list[Seen]]:

@@ -66,8 +66,8 @@ PROGRESS_APART_FROM_DATA: Patches = {
             ),
         ),
         (
-            "    keep_earlier,\n    load_progress,\n    store_page,\n",
-            "    keep_earlier,\n    load_progress,\n    store_bundles,\n    store_page,\n",
+            "from ingestor.store.batch import holds_records_of, store_page\n",
+            "from ingestor.store.batch import holds_records_of, store_bundles, store_page\n",
         ),
         ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
     ),
@@ -118,7 +118,7 @@ LISTING_NOT_COUNTED: Patches = {
 }
 
 GONE_ITEMS_STAY: Patches = {
-    "ingestor/persistence.py": (
+    "ingestor/store/lists.py": (
         ("    if kept:\n        await driver.executemany(statements.delete_gone, kept)\n", ""),
     ),
 }

@@ -12,8 +12,9 @@ from sqlalchemy import MetaData
 from common.resources.derive import add_tables
 from common.resources.description import Listing, Resource, code, day, moment, number, text
 from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS
-from ingestor.persistence import Bundle, load_versions, store_bundles
-from ingestor.pncp.records import Drift, Record, Rejected, Seen, parse_record, see
+from ingestor.pncp.records import Seen, parse_record, see
+from ingestor.sources.values import Bundle, Drift, Record, Rejected
+from ingestor.store.batch import load_versions, store_bundles
 from ingestor.store.statements import statements_of
 from tests.integration.conftest import Database
 

@@ -11,8 +11,9 @@ import pytest
 
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
-from ingestor.persistence import Bundle, store_bundles
-from ingestor.pncp.records import Entry, Record, parse_entry, parse_list, parse_record
+from ingestor.pncp.records import parse_entry, parse_list, parse_record
+from ingestor.sources.values import Bundle, Entry, Record
+from ingestor.store.batch import store_bundles
 from tests.integration.conftest import Database
 from tests.records import CONTRATACAO, ITEM, KEY, raw
 

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.services.sweeper import sweep
 from common import executions
 from common.executions import MAX_UNFINISHED, Claim, Execution, PageCounts, PlannedSlice
-from ingestor.persistence import keep_rejected
-from ingestor.pncp.records import Rejected
+from ingestor.sources.values import Rejected
+from ingestor.store.rejected import keep_rejected
 from tests.integration.conftest import OpenApi
 from tests.support import eventually
 

@@ -10,8 +10,8 @@ from backend.services import dashboard
 from common import executions
 from common.clock import BRASILIA
 from common.executions import PageCounts, PlannedSlice
-from ingestor.persistence import keep_rejected
-from ingestor.pncp.records import Rejected
+from ingestor.sources.values import Rejected
+from ingestor.store.rejected import keep_rejected
 from tests.integration.conftest import Database, piece
 
 DAY = date(2025, 3, 10)

@@ -11,14 +11,14 @@ from ingestor import debts as debts_module
 from ingestor import source as source_module
 from ingestor.debts import EMPTY_WAITS, MOST_TRIES, Outcome, claim_debts, load_owed, try_all_again, wait_after, work_off
 from ingestor.ingestion import SliceIngestion, ingest_slice
-from ingestor.persistence import Bundle, store_bundles
 from ingestor.pncp import client as client_module
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Itens, Owed
+from ingestor.sources.values import Bundle, Itens, Owed
+from ingestor.store.batch import store_bundles
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, truth
 from tests.integration.test_ingestion import work_on
-from tests.integration.test_persistence import EVENING, MORNING, NOON, bundle, numbers, store
+from tests.integration.test_store import EVENING, MORNING, NOON, bundle, numbers, store
 from tests.integration.test_worker import Workers, finished, only, quick_polls, workers  # noqa: F401  # fixtures
 from tests.support import eventually
 

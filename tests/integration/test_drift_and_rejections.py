@@ -9,13 +9,15 @@ import pytest
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import PageUnfit
 from ingestor.ingestion import SliceIngestion, ingest_slice
-from ingestor.persistence import Bundle, PageResult, Progress, store_page
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Record, Rejected, parse_list, parse_record
+from ingestor.pncp.records import parse_list, parse_record
+from ingestor.sources.values import Bundle, PageResult, Record, Rejected
+from ingestor.store.batch import store_page
+from ingestor.store.progress import Progress
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, truth
 from tests.integration.test_ingestion import work_on
-from tests.integration.test_persistence import EVENING, MORNING, NOON, bundle, store
+from tests.integration.test_store import EVENING, MORNING, NOON, bundle, store
 from tests.integration.test_worker import Workers, finished, only, quick_polls, workers  # noqa: F401  # fixtures
 from tests.records import ITEM, raw
 

@@ -10,12 +10,12 @@ from backend.services.alerts.findings import Finding, Rules, explain_end, look
 from backend.services.alerts.texts import Episode, compose
 from common import executions
 from common.resources.contratacoes import CONTRATACOES, ITENS
-from ingestor.persistence import Bundle
-from ingestor.pncp.records import Itens, Owed, Record, parse_list, parse_record
+from ingestor.pncp.records import parse_list, parse_record
+from ingestor.sources.values import Bundle, Itens, Owed, Record
 from simulator.world import World
 from tests.integration.conftest import Database
 from tests.integration.test_metrics import scrape, value
-from tests.integration.test_persistence import MORNING, bundle, store
+from tests.integration.test_store import MORNING, bundle, store
 from tests.records import ITEM, KEY, raw
 
 QUIET = Rules(no_success=None, reminder=None, schedule_enabled=False, update_crons={"contratacoes": "*/15 * * * *"})

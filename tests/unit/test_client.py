@@ -36,7 +36,8 @@ from ingestor.errors import (
 from ingestor.pncp import client as client_module
 from ingestor.pncp.bodies import LONGEST_BODY
 from ingestor.pncp.client import PncpClient, Span, parse_retry_after
-from ingestor.pncp.records import Itens, Page
+from ingestor.pncp.records import Page
+from ingestor.sources.values import Itens
 from tests.support import FakeSource
 
 T = TypeVar("T")

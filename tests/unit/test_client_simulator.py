@@ -16,7 +16,8 @@ import pytest
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PageAbsent, PncpBlocked, PncpDisputed, PncpError, PncpRefused, PncpTooLarge, PncpUnavailable
 from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import Itens, Page, Record, Rejected, parse_record
+from ingestor.pncp.records import Page, parse_record
+from ingestor.sources.values import Itens, Record, Rejected
 from simulator import Simulator, World, generate, serve
 from tests.support import FakeSource
 

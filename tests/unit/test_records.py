@@ -17,15 +17,8 @@ from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.pncp.records import (
     MANY_SEPARATORS,
     MOST_REFUSED_ITENS,
-    Drift,
-    Entry,
-    Itens,
     NotAPageError,
-    Record,
-    Rejected,
     Seen,
-    Stamps,
-    compare_versions,
     itens_path,
     mend,
     newest_first,
@@ -35,6 +28,7 @@ from ingestor.pncp.records import (
     parse_record,
     see,
 )
+from ingestor.sources.values import Drift, Entry, Itens, Record, Rejected, Stamps, compare_versions
 from tests.records import CONTRATACAO, ITEM, KEY, raw
 
 DAY = datetime.fromisoformat("2026-03-10T00:00:00")

@@ -1,54 +1,25 @@
-"""Records that could not be stored: find them, and try them again after an upgrade."""
-
-from dataclasses import dataclass
+"""Try to store a rejected record again, as after an upgrade."""
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.resources import RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.debts import fetch_or_owe
-from ingestor.persistence import Bundle, keep_rejected, store_bundles, want_list
 from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Itens, Record, Rejected, parse_entry, parse_record
+from ingestor.pncp.records import parse_entry, parse_record
+from ingestor.sources.values import Bundle, Itens, Record, Rejected
+from ingestor.store.batch import store_bundles
+from ingestor.store.lists import want_list
+from ingestor.store.rejected import Unresolved, keep_rejected, resolve
 from ingestor.store.statements import statements_of
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A rejected record; the ids are of the execution that saw it last, if it is still there."""
-
-    payload_hash: str
-    resource: str
-    natural_key: str | None
-    reason: str
-    payload: str
-    execution_id: int | None
-    slice_id: int | None
-
-
-_UNRESOLVED = text("""
-    SELECT payload_hash, resource, natural_key, reason, payload, execution_id, slice_id
-      FROM rejected_records
-     WHERE resolved_at IS NULL
-       AND (CAST(:names AS text[]) IS NULL OR resource = ANY(CAST(:names AS text[])))
-     ORDER BY id
-""")
-_RESOLVE = text("UPDATE rejected_records SET resolved_at = now() WHERE payload_hash = :hash AND resolved_at IS NULL")
 _PARENTS = {resource.child.name: resource for resource in RESOURCES if resource.child}
 
 
-async def load_unresolved(engine: AsyncEngine, resource: Resource | None = None) -> list[Entry]:
-    """Every record that is still not stored; with `resource` only its own and those of their lists."""
-    names = [resource.name, *([resource.child.name] if resource.child else [])] if resource else None
-    async with engine.connect() as db:
-        return [Entry(*row) for row in await db.execute(_UNRESOLVED, {"names": names})]
-
-
-async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> str | None:
+async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved) -> str | None:
     """Store a rejected record, with its items as they are now; answers why it cannot be, `None` where it is stored.
 
     Of a contratação whose items do not come just now they are owed; a rejected item is then not stored.
@@ -74,12 +45,12 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Entry) -> st
             still.append(f"its items are owed: {bundle.itens.owed.cause}")
         if still:
             return still[0]
-        await db.execute(_RESOLVE, {"hash": entry.payload_hash})
+        await resolve(db, entry.payload_hash)
     log.info("rejected record stored", natural_key=entry.natural_key)
     return None
 
 
-async def _record_of(engine: AsyncEngine, resource: Resource, entry: Entry) -> Record | Rejected:
+async def _record_of(engine: AsyncEngine, resource: Resource, entry: Unresolved) -> Record | Rejected:
     """The record to write: the rejected one, or the stored one to whose list a rejected entry belongs."""
     if entry.resource == resource.name or resource.child is None:
         return parse_record(resource, entry.payload.encode())

@@ -13,17 +13,11 @@ from sqlalchemy import text
 from common import executions
 from common.executions import Claim, PageCounts
 from common.resources.contratacoes import CONTRATACOES, ITENS
-from ingestor.persistence import (
-    ITENS_AT_ONCE,
-    Bundle,
-    PageResult,
-    Progress,
-    keep_earlier,
-    load_progress,
-    load_versions,
-    store_page,
-)
-from ingestor.pncp.records import Record, Rejected, parse_list, parse_record
+from ingestor.pncp.records import parse_list, parse_record
+from ingestor.sources.values import Bundle, PageResult, Record, Rejected
+from ingestor.store.batch import load_versions, store_page
+from ingestor.store.lists import ITENS_AT_ONCE
+from ingestor.store.progress import Progress, keep_earlier, load_progress
 from simulator.records import encode_json
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, Database, piece

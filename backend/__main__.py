@@ -10,7 +10,7 @@ from common.config import ConfigurationError, load_settings
 
 
 def main() -> None:
-    """Serve until a signal says to stop; a fault of the configuration is one line and exit code 1."""
+    """Serve until SIGTERM or SIGINT. A configuration error is printed in one line, with exit code 1."""
     if sys.argv[1:] == ["hash-password"]:
         sys.exit(hash_from_terminal())
     if sys.argv[1:]:
@@ -27,7 +27,7 @@ def main() -> None:
         log_config=None,  # the application configures logging, for uvicorn too
         access_log=False,
         server_header=False,
-        # uvicorn would believe anyone on this machine who says for whom he asks
+        # uvicorn's default trusts X-Forwarded-For of every local process
         proxy_headers=settings.forwarded_allow_ips is not None,
         forwarded_allow_ips=settings.forwarded_allow_ips,
         limit_concurrency=settings.most_concurrent,

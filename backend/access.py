@@ -27,7 +27,7 @@ class Access:
 
 
 CLOSED = Access("admin", "write")
-"""Of an endpoint that declares nothing."""
+"""The access of an endpoint that declares none."""
 
 
 def access(role: Role, cost: Cost) -> Callable[[Endpoint], Endpoint]:
@@ -51,7 +51,7 @@ def access_of(route: BaseRoute) -> Access:
 
 
 def leaves(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
-    """The routes themselves, out of the routers that were included."""
+    """The routes of an application, those of included routers among them."""
     for route in routes:
         included = getattr(route, "original_router", None)
         if included is None:

@@ -22,7 +22,7 @@ from backend.tokens import LONGEST_MINUTES, SHORTEST_KEY
 from common.config import AdmissionSettings, BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
 
 OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_")
-"""Of variables that nobody else has a use for: an unknown one is surely a mistake."""
+"""Prefixes of variables that only this project uses: an unknown variable with one of them is a mistake."""
 
 IN_PRODUCTION = Limits(
     failed_logins_per_minute=5,
@@ -52,14 +52,14 @@ def _hash(value: SecretStr) -> SecretStr:
 
 
 def _names(value: object) -> object:
-    """A list as people write it: names between commas."""
+    """A list of names between commas."""
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
     return value
 
 
 def _without_star(value: list[str]) -> list[str]:
-    """Whoever may be asked by any page of any site need not ask who is there."""
+    """Refuse CORS for every origin: with it, authentication would protect little."""
     for origin in value:
         if not origin.startswith(("http://", "https://")) or "*" in origin or origin.count("/") > 2:  # noqa: PLR2004
             raise ValueError("expected origins such as https://pncp.example.org, and never *")
@@ -111,11 +111,11 @@ def _host(value: str) -> str:
 
 
 _WIDEST_PREFIX = 7
-"""Of a network of proxies: private networks are no wider (10.0.0.0/8, fc00::/7)."""
+"""The shortest prefix of a network of proxies: private networks are no wider (10.0.0.0/8, fc00::/7)."""
 
 
 def _is_everyone(proxy: str) -> bool:
-    """Whether a proxy's address or network is so wide that strangers are in it."""
+    """Whether a proxy's network is so wide that it includes strangers."""
     try:
         return proxy == "*" or ip_network(proxy, strict=False).prefixlen < _WIDEST_PREFIX
     except ValueError:
@@ -136,7 +136,7 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class BackendSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, LoggingSettings, ScheduleSettings):
-    """What the backend reads from the environment; `.env.example` gives each a line of meaning."""
+    """The backend's settings from the environment; `.env.example` explains each."""
 
     app_env: Literal["development", "production"] = "development"
     backend_host: str = "127.0.0.1"
@@ -183,24 +183,24 @@ class BackendSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, Loggi
 
     @property
     def mail_security(self) -> Literal["tls", "starttls", "none"]:
-        """How the connection to the mail server is secured: STARTTLS unless something else is said."""
+        """How the connection to the mail server is secured; STARTTLS by default."""
         if self.smtp_tls:
             return "tls"
         return "none" if self.smtp_starttls is False else "starttls"
 
     @property
     def mail_port(self) -> int:
-        """The mail server's port: where nothing is said, the one that is usual for how it is secured."""
+        """The mail server's port; by default the usual one for its security."""
         return self.smtp_port or {"tls": 465, "starttls": 587, "none": 25}[self.mail_security]
 
     @property
     def in_production(self) -> bool:
-        """Whether others depend on it."""
+        """Whether `APP_ENV` is `production`."""
         return self.app_env == "production"
 
     @property
     def authenticates(self) -> bool:
-        """Whether callers must say who they are."""
+        """Whether callers have to authenticate."""
         return self.admin_password is not None or self.admin_password_hash is not None
 
     @property
@@ -215,14 +215,14 @@ class BackendSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, Loggi
 
     @property
     def limits(self) -> Limits:
-        """How often whom; where nothing is said, none outside production."""
+        """The rate limits; outside production there are none by default."""
         defaults = IN_PRODUCTION if self.in_production else Limits()
         given = {name: getattr(self, f"limit_{name}") for name in Limits.__dataclass_fields__}
         return Limits(**{name: getattr(defaults, name) if value is None else value for name, value in given.items()})
 
     @property
     def most_concurrent(self) -> int | None:
-        """How many connections at once; beyond them uvicorn itself answers 503."""
+        """The most connections at once; uvicorn answers 503 to more."""
         given = self.limit_concurrency
         return (MOST_CONCURRENT if self.in_production else None) if given is None else given or None
 
@@ -296,7 +296,7 @@ class BackendSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, Loggi
                 yield name, key.get_secret_value()
 
     def _passwords(self) -> Iterator[tuple[str, str | None, str | None]]:
-        """Variable, password and hash of each user that there may be."""
+        """Variable, password and hash of each possible user."""
         for name, password, stored in (
             ("ADMIN_PASSWORD", self.admin_password, self.admin_password_hash),
             ("VIEWER_PASSWORD", self.viewer_password, self.viewer_password_hash),

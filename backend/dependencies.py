@@ -1,7 +1,6 @@
-"""What endpoints may ask for; the only file that says Depends.
+"""The dependencies of endpoints; the only file that uses `Depends`.
 
-All of it is `async`, also where nothing is waited for: FastAPI sends what is not to a thread, which costs more than
-most answers.
+All of them are `async`: FastAPI runs others in a thread, which costs more than most answers.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ from common.config import ScheduleSettings
 
 
 class State(TypedDict):
-    """What the process holds open; the lifespan makes it and closes it."""
+    """What the lifespan opens and closes."""
 
     engine: AsyncEngine
     reading: Reading
@@ -43,13 +42,13 @@ async def _state(request: Request) -> State:
 
 
 async def _status_service(state: Annotated[State, Depends(_state)]) -> AsyncIterator[SyncStatusService]:
-    """One connection for one read; nothing is written through it, so that nothing is left to commit."""
+    """A service on one read connection. Nothing is written through it, so there is nothing to commit."""
     async with state["reading"].connect() as db:
         yield SyncStatusService(db)
 
 
 async def _each_once(request: Request) -> None:
-    """A parameter that is given twice is a mistake, not a choice."""
+    """Refuse a query parameter that is given twice."""
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:
         if names.count(name) > 1:
@@ -58,7 +57,7 @@ async def _each_once(request: Request) -> None:
 
 
 async def _user(request: Request) -> User | None:
-    """Whom the gate has let through; nobody where there is no authentication."""
+    """The authenticated user; `None` without authentication."""
     return cast("User | None", request.state.user)
 
 

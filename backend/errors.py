@@ -1,6 +1,6 @@
-"""Every error as `application/problem+json` (RFC 9457): a `detail` that a person can act on, and no inner life.
+"""Every error as `application/problem+json` (RFC 9457), without internals, with a `detail` that a person can act on.
 
-The table of texts is in Brazilian Portuguese because administrators read it.
+The texts are in Brazilian Portuguese because administrators read them.
 """
 
 import json
@@ -77,11 +77,11 @@ _STATUS = {
 
 
 class NotFoundError(Exception):
-    """There is no such thing; the text says of what."""
+    """Not found; the text says what."""
 
 
 class UnknownExecutionError(NotFoundError):
-    """There is no execution of this id."""
+    """No execution has this id."""
 
     def __init__(self, execution_id: int) -> None:
         super().__init__(f"Não existe a execução {execution_id}.")
@@ -92,19 +92,19 @@ class PublishFailedError(Exception):
 
 
 class ConflictError(Exception):
-    """It cannot be done in the present state of things; the text says why."""
+    """The present state does not allow it; the text says why."""
 
 
 class IdempotencyKeyReusedError(Exception):
-    """A key that stands for another request already."""
+    """The idempotency key belongs to another request."""
 
 
 class TooManyUnfinishedError(Exception):
-    """As many executions are under way as there may be."""
+    """The limit of unfinished executions is reached."""
 
 
 class RefusedError(Exception):
-    """Who asks may not; answered alike within the application and in front of it."""
+    """The request is refused; answered alike by the gate and by endpoints."""
 
     status = 403
     detail = "Só um administrador pode fazer isto."
@@ -115,25 +115,25 @@ class RefusedError(Exception):
 
 
 class UnauthorizedError(RefusedError):
-    """Nobody we know. The text is the same whatever was wrong."""
+    """Unknown user or wrong password. The text is the same for both."""
 
     status = 401
     detail = "Informe usuário e senha (Basic) ou um token válido (Bearer)."
 
 
 class ForbiddenError(RefusedError):
-    """Somebody we know, whose role this is not."""
+    """The user's role does not allow it."""
 
 
 class TooManyRequestsError(RefusedError):
-    """Too often."""
+    """A rate limit is reached."""
 
     status = 429
     detail = "Pedidos demais. Espere o que diz Retry-After e tente de novo."
 
 
 class TooManyLoginsError(RefusedError):
-    """More passwords to check at once than may wait for it."""
+    """Too many logins wait for a password check."""
 
     status = 503
     detail = "Há acessos demais sendo verificados. Tente de novo em alguns segundos."
@@ -146,7 +146,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, str]] | None = None,
 ) -> Response:
-    """An answer that tells an error."""
+    """An answer that describes an error."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -155,15 +155,15 @@ def problem(
     }
     if errors:
         body["errors"] = list(errors)
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # a field's name may be anything
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # the caller chooses a field's name
     return Response(content, status_code=status, media_type="application/problem+json", headers=dict(headers or {}))
 
 
 def refusal(error: RefusedError, headers: Headers) -> Response:
-    """The answer to someone who may not; to a stranger, with the ways to say who he is.
+    """The answer to a refused request; for 401 with the ways to authenticate.
 
-    `headers`: the request's. Our page names itself in them, and is not offered Basic: a browser answers that with a
-    window of its own, in front of the page's login, and lets the page's request wait for it.
+    `headers`: the request's. Our page is recognised by them and is not offered Basic: a browser would show its own
+    dialog before the page's login and hold the page's request until then.
     """
     wait = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     answer = problem(error.status, error.detail, headers=wait)
@@ -185,7 +185,7 @@ _WORTH_REPEATING = (409, 429, 503)
 
 
 def install_error_handlers(app: FastAPI, metrics: Metrics) -> None:
-    """Say for each kind of error what it becomes."""
+    """Register the handler of each kind of error."""
     app.add_exception_handler(RequestValidationError, _counting_invalid(metrics))
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RefusedError, _on_refused)
@@ -206,7 +206,7 @@ def _counting_invalid(metrics: Metrics) -> Callable[[Request, Exception], Respon
 
 
 def _on_invalid(_: Request, error: Exception) -> Response:
-    """Never with the input: it may be a secret, and NaN or a lone surrogate would make the answer itself fail."""
+    """Leave the input out: it may be a secret, and NaN or a lone surrogate would make the answer itself fail."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
     faults = error.errors()[:MOST_FAULTS]
     errors = [{"field": _field_of(fault["loc"]), "message": _message_of(fault)} for fault in faults]
@@ -214,14 +214,14 @@ def _on_invalid(_: Request, error: Exception) -> Response:
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:
-    """What is wrong, with the field in front; our own validators name what they speak of themselves."""
+    """The message, with the field in front; messages of our own validators name it themselves."""
     message = _message_of(fault)
     return message if fault["type"] == "value_error" else f"{_field_of(fault['loc']) or 'o corpo do pedido'} {message}"
 
 
 def _field_of(location: Sequence[Any]) -> str:
-    """`body.data_ini` as `data_ini`; where the body as a whole is at fault, nothing."""
-    # numbers are the position of a fault in broken JSON
+    """`body.data_ini` as `data_ini`; empty where the whole body is at fault."""
+    # a number is the position of the error in malformed JSON
     names = [str(part) for part in location if not isinstance(part, int)]
     return ".".join(names[1:])[:100]
 
@@ -243,7 +243,7 @@ def _on_http(_: Request, error: Exception) -> Response:
 
 
 def _plainly(status: int) -> Callable[[Request, Exception], Response]:
-    """A handler for errors whose text is for the person who asked."""
+    """A handler for errors whose text is meant for the caller."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in _WORTH_REPEATING else {}
 
     def handler(_: Request, error: Exception) -> Response:
@@ -266,6 +266,6 @@ def _on_refused(request: Request, error: Exception) -> Response:
 
 
 def on_unexpected(request: Request, error: Exception) -> Response:
-    """The answer to a fault of ours; its trace is for the log."""
+    """Answer 500; the traceback goes to the log only."""
     log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
     return problem(500, "Erro interno. O registro do servidor (log) traz a causa.")

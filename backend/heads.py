@@ -1,9 +1,9 @@
-"""A bound on what uvicorn's parser keeps of a request that is not yet complete: its head, and the trailers of a body.
+"""Limits what uvicorn's parser keeps of an incomplete request: its head, and the trailers of a body.
 
-uvicorn with httptools keeps a head of any size, and its parser takes quadratic time over a header that comes in
-pieces: 100 MB stopped the process for a minute. An application only gets heads that are complete, and
-`uvicorn backend.main:app` lets it choose no protocol class. So the class itself is given the bound, in this process.
-uvicorn with h11 has a bound of its own (64 KiB).
+uvicorn with httptools keeps a head of any size, and its parser takes quadratic time over a header that arrives in
+pieces: 100 MB stopped the process for a minute. Middleware only gets complete heads, and `uvicorn backend.main:app`
+does not let the application choose a protocol class. So this process patches the class itself. uvicorn with h11 has a
+limit of its own (64 KiB).
 """
 
 import functools
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Connection(Protocol):
-    """What is used of uvicorn's `HttpToolsProtocol`."""
+    """The part of uvicorn's `HttpToolsProtocol` that is used here."""
 
     transport: Any
     cycle: Any
@@ -33,7 +33,7 @@ class _Connection(Protocol):
 
 
 def bound_heads() -> None:
-    """Give uvicorn's httptools protocol the bound, once; nothing where httptools is not installed."""
+    """Patch uvicorn's httptools protocol, once; does nothing where httptools is not installed."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415  # optional in uvicorn
     except ImportError:
@@ -43,10 +43,10 @@ def bound_heads() -> None:
 
 
 def bound(protocol: Any) -> None:
-    """Have a protocol class close connections whose request has more than 64 KiB that are no body and no end.
+    """Make a protocol class close connections that send more than 64 KiB without completing anything.
 
-    Every byte that is received counts, until the parser reports something complete: a head, a part of a body, the
-    end of a request.
+    Every received byte counts until the parser reports something complete: a head, a part of a body, the end of a
+    request.
     """
     protocol.unparsed_bytes = 0
     for name in ("on_headers_complete", "on_body", "on_message_complete"):
@@ -80,6 +80,6 @@ def _counting(receive: Callable[[Any, bytes], None]) -> Callable[[Any, bytes], N
 
 
 def _awaits_an_answer(connection: _Connection) -> bool:
-    """Whether it is a head that is incomplete, and no answer to an earlier request is being sent."""
+    """Whether the head is incomplete and no answer to an earlier request is being sent."""
     is_head = connection.scope is None or "path" not in connection.scope
     return is_head and (connection.cycle is None or connection.cycle.response_complete)

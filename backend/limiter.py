@@ -1,7 +1,7 @@
-"""How often whom: request limits, counted in this process's memory.
+"""In-process rate limits per user and per peer.
 
-Keys that come from strangers are hashed (under a key of this process's own) into a fixed number of counters: memory is
-bounded, and nobody can choose whose counter to share. Who has signed in has a counter of their own.
+Keys from unauthenticated requests are hashed, with a key of this process, into a fixed number of counters: memory is
+bounded, and a caller cannot choose whose counter to share. Authenticated users have counters of their own.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ COUNTERS = 2**14
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be done how often; 0 is no limit."""
+    """Events per minute or hour; 0 is no limit."""
 
     failed_logins_per_minute: int = 0
     failed_logins_per_hour: int = 0
@@ -39,7 +39,7 @@ class Limiter:
         self._items: dict[str, list[RateLimitItem]] = {
             "failed login": [*failed, *hourly],
             "token": _per_minute(limits.tokens_per_minute),
-            # by user, those that were made: attempts by strangers must not use up the administrator's share
+            # issued tokens per user: strangers' attempts must not use up the administrator's share
             "token of user": _per_minute(2 * limits.tokens_per_minute),
             "write": _per_minute(limits.writes_per_minute),
             "read": _per_minute(limits.reads_per_minute),
@@ -50,19 +50,19 @@ class Limiter:
         self._salt = secrets.token_bytes(16)
 
     async def hit(self, kind: str, key: str, *, signed_in: bool = False) -> int:
-        """Count one; 0 if it may be, else after how many seconds it may."""
+        """Count one event; 0 if it is within the limit, else the seconds until the next one is."""
         name = (kind, key) if signed_in else self._name(kind, key)
         refused = [item for item in self._items[kind] if not await self._counter.hit(item, *name)]
         return await self._wait(refused, name)
 
     async def full(self, kind: str, key: str) -> int:
-        """Whether one more would be too many: 0, or after how many seconds it would not."""
+        """0 if one more event would be within the limit, else the seconds until it would be. Counts nothing."""
         name = self._name(kind, key)
         refused = [item for item in self._items[kind] if not await self._counter.test(item, *name)]
         return await self._wait(refused, name)
 
     async def is_clean(self, kind: str, key: str) -> bool:
-        """Whether nothing has been counted lately."""
+        """Whether no event has been counted in the present windows."""
         for item in self._items[kind]:
             _, left = await self._counter.get_window_stats(item, *self._name(kind, key))
             if left < item.amount:
@@ -83,7 +83,7 @@ def _per_minute(amount: int) -> list[RateLimitItem]:
 
 
 def network_of(host: str) -> str:
-    """The peer as it is counted: its address, or for IPv6 its /64, all of which one customer has."""
+    """The network that a peer is counted by: its IPv4 address, or its IPv6 /64, which one customer holds."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The application: what it owns, how it is opened and closed, and what it is made of."""
+"""The application: its lifespan, middleware, routes and OpenAPI document."""
 
 import asyncio
 import signal
@@ -72,7 +72,7 @@ antes de repetir o pedido.
 
 
 def create_app(settings: BackendSettings) -> FastAPI:
-    """Put the application together; nothing is opened before its lifespan runs."""
+    """Create the application; connections are opened by its lifespan."""
     limiter = Limiter(settings.limits)
     metrics = Metrics()
     security = Security(settings, limiter, metrics) if settings.authenticates else None
@@ -84,7 +84,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        redirect_slashes=False,  # the address it leads to would be made of the Host that the caller names
+        redirect_slashes=False,  # a redirect's address would be made of the caller's Host header
         responses=PROBLEM_RESPONSES,
     )
     install_error_handlers(app, metrics)
@@ -110,7 +110,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
 def _add_middleware(
     app: FastAPI, settings: BackendSettings, security: Security | None, limiter: Limiter, metrics: Metrics
 ) -> None:
-    """From the innermost to the outermost."""
+    """Add the middleware, from the innermost to the outermost."""
     app.add_middleware(ForgetShared)
     app.add_middleware(Gate, security=security, limiter=limiter, metrics=metrics, routes=app.router.routes)
     app.add_middleware(BodyLimit)
@@ -202,7 +202,7 @@ def _rules_of(settings: BackendSettings) -> Rules:
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: an error in the clean-up of a statement may take a cancellation's place."""
+    """Cancel tasks until they have ended: an error in a statement's clean-up may replace a cancellation."""
     left = set(tasks)
     while left:
         for task in left:
@@ -211,18 +211,18 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
 
 
 def _end_with(task: asyncio.Task[None]) -> None:
-    """A background task that dies takes the process with it, so that its supervisor starts it anew."""
+    """Exit when a background task dies, so that the supervisor restarts the process."""
     if not task.cancelled():
         log.critical("a background task has died", exc_info=task.exception())
         signal.raise_signal(signal.SIGTERM)
 
 
 def _warn(settings: BackendSettings) -> None:
-    """Of what may well be meant so, and may well be a mistake."""
+    """Warn about settings that are valid but may be mistakes."""
     for name, meant in find_typos(BackendSettings, OWN_PREFIXES).items():
         log.warning("unknown variable, a typo?", variable=name, known=meant)
     if not settings.authenticates:
-        log.warning("no authentication: whoever reaches the port may start synchronisations")
+        log.warning("no authentication: anyone who reaches the port can start synchronisations")
     if settings.in_production and not settings.allowed_hosts:
         if settings.binds_to_loopback:
             log.warning("ALLOWED_HOSTS is not set: on a loopback address, only local names are answered")
@@ -235,7 +235,7 @@ def _warn(settings: BackendSettings) -> None:
 
 
 def _describe(app: FastAPI, *, authenticates: bool) -> None:
-    """Add to the OpenAPI document what every endpoint has: how to authenticate, and the one form of its errors."""
+    """Add to the OpenAPI document what all endpoints share: authentication and the form of errors."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -275,7 +275,7 @@ def _describe_access(operation: dict[str, Any], path: str, access: Access, *, au
 
 
 def __getattr__(name: str) -> FastAPI:
-    """Make `app` when a server asks for it, so that importing this module does nothing."""
+    """Create `app` on first access, so that importing this module does nothing."""
     if name != "app":
         raise AttributeError(name)
     try:

@@ -1,4 +1,4 @@
-"""What this process has answered since it began, for Prometheus; what the database knows is in services/figures.py."""
+"""Prometheus metrics of this process; those from the database are in services/figures.py."""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,10 +25,10 @@ LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """One application's counts, in a registry of their own."""
+    """The metrics of one application, in a registry of their own."""
 
     def __init__(self) -> None:
-        # nobody wants these series, one more beside each of ours
+        # omit the _created series beside each metric
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self._registry = CollectorRegistry()
         for collect in (ProcessCollector, PlatformCollector, GCCollector):
@@ -65,7 +65,7 @@ class Metrics:
         )
 
     def answered(self, route: str, method: str, status: int | None, seconds: float) -> None:
-        """Count a request; without a status where the caller went, or we did, before there was one."""
+        """Count a request; `status` is absent where the connection or the process ended before the answer."""
         method = method if method in METHODS else OTHER_METHOD
         self._requests.labels(route, method, f"{status // 100}xx" if status else "none").inc()
         self._latency.labels(route, method).observe(seconds)
@@ -75,21 +75,21 @@ class Metrics:
         self._publishes[confirmed].inc()
 
     def invalid(self, kinds: Iterable[str]) -> None:
-        """Count the faults of a request."""
+        """Count a request's validation errors."""
         for kind in kinds:
             self._validation_errors.labels(kind).inc()
 
     def limit_hit(self, limit: str) -> None:
-        """Count a request that came too often."""
+        """Count a request over a rate limit."""
         self._limit_hits.labels(limit.replace(" ", "_")).inc()
 
     def render(self, others: Sequence[Metric]) -> bytes:
-        """All of it as Prometheus reads it, and others that are known only now."""
+        """All metrics in Prometheus' text format, with `others` added."""
         return generate_latest(self._registry) + generate_latest(_registry_of(others))
 
 
 class _Ready:
-    """Metrics that need not be collected any more."""
+    """A collector of metrics that were computed beforehand."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = metrics
@@ -105,9 +105,9 @@ def _registry_of(metrics: Sequence[Metric]) -> CollectorRegistry:
 
 
 def template_of(asked: Scope, routed: Scope, routes: Sequence[BaseRoute]) -> str:
-    """The route's path as it is written in the program: what callers make of it must not become a label.
+    """The route's path template: text of the caller must not become a label.
 
-    Asked after the call; whoever was refused in front of the router, or served by a mount, is looked up.
+    Called after the request. The route is looked up where the gate refused the request or a mount served it.
     """
     route = routed.get("route")
     if route is None:

@@ -32,10 +32,10 @@ log = structlog.get_logger(__name__)
 
 LIVENESS = "/health/live"
 PUBLIC = {"/", "/health", "/health/ready", LIVENESS, "/auth/token"}
-"""What strangers may ask, beside the page's assets. Everything else wants a user, be it added tomorrow."""
+"""Paths that need no user, beside the page's assets. All other routes need one."""
 PAGE = "/"
 ASSETS = "/assets/"
-"""What the page is made of; it holds no data."""
+"""The page's paths; they hold no data."""
 READING = ("GET", "HEAD")
 
 SAFE = (*READING, "OPTIONS", "TRACE")
@@ -46,18 +46,20 @@ MOST_HEADERS = 100
 LONGEST_BODY = 16 * 1024
 LONGEST_DISCARDED = 1024 * 1024
 _HANG_UP = {"Connection": "close"}
-"""Else the server reads on to the end of the body, to keep the connection; whoever is cut off while sending may miss
-the answer, so that is for bodies that are absurdly long or do not say how long they are."""
+"""Close the connection in place of reading the rest of a body.
+
+A client that is cut off while sending may miss the answer, so this is only for bodies that are very long or of unknown
+length.
+"""
 
 
 class BodyLimit:
-    """Refuses a body over the limit: by its announced length, or as soon as what has come is too much."""
+    """Refuses a body over the limit, by its announced length or by what has arrived."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -81,13 +83,12 @@ class BodyLimit:
 
 
 class HeadLimit:
-    """Refuses a head over the limit with 431; the transport bounds what is read of it (`backend.heads`)."""
+    """Refuses a head over the limit with 431; `backend.heads` limits what is read of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] == "http" and (len(scope["headers"]) > MOST_HEADERS or _head_size(scope) > LONGEST_HEAD):
             log.warning("request head too large", peer=peer_of(scope))
             answer = problem(431, "O cabeçalho do pedido passa do limite.", headers=_HANG_UP)
@@ -97,19 +98,18 @@ class HeadLimit:
 
 
 def _head_size(scope: Scope) -> int:
-    """Bytes of the address and of the headers, each with its separators."""
+    """The size of a head: address and headers with their separators, in bytes."""
     address = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
     return address + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 class OneLineStart:
-    """Tells a start that was refused in one line instead of a traceback; every other call passes through."""
+    """Logs a configuration error at startup in one line in place of a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
@@ -126,13 +126,12 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
 
 class RequestContext:
-    """Gives each request a name, in its answer and in all that is logged of it; and the last word on a fault."""
+    """Adds a request id to the answer and to all log lines, and answers 500 to what nothing else has handled."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -153,7 +152,7 @@ class RequestContext:
             except Exception as error:
                 if has_begun:
                     raise
-                # here, because Starlette's own place for it lies outside of every middleware and their headers
+                # Starlette handles exceptions outside of all middleware, where our headers would be missing
                 answer = on_unexpected(Request(scope), error)
                 _add_headers(answer.headers, scope)
                 await answer(scope, receive, send_named)
@@ -162,13 +161,12 @@ class RequestContext:
 
 
 class ForgetShared:
-    """Ends what readers share (`state["dashboard"]`) before an answer to a request with an effect is sent."""
+    """Invalidates the shared dashboard (`state["dashboard"]`) before the answer to a request with an effect is sent."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         dashboard = scope.get("state", {}).get("dashboard")
         if scope["type"] != "http" or scope["method"] in SAFE or dashboard is None:
             await self.app(scope, receive, send)
@@ -183,7 +181,7 @@ class ForgetShared:
 
 
 class Measure:
-    """Counts requests and times them, by the route that they came to."""
+    """Counts requests and their durations by route."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
         self.app = app
@@ -191,11 +189,10 @@ class Measure:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        asked = dict(scope)  # routing changes it
+        asked = dict(scope)  # routing changes the scope
         status: int | None = None
         began = time.monotonic()
 
@@ -233,13 +230,12 @@ _REDOC_POLICY = _PAGE_POLICY.replace(
 
 
 class SecurityHeaders:
-    """Tells browsers to do nothing with an answer but show it; pages may load what lies beside them."""
+    """Adds security headers: no sniffing, no framing, and a policy by which pages load our own files alone."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -258,20 +254,20 @@ def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     if headers.get("content-type", "").startswith("text/html"):
         headers["Content-Security-Policy"] = _REDOC_POLICY if scope["path"] == "/redoc" else _PAGE_POLICY
     if scope["path"].startswith("/docs/assets/"):
-        headers["Cache-Control"] = "private, no-cache"  # megabytes that a browser may keep and ask after
+        headers["Cache-Control"] = "private, no-cache"  # megabytes: cached by the browser, and revalidated
     if _is_of_page(scope["path"]) and "etag" in headers:
-        headers["Cache-Control"] = "no-cache"  # kept, but asked after each time: an upgrade is seen at once
+        headers["Cache-Control"] = "no-cache"  # cached, but revalidated each time: an upgrade takes effect at once
 
 
 _LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 
 
 class HostCheck:
-    """Refuses names that are not ours: a foreign page may have its own name resolve to this address (DNS rebinding).
+    """Refuses unknown `Host` names: a foreign page can make its own name resolve to this address (DNS rebinding).
 
     Without a list (`names` is None) only local names are answered: those of this machine, and names without a dot,
-    which a network gives itself (a service of Compose) and no foreign page has. With `loopback_only` that holds for
-    connections to a loopback address alone.
+    which a local network assigns (a service of Compose) and no page of the internet has. With `loopback_only` that
+    holds only for connections to a loopback address.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str] | None, *, loopback_only: bool = False) -> None:
@@ -280,7 +276,7 @@ class HostCheck:
         self._loopback_only = loopback_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call; probes of a supervisor name an address, which is fine for the little that health tells."""
+        """Pass `/health` under any name: a supervisor's probe uses an address."""
         if scope["type"] == "http" and not self._is_health(scope["path"]) and not self._is_ours(scope):
             log.warning("unknown host refused", peer=peer_of(scope))
             await problem(400, "O endereço (Host) pedido não é deste serviço.")(scope, receive, send)
@@ -312,10 +308,10 @@ def _came_by_loopback(scope: Scope) -> bool:
 
 
 class OriginCheck:
-    """Refuses requests with an effect that another site's page makes a browser send, whatever their content type.
+    """Refuses requests with an effect that another site's page has sent, whatever their content type (CSRF).
 
-    Browsers say where a request comes from (`Sec-Fetch-Site`, `Origin`) and let no page write these headers. What
-    sends neither is no browser and passes.
+    Browsers name the origin of a request (`Sec-Fetch-Site`, `Origin`), and pages cannot set these headers. A request
+    with neither is not from a browser and passes.
     """
 
     def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
@@ -323,7 +319,6 @@ class OriginCheck:
         self._origins = {origin.lower() for origin in origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] == "http" and scope["method"] not in SAFE and not self._may_ask(scope):
             log.warning("cross-site request refused", method=scope["method"], path=scope["path"], peer=peer_of(scope))
             detail = "O pedido vem da página de outro site, que não está entre as permitidas (CORS_ORIGINS)."
@@ -344,7 +339,7 @@ class OriginCheck:
 
 
 def _is_of_host(origin: str, host: str, is_vouched_for: bool) -> bool:
-    """Whether an origin is that of the host asked; a proxy may have cut the port off, where the browser vouches."""
+    """Whether an origin is the host's own; a port missing in `Host` passes where the browser says `same-origin`."""
     try:
         theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
         usual = {"http": 80, "https": 443}[theirs.scheme]
@@ -356,10 +351,10 @@ def _is_of_host(origin: str, host: str, is_vouched_for: bool) -> bool:
 
 
 class Gate:
-    """Lets through who may: every route but the public ones wants a user, of the role that it declares.
+    """Authentication and authorization: every route but the public ones needs a user of the declared role.
 
-    In front of the application rather than in its dependencies, because FastAPI reads and judges a body before it
-    asks any of them. What leads nowhere is told so to everyone alike.
+    It stands in front of the application because FastAPI reads and validates a body before dependencies run. An unknown
+    path is answered 404 to all callers alike.
     """
 
     def __init__(
@@ -378,7 +373,6 @@ class Gate:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a call."""
         if scope["type"] == "http":
             try:
                 user = await self._admit(scope)
@@ -390,9 +384,9 @@ class Gate:
 
     async def _admit(self, scope: Scope) -> User | None:
         if scope["path"] == LIVENESS:
-            return None  # it costs nothing, and an answer of 429 would have a supervisor restart us
+            return None  # a supervisor would restart the process after a 429
         if _is_of_page(scope["path"]) and scope["method"] in READING:
-            return None  # a visit asks for a dozen files at once, which cost less than counting them
+            return None  # one visit loads a dozen files, and to serve one costs less than to count it
         peer = peer_of(scope)
         route = self._route_of(scope)
         if scope["path"] in PUBLIC or route is None:
@@ -403,7 +397,7 @@ class Gate:
         if user is not None and not access.allows(user.role):
             log.warning("forbidden", user=user.name, method=scope["method"], path=scope["path"], peer=peer)
             raise ForbiddenError
-        # by both, so that users of one account do not use up each other's share, nor one address a user's
+        # by user and peer: people who share an account do not use up each other's limit
         key = f"user {user.name} peer {peer}" if user else f"peer {peer}"
         await self._count(access.cost, key, signed_in=user is not None)
         return user
@@ -423,7 +417,7 @@ def _is_of_page(path: str) -> bool:
 
 
 def peer_of(scope: Scope) -> str:
-    """Whom to count: the peer of the connection, or whom a proxy that uvicorn was told of speaks for."""
+    """The peer to count by: the connection's, or the client named by a trusted proxy."""
     client = scope.get("client")
     return network_of(client[0]) if client else "unknown"
 

@@ -1,4 +1,4 @@
-"""Passwords: their hash (argon2id), what makes one unfit, and the command that hashes one."""
+"""Passwords: hashing (argon2id), minimum quality, and the command that hashes one."""
 
 import getpass
 import sys
@@ -7,7 +7,7 @@ import argon2
 from argon2.exceptions import VerificationError, VerifyMismatchError
 
 LONGEST_PASSWORD = 128
-"""Bytes. Longer ones are refused before anything is computed, and none is ever cut short."""
+"""Bytes. Longer passwords are refused before hashing, never cut."""
 SHORTEST_PASSWORD = 12
 FEWEST_SIGNS = 5
 SHORTEST_HASH = 32
@@ -21,7 +21,7 @@ SAMPLES = ("admin", "password", "senha", "secret", "changeme", "change-me", "cha
 
 
 class UnfitPasswordError(ValueError):
-    """A password that must not protect anything; the text says why, and never shows it."""
+    """The password is too weak or unusable; the text gives the reason and never the password."""
 
 
 def hash_password(password: bytes) -> str:
@@ -33,13 +33,13 @@ def verify_password(stored: str, password: bytes) -> bool:
     """Whether a password is the one that was hashed."""
     try:
         return _HASHER.verify(stored, password)
-    except (VerificationError, ValueError):  # no match, and what is no hash
+    except (VerificationError, ValueError):  # no match, or a malformed hash
         return False
 
 
 def dummy_like(stored: str) -> str:
-    """A hash of nothing that anyone knows, as costly as this one: unknown users are checked against it."""
-    return argon2.PasswordHasher.from_parameters(argon2.extract_parameters(stored)).hash("nobody")
+    """A hash of the same cost that no password matches; unknown users are checked against it."""
+    return argon2.PasswordHasher.from_parameters(argon2.extract_parameters(stored)).hash("dummy")
 
 
 def check_hash(stored: str) -> str:
@@ -51,9 +51,9 @@ def check_hash(stored: str) -> str:
     """
     try:
         parameters = argon2.extract_parameters(stored)
-        whole = parameters.hash_len >= SHORTEST_HASH  # one that lost its end is a hash too, of nothing
+        whole = parameters.hash_len >= SHORTEST_HASH  # a truncated hash can be parsed too, but matches nothing
         if whole and parameters.type is argon2.Type.ID and parameters.memory_cost <= MOST_MEMORY_KIB:
-            _HASHER.verify(stored, b"")  # that of an empty password would be none
+            _HASHER.verify(stored, b"")  # the hash of an empty password would protect nothing
     except VerifyMismatchError:
         return stored
     except (VerificationError, ValueError):
@@ -65,7 +65,7 @@ def check_strength(password: str, username: str) -> None:
     """Refuse a password that can be guessed.
 
     Raises:
-        UnfitPasswordError: it is short, the user's name, one of those that stand in documentation, or a few signs.
+        UnfitPasswordError: too short, the user's name, a documented example, or few distinct characters.
 
     """
     if len(password.encode()) > LONGEST_PASSWORD:
@@ -79,15 +79,15 @@ def check_strength(password: str, username: str) -> None:
 
 
 def is_sample(secret: str) -> bool:
-    """Whether a secret stands in documentation, or is the same few signs over and over."""
+    """Whether a secret is a documented example or repeats a few characters."""
     folded = secret.casefold()
     return any(word in folded for word in _PLACEHOLDERS) or folded in SAMPLES or len(set(secret)) < FEWEST_SIGNS
 
 
 def hash_from_terminal() -> int:
-    """Read a password, from a prompt or as one line of standard input, and write its hash; the exit code.
+    """Read a password, from a prompt or as one line of standard input, and print its hash; answers the exit code.
 
-    Never from an argument, which everyone on the machine can read.
+    A command-line argument would be visible to everyone on the machine.
     """
     if sys.stdin.isatty():
         password = getpass.getpass("password: ")

@@ -1,4 +1,4 @@
-"""Who asks: Basic and Bearer, both against the same users, under the same limits and in the same log."""
+"""Authentication: Basic and Bearer, with the same users, limits and log lines."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from backend.tokens import InvalidTokenError, Tokens
 log = structlog.get_logger(__name__)
 
 HASHES_AT_ONCE = 2
-"""Each takes 19 MiB and a processor."""
+"""Each hash takes 19 MiB and one processor."""
 MOST_WAITING = 50
 REMEMBERED_SECONDS = 60.0
 LONGEST_HEADER = 4096
@@ -31,14 +31,14 @@ Role = Literal["admin", "viewer"]
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who may ask."""
+    """An authenticated user."""
 
     name: str
     role: Role
 
 
 def name_of(user: User | None) -> str:
-    """What a user is called where it is told who did something; nobody is told apart without authentication."""
+    """A user's name for logs and answers; without authentication all users are the same."""
     return user.name if user else "an administrator"
 
 
@@ -49,7 +49,7 @@ class _Account:
 
 
 class Security:
-    """Tells who asks, from an Authorization header or a name and a password."""
+    """Identifies users, by an Authorization header or by name and password."""
 
     def __init__(self, settings: BackendSettings, limiter: Limiter, metrics: Metrics) -> None:
         self._limiter = limiter
@@ -65,10 +65,10 @@ class Security:
         self._remembered: dict[bytes, tuple[User, float]] = {}
 
     async def identify(self, authorization: list[bytes], peer: str) -> User:
-        """The user behind the Authorization headers of a request.
+        """The user of a request's Authorization headers.
 
         Raises:
-            RefusedError: there is none, or too much was tried.
+            RefusedError: missing or wrong credentials, or a limit is reached.
 
         """
         scheme, _, value = (authorization[0] if len(authorization) == 1 else b"").partition(b" ")
@@ -81,7 +81,7 @@ class Security:
             try:
                 return self._user_of(value.strip())
             except InvalidTokenError:
-                # nobody guesses a token, and one that has run out must not keep its owner from a new one
+                # not a failed login: tokens cannot be guessed, and an expired one must not lock its owner out
                 log.info("token refused", peer=peer)
                 self._metrics.refused_tokens.inc()
         if seconds := await self._limiter.hit("unauthenticated", peer):
@@ -93,10 +93,10 @@ class Security:
         return self._accounts[self._tokens.read(token).encode()].user
 
     async def make_token(self, username: bytes, password: bytes, peer: str) -> tuple[str, int]:
-        """A token for a name and a password, and the seconds it lives.
+        """A token for a name and a password, and its lifetime in seconds.
 
         Raises:
-            RefusedError: they are not right, or too much was tried.
+            RefusedError: wrong credentials, or a limit is reached.
 
         """
         if seconds := await self._limiter.hit("token", peer):
@@ -115,7 +115,7 @@ class Security:
         """The user of this name, if the password is right.
 
         Raises:
-            RefusedError: it is not, or too much was tried.
+            RefusedError: wrong credentials, or a limit is reached.
 
         """
         known = self._recall(username, password)
@@ -131,7 +131,7 @@ class Security:
             self._waiting -= 1
 
     async def _check(self, username: bytes, password: bytes, peer: str) -> User:
-        # the name is a stranger's word: what is no user of ours may be a password in the wrong field
+        # do not log an unknown name: it may be a password in the wrong field
         account = self._accounts.get(username)
         shown = account.user.name if account else "(unknown)"
         name = username[:1024].decode("latin-1")
@@ -153,7 +153,11 @@ class Security:
         return account.user
 
     async def _refusal(self, name: str, peer: str) -> RefusedError | None:
-        """Before the hash. A name that many fail at is closed to them, not to its owner at a place of his own."""
+        """Check the limits before hashing.
+
+        A name with too many failures is refused to peers that have failed, so that its owner can still log in from
+        another address.
+        """
         if seconds := await self._limiter.full("failed login", f"peer {peer}"):
             return TooManyRequestsError(seconds)
         seconds = await self._limiter.full("failed login", f"user {name}")
@@ -166,17 +170,17 @@ class Security:
         return hashlib.sha256(self._salt + length + username + password).digest()
 
     def _recall(self, username: bytes, password: bytes) -> User | None:
-        """Who was found by the same words within the last minute, so that a page that polls costs no hash each time."""
+        """The user if these credentials were right within the last minute: polling needs no hash each time."""
         user, until = self._remembered.get(self._digest(username, password), (None, 0.0))
         return user if time.monotonic() < until else None
 
     def _remember(self, username: bytes, password: bytes, user: User) -> None:
-        """Only what was right, so that there is one entry for each user."""
+        """Remember right credentials only: one entry per user."""
         self._remembered[self._digest(username, password)] = (user, time.monotonic() + REMEMBERED_SECONDS)
 
 
 def _decode_basic(value: bytes) -> tuple[bytes, bytes]:
-    """Name and password as bytes; what cannot be read is a name that nobody has."""
+    """Name and password as bytes; both empty if malformed, which no user matches."""
     try:
         username, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")
     except (binascii.Error, ValueError):
@@ -185,7 +189,7 @@ def _decode_basic(value: bytes) -> tuple[bytes, bytes]:
 
 
 def _accounts_of(settings: BackendSettings) -> list[tuple[_Account, str]]:
-    """The users, each with what its tokens are bound to: the hash, or the password where it is given as it is."""
+    """The users, each with the secret that its tokens are bound to: the hash, or the password if set as plain text."""
     accounts = []
     for user, password, stored in (
         (User(settings.admin_username, "admin"), settings.admin_password, settings.admin_password_hash),
@@ -200,6 +204,6 @@ def _accounts_of(settings: BackendSettings) -> list[tuple[_Account, str]]:
 
 
 def _keys_of(settings: BackendSettings) -> list[bytes]:
-    """The key that signs, then the one before it; without any, one that ends with this process."""
+    """The signing key, then the previous one; by default one random key of this process."""
     given = [key.get_secret_value().encode() for key in (settings.jwt_secret, settings.jwt_secret_previous) if key]
     return given or [secrets.token_bytes(32)]

@@ -18,13 +18,13 @@ _CLAIMS = ("sub", "iat", "exp", "iss", "aud", "jti", "token_use", "pwd")
 
 
 class InvalidTokenError(Exception):
-    """It proves nothing."""
+    """The token is not valid."""
 
 
 class Tokens:
-    """Makes and reads tokens; the first key signs, any key is accepted, each found by its `kid`.
+    """Issues and verifies tokens. The first key signs; any key is accepted, found by its `kid`.
 
-    `secrets` are the users' password hashes: a token carries a fingerprint of the one that it was made under.
+    `secrets`: each user's password hash. A token carries a fingerprint of the hash it was issued under.
     """
 
     def __init__(self, keys: list[bytes], minutes: int, secrets: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ class Tokens:
         self._secrets = secrets
 
     def make(self, username: str) -> str:
-        """A token for a user who has just shown the password."""
+        """Issue a token for a user whose password was checked."""
         now = int(time.time())
         claims = {
             "sub": username,
@@ -49,15 +49,15 @@ class Tokens:
         return jwt.encode(claims, self._keys[self._signer], algorithm="HS256", headers={"kid": self._signer})
 
     def read(self, token: bytes) -> str:
-        """The user whom a token stands for.
+        """The user of a valid token.
 
         Raises:
-            InvalidTokenError: it is not one of ours, not valid now, or of a user who is gone or has a new password.
+            InvalidTokenError: foreign, expired, or its user was removed or has a new password.
 
         """
         try:
             return self._read(token.decode("ascii"))
-        # beside PyJWT's own errors those of JSON that was made to break a parser
+        # PyJWT's own errors, and those of its JSON parser on hostile input
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidTokenError from None
 
@@ -85,7 +85,7 @@ class Tokens:
         return str(username)
 
     def _fingerprint(self, kid: str, username: str) -> str:
-        """Of the stored hash, under the key, so that it tells nobody anything about the password."""
+        """A keyed digest of the stored hash, which reveals nothing about the password."""
         message = f"{username}\0{self._secrets[username]}".encode()
         return hmac.new(self._keys[kid], message, hashlib.sha256).hexdigest()[:32]
 

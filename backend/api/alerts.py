@@ -1,4 +1,4 @@
-"""What administrators were told of, and whether messages reach them."""
+"""Alerts: their episodes, and a test message."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""A token for those who prefer it to sending the password each time."""
+"""Access tokens, in place of Basic credentials on each request."""
 
 from typing import Annotated
 

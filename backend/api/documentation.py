@@ -1,7 +1,7 @@
 """Swagger UI and ReDoc from our own files, and the OpenAPI document that they show.
 
-FastAPI's own pages load them from the internet, which is blank on a closed network, and hold scripts, which a policy
-without 'unsafe-inline' does not run.
+FastAPI's own pages load them from the internet, which fails on a closed network, and hold inline scripts, which our
+policy without 'unsafe-inline' refuses.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ async def docs() -> FileResponse:
 @router.get("/redoc")
 @reads
 async def redoc() -> FileResponse:
-    """ReDoc, for those who read more than they try."""
+    """ReDoc."""
     return FileResponse(WEB / "redoc.html", media_type="text/html")
 
 
@@ -46,13 +46,13 @@ async def asset(
         "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "docs.js", "redoc.standalone.js", "redoc.js"
     ],
 ) -> FileResponse:
-    """What the two pages are made of."""
+    """The assets of the two pages."""
     return FileResponse(FILES[name])
 
 
 @router.get("/openapi.json")
 @reads
 async def openapi(request: Request) -> dict[str, Any]:
-    """The document; it is made once."""
+    """The OpenAPI document; it is made once."""
     described: dict[str, Any] = request.app.openapi()
     return described

@@ -1,4 +1,4 @@
-"""One execution: its progress, its slices, its end before time, its repetition."""
+"""One execution: progress, slices, log, cancel, retry."""
 
 from typing import Annotated
 

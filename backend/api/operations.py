@@ -1,4 +1,4 @@
-"""Health and metrics: for people, for load balancers, for supervisors, for Prometheus."""
+"""Health and metrics."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The page for administrators: one document and its assets, public because they hold no data."""
+"""The administrators' page: one document and its assets. They are public because they hold no data."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ WEB = Path(__file__).parent.parent / "web"
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def page() -> FileResponse:
-    """The document; what it shows it asks the API for, as the person who looks at it."""
+    """The document. It loads its data from the API with the user's credentials."""
     return FileResponse(WEB / "index.html", media_type="text/html")
 
 
 def mount_assets(app: FastAPI) -> None:
-    """Serve what the document refers to, with an ETag."""
+    """An asset of the document, with an ETag."""
     app.mount("/assets/preact", StaticFiles(directory=WEB / "vendor" / "preact"))
     app.mount("/assets", StaticFiles(directory=WEB / "assets"))

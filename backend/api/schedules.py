@@ -1,4 +1,4 @@
-"""When synchronisations start by themselves: see it, pause it, resume it, give it another cron."""
+"""Schedules: list, pause, resume, change the cron."""
 
 from typing import Annotated
 

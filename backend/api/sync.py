@@ -1,4 +1,4 @@
-"""Start a synchronisation, see how the last one goes, look back."""
+"""Start a synchronisation, its status, the history, the dashboard."""
 
 from typing import Annotated
 
@@ -84,8 +84,8 @@ async def plan(request: SyncRequest, state: AppState) -> SyncPlan:
 @reads
 async def get_status(state: AppState) -> SyncStatus:
     """A execução mais nova; `idle` antes da primeira."""
-    # without a turn, and not through a dependency that is closed for it: it is asked more often than all others and
-    # answered sooner, and each of the two takes a tenth
+    # without the semaphore and without a dependency that has to be closed: this is the most frequent and the fastest
+    # request, and each of the two would add a tenth to its time
     async with state["reading"].engine.connect() as db:
         return await SyncStatusService(db).get_current_status()
 

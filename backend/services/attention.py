@@ -1,4 +1,4 @@
-"""What wants attention without being a failed execution: a source that does not answer, owed items, drifted fields."""
+"""What needs attention without being a failed execution: outages of the source, owed items, drifted fields."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +15,7 @@ _SOURCE = text("""
 
 
 async def load_source(db: AsyncConnection) -> list[SourceState]:
-    """The services of the portal that are paused, or have not answered since their last pause."""
+    """The portal's services that are paused, or have not answered since their last pause."""
     rows = await db.execute(_SOURCE, {"stale": STALE_OUTAGE})
     return [SourceState.model_validate(row, from_attributes=True) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Cancel an execution, or repeat what failed of it."""
+"""Cancel executions, or repeat failed slices."""
 
 import structlog
 from sqlalchemy import text
@@ -13,10 +13,10 @@ from common.execution_log import log_finished
 log = structlog.get_logger(__name__)
 
 CANCELLED_BY = "cancelled by"
-"""How the error of an execution begins that somebody ended."""
+"""The beginning of the error of a cancelled execution."""
 
 MOST_CANCELLED = 1000
-"""Executions that one request cancels."""
+"""The most executions that one request cancels."""
 
 _RUNNING = text("""
     SELECT id FROM sync_executions
@@ -31,7 +31,7 @@ _RUNNING = text("""
 
 @run_again
 async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> None:
-    """End an execution and all that is left of it; a worker notices at its next page.
+    """End an execution and its unfinished slices; a worker notices at its next page.
 
     Raises:
         UnknownExecutionError: there is none of this id.
@@ -50,7 +50,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
 
 
 async def cancel_executions(engine: AsyncEngine, request: CancelRequest, who: str) -> SyncCancelled:
-    """End the executions under way that pass all filters, the oldest first, each in a transaction of its own."""
+    """End the unfinished executions that match all filters, oldest first, each in a transaction of its own."""
     filters = {"resource": request.resource, "mode": request.mode, "trigger": request.trigger, "ids": request.ids}
     async with engine.connect() as db:
         found = list((await db.execute(_RUNNING, filters)).scalars())

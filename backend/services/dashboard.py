@@ -47,7 +47,7 @@ from common.tables import metadata, sync_executions
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 2.0
-"""As often as the page asks."""
+"""The page's polling interval."""
 MOST_UNFINISHED_SHOWN = 50
 MOST_FAILED_SHOWN = 10
 COUNTED_ROWS = 10_000
@@ -145,7 +145,7 @@ _COUNTED = {
 
 @dataclass(frozen=True)
 class _Lately:
-    """What looks back over days, and the counts and the minute that it belongs to."""
+    """The figures over several days, with the counts and the minute that they belong to."""
 
     counts: Sequence[Row[Any]]
     minute: datetime
@@ -153,7 +153,7 @@ class _Lately:
 
 
 class Dashboard:
-    """Reads the dashboard once for all who ask at about the same time; remembers what only changes with the counts."""
+    """Loads the dashboard once for simultaneous requests; caches what changes only with the counts."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -162,25 +162,25 @@ class Dashboard:
         self._began = 0.0
 
     async def load(self) -> SyncDashboard:
-        """All that the page shows at first sight: what is being read now, or was begun at most two seconds ago."""
+        """The data of the page's first view, at most two seconds old; requests share a query in progress."""
         now = time.monotonic()
         if self._shared is None or (self._shared.done() and now - self._began >= FRESH_SECONDS):
             self._shared, self._began = asyncio.create_task(self._read()), now
             self._shared.add_done_callback(self._drop_if_failed)
-        return await asyncio.shield(self._shared)  # a caller who leaves does not end the reading of the others
+        return await asyncio.shield(self._shared)  # a caller that disconnects does not cancel the query of the others
 
     def forget(self) -> None:
-        """Have the next caller get a new reading, as something was changed."""
+        """Invalidate the cache after a change."""
         self._shared = None
 
     async def close(self) -> None:
-        """Give up what is being read."""
+        """Cancel the query in progress."""
         if self._shared is not None:
             self._shared.cancel()
             await asyncio.wait([self._shared], timeout=1)
 
     def _drop_if_failed(self, shared: asyncio.Task[SyncDashboard]) -> None:
-        """A fault is for those who waited for it, and for no later caller."""
+        """Drop a failed query, so that later requests start a new one."""
         failed = shared.cancelled() or shared.exception() is not None
         if failed and self._shared is shared:
             self._shared = None
@@ -323,7 +323,7 @@ def _to_rejections(rejected: Sequence[RejectedDay]) -> Rejections:
 
 
 async def _load_sizes(db: AsyncConnection) -> list[TableSize]:
-    """Counted where that is quick, else estimated."""
+    """Row counts: exact where that is fast, else estimated."""
     known = {row.relname: row for row in await db.execute(_SIZES, {"names": list(MIRROR)})}
     sizes = []
     for table in MIRROR:

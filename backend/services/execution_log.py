@@ -1,4 +1,4 @@
-"""The log of an execution: read it, and forget what is too old."""
+"""The log of an execution: load its lines, and delete old ones."""
 
 import asyncio
 
@@ -48,15 +48,15 @@ async def load_lines(reading: Reading, execution_id: int, query: LogQuery) -> Ex
 
 
 async def forget_lines(engine: AsyncEngine, *, days: int, every: float = FORGET_SECONDS) -> None:
-    """Delete what is older than so many days, for ever and in batches."""
+    """Delete lines older than `days`, in batches, until cancelled."""
     while True:
         try:
             async with engine.begin() as db:
                 forgotten = (await db.execute(_FORGET, {"days": days, "batch": FORGET_BATCH})).rowcount
         except Exception as error:
-            if not is_database_trouble(error):  # what is too old can wait, and is no reason to end the API
-                log.exception("lines of executions could not be forgotten")
+            if not is_database_trouble(error):  # deletion can wait: an error of it must not end the API
+                log.exception("lines of executions could not be deleted")
             forgotten = 0
         if forgotten:
-            log.info("lines of executions forgotten", lines=forgotten, days=days)
+            log.info("lines of executions deleted", lines=forgotten, days=days)
         await asyncio.sleep(1.0 if forgotten == FORGET_BATCH else every)

@@ -1,7 +1,7 @@
-"""What the database knows of the mirror, as metrics: the same whoever is asked, and there again after a restart.
+"""Metrics from the database: the same from every backend, and unchanged by a restart.
 
-Each question is answered by an index or by counts that triggers keep, so that a long history costs nothing; and all
-of them at most once in some seconds, however many ask.
+Each question is answered from an index or from counts that triggers keep, so that a long history costs nothing; all of
+them are asked at most once in some seconds.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ FRESH_SECONDS = 5.0
 LONGEST_SECONDS = 3.0
 
 _MODES = ("update", "backfill")
-# Told from the beginning, at 0: of a series that first appears with the first error, Prometheus sees no increase.
+# Exported from the start, at 0: Prometheus sees no increase in a series that appears with its first error.
 _SERIES = tuple(
     (resource, mode, trigger)
     for resource in RESOURCE_NAMES
@@ -88,7 +88,7 @@ _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 @dataclass(frozen=True)
 class Figures:
-    """What the questions were answered."""
+    """The answers of the database."""
 
     counts: Rows
     cancelled: Rows
@@ -102,7 +102,7 @@ class Figures:
 
 
 class FiguresReader:
-    """Reads the figures when somebody asks, and answers the same for some seconds."""
+    """Loads the figures on request, and caches them for some seconds."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -110,11 +110,11 @@ class FiguresReader:
         self._began = 0.0
 
     async def metrics(self) -> list[Metric]:
-        """The figures as metrics; of a database that does not answer in time, that it does not."""
+        """The figures as metrics; `pncp_database_up 0` alone if the database does not answer in time."""
         now = time.monotonic()
         if self._reading is None or (self._reading.done() and now - self._began > FRESH_SECONDS):
             self._reading, self._began = asyncio.create_task(_read(self._engine)), now
-        # not asyncio.timeout: to give up a connection that has fallen silent takes the driver seconds of its own
+        # not asyncio.timeout: the driver takes seconds to close a connection that does not answer
         await asyncio.wait([self._reading], timeout=LONGEST_SECONDS)
         figures = self._reading.result() if self._reading.done() else None
         up = GaugeMetricFamily(
@@ -123,16 +123,16 @@ class FiguresReader:
         return [up, *_of_pool(self._engine), *(_of_figures(figures) if figures else [])]
 
     async def close(self) -> None:
-        """Give up what is being read."""
+        """Cancel the query in progress."""
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.wait([self._reading], timeout=1)  # a silent connection is not given up at once
+            await asyncio.wait([self._reading], timeout=1)  # closing a connection that does not answer takes time
 
 
 async def _read(engine: AsyncEngine) -> Figures | None:
     try:
         async with engine.connect() as db:
-            # one moment for all questions: what moves from slices to their execution is neither missed nor seen twice
+            # one snapshot for all questions: counts that move from slices to their execution are counted once
             await db.execution_options(isolation_level="REPEATABLE READ")
             await db.execute(_LIMIT, {"milliseconds": str(int(LONGEST_SECONDS * 1000))})
             return await _ask(db)

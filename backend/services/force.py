@@ -1,4 +1,4 @@
-"""The use case: commit the row, publish the message, answer. In that order."""
+"""The use case of `POST /sync/force`: commit the row, publish the message, answer. In that order."""
 
 import asyncio
 import hashlib
@@ -38,17 +38,17 @@ async def force_sync(
 ) -> int:
     """Record an execution and publish its message; answers its id, the same one for the same key and request.
 
-    An update that is asked for while another one is not planned yet is that one.
+    A request for an update joins an update that is not planned yet.
 
     Raises:
-        TooManyUnfinishedError: as many are under way as there may be.
-        IdempotencyKeyReusedError: the key stands for another request.
-        ConflictError: the same request is being answered at this very moment.
-        PublishFailedError: the message was not confirmed and no worker had the execution: it has been ended.
+        TooManyUnfinishedError: the limit of unfinished executions is reached.
+        IdempotencyKeyReusedError: the key belongs to another request.
+        ConflictError: the same request is being processed.
+        PublishFailedError: the message was not confirmed and no worker had the execution, so it was ended.
 
     """
     command = request.to_command()
-    digest = hashlib.sha256(encode(command)).hexdigest()  # of what is asked for, not of how it is spelt
+    digest = hashlib.sha256(encode(command)).hexdigest()  # of the command, not of its spelling
 
     async def accept(db: AsyncConnection) -> _Accepted:
         await executions.queue_up(db)
@@ -89,7 +89,7 @@ async def force_sync(
 
 @dataclass(frozen=True)
 class _Accepted:
-    """The execution that a request stands for: a new one, one that it joins, or the one of its key."""
+    """The execution of a request: a new one, one that it joins, or the one of its key."""
 
     id: int
     is_new: bool = False
@@ -112,7 +112,9 @@ async def _is_accepted(engine: AsyncEngine, execution_id: int) -> bool:
         if outcome != "open":
             return outcome == "accepted"
         await asyncio.sleep(DECISION_POLL_SECONDS)
-    async with engine.begin() as db:  # its process has died: with this stamp the next poll plans it
+    async with (
+        engine.begin() as db
+    ):  # that request's process has died: once stamped, the execution is planned by the next poll
         await executions.mark_published(db, execution_id)
         return await executions.decision(db, execution_id) == "accepted"
 
@@ -183,12 +185,12 @@ async def _publish(
         if refused:
             log_finished(execution_id, summary)
             raise _publish_failed(execution_id)
-        return  # an ingestor has it already, by the message after all or by its poll
+        return  # an ingestor has it already: the message did arrive, or its poll found the row
     try:
         async with engine.connect() as db:
-            await db.execution_options(isolation_level="AUTOCOMMIT")  # a single statement, which nobody waits for
+            await db.execution_options(isolation_level="AUTOCOMMIT")  # a single statement that no answer waits for
             await executions.mark_published(db, execution_id)
     except Exception as error:
         if not is_database_trouble(error):
             raise
-        log.warning("publish could not be stamped")  # it runs all the same
+        log.warning("publish could not be stamped")  # the execution runs nevertheless

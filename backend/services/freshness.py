@@ -1,4 +1,4 @@
-"""How far updates have got: up to when the changes of each part of a resource have been read without a gap."""
+"""Freshness: up to when the changes of each part of a resource have been read without a gap."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from common import watermarks
 from common.clock import BRASILIA
 from common.watermarks import Watermark
 
-# The backend does not know the ingestors' settings; what they planned last tells the parts that they read.
+# The backend does not know the ingestors' settings: their newest update shows which parts they read.
 _MIRRORED = text("""
     WITH newest AS (
         SELECT id
@@ -30,14 +30,14 @@ async def load_mirrored(db: AsyncConnection, resource: str) -> list[int]:
 
 
 async def load_marks(db: AsyncConnection, resource: str, parts: Iterable[int]) -> dict[int, Watermark | None]:
-    """How far the changes of each of these parts have been read without a gap; `None` where none ever were."""
+    """Per part, up to when its changes have been read without a gap; `None` where they never were."""
     wanted = sorted(parts)
     known = await watermarks.load(db, wanted, resource=resource)
     return {part: known.get(part) for part in wanted}
 
 
 def reached_by(marks: Mapping[int, Watermark | None]) -> datetime | None:
-    """Up to when all of them have been read without a gap (aware); `None` where one never has."""
+    """The earliest of these moments (aware); `None` if one is absent."""
     reached = [None if mark is None else mark.reached for mark in marks.values()]
     return min((aware(one) for one in reached if one is not None), default=None) if None not in reached else None
 

@@ -1,4 +1,4 @@
-"""Whether the database, the workers and the broker do their part just now."""
+"""The health of the database, the workers and the broker."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ _STATE = text("""
 
 @dataclass(frozen=True)
 class State:
-    """The database and who works on it.
+    """The state of the database and the workers.
 
-    `failing`: it answers, and ingestors could not store what they have read, for a full disk for instance.
+    `failing`: it answers, but ingestors could not store what they have read, because of a full disk for instance.
     """
 
     database: Literal["connected", "failing", "read-only", "disconnected"]
@@ -43,14 +43,14 @@ class State:
 
     @property
     def is_fine(self) -> bool:
-        """Whether no action is needed: also that work does not wait for a worker that is not there."""
+        """Whether no action is needed; unfinished work without a worker needs one."""
         return self.database == "connected" and (self.workers == "ok" or not self.has_work)
 
 
 async def load_state(engine: AsyncEngine) -> State:
     """Ask the database, for two seconds at most."""
     asking = asyncio.create_task(_ask(engine))
-    # not asyncio.timeout: to give up a connection that has fallen silent takes the driver seconds of its own
+    # not asyncio.timeout: the driver takes seconds to close a connection that does not answer
     await asyncio.wait([asking], timeout=DATABASE_SECONDS)
     if not asking.done():
         asking.cancel()
@@ -61,11 +61,11 @@ async def load_state(engine: AsyncEngine) -> State:
 async def _ask(engine: AsyncEngine) -> State:
     try:
         state = await _load(engine)
-        if state.database == "read-only":  # after a failover new connections may lead to the server that is not
+        if state.database == "read-only":  # after a failover, new connections may lead to a writable server
             await engine.dispose()
             state = await _load(engine)
     except SQLAlchemyError as error:
-        if not is_database_trouble(error):  # without our tables it is as good as none
+        if not is_database_trouble(error):  # a database without our tables counts as absent
             log.warning("database cannot be asked for its state", cause=cause_of(error))
         return State("disconnected")
     return state
@@ -82,5 +82,5 @@ async def _load(engine: AsyncEngine) -> State:
 
 
 async def load_broker(publisher: RabbitMQPublisher | None) -> BrokerState | None:
-    """What the broker and its queue are like; `None` where there is none."""
+    """The state of the broker and its queue; `None` without a broker."""
     return None if publisher is None else await publisher.check()

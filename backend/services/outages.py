@@ -1,4 +1,4 @@
-"""The portal's services that fail as a whole, for long enough that administrators are to be told."""
+"""The portal's services that fail as a whole, for long enough to alert."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -32,14 +32,14 @@ _LAST_END = text("SELECT max(resolved_at) FROM alerts WHERE kind = 'source'")
 
 
 async def load_outages(db: AsyncConnection, now: datetime, *, is_known: bool) -> Sequence[Row[Any]]:
-    """The services that fail at `now`, the longest first: `service, reason, cause, failing_since, next_try_at`.
+    """The services that fail at `now`, the longest outage first: `service, reason, cause, failing_since, next_try_at`.
 
-    `is_known`: administrators have been told before, so that the outage lasts until all services answer.
+    `is_known`: an episode is open, so that the outage lasts until all services answer.
     """
     return (await db.execute(_LOAD, {"now": now, "stale": STALE_OUTAGE, "is_known": is_known})).all()
 
 
 async def load_last_end(db: AsyncConnection) -> datetime | None:
-    """When the last outage that administrators were told of ended."""
+    """When the last outage with an alert ended."""
     ended: datetime | None = (await db.execute(_LAST_END)).scalar_one()
     return ended

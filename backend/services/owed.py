@@ -1,6 +1,6 @@
-"""What is stored, but not as it should be: contratações whose items are owed, and fields that do not fit their columns.
+"""What is stored incompletely: contratações whose items are owed, and fields that do not fit their columns.
 
-Alerts, the dashboard and metrics ask here.
+Used by alerts, the dashboard and metrics.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 MOST_CAUSES = 5
 MOST_FIELDS = 50
 DRIFT_FOR = timedelta(days=7)
-"""A field that has not been seen to drift for so long is history."""
+"""A field without drift for this long is no longer listed."""
 
 COUNT = text("""
     SELECT count(*) AS count, min(owed_since) AS since, mode() WITHIN GROUP (ORDER BY cause) AS cause,
@@ -22,7 +22,7 @@ COUNT = text("""
            count(*) FILTER (WHERE set_aside_at IS NOT NULL) AS set_aside
       FROM itens_owed
 """)
-# Numbers and addresses are the same cause: the path of each contratação's items is its own.
+# Causes that differ in numbers and addresses alone are one: each contratação's items have a path of their own.
 _LOAD_CAUSES = text(r"""
     SELECT regexp_replace(left(coalesce(cause, ''), 300),
                           '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS cause,

@@ -22,7 +22,7 @@ from common.resources.description import Resource
 
 MODALIDADES = tuple(range(1, 20))
 ROLLING_WINDOW = timedelta(minutes=15)
-"""PNCP_MODALIDADES and ROLLING_WINDOW_MINUTES where nobody has set them."""
+"""The defaults of PNCP_MODALIDADES and ROLLING_WINDOW_MINUTES."""
 
 PUBLISHED_IN_A_DAY: Mapping[str, Mapping[int, int]] = {
     CONTRATACOES.name: {1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1},
@@ -33,7 +33,7 @@ long side. A day brings about as many changes."""
 
 LISTINGS_PER_SECOND = 1.0
 ITENS_PER_SECOND = 8.0
-"""PNCP_REQUESTS_PER_SECOND and PNCP_ITENS_CONCURRENCY where nobody has set them, half a second for each list."""
+"""The defaults of PNCP_REQUESTS_PER_SECOND and PNCP_ITENS_CONCURRENCY, with half a second for each list."""
 
 RECENT_EXECUTIONS = 20
 

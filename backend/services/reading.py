@@ -1,4 +1,4 @@
-"""The database for whoever only reads: one connection for a request, in the order in which they come."""
+"""FIFO-fair read connections: a semaphore in front of the pool."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,15 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.database import network_errors
 
 READS_AT_ONCE = 8
-"""Of the process's ten connections; the others are for what writes and for the loops beside the API."""
+"""Of the process's ten connections; the others are for writes and background loops."""
 TURN_SECONDS = 10.0
 
 
 class Reading:
-    """Connections in which each statement stands for itself, so that nothing is begun or ended.
+    """Connections in autocommit mode: each statement is a transaction of its own.
 
-    The pool alone lets whoever comes take what somebody has long been waiting for: with 32 at once, one in a hundred
-    waited ten times as long as the others. Who needs less time than a turn takes may use `engine` as it is.
+    The pool alone is not fair: a new request may take a connection before one that has waited longer, and with 32 at
+    once, one in a hundred waited ten times as long as the others. A very short query may use `engine` without waiting.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -26,13 +26,13 @@ class Reading:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """A connection, when it is our turn.
+        """A connection, in the order of requests.
 
         Raises:
-            UnreachableDatabaseError: it was not within ten seconds.
+            UnreachableDatabaseError: none was free within ten seconds.
 
         """
-        with network_errors():  # a time-out is one
+        with network_errors():  # a time-out counts as a network error
             async with asyncio.timeout(TURN_SECONDS):
                 await self._turns.acquire()
         try:

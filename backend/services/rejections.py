@@ -1,4 +1,4 @@
-"""What could not be stored and is still missing: counted by the day whose listing shows it, for dashboard and alerts.
+"""Records that could not be stored and are still missing, by the day of their listing, for dashboard and alerts.
 
 A rejected record counts until it is stored, or until its day, once over, has been read whole without meeting it.
 """

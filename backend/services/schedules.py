@@ -1,4 +1,4 @@
-"""The schedules as administrators see and change them; ingestors notice a change within seconds."""
+"""The schedules for administrators; ingestors notice a change within seconds."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 SHOWN_RUNS = 5
 
-# a schedule has no row before an ingestor has looked after it, or somebody has changed it
+# a schedule has no row until an ingestor has evaluated it or an administrator has changed it
 _LIST = text("""
     SELECT wanted.name, now() AS moment, s.cron, s.paused_at, s.paused_by, s.pause_reason, s.updated_by,
            CASE WHEN s.updated_by IS NOT NULL THEN s.updated_at END AS updated_at,
@@ -52,7 +52,7 @@ async def list_schedules(engine: AsyncEngine, settings: ScheduleSettings) -> lis
 async def pause_schedule(
     engine: AsyncEngine, settings: ScheduleSettings, name: str, *, reason: str, who: str
 ) -> Schedule:
-    """Let nothing start by this schedule any more; what runs goes on.
+    """Pause a schedule; running executions continue.
 
     Raises:
         NotFoundError: there is none of this name.

@@ -1,6 +1,6 @@
-"""What is known of executions: the queries behind status, history and one execution, and two writes handed on.
+"""Executions: the queries behind status, history and one execution, and two writes that are passed on.
 
-Counts live on slices while an execution runs, and on its own row when it has ended.
+Counts are kept on slices while an execution runs, and on its own row when it has ended.
 """
 
 from datetime import datetime
@@ -53,22 +53,22 @@ SHOWN = 100
 
 _execution = sync_executions.c
 _slice = sync_slices.c
-# Ended with its execution, by a cancel or for want of a worker: neither read nor failed.
+# Ended together with its execution, by a cancel or without a worker: neither read nor failed.
 _is_cut_off = and_(_slice.status == "error", func.coalesce(_slice.error_message == _execution.error_message, False))
 _is_failed = and_(_slice.status == "error", not_(_is_cut_off))
 _is_done = or_(_slice.status == "success", _is_failed)
 _is_cancelled = and_(
     _execution.status == "error", func.coalesce(_execution.error_message.like(f"{CANCELLED_BY} %"), False)
 )
-# As the index of them says it. The others are counted only, by the last ordinal: of twenty backfills of a year most
-# slices have never been claimed.
+# The predicate of their index. The other slices are counted by the last ordinal: of twenty backfills of a year most
+# have never been claimed.
 _is_touched = or_(
     _slice.started_at.is_not(None), _slice.run_after.is_not(None), _slice.status != literal_column("'pending'")
 )
 
 
 def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:
-    """What the slices of the execution beside it add up to; their ordinals are 1, 2, ... without a gap."""
+    """The sums over an execution's slices; their ordinals are 1, 2, ... without a gap."""
     planned = sync_slices.alias("planned")
     total = (
         select(func.coalesce(func.max(planned.c.ordinal), 0))
@@ -142,9 +142,9 @@ _LISTED = _select_executions(_counts(_execution.status == "running"))
 
 
 def _newest(statement: Select[Any], most: str) -> TextClause:
-    """The newest of these, so many of them, as plain SQL.
+    """The newest rows of a statement, as plain SQL.
 
-    To recognize a statement of this size anew each time takes longer than the database's answer.
+    Building the cache key of so large a statement takes longer than the database's answer.
     """
     newest_first = statement.order_by(_execution.id.desc())
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -156,18 +156,18 @@ _NEWEST_PAGE = _newest(_LISTED, ":most")
 
 
 class SyncStatusService:
-    """Reads, and hands writes on, in the session or on the connection that it is given; the caller commits."""
+    """Queries, and writes that are passed on, in the given session or connection; the caller commits."""
 
     def __init__(self, session: AsyncSession | AsyncConnection) -> None:
         self._session = session
 
     async def get_last_execution(self) -> SyncExecutionDetail | None:
-        """The newest execution, without its failed slices; `None` before the first."""
+        """The newest execution, without its failed slices; `None` if there is none."""
         row = await self._load_newest()
         return None if row is None else _to_detail(row, [], [])
 
     async def get_current_status(self) -> SyncStatus:
-        """How the newest execution goes."""
+        """The status of the newest execution."""
         row = await self._load_newest()
         if row is None:
             return SyncStatus(
@@ -314,7 +314,7 @@ class SyncStatusService:
         return [RejectedRecord.model_validate(row, from_attributes=True) for row in rows]
 
     async def _load_slices(self, execution_id: int, query: SlicesQuery) -> list[SyncSlice]:
-        """One more than the limit, where there are more."""
+        """One more row than the limit, to know whether there are more."""
         modalidade = func.nullif(_slice.part, 0).label("modalidade")
         columns = [modalidade if name == "modalidade" else _slice[name] for name in SyncSlice.model_fields]
         statement = select(*columns).where(_slice.execution_id == execution_id)
@@ -366,7 +366,7 @@ def _to_execution(row: Row[Any]) -> SyncExecution:
 
 
 def progress_of(row: Row[Any]) -> Progress:
-    """How much is done, from a row of `WITH_PROGRESS`."""
+    """The progress, from a row of `WITH_PROGRESS`."""
     counted = {name: getattr(row, name) for name in Progress.model_fields if name != "percent"}
     percent = 100.0 if row.status == "success" else round(float(row.share or 0) * 100, 1)
     return Progress(percent=percent, **counted)

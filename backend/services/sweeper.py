@@ -1,6 +1,6 @@
-"""Ends executions that wait for workers that nobody has seen for an hour, so that none is `running` for ever.
+"""Ends executions that have waited for a worker for an hour, so that none is `running` for ever.
 
-It stands in the backend because a living ingestor is itself the worker that such executions wait for.
+It runs in the backend: a running ingestor is itself a worker that such executions wait for.
 """
 
 import asyncio
@@ -21,7 +21,11 @@ PATIENCE_SECONDS = 3600.0
 
 
 async def sweep(engine: AsyncEngine, *, every: float = SWEEP_SECONDS, patience: float = PATIENCE_SECONDS) -> None:
-    """Sweep for ever; only after the database has been within reach all that time, or workers could not have shown."""
+    """Sweep until cancelled.
+
+    Executions are ended only after the database was reachable for all of `patience`: before that, workers could not
+    have reported themselves.
+    """
     reachable_since: float | None = None
     while True:
         try:
@@ -29,7 +33,7 @@ async def sweep(engine: AsyncEngine, *, every: float = SWEEP_SECONDS, patience: 
                 now = time.monotonic()
                 if reachable_since is None:
                     reachable_since = now
-                await executions.exists(db, 0)  # a connection alone proves little: ask it something
+                await executions.exists(db, 0)  # a pooled connection may be dead: send it a query
             if now - reachable_since >= patience:
                 await _expire_orphans(engine, patience)
         except Exception as error:
@@ -46,5 +50,5 @@ async def _expire_orphans(engine: AsyncEngine, patience: float) -> None:
 
     while (expired := await in_transaction(engine, expire)) is not None:
         execution_id, summary = expired
-        log.error("execution ended, no worker was seen", execution_id=execution_id)
+        log.error("execution ended, no worker was alive", execution_id=execution_id)
         log_finished(execution_id, summary)

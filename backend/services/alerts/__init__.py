@@ -1,1 +1,1 @@
-"""Alerts: findings in the database become episodes, and channels tell administrators of them."""
+"""Alerts: findings in the database become episodes, and channels notify administrators."""

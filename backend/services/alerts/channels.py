@@ -1,6 +1,6 @@
 """Channels to administrators: e-mail by SMTP, and a webhook by HTTP.
 
-No error raised here carries what a server answered or the address that was asked: either may hold a secret.
+Errors raised here hold neither the server's answer nor the address: either may contain a secret.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from backend.config import BackendSettings
 log = structlog.get_logger(__name__)
 
 STEP_SECONDS = 10.0
-"""How long any one answer of a server is waited for."""
+"""The time limit of each answer of a server."""
 SEND_SECONDS = 30.0
-"""How long a message may take in all."""
+"""The time limit of a whole delivery."""
 
 
 class DeliveryError(Exception):
-    """A message was not taken; the text says why, for administrators, and holds no secret."""
+    """A message was not delivered; the text gives administrators the reason and holds no secret."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is told: `subject` and `text` for people, `payload` for programs.
+    """`subject` and `text` for people, `payload` for programs.
 
-    `thread`: what the messages of one episode share; `number`: which of them it is.
+    `thread` is common to the messages of one episode; `number` counts them.
     """
 
     subject: str
@@ -47,22 +47,22 @@ class Message:
 
 
 class Channel(Protocol):
-    """A way to administrators."""
+    """A channel to administrators."""
 
     @property
     def name(self) -> str:
-        """What it is called in answers and in the database."""
+        """The channel's name in answers and in the database."""
 
     async def send(self, message: Message) -> None:
         """Deliver a message.
 
         Raises:
-            DeliveryError: it was not, or may not have been, taken.
+            DeliveryError: it was not accepted, or may not have been.
 
         """
 
 
-# The first that fits the error or any of its causes.
+# The first entry that matches the error or one of its causes.
 _SENTENCES: list[tuple[type[Exception], str]] = [
     (ssl.SSLCertVerificationError, "o certificado do servidor não é válido"),
     (TimeoutError, "o servidor não respondeu a tempo"),
@@ -78,7 +78,7 @@ _SENTENCES: list[tuple[type[Exception], str]] = [
     (ValueError, "o endereço, o usuário ou a senha não podem ser usados com este servidor"),
     (OSError, "a conexão falhou"),
     (httpx.HTTPError, "a conexão falhou"),
-    # what is left has no class of its own
+    # other errors have no class of their own
     (aiosmtplib.SMTPException, "o servidor não oferece STARTTLS, ou não aceita usuário e senha"),
 ]
 
@@ -109,7 +109,7 @@ async def _sending() -> AsyncIterator[None]:
             yield
         task = asyncio.current_task()
         if task is not None and task.cancelling():
-            # before Python 3.12 `wait_for`, which aiosmtplib uses, drops one that comes together with an answer
+            # before Python 3.12 `wait_for`, used by aiosmtplib, drops a cancellation that comes with an answer
             raise asyncio.CancelledError
     except (aiosmtplib.SMTPException, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise DeliveryError(_sentence(error)) from None
@@ -146,15 +146,15 @@ class Email:
                 refused, _ = await server.send_message(
                     self.compose(message), sender=self.sender, recipients=self.recipients
                 )
-                with suppress(aiosmtplib.SMTPException):  # the message is taken all the same
+                with suppress(aiosmtplib.SMTPException):  # the message is accepted nevertheless
                     await server.quit()
             finally:
-                server.close()  # at once, where `async with server` would wait for the answer to another QUIT
+                server.close()  # at once: `async with server` would wait for the answer to another QUIT
         if refused:
             log.warning("alert not taken for some recipients", recipients=sorted(refused))
 
     def compose(self, message: Message) -> EmailMessage:
-        """The e-mail: plain text, in the thread of its episode; no header can be made to hold a line's end."""
+        """The e-mail: plain text, in the thread of its episode. Line ends are removed from headers."""
         letter = EmailMessage()
         domain = self.sender.rpartition("@")[2]
         letter["Subject"] = " ".join(message.subject.split())
@@ -170,7 +170,7 @@ class Email:
 
 @dataclass(frozen=True)
 class Webhook:
-    """Messages as a JSON POST. The address is a secret. No redirect is followed, no proxy asked."""
+    """Messages as a JSON POST. The address is a secret. No redirects, no proxies."""
 
     url: str = field(repr=False)
     name: str = "webhook"
@@ -190,7 +190,7 @@ class Webhook:
 
 
 def channels_of(settings: BackendSettings) -> list[Channel]:
-    """The channels that are configured."""
+    """The configured channels."""
     channels: list[Channel] = []
     if settings.smtp_host is not None and settings.alert_email_from is not None:
         password = settings.smtp_password

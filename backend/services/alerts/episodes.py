@@ -1,8 +1,8 @@
-"""Episodes of what is wrong: opened, told, told again, closed, and told of. The table `alerts` holds all that is known.
+"""Episodes: opened, notified, reminded, closed. All their state is in the table `alerts`.
 
-One backend at a time looks, under an advisory lock. A message is noted as sent after a channel has taken it, so that a
-crash in between repeats it once and loses nothing. Each channel has its own note, so that a dead webhook holds up no
-e-mail.
+One backend at a time evaluates, under an advisory lock. A message is recorded as sent after a channel has accepted it,
+so that a crash in between repeats it once and loses nothing. Each channel has its own record, so that a failing webhook
+does not delay e-mail.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 30.0
 WATCH = 7_020_114_136
-"""The advisory lock under which one backend looks."""
+"""The advisory lock of the evaluating backend."""
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=30)
 TOLD_LATE = timedelta(days=7)
-"""An end that could not be delivered for so long is told no more."""
+"""The end of an episode is not delivered after this time."""
 
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:key)")
@@ -69,7 +69,7 @@ _COUNT_OPEN = text("SELECT count(*) FROM alerts WHERE resolved_at IS NULL")
 
 @dataclass(frozen=True)
 class Notifier:
-    """Whom to tell, and what stands in each message."""
+    """The channels, and what each message contains."""
 
     channels: Sequence[Channel]
     public_url: str | None = None
@@ -77,7 +77,7 @@ class Notifier:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one channel has taken of one episode."""
+    """What one channel has accepted of one episode."""
 
     sent: int = 0
     sent_at: datetime | None = None
@@ -87,12 +87,12 @@ class Delivery:
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As it is kept."""
+        """As JSON."""
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Delivery":
-        """As it was kept."""
+        """From JSON."""
         moments = ("sent_at", "recovery_sent_at", "retry_at")
         fields: dict[str, Any] = {
             name: datetime.fromisoformat(value) if name in moments and value else value for name, value in kept.items()
@@ -108,7 +108,7 @@ async def watch(
     *,
     every: float = LOOK_SECONDS,
 ) -> None:
-    """Look for ever, whenever no other backend does; a database that is away is waited for."""
+    """Evaluate until cancelled, whenever no other backend does; wait while the database is away."""
     watching_since: datetime | None = None
     while True:
         try:
@@ -117,19 +117,19 @@ async def watch(
                     now = await _load_now(engine)
                     watching_since = watching_since or now
                     await run_once(engine, rules, notifier, queue, now=now, watching_since=watching_since)
-        except Exception as error:  # whatever is wrong with alerts, nobody is kept from the API by it
+        except Exception as error:  # an error of the alerts must not end the API
             if is_database_trouble(error):
                 log.warning("alerts wait for the database", cause=cause_of(error))
             else:
-                log.exception("alerts could not be looked at")
+                log.exception("alerts could not be evaluated")
         await asyncio.sleep(every)
 
 
 @asynccontextmanager
 async def _elected(engine: AsyncEngine) -> AsyncIterator[bool]:
-    """Whether this process may look now; nobody else does until it has. The lock falls with its connection."""
+    """Whether this process holds the lock. It is released with its connection."""
     async with engine.connect() as db:
-        await db.execution_options(isolation_level="AUTOCOMMIT")  # no transaction waits while messages are sent
+        await db.execution_options(isolation_level="AUTOCOMMIT")  # no transaction stays open while messages are sent
         is_ours: bool = (await db.execute(_TRY_LOCK, {"key": WATCH})).scalar_one()
         try:
             yield is_ours
@@ -180,7 +180,7 @@ async def _settle(
     *,
     now: datetime,
 ) -> None:
-    """Go on with the episode of each finding, or begin one, of which no channel has been told."""
+    """Continue the episode of each finding, or open one with no message delivered yet."""
     for finding in findings:
         values = {"summary": finding.summary, "details": finding.details}
         if finding.kind in open_ids:
@@ -197,7 +197,7 @@ async def _resolve(db: AsyncConnection, alert_id: int, kind: str, reason: str, *
 
 
 async def deliver(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now: datetime) -> None:
-    """Send what each channel has not been told yet, and note it, one message after the other."""
+    """Send each channel its due messages, one after the other, and record them."""
     if not notifier.channels:
         return
     async with engine.connect() as db:
@@ -219,10 +219,10 @@ async def deliver(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now:
 
 
 def next_event(delivery: Delivery | None, episode: Episode, now: datetime, reminder: timedelta | None) -> Event | None:
-    """What a channel is to be told now; `None` for nothing.
+    """The next message of a channel; `None` for none.
 
-    `delivery` is `None` for a channel that was not there when the episode began: it hears of one that is open, not of
-    one that is over. An episode that is over before its first message could be delivered is told in one.
+    `delivery` is `None` for a channel that was not configured when the episode began: it gets messages of open episodes
+    only. An episode that ended before its first message was delivered gets one message.
     """
     if delivery is not None and delivery.retry_at is not None and now < delivery.retry_at:
         return None
@@ -234,7 +234,7 @@ def next_event(delivery: Delivery | None, episode: Episode, now: datetime, remin
 
 
 async def _send(channel: Channel, message: Message, event: Event, delivery: Delivery, *, now: datetime) -> Delivery:
-    """Try to deliver a message; what the channel has taken after that."""
+    """Try to deliver a message; answers the channel's state after that."""
     told = {"channel": channel.name, "thread": message.thread, "about": event}
     try:
         await channel.send(message)
@@ -249,7 +249,7 @@ async def _send(channel: Channel, message: Message, event: Event, delivery: Deli
 
 
 def pause_after(failures: int) -> timedelta:
-    """How long a channel that has failed so often in a row is left alone."""
+    """The pause of a channel after this many failures in a row."""
     doubled: int = 2 ** min(failures - 1, 16)
     return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
 
@@ -300,7 +300,7 @@ async def list_alerts(engine: AsyncEngine, query: AlertsQuery) -> tuple[list[Ale
 
 
 async def send_test(notifier: Notifier) -> list[ChannelOutcome]:
-    """Send a message that only proves that messages arrive, through every channel at once.
+    """Send a test message through every channel at once.
 
     Raises:
         ConflictError: there is no channel.

@@ -1,10 +1,10 @@
-"""What administrators are to be told of: what is wrong just now, by what the database knows. Nothing is written here.
+"""Findings: what is wrong at present, read from the database. Nothing is written here.
 
-`sync`: executions that failed and were not made good since, or updates that do not come. Both are one kind, so that a
-night in which the portal is down is one message. `empty`: listings that came back empty where they never are.
-`rejected`: days of which records could not be stored. `itens`: contratações without their items for over a day, or
-given up. `drift`: fields that do not fit their columns any more. `database`: what was read cannot be stored just now.
-`source`: the portal refuses us or does not answer; what fails because of that is not told a second time as `sync`.
+`sync`: executions that failed and were not made good since, or overdue updates. Both are one kind, so that a night in
+which the portal is down is one message. `empty`: listings that were empty and never are. `rejected`: days with records
+that could not be stored. `itens`: contratações without their items for over a day, or given up. `drift`: fields that do
+not fit their columns. `database`: the database answers and does not store. `source`: the portal refuses us or does not
+answer; failures caused by that are not reported as `sync` as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ RECENT_DAYS = 35
 WEEKS = 8
 FEWEST_WEEKS = 4
 FEWEST_IN_LISTING = 50
-"""Of a single modalidade: those that bring a handful a day bring nothing on holidays."""
+"""The fewest records of a modalidade's usual day: one that has a handful a day has none on holidays."""
 UPDATES_HOURS = 3
 FEWEST_IN_UPDATES = 50
 
@@ -83,18 +83,18 @@ _LOAD_UPDATED_SINCE = text("""
 
 @dataclass(frozen=True)
 class Rules:
-    """When somebody is told; `None` for never."""
+    """The thresholds of alerts; `None` switches one off."""
 
     no_success: timedelta | None
     reminder: timedelta | None
     schedule_enabled: bool
     update_crons: Mapping[str, str]
-    """The cron of the updates of each resource that is kept up to date, by its name."""
+    """The cron of each resource's updates, by the name of the resource."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong now: in a line, and in full as JSON may hold it."""
+    """Something that is wrong at present: a line for people, and details for JSON."""
 
     kind: str
     summary: str
@@ -104,10 +104,10 @@ class Finding:
 async def look(
     db: AsyncConnection, rules: Rules, now: datetime, *, watching_since: datetime, known: Mapping[str, Details]
 ) -> list[Finding]:
-    """What is wrong at `now` (aware).
+    """The findings at `now` (aware).
 
-    `known`: the details of the episodes that are open, by kind. `watching_since`: when this process began to look,
-    before which nobody could have seen to it that updates come.
+    `known`: the details of the open episodes, by kind. `watching_since`: when this process began to evaluate; overdue
+    updates are counted from there at the earliest.
     """
     outage = await _look_at_source(db, now, known.get("source"))
     findings = [
@@ -129,22 +129,22 @@ async def look(
 
 @dataclass(frozen=True)
 class _Outage:
-    """The portal's outage, if there is one, and whether there was one at the last look."""
+    """The portal's outage, if there is one, and whether there was one at the last evaluation."""
 
     finding: Finding | None
     was_known: bool
 
     def explains(self, failed: Row[Any]) -> bool:
-        """Whether an execution failed because of an outage, and needs no action now.
+        """Whether an execution failed because of an outage and needs no action at present.
 
-        An update that has failed so is made good by the next one, and if none comes, that is told. A backfill has to
-        be repeated, once the portal answers.
+        The next update makes such an update good, and if none comes, that is reported. A backfill has to be repeated
+        once the portal answers.
         """
         is_of_an_outage = (failed.error_message or "").startswith(executions.PORTAL_FAILING)
         return is_of_an_outage and (failed.mode == "update" or self.finding is not None)
 
     async def load_end(self, db: AsyncConnection, now: datetime) -> datetime | None:
-        """Up to when an outage has kept updates from coming."""
+        """Until when an outage has prevented updates."""
         return now if self.finding is not None or self.was_known else await load_last_end(db)
 
 
@@ -158,7 +158,7 @@ async def _look_at_syncs(
     outage: _Outage,
 ) -> Finding | None:
     failed = [_described(row) for row in await load_pending(db, now) if not outage.explains(row)]
-    # an episode that was begun does not end because this process is new
+    # an open episode does not end because this process is new
     begun = [] if known and known.get("overdue") else [watching_since, await outage.load_end(db, now)]
     late = [
         found for resource in rules.update_crons if (found := await _look_at_updates(db, rules, now, resource, begun))
@@ -172,7 +172,7 @@ async def _look_at_syncs(
 async def _look_at_updates(
     db: AsyncConnection, rules: Rules, now: datetime, resource: str, begun: Sequence[datetime | None]
 ) -> Details | None:
-    """What is known of a resource whose updates are overdue; `None` where they are not."""
+    """The details of a resource whose updates are overdue; `None` if they are not."""
     names = {"resource": resource, "schedule": schedule_name(resource, "update")}
     state = (await db.execute(_LOAD_UPDATES_STATE, names)).one()
     if rules.no_success is None or not rules.schedule_enabled or state.is_paused:
@@ -190,9 +190,9 @@ async def _look_at_updates(
 
 
 def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[datetime | None]) -> bool:
-    """Whether the mirror has not been updated for `limit`, although that was due half as long ago (all aware).
+    """Whether there was no update for `limit`, although one was due for half of that time (all aware).
 
-    `last`: the moments from which to count, the latest of which holds.
+    `last`: moments to count from; the latest one is used.
     """
     since = max((moment for moment in last if moment is not None), default=None)
     if since is None:
@@ -204,9 +204,9 @@ def is_overdue(cron: str, now: datetime, *, limit: timedelta, last: Iterable[dat
 
 
 def merge_failures(known: Details | None, failed: Sequence[Details]) -> Details:
-    """The failures of an episode, newest first: those of before, no longer pending unless they are among `failed`.
+    """The failures of an episode, newest first; earlier ones are pending only if they are among `failed`.
 
-    All are counted by their ids; of very many, those that are pending and the newest are told.
+    All are counted by their ids; of very many, the pending ones and the newest are listed.
     """
     before = {one["id"]: {**one, "is_pending": False} for one in (known or {}).get("executions", [])}
     together = before | {one["id"]: {**one, "is_pending": True} for one in failed}
@@ -253,7 +253,7 @@ def _described(row: Row[Any]) -> Details:
 
 
 def one_line(words: str) -> str:
-    """As it may stand in a message: one line without signs that steer, and not endless."""
+    """Text for a message: one line, without control characters, of limited length."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
 
@@ -356,9 +356,9 @@ async def _find_empty_days(db: AsyncConnection, now: datetime) -> list[Details]:
 def judge_day(
     day: date, records: int, empty: Sequence[int], past: Sequence[Mapping[int, int]]
 ) -> list[dict[str, str | int | None]]:
-    """What is suspicious about a day: the whole of it, else those of its empty modalidades that never are.
+    """What is suspicious about a day: the whole day, or its empty modalidades that never are empty.
 
-    `records`: what the day brought in all; `past`: the records of each modalidade on the same weekday, per week.
+    `records`: the records of the whole day; `past`: the records of each modalidade on the same weekday, per week.
     """
     if records == 0 and is_suspicious([sum(week.values()) for week in past], fewest=1):
         return [{"day": day.isoformat(), "modalidade": None}]
@@ -370,14 +370,14 @@ def judge_day(
 
 
 def is_suspicious(past: Sequence[int], *, fewest: int) -> bool:
-    """Whether nothing is suspicious where so many came in each of the past weeks."""
+    """Whether this many records in each of the past weeks make an empty listing unsuspicious."""
     return len(past) >= FEWEST_WEEKS and min(past) >= fewest
 
 
 async def _find_quiet_updates(db: AsyncConnection, now: datetime, known: Details | None) -> str | None:
-    """Since when updates succeed and bring nothing although at this time of the week they always do."""
+    """Since when updates succeed without any record although at this time of the week there always are some."""
     quiet_since: str | None = (known or {}).get("quiet_since")
-    if quiet_since is not None:  # by night they may bring nothing: only a record proves that they can
+    if quiet_since is not None:  # at night there may be no records: only a record proves that there can be some
         began = datetime.fromisoformat(quiet_since)
         brought = (await db.execute(_LOAD_UPDATED_SINCE, {"since": began})).scalar_one()
         return None if brought or now - began > SUSPECT_FOR else quiet_since
@@ -489,7 +489,7 @@ _ENDS = {
 
 
 async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datetime) -> str:
-    """In a sentence why what was wrong, as `known` says, is not wrong any more."""
+    """One sentence on why the problem in `known` has ended."""
     if kind in _ENDS:
         return _ENDS[kind]
     reasons = []

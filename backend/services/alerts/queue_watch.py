@@ -1,4 +1,4 @@
-"""Messages that wait while nothing consumes them: an ingestor that keeps losing its connection, or none at all."""
+"""Detects messages that wait without a consumer: an ingestor keeps losing its connection, or none runs."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ class QueueWatch:
         self._unconsumed_since: datetime | None = None
 
     async def look(self, now: datetime) -> Finding | None:
-        """What there is to tell at `now` (aware); a broker that cannot be asked changes nothing."""
+        """The finding at `now` (aware); an unreachable broker changes nothing."""
         broker = await self._publisher.check()
         if broker.state == "connected":
             self._unconsumed_since = (self._unconsumed_since or now) if broker.is_unconsumed else None

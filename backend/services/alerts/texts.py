@@ -1,4 +1,4 @@
-"""What a message about an episode says, to people in Brazilian Portuguese and to programs as JSON. Pure."""
+"""The messages of an episode: Brazilian Portuguese for people, JSON for programs. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Event = Literal["opened", "reminder", "recovered"]
 
 SHOWN_EXECUTIONS = 10
 REMINDED = ("sync", "source")
-"""The kinds of episodes of which administrators are reminded while they last."""
+"""The kinds of episodes with reminders."""
 
 _SUBJECTS: dict[Event, str] = {"opened": "Alerta", "reminder": "Lembrete", "recovered": "Resolvido"}
 _KINDS = {
@@ -50,9 +50,9 @@ class Episode:
 def compose(
     event: Event, episode: Episode, *, number: int, public_url: str | None, reminder: timedelta | None
 ) -> Message:
-    """The message that tells of an episode: its beginning, that it lasts, its end.
+    """The message of an episode's beginning, reminder or end.
 
-    Whoever missed the beginning, because it could not be delivered, reads all of it in the message of the end.
+    If the first message could not be delivered, the message of the end contains all of it.
     """
     began = at_brasilia(episode.opened_at.isoformat())
     lines = [f"{_KINDS.get(episode.kind, episode.kind).capitalize()} desde {began} (horário de Brasília)."]
@@ -84,7 +84,7 @@ def compose(
 
 
 def compose_test(moment: datetime, *, public_url: str | None) -> Message:
-    """A message that only proves that messages arrive."""
+    """The test message."""
     text = "Esta é uma mensagem de teste do PNCP Sync: os alertas chegam por aqui. Não há nada a fazer.\n"
     if public_url:
         text += f"\nPágina: {public_url}/\n"

@@ -1,7 +1,7 @@
-"""Brasília's wall clock: the only place where a time is converted, a date is read or a window is judged.
+"""Brasília's wall clock: the only module that converts times, parses dates and validates windows.
 
-The portal writes its stamps in Brasília civil time without an offset (Manual de Consulta; every recorded answer),
-so windows are kept and answered that way. Our own events are aware.
+The portal writes its stamps in Brasília civil time without an offset (Manual de Consulta; every recorded answer), so
+windows are kept and answered that way. Our own events are aware.
 """
 
 import re
@@ -18,11 +18,11 @@ _WALL_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}
 
 
 class WindowError(ValueError):
-    """A date or a window that cannot be asked of the portal; its text is for the person who sent it."""
+    """A date or window that the portal does not accept; the text is for the caller."""
 
 
 def to_wall_clock(moment: datetime) -> datetime:
-    """Brasília's wall clock at an aware moment; a naive one is taken to be that already."""
+    """Brasília's wall clock at an aware moment; a naive one is returned as it is."""
     return moment.astimezone(BRASILIA).replace(tzinfo=None) if moment.tzinfo else moment
 
 
@@ -42,7 +42,7 @@ def parse_wall_clock(text: object, name: str = "data") -> datetime:
 
 
 def check_window(start: datetime, end: datetime, now: datetime) -> None:
-    """Judge a backfill's window (all three in Brasília's wall clock).
+    """Validate a backfill's window (all three in Brasília's wall clock).
 
     Raises:
         WindowError: reversed, longer than 365 days, not begun yet, ending more than a day ahead, or before the PNCP.
@@ -61,7 +61,7 @@ def check_window(start: datetime, end: datetime, now: datetime) -> None:
 
 
 def days(start: datetime, end: datetime) -> Iterator[tuple[date, datetime, datetime]]:
-    """Cut a window at midnights: each day with the part of the window that lies in it, ends included."""
+    """Split a window at midnights: each day with its part of the window, both ends included."""
     day = start.date()
     while day <= end.date():
         midnight = datetime.combine(day, datetime.min.time())

@@ -31,11 +31,11 @@ LONGEST_QUEUE_NAME = 250
 
 
 class ConfigurationError(Exception):
-    """A variable is missing or holds a value that cannot be used."""
+    """A variable is missing or has an unusable value."""
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    """Take any PostgreSQL URL and name the driver that we use."""
+    """Accept any PostgreSQL URL, and set the driver."""
     try:
         url = make_url(value.get_secret_value())
     except (ArgumentError, ValueError):
@@ -47,7 +47,7 @@ def _database_url(value: SecretStr) -> SecretStr:
     if url.port is not None and not 0 < url.port <= LAST_PORT:
         raise ValueError(f"names a port that is not in 1..{LAST_PORT}")
     url = url.set(drivername="postgresql+asyncpg")
-    if "sslmode" in url.query:  # libpq's name, which people paste from their provider; asyncpg calls it ssl
+    if "sslmode" in url.query:  # libpq's name, as in URLs of providers; asyncpg calls it ssl
         query = {**url.query, "ssl": url.query["sslmode"]}
         query.pop("sslmode")
         url = url.set(query=query)
@@ -56,7 +56,7 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 def _rabbitmq_url(value: SecretStr) -> SecretStr:
     try:
-        parts = urlsplit(value.get_secret_value())  # its errors quote what they were given
+        parts = urlsplit(value.get_secret_value())  # its errors quote their input
         known = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         known = False
@@ -178,24 +178,24 @@ class BrokerSettings(_Settings):
 
 
 class AdmissionSettings(_Settings):
-    """How many executions may be under way at once; both services have to be given the same number."""
+    """The most unfinished executions; both services need the same number."""
 
     max_unfinished: Annotated[int, Field(ge=1, le=1000)] = MAX_UNFINISHED
 
 
 class LoggingSettings(_Settings):
-    """How loud, and in which form."""
+    """The level and the format of logs."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] | None = None
 
 
 OTHER_CRONS = {"update": "20 * * * *", "sweep": "0 3 * * *"}
-"""Of resources that change less, unless an administrator has given them others."""
+"""The defaults of resources that change less."""
 
 
 class ScheduleSettings(_Settings):
-    """When updates and sweeps start by themselves, unless an administrator has said otherwise through the API."""
+    """The crons of updates and sweeps; administrators can override them through the API."""
 
     schedule_enabled: bool = True
     schedule_update: Annotated[str, AfterValidator(_cron)] = "*/15 * * * *"
@@ -221,7 +221,7 @@ class ScheduleSettings(_Settings):
 
 
 def schedule_name(resource: str, action: str) -> str:
-    """What a schedule is called: `update` or `sweep`, of other resources than the first `contratos.update`."""
+    """The name of a schedule: `update` or `sweep`, for further resources `contratos.update`."""
     return action if resource == DEFAULT_RESOURCE else f"{resource}.{action}"
 
 
@@ -247,9 +247,9 @@ def load_settings(kind: type[S]) -> S:
 
 
 def find_typos(kind: type[BaseSettings], own_prefixes: Iterable[str] = ()) -> dict[str, str]:
-    """Variables that are set and unknown but look like ours, each with the name that may have been meant.
+    """Unknown variables that look like ours, each with the probable intended name.
 
-    Every name that is much like one of a setting, and every unknown one that begins with a prefix that is ours alone.
+    These are names similar to a setting's, and names with a prefix that only this project uses.
     """
     known = {name.upper() for name in kind.model_fields} | {f"{name}_FILE" for name in secrets_of(kind)}
     typos = {}

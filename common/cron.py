@@ -1,6 +1,6 @@
-"""Cron expressions on Brasília's wall clock: which are taken, when they come up. The only file that knows the library.
+"""Cron expressions on Brasília's wall clock: validation and next runs. The only module that imports the library.
 
-Five fields (minute, hour, day, month, weekday), as on Debian: where both day and weekday are restricted, either fits.
+Five fields (minute, hour, day, month, weekday), as on Debian: if both day and weekday are restricted, either matches.
 """
 
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ _FIELDS = 5
 
 
 class CronError(ValueError):
-    """An expression that is no cron, or one that never comes up."""
+    """Not a cron expression, or one that never matches."""
 
 
 def check_cron(text: str) -> str:
@@ -33,7 +33,7 @@ def check_cron(text: str) -> str:
 
 
 def next_runs(cron: str, after: datetime, count: int) -> list[datetime]:
-    """The first so many times after an aware moment, with Brasília's offset; fewer, where half a century has fewer.
+    """The next `count` times after an aware moment, with Brasília's offset; fewer if half a century has fewer.
 
     Raises:
         CronError: no cron expression.

@@ -26,7 +26,7 @@ T = TypeVar("T")
 TRANSACTION_TRIES = 5
 ENCODING = "UTF8"
 SILENT_SECONDS = 5.0
-"""How long after a statement's time the server may say nothing before its connection is given up."""
+"""How long after a statement's time limit the server may stay silent before its connection is closed."""
 
 _REFUSED = ("28", "3D")
 """User or password wrong, database unknown: fatal at the start, waited for afterwards (a rotated password)."""
@@ -43,7 +43,7 @@ _UNAVAILABLE = (
 _NOT_LET_IN = ("42501", "55000")
 """While connecting: no CONNECT privilege, or a database that takes no connections just now."""
 _LOST = (*_SHUTDOWN, *_READ_ONLY, *_REFUSED)
-"""What no connection of the pool will recover from: all of them are replaced at their next use."""
+"""Errors that no connection of the pool recovers from: all connections are replaced at their next use."""
 _TRANSIENT = ("40001", "40P01")
 
 
@@ -52,17 +52,17 @@ class UnusableDatabaseError(Exception):
 
 
 class UnreachableDatabaseError(SQLAlchemyError):
-    """The network, on the way to the database: refused, reset, timed out; at connect, or while a statement ran."""
+    """A network error on the way to the database: refused, reset or timed out, at connect or during a statement."""
 
 
 class _WrongEncodingError(UnreachableDatabaseError):
-    """Fatal at the start; a database that turns up later with another encoding is as good as absent."""
+    """Fatal at startup; a database that comes back with another encoding later counts as absent."""
 
 
 class _Pool(AsyncAdaptedQueuePool):
-    """Names the network's errors while connecting, so that no other OSError is taken for the database's."""
+    """Converts network errors while connecting, so that other OSErrors are not taken for the database's."""
 
-    __module__ = AsyncAdaptedQueuePool.__module__  # its logger is named by this
+    __module__ = AsyncAdaptedQueuePool.__module__  # the library's logger has this name
 
     def connect(self) -> PoolProxiedConnection:
         """Take a connection out of the pool."""
@@ -77,7 +77,7 @@ class _Pool(AsyncAdaptedQueuePool):
 
 @contextmanager
 def network_errors() -> Iterator[None]:
-    """Around whatever speaks to the database past SQLAlchemy.
+    """Wrap code that uses the database without SQLAlchemy.
 
     Raises:
         UnreachableDatabaseError: in place of an OSError, which a time-out is too.
@@ -90,10 +90,10 @@ def network_errors() -> Iterator[None]:
 
 
 def create_engine(url: str, *, application_name: str, pool_size: int, statement_seconds: float = 30) -> AsyncEngine:
-    """Make the engine; it connects at first use. `url` carries the asyncpg driver.
+    """Create the engine; it connects at first use. `url` carries the asyncpg driver.
 
-    What we rely on is set at connect, whatever the role's or the database's defaults are. Whether transactions are
-    read-only is not: that may be how an administrator keeps writers out, and a standby cannot be written to anyway.
+    Settings we rely on are set at connect, whatever the defaults of role and database are. Whether transactions are
+    read-only is not set: an administrator may use that to keep writers out, and a standby cannot be written to anyway.
     """
     engine = create_async_engine(
         url,
@@ -103,7 +103,7 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
         pool_timeout=10,
         pool_use_lifo=True,  # few connections, and those with their statements prepared
         pool_recycle=1800,
-        hide_parameters=True,  # errors end up in logs, parameters may be anything
+        hide_parameters=True,  # errors are logged, and parameters may hold anything
         connect_args={
             "timeout": 5,
             "command_timeout": statement_seconds + SILENT_SECONDS,
@@ -111,8 +111,8 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
                 "application_name": application_name,
                 "default_transaction_isolation": "read committed",
                 "statement_timeout": str(int(statement_seconds * 1000)),
-                "lock_timeout": "0",  # waiting for a lock is part of the statement's time
-                # a process that is frozen in the middle of a page would keep its rows from everyone else
+                "lock_timeout": "0",  # waiting for a lock counts as the statement's time
+                # a process that freezes amid a page would keep its locks
                 "idle_in_transaction_session_timeout": "10000",
                 "timezone": "UTC",
             },
@@ -131,16 +131,16 @@ def _check_encoding(connection: Any, _: object) -> None:
 
 
 def _refuse_closed(connection: Any, *_: object) -> None:
-    """Have the pool replace what the server has closed, by a restart for instance.
+    """Make the pool replace connections that the server has closed, by a restart for instance.
 
-    The driver hears of it when it happens, so that nothing has to be asked: a ping would cost a round trip each time.
+    The driver is notified of it at once. A ping before each use would cost a round trip.
     """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError
 
 
 def _classify(context: ExceptionContext) -> UnreachableDatabaseError | None:
-    """Name the network's errors, and replace all connections where those at hand will not do any more.
+    """Convert network errors, and replace all connections after errors that none of them recovers from.
 
     After a failover they may lead to a server that has become read-only.
     """
@@ -178,7 +178,7 @@ async def check_schema(engine: AsyncEngine) -> None:
 
 
 def raise_if_unusable(error: BaseException) -> None:
-    """To be called at the start, where what will not change by waiting is fatal.
+    """Check at startup for errors that waiting does not help against.
 
     Raises:
         UnusableDatabaseError: the encoding is another, or the database refuses us.
@@ -218,7 +218,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def is_database_trouble(error: BaseException) -> bool:
-    """Whether it is the database's trouble and no fault of the work in hand, which is to be done later."""
+    """Whether the database is the cause, so that the work is to be retried later."""
     return is_unavailable(error) or is_transient(error)
 
 
@@ -244,7 +244,7 @@ async def in_transaction(
     *,
     on_retry: Callable[[], None] = lambda: None,
 ) -> T:
-    """Do `work` in a transaction and commit it; all of it again where two transactions got in each other's way.
+    """Run `work` in a transaction and commit it; run it again after a deadlock or a serialization failure.
 
     Raises:
         DBAPIError: a deadlock or a serialization failure, for the fifth time.

@@ -1,7 +1,8 @@
-"""The log of an execution where the API can read it: lines that carry an execution_id, kept in `execution_log`.
+"""The log of executions: lines with an execution_id, stored in `execution_log` where the API can read them.
 
-A line costs its writer an append to a list in memory; once a second one task of the process writes what has come, in
-one statement. The stream of the process remains the whole log. This is what of it concerns executions, from INFO on.
+A line costs its writer an append to a list in memory; once a second one task of the process writes the collected lines
+in one statement. The stream of the process remains the complete log. This part holds lines about executions, from INFO
+on.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ GIVE_UP_SECONDS = 1.0
 BATCH = 1000
 MOST_WAITING = 10_000
 MOST_LINES = 5000
-"""Of one execution from one process, and as many errors beside them."""
+"""The most waiting lines of one execution in one process, and the same number of errors beside them."""
 
 MOST_COUNTED = 1000
 LONGEST_TEXT = 2000
@@ -53,11 +54,11 @@ CUT = "further lines of this execution are in the log of the process alone"
 LOST = "lines of this execution were lost while the database was away"
 
 OF_A_SLICE = ("slice_id", "resource", "part", "day")
-"""What is bound while a slice is worked on, beside the execution's id."""
+"""The fields bound while a slice is worked on, beside the execution's id."""
 
 _APART = {"execution_id", "slice_id", "event", "level", "timestamp", "exc_info", "stack", "stack_info"}
 _WRITING = 7_020_114_135
-# Ids are given out and become visible in one order, so that whoever reads on from an id passes nothing over.
+# Ids are given out and become visible in one order, so that a reader that continues from an id misses no line.
 _QUEUE_UP = text("SELECT pg_advisory_xact_lock(:key)")
 _WRITE = text("""
     INSERT INTO execution_log (execution_id, slice_id, logged_at, level, event, fields)
@@ -82,21 +83,22 @@ class Line:
 
 
 def log_finished(execution_id: int, summary: Summary) -> None:
-    """Say how an execution has ended; once for each, by whoever has ended it."""
+    """Log how an execution has ended; once for each, by the process that ended it."""
     contextvars.copy_context().run(_log_finished, execution_id, summary)
 
 
 def _log_finished(execution_id: int, summary: Summary) -> None:
-    structlog.contextvars.unbind_contextvars(*OF_A_SLICE)  # the last one to end is not what this line is about
+    structlog.contextvars.unbind_contextvars(*OF_A_SLICE)  # this line is about the execution, not about its last slice
     level = logging.INFO if summary.status == "success" else logging.ERROR
     told = {name: value for name, value in vars(summary).items() if value is not None}
     log.log(level, FINISHED, execution_id=execution_id, **told)
 
 
 class ExecutionLog(logging.Handler):
-    """Takes the lines of executions and writes them; what it has to say itself concerns none, so that it never loops.
+    """Collects the lines of executions and writes them. Its own log lines carry no execution_id, so that it never
+    loops.
 
-    While the database is away the newest lines wait, and what had to go for them is counted.
+    While the database is away the newest lines wait, and dropped ones are counted.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -153,11 +155,11 @@ class ExecutionLog(logging.Handler):
             log.warning("the last lines of executions are in this log alone", lines=left)
 
     def stop(self) -> None:
-        """Have `run` end with what has come up to now."""
+        """Make `run` end after writing the lines collected so far."""
         self._stopping.set()
 
     async def write_all(self) -> bool:
-        """Write all that waits; `False` if the database is away. Whatever happens, it is only the log."""
+        """Write all waiting lines; `False` if the database is away. No error is raised: it is only the log."""
         while self._in_hand or self._waiting or self._lost:
             if not self._in_hand:
                 self._in_hand = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
@@ -167,7 +169,7 @@ class ExecutionLog(logging.Handler):
             except Exception as error:
                 if is_database_trouble(error):
                     self._lost += lost
-                    return False  # whoever works with the database says that it is away
+                    return False  # code that works with the database logs that it is away
                 log.exception("lines of executions could not be written", lines=len(self._in_hand))
             else:
                 if lost:
@@ -195,9 +197,9 @@ class ExecutionLog(logging.Handler):
 
 @contextlib.asynccontextmanager
 async def keep_execution_log(engine: AsyncEngine) -> AsyncIterator[None]:
-    """While it is open, keep the lines of executions; at its end write those that are left.
+    """While open, store the lines of executions; write the rest at its end.
 
-    Comes after `configure_logging`: what the stream is spared, this may want.
+    Use it after `configure_logging`: it takes lines that the stream's level leaves out.
     """
     kept = ExecutionLog(engine)
     root = logging.getLogger()
@@ -211,7 +213,7 @@ async def keep_execution_log(engine: AsyncEngine) -> AsyncIterator[None]:
         kept.stop()
         await asyncio.wait([writing], timeout=FAREWELL_SECONDS)
         writing.cancel()
-        await asyncio.wait([writing], timeout=GIVE_UP_SECONDS)  # a silent connection is not given up at once
+        await asyncio.wait([writing], timeout=GIVE_UP_SECONDS)  # closing a connection that does not answer takes time
 
 
 def _line_of(record: logging.LogRecord) -> Line | None:
@@ -247,7 +249,7 @@ def _as_id(value: object) -> int | None:
 
 
 def encode_fields(event: Mapping[str, Any]) -> str:
-    """All that a line says beside its own columns, as JSON that PostgreSQL takes and whoever may read may see."""
+    """The fields of a line without its own columns, as JSON that PostgreSQL accepts and readers may see."""
     fields = {name: value for name, value in event.items() if name not in _APART and not name.startswith("_")}
     return json.dumps(clean(fields), ensure_ascii=False)
 

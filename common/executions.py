@@ -249,7 +249,7 @@ _DECISION = text("""
 
 @dataclass(frozen=True)
 class KnownRequest:
-    """The execution that an idempotency key stands for; `undecided` until its message is known to be published."""
+    """The execution of an idempotency key; `undecided` until its message is known to be published."""
 
     id: int
     request_digest: str
@@ -333,7 +333,7 @@ async def decision(db: AsyncConnection, execution_id: int) -> Decision:
 
 
 _EXISTS = text("SELECT 1 FROM sync_executions WHERE id = :id")
-# A stamp that a crash of the database may take: the execution is planned all the same. So nobody waits for the disk.
+# Asynchronous commit: without a stamp that a crash of the database has lost, the execution is planned all the same.
 _MARK_PUBLISHED = text("""
     WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
     UPDATE sync_executions SET published_at = now(), updated_at = now()
@@ -567,7 +567,7 @@ _SUMMARIZE = text("""
 
 
 async def summarize(db: AsyncConnection, execution_id: int) -> Summary:
-    """What an execution comes to, for whoever has just ended it."""
+    """The final counts of an execution, for the process that has ended it."""
     return Summary(*(await db.execute(_SUMMARIZE, {"id": execution_id})).one())
 
 
@@ -613,9 +613,9 @@ async def retry(db: AsyncConnection, execution_id: int, requested_by: str | None
 
 
 async def expire_orphan(db: AsyncConnection, *, seconds: float) -> int | None:
-    """End the oldest of what has waited so long while no worker was seen; answers its id.
+    """End the oldest execution that has waited this long while no worker was alive; answers its id.
 
-    One in a transaction: the counts that a first end holds could be what somebody waits for who holds the second.
+    One per transaction: a transaction that held the counts of one execution and waited for another's could deadlock.
     """
     orphan: int | None = (await db.execute(_ORPHAN, {"seconds": float(seconds)})).scalar_one_or_none()
     if orphan is None or not await end(db, orphan, status="error", error_message=NO_WORKER):
@@ -650,7 +650,7 @@ async def end_by_outage(db: AsyncConnection) -> int | None:
 
 
 async def left_open(db: AsyncConnection) -> list[int]:
-    """Executions whose last slice ended but which nobody closed, because that worker died in between."""
+    """Executions whose last slice has ended but that are still open, because that worker died in between."""
     return list((await db.execute(_LEFT_OPEN)).scalars())
 
 
@@ -748,10 +748,10 @@ async def claim(
 
 
 async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, lease_seconds: float) -> set[int]:
-    """Lengthen the leases that this worker holds; answers the ids of the slices that are still its own.
+    """Renew the leases that this worker holds; answers the ids of the slices that are still its own.
 
-    A row that is locked is left alone, else this would wait for a page of this very worker: the page's transaction
-    renews the lease itself, and a claim skips what is locked.
+    Locked rows are skipped: a page of this worker may hold the lock, and its transaction renews the lease itself. A
+    claim skips locked rows too.
     """
     claims = list(held)
     if not claims:
@@ -910,7 +910,7 @@ async def forgive(db: AsyncConnection, claim: Claim) -> None:
 
 
 async def release_all(db: AsyncConnection, worker_id: str) -> list[tuple[int, int]]:
-    """Give back whatever a worker holds as it ends; answers the ids of the slices, each with its execution's."""
+    """Release all slices of a worker that ends; answers the ids of the slices, each with its execution's."""
     column = sync_slices.c
     statement = (
         update(sync_slices)

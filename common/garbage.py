@@ -1,13 +1,13 @@
-"""How often Python looks for cycles among what is no longer used."""
+"""The frequency of Python's garbage collection."""
 
 import gc
 
 
 def collect_seldom() -> None:
-    """Leave out what exists now, libraries above all, and look at what is new after tens of thousands of objects.
+    """Exclude existing objects, mostly libraries, and collect after tens of thousands of new ones.
 
-    Nearly everything is freed as soon as nobody refers to it. To look through all of it for cycles, again and again,
-    took a twelfth of an ingestor's time, and held up the API for a tenth of a second at a time.
+    Nearly all objects are freed by their reference count. Looking through all of them for cycles, again and again, took
+    a twelfth of an ingestor's time, and stopped the API for a tenth of a second at a time.
     """
     gc.collect()
     gc.freeze()

@@ -13,17 +13,17 @@ _SECRET = re.compile("authorization|password|token|secret|dsn|cookie", re.IGNORE
 
 
 def is_secret(name: str) -> bool:
-    """Whether a value of this name is not to be written."""
+    """Whether the value of this name must not be written."""
     return _SECRET.search(name) is not None
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A net below us: a value whose name says that it is a secret is not written."""
+    """The last safeguard: hide values whose name is that of a secret."""
     return {name: HIDDEN if is_secret(name) else value for name, value in event.items()}
 
 
 def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout) -> None:
-    """Send every record to the stream, as `json` or as `text`; `None` means text on a terminal and JSON elsewhere."""
+    """Send every record to the stream, as `json` or as `text`; by default text on a terminal and JSON elsewhere."""
     as_text = form == "text" or (form is None and stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -35,7 +35,7 @@ def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout)
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        # what nobody wants to read costs next to nothing
+        # filter by level first: disabled levels are free
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
@@ -45,7 +45,7 @@ def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout)
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    # plain tracebacks: one that shows local variables shows passwords
+    # plain tracebacks: local variables may hold passwords
     renderers: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if as_text
@@ -61,8 +61,8 @@ def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # uvicorn brings handlers of its own
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # uvicorn has handlers of its own
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"
-    for name in ("httpx", "httpcore", "aiormq", "aio_pika"):  # a line per request, and every reconnect twice
+    for name in ("httpx", "httpcore", "aiormq", "aio_pika"):  # they log a line per request, and every reconnect twice
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -1,4 +1,4 @@
-"""The queue's contract: what a message says, in both directions. Bytes in, bytes out; no broker here."""
+"""The queue's contract: encoding and decoding of messages. Bytes in, bytes out; no broker here."""
 
 import json
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ DEAD_SUFFIX = ".dead"
 EXECUTION_HEADER = "execution_id"
 REASON_HEADER = "reason"
 SIZE_HEADER = "size"
-"""Of a dead letter that was cut: the bytes that its body had."""
+"""The header with the original size of a dead letter that was cut, in bytes."""
 NO_IDENTITY = "the header execution_id is not the id of an execution"
 
 
 class PoisonError(ValueError):
-    """A message that cannot be understood; its text says why, for the dead-letter queue."""
+    """An invalid message; the text is the reason in the dead-letter queue."""
 
 
 @dataclass(frozen=True)
 class SyncCommand:
-    """What a message asks for; the window is Brasília's wall clock and absent for an update."""
+    """A request as a message carries it; the window is Brasília's wall clock, absent for an update."""
 
     mode: Mode
     window_start: datetime | None = None
@@ -35,7 +35,7 @@ class SyncCommand:
 
 
 def encode(command: SyncCommand) -> bytes:
-    """The body of a message."""
+    """Encode the body of a message."""
     body: dict[str, str] = {"mode": command.mode}
     if command.resource != DEFAULT_RESOURCE:
         body["resource"] = command.resource
@@ -49,7 +49,7 @@ def encode(command: SyncCommand) -> bytes:
 
 
 def decode(body: bytes, *, now: datetime) -> SyncCommand:
-    """Read a body; nothing at all and `{}` mean an update, unknown keys are ignored. `now` is Brasília's.
+    """Decode a body; an empty one and `{}` mean an update, unknown keys are ignored. `now` is Brasília's.
 
     Raises:
         PoisonError: anything that the HTTP interface would refuse too.
@@ -76,7 +76,7 @@ def decode(body: bytes, *, now: datetime) -> SyncCommand:
 
 
 def execution_id_of(headers: dict[str, Any]) -> int | None:
-    """The execution that our own message names, or `None` for another party's.
+    """The execution named by a message of ours; `None` for another party's.
 
     Raises:
         PoisonError: a header that is no identity of ours.

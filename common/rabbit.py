@@ -1,4 +1,4 @@
-"""RabbitMQ as both services see it: one way to connect, to declare the queues and to send."""
+"""RabbitMQ for both services: connect, declare the queues, publish."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from aio_pika.exceptions import (
 from common.messages import DEAD_SUFFIX
 
 BROKER_UNAVAILABLE = (AMQPError, AMQPException, ChannelInvalidStateError, OSError)
-"""What comes through when RabbitMQ is down, blocked, restarted or declines; a time-out is an OSError."""
+"""The errors of a broker that is down, blocked, restarted or refuses; a time-out is an OSError."""
 
 QUEUE_DIFFERS = ChannelPreconditionFailed
-"""What comes through when a queue of that name has other arguments (406); waiting does not help."""
+"""The error of a queue that exists with other arguments (406); waiting does not help."""
 
 HEARTBEAT_SECONDS = 30
 
@@ -31,10 +31,10 @@ C = TypeVar("C", bound=Connection)
 
 @contextmanager
 def broken_off_is_unavailable() -> Iterator[None]:
-    """Tell whose waiting ends because the connection is closed under it that the broker is not available.
+    """Convert the cancellation of a waiting publisher into an error when its connection was closed.
 
-    The library cancels whoever waits for a confirm when somebody else, whose message has timed out, lets go of the
-    connection. Nobody has cancelled the task itself, and it would end without an answer.
+    The library cancels all waiters for a confirm when another task, whose message has timed out, closes the connection.
+    The waiting task was not cancelled by its owner, and would otherwise end without an answer.
     """
     try:
         yield
@@ -46,15 +46,15 @@ def broken_off_is_unavailable() -> Iterator[None]:
 
 
 async def connect(kind: type[C], url: str, *, name: str, seconds: float | None = None) -> C:
-    """Open a connection of this kind, by the name under which the broker lists it, or raise and leave nothing behind.
+    """Open a connection of this kind, under a name that the broker lists; a failed one leaves nothing behind.
 
-    The library's own functions forget a connection that could not be made: a robust one goes on trying with nobody to
-    stop it, and any is closed whenever the garbage collector comes by, also where no event loop runs any more.
+    The library's own functions lose track of a failed connection: a robust one keeps trying with no way to stop it, and
+    any is closed when the garbage collector runs, possibly without a running event loop.
     """
     connection = kind(make_url(url, heartbeat=HEARTBEAT_SECONDS), client_properties={"connection_name": name})
     try:
         await connection.connect(timeout=seconds)
-    except StopAsyncIteration:  # so the library names a broker that closes in the middle of its greeting
+    except StopAsyncIteration:  # the library's error for a broker that closes during the handshake
         await connection.close()
         raise AMQPConnectionError("the broker has closed the connection while it was opened") from None
     except BaseException:
@@ -64,7 +64,7 @@ async def connect(kind: type[C], url: str, *, name: str, seconds: float | None =
 
 
 async def is_blocked(connection: AbstractConnection) -> bool:
-    """Whether the broker has said that it takes no messages on this connection for the time being."""
+    """Whether the broker has announced that it takes no messages on this connection at present."""
     if connection.transport is None:
         return False
     try:
@@ -76,9 +76,9 @@ async def is_blocked(connection: AbstractConnection) -> bool:
 
 
 async def probe(channel: AbstractChannel, queue: str, *, seconds: float) -> None:
-    """Have the broker confirm a message that no queue takes; with a memory or disk alarm it does not.
+    """Publish a message that no queue takes, and wait for its confirm; under a memory or disk alarm there is none.
 
-    A broker tells of an alarm only on connections that publish.
+    A broker reports an alarm only on connections that publish.
 
     Raises:
         TimeoutError: it has not confirmed in time.
@@ -90,8 +90,8 @@ async def probe(channel: AbstractChannel, queue: str, *, seconds: float) -> None
 async def declare_queues(channel: AbstractChannel, name: str) -> AbstractQueue:
     """Declare `name` and its dead-letter queue, durable and without arguments; answers the first.
 
-    Without arguments on purpose: whoever declares a queue with other arguments than it has is answered 406, so a
-    plain declaration is the one that every other party can make too. Quorum and dead-lettering come from the broker.
+    To declare an existing queue with other arguments is an error (406), so a plain declaration is the one that every
+    other party can make too. Quorum and dead-lettering are set by policies of the broker.
     """
     queue = await channel.declare_queue(name, durable=True)
     await channel.declare_queue(name + DEAD_SUFFIX, durable=True)

@@ -1,4 +1,4 @@
-"""Every table, as SQLAlchemy Core, one naming convention, and the revision that the code expects."""
+"""All tables, as SQLAlchemy Core, their naming convention, and the revision that the code expects."""
 
 from sqlalchemy import (
     ARRAY,
@@ -88,7 +88,7 @@ sync_executions = Table(
     Column("message_id", Text, unique=True),
     # the execution whose failed slices this one repeats
     Column("retry_of", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
-    # a client's own name for its request, kept while the request counts as accepted, and what it asked for
+    # a client's idempotency key, kept while the request counts as accepted, and the digest of the request
     Column("idempotency_key", Text, unique=True),
     Column("request_digest", Text),
     _now("created_at"),
@@ -99,7 +99,7 @@ sync_executions = Table(
     _moment("finished_at"),
     Index("idx_sync_executions_status", "status"),
     Index("idx_sync_executions_created_at", "created_at"),
-    # who repeats an execution: asked for by a retry, by alerts, and by every row that is deleted
+    # the retries of an execution: for retries, alerts, and the foreign key's check of every deleted row
     Index("ix_sync_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     # what administrators cancelled, which is no failure; they are few
     Index(
@@ -119,7 +119,7 @@ coalesced_keys = Table(
 )
 
 # How many executions there are of each kind, and what they add up to: kept by triggers on `sync_executions`, so that
-# counting a million rows of history costs no more than counting ten. Nobody else writes here.
+# counting a million rows of history costs no more than counting ten. Only the triggers write here.
 sync_execution_counts = Table(
     "sync_execution_counts",
     metadata,
@@ -156,7 +156,7 @@ sync_slices = Table(
     Column("id", BigInteger, Identity(always=False), primary_key=True),
     Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="CASCADE"), nullable=False),
     Column("ordinal", Integer, nullable=False),
-    # these four stand here too, so that a claim and a watermark need no join
+    # these four are repeated here, so that claims and watermarks need no join
     _kind(),
     Column("resource", Text, nullable=False, server_default="contratacoes"),
     Column("mode", Text, nullable=False),
@@ -174,22 +174,22 @@ sync_slices = Table(
         nullable=False,
         server_default="pending",
     ),
-    # the fencing token: one more at each claim
+    # the fencing token, incremented by each claim
     _count("attempt"),
     Column("worker_id", Text),
     _moment("lease_until"),
     _moment("run_after"),
-    # when the first of the present failures in a row happened; null where the last claim committed a page
+    # when the present run of failures began; null after a claim that committed a page
     _moment("failing_since"),
-    # records per page of its listing, fixed by the first claim: pages of another size would not be the same pages
+    # records per page of its listing, fixed by the first claim: with another size the pages would differ
     Column("page_size", Integer),
     # claims in a row that ended without a committed page
     _count("stalls"),
-    # times in a row that the source failed it: the back-off's exponent
+    # failures of the source in a row: the back-off's exponent
     _count("failures"),
     # claims that found its listing empty though the mirror holds records of it
     _count("empty_sights"),
-    # how often the listing was begun anew
+    # how often reading the listing has begun
     Column("reading", Integer, nullable=False, server_default=text("1")),
     Column("pages_total", Integer),
     _count("pages_done"),
@@ -206,7 +206,7 @@ sync_slices = Table(
     _moment("finished_at"),
     _now("updated_at"),
     Index("uq_sync_slices_execution_id_ordinal", "execution_id", "ordinal", unique=True),
-    # what a claim looks through, in the order in which it takes
+    # the candidates of a claim, in its order
     Index(
         "ix_sync_slices_claim",
         text("(mode = 'backfill')"),
@@ -220,7 +220,7 @@ sync_slices = Table(
         "execution_id",
         postgresql_where=text("status IN ('pending', 'running')"),
     ),
-    # all but what has never been claimed: what the progress of an execution is counted from
+    # all slices that were ever claimed: the progress of an execution is counted from them
     Index(
         "ix_sync_slices_touched",
         "execution_id",
@@ -346,12 +346,12 @@ rejected_records = Table(
     Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
     Column("slice_id", BigInteger, ForeignKey("sync_slices.id", ondelete="SET NULL")),
     Column("resource", Text, nullable=False),
-    # whatever of its key could be read
+    # its key, if it could be read
     Column("natural_key", Text),
     Column("reason", Text, nullable=False),
     # SHA-256 of table, key and payload
     Column("payload_hash", Text, nullable=False, unique=True),
-    # text and not jsonb: it is here because the database may have refused it
+    # text and not jsonb: the database may have refused the record
     Column("payload", Text, nullable=False),
     _now("first_seen"),
     _now("last_seen"),
@@ -364,7 +364,7 @@ rejected_records = Table(
     _moment("resolved_at"),
     Index("ix_rejected_records_execution_id", "execution_id"),
     Index("ix_rejected_records_slice_id", "slice_id"),
-    # what a record that is stored settles
+    # to resolve the rejections of a record that is stored
     Index(
         "ix_rejected_records_unresolved",
         "natural_key",
@@ -401,11 +401,11 @@ source_pauses = Table(
     Column("reason", Text),
     # the last failure, in a sentence
     Column("cause", Text),
-    # pauses in a row without an answer between them: the exponent of the next one
+    # pauses in a row without an answer between them: the back-off's exponent
     _count("failures"),
     # when the first of them began; null while the service answers
     _moment("failing_since"),
-    # until when one worker alone tries whether the service answers again
+    # until when one worker alone probes the service
     _moment("probing_until"),
 )
 
@@ -413,12 +413,12 @@ schedules = Table(
     "schedules",
     metadata,
     Column("name", Text, primary_key=True),
-    # an administrator's; null: the setting's
+    # set by an administrator; null: the setting applies
     Column("cron", Text),
     _moment("paused_at"),
     Column("paused_by", Text),
     Column("pause_reason", Text),
-    # no tick up to here is made up for: when the row was made, resumed, or given another cron
+    # ticks before this moment are never replayed: when the row was made, resumed, or given another cron
     _now("effective_at"),
     _now("updated_at"),
     Column("updated_by", Text),
@@ -428,16 +428,16 @@ schedules = Table(
 schedule_ticks = Table(
     "schedule_ticks",
     metadata,
-    # of all ingestors that see a schedule due, the one whose row this key lets in starts its executions
+    # of all ingestors that find a schedule due, the one that inserts this key first starts its executions
     Column("schedule", Text, ForeignKey("schedules.name", ondelete="CASCADE"), primary_key=True),
     Column("due_at", MOMENT, primary_key=True),
-    # what it has started, or why nothing
+    # the executions that it started, or why there are none
     Column("execution_ids", ARRAY(BigInteger)),
     Column("skipped_reason", Text),
     _now("created_at"),
 )
 
-# What administrators are told by e-mail or webhook: a row per episode, from the first message to the recovery.
+# Alerts by e-mail or webhook: a row per episode, from the first message to the recovery.
 alerts = Table(
     "alerts",
     metadata,
@@ -446,13 +446,13 @@ alerts = Table(
     Column("summary", Text, nullable=False),
     # what was wrong in the course of the episode
     Column("details", JSONB, nullable=False, server_default=text("'{}'")),
-    # per channel what it has taken, and when it is tried again
+    # per channel what it has accepted, and when the next try is due
     Column("deliveries", JSONB, nullable=False, server_default=text("'{}'")),
     _now("opened_at"),
     # when the last message of the episode, the first or a reminder, was delivered
     _moment("notified_at"),
     _count("notifications"),
-    # why the last try to deliver one failed
+    # why the last delivery failed
     Column("delivery_error", Text),
     _moment("resolved_at"),
     _moment("recovery_notified_at"),
@@ -486,12 +486,12 @@ itens_owed = Table(
     # the execution that met the record last
     Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
     _now("owed_since"),
-    # tries in a row that failed, and times that the list was seen empty
+    # failed tries in a row, and how often the list was empty
     _count("tries"),
     _count("empty_sights"),
-    # not before; a worker that tries moves it beyond its lease
+    # the next try is not before this; a worker that tries moves it beyond its lease
     _now("due_at"),
-    # tried too often: only a newer version of the record, or an administrator, has it tried again
+    # tried too often: only a newer version of the record or an administrator starts another try
     _moment("set_aside_at"),
     Index(
         "ix_itens_owed_due",

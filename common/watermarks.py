@@ -144,7 +144,7 @@ class Beyond:
 
 
 async def move(db: AsyncConnection, slice_id: int) -> None:
-    """Take in a slice by `atualizacao` that has ended as success in this very transaction.
+    """Move the watermark by a slice by `atualizacao` that ended as success in this transaction.
 
     The row stays locked until the transaction ends: of two slices that end at once, the later one sees both.
     """

@@ -1,4 +1,4 @@
-"""What a person at a terminal asks of the ingestor: reconcile with the portal, look after rejected records.
+"""The ingestor's commands: reconcile with the portal, list and retry rejected records and owed items.
 
 Tables go to stdout, progress to stderr; the exit code says whether all is well.
 """
@@ -24,7 +24,7 @@ ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line of `python -m ingestor`; without a command it works."""
+    """The command line of `python -m ingestor`; without a command it runs the worker."""
     parser = argparse.ArgumentParser(
         prog="python -m ingestor", description="Without a command: consume messages, claim slices, mirror the portal."
     )

@@ -19,14 +19,14 @@ from common.config import (
 from common.executions import KINDS, Kind
 
 LAST_MODALIDADE = 99
-"""The portal's table ends at 19 today; room for those to come."""
+"""The portal's table ends at 19; the rest is for modalidades to come."""
 
 
 _NUMBERS = re.compile(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?")
 
 
 def parse_modalidades(value: object) -> object:
-    """Read `1-13,15` as the list it means; anything that is not text is left to the type's own check."""
+    """Parse `1-13,15` as a list; other types than text are left to pydantic."""
     if not isinstance(value, str):
         return value
     chosen: set[int] = set()
@@ -57,7 +57,7 @@ def _base_url(value: str) -> str:
 
 
 class IngestorSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, LoggingSettings, ScheduleSettings):
-    """What the ingestor reads from the environment; `.env.example` gives each a line of meaning."""
+    """The ingestor's settings from the environment; `.env.example` explains each."""
 
     pncp_base_url: Annotated[str, AfterValidator(_base_url)] = "https://pncp.gov.br/api"
     pncp_user_agent: str = "pncp-sync/0.1"

@@ -35,7 +35,7 @@ MOST_TRIES = 14
 EMPTY_WAITS = (3600.0, 86_400.0, 7 * 86_400.0)
 """Seconds to the next look at a list that was empty; one that is empty after the last of them is believed."""
 CLAIM_SECONDS = 900.0
-"""How long a claimed debt is another worker's business only if this one dies."""
+"""How long a claimed debt stays with its worker; after that another one may take it."""
 
 Outcome = Literal["read", "empty", "failed", "set_aside", "waits", "stale"]
 """Of one try: items stored; confirmed to be none; to be tried again; given up; not tried; a newer version is there."""

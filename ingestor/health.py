@@ -1,6 +1,6 @@
-"""`python -m ingestor.health`: whether an ingestor of this host works, told by its heartbeat in the database.
+"""`python -m ingestor.health`: whether an ingestor of this host is alive, by its heartbeat in the database.
 
-Exit code 0 if one was seen within LEASE_SECONDS by the database's clock; else 1, with one line that says why.
+Exit code 0 if there was one within LEASE_SECONDS by the database's clock; else 1, with one line that gives the reason.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _SEEN = text("""
 
 
 async def works_here(settings: IngestorSettings) -> bool:
-    """Whether a worker of this host has beaten in time."""
+    """Whether a worker of this host has sent a heartbeat in time."""
     url = settings.database_url.get_secret_value()
     engine = create_engine(url, application_name="pncp-health", pool_size=1, statement_seconds=5)
     try:
@@ -36,7 +36,7 @@ async def works_here(settings: IngestorSettings) -> bool:
 
 
 def main() -> None:
-    """Ask, and tell by the exit code."""
+    """Check, and answer the exit code."""
     try:
         settings = load_settings(IngestorSettings)
         works = asyncio.run(works_here(settings))

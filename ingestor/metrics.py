@@ -1,7 +1,7 @@
-"""What this process has done since it began, for Prometheus, and the small server that tells it.
+"""Prometheus metrics of this process, and their small HTTP server.
 
-What must outlive a restart, or be the same whoever is asked, the backend reads from the database; here is what only
-the one who works knows: what the source answers and how fast, what is written, what is tried again.
+The backend serves from the database what must survive a restart and be the same for all processes. These are known to
+the worker alone: the source's answers and times, what is written, what is retried.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from common.executions import PageCounts
 log = structlog.get_logger(__name__)
 
 Outcome = Literal["finished", "failed", "postponed", "released", "lost"]
-"""How the work on a slice has ended: complete, for good without success, for now, by our farewell, or by another."""
+"""How the work on a slice has ended: complete, failed, postponed, released at a stop, or taken over."""
 
 SERVICES = ("consulta", "itens")
 OUTCOMES: tuple[Outcome, ...] = ("finished", "failed", "postponed", "released", "lost")
@@ -41,10 +41,10 @@ _MISTAKES = (errno.EACCES, errno.EADDRNOTAVAIL)
 
 
 class Metrics:
-    """One process's counts, in a registry of their own. Labels are looked up here once, and not at each count."""
+    """The metrics of one process, in a registry of their own. Labels are looked up once."""
 
     def __init__(self) -> None:
-        # nobody wants these series, one more beside each of ours
+        # omit the _created series beside each metric
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
         for collect in (ProcessCollector, PlatformCollector, GCCollector):
@@ -90,7 +90,7 @@ class Metrics:
         self._throttled = counter("pncp_source_throttled", "Answers of 429 that made every ingestor pause.")
 
     def page_committed(self, counts: PageCounts) -> None:
-        """Count a page and what it brought."""
+        """Count a page and its records."""
         self._pages.inc()
         self._processed.inc(counts.processed)
         self._inserted.inc(counts.inserted)
@@ -100,10 +100,10 @@ class Metrics:
         self._last_page.set_to_current_time()
 
     def slice_ended(self, outcome: Outcome) -> None:
-        """Count a slice that this process has let go of."""
+        """Count the end of the work on a slice."""
         self._slices[outcome].inc()
 
-    # --- what the portal's client tells -------------------------------------------------------------------------
+    # --- calls of the portal's client ---------------------------------------------------------------------------
 
     def answered(self, service: str, status: int | str, seconds: float) -> None:
         """Count a request to the portal: the status of its answer, or the kind of its error."""
@@ -123,10 +123,11 @@ class Metrics:
 
 
 class MetricsServer:
-    """Serves the metrics over HTTP, in a thread, while it is open as a context manager; without a port it does not.
+    """Serves the metrics over HTTP, in a thread, while open as a context manager; without a port it does nothing.
 
-    A port that is busy is no reason not to work: an ingestor that is just ending may still hold it. So it is told,
-    and tried again; that nobody answers there, Prometheus notices. An address that can never be had is a mistake.
+    A busy port does not stop the worker: an ingestor that is just ending may still hold it. The error is logged and the
+    port tried again; Prometheus notices the missing target. An address that this machine does not have is a
+    configuration error.
     """
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
@@ -137,7 +138,7 @@ class MetricsServer:
         self._later: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin to serve, or to try.
+        """Start the server, or retry in the background.
 
         Raises:
             ConfigurationError: this machine has no such address, or we may not have this port.

@@ -1,4 +1,4 @@
-"""What is held open while the ingestor runs, made from its settings: the engine and the portal's client."""
+"""The engine and the portal's client, made from the settings."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 

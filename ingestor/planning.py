@@ -1,4 +1,4 @@
-"""An execution becomes its window and its slices, once, in one transaction; the rest here is arithmetic on values."""
+"""Planning: an execution becomes its window and its slices, once, in one transaction; the rest is pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ GAP_TRIGGER = "gap"
 
 @dataclass(frozen=True)
 class Rules:
-    """What the settings say about planning. `parts`: those of each resource that is divided, by its name."""
+    """The settings of planning.
+
+    `parts`: those of each divided resource, by its name.
+    """
 
     parts: Mapping[str, tuple[int, ...]]
     rolling_window: timedelta
@@ -37,7 +40,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Gap:
-    """Parts of a resource whose updates stopped so long ago that a backfill of its own must bridge it."""
+    """Parts of a resource whose updates stopped so long ago that a backfill must close the gap."""
 
     parts: tuple[int, ...]
     window_start: datetime
@@ -50,9 +53,9 @@ _NOW = text("SELECT now()")
 async def plan_next(
     engine: AsyncEngine, rules: Rules, *, older_than_seconds: float, execution_id: int | None = None
 ) -> int | None:
-    """Plan the named execution, or the oldest that has waited so long; answers its id, `None` if there is none.
+    """Plan the named execution, or the oldest that has waited long enough; answers its id, `None` if there is none.
 
-    One that cannot be planned is ended: left as it is, it would be the first that every ingestor meets, for ever.
+    An execution that cannot be planned is ended: otherwise every ingestor would try it first, for ever.
     """
     execution = None
     try:
@@ -153,7 +156,7 @@ def update_slices(
 
 
 def _read_on(mark: Beyond | None, now: datetime) -> datetime:
-    """From where an update reads on: where its listing's readings end, or those beyond a gap too long for an update."""
+    """Where an update begins: at the end of its listing's readings, or beyond a gap too long for an update."""
     ends = () if mark is None else (mark.reached, mark.newest)
     return next((end for end in ends if now - end <= LONGEST_GAP), now)
 

@@ -1,7 +1,7 @@
-"""The schedule: cron ticks, each elected by a unique row that is written in one transaction with what it starts.
+"""The schedule: cron ticks, each elected by a unique row that one transaction writes with its executions.
 
-Every ingestor looks every few seconds, by the database's clock. An update is one execution. A sweep is one execution
-per span of days that it owes, by each criterio; what it owes is told by `owed_days`, of every part of the resource.
+Every ingestor checks every few seconds, by the database's clock. An update is one execution. A sweep is one execution
+per span of days that it owes, by each criterio; `owed_days` computes them.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -44,7 +44,7 @@ _LOOK = text("""
      ORDER BY s.name DESC
 """)
 _OPEN = text("INSERT INTO schedules (name) SELECT unnest(CAST(:names AS text[])) ON CONFLICT (name) DO NOTHING")
-# whoever pauses or changes it waits for this transaction, or this one sees that it is too late
+# a concurrent pause or change waits for this transaction, or this one finds the tick settled
 _STILL_DUE = text("""
     SELECT 1 FROM schedules WHERE name = :name AND paused_at IS NULL AND effective_at < :due_at FOR SHARE
 """)
@@ -57,7 +57,7 @@ _SETTLE = text("""
 """)
 _FORGET = text("DELETE FROM schedule_ticks WHERE due_at < CAST(:due_at AS timestamptz) - make_interval(days => :days)")
 
-# Any update does the work of the schedule's, whoever asked for it.
+# Any update does the work of the schedule's, whatever its trigger.
 _RUNNING = "SELECT min(id) FROM sync_executions WHERE status = 'running' AND kind = 'sync' AND resource = :resource"
 _PREDECESSOR = {"update": text(_RUNNING + " AND mode = 'update'"), "sweep": text(_RUNNING + " AND trigger = 'sweep'")}
 

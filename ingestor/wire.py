@@ -1,10 +1,10 @@
-"""What an ingestor takes off the wire: bounded messages, with the two properties that it reads, whatever was published.
+"""Bounds what an ingestor reads from the broker's connection: short messages, with two properties.
 
-The AMQP library decodes all properties of a message and collects its whole body before a consumer is asked, and ends
-the connection over a property that it cannot decode. A broker accepts such messages from any publisher, so that one of
-them would stop the queue for ever, and a few of 100 MB would end the process. Here every frame of the consumer's
-connection passes `BoundedReader` first, which rewrites what publishers have written: of the properties only
-`message_id` and the header `execution_id` are left, and of a body that is too long only its first bytes.
+The AMQP library decodes all properties of a message and collects its whole body before a consumer is called, and closes
+the connection over a property that it cannot decode. A broker accepts such messages from any publisher, so one of them
+would stop the queue for ever, and a few of 100 MB would end the process. Here every frame of the consumer's connection
+passes `BoundedReader` first, which rewrites messages: of the properties only `message_id` and the header `execution_id`
+are kept, and of a body that is too long only its first bytes.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ SIZE_HEADER = "x-pncp-size"
 """Bytes of the body as it was published, where it has been cut."""
 
 KEPT_BYTES = 1024
-"""So much of a body that is too long goes to the dead letters."""
+"""How much of a body that is too long goes to the dead letters."""
 
 _HEAD = struct.Struct(">BHI")
 _CHUNK_BYTES = 64 * 1024
@@ -55,12 +55,12 @@ _NOTHING = (b"V", b"\0")
 
 
 class UnreadableError(ValueError):
-    """Properties that no AMQP library could read; the text is the reason for the dead letters."""
+    """The properties are malformed; the text is the reason for the dead letters."""
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """What is read of a message's properties."""
+    """The properties that are kept."""
 
     message_id: str | None = None
     execution_id: int | str | None = None
@@ -149,7 +149,7 @@ def _take(data: bytes, at: int, length: int) -> bytes:
 
 
 class BoundedReader:
-    """The frames of one connection, rewritten; of a stream's reader what the library asks for."""
+    """The rewritten frames of one connection; implements what the library uses of a stream reader."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -225,7 +225,7 @@ class BoundedReader:
 
 
 def _without_routing(channel: int, content: bytes) -> bytes:
-    """Leave out a delivery's exchange and routing key, which are the publisher's words and may be no text."""
+    """Remove a delivery's exchange and routing key, which its publisher chooses and which may be no text."""
     end_of_tag = 4 + 1 + content[4]
     method = content[: end_of_tag + 9] + b"\0\0"  # the number of the delivery, and whether it is a repeated one
     return _HEAD.pack(constants.FRAME_METHOD, channel, len(method)) + method + constants.FRAME_END_CHAR

@@ -1,6 +1,6 @@
-"""The work loop: plan what is unplanned, claim slices into slots, keep their leases, settle how each ended.
+"""The work loop: plan executions, claim slices into slots, renew their leases, settle how each ended.
 
-Every recovery goes the same way: work that was lost, by whatever fault, is work that a poll finds again.
+There is one recovery: work that was lost by any fault is found again by polling.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ LOOPS_SECONDS = 0.5  # and that of its loops to end by themselves
 LEAVE_SECONDS = 5.0  # and that of the last statements, where the database is slow
 DATABASE_WAIT = (1.0, 5.0)
 DATABASE_RETRY = (5.0, 15.0)
-"""How long a slice is left alone that was given back because of the database, in seconds."""
+"""The delay before a slice that was released because of the database is claimed again, in seconds."""
 SHORTEST_ALIVE_SECONDS = 60.0
 FORGET_WORKERS_AFTER_DAYS = 7
 
@@ -65,7 +65,7 @@ _FORGET = text("DELETE FROM workers WHERE last_seen_at < now() - make_interval(d
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What the settings say about the work."""
+    """The worker's settings."""
 
     rules: Rules
     slots: int
@@ -98,7 +98,7 @@ class Worker:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.stopping = asyncio.Event()
         self._engine = engine
-        assert isinstance(client.source, SharedSource)  # noqa: S101  # a client without it is for tests of the client
+        assert isinstance(client.source, SharedSource)  # noqa: S101  # only tests of the client have another source
         self._client = client
         self._page_sizes = {resource.name: client.page_size(resource) for resource in RESOURCES}
         self._source = client.source
@@ -118,15 +118,15 @@ class Worker:
         self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
 
     def announce(self, execution_id: int) -> None:
-        """Have an execution planned now; the poll would find it too, later."""
+        """Plan an execution soon; the poll would find it later."""
         self._announced.add(execution_id)
         self._wake_planner.set()
 
     async def run(self) -> None:
-        """Work until `stopping` is set. A loop that dies takes the process with it, so that it is restarted."""
+        """Work until `stopping` is set. A loop that fails ends the process, so that it is restarted."""
         log.info("worker started", worker_id=self.id, slots=self._options.slots)
         async with self._tasks as tasks:
-            beats = [  # two, so that neither waits for what the other waits for
+            beats = [  # two tasks, so that neither delays the other
                 tasks.create_task(self._keep(step, self._options.lease_seconds / 4, self._settled))
                 for step in (self._beat, self._renew)
             ]
@@ -151,9 +151,9 @@ class Worker:
         log.info("worker stopped", worker_id=self.id)
 
     async def _keep(self, step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event) -> None:
-        """Take a step again and again until the worker stops; while the database is in trouble, keep trying calmly.
+        """Repeat a step until the worker stops; while the database is unavailable, keep retrying.
 
-        With `_settled` to wake it, until all that the worker held is settled.
+        With `_settled` to wake it, until all slices of the worker are settled.
         """
         ends = wake if wake is self._settled else self.stopping
         while not ends.is_set():
@@ -176,13 +176,13 @@ class Worker:
     # --- loops ----------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        """Say that this worker lives, and until when it may be taken to."""
+        """Record that this worker is alive, and until when it counts as alive."""
         alive_seconds = max(2 * self._options.lease_seconds, SHORTEST_ALIVE_SECONDS)
         async with self._engine.begin() as db:
             await db.execute(_BEAT, {"id": self.id, "alive_seconds": alive_seconds})
 
     async def _renew(self) -> None:
-        """Renew the leases; give up what could not be renewed in time."""
+        """Renew the leases; release slices whose lease was not renewed in time."""
         if not self._held:
             return
         cause = None
@@ -210,7 +210,7 @@ class Worker:
         oldest = time.monotonic() - 0.75 * self._options.lease_seconds
         for held in self._held.values():
             if held.renewed_at < oldest and not held.is_settling:
-                log.warning("lease could not be renewed, the slice is let go", **_named(held.claim))
+                log.warning("lease could not be renewed, the slice is released", **_named(held.claim))
                 held.lost_by_database = database_cause
                 held.task.cancel()
 
@@ -338,7 +338,7 @@ class Worker:
                 await (self._finish(work) if complete else self._release(claim))
             except LeaseLost:
                 self._metrics.slice_ended("lost")
-                _tell("lost", {})
+                _log_outcome("lost", {})
             except StoppedWaiting:
                 await self._release(claim)
             except PageUnfit as error:
@@ -380,8 +380,8 @@ class Worker:
         await self._settle(claim, give_back)
 
     async def _give_back(self, claim: Claim, cause: str) -> None:
-        """Put the slice back for a moment because the database is in trouble; nothing is held against it."""
-        log.warning("database is not available, the slice is given back", cause=cause)
+        """Release the slice because the database is in trouble; this counts neither as a failure nor as a stall."""
+        log.warning("database is not available, the slice is released", cause=cause)
         release = partial(
             executions.release,
             claim=claim,
@@ -395,7 +395,7 @@ class Worker:
         await self._settle(claim, give_back, has_seen_trouble=True)
 
     async def _postpone(self, work: SliceIngestion, error: Exception) -> None:
-        """Put the slice back for later, or end it where its time is up and nothing moves any more."""
+        """Postpone the slice, or end it where its time is over and there is no progress."""
         claim = work.claim
         cause = str(error) if isinstance(error, PncpError) else f"unexpected {type(error).__name__}"
         delay = backoff_seconds(claim.failures, self._options.slice_retry_seconds)
@@ -406,7 +406,7 @@ class Worker:
                 claim,
                 delay_seconds=delay,
                 cause=_describe(claim, cause),
-                # a listing that does not add up is read again and again, and moves nowhere by that
+                # a listing that does not add up is read again and again without progress
                 progressed=work.has_progressed and not isinstance(error, ListingIncomplete | PageUnfit),
                 is_stall=not isinstance(error, PncpError),
             ):
@@ -427,9 +427,9 @@ class Worker:
         told: Mapping[str, Any] | None = None,
         has_seen_trouble: bool = False,
     ) -> None:
-        """Carry a transition through, however long the database is in trouble; its fence says whether it is void.
+        """Apply a transition, retrying while the database is in trouble; its fence tells whether it still applies.
 
-        Where another claim has followed meanwhile, this one is not counted as a stall: it was the database.
+        If another claim has followed meanwhile, this one is not counted as a stall: the database was the cause.
         """
         if claim in self._held:
             self._held[claim].is_settling = True
@@ -439,7 +439,7 @@ class Worker:
                 if outcome is None:
                     outcome = await transition()
                     self._metrics.slice_ended(outcome)
-                    _tell(outcome, told or {})
+                    _log_outcome(outcome, told or {})
                 if outcome in ("finished", "failed"):
                     await self._close(claim.execution_id)
                 elif outcome == "lost" and has_seen_trouble:
@@ -465,7 +465,7 @@ class Worker:
     # --- the end --------------------------------------------------------------------------------------------------
 
     async def _settle_all(self) -> bool:
-        """Let the pages in hand be finished; answers whether all were in time. The others are dropped."""
+        """Let unfinished pages be finished; answers whether all were in time. The others are cancelled."""
         tasks = {held.task: held.claim for held in self._held.values()}
         if not tasks:
             return True
@@ -478,7 +478,7 @@ class Worker:
         return not late
 
     async def _release_all(self) -> None:
-        """Give back what this worker still holds, known or not: a claim that was cancelled may have been committed."""
+        """Release all slices of this worker, also unknown ones: a cancelled claim may have been committed."""
         try:
             async with self._engine.begin() as db:
                 await db.execute(_LIMIT, {"milliseconds": str(int(LEAVE_SECONDS * 1000))})
@@ -490,10 +490,10 @@ class Worker:
             return
         for slice_id, execution_id in released:
             self._metrics.slice_ended("released")
-            log.info("slice is given back", slice_id=slice_id, execution_id=execution_id)
+            log.info("slice is released", slice_id=slice_id, execution_id=execution_id)
 
     async def _leave(self) -> None:
-        """Say that this worker has stopped, and forget those long gone."""
+        """Record that this worker has stopped, and delete workers that stopped long ago."""
         try:
             async with self._engine.begin() as db:
                 await db.execute(_LIMIT, {"milliseconds": str(int(LEAVE_SECONDS * 1000))})
@@ -511,7 +511,7 @@ async def _end(loops: Collection[asyncio.Task[None]]) -> bool:
     for task in late:
         task.cancel()
     if late:
-        await asyncio.wait(late, timeout=LEAVE_SECONDS)  # a silent connection is not given up at once
+        await asyncio.wait(late, timeout=LEAVE_SECONDS)  # closing a connection that does not answer takes time
     return not late
 
 
@@ -527,8 +527,8 @@ def backoff_seconds(failures: int, first: float) -> float:
     return random.uniform(0.5, 1.0) * longest  # noqa: S311  # jitter
 
 
-def _tell(outcome: Outcome, told: Mapping[str, Any]) -> None:
-    """Log how the work on a slice has ended; most of a backfill's are empty, and nobody wants to read of those."""
+def _log_outcome(outcome: Outcome, told: Mapping[str, Any]) -> None:
+    """Log how the work on a slice has ended; empty slices, most of a backfill's, at debug level."""
     match outcome:
         case "finished":
             is_worth_it = told["records"] or told["rejected"] or told["attempt"] > 1 or told["reading"] > 1
@@ -536,15 +536,15 @@ def _tell(outcome: Outcome, told: Mapping[str, Any]) -> None:
         case "failed":
             log.error("slice failed", cause=told["cause"])
         case "postponed":
-            log.warning("slice is put back", **told)
+            log.warning("slice is postponed", **told)
         case "released":
-            log.info("slice is given back")
+            log.info("slice is released")
         case "lost":
-            log.warning("slice is no longer ours")
+            log.warning("slice was taken over")
 
 
 def _described_finish(work: SliceIngestion) -> dict[str, Any]:
-    """What the claim that has finished a slice did for it; earlier claims have told their own part."""
+    """The work of the claim that has finished a slice; earlier claims have logged their own."""
     counts = work.counts
     return {
         "pages": work.committed,

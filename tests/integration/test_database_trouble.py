@@ -519,7 +519,7 @@ async def test_leases_that_cannot_be_renewed_because_of_the_database_are_no_stal
         await eventually(lambda: portal.stats.log)
         with capture_logs() as logs:
             await proxy.cut()
-            await eventually(lambda: "lease could not be renewed, the slice is let go" in str(logs))
+            await eventually(lambda: "lease could not be renewed, the slice is released" in str(logs))
         async with database.engine.begin() as db:  # another takes it over meanwhile
             await db.execute(
                 text("""

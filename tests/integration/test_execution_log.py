@@ -178,14 +178,14 @@ async def test_a_line_names_the_slice_that_it_is_about_and_no_other(
     lines = await read(api, execution_id)
     about = {line["event"]: (slices.get(line["slice_id"]), line["fields"].get("part")) for line in lines}
     assert about["source paused"] == (MODALIDADE, MODALIDADE)
-    assert about["slice is put back"] == (8, 8)
+    assert about["slice is postponed"] == (8, 8)
     for event in ("execution accepted", "execution planned", FINISHED):
         assert about[event] == (None, None)
-    (put_back, *_) = [line for line in lines if line["event"] == "slice is put back"]
+    (put_back, *_) = [line for line in lines if line["event"] == "slice is postponed"]
     assert (put_back["level"], put_back["fields"]["day"]) == ("warning", CLOSED_DAY.isoformat())
     assert "status 500" in put_back["fields"]["cause"]
     warnings = await read(api, execution_id, level="warning")
-    assert {line["event"] for line in warnings} == {"source paused", "slice is put back"}
+    assert {line["event"] for line in warnings} == {"source paused", "slice is postponed"}
 
 
 async def test_empty_slices_are_passed_over_in_silence(

@@ -17,8 +17,8 @@ from bench.contender import Task, compete
 from bench.limits import client_of, records_of
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.description import Column, Kind
-from ingestor.pncp.client import Span
-from ingestor.reading import fetch_itens
+from ingestor.sources.pncp.children import fetch_itens
+from ingestor.sources.pncp.client import Span
 from ingestor.sources.values import Bundle
 
 _READ: dict[Kind, Callable[[Any], Any]] = {

@@ -13,9 +13,10 @@ from bench.contender import PAGE_SIZE, Task, compete
 from common.garbage import collect_seldom
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PncpError
-from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import Page, parse_record
-from ingestor.reading import fetch_itens
+from ingestor.sources.pncp.children import fetch_itens
+from ingestor.sources.pncp.client import PncpClient, Span
+from ingestor.sources.pncp.envelope import Page
+from ingestor.sources.pncp.records import parse_record
 from ingestor.sources.values import Record
 
 PAGES_AHEAD = 3

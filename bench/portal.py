@@ -20,8 +20,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import uvloop
 
-from ingestor.pncp.client import ITENS_PAGE_SIZE
-from ingestor.pncp.records import itens_path
+from ingestor.sources.pncp.client import ITENS_PAGE_SIZE
+from ingestor.sources.pncp.records import itens_path
 from simulator.answers import HEADERS, Answer
 from simulator.generated import generate
 from simulator.portal import Asked, answer

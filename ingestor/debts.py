@@ -1,4 +1,4 @@
-"""Owed items: read with the record if that is quick, else later, newest record first, until they are confirmed.
+"""Owed items: read later than their record, newest record first, until they are confirmed.
 
 A row of `itens_owed` exists exactly while `contratacoes.itens_at` is null. The rules and their reasons stand in
 docs/adr/0024.
@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import in_transaction, is_database_trouble
 from common.resources.contratacoes import CONTRATACOES, ITENS
-from ingestor.errors import NoRoomError, PncpError, PncpPaused, PncpTooLarge, StoppedWaiting
-from ingestor.pncp.client import PncpClient
+from ingestor.errors import NoRoomError, PncpError, PncpPaused, StoppedWaiting
 from ingestor.room import Charge, Room, Share, alone, counting
+from ingestor.sources.pncp.children import fetch_or_owe
+from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.values import Itens, Owed, Stamps
 from ingestor.store.lists import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.store.statements import list_statements
@@ -28,7 +29,6 @@ log = structlog.get_logger(__name__)
 
 _LISTS = list_statements(CONTRATACOES, ITENS)
 
-QUICK_TRIES = 3
 FIRST_WAIT, LONGEST_WAIT = 60.0, 6 * 3600.0
 MOST_TRIES = 14
 """Failed tries, over one and a half days, after which a debt is set aside."""
@@ -39,38 +39,6 @@ CLAIM_SECONDS = 900.0
 
 Outcome = Literal["read", "empty", "failed", "set_aside", "waits", "stale"]
 """Of one try: items stored; confirmed to be none; to be tried again; given up; not tried; a newer version is there."""
-
-
-async def fetch_or_owe(client: PncpClient, key: str, *, owe_unasked: bool = True) -> Itens:
-    """The items of a contratação; where they do not come, or are none and nothing confirms it, why they are owed.
-
-    Raises:
-        PncpPaused: nothing was asked, and `owe_unasked` is false.
-
-    """
-    try:
-        itens = await client.fetch_itens(key, tries=QUICK_TRIES, wait=False)
-        return itens if itens.told else Itens(owed=await doubt(client, key))
-    except PncpError as error:
-        if isinstance(error, PncpPaused) and not owe_unasked:
-            raise
-        return Itens(owed=Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge)))
-
-
-async def doubt(client: PncpClient, key: str) -> Owed | None:
-    """Whether an empty list is one: `None` where the portal says that the contratação has no items.
-
-    Raises:
-        PncpPaused: nothing was asked.
-
-    """
-    try:
-        count = await client.fetch_quantidade(key, wait=False)
-    except PncpPaused:
-        raise
-    except PncpError as error:
-        return Owed("empty", f"the list is empty; {error}")
-    return None if count == 0 else Owed("unread", f"the list is empty, and the portal says {count}")
 
 
 # --- working off what is owed -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """One slice: its pages as they are read, each committed with its items, its counts and its progress.
 
-In which order pages are read, and why that misses nothing, is told in `reading`; here they are committed in that very
-order, one transaction each, and the last one ends the slice.
+In which order pages are read, and why that misses nothing, is told in `sources.pncp.listing`. Here they are committed
+in that very order, one transaction each, and the last one ends the slice.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from common.database import in_transaction, network_errors
 from common.executions import Claim, PageCounts
 from common.resources import RESOURCES_BY_NAME
 from common.resources.description import Resource
-from ingestor.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_reading, shortfall
-from ingestor.debts import fetch_or_owe
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
 from ingestor.metrics import Metrics
-from ingestor.pncp.client import PncpClient
-from ingestor.reading import Ended, PageInHand, Reading
 from ingestor.room import Room, alone
+from ingestor.sources.pncp.children import fetch_or_owe
+from ingestor.sources.pncp.client import PncpClient
+from ingestor.sources.pncp.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_reading, shortfall
+from ingestor.sources.pncp.listing import Ended, PageInHand, Reading
 from ingestor.sources.values import Bundle, PageResult, Record, Rejected
 from ingestor.store.batch import holds_records_of, store_page
 from ingestor.store.progress import Progress, keep_earlier, load_progress

@@ -5,8 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.database import create_engine
 from ingestor.config import IngestorSettings
 from ingestor.metrics import Metrics
-from ingestor.pncp.client import PncpClient
-from ingestor.source import SharedSource
+from ingestor.sources.pncp.client import PncpClient
+from ingestor.sources.pncp.shared_state import SharedSource
 
 
 def make_engine(settings: IngestorSettings) -> AsyncEngine:

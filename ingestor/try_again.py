@@ -5,9 +5,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.resources import RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Resource
-from ingestor.debts import fetch_or_owe
-from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import parse_entry, parse_record
+from ingestor.sources.pncp.children import fetch_or_owe
+from ingestor.sources.pncp.client import PncpClient
+from ingestor.sources.pncp.records import parse_entry, parse_record
 from ingestor.sources.values import Bundle, Itens, Record, Rejected
 from ingestor.store.batch import store_bundles
 from ingestor.store.lists import want_list

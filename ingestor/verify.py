@@ -9,10 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.resources.description import Resource
-from ingestor.completeness import row_names
 from ingestor.errors import ListingIncomplete, PageAbsent, PncpError
-from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import Page, see
+from ingestor.sources.pncp.client import PncpClient, Span
+from ingestor.sources.pncp.completeness import row_names
+from ingestor.sources.pncp.envelope import Page
+from ingestor.sources.pncp.sight import see
 from ingestor.sources.values import Rejected
 from ingestor.store.statements import statements_of
 

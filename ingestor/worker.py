@@ -29,10 +29,10 @@ from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, 
 from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
-from ingestor.pncp.client import CONSULTA, ITENS, PncpClient
 from ingestor.room import Room
 from ingestor.schedule import tick
-from ingestor.source import SharedSource
+from ingestor.sources.pncp.client import CONSULTA, ITENS, PncpClient
+from ingestor.sources.pncp.shared_state import SharedSource
 
 log = structlog.get_logger(__name__)
 

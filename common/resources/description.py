@@ -1,6 +1,6 @@
 """What is to be said of a resource of the portal: frozen values without behaviour.
 
-Tables, SQL and documentation follow from them in `derive`, decoders in `ingestor.pncp.decoders`, the merge in
+Tables, SQL and documentation follow from them in `derive`, decoders in `ingestor.sources.pncp.decoders`, the merge in
 `ingestor.store.statements`. Descriptions are compared by identity, so that they are cheap keys of a cache.
 """
 

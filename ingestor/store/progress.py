@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.executions import Claim
 from common.resources.description import Resource
-from ingestor.completeness import Evidence
+from ingestor.sources.pncp.completeness import Evidence
 from ingestor.sources.values import PageResult
 from ingestor.store.driver import driver_of
 

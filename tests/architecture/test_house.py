@@ -95,7 +95,11 @@ def test_the_bytes_of_the_broker_are_known_to_one_file() -> None:
 
 def test_the_http_client_is_known_to_three_files() -> None:
     users = {str(path.relative_to(ROOT)) for path in CODE if imports_of(path) & {"httpx", "aiohttp"}}
-    assert users == {"ingestor/pncp/client.py", "ingestor/pncp/bodies.py", "backend/services/alerts/channels.py"}
+    assert users == {
+        "ingestor/sources/pncp/client.py",
+        "ingestor/sources/pncp/bodies.py",
+        "backend/services/alerts/channels.py",
+    }
 
 
 def test_prometheus_is_known_to_three_files() -> None:
@@ -120,7 +124,7 @@ def test_the_ingestor_plans_by_the_database_s_clock() -> None:
     paths = [*(ROOT / "ingestor").rglob("*.py"), *(ROOT / name for name in shared)]
     # a pause that the portal asks for until a date is short in any case
     users = {str(path.relative_to(ROOT)) for path in paths if clocks.search(path.read_text())}
-    assert users <= {"ingestor/pncp/client.py"}
+    assert users <= {"ingestor/sources/pncp/client.py"}
 
 
 def test_no_text_of_sql_is_made_with_an_f_string() -> None:

@@ -27,7 +27,7 @@ LEASE_NEVER_TAKEN_OVER: Patches = {
 }
 
 FAILED_PAGE_SKIPPED: Patches = {
-    "ingestor/reading.py": (
+    "ingestor/sources/pncp/listing.py": (
         (
             "            page = await self._fetch_within(number, share)\n",
             (
@@ -110,11 +110,15 @@ OLDER_VERSION_WINS: Patches = {
             "         WHERE excluded.{whole} <> known.{whole}\n",
         ),
     ),
-    "ingestor/reading.py": (('    return judged == "newer" or (', '    return judged != "unchanged" or ('),),
+    "ingestor/sources/pncp/listing.py": (
+        ('    return judged == "newer" or (', '    return judged != "unchanged" or ('),
+    ),
 }
 
 LISTING_NOT_COUNTED: Patches = {
-    "ingestor/completeness.py": (("    missing = 0 if moves else missing_rows(evidence)\n", "    missing = 0\n"),),
+    "ingestor/sources/pncp/completeness.py": (
+        ("    missing = 0 if moves else missing_rows(evidence)\n", "    missing = 0\n"),
+    ),
 }
 
 GONE_ITEMS_STAY: Patches = {
@@ -140,7 +144,7 @@ COVERED_BY_ANOTHER: Patches = {
 }
 
 NO_SHARED_PAUSE: Patches = {
-    "ingestor/source.py": (
+    "ingestor/sources/pncp/shared_state.py": (
         (
             " AS asked (source) LEFT JOIN source_pauses p USING (source)\n",
             " AS asked (source) LEFT JOIN (SELECT * FROM source_pauses WHERE false) p USING (source)\n",

@@ -20,9 +20,9 @@ from backend.config import BackendSettings
 from backend.main import create_app
 from common import executions
 from common.executions import Claim, Criterio, Execution, Mode, PlannedSlice
-from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import Page
-from ingestor.source import SharedSource
+from ingestor.sources.pncp.client import PncpClient
+from ingestor.sources.pncp.envelope import Page
+from ingestor.sources.pncp.shared_state import SharedSource
 from simulator.app import Simulator, serve
 from simulator.invention import Inventor
 from simulator.records import Contratacao

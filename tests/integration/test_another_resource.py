@@ -12,7 +12,8 @@ from sqlalchemy import MetaData
 from common.resources.derive import add_tables
 from common.resources.description import Listing, Resource, code, day, moment, number, text
 from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS
-from ingestor.pncp.records import Seen, parse_record, see
+from ingestor.sources.pncp.records import parse_record
+from ingestor.sources.pncp.sight import Seen, see
 from ingestor.sources.values import Bundle, Drift, Record, Rejected
 from ingestor.store.batch import load_versions, store_bundles
 from ingestor.store.statements import statements_of

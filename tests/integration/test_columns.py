@@ -11,7 +11,7 @@ import pytest
 
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
-from ingestor.pncp.records import parse_entry, parse_list, parse_record
+from ingestor.sources.pncp.records import parse_entry, parse_list, parse_record
 from ingestor.sources.values import Bundle, Entry, Record
 from ingestor.store.batch import store_bundles
 from tests.integration.conftest import Database

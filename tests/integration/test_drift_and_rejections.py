@@ -9,8 +9,8 @@ import pytest
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import PageUnfit
 from ingestor.ingestion import SliceIngestion, ingest_slice
-from ingestor.pncp.client import PncpClient
-from ingestor.pncp.records import parse_list, parse_record
+from ingestor.sources.pncp.client import PncpClient
+from ingestor.sources.pncp.records import parse_list, parse_record
 from ingestor.sources.values import Bundle, PageResult, Record, Rejected
 from ingestor.store.batch import store_page
 from ingestor.store.progress import Progress

@@ -16,10 +16,10 @@ from common import executions
 from common.clock import to_wall_clock
 from common.executions import Claim, Criterio, PlannedSlice
 from common.resources.contratacoes import CONTRATACOES
-from ingestor import reading as reading_module
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
-from ingestor.pncp.client import PncpClient, Span
+from ingestor.sources.pncp import listing as reading_module
+from ingestor.sources.pncp.client import PncpClient, Span
 from simulator.store import Query
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, listing_pages, piece, truth

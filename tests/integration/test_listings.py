@@ -13,7 +13,7 @@ from common.executions import Claim, Criterio, Mode, PlannedSlice
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import ListingIncomplete, PncpUnavailable
 from ingestor.ingestion import SliceIngestion, ingest_slice
-from ingestor.pncp.client import PncpClient
+from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.values import PageResult
 from ingestor.store.batch import store_page
 from ingestor.store.progress import Progress

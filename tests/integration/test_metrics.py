@@ -30,7 +30,7 @@ from ingestor import metrics as metrics_module
 from ingestor import worker as worker_module
 from ingestor.metrics import Metrics, MetricsServer
 from ingestor.planning import Rules
-from ingestor.pncp.client import Span
+from ingestor.sources.pncp.client import Span
 from ingestor.worker import Worker, WorkerOptions
 from simulator.app import Simulator
 from simulator.generated import generate

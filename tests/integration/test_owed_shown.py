@@ -10,7 +10,7 @@ from backend.services.alerts.findings import Finding, Rules, explain_end, look
 from backend.services.alerts.texts import Episode, compose
 from common import executions
 from common.resources.contratacoes import CONTRATACOES, ITENS
-from ingestor.pncp.records import parse_list, parse_record
+from ingestor.sources.pncp.records import parse_list, parse_record
 from ingestor.sources.values import Bundle, Itens, Owed, Record
 from simulator.world import World
 from tests.integration.conftest import Database

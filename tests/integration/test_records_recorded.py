@@ -10,7 +10,8 @@ from typing import Any
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
 from common.resources.description import Kind
-from ingestor.pncp.records import itens_path, parse_entry, parse_list, parse_page, parse_record
+from ingestor.sources.pncp.envelope import parse_page
+from ingestor.sources.pncp.records import itens_path, parse_entry, parse_list, parse_record
 from ingestor.sources.values import Entry, Record, Rejected
 from simulator.records import decode_json, encode_json
 from tests.integration.conftest import Database

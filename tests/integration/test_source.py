@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.resources.contratacoes import CONTRATACOES
-from ingestor import source as source_module
 from ingestor import worker as worker_module
 from ingestor.errors import (
     PncpBlocked,
@@ -24,8 +23,9 @@ from ingestor.errors import (
     PncpUnavailable,
     StoppedWaiting,
 )
-from ingestor.pncp.client import CONSULTA, PncpClient, Span
-from ingestor.source import SharedSource
+from ingestor.sources.pncp import shared_state as source_module
+from ingestor.sources.pncp.client import CONSULTA, PncpClient, Span
+from ingestor.sources.pncp.shared_state import SharedSource
 from ingestor.worker import Worker
 from simulator.app import Simulator
 from simulator.generated import generate

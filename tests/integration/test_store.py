@@ -13,7 +13,7 @@ from sqlalchemy import text
 from common import executions
 from common.executions import Claim, PageCounts
 from common.resources.contratacoes import CONTRATACOES, ITENS
-from ingestor.pncp.records import parse_list, parse_record
+from ingestor.sources.pncp.records import parse_list, parse_record
 from ingestor.sources.values import Bundle, PageResult, Record, Rejected
 from ingestor.store.batch import load_versions, store_page
 from ingestor.store.lists import ITENS_AT_ONCE

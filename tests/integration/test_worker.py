@@ -14,8 +14,8 @@ from common import executions
 from common.clock import to_wall_clock
 from ingestor import worker as worker_module
 from ingestor.planning import Rules, plan_next
-from ingestor.pncp.client import PncpClient
-from ingestor.source import SharedSource
+from ingestor.sources.pncp.client import PncpClient
+from ingestor.sources.pncp.shared_state import SharedSource
 from ingestor.worker import Worker, WorkerOptions
 from simulator.app import Simulator
 from simulator.generated import generate

@@ -12,7 +12,7 @@ import pytest
 
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PncpUnavailable
-from ingestor.pncp.client import PncpClient, Span
+from ingestor.sources.pncp.client import PncpClient, Span
 from tests.support import FakeSource
 
 pytestmark = pytest.mark.enable_socket

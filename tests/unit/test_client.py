@@ -33,10 +33,10 @@ from ingestor.errors import (
     PncpUnavailable,
     PncpUnreachable,
 )
-from ingestor.pncp import client as client_module
-from ingestor.pncp.bodies import LONGEST_BODY
-from ingestor.pncp.client import PncpClient, Span, parse_retry_after
-from ingestor.pncp.records import Page
+from ingestor.sources.pncp import client as client_module
+from ingestor.sources.pncp.bodies import LONGEST_BODY
+from ingestor.sources.pncp.client import PncpClient, Span, parse_retry_after
+from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.values import Itens
 from tests.support import FakeSource
 

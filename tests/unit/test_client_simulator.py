@@ -15,8 +15,9 @@ import pytest
 
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PageAbsent, PncpBlocked, PncpDisputed, PncpError, PncpRefused, PncpTooLarge, PncpUnavailable
-from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import Page, parse_record
+from ingestor.sources.pncp.client import PncpClient, Span
+from ingestor.sources.pncp.envelope import Page
+from ingestor.sources.pncp.records import parse_record
 from ingestor.sources.values import Itens, Record, Rejected
 from simulator import Simulator, World, generate, serve
 from tests.support import FakeSource

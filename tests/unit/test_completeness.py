@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestor.completeness import (
+from ingestor.sources.pncp.completeness import (
     Evidence,
     fewest_rows,
     is_worth_another_reading,

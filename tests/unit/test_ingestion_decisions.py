@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from common.executions import Claim, Criterio
 from common.resources.contratacoes import CONTRATACOES
-from ingestor.pncp.records import Page
-from ingestor.reading import OrderProof, choose_wanted, judge_records, needs_writing, pages_to_read
 from ingestor.room import Room
+from ingestor.sources.pncp.envelope import Page
+from ingestor.sources.pncp.listing import OrderProof, choose_wanted, judge_records, needs_writing, pages_to_read
 from ingestor.sources.values import Stamps
 
 START = datetime.fromisoformat("2026-03-10T08:00:00")

@@ -14,20 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.resources.contratacoes import CONTRATACOES, ITENS
-from ingestor.pncp.records import (
-    MANY_SEPARATORS,
-    MOST_REFUSED_ITENS,
-    NotAPageError,
-    Seen,
-    itens_path,
-    mend,
-    newest_first,
-    parse_entry,
-    parse_list,
-    parse_page,
-    parse_record,
-    see,
-)
+from ingestor.sources.pncp.envelope import MANY_SEPARATORS, NotAPageError, parse_page
+from ingestor.sources.pncp.mending import mend
+from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, itens_path, parse_entry, parse_list, parse_record
+from ingestor.sources.pncp.sight import Seen, newest_first, see
 from ingestor.sources.values import Drift, Entry, Itens, Record, Rejected, Stamps, compare_versions
 from tests.records import CONTRATACAO, ITEM, KEY, raw
 

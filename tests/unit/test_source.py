@@ -17,7 +17,7 @@ from ingestor.errors import (
     PncpUnavailable,
     PncpUnreachable,
 )
-from ingestor.source import DIFFERENT, HANDFUL, Slots, Streak, judge, share_of
+from ingestor.sources.pncp.shared_state import DIFFERENT, HANDFUL, Slots, Streak, judge, share_of
 
 
 @pytest.mark.parametrize(

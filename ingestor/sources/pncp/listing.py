@@ -22,12 +22,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.executions import Claim
 from common.resources.description import Resource
-from ingestor.completeness import last_page_with_rows, may_stop_early, row_names
-from ingestor.debts import fetch_or_owe
 from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavailable
-from ingestor.pncp.client import PncpClient, Span
-from ingestor.pncp.records import Page, Seen, newest_first, parse_record, see
 from ingestor.room import LONE_RECORD_BYTES, RECORD_BYTES, Charge, Room, Share, counting
+from ingestor.sources.pncp.children import fetch_itens
+from ingestor.sources.pncp.client import PncpClient, Span
+from ingestor.sources.pncp.completeness import last_page_with_rows, may_stop_early, row_names
+from ingestor.sources.pncp.envelope import Page
+from ingestor.sources.pncp.records import parse_record
+from ingestor.sources.pncp.sight import Seen, newest_first, see
 from ingestor.sources.values import Itens, Record, Rejected, Stamps, compare_versions
 from ingestor.store.batch import load_versions
 from ingestor.store.progress import Progress
@@ -428,29 +430,3 @@ def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
     known, has_itens = stored
     judged = compare_versions(version, known)
     return judged == "newer" or (judged == "unchanged" and not has_itens)
-
-
-async def fetch_itens(
-    client: PncpClient, resource: Resource, records: list[Record], share: Share | None = None
-) -> list[Itens | None]:
-    """The items of all these records at once, or why they are owed; `None` where the share has no room for them.
-
-    The client bounds the requests under way. Without a share nothing is counted. Nothing is asked for records that have
-    no items.
-    """
-    if resource.child is None:
-        return [Itens() for _ in records]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_fetch_counted(client, record.key, share)) for record in records]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None  # the first to fail has cancelled the others
-    return [task.result() for task in tasks]
-
-
-async def _fetch_counted(client: PncpClient, key: str, share: Share | None) -> Itens | None:
-    try:
-        with counting(Charge(share)):
-            return await fetch_or_owe(client, key)
-    except NoRoomError:
-        return None

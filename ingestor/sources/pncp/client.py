@@ -1,7 +1,6 @@
 """The portal's client: pages of contratações and lists of items, its limits kept and its failures told apart.
 
-Everything that the portal dictates is in CONTRACT sections 2, 3, 4, 8, 9 and 11 of what was reconstructed from
-recordings; each rule stands at the line that obeys it.
+What the portal dictates was reconstructed from recordings; each rule stands at the line that obeys it.
 """
 
 import asyncio
@@ -36,18 +35,10 @@ from ingestor.errors import (
     PncpUnavailable,
     PncpUnreachable,
 )
-from ingestor.pncp.bodies import read_body
-from ingestor.pncp.records import (
-    MOST_REFUSED_ITENS,
-    AnotherPageError,
-    NotAPageError,
-    Page,
-    itens_path,
-    parse_list,
-    parse_page,
-    parse_quantidade,
-)
 from ingestor.room import current_charge
+from ingestor.sources.pncp.bodies import read_body
+from ingestor.sources.pncp.envelope import AnotherPageError, NotAPageError, Page, parse_page, parse_quantidade
+from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, itens_path, parse_list
 from ingestor.sources.values import Itens
 
 log = structlog.get_logger(__name__)

@@ -31,7 +31,7 @@ from ingestor.errors import (
     PncpUnreachable,
     StoppedWaiting,
 )
-from ingestor.pncp.client import CONSULTA, ITENS
+from ingestor.sources.pncp.client import CONSULTA, ITENS
 
 log = structlog.get_logger(__name__)
 

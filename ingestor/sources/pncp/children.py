@@ -1,0 +1,69 @@
+"""The lists that belong to records, asked for with their records: read, or owed with the reason."""
+
+import asyncio
+
+from common.resources.description import Resource
+from ingestor.errors import NoRoomError, PncpError, PncpPaused, PncpTooLarge
+from ingestor.room import Charge, Share, counting
+from ingestor.sources.pncp.client import PncpClient
+from ingestor.sources.values import Itens, Owed, Record
+
+QUICK_TRIES = 3
+
+
+async def fetch_or_owe(client: PncpClient, key: str, *, owe_unasked: bool = True) -> Itens:
+    """The items of a contratação; where they do not come, or are none and nothing confirms it, why they are owed.
+
+    Raises:
+        PncpPaused: nothing was asked, and `owe_unasked` is false.
+
+    """
+    try:
+        itens = await client.fetch_itens(key, tries=QUICK_TRIES, wait=False)
+        return itens if itens.told else Itens(owed=await doubt(client, key))
+    except PncpError as error:
+        if isinstance(error, PncpPaused) and not owe_unasked:
+            raise
+        return Itens(owed=Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge)))
+
+
+async def doubt(client: PncpClient, key: str) -> Owed | None:
+    """Whether an empty list is one: `None` where the portal says that the contratação has no items.
+
+    Raises:
+        PncpPaused: nothing was asked.
+
+    """
+    try:
+        count = await client.fetch_quantidade(key, wait=False)
+    except PncpPaused:
+        raise
+    except PncpError as error:
+        return Owed("empty", f"the list is empty; {error}")
+    return None if count == 0 else Owed("unread", f"the list is empty, and the portal says {count}")
+
+
+async def fetch_itens(
+    client: PncpClient, resource: Resource, records: list[Record], share: Share | None = None
+) -> list[Itens | None]:
+    """The items of all these records at once, or why they are owed; `None` where the share has no room for them.
+
+    The client bounds the requests under way. Without a share nothing is counted. Nothing is asked for records that have
+    no items.
+    """
+    if resource.child is None:
+        return [Itens() for _ in records]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_fetch_counted(client, record.key, share)) for record in records]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # the first to fail has cancelled the others
+    return [task.result() for task in tasks]
+
+
+async def _fetch_counted(client: PncpClient, key: str, share: Share | None) -> Itens | None:
+    try:
+        with counting(Charge(share)):
+            return await fetch_or_owe(client, key)
+    except NoRoomError:
+        return None

@@ -1,0 +1,140 @@
+"""The portal's records and lists of entries, typed; what of them has to be rejected.
+
+A record's bytes are kept beside its typed form: they are its `payload`, so that a key without a column is not lost
+and a number keeps every digit.
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from common.clock import to_wall_clock
+from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Child, Resource
+from ingestor.sources.pncp.decoders import ChildDecoders, Decoders, RejectedError, child_decoders, resource_decoders
+from ingestor.sources.pncp.envelope import NotAPageError, check_body, decode_any_array, decode_array, decode_or_mend
+from ingestor.sources.pncp.mending import REFUSED_ESCAPE, mend, parse_leniently
+from ingestor.sources.values import Entry, Itens, Record, Rejected
+
+DECODED_AT_ONCE = 1024 * 1024
+"""Bytes of a list that are decoded together: their texts and objects are dropped as soon as their numbers are known."""
+MOST_REFUSED_ITENS = 1_000
+"""Entries of one list that cannot be stored: with more of them it is no list of items."""
+LONGEST_KEY = 1_000
+"""Bytes of an array or object in the place of a rejected record's key that are still decoded."""
+_CONTROL_NUMBER = re.compile(CONTRATACOES.key_pattern)
+
+
+def parse_record(resource: Resource, raw: bytes) -> Record | Rejected:
+    """Read one record of a listing; only its key and its stamps must be as expected."""
+    decoders = resource_decoders(resource)
+    entry = _parse(raw, decoders)
+    if isinstance(entry, Rejected):
+        return entry
+    header, whole = decoders.version(entry.typed)
+    return Record(
+        entry.typed,
+        entry.payload,
+        entry.columns,
+        entry.drift,
+        key=decoders.key(entry.typed),
+        version=(to_wall_clock(header), to_wall_clock(whole)),
+    )
+
+
+def parse_entry(child: Child, raw: bytes) -> Entry | Rejected:
+    """Read one entry of a list; only its key must be as expected."""
+    return _parse(raw, child_decoders(child))
+
+
+def parse_list(child: Child, body: bytes, parent: str) -> Itens:
+    """Read the list that belongs to the record with the key `parent`.
+
+    Raises:
+        NotAPageError: not JSON, or not an array.
+
+    """
+    check_body(body, decode_any_array)
+    decoders = child_decoders(child)
+    plain = _parse_plain_list(decoders, body)
+    if plain is not None:
+        return plain
+    itens = Itens(size=len(body))
+    for raw in decode_or_mend(decode_array, body):
+        entry = _parse(bytes(raw), decoders)
+        itens.told += 1
+        if isinstance(entry, Rejected):
+            itens.rejected.append(Rejected(parent, entry.reason, entry.payload, child.name))
+            if len(itens.rejected) > MOST_REFUSED_ITENS:
+                raise NotAPageError(f"more than {MOST_REFUSED_ITENS} entries that are no items")
+        else:
+            number = decoders.key(entry.typed)
+            itens.payloads[number] = entry.payload.encode()
+            itens.drifted.pop(number, None)
+            if entry.columns is not None:
+                itens.drifted[number] = entry.columns.encode(), entry.drift
+    return itens
+
+
+def _parse_plain_list(decoders: ChildDecoders, body: bytes) -> Itens | None:
+    """All entries in one go, where nothing is to be mended, checked or rejected: nearly twice as fast as one by one."""
+    if b"\\u" in body and REFUSED_ESCAPE.search(body):
+        return None
+    try:
+        raws = decode_array(body)
+        parts = [body] if len(body) <= DECODED_AT_ONCE else _in_parts(raws)
+        numbers = [decoders.key(entry) for part in parts for entry in decoders.decode_plain_list(part)]
+    except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
+        return None
+    return Itens(dict(zip(numbers, raws, strict=True)), told=len(numbers), size=len(body))
+
+
+def _in_parts(raws: list[Raw]) -> Iterator[bytes]:
+    """A long list as arrays of about `DECODED_AT_ONCE`."""
+    part, size = list[Raw](), 0
+    for raw in raws:
+        part.append(raw)
+        size += memoryview(raw).nbytes
+        if size >= DECODED_AT_ONCE:
+            yield b"[%s]" % b",".join(part)
+            part, size = [], 0
+    yield b"[%s]" % b",".join(part)
+
+
+def _parse(raw: bytes, decoders: Decoders) -> Entry | Rejected:
+    try:
+        if REFUSED_ESCAPE.search(raw):
+            raw = mend(raw)
+        payload = raw.decode()
+        try:
+            typed = decoders.decode(raw)
+            decoders.check(typed)
+        except (msgspec.ValidationError, RejectedError):  # of the right syntax: what does not fit can be left out
+            return parse_leniently(raw, decoders)
+    except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
+        shown = raw.decode("utf-8", "replace").replace("\x00", "")
+        return Rejected(_key_in(raw, decoders), str(error), shown, decoders.name)
+    return Entry(typed, payload)
+
+
+def _key_in(raw: bytes, decoders: Decoders) -> str | None:
+    try:
+        value = decoders.decode_key(raw).value
+        written = b"null" if value is UNSET else bytes(value)
+        if len(written) > LONGEST_KEY and written.startswith((b"[", b"{")):
+            return None
+        key = msgspec.json.decode(written)
+    except (ValueError, RecursionError):
+        return None
+    return None if key is None else str(key)[:100]
+
+
+def itens_path(numero_controle_pncp: str) -> tuple[str, int, int]:
+    """CNPJ, year and sequence as the items' address wants them (1,899 of 1,899 records recompose exactly)."""
+    match = _CONTROL_NUMBER.fullmatch(numero_controle_pncp)
+    if match is None:
+        raise ValueError("not a contratação's control number")
+    cnpj, sequence, year = match.groups()
+    return cnpj, int(year), int(sequence)

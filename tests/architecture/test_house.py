@@ -209,3 +209,22 @@ def test_the_requirements_of_a_service_do_not_hold_what_only_the_other_one_needs
     for text in (backend, ingestor):
         assert "pytest" not in text
         assert "embedded" not in text
+
+
+def test_every_decision_has_a_status_that_the_index_repeats() -> None:
+    folder = ROOT / "docs" / "adr"
+    rows = {}
+    for path in sorted(folder.glob("0*.md")):
+        title, _, status = path.read_text().splitlines()[:3]
+        number = path.name[:4]
+        assert title.startswith(f"# {number}: ")
+        assert re.match(r"Status: (accepted|superseded by \[\d{4}\])", status), path.name
+        amended_by = re.findall(r"\[(\d{4})\]", status.partition("Amended by")[2])
+        *first, last = amended_by or [""]
+        named = f"{', '.join(first)} and {last}" if first else last
+        shown = status.removeprefix("Status: ").partition(".")[0].replace("[", "").partition("]")[0]
+        rows[path.name] = f"{shown}, amended by {named}" if named else shown
+    listed = re.findall(
+        r"^\| \[\d{4}\]\(([^)]+)\) \| .* \| ([^|]+) \|$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert dict(listed) == rows

@@ -134,6 +134,22 @@ sync_execution_counts = Table(
     Column("duration_seconds", Numeric, nullable=False),
 )
 
+# The same of those that have been deleted, by the same triggers: what metrics count never becomes less.
+deleted_execution_counts = Table(
+    "deleted_execution_counts",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("resource", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    Column("trigger", Text, primary_key=True),
+    # success, error, or cancelled, which is an error that an administrator has made
+    Column("status", Text, primary_key=True),
+    Column("executions", BigInteger, nullable=False),
+    Column("records_processed", BigInteger, nullable=False),
+    Column("records_rejected", BigInteger, nullable=False),
+    Column("duration_seconds", Numeric, nullable=False),
+)
+
 # The lines of the log that belong to an execution.
 execution_log = Table(
     "execution_log",
@@ -370,6 +386,8 @@ rejected_records = Table(
         "natural_key",
         postgresql_where=text("resolved_at IS NULL"),
     ),
+    # what is old enough to be deleted
+    Index("ix_rejected_records_resolved_at", "resolved_at", postgresql_where=text("resolved_at IS NOT NULL")),
     # what is still missing of a day
     Index(
         "ix_rejected_records_day",

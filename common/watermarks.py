@@ -6,8 +6,8 @@ listing that succeeds, and moves only where a reading adjoins, so that a gap sta
 Every successful slice by `atualizacao` counts, whatever planned it: an update, the backfill of a gap, a sweep, a retry.
 Such slices end in any order. A slice that moves the row also takes in those that ended before it and adjoin now.
 
-What lies beyond `reached` is known from slices alone, which are not deleted as long as they lie there
-(`executions.forget`). Those that end before `since` may be: then `since` moves less far back, which claims less.
+What lies beyond `reached` is known from slices alone, which are kept whatever their age as long as they lie there.
+Those that end before `since` may be deleted: then `since` moves less far back, which claims less.
 """
 
 from collections.abc import Iterable

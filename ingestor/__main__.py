@@ -78,6 +78,7 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         has_broker=settings.rabbitmq_url is not None,
         crons=settings.crons if settings.schedule_enabled else {},
         max_unfinished=settings.max_unfinished,
+        history_days=settings.history_days,
         kinds=tuple(settings.worker_kinds),
     )
 

@@ -18,6 +18,9 @@ from common.config import (
 )
 from common.executions import KINDS, Kind
 
+SHORTEST_DAYS = 60
+"""Alerts compare with the same hours of eight weeks ago; everything else that asks executions looks less far back."""
+
 LAST_MODALIDADE = 99
 """The portal's table ends at 19; the rest is for modalidades to come."""
 
@@ -43,6 +46,12 @@ def _known_modalidades(values: list[int]) -> list[int]:
     if not values or min(values) < 1 or max(values) > LAST_MODALIDADE:
         raise ValueError(f"expected at least one number, each from 1 to {LAST_MODALIDADE}")
     return values
+
+
+def _history_days(value: int) -> int:
+    if 0 < value < SHORTEST_DAYS:
+        raise ValueError(f"expected 0, to keep all, or at least {SHORTEST_DAYS}: alerts compare with the weeks before")
+    return value
 
 
 def _base_url(value: str) -> str:
@@ -79,5 +88,6 @@ class IngestorSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, Logg
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     lease_seconds: Annotated[float, Field(ge=2, le=3600)] = 60
     slice_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+    history_days: Annotated[int, Field(ge=0, le=36500), AfterValidator(_history_days)] = 180
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] = 0

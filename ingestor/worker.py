@@ -26,6 +26,7 @@ from common.executions import Claim, Kind, Summary
 from common.resources import RESOURCES
 from ingestor.debts import is_any_due, work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
+from ingestor.history import delete_old
 from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
@@ -40,6 +41,7 @@ POLL_SECONDS = 1.0
 TICK_SECONDS = 5.0
 DEBT_SECONDS = 5.0
 DEBTS_AT_ONCE = 4
+HISTORY_SECONDS = 3600.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
 LONGEST_BACKOFF = 1800.0
 UNFIT_TRIES = 3  # claims in a row that find a page too many of whose records cannot be stored
@@ -75,6 +77,8 @@ class WorkerOptions:
     crons: Mapping[str, str] = field(default_factory=dict)
     """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
     max_unfinished: int = executions.MAX_UNFINISHED
+    history_days: int = 0
+    """After how many days what has ended is deleted; 0 for never."""
     kinds: tuple[Kind, ...] = executions.KINDS
     """The kinds of slices that it works on."""
 
@@ -137,6 +141,8 @@ class Worker:
             if self._options.crons:
                 loops.append(tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping)))
             loops.append(tasks.create_task(self._keep(self._work_off_debts, DEBT_SECONDS, self.stopping)))
+            if self._options.history_days:
+                loops.append(tasks.create_task(self._keep(self._delete_old, HISTORY_SECONDS, self.stopping)))
             await self.stopping.wait()
             self._source.stop_waiting()
             self._wake_planner.set()
@@ -244,6 +250,10 @@ class Worker:
         options = self._options
         if await tick(self._engine, options.rules, options.crons, at_most=options.max_unfinished):
             self._wake_planner.set()
+
+    async def _delete_old(self) -> None:
+        """Delete what is old of the history, unless another worker is doing it."""
+        await delete_old(self._engine, self._options.history_days, self.stopping)
 
     async def _work_off_debts(self) -> None:
         """Read items that are owed, as long as any come."""

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.database import create_engine
-from common.tables import metadata, sync_execution_counts
+from common.tables import deleted_execution_counts, metadata, sync_execution_counts
 from standalone.postgres import EmbeddedPostgres
 from tests.support import ROOT, migrate
 
@@ -24,11 +24,12 @@ os.environ.pop("PNCP_HOME", None)  # a person's folder is not for tests; what th
 RECORDED = ROOT.parent / "shared" / "pncp" / "real"
 # Tenfold faster than TRUNCATE, which makes new files for every table and index. The counts come last: the triggers of
 # what is deleted write them.
-_TABLES = [table for table in reversed(metadata.sorted_tables) if table is not sync_execution_counts]
+_COUNTS = [sync_execution_counts, deleted_execution_counts]
+_TABLES = [table for table in reversed(metadata.sorted_tables) if table not in _COUNTS]
 _IDENTITIES = [table.name for table in _TABLES if any(column.identity for column in table.columns)]
 EMPTY = text(
     "DO $$ BEGIN "
-    + " ".join(f"DELETE FROM {table.name};" for table in [*_TABLES, sync_execution_counts])
+    + " ".join(f"DELETE FROM {table.name};" for table in [*_TABLES, *_COUNTS])
     + " ".join(f" PERFORM setval(pg_get_serial_sequence('{name}', 'id'), 1, false);" for name in _IDENTITIES)
     + " END $$"
 )

@@ -44,6 +44,12 @@ _COUNTS = text("""
            CAST(duration_seconds AS float)
       FROM sync_execution_counts WHERE kind = 'sync'
 """)
+# What has been deleted of the history stays counted.
+_DELETED = text("""
+    SELECT resource, mode, trigger, status, executions, records_processed, records_rejected,
+           CAST(duration_seconds AS float)
+      FROM deleted_execution_counts WHERE kind = 'sync'
+""")
 # What administrators cancelled is counted apart from what failed; they are few, and an index has them.
 _CANCELLED = text("""
     SELECT resource, mode, trigger, count(*) AS executions,
@@ -91,6 +97,7 @@ class Figures:
     """The answers of the database."""
 
     counts: Rows
+    deleted: Rows
     cancelled: Rows
     unfinished: Rows
     marks: dict[tuple[str, int], Watermark | None]
@@ -144,6 +151,7 @@ async def _read(engine: AsyncEngine) -> Figures | None:
 
 async def _ask(db: AsyncConnection) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
+    deleted = (await db.execute(_DELETED)).all()
     cancelled = (await db.execute(_CANCELLED)).all()
     unfinished = (await db.execute(_UNFINISHED)).all()
     marks = {
@@ -155,6 +163,7 @@ async def _ask(db: AsyncConnection) -> Figures:
     failing = (await db.execute(_FAILING, {"stale": STALE_OUTAGE})).all()
     return Figures(
         counts,
+        deleted,
         cancelled,
         unfinished,
         marks,
@@ -239,7 +248,11 @@ def _of_counts(figures: Figures) -> Iterable[Metric]:
         failed, seconds = ended[*series, "error"]
         ended[*series, "error"] = failed - row.executions, round(seconds - row.duration_seconds, 2)
         ended[*series, "cancelled"] = row.executions, row.duration_seconds
-    for row in (*figures.counts, *figures.unfinished):
+    for row in figures.deleted:
+        of_status = row.resource, row.mode, row.trigger, row.status
+        executions, seconds = ended.get(of_status, (0, 0.0))
+        ended[of_status] = executions + row.executions, round(seconds + row.duration_seconds, 2)
+    for row in (*figures.counts, *figures.deleted, *figures.unfinished):
         series = row.resource, row.mode, row.trigger
         processed, rejected = totals.get(series, (0, 0))
         totals[series] = processed + row.records_processed, rejected + row.records_rejected

@@ -22,14 +22,16 @@ class Unresolved:
     slice_id: int | None
 
 
-# One row for a record, however often it is seen; the ids are those of the last sight.
+# One row for a record, however often it is seen; the ids are those of the last sight, if they have not been deleted.
 _REJECT = text("""
     WITH before AS (
         SELECT execution_id FROM rejected_records WHERE payload_hash = :payload_hash
     )
     INSERT INTO rejected_records AS known
            (execution_id, slice_id, resource, natural_key, reason, payload_hash, payload, day, part)
-    VALUES (:execution_id, :slice_id, :resource, :natural_key, :reason, :payload_hash, :payload,
+    VALUES ((SELECT id FROM sync_executions WHERE id = :execution_id FOR KEY SHARE),
+            (SELECT id FROM sync_slices WHERE id = :slice_id FOR KEY SHARE),
+            :resource, :natural_key, :reason, :payload_hash, :payload,
             (SELECT first_day FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'),
             (SELECT part FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'))
     ON CONFLICT (payload_hash) DO UPDATE

@@ -337,7 +337,8 @@ def _owe(resource: Resource, child: Child) -> str:
     return f"""
     INSERT INTO {child.debts} AS known
            ({key}, as_of, reason, cause, execution_id, empty_sights, due_at, set_aside_at)
-    SELECT owed.key, stored.as_of, owed.reason, owed.cause, $6, owed.sights,
+    SELECT owed.key, stored.as_of, owed.reason, owed.cause,
+           (SELECT id FROM sync_executions WHERE id = $6 FOR KEY SHARE), owed.sights,
            now() + CASE owed.sights WHEN 0 THEN interval '0' ELSE interval '1 hour' END,
            CASE WHEN owed.is_final THEN now() END
       FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bool[])

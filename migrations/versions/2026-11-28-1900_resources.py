@@ -104,6 +104,28 @@ def _create_ledger() -> None:
     op.execute(SEED_SWEPT_FROM)
 
 
+# What is deleted is subtracted from the counts and added to those of what was deleted.
+COUNT_DELETED = """
+        INSERT INTO deleted_execution_counts AS known
+               (kind, resource, mode, trigger, status, executions, records_processed, records_rejected,
+                duration_seconds)
+        SELECT c.kind, c.resource, c.mode, c.trigger, c.status, count(*), sum(c.records_processed),
+               sum(c.records_rejected), sum(coalesce(c.duration_seconds, 0))
+          FROM (SELECT kind, resource, mode, trigger,
+                       CASE WHEN error_message LIKE 'cancelled by %' THEN 'cancelled' ELSE status END AS status,
+                       records_processed, records_rejected, duration_seconds
+                  FROM old_rows WHERE status <> 'running') c
+         GROUP BY c.kind, c.resource, c.mode, c.trigger, c.status
+         ORDER BY c.kind, c.resource, c.mode, c.trigger, c.status
+        ON CONFLICT (kind, resource, mode, trigger, status) DO UPDATE
+           SET executions = known.executions + excluded.executions,
+               records_processed = known.records_processed + excluded.records_processed,
+               records_rejected = known.records_rejected + excluded.records_rejected,
+               duration_seconds = known.duration_seconds + excluded.duration_seconds;
+        RETURN NULL;
+"""
+
+
 def _count_by(key: str) -> None:
     for event, rows in ROWS.items():
         op.execute(COUNT.format(function=f"count_sync_executions_{event}", rows=rows, key=key))
@@ -142,6 +164,27 @@ def upgrade() -> None:
     """)
     _create_contratos()
     _create_ledger()
+    _count_deleted()
+
+
+def _count_deleted() -> None:
+    op.create_table(
+        "deleted_execution_counts",
+        *[sa.Column(name, sa.Text, nullable=False) for name in KEY.split(", ")],
+        sa.Column("executions", sa.BigInteger, nullable=False),
+        sa.Column("records_processed", sa.BigInteger, nullable=False),
+        sa.Column("records_rejected", sa.BigInteger, nullable=False),
+        sa.Column("duration_seconds", sa.Numeric, nullable=False),
+        sa.PrimaryKeyConstraint(*KEY.split(", "), name="pk_deleted_execution_counts"),
+    )
+    counted = COUNT.format(function="count_sync_executions_delete", rows=ROWS["delete"], key=KEY)
+    op.execute(counted.replace("        RETURN NULL;\n", COUNT_DELETED))
+    op.create_index(
+        "ix_rejected_records_resolved_at",
+        "rejected_records",
+        ["resolved_at"],
+        postgresql_where=sa.text("resolved_at IS NOT NULL"),
+    )
 
 
 def _create_contratos() -> None:
@@ -236,6 +279,8 @@ def downgrade() -> None:
     op.drop_column("sync_execution_counts", "kind")
     op.create_primary_key("pk_sync_execution_counts", "sync_execution_counts", OLD_KEY.split(", "))
     _count_by(OLD_KEY)
+    op.drop_table("deleted_execution_counts")
+    op.drop_index("ix_rejected_records_resolved_at", "rejected_records")
 
     op.drop_index("ix_sync_slices_coverage", "sync_slices")
     op.alter_column("rejected_records", "part", new_column_name="modalidade")

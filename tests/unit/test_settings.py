@@ -371,6 +371,17 @@ def test_no_limit_of_requests_is_a_choice(load: Load) -> None:
     assert (settings.pncp_requests_per_second, settings.pncp_requests_in_flight) == (0, 0)
 
 
+@pytest.mark.parametrize("days", ["0", "60", "3650"])
+def test_the_history_is_kept_for_two_months_at_least_or_for_ever(load: Load, days: str) -> None:
+    assert load().history_days == 180
+    assert load(HISTORY_DAYS=days).history_days == int(days)
+
+
+@pytest.mark.parametrize("days", ["1", "59"])
+def test_a_history_that_alerts_need_cannot_be_deleted(load: Load, days: str) -> None:
+    assert fault(load, HISTORY_DAYS=days).startswith("HISTORY_DAYS: expected 0, to keep all, or at least 60")
+
+
 # The schedule
 
 

@@ -1,0 +1,113 @@
+"""Deletes what is old of the history: executions with their slices and lines of the log, and resolved rejections.
+
+What the mirror knows does not depend on it: what has been read is in the ledger (`common/coverage.py`), items that are
+owed and records that are rejected stay, and metrics go on counting what was deleted. Of the executions that stay
+whatever their age, `_KEPT` and `_OLD` say why.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.database import in_transaction
+
+log = structlog.get_logger(__name__)
+
+ONE_DELETER = 7_020_114_138
+"""The advisory lock of the one ingestor that is deleting."""
+
+KEPT = 20
+EXECUTIONS_AT_ONCE = 100
+SLICES_AT_ONCE = 3000
+"""More only where one execution has more: it goes as a whole, so that nobody sees half of one."""
+ROWS_AT_ONCE = 5000
+PAUSE_SECONDS = 0.2
+
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
+# The newest of each kind: they tell which parts are mirrored, how long work takes, and when the last success was.
+_KEPT = text("""
+    SELECT id
+      FROM (SELECT id, row_number() OVER (PARTITION BY kind, resource, mode, status ORDER BY id DESC) AS place
+              FROM sync_executions WHERE planned_at IS NOT NULL AND retry_of IS NULL AND status <> 'running') AS e
+     WHERE place <= :kept
+""")
+# Not what a retry under way repeats, and not what has read changes beyond a gap: a watermark takes those readings in
+# when the gap has been read. Most slices an execution has are its last ordinal.
+_OLD = text("""
+    SELECT e.id, (SELECT coalesce(max(s.ordinal), 0) FROM sync_slices s WHERE s.execution_id = e.id) AS slices
+      FROM sync_executions e
+     WHERE e.status <> 'running' AND e.created_at < now() - make_interval(days => :days)
+       AND e.finished_at < now() - make_interval(days => :days)
+       AND NOT e.id = ANY(CAST(:kept AS bigint[]))
+       AND NOT EXISTS (SELECT FROM sync_executions r WHERE r.retry_of = e.id AND r.status = 'running')
+       AND NOT EXISTS (SELECT FROM sync_slices s JOIN watermarks w ON w.resource = s.resource AND w.part = s.part
+                        WHERE s.execution_id = e.id AND s.criterio = 'atualizacao' AND s.status = 'success'
+                          AND s.window_end > w.reached)
+     ORDER BY e.created_at
+     LIMIT :most
+       FOR UPDATE OF e SKIP LOCKED
+""")
+_DELETE_LINES = text("""
+    DELETE FROM execution_log
+     WHERE id IN (SELECT id FROM execution_log WHERE execution_id = ANY(CAST(:ids AS bigint[])) LIMIT :most)
+""")
+_DELETE_EXECUTIONS = text("DELETE FROM sync_executions WHERE id = ANY(CAST(:ids AS bigint[]))")
+_DELETE_RESOLVED = text("""
+    DELETE FROM rejected_records
+     WHERE id IN (SELECT id FROM rejected_records
+                   WHERE resolved_at < now() - make_interval(days => :days) LIMIT :most)
+""")
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What one transaction has deleted; `is_all`: nothing else is old enough, or another ingestor is deleting."""
+
+    executions: int = 0
+    slices: int = 0
+    lines: int = 0
+    rejections: int = 0
+    is_all: bool = True
+
+
+async def delete_old(engine: AsyncEngine, days: int, stopping: asyncio.Event) -> None:
+    """Delete what ended more than so many days ago, in small transactions, until nothing is left or `stopping` is set.
+
+    Of several ingestors one does it.
+    """
+    async with engine.connect() as db:
+        kept = list((await db.execute(_KEPT, {"kept": KEPT})).scalars())
+    total = dict.fromkeys(("executions", "slices", "lines", "rejections"), 0)
+    is_all = False
+    while not is_all and not stopping.is_set():
+        step = await in_transaction(engine, lambda db: _delete_some(db, days, kept))
+        total = {name: count + getattr(step, name) for name, count in total.items()}
+        is_all = step.is_all
+        if not is_all:
+            await asyncio.sleep(PAUSE_SECONDS)
+    if any(total.values()):
+        log.info("old history deleted", days=days, **total)
+
+
+async def _delete_some(db: AsyncConnection, days: int, kept: Iterable[int]) -> Deleted:
+    if not (await db.execute(_TRY_LOCK, {"key": ONE_DELETER})).scalar_one():
+        return Deleted()
+    resolved = (await db.execute(_DELETE_RESOLVED, {"days": days, "most": ROWS_AT_ONCE})).rowcount
+    old = (await db.execute(_OLD, {"days": days, "kept": list(kept), "most": EXECUTIONS_AT_ONCE})).all()
+    ids, slices = list[int](), 0
+    for row in old:
+        if ids and slices + row.slices > SLICES_AT_ONCE:
+            break
+        ids.append(row.id)
+        slices += row.slices
+    if not ids:
+        return Deleted(rejections=resolved, is_all=resolved < ROWS_AT_ONCE)
+    lines = (await db.execute(_DELETE_LINES, {"ids": ids, "most": ROWS_AT_ONCE})).rowcount
+    if lines == ROWS_AT_ONCE:  # the executions go when their lines have gone
+        return Deleted(lines=lines, rejections=resolved, is_all=False)
+    await db.execute(_DELETE_EXECUTIONS, {"ids": ids})
+    return Deleted(len(ids), slices, lines, resolved, is_all=False)

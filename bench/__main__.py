@@ -15,10 +15,10 @@ PARTS = ("ingest", "api", "scale", "requests")
 
 
 def main() -> None:
-    """Run what was asked for; every database that was made is dropped, every process ended."""
+    """Run the chosen benchmarks; every created database is dropped and every process ended."""
     options = parse()
     start = time.monotonic()
-    server_url = os.environ["DATABASE_URL"]  # the front door has chosen or made one
+    server_url = os.environ["DATABASE_URL"]  # `./pncp` has chosen or started a server
     version = query(server_url, "SHOW server_version")[0][0]
     python, processors = platform.python_version(), os.cpu_count()
     print(f"Python {python}, PostgreSQL {version}, {processors} processors, {platform.platform()}")

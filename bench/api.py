@@ -66,7 +66,7 @@ def run_api(databases: Databases, rows_of_history: Sequence[int], seconds: float
         url = databases.fresh("api")
         query(url, _FILL, rows)
         query(url, _FILL_SLICES)
-        query(url, "VACUUM ANALYZE")  # else the server does it by itself, and writes out the rest, while we measure
+        query(url, "VACUUM ANALYZE")  # otherwise autovacuum and a checkpoint would run while we measure
         query(url, "CHECKPOINT")
         queue = f"ingest.pncp.bench-{uuid.uuid4().hex[:8]}"
         variables = {"DATABASE_URL": url, "QUEUE_NAME": queue, "RABBITMQ_URL": broker if has_broker else ""}
@@ -160,7 +160,7 @@ def _serving(module: str, variables: dict[str, str]) -> Iterator[str]:
             stdout=subprocess.DEVNULL,
         )
     try:
-        _exists(f"{url}/openapi.json")  # the socket is open, so that this waits until somebody answers
+        _exists(f"{url}/openapi.json")  # the socket is open already: this waits for the first answer
         yield url
     finally:
         process.terminate()

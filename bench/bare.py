@@ -1,7 +1,7 @@
-"""What an administrator's API could be at best: FastAPI and nothing else, one row read, or one row and one message.
+"""The bounds of an API: FastAPI and nothing else, one row read, or one row and one message.
 
 `python -m bench.bare DESCRIPTOR` serves on a socket that is open already; the database and the broker are those of the
-environment, reached through the same libraries and settings as in PNCP Sync.
+environment, used through the same libraries and settings as in PNCP Sync.
 """
 
 import os

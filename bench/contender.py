@@ -1,6 +1,6 @@
-"""How a contender runs: a process of its own that is told where portal and database are, and says how long it took.
+"""How a contender runs: a process of its own that gets portal and database, and reports its time.
 
-The clock runs from the first request to the last commit; starting Python and importing libraries is nobody's merit.
+The clock runs from the first request to the last commit; starting Python and importing libraries is not counted.
 """
 
 import argparse
@@ -42,9 +42,9 @@ class Task:
 
 
 def compete(mirror: Callable[[Task], int | tuple[int, float]]) -> None:
-    """The contender's side: do the task and tell what it took.
+    """The contender's side: do the task and report its time.
 
-    `mirror` answers how many contratações it did, and the seconds where not all of its time counts.
+    `mirror` answers how many contratações it mirrored, and the seconds where not all of its time counts.
     """
     parser = argparse.ArgumentParser()
     for name in ("portal-url", "database-url"):

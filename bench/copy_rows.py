@@ -1,4 +1,4 @@
-"""What the database could do if nothing were asked of it but to take the rows: COPY into empty tables, no more.
+"""The bound of the database: COPY into empty tables, no more.
 
 One connection, as many records at a time as a page has. Only COPY and its commit count, not the making of the rows.
 """

@@ -1,6 +1,6 @@
-"""What the client could do if nothing were kept: the same pages and items, fetched by the same client, thrown away.
+"""The bound of the client: the same pages and items, fetched by the same client and discarded.
 
-In a process like the ingestor's, on the same event loop. The client reads the JSON of what it fetches, here as there.
+In a process like the ingestor's, on the same event loop. The client decodes the JSON of what it fetches, here as there.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Asks one address as fast as it answers, over so many connections: `python -m bench.load`.
+"""A load generator for one address, over a number of connections: `python -m bench.load`.
 
-A process of its own that does as little as possible: its share of the machine is the same for whatever is measured.
+A process of its own that does as little as possible: its share of the machine is the same for all that is measured.
 """
 
 import argparse
@@ -25,7 +25,7 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Answers:
-    """What came back: answers per second, how long they took in the middle and at the 99th percent, their statuses."""
+    """The result: answers per second, their median and 99th percentile, their statuses."""
 
     per_second: float
     p50_ms: float
@@ -126,7 +126,7 @@ async def _ask(url: str, seconds: float, connections: int, body: str | None) -> 
 
 
 def main() -> None:
-    """Ask, and tell what came."""
+    """Run, and print the result."""
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("--seconds", type=float, required=True)

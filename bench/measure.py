@@ -1,4 +1,4 @@
-"""What a process costs, by the kernel's own accounts: processor time and the most memory it has held."""
+"""The cost of a process, by the kernel's accounts: processor time and peak memory."""
 
 import os
 import threading

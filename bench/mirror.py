@@ -16,7 +16,7 @@ from bench.measure import DatabaseCpu, Run, cpu_seconds_of, peak_mib_of
 POLL_SECONDS = 0.5
 LONGEST_RUN = 3600
 
-# By a trigger that nobody rings for, so that the poll takes it at once.
+# By a trigger without a message, so that the poll takes it at once.
 _BACKFILL = """
     INSERT INTO sync_executions (mode, criterio, window_start, window_end, trigger)
     VALUES ('backfill', 'publicacao', $1::date, $2::date + time '23:59:59', 'sweep') RETURNING id
@@ -59,7 +59,7 @@ def ingestor(task: Task) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def backfill(task: Task, processes: list[subprocess.Popen[bytes]]) -> Run:
-    """Have these processes do one backfill."""
+    """Run one backfill on these processes."""
     before = [cpu_seconds_of(process.pid) for process in processes]
     with DatabaseCpu(name_of(task.database_url)) as database_cpu:
         execution_id = query(task.database_url, _BACKFILL, task.first_day, task.last_day)[0][0]
@@ -70,7 +70,7 @@ def backfill(task: Task, processes: list[subprocess.Popen[bytes]]) -> Run:
 
 
 def update(database_url: str) -> int:
-    """Have whoever works do one update; answers how many records it processed."""
+    """Run one update on the ingestors; answers how many records it processed."""
     execution_id = query(database_url, _UPDATE)[0][0]
     return int(_wait_for_end(database_url, execution_id)["records_processed"])
 

@@ -1,6 +1,6 @@
-"""The simulator's answers, made beforehand and served with next to no work: a portal that is never the bottleneck.
+"""A portal that is never the bottleneck: the simulator's answers, made beforehand and served with little work.
 
-`python -m bench.portal` is the process; `Portal` is how a benchmark starts it, asks it and stops it.
+`python -m bench.portal` is the process; `Portal` is how a benchmark starts, queries and stops it.
 """
 
 import argparse

@@ -21,7 +21,8 @@ SLOTS, ITENS = 4, 4
 def run_scale(databases: Databases, records: int, counts: Sequence[int], repeats: int) -> None:
     """The same backfill with each number of ingestors, each with the default concurrency.
 
-    It covers two weeks, as backfills cover many days: one day's largest modalidade is one slice, which nobody shares.
+    It covers two weeks, as backfills cover many days: one day's largest modalidade is a single slice, which one
+    ingestor reads alone.
     """
     first_day, last_day, per_day = FIRST_DAY, FIRST_DAY + timedelta(days=11), records // 10
     runs: dict[int, list[Run]] = {count: [] for count in counts}

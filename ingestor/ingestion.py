@@ -139,7 +139,7 @@ async def _give_up_unfit(work: SliceIngestion, progress: Progress) -> PageUnfit:
 
 async def _load_progress(work: SliceIngestion) -> Progress:
     if work.claim.attempt == 1:
-        return Progress(work.claim.reading)  # nobody was here before
+        return Progress(work.claim.reading)  # the first claim of the slice
     async with work.engine.connect() as db:
         return await load_progress(db, work.resource, work.claim)
 

@@ -19,7 +19,7 @@ def migrate(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, compare_server_default=False)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_DEPLOYER})
-        connection.execute(text("SET LOCAL lock_timeout = '5s'"))  # rather fail than stand in everyone's way
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))  # fail rather than block all other transactions
         context.run_migrations()
 
 

@@ -72,7 +72,7 @@ SPOILERS: Final = {
     "drifted_field": "an object in place of processo, or of an item's unidadeMedida, on every record",
     "missing_key": "no numeroControlePNCP, or numeroItem; or the field named",
     "null_dates": "null in every stamp",
-    "unknown_keys": "keys nobody knows",
+    "unknown_keys": "undocumented keys",
     "not_an_object": "text in place of the record",
 }
 NAMES: Final = (

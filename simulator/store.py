@@ -58,9 +58,7 @@ class Store(Generic[R]):
         return self._records
 
     def fill_later(self, make: Callable[[], Iterable[R]]) -> None:
-        """Add what `make` returns when the records are first asked for: nobody waits for records that are never asked
-        for.
-        """
+        """Add what `make` returns when the records are first asked for: unused records are never made."""
         self._later = make
 
     def fill(self) -> None:

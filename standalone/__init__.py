@@ -1,1 +1,1 @@
-"""What `./pncp` runs on one machine: an embedded PostgreSQL, the services as children, and a clean end of all of it."""
+"""`./pncp` on one machine: an embedded PostgreSQL, the services as child processes, and their orderly end."""

@@ -1,4 +1,4 @@
-"""`./pncp test`, `bench`, `chaos` and `check`: what runs on servers of its own, and what needs no running."""
+"""`./pncp test`, `bench`, `chaos` and `check`: tests and benchmarks on servers of their own, and static checks."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""What the person at the terminal reads: one line per step, with how long it took."""
+"""Output at the terminal: one line per step, with its duration."""
 
 import sys
 import time
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print a line at once; a terminal that was closed must not keep us from stopping the children."""
+    """Print a line at once; a closed terminal must not prevent the children from being stopped."""
     try:
         print(text, end=end, flush=True)
     except OSError:
-        # Nobody reads any more; what comes later goes nowhere instead of failing again, also at the exit of Python.
+        # The terminal was closed: discard further output, which would fail again, also at the exit of Python.
         sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
 

@@ -115,7 +115,7 @@ def is_fit(folder: Path) -> bool:
         return False
     if stamp:
         return stamp["folder"] == str(folder.resolve()) and stamp["python"] == version
-    # Somebody else made it: good enough to install into, unless it was copied here, with scripts that lead elsewhere.
+    # Made by another tool: usable, unless it was copied here and its scripts lead elsewhere.
     activate = folder / "bin" / "activate"
     new_enough = tuple(int(part) for part in version.split(".")[:2]) >= (3, 11)
     return new_enough and activate.exists() and str(folder.resolve()) in activate.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The demonstration's first sync: what to ask the backend for, and the progress line while it works."""
+"""The demonstration's first sync: its requests, and the progress line while it runs."""
 
 import time
 from collections.abc import Iterator
@@ -64,15 +64,15 @@ def connect(url: str, settings: Settings, supervisor: Supervisor) -> Iterator[Ba
         auth = (settings.get("ADMIN_USERNAME") or "admin", settings["ADMIN_PASSWORD"])
     elif settings.get("ADMIN_PASSWORD_HASH"):
         raise LaunchError("with ADMIN_PASSWORD_HASH alone the first sync cannot be asked for: set ADMIN_PASSWORD too")
-    # A proxy meant for the internet has no business on 127.0.0.1.
+    # A proxy for the internet is not meant for 127.0.0.1.
     with httpx.Client(base_url=url, auth=auth, timeout=10, trust_env=False) as client:
         yield Backend(client, supervisor)
 
 
 def run_first_sync(backend: Backend, days: Days) -> bool:
-    """See to it that the simulator's days are in the database; whether all of it succeeded.
+    """Sync the simulator's days that are missing; answers whether all of it succeeded.
 
-    An unfinished sync of an earlier start is watched to its end; what is there already is not asked for again.
+    An unfinished sync of an earlier start is watched to its end; stored days are not asked for again.
     """
     unfinished = _backfills(backend, "running")
     for execution in unfinished:

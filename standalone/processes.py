@@ -1,4 +1,4 @@
-"""Children and signals: what is started here ends with us, in order, whatever ends us."""
+"""Child processes and signals: the launcher's children end with it, in order, whatever ends it."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """The backend on a socket that the launcher has opened: `python -m standalone.serve DESCRIPTOR`.
 
-So the port that was announced is surely ours: no other program can take it between the choice and the start.
+So the announced port is surely ours: no other program can take it between the choice and the start.
 """
 
 import socket
@@ -17,7 +17,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # there is none, and whoever asks from this machine asks for himself
+        proxy_headers=False,  # there is no proxy: trust no X-Forwarded-For
         timeout_graceful_shutdown=20,
     )
     with socket.socket(fileno=int(sys.argv[1])) as listening:

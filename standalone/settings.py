@@ -1,4 +1,4 @@
-"""What the person who started us has set: the environment, over .env, over our defaults."""
+"""The settings of a start: the environment, over .env, over our defaults."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What is asked of the operating system: who runs, who holds a folder, which port is free."""
+"""Questions to the operating system: processes, locks of folders, free ports."""
 
 import fcntl
 import functools
@@ -19,7 +19,7 @@ class LaunchError(Exception):
 
 
 class FolderLock:
-    """One process at a time on a data folder; the system lets go of it when the process ends, however it ends."""
+    """A lock for one process at a time on a data folder; the system releases it when the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "lock"
@@ -44,7 +44,7 @@ class FolderLock:
         self._file = file
 
     def release(self) -> None:
-        """Let go; the file stays, since removing it would let two starts lock two different files."""
+        """Release the lock; the file stays, since removing it would let two starts lock two different files."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -105,7 +105,7 @@ def ending_with_parent(signal_name: str) -> tuple[str, ...]:
 def port_is_free(port: int) -> bool:
     """Whether a server could listen on this port of 127.0.0.1."""
     with socket.socket() as asked:
-        # On macOS a port that somebody holds on all addresses can still be bound on one: ask by connecting too.
+        # On macOS a port that is bound on all addresses can still be bound on one: try to connect too.
         if asked.connect_ex((LOOPBACK, port)) == 0:
             return False
     with socket.socket() as server:

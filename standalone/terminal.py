@@ -38,7 +38,7 @@ ASK_SECONDS = 30.0
 POLL_SECONDS = 1.0
 SAY_EVERY_SECONDS = 10.0
 PATIENCE_SECONDS = 120.0
-"""How long a backend may be away while somebody watches."""
+"""How long a backend may be away while an execution is watched."""
 BAR_WIDTH = 24
 STYLES = {"success": "green", "cancelled": "yellow", "warning": "yellow", "error": "red", "critical": "red"}
 """Of the states of executions and the levels of logs; what is not here is plain."""
@@ -129,7 +129,7 @@ def _object_of(answer: httpx.Response) -> Answer:
 
 
 def _refusal(answer: httpx.Response) -> LaunchError:
-    """What the backend says is wrong, in its own words where it has any."""
+    """The backend's error message, in its own words if it has any."""
     try:
         detail = str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
@@ -148,10 +148,10 @@ def _ask_for_password() -> httpx.BasicAuth:
 
 @contextmanager
 def connect(url: str | None, settings: Settings) -> Iterator[Api]:
-    """The backend that is meant, as whoever the settings say."""
+    """The backend and the user that the settings name."""
     base_url = url or settings.get("PNCP_SYNC_URL") or local_url(settings)
     host = _host_of(base_url)
-    # a proxy of the environment has no business on this machine
+    # a proxy of the environment is not meant for this machine
     is_here = host in (LOOPBACK, "localhost", "::1")
     with httpx.Client(
         base_url=base_url,
@@ -174,7 +174,7 @@ def _host_of(url: str) -> str:
 
 
 def credentials(settings: Settings, *, is_here: bool) -> tuple[str, str] | None:
-    """Whom to be. The administrator's password of .env is for the backend of this machine and no other."""
+    """The user to authenticate as. The administrator's password of .env is only sent to the backend of this machine."""
     if settings.get("PNCP_SYNC_PASSWORD"):
         return settings.get("PNCP_SYNC_USERNAME") or "admin", settings["PNCP_SYNC_PASSWORD"]
     if is_here and settings.get("ADMIN_PASSWORD"):
@@ -523,7 +523,7 @@ def window_of(execution: Answer) -> str:
 
 
 def duration(seconds: float) -> str:
-    """As people say it: 45 s, 12 min 05 s, 3 h 20 min, 2 d 04 h."""
+    """A duration for people: 45 s, 12 min 05 s, 3 h 20 min, 2 d 04 h."""
     whole = round(seconds)
     minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
     if days:

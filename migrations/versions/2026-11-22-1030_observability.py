@@ -1,6 +1,6 @@
-"""What observing needs: counts of executions kept by triggers, the log of an execution, alerts, coverage by day.
+"""Observability: counts of executions kept by triggers, the log of an execution, alerts, coverage by day.
 
-And an index that tells an órgão's newest record at once.
+And an index that finds an órgão's newest record.
 """
 
 import sqlalchemy as sa
@@ -64,7 +64,7 @@ def upgrade() -> None:
             f"CREATE TRIGGER {function} AFTER {event} ON sync_executions REFERENCING {references} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
         )
-    # after the triggers, whose making waits for whoever is writing: no execution falls between
+    # after the triggers, whose creation waits for all writers: no execution is missed
     op.execute("""
         INSERT INTO sync_execution_counts
         SELECT mode, trigger, status, count(*), sum(records_processed), sum(records_rejected),

@@ -1,4 +1,4 @@
-"""What the honesty of a success needs: watermarks, owed items, drift, the state of the source, patience by failures."""
+"""What `success` rests on: watermarks, owed items, drift, the state of the source, patience by failures."""
 
 import sqlalchemy as sa
 from alembic import op

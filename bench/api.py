@@ -32,13 +32,16 @@ POST_CONNECTIONS = 8
 
 # Most of them updates, one in a hundred failed, one every minute up to now; the last thousand with their slices.
 _FILL = """
-    INSERT INTO sync_executions (mode, criterio, trigger, status, records_processed, duration_seconds, error_message,
-                                 window_start, window_end, created_at, updated_at, planned_at, started_at, finished_at)
+    INSERT INTO sync_executions (mode, criterio, trigger, status, records_processed, duration_seconds, cause,
+                                 error_message, window_start, window_end, created_at, updated_at, planned_at,
+                                 started_at, finished_at)
     SELECT CASE WHEN n % 50 = 0 THEN 'backfill' ELSE 'update' END,
            CASE WHEN n % 50 = 0 THEN 'publicacao' ELSE 'atualizacao' END,
            CASE WHEN n % 50 = 0 THEN 'api' ELSE 'schedule' END,
            CASE WHEN n % 100 = 0 THEN 'error' ELSE 'success' END,
-           n % 700, (n % 900) / 10.0, CASE WHEN n % 100 = 0 THEN '1 of 19 slices failed: status 500' END,
+           n % 700, (n % 900) / 10.0,
+           CASE WHEN n % 100 = 0 THEN 'no_answer' END,
+           CASE WHEN n % 100 = 0 THEN '1 of 19 slices failed: status 500' END,
            moment, moment + interval '15 min', moment, moment, moment, moment, moment + interval '30 s'
       FROM generate_series(1, $1::int) n
      CROSS JOIN LATERAL (SELECT now() - ($1::int - n) * interval '1 min') AS t (moment)

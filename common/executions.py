@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import coverage
+from common.causes import Cause
 from common.clock import to_wall_clock
 from common.resources.contratacoes import CONTRATACOES
 from common.tables import sync_executions, sync_pages, sync_slices
@@ -54,14 +55,8 @@ UNDECIDED_SECONDS = 5.0
 
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"
 NO_WORKER = "no worker"
-PORTAL_FAILING = "the portal has not answered since"
-"""How the error begins of an execution that ended because the source as a whole failed for too long."""
-
 STALE_OUTAGE = timedelta(hours=1)
 """A pause that ended so long ago, without a probe since, says that nothing was asked, not that nothing answers."""
-
-DATABASE_TROUBLE = "database"
-"""What stands in front of the cause of a slice that was given back because of the database."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +151,7 @@ class Summary:
     failed_slices: int
     pages: int
     duration_seconds: float | None
+    cause: str | None
     error_message: str | None
 
 
@@ -240,7 +236,7 @@ _KEEP_KEY = text("""
 """)
 _DECISION = text("""
     SELECT CASE WHEN planned_at IS NOT NULL OR published_at IS NOT NULL OR trigger <> 'api' THEN 'accepted'
-                WHEN status = 'error' AND error_message = :refused THEN 'refused'
+                WHEN cause = 'publish_failed' THEN 'refused'
                 WHEN status <> 'running' THEN 'accepted'
                 ELSE 'open' END
       FROM sync_executions WHERE id = :id
@@ -328,7 +324,7 @@ async def keep_key(db: AsyncConnection, execution_id: int, idempotency_key: str,
 
 async def decision(db: AsyncConnection, execution_id: int) -> Decision:
     """Whether the request that made an execution has been accepted; `open` while its message is being published."""
-    found: Decision = (await db.execute(_DECISION, {"id": execution_id, "refused": PUBLISH_FAILED})).scalar_one()
+    found: Decision = (await db.execute(_DECISION, {"id": execution_id})).scalar_one()
     return found
 
 
@@ -343,8 +339,8 @@ _MARK_PUBLISHED = text("""
 _REFUSE = text("""
     WITH refused AS (
         UPDATE sync_executions
-           SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0, error_message = :reason,
-               idempotency_key = NULL
+           SET status = 'error', finished_at = now(), updated_at = now(), duration_seconds = 0,
+               cause = 'publish_failed', error_message = :message, idempotency_key = NULL
          WHERE id = :id AND status = 'running' AND planned_at IS NULL AND published_at IS NULL
         RETURNING id
     ), forgotten AS (
@@ -367,9 +363,9 @@ async def mark_published(db: AsyncConnection, execution_id: int) -> bool:
     return (await db.execute(_MARK_PUBLISHED, {"id": execution_id})).rowcount == 1
 
 
-async def refuse(db: AsyncConnection, execution_id: int, reason: str = PUBLISH_FAILED) -> bool:
+async def refuse(db: AsyncConnection, execution_id: int) -> bool:
     """End an execution whose message was not confirmed; `False` if a worker has taken it already, so that it runs."""
-    return (await db.execute(_REFUSE, {"id": execution_id, "reason": reason})).one_or_none() is not None
+    return (await db.execute(_REFUSE, {"id": execution_id, "message": PUBLISH_FAILED})).one_or_none() is not None
 
 
 # An update waits while another one of its resource is at work, and is what all others are that are asked for
@@ -463,19 +459,27 @@ _CLOSE = text("""
                count(*) FILTER (WHERE status IN ('pending', 'running')) AS unfinished,
                coalesce(sum(records_processed), 0) AS records,
                coalesce(sum(records_rejected), 0) AS rejected,
-               min(error_message) FILTER (WHERE status = 'error') AS cause
+               mode() WITHIN GROUP (ORDER BY cause) FILTER (WHERE status = 'error') AS cause
           FROM sync_slices WHERE execution_id = :id
+    ), example AS (
+        SELECT concat_ws(' ', s.first_day, coalesce('modalidade ' || nullif(s.part, 0), s.resource)) AS listing,
+               s.error_message
+          FROM sync_slices s JOIN done ON s.cause = done.cause
+         WHERE s.execution_id = :id AND s.status = 'error'
+         ORDER BY s.ordinal LIMIT 1
     )
     UPDATE sync_executions e
        SET status = CASE WHEN done.failed = 0 THEN 'success' ELSE 'error' END,
+           cause = done.cause,
            error_message = CASE WHEN done.failed > 0
-               THEN format('%s of %s slices failed: %s', done.failed, done.slices, done.cause) END,
+               THEN format('%s of %s slices failed: %s: %s', done.failed, done.slices, example.listing,
+                           example.error_message) END,
            records_processed = done.records,
            records_rejected = done.rejected,
            duration_seconds = extract(epoch FROM clock_timestamp() - coalesce(e.started_at, e.planned_at)),
            finished_at = clock_timestamp(),
            updated_at = clock_timestamp()
-      FROM done
+      FROM done LEFT JOIN example ON true
      WHERE e.id = :id AND done.slices > 0 AND done.unfinished = 0
     RETURNING e.status
 """)
@@ -511,25 +515,36 @@ async def end(
     status: str,
     records_processed: int | None = None,
     duration_seconds: float | None = None,
+    cause: Cause | None = None,
     error_message: str | None = None,
+    cancelled_by: str | None = None,
 ) -> bool:
     """End a running execution from outside, and what is left of its slices; `False` if it had ended before.
 
-    What is not given is taken from its slices and its start.
+    What is not given is taken from its slices and its start. An error has a `cause`, a success none.
 
     Raises:
-        ValueError: a status that is no end.
+        ValueError: a status that is no end, an error without a cause, or a success with one.
 
     """
     if status not in ("success", "error"):
         raise ValueError("an execution ends as 'success' or 'error'")
+    if (status == "error") != (cause is not None):
+        raise ValueError("an error has a cause, a success none")
     if (await db.execute(_LOCK_RUNNING, {"id": execution_id})).one_or_none() is None:
         return False
     own = sync_slices.c.execution_id == execution_id
     await db.execute(
         update(sync_slices)
         .where(own, sync_slices.c.status.in_(["pending", "running"]))
-        .values(status="error", error_message=error_message, finished_at=func.now(), updated_at=func.now(), **_NOBODY)
+        .values(
+            status="error",
+            cause="cut_off",
+            error_message=error_message,
+            finished_at=func.now(),
+            updated_at=func.now(),
+            **_NOBODY,
+        )
     )
     await db.execute(delete(sync_pages).where(sync_pages.c.slice_id.in_(select(sync_slices.c.id).where(own))))
     await db.execute(_FORGET_COUNTED, {"id": execution_id})
@@ -542,7 +557,9 @@ async def end(
         .where(column.id == execution_id)
         .values(
             status=status,
+            cause=cause,
             error_message=error_message,
+            cancelled_by=cancelled_by,
             records_processed=processed if records_processed is None else records_processed,
             records_rejected=rejected,
             duration_seconds=age if duration_seconds is None else duration_seconds,
@@ -553,13 +570,20 @@ async def end(
     return True
 
 
+async def cancel(db: AsyncConnection, execution_id: int, who: str) -> bool:
+    """End an execution and all that is left of it because `who` asks for that; `False` if it had ended before."""
+    return await end(
+        db, execution_id, status="error", cause="cancelled", error_message=f"cancelled by {who}", cancelled_by=who
+    )
+
+
 _SUMMARIZE = text("""
     SELECT e.status, e.resource, e.mode, e.criterio, e.trigger, e.records_processed,
            coalesce(sum(s.records_inserted), 0), coalesce(sum(s.records_updated), 0), e.records_rejected,
            coalesce(sum(s.itens_written), 0),
            (SELECT count(*) FROM itens_owed WHERE execution_id = e.id), count(s.id),
            count(s.id) FILTER (WHERE s.status = 'error'), coalesce(sum(s.pages_done), 0),
-           CAST(e.duration_seconds AS float), e.error_message
+           CAST(e.duration_seconds AS float), e.cause, e.error_message
       FROM sync_executions e LEFT JOIN sync_slices s ON s.execution_id = e.id
      WHERE e.id = :id
      GROUP BY e.id
@@ -618,7 +642,7 @@ async def expire_orphan(db: AsyncConnection, *, seconds: float) -> int | None:
     One per transaction: a transaction that held the counts of one execution and waited for another's could deadlock.
     """
     orphan: int | None = (await db.execute(_ORPHAN, {"seconds": float(seconds)})).scalar_one_or_none()
-    if orphan is None or not await end(db, orphan, status="error", error_message=NO_WORKER):
+    if orphan is None or not await end(db, orphan, status="error", cause="no_worker", error_message=NO_WORKER):
         return None
     return orphan
 
@@ -645,8 +669,9 @@ async def end_by_outage(db: AsyncConnection) -> int | None:
     if outlasted is None:
         return None
     since = f"{to_wall_clock(outlasted.failing_since):%Y-%m-%d %H:%M}"
-    message = f"{PORTAL_FAILING} {since} ({outlasted.reason}): {outlasted.cause}"
-    return outlasted.id if await end(db, outlasted.id, status="error", error_message=message) else None
+    message = f"the portal has not answered since {since} ({outlasted.reason}): {outlasted.cause}"
+    ended = await end(db, outlasted.id, status="error", cause="portal_down", error_message=message)
+    return outlasted.id if ended else None
 
 
 async def left_open(db: AsyncConnection) -> list[int]:
@@ -706,7 +731,7 @@ _FAIL_STALLED = text("""
     WITH failed AS (
         UPDATE sync_slices
            SET status = 'error', finished_at = now(), worker_id = NULL, lease_until = NULL, updated_at = now(),
-               error_message =
+               cause = 'stalled', error_message =
                    concat_ws(': ', format('%s workers in a row ended without a page', stalls), error_message)
          WHERE status IN ('pending', 'running') AND stalls >= :max_stalls
            AND (lease_until IS NULL OR lease_until < now())
@@ -786,10 +811,8 @@ _ADVANCE = text(
     + " RETURNING now()"
 )
 _ADVANCE_AND_FINISH = text(
-    _ONE_PAGE_MORE
-    + " lease_until = NULL, worker_id = NULL, status = 'success', finished_at = now(), error_message = NULL"
-    + _STILL_OURS
-    + " RETURNING now()"
+    _ONE_PAGE_MORE + " lease_until = NULL, worker_id = NULL, status = 'success', finished_at = now(), cause = NULL,"
+    " error_message = NULL" + _STILL_OURS + " RETURNING now()"
 )
 _FORGET_PAGES = text("DELETE FROM sync_pages WHERE slice_id = :slice_id")
 
@@ -867,23 +890,25 @@ async def note_empty(db: AsyncConnection, claim: Claim) -> int | None:
     return sights
 
 
-async def release(db: AsyncConnection, claim: Claim, *, delay_seconds: float = 0.0, cause: str | None = None) -> bool:
+async def release(
+    db: AsyncConnection, claim: Claim, *, delay_seconds: float = 0.0, database_error: str | None = None
+) -> bool:
     """Give a slice back, because the worker stops or the database is in trouble; the next claim goes on from its pages.
 
-    It may be claimed again after `delay_seconds`; `cause` is shown until then. This claim counts neither as a failure
-    nor as a stall.
+    It may be claimed again after `delay_seconds`; `database_error` is shown until then. This claim counts neither as a
+    failure nor as a stall.
     """
     changes: dict[str, Any] = {"status": "pending", "stalls": _ONE_STALL_LESS, **_NOBODY}
     if delay_seconds:
         changes["run_after"] = func.now() + timedelta(seconds=delay_seconds)
-    if cause is not None:
-        changes["error_message"] = cause
+    if database_error is not None:
+        changes |= {"cause": "database", "error_message": database_error}
     return await _change(db, claim, **changes)
 
 
 _DATABASE_TROUBLE = text("""
-    SELECT substring(error_message FROM :cause) FROM sync_slices
-     WHERE error_message LIKE :trouble
+    SELECT error_message FROM sync_slices
+     WHERE cause = 'database'
        AND (status = 'pending' AND run_after > now() - interval '1 minute' OR status = 'running' AND stalls > 0)
      ORDER BY updated_at DESC LIMIT 1
 """)
@@ -894,9 +919,8 @@ async def database_trouble(db: AsyncConnection) -> str | None:
 
     A slice that was given back and taken up again counts until it has committed a page.
     """
-    parameters = {"trouble": f"%: {DATABASE_TROUBLE}: %", "cause": f": {DATABASE_TROUBLE}: (.*)$"}
-    cause: str | None = (await db.execute(_DATABASE_TROUBLE, parameters)).scalar_one_or_none()
-    return cause
+    error: str | None = (await db.execute(_DATABASE_TROUBLE)).scalar_one_or_none()
+    return error
 
 
 async def forgive(db: AsyncConnection, claim: Claim) -> None:
@@ -922,7 +946,14 @@ async def release_all(db: AsyncConnection, worker_id: str) -> list[tuple[int, in
 
 
 async def postpone(
-    db: AsyncConnection, claim: Claim, *, delay_seconds: float, cause: str, progressed: bool, is_stall: bool = False
+    db: AsyncConnection,
+    claim: Claim,
+    *,
+    delay_seconds: float,
+    cause: Cause,
+    error_message: str,
+    progressed: bool,
+    is_stall: bool = False,
 ) -> bool:
     """Put a slice back until later; `False` if it has failed longer than its patience, or is not ours.
 
@@ -936,7 +967,8 @@ async def postpone(
         "failures": 1 if progressed else column.failures + 1,
         "failing_since": func.coalesce(failing_since, func.now()),
         "run_after": func.now() + timedelta(seconds=delay_seconds),
-        "error_message": cause,
+        "cause": cause,
+        "error_message": error_message,
         **_NOBODY,
     }
     if not is_stall:
@@ -945,14 +977,14 @@ async def postpone(
     return await _change(db, claim, is_patient, **changes)
 
 
-async def fail(db: AsyncConnection, claim: Claim, cause: str) -> bool:
+async def fail(db: AsyncConnection, claim: Claim, cause: Cause, error_message: str) -> bool:
     """End a slice as failed; its committed records stay."""
-    return await _end(db, claim, status="error", error_message=cause)
+    return await _end(db, claim, status="error", cause=cause, error_message=error_message)
 
 
 async def finish(db: AsyncConnection, claim: Claim) -> bool:
     """End a slice as complete."""
-    if not await _end(db, claim, status="success", error_message=None):
+    if not await _end(db, claim, status="success", cause=None, error_message=None):
         return False
     await _note_success(db, claim)
     return True

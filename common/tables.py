@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from common.causes import CAUSES
 from common.resources import RESOURCES
 from common.resources.derive import MOMENT, WALL_CLOCK, add_party, add_tables
 from common.resources.derive import moment_column as _moment
@@ -47,6 +48,11 @@ def _kind() -> Column[str]:
     """What is done: `sync` reads a source; `delivery` sends rows to a destination; `intake` takes in rows of others."""
     allowed = CheckConstraint("kind IN ('sync', 'delivery', 'intake')", name="kind")
     return Column("kind", Text, allowed, nullable=False, server_default="sync")
+
+
+def _cause() -> Column[str]:
+    words = ", ".join(f"'{cause}'" for cause in CAUSES)
+    return Column("cause", Text, CheckConstraint(f"cause IN ({words})", name="cause"))
 
 
 sync_executions = Table(
@@ -79,7 +85,9 @@ sync_executions = Table(
     Column("duration_seconds", Numeric(10, 2)),
     # why it failed: in a sentence for people, and in a word for programs
     Column("error_message", Text),
-    Column("cause", Text),
+    _cause(),
+    # the administrator who cancelled it
+    Column("cancelled_by", Text),
     # who asked: api, message (another party's), retry, schedule, sweep, gap (an update that found a long hole)
     Column("trigger", Text, nullable=False),
     # the user of the API who asked
@@ -102,9 +110,9 @@ sync_executions = Table(
     # the retries of an execution: for retries, alerts, and the foreign key's check of every deleted row
     Index("ix_sync_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     # what administrators cancelled, which is no failure; they are few
-    Index(
-        "ix_sync_executions_cancelled", "mode", "trigger", postgresql_where=text("error_message LIKE 'cancelled by %'")
-    ),
+    Index("ix_sync_executions_cancelled", "mode", "trigger", postgresql_where=text("cause = 'cancelled'")),
+    CheckConstraint("(status = 'error') = (cause IS NOT NULL)", name="cause_of_error"),
+    CheckConstraint("(cause IS NOT DISTINCT FROM 'cancelled') = (cancelled_by IS NOT NULL)", name="cancelled_by"),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
 )
 
@@ -217,10 +225,11 @@ sync_slices = Table(
     # the last page's totalRegistros
     Column("total_registros", BigInteger),
     Column("error_message", Text),
-    Column("cause", Text),
+    _cause(),
     _moment("started_at"),
     _moment("finished_at"),
     _now("updated_at"),
+    CheckConstraint("status <> 'error' OR cause IS NOT NULL", name="cause_of_error"),
     Index("uq_sync_slices_execution_id_ordinal", "execution_id", "ordinal", unique=True),
     # the candidates of a claim, in its order
     Index(

@@ -19,6 +19,8 @@ IngestionError
   StoppedWaiting       # the worker stops, and nothing was asked
 """
 
+from common.causes import Cause
+
 
 class IngestionError(Exception):
     """Something that ends the work on a slice for now."""
@@ -27,16 +29,23 @@ class IngestionError(Exception):
 class PncpError(IngestionError):
     """The portal's answer is not a page of what was asked.
 
-    `tries`: how often one request is sent at most before this error stands.
+    `tries`: how often one request is sent at most before this error stands. `cause`: what it leaves on a slice.
     """
 
     tries = 1
+    cause: Cause = "incomplete"
+
+    def __init__(self, message: str, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        if cause is not None:
+            self.cause = cause
 
 
 class PncpUnavailable(PncpError):
     """The portal does not answer properly just now."""
 
     tries = 6
+    cause: Cause = "no_answer"
 
 
 class PncpUnreachable(PncpUnavailable):
@@ -45,6 +54,8 @@ class PncpUnreachable(PncpUnavailable):
 
 class PncpTooLarge(PncpUnavailable):
     """An answer that is larger than what a process may hold, or that does not end."""
+
+    cause: Cause = "bad_answer"
 
 
 class PncpThrottled(PncpUnavailable):
@@ -61,11 +72,14 @@ class PncpThrottled(PncpUnavailable):
 class PncpBlocked(PncpUnavailable):
     """The portal answers 200 with a page in HTML: its throttle's, its firewall's, or that of its maintenance."""
 
+    cause: Cause = "portal_refused"
+
 
 class PncpRefused(PncpUnavailable):
     """The portal refuses whatever we ask: a redirect, 401, 403 or their like on a listing."""
 
     tries = 2
+    cause: Cause = "portal_refused"
 
 
 class PncpPaused(PncpUnavailable):
@@ -74,6 +88,8 @@ class PncpPaused(PncpUnavailable):
 
 class PncpRejected(PncpError):
     """The portal refuses a request that is well formed, because of what it asks for."""
+
+    cause: Cause = "portal_refused"
 
 
 class PncpDisputed(PncpRejected):
@@ -101,6 +117,8 @@ class ListingIncomplete(PncpError):
 
 class PageUnfit(PncpError):
     """So many records of a page cannot be stored that the fault is the page's, or ours, and not single records'."""
+
+    cause: Cause = "bad_answer"
 
 
 class NoRoomError(IngestionError):

@@ -213,7 +213,8 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
     if sights is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
     if sights < EMPTY_SIGHTS:
-        raise PncpUnavailable(f"the listing is empty, and its records are known ({sights} of {EMPTY_SIGHTS} looks)")
+        looks = f"{sights} of {EMPTY_SIGHTS} looks"
+        raise PncpUnavailable(f"the listing is empty, and its records are known ({looks})", "incomplete")
     log.warning("the listing is empty, its records have left it", looks=sights)
 
 

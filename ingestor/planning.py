@@ -87,9 +87,9 @@ async def plan_next(
     return execution.id
 
 
-async def _give_up(engine: AsyncEngine, execution_id: int, cause: str) -> None:
+async def _give_up(engine: AsyncEngine, execution_id: int, message: str) -> None:
     async with engine.begin() as db:
-        if not await executions.end(db, execution_id, status="error", error_message=cause):
+        if not await executions.end(db, execution_id, status="error", cause="internal", error_message=message):
             return
         summary = await executions.summarize(db, execution_id)
     log_finished(execution_id, summary)

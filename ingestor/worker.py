@@ -13,13 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import executions
+from common.causes import Cause
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
 from common.executions import Claim, Kind, Summary
@@ -52,6 +53,7 @@ DATABASE_WAIT = (1.0, 5.0)
 DATABASE_RETRY = (5.0, 15.0)
 """The delay before a slice that was released because of the database is claimed again, in seconds."""
 SHORTEST_ALIVE_SECONDS = 60.0
+LONGEST_MESSAGE = 2000  # characters of a slice's error
 FORGET_WORKERS_AFTER_DAYS = 7
 
 _BEAT = text("""
@@ -353,9 +355,9 @@ class Worker:
                 await self._release(claim)
             except PageUnfit as error:
                 is_last = claim.failures + 1 >= UNFIT_TRIES
-                await (self._fail(claim, str(error)) if is_last else self._postpone(work, error))
+                await (self._fail(claim, error) if is_last else self._postpone(work, error))
             except PncpRejected as error:
-                await self._fail(claim, str(error))
+                await self._fail(claim, error)
             except PncpError as error:
                 await self._postpone(work, error)
             except Exception as error:
@@ -374,12 +376,14 @@ class Worker:
 
         await self._settle(work.claim, end, told=_described_finish(work))
 
-    async def _fail(self, claim: Claim, cause: str) -> None:
+    async def _fail(self, claim: Claim, error: PncpError) -> None:
+        why = _explain(error)
+
         async def end() -> Outcome:
-            fail = partial(executions.fail, claim=claim, cause=_describe(claim, cause))
+            fail = partial(executions.fail, claim=claim, **why)
             return "failed" if await in_transaction(self._engine, fail) else "lost"
 
-        await self._settle(claim, end, told={"cause": cause})
+        await self._settle(claim, end, told=why)
 
     async def _release(self, claim: Claim) -> None:
         async def give_back() -> Outcome:
@@ -389,14 +393,14 @@ class Worker:
 
         await self._settle(claim, give_back)
 
-    async def _give_back(self, claim: Claim, cause: str) -> None:
+    async def _give_back(self, claim: Claim, error: str) -> None:
         """Release the slice because the database is in trouble; this counts neither as a failure nor as a stall."""
-        log.warning("database is not available, the slice is released", cause=cause)
+        log.warning("database is not available, the slice is released", cause="database", error_message=error)
         release = partial(
             executions.release,
             claim=claim,
             delay_seconds=random.uniform(*DATABASE_RETRY),  # noqa: S311  # jitter
-            cause=_describe(claim, f"{executions.DATABASE_TROUBLE}: {cause}"),
+            database_error=error[:LONGEST_MESSAGE],
         )
 
         async def give_back() -> Outcome:
@@ -407,7 +411,7 @@ class Worker:
     async def _postpone(self, work: SliceIngestion, error: Exception) -> None:
         """Postpone the slice, or end it where its time is over and there is no progress."""
         claim = work.claim
-        cause = str(error) if isinstance(error, PncpError) else f"unexpected {type(error).__name__}"
+        why = _explain(error)
         delay = backoff_seconds(claim.failures, self._options.slice_retry_seconds)
 
         async def put_back(db: AsyncConnection) -> Outcome:
@@ -415,18 +419,18 @@ class Worker:
                 db,
                 claim,
                 delay_seconds=delay,
-                cause=_describe(claim, cause),
+                **why,
                 # a listing that does not add up is read again and again without progress
                 progressed=work.has_progressed and not isinstance(error, ListingIncomplete | PageUnfit),
                 is_stall=not isinstance(error, PncpError),
             ):
                 return "postponed"
-            return "failed" if await executions.fail(db, claim, _describe(claim, cause)) else "lost"
+            return "failed" if await executions.fail(db, claim, **why) else "lost"
 
         await self._settle(
             claim,
             partial(in_transaction, self._engine, put_back),
-            told={"cause": cause, "delay_seconds": round(delay, 1)},
+            told={**why, "delay_seconds": round(delay, 1)},
         )
 
     async def _settle(
@@ -544,7 +548,7 @@ def _log_outcome(outcome: Outcome, told: Mapping[str, Any]) -> None:
             is_worth_it = told["records"] or told["rejected"] or told["attempt"] > 1 or told["reading"] > 1
             log.log(logging.INFO if is_worth_it else logging.DEBUG, "slice finished", **told)
         case "failed":
-            log.error("slice failed", cause=told["cause"])
+            log.error("slice failed", cause=told["cause"], error_message=told["error_message"])
         case "postponed":
             log.warning("slice is postponed", **told)
         case "released":
@@ -577,6 +581,13 @@ def _part(claim: Claim) -> dict[str, str | int]:
     return {"resource": claim.resource, **({"part": claim.part} if claim.part else {})}
 
 
-def _describe(claim: Claim, cause: str) -> str:
-    listing = f"modalidade {claim.part}" if claim.part else claim.resource
-    return f"{claim.first_day} {listing}: {cause}"[:2000]
+class _Why(TypedDict):
+    cause: Cause
+    error_message: str
+
+
+def _explain(error: Exception) -> _Why:
+    """What an error leaves on its slice; a fault of ours is named by its kind only."""
+    if isinstance(error, PncpError):
+        return {"cause": error.cause, "error_message": str(error)[:LONGEST_MESSAGE]}
+    return {"cause": "internal", "error_message": f"unexpected {type(error).__name__}"}

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from backend.models.sync import Moment, ResourceName
+from common.causes import Cause
 from common.executions import DEFAULT_RESOURCE
 
 MOST_DAYS = 366
@@ -80,6 +81,7 @@ class CoverageModalidade(BaseModel):
     records_rejected: int = Field(description="vistos pela fatia que vale e que não puderam ser gravados até agora")
     execution_id: int | None = Field(description="a dessa fatia; `null` depois de `HISTORY_DAYS`")
     finished_at: Moment | None
+    cause: Cause | None
     error_message: str | None
 
 

@@ -5,6 +5,7 @@ from datetime import date
 from pydantic import BaseModel, Field
 
 from backend.models.sync import Mode, Moment, Progress, SyncExecution, SyncStatus
+from common.causes import Cause
 
 
 class Waiting(BaseModel):
@@ -12,6 +13,7 @@ class Waiting(BaseModel):
 
     slices: int
     next_try_at: Moment
+    cause: Cause | None = Field(description="a causa do erro mais novo delas")
     error_message: str | None = Field(description="o erro mais novo delas")
 
 
@@ -96,7 +98,8 @@ class CommonError(BaseModel):
     As execuções canceladas não contam.
     """
 
-    message: str
+    cause: Cause
+    message: str | None = Field(description="o erro da última delas")
     executions: int
     last_execution_id: int
     last_at: Moment
@@ -112,6 +115,7 @@ class FailedExecution(BaseModel):
     id: int
     mode: Mode
     trigger: str
+    cause: Cause
     error_message: str | None
     finished_at: Moment | None
     can_retry: bool = Field(description="há fatias com erro, que `/retry` repete e nenhuma repetição está a ler")

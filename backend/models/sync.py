@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
+from common.causes import Cause
 from common.clock import check_window, parse_wall_clock, to_wall_clock
 from common.executions import DEFAULT_RESOURCE
 from common.messages import SyncCommand
@@ -190,7 +191,9 @@ class SyncExecution(BaseModel):
         description="contratações que esta execução gravou sem os itens, que ainda faltam; virão por si, sem pedido"
     )
     duration_seconds: float | None
-    error_message: str | None
+    cause: Cause | None = Field(description="por que falhou, em uma palavra; a lista está em docs/operating.md")
+    error_message: str | None = Field(description="o mesmo em uma frase")
+    cancelled_by: str | None = Field(description="quem a cancelou")
     cancelled: bool = Field(description="alguém a cancelou: o seu `status` é `error`, e `percent` o que estava feito")
     created_at: Moment
     updated_at: Moment
@@ -216,7 +219,8 @@ class SyncSlice(BaseModel):
     total_registros: int | None = Field(description="o que o portal disse na última página lida")
     records_processed: int
     records_rejected: int
-    error_message: str | None
+    cause: Cause | None = Field(description="por que falhou, em uma palavra; a lista está em docs/operating.md")
+    error_message: str | None = Field(description="o mesmo em uma frase")
     run_after: Moment | None = Field(description="quando será tentada de novo")
     updated_at: Moment
 
@@ -248,7 +252,8 @@ class SyncStatus(BaseModel):
     records_processed: int
     itens_owed: int = Field(description="contratações gravadas sem os itens, que ainda faltam")
     duration_seconds: float | None
-    error_message: str | None
+    cause: Cause | None = Field(description="por que falhou, em uma palavra; a lista está em docs/operating.md")
+    error_message: str | None = Field(description="o mesmo em uma frase")
     last_updated: Moment | None
     execution_id: int | None
     phase: Phase | None

@@ -12,9 +12,6 @@ from common.execution_log import log_finished
 
 log = structlog.get_logger(__name__)
 
-CANCELLED_BY = "cancelled by"
-"""The beginning of the error of a cancelled execution."""
-
 MOST_CANCELLED = 1000
 """The most executions that one request cancels."""
 
@@ -42,7 +39,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
         if not await executions.exists(db, execution_id):
             raise UnknownExecutionError(execution_id)
         structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
-        if not await executions.end(db, execution_id, status="error", error_message=f"{CANCELLED_BY} {who}"):
+        if not await executions.cancel(db, execution_id, who):
             raise ConflictError(f"A execução {execution_id} já terminou.")
         summary = await executions.summarize(db, execution_id)
     log.info("execution cancelled", user=who)
@@ -63,7 +60,7 @@ async def cancel_executions(engine: AsyncEngine, request: CancelRequest, who: st
 @run_again
 async def _end_running(engine: AsyncEngine, execution_id: int, who: str) -> bool:
     async with engine.begin() as db:
-        if not await executions.end(db, execution_id, status="error", error_message=f"{CANCELLED_BY} {who}"):
+        if not await executions.cancel(db, execution_id, who):
             return False
         summary = await executions.summarize(db, execution_id)
     log.info("execution cancelled", execution_id=execution_id, user=who)

@@ -18,14 +18,14 @@ from common.resources import RESOURCES_BY_NAME
 _PAIRS = text("""
     WITH whole AS (
         SELECT day, part, execution_id, records, total_registros, began_at, complete_at AS finished_at,
-               CAST(NULL AS text) AS error_message, 'complete' AS state
+               CAST(NULL AS text) AS cause, CAST(NULL AS text) AS error_message, 'complete' AS state
           FROM read_days
          WHERE resource = :resource AND criterio = 'publicacao' AND day BETWEEN :first AND :last
            AND (CAST(:modalidade AS int) IS NULL OR part = :modalidade)
     ), others AS (
         SELECT DISTINCT ON (s.first_day, s.part)
                s.first_day AS day, s.part, s.execution_id, s.records_processed AS records, s.total_registros,
-               s.started_at AS began_at, s.finished_at, s.error_message,
+               s.started_at AS began_at, s.finished_at, s.cause, s.error_message,
                CASE WHEN bool_or(s.status IN ('pending', 'running')) OVER (PARTITION BY s.first_day, s.part)
                     THEN 'running'
                     WHEN s.status = 'error' THEN 'failed'
@@ -38,7 +38,7 @@ _PAIRS = text("""
     ), counting AS (
         SELECT * FROM whole UNION ALL SELECT * FROM others
     )
-    SELECT c.day, c.part AS modalidade, c.records, c.total_registros, c.finished_at, c.error_message,
+    SELECT c.day, c.part AS modalidade, c.records, c.total_registros, c.finished_at, c.cause, c.error_message,
            -- it may have been deleted since
            (SELECT e.id FROM sync_executions e WHERE CAST(:detail AS boolean) AND e.id = c.execution_id)
                AS execution_id,

@@ -33,7 +33,6 @@ from backend.models.dashboard import (
 )
 from backend.models.sync import Status
 from backend.services.attention import load_drift, load_itens_owed, load_source
-from backend.services.control import CANCELLED_BY
 from backend.services.failures import load_pending
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.reading import Reading
@@ -68,12 +67,13 @@ _COUNTS = text("""
 # By the index of the cancelled ones, which are few.
 _NOW = text("""
     SELECT now() AS moment,
-           (SELECT count(*) FROM sync_executions WHERE error_message LIKE 'cancelled by %') AS cancelled,
+           (SELECT count(*) FROM sync_executions WHERE cause = 'cancelled') AS cancelled,
            (SELECT count(*) FROM sync_executions WHERE created_at > now() - interval '24 hours') AS last_day,
            (SELECT max(paused_until) FROM source_pauses WHERE paused_until > now()) AS paused_until
 """)
 _WAITING = text("""
     SELECT execution_id, count(*) AS slices, min(run_after) AS next_try_at,
+           (array_agg(cause ORDER BY updated_at DESC))[1] AS cause,
            (array_agg(error_message ORDER BY updated_at DESC))[1] AS error_message
       FROM sync_slices
      WHERE execution_id = ANY(:ids) AND status = 'pending' AND run_after > now()
@@ -92,7 +92,7 @@ _DAYS = text("""
         SELECT CAST(timezone(:zone, created_at) AS date) AS day,
                count(*) FILTER (WHERE status = 'success') AS success,
                count(*) FILTER (WHERE status = 'error') AS error,
-               count(*) FILTER (WHERE status = 'error' AND error_message LIKE 'cancelled by %') AS cancelled,
+               count(*) FILTER (WHERE cause = 'cancelled') AS cancelled,
                count(*) FILTER (WHERE status = 'running') AS running,
                coalesce(sum(records_processed), 0) AS records_processed,
                avg(duration_seconds) FILTER (WHERE status <> 'running') AS mean_seconds
@@ -116,20 +116,12 @@ _MODES = text("""
      WHERE created_at > now() - interval '30 days' AND status <> 'running' AND duration_seconds IS NOT NULL
      GROUP BY ROLLUP (mode) ORDER BY mode
 """)
-_ERRORS = text(r"""
-    WITH failed AS (
-        SELECT id, created_at,
-               regexp_replace(
-                   regexp_replace(coalesce(error_message, ''),
-                       '^(\d+ of \d+ slices failed: )?(\S+ modalidade \d+: )?', ''),
-                   '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS message
-          FROM sync_executions
-         WHERE status = 'error' AND created_at > now() - interval '30 days'
-           AND coalesce(error_message, '') NOT LIKE :cancelled
-    )
-    SELECT left(message, 300) AS message, count(*) AS executions, max(id) AS last_execution_id,
-           max(created_at) AS last_at
-      FROM failed GROUP BY 1 ORDER BY 2 DESC, 3 DESC LIMIT 8
+_ERRORS = text("""
+    SELECT cause, left((array_agg(error_message ORDER BY id DESC))[1], 300) AS message, count(*) AS executions,
+           max(id) AS last_execution_id, max(created_at) AS last_at
+      FROM sync_executions
+     WHERE cause <> 'cancelled' AND created_at > now() - interval '30 days'
+     GROUP BY cause ORDER BY 3 DESC, 4 DESC LIMIT 8
 """)
 _SIZES = text("""
     SELECT relname, reltuples, pg_total_relation_size(oid) AS bytes
@@ -288,7 +280,7 @@ def _age(moment: datetime | None, now: datetime) -> float | None:
 
 
 async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
-    in_brasilia, cancelled = {"zone": BRASILIA.key}, {"cancelled": f"{CANCELLED_BY} %"}
+    in_brasilia = {"zone": BRASILIA.key}
     modes = (await db.execute(_MODES)).all()
     together = next((row for row in modes if row.mode is None and row.executions), None)
     failed = await load_pending(db, now)
@@ -299,9 +291,7 @@ async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
         "modes": [ModeStatistics.model_validate(row, from_attributes=True) for row in modes if row.mode],
         "mean_duration_seconds": together.mean_seconds if together else None,
         "p95_duration_seconds": together.p95_seconds if together else None,
-        "errors": [
-            CommonError.model_validate(row, from_attributes=True) for row in await db.execute(_ERRORS, cancelled)
-        ],
+        "errors": [CommonError.model_validate(row, from_attributes=True) for row in await db.execute(_ERRORS)],
         "failed": [FailedExecution.model_validate(row, from_attributes=True) for row in failed[:MOST_FAILED_SHOWN]],
         "failed_count": len(failed),
         "failed_updates_count": sum(row.mode == "update" for row in failed),

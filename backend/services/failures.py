@@ -13,10 +13,8 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.services.control import CANCELLED_BY
 from backend.services.freshness import load_mirrored
 from common.coverage import READ_LATER
-from common.executions import PUBLISH_FAILED
 from common.resources import RESOURCE_NAMES
 
 LOOK_BACK = timedelta(days=7)
@@ -26,18 +24,17 @@ LONGEST_EXECUTION = timedelta(days=30)
 _LOAD_PENDING = text(
     """
     WITH failed AS MATERIALIZED (
-        SELECT id, resource, mode, criterio, trigger, window_start, window_end, parts, finished_at, error_message
+        SELECT id, resource, mode, criterio, trigger, window_start, window_end, parts, finished_at, cause,
+               error_message
           FROM sync_executions f
          WHERE status = 'error' AND kind = 'sync' AND finished_at > :since
            AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
-           AND error_message IS DISTINCT FROM :refused
-           AND coalesce(error_message, '') NOT LIKE :cancelled
+           AND cause NOT IN ('publish_failed', 'cancelled')
            AND NOT EXISTS (SELECT 1 FROM sync_executions r
-                            WHERE r.retry_of = f.id AND r.status = 'error'
-                              AND coalesce(r.error_message, '') NOT LIKE :cancelled)
+                            WHERE r.retry_of = f.id AND r.status = 'error' AND r.cause <> 'cancelled')
     )
     SELECT f.id, f.resource, f.mode, f.criterio, f.trigger, f.window_start, f.window_end, f.finished_at,
-           f.error_message, broken.is_there AND NOT EXISTS (SELECT 1 FROM sync_executions r
+           f.cause, f.error_message, broken.is_there AND NOT EXISTS (SELECT 1 FROM sync_executions r
                                             WHERE r.retry_of = f.id AND r.status = 'running') AS can_retry
       FROM failed f
      CROSS JOIN LATERAL (
@@ -69,15 +66,13 @@ _LOAD_PENDING = text(
 async def load_pending(db: AsyncConnection, now: datetime) -> Sequence[Row[Any]]:
     """The executions that failed in the week before `now` (aware) and were not made good, newest first.
 
-    Columns: `id, resource, mode, criterio, trigger, window_start, window_end, finished_at, error_message`, and
-    `can_retry`: it has failed slices that no retry is repeating just now.
+    Columns: `id, resource, mode, criterio, trigger, window_start, window_end, finished_at, cause, error_message`,
+    and `can_retry`: it has failed slices that no retry is repeating just now.
     """
     mirrored = [(resource, part) for resource in RESOURCE_NAMES for part in await load_mirrored(db, resource)]
     parameters = {
         "since": now - LOOK_BACK,
         "longest": LONGEST_EXECUTION,
-        "refused": PUBLISH_FAILED,
-        "cancelled": f"{CANCELLED_BY} %",
         "resources": [resource for resource, _ in mirrored],
         "parts": [part for _, part in mirrored],
     }

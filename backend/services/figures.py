@@ -54,7 +54,7 @@ _DELETED = text("""
 _CANCELLED = text("""
     SELECT resource, mode, trigger, count(*) AS executions,
            CAST(coalesce(sum(duration_seconds), 0) AS float) AS duration_seconds
-      FROM sync_executions WHERE kind = 'sync' AND error_message LIKE 'cancelled by %'
+      FROM sync_executions WHERE kind = 'sync' AND cause = 'cancelled'
      GROUP BY resource, mode, trigger
 """)
 # While an execution runs its counts live on its slices, and move to its own row when it ends.

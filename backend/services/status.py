@@ -19,7 +19,6 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
-    not_,
     or_,
     select,
     text,
@@ -43,7 +42,6 @@ from backend.models.sync import (
     SyncSlices,
     SyncStatus,
 )
-from backend.services.control import CANCELLED_BY
 from common import executions
 from common.clock import BRASILIA, parse_wall_clock
 from common.executions import Mode
@@ -53,13 +51,10 @@ SHOWN = 100
 
 _execution = sync_executions.c
 _slice = sync_slices.c
-# Ended together with its execution, by a cancel or without a worker: neither read nor failed.
-_is_cut_off = and_(_slice.status == "error", func.coalesce(_slice.error_message == _execution.error_message, False))
-_is_failed = and_(_slice.status == "error", not_(_is_cut_off))
+# Not one that has ended together with its execution, by a cancel or without a worker: that is neither read nor failed.
+_is_failed = and_(_slice.status == "error", _slice.cause != literal_column("'cut_off'"))
 _is_done = or_(_slice.status == "success", _is_failed)
-_is_cancelled = and_(
-    _execution.status == "error", func.coalesce(_execution.error_message.like(f"{CANCELLED_BY} %"), False)
-)
+_is_cancelled = _execution.cause.is_not_distinct_from("cancelled")
 # The predicate of their index. The other slices are counted by the last ordinal: of twenty backfills of a year most
 # have never been claimed.
 _is_touched = or_(
@@ -122,7 +117,9 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
         .scalar_subquery()
         .label("itens_owed"),
         case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
+        _execution.cause,
         _execution.error_message,
+        _execution.cancelled_by,
         _is_cancelled.label("cancelled"),
         _execution.created_at,
         func.greatest(_execution.updated_at, counts.c.slices_updated_at).label("updated_at"),
@@ -180,6 +177,7 @@ class SyncStatusService:
                 records_processed=0,
                 itens_owed=0,
                 duration_seconds=None,
+                cause=None,
                 error_message=None,
                 last_updated=None,
                 execution_id=None,
@@ -196,6 +194,7 @@ class SyncStatusService:
             records_processed=row.records_processed,
             itens_owed=row.itens_owed,
             duration_seconds=_rounded(row.duration_seconds),
+            cause=row.cause,
             error_message=row.error_message,
             last_updated=row.updated_at,
             execution_id=row.id,
@@ -297,6 +296,7 @@ class SyncStatusService:
             status=status,
             records_processed=records_processed,
             duration_seconds=duration_seconds,
+            cause="internal" if status == "error" else None,
             error_message=error_message,
         )
 

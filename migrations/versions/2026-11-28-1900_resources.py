@@ -12,6 +12,61 @@ depends_on = None
 MOMENT = sa.DateTime(timezone=True)
 WALL_CLOCK = sa.DateTime(timezone=False)
 
+CAUSES = (
+    "cause IN ('portal_down', 'no_answer', 'portal_refused', 'bad_answer', 'incomplete', 'database', 'internal',"
+    " 'stalled', 'no_worker', 'publish_failed', 'cancelled', 'cut_off')"
+)
+CANCELLED, OLD_CANCELLED = "cause = 'cancelled'", "error_message LIKE 'cancelled by %'"
+CHECKS = {
+    "sync_executions": {
+        "cause_of_error": "(status = 'error') = (cause IS NOT NULL)",
+        "cancelled_by": "(cause IS NOT DISTINCT FROM 'cancelled') = (cancelled_by IS NOT NULL)",
+    },
+    "sync_slices": {"cause_of_error": "status <> 'error' OR cause IS NOT NULL"},
+}
+
+# The sentences that the releases before have written, of a slice or behind `N of M slices failed: `. The first that
+# matches counts: some hold the portal's own words or another sentence.
+CAUSE_OF_SENTENCE = r"""
+    CASE WHEN {sentence} ~ '^(.* modalidade \d+: )?\d+ workers in a row ended without a page' THEN 'stalled'
+         WHEN {sentence} ~ '^(.* modalidade \d+: )?database: ' THEN 'database'
+         WHEN {sentence} ~ '(planning failed: |unexpected \w+$)' THEN 'internal'
+         WHEN {sentence} ~ 'records of page \d+ could not be stored' THEN 'bad_answer'
+         WHEN {sentence} ~ '(after \d+ readings$|pages in a row, down to |page 1 (still|now) promises )'
+           OR {sentence} ~ '( page \d+ is not there|the listing is empty, and its records are known)' THEN 'incomplete'
+         WHEN {sentence} ~ 'status 200 with a page in HTML' THEN 'portal_refused'
+         WHEN {sentence} ~ '(status (400|404|408|425|429|5\d\d)| is paused \()' THEN 'no_answer'
+         WHEN {sentence} ~ 'status [34]\d\d' THEN 'portal_refused'
+         WHEN {sentence} ~ ': (\w*(Error|Timeout|Disconnected|Exceeded)\M)' THEN 'no_answer'
+         WHEN {sentence} ~ '(not UTF-8|not JSON|not the expected shape|nested too deeply|too large to be mended)'
+           OR {sentence} ~ '(are promised (on|and)|more than \d+ (objects|separators)|larger than \d+ bytes)'
+           OR {sentence} ~ '(packed more than once)' THEN 'bad_answer'
+         ELSE 'internal' END
+"""
+# A slice that has its execution's sentence has ended with it; a slice that failed by itself is named in that sentence.
+FILL_SLICES = r"""
+    UPDATE sync_slices s
+       SET cause = CASE WHEN s.status = 'error' AND e.status = 'error'
+                             AND (s.error_message IS NULL OR s.error_message = e.error_message) THEN 'cut_off'
+                        WHEN s.error_message IS NULL THEN 'internal'
+                        ELSE {cause} END,
+           error_message = regexp_replace(s.error_message, '^\d{{4}}-\d\d-\d\d modalidade \d+: (database: )?', '')
+      FROM sync_executions e
+     WHERE e.id = s.execution_id AND (s.status = 'error' OR s.status <> 'success' AND s.error_message IS NOT NULL)
+"""
+FILL_EXECUTIONS = r"""
+    UPDATE sync_executions e
+       SET cause = CASE WHEN e.error_message LIKE 'cancelled by %' THEN 'cancelled'
+                        WHEN e.error_message = 'no worker' THEN 'no_worker'
+                        WHEN e.error_message LIKE 'Failed to publish to RabbitMQ%' THEN 'publish_failed'
+                        WHEN e.error_message LIKE 'the portal has not answered since %' THEN 'portal_down'
+                        ELSE coalesce((SELECT mode() WITHIN GROUP (ORDER BY cause) FROM sync_slices s
+                                        WHERE s.execution_id = e.id AND s.status = 'error' AND s.cause <> 'cut_off'),
+                                      {cause}) END,
+           cancelled_by = substring(e.error_message FROM '^cancelled by (.*)$')
+     WHERE e.status = 'error'
+"""
+
 KINDS = "kind IN ('sync', 'delivery', 'intake')"
 
 # As in 0002, by kind and resource too.
@@ -112,7 +167,7 @@ COUNT_DELETED = """
         SELECT c.kind, c.resource, c.mode, c.trigger, c.status, count(*), sum(c.records_processed),
                sum(c.records_rejected), sum(coalesce(c.duration_seconds, 0))
           FROM (SELECT kind, resource, mode, trigger,
-                       CASE WHEN error_message LIKE 'cancelled by %' THEN 'cancelled' ELSE status END AS status,
+                       CASE WHEN cause = 'cancelled' THEN 'cancelled' ELSE status END AS status,
                        records_processed, records_rejected, duration_seconds
                   FROM old_rows WHERE status <> 'running') c
          GROUP BY c.kind, c.resource, c.mode, c.trigger, c.status
@@ -135,7 +190,7 @@ def upgrade() -> None:
     for table in ("sync_executions", "sync_slices"):
         op.add_column(table, sa.Column("kind", sa.Text, nullable=False, server_default="sync"))
         op.create_check_constraint("kind", table, KINDS)
-        op.add_column(table, sa.Column("cause", sa.Text))
+    _add_causes()
     op.add_column("sync_executions", sa.Column("resource", sa.Text, nullable=False, server_default="contratacoes"))
     op.alter_column("sync_executions", "modalidades", new_column_name="parts")
     op.alter_column("sync_slices", "modalidade", new_column_name="part", server_default=sa.text("0"))
@@ -184,6 +239,22 @@ def _count_deleted() -> None:
         "rejected_records",
         ["resolved_at"],
         postgresql_where=sa.text("resolved_at IS NOT NULL"),
+    )
+
+
+def _add_causes() -> None:
+    for table in ("sync_executions", "sync_slices"):
+        op.add_column(table, sa.Column("cause", sa.Text))
+        op.create_check_constraint("cause", table, CAUSES)
+    op.add_column("sync_executions", sa.Column("cancelled_by", sa.Text))
+    op.drop_index("ix_sync_executions_cancelled", "sync_executions")
+    op.execute(FILL_SLICES.format(cause=CAUSE_OF_SENTENCE.format(sentence="s.error_message")))
+    op.execute(FILL_EXECUTIONS.format(cause=CAUSE_OF_SENTENCE.format(sentence="coalesce(e.error_message, '')")))
+    for table, checks in CHECKS.items():
+        for name, check in checks.items():
+            op.create_check_constraint(name, table, check)
+    op.create_index(
+        "ix_sync_executions_cancelled", "sync_executions", ["mode", "trigger"], postgresql_where=sa.text(CANCELLED)
     )
 
 
@@ -293,6 +364,14 @@ def downgrade() -> None:
     )
     op.alter_column("sync_executions", "parts", new_column_name="modalidades")
     op.drop_column("sync_executions", "resource")
+    op.drop_index("ix_sync_executions_cancelled", "sync_executions")
+    op.create_index(
+        "ix_sync_executions_cancelled", "sync_executions", ["mode", "trigger"], postgresql_where=sa.text(OLD_CANCELLED)
+    )
+    for table, checks in CHECKS.items():
+        for name in (*checks, "cause"):
+            op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+    op.drop_column("sync_executions", "cancelled_by")
     for table in ("sync_executions", "sync_slices"):
         op.drop_column(table, "cause")
         op.drop_constraint(op.f(f"ck_{table}_kind"), table)

@@ -14,6 +14,7 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, async_playwright, expect
 from sqlalchemy import text
 
+from common.causes import CAUSES
 from common.clock import BRASILIA
 from tests.acceptance.conftest import Stack
 from tests.support import ROOT, eventually
@@ -135,16 +136,19 @@ async def last_night_failed(stack: Stack, *, running: bool = False) -> None:
     async with stack.engine.begin() as db:
         await db.execute(
             text("""
-                INSERT INTO sync_executions (mode, criterio, trigger, status, window_start, window_end, error_message,
-                                             records_processed, duration_seconds, planned_at, started_at, finished_at)
+                INSERT INTO sync_executions (mode, criterio, trigger, status, window_start, window_end, cause,
+                                             error_message, records_processed, duration_seconds, planned_at,
+                                             started_at, finished_at)
                 SELECT 'backfill', 'publicacao', 'sweep', 'error', CAST(:start AS timestamp),
-                       CAST(:end AS timestamp),
+                       CAST(:end AS timestamp), 'no_answer',
                        '1 of 2 slices failed: /consulta/v1/contratacoes/publicacao page 2: status 503', 7, 61.5, now(),
                        now(), now()
                  UNION ALL
-                SELECT 'update', 'atualizacao', 'schedule', 'success', :start, :end, NULL, 12, 3.5, now(), now(), now()
+                SELECT 'update', 'atualizacao', 'schedule', 'success', :start, :end, NULL, NULL, 12, 3.5, now(),
+                       now(), now()
                  UNION ALL
-                SELECT 'backfill', 'publicacao', 'api', 'running', :start, :end, NULL, 0, NULL, now(), now(), NULL
+                SELECT 'backfill', 'publicacao', 'api', 'running', :start, :end, NULL, NULL, 0, NULL, now(), now(),
+                       NULL
                  WHERE CAST(:running AS boolean)
             """),
             {
@@ -157,9 +161,11 @@ async def last_night_failed(stack: Stack, *, running: bool = False) -> None:
             text("""
                 INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, part, first_day, last_day,
                                          window_start, window_end, status, attempt, pages_total, pages_done,
-                                         records_processed, total_registros, error_message, run_after, finished_at)
+                                         records_processed, total_registros, cause, error_message, run_after,
+                                         finished_at)
                 SELECT e.id, s.ordinal, e.mode, e.criterio, s.modalidade, CAST(e.window_start AS date),
-                       CAST(e.window_end AS date), e.window_start, e.window_end, s.status, 1, 2, 1, 7, 9, s.error,
+                       CAST(e.window_end AS date), e.window_start, e.window_end, s.status, 1, 2, 1, 7, 9,
+                       CASE WHEN s.error IS NOT NULL THEN 'no_answer' END, s.error,
                        CASE WHEN s.status = 'pending' THEN now() + interval '5 minutes' END,
                        CASE WHEN s.status <> 'pending' THEN now() END
                   FROM sync_executions e
@@ -246,7 +252,7 @@ async def test_an_administrator_logs_in_finds_out_why_last_night_s_sweep_failed_
     await expect(page.get_by_label("Estado")).to_have_value("error")  # where the address led to
     await page.get_by_role("link", name="Painel", exact=True).click()
     trouble = page.get_by_role("listitem").filter(has_text="A varredura 1 falhou")
-    await expect(trouble).to_contain_text("1 de 2 fatias falharam: o portal respondeu com erro (503)")
+    await expect(trouble).to_contain_text("O portal não respondeu como devia")
 
     await trouble.get_by_role("link", name="Ver por quê").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Varredura 1")
@@ -296,8 +302,8 @@ async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stac
                SELECT numero_controle_pncp, now(), 'unread', 'status 503' FROM contratacoes""",
             """INSERT INTO schema_drift (resource, path, kind, records, example)
                VALUES ('contratacoes', 'valorTotalEstimado', 'string', 12, '"1,0"')""",
-            """INSERT INTO sync_executions (mode, criterio, trigger, status, error_message, planned_at, finished_at)
-               SELECT 'update', 'atualizacao', 'schedule', 'error', 'planning failed: x', now(), now()
+            """INSERT INTO sync_executions (mode, criterio, trigger, status, cause, planned_at, finished_at)
+               SELECT 'update', 'atualizacao', 'schedule', 'error', 'internal', now(), now()
                  FROM generate_series(1, 113)""",
         ):
             await db.execute(text(statement))
@@ -473,16 +479,16 @@ SAID: list[tuple[str, list[Any], str]] = [
     ("spokenDay", ["2026-11-20"], "sexta-feira, 20 de novembro de 2026"),
     (
         "meaningOf",
-        ["3 of 19 slices failed: 2026-10-18 modalidade 3: /x: status 503"],
-        "3 de 19 fatias falharam: o portal respondeu com erro (503)",
+        [{"cause": "no_answer", "error_message": "x", "progress": {"slices_failed": 3, "slices_total": 19}}],
+        "3 de 19 fatias falharam: o portal não respondeu como devia",
     ),
-    (
-        "meaningOf",
-        ["12 of 340 records are missing from the listing, after 4 readings"],
-        "Faltam 12 dos 340 registros que o portal promete",
-    ),
-    ("meaningOf", ["cancelled by maria"], "Cancelada por maria"),
-    ("meaningOf", ["something new"], "something new"),
+    ("meaningOf", [{"cause": "incomplete", "error_message": "x"}], "A listagem do portal não está completa"),
+    ("meaningOf", [{"cause": "cancelled", "cancelled_by": "maria"}], "Cancelada por maria"),
+    ("meaningOf", [{"cause": "cancelled", "cancelled_by": "an administrator"}], "Cancelada por um administrador"),
+    ("meaningOf", [{"cause": "not_known_here", "error_message": "something new"}], "something new"),
+    ("meaningOf", [{"cause": None, "error_message": None}], "Sem mensagem"),
+    ("adviceFor", [{"cause": "no_worker"}], "Inicie um ingestor e peça de novo."),
+    ("adviceFor", [{"cause": None}], ""),
 ]
 
 
@@ -499,6 +505,11 @@ async def test_words_are_brazilian_and_who_guesses_passwords_is_told_how_long_to
         [[name, given] for name, given, _ in SAID],
     )
     assert said == [expected for _, _, expected in SAID]
+    unworded = """async (causes) => {
+        const { meaningOf } = await import("/assets/words.js");
+        return causes.filter((cause) => meaningOf({ cause }) === "Sem mensagem");
+    }"""
+    assert await page.evaluate(unworded, list(CAUSES)) == []
 
     for _ in range(3):
         await log_in(page, "admin", "wrong")

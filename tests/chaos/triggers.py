@@ -38,7 +38,7 @@ CREATE TRIGGER chaos_watch_slice AFTER UPDATE ON sync_slices FOR EACH ROW EXECUT
 
 CREATE FUNCTION chaos_watch_execution() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.error_message = 'Failed to publish to RabbitMQ' AND OLD.planned_at IS NOT NULL THEN
+    IF NEW.cause = 'publish_failed' AND OLD.planned_at IS NOT NULL THEN
         INSERT INTO chaos_seen (what, told)
         VALUES ('refused after planning', format('execution %s was planned at %s', OLD.id, OLD.planned_at));
     END IF;

@@ -87,7 +87,7 @@ class House:
             assert claim.execution_id == execution_id
             await self.database.rows("UPDATE sync_slices SET started_at = :at WHERE id = :id", id=claim.slice_id, at=at)
             if claim.part in failing:
-                assert await self.database.run(executions.fail, claim, "portal: 503\nand nothing else")
+                assert await self.database.run(executions.fail, claim, "no_answer", "portal: 503\nand nothing else")
                 continue
             counts = PageCounts(processed=records)
             await self.database.run(
@@ -291,7 +291,9 @@ async def test_an_earlier_success_makes_nothing_good(house: House) -> None:
 async def test_what_failed_before_it_was_planned_is_made_good_by_a_later_one_that_covers_it(house: House) -> None:
     backfill, update = await house.database.requested(first=DAY), await house.database.requested("update")
     for execution_id in (backfill, update):
-        await house.database.run(executions.end, execution_id, status="error", error_message="no worker")
+        await house.database.run(
+            executions.end, execution_id, status="error", cause="no_worker", error_message="no worker"
+        )
         await house.happened(execution_id, NOW - 5 * HOUR)
     assert await is_alarmed(house)
     await house.ran(at=NOW - 4 * HOUR)
@@ -956,12 +958,9 @@ async def test_what_fails_because_of_an_outage_is_no_second_alert(house: House) 
     house.rules = RULES
     await house.ran("update", at=NOW - 2 * HOUR)
     await failing(house.database, since=NOW - 2 * HOUR, until=NOW + MINUTE, failures=9)
-    cause = "the portal has not answered since 2026-03-10 04:00 (down): status 503"
     for mode in ("update", "backfill"):
         ended = await house.ran(mode, at=NOW, failing=(6,))
-        await house.database.rows(
-            "UPDATE sync_executions SET error_message = :cause WHERE id = :id", cause=cause, id=ended
-        )
+        await house.database.rows("UPDATE sync_executions SET cause = 'portal_down' WHERE id = :id", id=ended)
     await house.look()
     assert [alert.kind for alert in await house.alerts()] == ["source"]
 

@@ -488,6 +488,7 @@ async def test_before_the_first_execution_the_status_is_idle(api: httpx.AsyncCli
         "records_processed": 0,
         "itens_owed": 0,
         "duration_seconds": None,
+        "cause": None,
         "error_message": None,
         "last_updated": None,
         "execution_id": None,
@@ -544,16 +545,19 @@ async def test_the_status_follows_an_execution_through_its_life(api: httpx.Async
 
     await database.run(executions.finish, first)
     second = await database.claim()
-    await database.run(executions.postpone, second, delay_seconds=60, cause="status 503", progressed=False)
+    await database.run(
+        executions.postpone, second, delay_seconds=60, cause="no_answer", error_message="status 503", progressed=False
+    )
     assert (await status())["phase"] == "waiting"
 
     await database.rows("UPDATE sync_slices SET run_after = now() WHERE id = :id", id=second.slice_id)
     second = await database.claim()
-    await database.run(executions.fail, second, "2025-03-10 modalidade 2: status 403")
+    await database.run(executions.fail, second, "portal_refused", "status 403")
     await database.run(executions.close, execution_id)
     told = await status()
     assert (told["status"], told["phase"], told["progress"]["percent"]) == ("error", "finished", 100)
     assert told["error_message"] == "1 of 2 slices failed: 2025-03-10 modalidade 2: status 403"
+    assert told["cause"] == "portal_refused"
     assert told["records_processed"] == 10
     assert 10 <= told["duration_seconds"] < 15
 
@@ -562,9 +566,10 @@ async def test_the_history_is_paged_without_gaps_while_new_executions_come(
     api: httpx.AsyncClient, database: Database
 ) -> None:
     await database.rows(
-        "INSERT INTO sync_executions (mode, criterio, trigger, status, finished_at)"
+        "INSERT INTO sync_executions (mode, criterio, trigger, status, cause, finished_at)"
         " SELECT CASE WHEN n % 3 = 0 THEN 'update' ELSE 'backfill' END, 'publicacao', 'api',"
         "        CASE n % 4 WHEN 0 THEN 'error' WHEN 1 THEN 'running' ELSE 'success' END,"
+        "        CASE WHEN n % 4 = 0 THEN 'no_answer' END,"
         "        CASE WHEN n % 4 <> 1 THEN now() END FROM generate_series(1, 120) n"
     )
     seen: list[int] = []
@@ -602,11 +607,11 @@ async def test_the_history_is_filtered_and_the_counts_are_those_of_all_that_pass
     api: httpx.AsyncClient, database: Database, query: dict[str, Any], expected: list[int]
 ) -> None:
     await database.rows("""
-        INSERT INTO sync_executions (mode, criterio, trigger, status, finished_at, created_at) VALUES
-        ('backfill', 'publicacao', 'api', 'success', now(), '2025-03-10T09:00:00-03:00'),
-        ('backfill', 'publicacao', 'api', 'error', now(), '2025-03-10T12:00:00-03:00'),
-        ('update', 'atualizacao', 'api', 'running', null, '2025-03-10T15:00:00-03:00'),
-        ('backfill', 'atualizacao', 'gap', 'success', now(), '2025-03-12T00:00:00-03:00')
+        INSERT INTO sync_executions (mode, criterio, trigger, status, cause, finished_at, created_at) VALUES
+        ('backfill', 'publicacao', 'api', 'success', null, now(), '2025-03-10T09:00:00-03:00'),
+        ('backfill', 'publicacao', 'api', 'error', 'no_answer', now(), '2025-03-10T12:00:00-03:00'),
+        ('update', 'atualizacao', 'api', 'running', null, null, '2025-03-10T15:00:00-03:00'),
+        ('backfill', 'atualizacao', 'gap', 'success', null, now(), '2025-03-12T00:00:00-03:00')
     """)
 
     history = (await api.get("/sync/history", params=query)).json()
@@ -625,13 +630,13 @@ async def test_an_execution_tells_its_failed_slices_and_all_of_them_page_by_page
     for number in range(1, 26):
         claim = await database.claim()
         if number % 5 == 0:
-            await database.run(executions.fail, claim, f"broken {number}")
+            await database.run(executions.fail, claim, "internal", f"broken {number}")
         elif number < 20:
             await database.run(executions.finish, claim)
 
     told = (await api.get(f"/sync/executions/{execution_id}")).json()
-    assert [(each["modalidade"], each["error_message"]) for each in told["failed_slices"]] == [
-        (number, f"broken {number}") for number in (5, 10, 15, 20, 25)
+    assert [(each["modalidade"], each["cause"], each["error_message"]) for each in told["failed_slices"]] == [
+        (number, "internal", f"broken {number}") for number in (5, 10, 15, 20, 25)
     ]
     assert (told["progress"]["slices_total"], told["progress"]["slices_failed"]) == (25, 5)
     assert told["progress"]["slices_running"] == 4
@@ -742,6 +747,7 @@ async def test_with_the_broker_down_a_request_is_refused_at_once_and_never_runs(
     assert int(answer.headers["Retry-After"]) > 0
     assert "s3cret" not in answer.text
     assert (row.status, row.error_message, row.published_at) == ("error", PUBLISH_FAILED, None)
+    assert row.cause == "publish_failed"
     assert await database.run(executions.lock_unplanned, older_than_seconds=0, execution_id=row.id) is None
 
 
@@ -911,6 +917,7 @@ async def test_the_status_service_creates_updates_and_reads(database: Database) 
         last = await service.get_last_execution()
         assert isinstance(last, SyncExecution)
         assert (last.id, last.status, last.error_message, last.window_start) == (second, "error", "stopped", start)
+        assert last.cause == "internal"
         status = await service.get_current_status()
         assert isinstance(status, SyncStatus)
         assert (status.execution_id, status.mode, status.phase) == (second, "backfill", "finished")
@@ -950,7 +957,11 @@ async def test_a_retry_repeats_the_failed_slices_and_only_those(api: httpx.Async
     problem(await api.post(f"/sync/executions/{execution_id}/retry"), 409)
     for _ in range(3):
         claim = await database.claim()
-        end = executions.finish if claim.part == 2 else lambda db, it: executions.fail(db, it, "status 403")
+        end = (
+            executions.finish
+            if claim.part == 2
+            else lambda db, it: executions.fail(db, it, "portal_refused", "status 403")
+        )
         await database.run(end, claim)
     await database.run(executions.close, execution_id)
 
@@ -1005,7 +1016,9 @@ async def test_no_more_than_twenty_executions_are_under_way(api: httpx.AsyncClie
         problem(answer, 429)
         assert int(answer.headers["Retry-After"]) > 0
     assert await rows_of(database) == 20
-    await database.rows("UPDATE sync_executions SET status = 'error', finished_at = now() WHERE id = 1")
+    await database.rows(
+        "UPDATE sync_executions SET status = 'error', cause = 'internal', finished_at = now() WHERE id = 1"
+    )
     assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
 
 

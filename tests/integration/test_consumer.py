@@ -301,7 +301,7 @@ async def test_a_message_beyond_the_cap_waits_until_there_is_room(
         await eventually(lambda: _events(logs, "message waits for room"))
     assert await rows(database, 2)()
 
-    await database.run(executions.end, inbox.announced[0], status="error", error_message="cancelled by admin")
+    await database.run(executions.cancel, inbox.announced[0], "admin")
     await eventually(lambda: len(inbox.announced) == 3)
     assert await inbox.waiting(".dead") == 0
     await all_is_acknowledged(inbox)

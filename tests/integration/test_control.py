@@ -47,7 +47,11 @@ async def fail_one_and_finish_the_rest(engine: AsyncEngine, execution_id: int, s
     for number in range(slices):
         claim = await take(engine)
         async with engine.begin() as db:
-            await (executions.fail(db, claim, "the portal said no") if number == 0 else executions.finish(db, claim))
+            await (
+                executions.fail(db, claim, "portal_refused", "the portal said no")
+                if number == 0
+                else executions.finish(db, claim)
+            )
     async with engine.begin() as db:
         assert await executions.close(db, execution_id) == "error"
 
@@ -275,7 +279,9 @@ async def test_an_update_is_planned_when_the_one_before_it_is_no_longer_at_work(
     claim = await take(engine)
     assert await lock() is None
     async with engine.begin() as db:  # the portal does not answer for it: that holds up no other
-        await executions.postpone(db, claim, delay_seconds=600, cause="down", progressed=False)
+        await executions.postpone(
+            db, claim, delay_seconds=600, cause="no_answer", error_message="down", progressed=False
+        )
     assert await lock() is None  # else a flood over a portal that is down would be as many as there may be
     aged = "UPDATE sync_executions SET planned_at = now() - interval '61 seconds' WHERE id = :id RETURNING 1"
     await scalar(engine, aged, id=first)

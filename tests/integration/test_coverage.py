@@ -62,7 +62,7 @@ async def read(
         if error is None:
             await database.run(executions.finish, claim)
         else:
-            await database.run(executions.fail, claim, error)
+            await database.run(executions.fail, claim, "no_answer", error)
     await database.run(executions.close, execution_id)
     return execution_id
 
@@ -197,9 +197,10 @@ async def test_one_failed_modalidade_fails_the_day(api: httpx.AsyncClient, datab
     (day,) = (await coverage(api, detail=True))["days"]
 
     assert (day["state"], day["complete"], day["failed"]) == ("failed", 1, 1)
-    assert [(one["modalidade"], one["state"], one["error_message"]) for one in day["modalidades"]] == [
-        (6, "complete", None),
-        (8, "failed", "status 503"),
+    told = ("modalidade", "state", "cause", "error_message")
+    assert [tuple(one[name] for name in told) for one in day["modalidades"]] == [
+        (6, "complete", None, None),
+        (8, "failed", "no_answer", "status 503"),
     ]
 
 

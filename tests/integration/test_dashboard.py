@@ -18,8 +18,9 @@ from backend.services.alerts.findings import Rules, look
 from backend.services.reading import Reading
 from backend.services.status import WITH_PROGRESS
 from common import executions
+from common.causes import Cause
 from common.clock import BRASILIA
-from common.executions import PUBLISH_FAILED, PageCounts, PlannedSlice
+from common.executions import PageCounts, PlannedSlice
 from common.tables import sync_executions
 from tests.integration.conftest import CLOSED_DAY, Database, piece
 
@@ -46,10 +47,11 @@ async def ended(
     seconds: float = 10,
     records: int = 0,
     error: str | None = None,
+    cause: Cause = "internal",
     trigger: str = "api",
     **changes: Any,
 ) -> int:
-    """An execution that has ended."""
+    """An execution that has ended; what is cancelled, by Maria."""
     mode = changes.pop("mode", "update")
     criterio = changes.pop("criterio", None)
     execution_id = await database.run(
@@ -62,7 +64,9 @@ async def ended(
         status=status,
         duration_seconds=seconds,
         records_processed=records,
+        cause=cause if status == "error" else None,
         error_message=error,
+        cancelled_by="maria" if cause == "cancelled" else None,
     )
     for name, value in changes.items():
         await database.rows(f"UPDATE sync_executions SET {name} = :value WHERE id = :id", value=value, id=execution_id)
@@ -83,7 +87,7 @@ async def updated(
     for _ in pieces:
         claim = await database.claim()
         if claim.part in failing:
-            await database.run(executions.fail, claim, "status 503")
+            await database.run(executions.fail, claim, "no_answer", "status 503")
         else:
             await database.run(executions.finish, claim)
     await database.run(executions.close, execution_id)
@@ -179,31 +183,27 @@ async def test_what_is_remembered_is_computed_anew_as_soon_as_an_execution_ends(
     assert (await dashboard(api))["days"][-1]["success"] == 1
     execution_id = await database.requested("update")
     assert (await dashboard(api))["days"][-1]["running"] == 1
-    await database.run(executions.end, execution_id, status="error", error_message="status 500")
+    await database.run(executions.end, execution_id, status="error", cause="no_answer", error_message="status 500")
     found = await dashboard(api)
     assert (found["days"][-1]["running"], found["days"][-1]["error"]) == (0, 1)
-    assert [one["message"] for one in found["errors"]] == ["status 500"]
+    assert [(one["cause"], one["message"]) for one in found["errors"]] == [("no_answer", "status 500")]
 
 
-async def test_like_errors_are_counted_together_whatever_their_numbers_and_addresses(
+async def test_errors_of_one_cause_are_counted_together_and_what_was_cancelled_is_none(
     api: httpx.AsyncClient, database: Database
 ) -> None:
-    await ended(
-        database,
-        "error",
-        error="3 of 19 slices failed: 2026-10-18 modalidade 6: /consulta/v1/contratacoes page 4: status 503",
-    )
-    last = await ended(database, "error", error="1 of 19 slices failed: /consulta/v1/other page 21: status 503")
-    await ended(database, "error", error="2 of 19 slices failed: /consulta/v1/contratacoes page 4: status 403")
+    await ended(database, "error", error="status 503 of page 4", cause="no_answer")
+    last = await ended(database, "error", error="status 500 of page 21", cause="no_answer")
+    await ended(database, "error", error="status 403", cause="portal_refused")
     await ended(database, "error", error=None)
-    await ended(database, "error", error="cancelled by admin")
+    await ended(database, "error", cause="cancelled")
 
     errors = (await dashboard(api))["errors"]
 
-    assert [(one["message"], one["executions"]) for one in errors] == [
-        ("… page …: status 503", 2),
-        ("", 1),
-        ("… page …: status 403", 1),
+    assert [(one["cause"], one["message"], one["executions"]) for one in errors] == [
+        ("no_answer", "status 500 of page 21", 2),
+        ("internal", None, 1),
+        ("portal_refused", "status 403", 1),
     ]
     assert errors[0]["last_execution_id"] == last
 
@@ -255,7 +255,14 @@ async def test_what_runs_is_told_with_its_progress_and_what_it_waits_for(
     )
     await database.run(executions.finish, done)
     postponed = await database.claim()
-    await database.run(executions.postpone, postponed, delay_seconds=300, cause="status 503", progressed=False)
+    await database.run(
+        executions.postpone,
+        postponed,
+        delay_seconds=300,
+        cause="no_answer",
+        error_message="status 503",
+        progressed=False,
+    )
     await database.claim()
     await database.rows("INSERT INTO workers (id) VALUES ('worker'), ('stopped'), ('gone')")
     await database.rows("UPDATE workers SET stopped_at = now() WHERE id = 'stopped'")
@@ -266,7 +273,8 @@ async def test_what_runs_is_told_with_its_progress_and_what_it_waits_for(
     (one,) = found["unfinished"]
     assert (one["id"], one["status"], one["phase"], one["records_processed"]) == (execution_id, "running", "running", 7)
     assert (one["progress"]["slices_done"], one["progress"]["slices_total"], one["progress"]["percent"]) == (1, 4, 25)
-    assert (one["waiting"]["slices"], one["waiting"]["error_message"]) == (1, "status 503")
+    waiting = one["waiting"]
+    assert (waiting["slices"], waiting["cause"], waiting["error_message"]) == (1, "no_answer", "status 503")
     wait = datetime.fromisoformat(one["waiting"]["next_try_at"]) - datetime.now(UTC)
     assert timedelta(minutes=4) < wait <= timedelta(minutes=5)
     assert [(worker["id"], worker["slices_running"]) for worker in found["workers"]] == [("worker", 1)]
@@ -284,9 +292,11 @@ async def test_a_failure_asks_for_attention_until_something_has_made_it_good(
         "window_end": datetime(2025, 3, 11),
     }
     long_ago = datetime.now(UTC) - timedelta(days=8)
-    update = await ended(database, "error", error="no worker")
-    sweep = await ended(database, "error", error="no worker", trigger="sweep", criterio="publicacao", **days)
-    await ended(database, "error", error="cancelled by admin", mode="backfill")
+    update = await ended(database, "error", error="no worker", cause="no_worker")
+    sweep = await ended(
+        database, "error", error="no worker", cause="no_worker", trigger="sweep", criterio="publicacao", **days
+    )
+    await ended(database, "error", cause="cancelled", mode="backfill")
     await ended(database, "error", error="long ago", mode="backfill", created_at=long_ago, finished_at=long_ago)
     assert await failed() == [sweep, update]
 
@@ -317,7 +327,7 @@ async def test_a_day_that_was_read_since_it_failed_is_made_good_for_the_dashboar
     """A failed backfill whose day another one has read; seen with alerts silent and the dashboard still asking."""
     failing = await database.planned([piece(modalidade=6), piece(modalidade=8)])
     for _ in range(2):
-        await database.run(executions.fail, await database.claim(), "status 503")
+        await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
     await database.run(executions.close, failing)
     assert await failures_told(api, database) == ([failing], [failing])
 
@@ -336,7 +346,7 @@ async def test_a_failed_span_of_a_sweep_is_not_made_good_by_its_sibling(
     for day in (CLOSED_DAY, CLOSED_DAY + timedelta(days=2)):
         spans.append(await database.planned([piece(day)]))
         await database.rows("UPDATE sync_executions SET trigger = 'sweep' WHERE id = :id", id=spans[-1])
-    await database.run(executions.fail, await database.claim(), "status 503")
+    await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
     await database.run(executions.finish, await database.claim())
     for execution_id in spans:
         await database.run(executions.close, execution_id)
@@ -360,7 +370,7 @@ async def test_a_failed_update_is_made_good_by_the_next_one_that_reads_its_windo
 async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient, database: Database) -> None:
     execution_id = await database.planned([piece()])
     claim = await database.claim()
-    await database.run(executions.fail, claim, "status 403")
+    await database.run(executions.fail, claim, "portal_refused", "status 403")
     await database.run(executions.close, execution_id)
     (one,) = (await dashboard(api))["failed"]
     assert (one["id"], one["can_retry"]) == (execution_id, True)
@@ -374,10 +384,10 @@ async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient
         return [(one["id"] - copy, one["can_retry"]) for one in (await dashboard(api))["failed"]]
 
     async def cancelled(copy: int) -> None:
-        await database.run(executions.end, copy, status="error", error_message="cancelled by admin")
+        await database.run(executions.cancel, copy, "admin")
 
     async def failed(copy: int) -> None:
-        await database.run(executions.fail, await database.claim(), "status 403")
+        await database.run(executions.fail, await database.claim(), "portal_refused", "status 403")
         await database.run(executions.close, copy)
 
     assert await repeated(cancelled) == [(-1, True)], "a retry that was cancelled"
@@ -421,8 +431,9 @@ async def test_an_execution_of_the_closed_day_counts_by_when_it_was_asked_for(
 
 async def test_a_long_history_is_never_read_whole(database: Database) -> None:
     await database.rows("""
-        INSERT INTO sync_executions (mode, criterio, trigger, status, created_at, finished_at)
+        INSERT INTO sync_executions (mode, criterio, trigger, status, cause, created_at, finished_at)
         SELECT 'update', 'atualizacao', 'schedule', CASE WHEN n % 20 = 0 THEN 'error' ELSE 'success' END,
+               CASE WHEN n % 20 = 0 THEN 'no_answer' END,
                now() - n * interval '1 hour', now() - n * interval '1 hour'
           FROM generate_series(1, 30000) n
     """)
@@ -438,8 +449,6 @@ async def test_a_long_history_is_never_read_whole(database: Database) -> None:
         ):
             known = {
                 "zone": BRASILIA.key,
-                "cancelled": "cancelled by %",
-                "refused": PUBLISH_FAILED,
                 "since": datetime.now(UTC) - timedelta(days=7),
                 "longest": timedelta(days=30),
                 "resource": "contratacoes",
@@ -516,7 +525,7 @@ async def test_the_failures_are_counted_beyond_those_that_are_shown(api: httpx.A
     for number in range(14):
         mode = "update" if number < 11 else "backfill"
         await database.planned(mode=mode)
-        await database.run(executions.fail, await database.claim(), "status 503")
+        await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
         await database.run(executions.close, number + 1)
     found = await dashboard(api)
     assert (len(found["failed"]), found["failed_count"], found["failed_updates_count"]) == (10, 14, 11)
@@ -607,7 +616,7 @@ async def cancelled_at(api: httpx.AsyncClient, database: Database, *, finished: 
         if number < finished:
             await database.run(executions.finish, claim)
         else:
-            await database.run(executions.fail, claim, "status 403")
+            await database.run(executions.fail, claim, "portal_refused", "status 403")
     answer = await api.post(f"/sync/executions/{execution_id}/cancel")
     assert answer.status_code == 200
     return answer.json()
@@ -645,14 +654,19 @@ async def test_an_execution_that_never_had_slices_has_done_nothing(api: httpx.As
 
 
 async def test_what_was_cancelled_is_out_of_the_rate(api: httpx.AsyncClient, database: Database) -> None:
-    for status, error in (("success", None), ("error", "status 403"), ("error", "cancelled by maria")):
-        await ended(database, status, error=error)
+    await ended(database, "success")
+    await ended(database, "error", cause="portal_refused")
+    await ended(database, "error", cause="cancelled")
     found = await dashboard(api)
     assert found["success_rate"] == "50.0%"
     assert (found["success_count"], found["error_count"], found["cancelled_count"]) == (1, 2, 1)
     assert (found["days"][-1]["error"], found["days"][-1]["cancelled"]) == (2, 1)
     history = (await api.get("/sync/history")).json()["executions"]
-    assert [one["cancelled"] for one in history] == [True, False, False]
+    assert [(one["cause"], one["cancelled"], one["cancelled_by"]) for one in history] == [
+        ("cancelled", True, "maria"),
+        ("portal_refused", False, None),
+        (None, False, None),
+    ]
 
 
 async def test_what_was_cancelled_goes_on_by_its_retry(api: httpx.AsyncClient, database: Database) -> None:

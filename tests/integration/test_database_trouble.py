@@ -385,7 +385,7 @@ async def test_a_full_disk_is_waited_for_and_told_and_no_slice_fails_for_it(
         assert (await health(api))[:3] == (200, "degraded", "failing")
         assert "o banco de dados não grava o que foi lido: could not extend file" in await opened_alert(database)
         row = await database.row("SELECT * FROM sync_slices")
-        assert row.error_message.endswith(": database: could not extend file: No space left on device")
+        assert (row.cause, row.error_message) == ("database", "could not extend file: No space left on device")
         assert (row.stalls, row.failures, row.status) == (0, 0, "pending")
         assert not running.done()
         assert worker.id

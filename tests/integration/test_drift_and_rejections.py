@@ -305,6 +305,7 @@ async def test_a_slice_whose_page_cannot_be_stored_ends_in_an_error_that_says_so
 
     assert execution.status == "error"
     assert "6 records of page 3 could not be stored" in execution.error_message
+    assert execution.cause == "bad_answer"
     assert (execution.records_processed, execution.records_rejected) == (RECORDS - 6, 6)
     assert len(await database.mirror()) == RECORDS - 6
     assert await database.value("SELECT reading FROM sync_slices") == 4, "it is tried three times"

@@ -183,7 +183,8 @@ async def test_a_line_names_the_slice_that_it_is_about_and_no_other(
         assert about[event] == (None, None)
     (put_back, *_) = [line for line in lines if line["event"] == "slice is postponed"]
     assert (put_back["level"], put_back["fields"]["day"]) == ("warning", CLOSED_DAY.isoformat())
-    assert "status 500" in put_back["fields"]["cause"]
+    assert put_back["fields"]["cause"] == "no_answer"
+    assert "status 500" in put_back["fields"]["error_message"]
     warnings = await read(api, execution_id, level="warning")
     assert {line["event"] for line in warnings} == {"source paused", "slice is postponed"}
 
@@ -217,21 +218,20 @@ async def test_whoever_ends_an_execution_sums_it_up_once(
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '1 hour' WHERE id = :id", id=orphan)
     sweeping = asyncio.create_task(sweep(engine, every=0.02, patience=0.1))
     causes = {
-        cancelled: "cancelled by an administrator",
-        refused: "Failed to publish to RabbitMQ",
-        unplannable: "planning failed: ValueError",
-        orphan: "no worker",
+        cancelled: ("cancelled", "cancelled by an administrator"),
+        refused: ("publish_failed", "Failed to publish to RabbitMQ"),
+        unplannable: ("internal", "planning failed: ValueError"),
+        orphan: ("no_worker", "no worker"),
     }
     for execution_id in causes:
         await eventually(has(api, execution_id, FINISHED))
     sweeping.cancel()
     await asyncio.wait([sweeping])
 
-    for execution_id, cause in causes.items():
-        ended = [line for line in await read(api, execution_id) if line["event"] == FINISHED]
-        assert [(line["level"], line["fields"]["status"], line["fields"]["error_message"]) for line in ended] == [
-            ("error", "error", cause)
-        ]
+    for execution_id, (cause, message) in causes.items():
+        (ended,) = [line for line in await read(api, execution_id) if line["event"] == FINISHED]
+        assert (ended["level"], ended["fields"]["status"]) == ("error", "error")
+        assert (ended["fields"]["cause"], ended["fields"]["error_message"]) == (cause, message)
     assert "message was not confirmed" in [line["event"] for line in await read(api, refused)]
     (told,) = [line for line in await read(api, unplannable) if line["event"] == "execution cannot be planned"]
     assert told["fields"]["exception"] == "ValueError"
@@ -297,7 +297,7 @@ async def test_a_retry_stands_in_the_logs_of_both(open_api: OpenApi, database: D
 
 
 async def _fail(db: Any, claim: Any) -> None:
-    assert await module_executions.fail(db, claim, "no")
+    assert await module_executions.fail(db, claim, "internal", "no")
     assert await module_executions.close(db, claim.execution_id) == "error"
 
 

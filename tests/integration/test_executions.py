@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import executions
+from common.causes import Cause
 from common.executions import MAX_STALLS, PUBLISH_FAILED, Claim, Mode, PageCounts
 from tests.integration.conftest import CLOSED_DAY, Database, piece
 
@@ -92,6 +93,7 @@ async def test_a_refused_execution_has_ended_and_is_never_planned(database: Data
 
     row = await database.execution(created)
     assert (row.status, row.error_message, row.duration_seconds) == ("error", PUBLISH_FAILED, 0)
+    assert row.cause == "publish_failed"
     assert row.finished_at is not None
     assert await database.run(executions.lock_unplanned, older_than_seconds=0, execution_id=created) is None
     assert not await database.run(executions.refuse, created), "it can be refused only once"
@@ -283,6 +285,7 @@ async def test_a_slice_that_has_used_up_its_stalls_is_ended_and_not_claimed(data
     assert await database.run(executions.fail_stalled) == {execution_id}
     row = await database.slice(claim.slice_id)
     assert (row.status, row.error_message) == ("error", "6 workers in a row ended without a page")
+    assert row.cause == "stalled"
     assert row.finished_at is not None
     assert await database.run(executions.fail_stalled) == set()
     assert await database.value("SELECT count(*) FROM sync_pages") == 0, "an ended slice needs its pages no more"
@@ -346,8 +349,10 @@ TRANSITIONS: dict[str, Transition] = {
     "advance": lambda db, claim: executions.advance(db, claim, PageCounts(1, 1), **ONE_PAGE),
     "reread": executions.reread,
     "release": executions.release,
-    "postpone": lambda db, claim: executions.postpone(db, claim, delay_seconds=1, cause="?", progressed=True),
-    "fail": lambda db, claim: executions.fail(db, claim, "?"),
+    "postpone": lambda db, claim: executions.postpone(
+        db, claim, delay_seconds=1, cause="internal", error_message="?", progressed=True
+    ),
+    "fail": lambda db, claim: executions.fail(db, claim, "internal", "?"),
     "finish": executions.finish,
 }
 
@@ -362,7 +367,7 @@ async def test_a_claim_that_was_lost_changes_nothing_any_more(database: Database
             await expire_lease(database, stale.slice_id)
             await database.claim("other" if lost_by == "takeover" else stale.worker_id)
         case "ended":
-            await database.run(executions.fail, stale, "ended")
+            await database.run(executions.fail, stale, "internal", "ended")
         case _:
             await database.run(executions.release, stale)
     before = [await database.slice(stale.slice_id), await database.rows("SELECT * FROM sync_pages")]
@@ -425,7 +430,9 @@ async def test_a_slice_is_put_back_until_it_has_failed_longer_than_its_patience(
     await database.rows("UPDATE sync_slices SET failing_since = now() - CAST(:failing AS interval)", failing=failing)
     claim = await database.claim()
 
-    won = await database.run(executions.postpone, claim, delay_seconds=100, cause="503", progressed=progressed)
+    won = await database.run(
+        executions.postpone, claim, delay_seconds=100, cause="no_answer", error_message="503", progressed=progressed
+    )
 
     assert won is put_back
     row = await database.slice(claim.slice_id)
@@ -433,6 +440,7 @@ async def test_a_slice_is_put_back_until_it_has_failed_longer_than_its_patience(
         assert (row.status, row.worker_id) == ("running", "worker"), "the claim may still end it"
         return
     assert (row.status, row.worker_id, row.lease_until, row.error_message) == ("pending", None, None, "503")
+    assert row.cause == "no_answer"
     assert (row.stalls, row.failures) == (0, 1)
     assert (row.run_after - row.updated_at).total_seconds() == 100
     assert timedelta() <= row.updated_at - row.failing_since - (failing or timedelta()) < timedelta(minutes=1)
@@ -445,7 +453,9 @@ async def test_a_page_that_shows_something_new_begins_the_patience_anew(database
     claim = await database.claim()
     await database.run(executions.advance, claim, PageCounts(processed=1), **ONE_PAGE, shows_new=shows_new)
 
-    won = await database.run(executions.postpone, claim, delay_seconds=1, cause="503", progressed=shows_new)
+    won = await database.run(
+        executions.postpone, claim, delay_seconds=1, cause="no_answer", error_message="503", progressed=shows_new
+    )
 
     assert won is shows_new
     row = await database.slice(claim.slice_id)
@@ -459,7 +469,9 @@ async def test_failures_in_a_row_are_counted_and_progress_begins_the_count_anew(
         await database.rows("UPDATE sync_slices SET run_after = NULL")
         claim = await database.claim()
         seen.append(claim.failures)
-        await database.run(executions.postpone, claim, delay_seconds=0, cause="503", progressed=progressed)
+        await database.run(
+            executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="503", progressed=progressed
+        )
 
     assert seen == [0, 1, 2, 3, 1]
 
@@ -468,7 +480,15 @@ async def test_a_failure_that_is_not_the_sources_counts_towards_the_stalls(datab
     await database.planned()
     for stalls in (1, 2, 3):
         claim = await database.claim()
-        await database.run(executions.postpone, claim, delay_seconds=0, cause="bug", progressed=False, is_stall=True)
+        await database.run(
+            executions.postpone,
+            claim,
+            delay_seconds=0,
+            cause="internal",
+            error_message="bug",
+            progressed=False,
+            is_stall=True,
+        )
         assert (await database.slice(claim.slice_id)).stalls == stalls
 
 
@@ -479,16 +499,23 @@ async def test_an_ended_slice_forgets_its_pages_and_keeps_its_counts(
     database: Database, ending: str, status: str, message: str | None
 ) -> None:
     claim = await database.claimed()
-    await database.run(executions.postpone, claim, delay_seconds=0, cause="earlier trouble", progressed=True)
+    await database.run(
+        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="earlier trouble", progressed=True
+    )
     claim = await database.claim()
     await remember_page(database, claim)
     await database.run(executions.advance, claim, PageCounts(processed=7), **ONE_PAGE)
 
-    transition = executions.finish if ending == "finish" else lambda db, it: executions.fail(db, it, "status 401")
+    transition = (
+        executions.finish
+        if ending == "finish"
+        else lambda db, it: executions.fail(db, it, "portal_refused", "status 401")
+    )
     assert await database.run(transition, claim)
 
     row = await database.slice(claim.slice_id)
     assert (row.status, row.error_message, row.records_processed) == (status, message, 7)
+    assert row.cause == (None if status == "success" else "portal_refused")
     assert (row.worker_id, row.lease_until) == (None, None)
     assert row.finished_at is not None
     assert await database.value("SELECT count(*) FROM sync_pages") == 0
@@ -533,15 +560,26 @@ async def test_a_closed_execution_sums_up_its_slices(database: Database) -> None
 
 
 async def test_an_execution_with_failed_slices_says_how_many_and_why(database: Database) -> None:
-    execution_id = await database.planned([piece(modalidade=modalidade) for modalidade in (1, 2, 3)])
+    execution_id = await database.planned([piece(modalidade=modalidade) for modalidade in (1, 2, 3, 4)])
     await database.run(executions.finish, await database.claim())
-    await database.run(executions.fail, await database.claim(), "2025-03-10 modalidade 2: status 403")
-    await database.run(executions.fail, await database.claim(), "2025-03-10 modalidade 3: status 403")
+    await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
+    await database.run(executions.fail, await database.claim(), "portal_refused", "status 403")
+    await database.run(executions.fail, await database.claim(), "portal_refused", "status 401")
 
     assert await database.run(executions.close, execution_id) == "error"
 
-    message = (await database.execution(execution_id)).error_message
-    assert message == "2 of 3 slices failed: 2025-03-10 modalidade 2: status 403"
+    row = await database.execution(execution_id)
+    assert row.cause == "portal_refused", "the most frequent one, and its first sentence"
+    assert row.error_message == "3 of 4 slices failed: 2025-03-10 modalidade 3: status 403"
+
+
+async def test_the_error_of_a_resource_that_is_not_divided_names_it(database: Database) -> None:
+    execution_id = await database.planned([piece(modalidade=0)])
+    await database.run(executions.fail, await database.claim(), "bad_answer", "not JSON")
+    await database.run(executions.close, execution_id)
+    assert (
+        await database.execution(execution_id)
+    ).error_message == "1 of 1 slices failed: 2025-03-10 contratacoes: not JSON"
 
 
 async def test_two_workers_that_finish_the_last_two_slices_close_the_execution_once(database: Database) -> None:
@@ -592,7 +630,7 @@ async def test_a_finished_execution_never_changes_again(database: Database, ende
         execution_id = await database.planned()
         claim = await database.claim()
         if ended_as == "ended":
-            await database.run(executions.end, execution_id, status="error", error_message="ended")
+            await database.run(executions.end, execution_id, status="error", cause="internal", error_message="ended")
         else:
             await database.run(executions.finish if ended_as == "success" else TRANSITIONS["fail"], claim)
             await database.run(executions.close, execution_id)
@@ -628,12 +666,15 @@ async def test_an_execution_ended_from_outside_takes_its_slices_with_it(database
     await database.run(executions.advance, held, PageCounts(processed=2), **ONE_PAGE)
     await remember_page(database, held)
 
-    assert await database.run(executions.end, execution_id, status="error", error_message="no worker")
+    assert await database.run(
+        executions.end, execution_id, status="error", cause="no_worker", error_message="no worker"
+    )
 
     row = await database.execution(execution_id)
-    assert (row.status, row.error_message, row.records_processed) == ("error", "no worker", 6)
-    slices = await database.rows("SELECT status, error_message, worker_id FROM sync_slices ORDER BY ordinal")
-    assert slices == [("success", None, None), ("error", "no worker", None), ("error", "no worker", None)]
+    assert (row.status, row.cause, row.error_message, row.records_processed) == ("error", "no_worker", "no worker", 6)
+    slices = await database.rows("SELECT status, cause, error_message, worker_id FROM sync_slices ORDER BY ordinal")
+    cut_off = ("error", "cut_off", "no worker", None)
+    assert slices == [("success", None, None, None), cut_off, cut_off]
     assert not await database.run(executions.hold, held), "its worker finds out at the next page"
     assert await database.run(executions.claim, "me", lease_seconds=60) is None
     assert await database.value("SELECT count(*) FROM sync_pages") == 0, "ended slices need their pages no more"
@@ -659,12 +700,29 @@ async def test_an_execution_ends_as_success_or_error_and_nothing_else(database: 
     assert (await database.execution(created)).status == "running"
 
 
+@pytest.mark.parametrize(("status", "cause"), [("error", None), ("success", "internal")])
+async def test_an_error_has_a_cause_and_a_success_none(database: Database, status: str, cause: Cause | None) -> None:
+    created = await database.requested()
+    with pytest.raises(ValueError, match="a success none"):
+        await database.run(executions.end, created, status=status, cause=cause)
+    assert (await database.execution(created)).status == "running"
+
+
+async def test_a_cancel_says_who(database: Database) -> None:
+    execution_id = await database.planned()
+    assert await database.run(executions.cancel, execution_id, "maria")
+    assert not await database.run(executions.cancel, execution_id, "josé")
+    row = await database.execution(execution_id)
+    assert (row.cause, row.cancelled_by, row.error_message) == ("cancelled", "maria", "cancelled by maria")
+    assert await database.value("SELECT cause FROM sync_slices") == "cut_off"
+
+
 async def test_ending_waits_for_a_closer_and_then_loses(database: Database) -> None:
     execution_id = await database.planned()
     await database.run(executions.finish, await database.claim())
     async with database.engine.begin() as closer:
         assert await executions.close(closer, execution_id) == "success"
-        ending = asyncio.create_task(database.run(executions.end, execution_id, status="error"))
+        ending = asyncio.create_task(database.run(executions.end, execution_id, status="error", cause="internal"))
         await database.someone_waits_for_a_lock()
 
     assert await ending is False
@@ -743,7 +801,7 @@ async def test_old_executions_end_where_no_worker_has_been_seen_for_long(databas
     assert await database.run(executions.expire_orphan, seconds=3600) == old
 
     row = await database.execution(old)
-    assert (row.status, row.error_message) == ("error", executions.NO_WORKER)
+    assert (row.status, row.cause, row.error_message) == ("error", "no_worker", executions.NO_WORKER)
     assert await database.value("SELECT status FROM sync_slices") == "error"
     assert (await database.execution(young)).status == "running"
 
@@ -765,7 +823,8 @@ async def test_the_counts_by_kind_follow_every_change_of_the_history(database: D
     assert await database.rows(counted) == await database.rows(truth)
 
     await database.rows("""
-        UPDATE sync_executions SET status = (ARRAY['success', 'error'])[1 + id % 2], finished_at = now(),
+        UPDATE sync_executions SET status = (ARRAY['success', 'error'])[1 + id % 2],
+               cause = (ARRAY[NULL, 'no_answer'])[1 + id % 2], finished_at = now(),
                records_processed = id, duration_seconds = id / 4.0
          WHERE id % 3 = 0
     """)
@@ -819,6 +878,7 @@ async def test_an_execution_ends_once_when_the_source_has_failed_longer_than_its
     if ends:
         assert row.error_message.startswith("the portal has not answered since 20")
         assert row.error_message.endswith("(refused): /consulta: status 302")
+        assert (row.cause, await database.value("SELECT min(cause) FROM sync_slices")) == ("portal_down", "cut_off")
 
 
 async def test_an_outage_that_nobody_has_asked_about_for_an_hour_ends_nothing(database: Database) -> None:

@@ -47,7 +47,11 @@ async def ended(database: Database, *pieces: PlannedSlice, failing: bool = False
     for _ in pieces or [None]:
         claim = await database.claim()
         assert claim.execution_id == execution_id
-        await (database.run(executions.fail, claim, "503") if failing else database.run(executions.finish, claim))
+        await (
+            database.run(executions.fail, claim, "no_answer", "503")
+            if failing
+            else database.run(executions.finish, claim)
+        )
     assert await database.run(executions.close, execution_id) == ("error" if failing else "success")
     return execution_id
 
@@ -224,7 +228,11 @@ async def test_what_has_been_read_and_what_is_owed_is_known_afterwards(database:
         await plan_next(database.engine, RULES, older_than_seconds=0, execution_id=execution_id)
         while (claim := await database.run(executions.claim, "worker", lease_seconds=60)) is not None:
             fails = (claim.criterio, claim.part) == ("publicacao", 8)
-            await (database.run(executions.fail, claim, "503") if fails else database.run(executions.finish, claim))
+            await (
+                database.run(executions.fail, claim, "no_answer", "503")
+                if fails
+                else database.run(executions.finish, claim)
+            )
         await database.run(executions.close, execution_id)
     update = PlannedSlice(6, date(2026, 3, 9), date(2026, 3, 10), NOON - DAY, NOON)
     await ended(database, update, mode="update")
@@ -305,7 +313,7 @@ async def test_the_history_counts_what_is_there_and_metrics_what_ever_was(
     for failing in (False, False, True):
         await ended(database, failing=failing)
     cancelled = await database.planned()
-    await database.run(executions.end, cancelled, status="error", error_message="cancelled by admin")
+    await database.run(executions.cancel, cancelled, "admin")
     await database.rows("UPDATE sync_executions SET records_processed = id, records_rejected = 1, duration_seconds = 2")
 
     async def totals() -> dict[str, Any]:

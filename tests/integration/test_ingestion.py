@@ -331,7 +331,9 @@ async def test_an_incomplete_listing_is_read_again_by_the_next_claim_from_page_o
     claim = await database.claimed()
     with pytest.raises(ListingIncomplete):
         await ingest_slice(work_on(database, client, claim))
-    await database.run(executions.postpone, claim, delay_seconds=0, cause="incomplete", progressed=False)
+    await database.run(
+        executions.postpone, claim, delay_seconds=0, cause="incomplete", error_message="incomplete", progressed=False
+    )
     portal.quirks.reset()
     portal.stats.reset()
 
@@ -460,7 +462,9 @@ async def test_a_failing_page_leaves_the_earlier_ones_stored_and_the_next_claim_
     assert listing_pages(portal) == [1, 4, 3, 2, 2, 2, 2, 2, 2]
     expected = {record.numero_controle_pncp for at, record in enumerate(of_the_day(day)) if at // 10 != 1}
     assert (await database.mirror()).keys() == expected
-    assert await database.run(executions.postpone, claim, delay_seconds=0, cause="500", progressed=True)
+    assert await database.run(
+        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="500", progressed=True
+    )
     portal.quirks.reset()
     portal.stats.reset()
 
@@ -537,7 +541,7 @@ async def test_a_worker_that_has_lost_its_slice_does_not_begin_the_listing_anew(
     claim = await database.claimed()
     reading = asyncio.create_task(ingest_slice(work_on(database, await portals.client(portal), claim)))
     await eventually(lambda: listing_pages(portal) == [1, 4])
-    await database.run(executions.end, claim.execution_id, status="error", error_message="cancelled")
+    await database.run(executions.end, claim.execution_id, status="error", cause="internal", error_message="cancelled")
 
     with pytest.raises(LeaseLost):
         await reading

@@ -101,7 +101,7 @@ async def test_the_newest_slice_stands_for_the_day_whichever_ends_last(database:
 
 async def test_a_failed_slice_and_one_that_is_not_ours_any_more_note_nothing(database: Database) -> None:
     claim = await database.claimed()
-    await database.run(executions.fail, claim, "status 503")
+    await database.run(executions.fail, claim, "no_answer", "status 503")
     assert not await database.run(executions.finish, claim)
     assert await ledger(database) == []
 

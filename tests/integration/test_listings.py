@@ -58,7 +58,9 @@ async def ingest(database: Database, client: PncpClient, claim: Claim) -> bool:
 
 async def put_back(database: Database, claim: Claim, *, progressed: bool = False) -> Claim:
     """The next claim of a slice that has failed."""
-    assert await database.run(executions.postpone, claim, delay_seconds=0, cause="failed", progressed=progressed)
+    assert await database.run(
+        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="failed", progressed=progressed
+    )
     return await database.claim()
 
 
@@ -480,7 +482,9 @@ async def test_a_slice_is_read_in_the_page_size_of_its_first_claim(
     claim = await database.claim(page_sizes={"contratacoes": 10})
     with pytest.raises(PncpUnavailable, match="status 500"):
         await ingest(database, await portals.client(portal, page_size=10), claim)
-    assert await database.run(executions.postpone, claim, delay_seconds=0, cause="500", progressed=True)
+    assert await database.run(
+        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="500", progressed=True
+    )
     portal.quirks.reset()
     portal.stats.reset()
 
@@ -554,7 +558,7 @@ async def test_only_where_records_may_move_between_slices_is_remembered_what_was
 
     assert await counted(database, execution_id) == 1
     assert await database.value("SELECT count(*) FROM sync_counted") == int(is_needed)
-    assert await database.run(executions.end, execution_id, status="error", error_message="cancelled")
+    assert await database.run(executions.end, execution_id, status="error", cause="internal", error_message="cancelled")
     assert await database.rows("SELECT 1 FROM sync_counted") == []
 
 

@@ -270,7 +270,7 @@ async def test_the_freshness_of_each_modalidade_is_that_of_its_last_complete_upd
 
 
 async def _fail(db: Any, claim: Any) -> bool:
-    return await executions.fail(db, claim, "no")
+    return await executions.fail(db, claim, "internal", "no")
 
 
 async def test_workers_and_the_pause_of_the_source_are_told(open_api: OpenApi, database: Database) -> None:
@@ -377,10 +377,9 @@ async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine
 async def test_what_was_cancelled_is_no_error_of_the_metrics(open_api: OpenApi, database: Database) -> None:
     api = await open_api()
     cancelled, failed = await database.planned(), await database.planned()
-    for execution_id, message in ((cancelled, "cancelled by an administrator"), (failed, "no worker")):
-        await database.run(
-            executions.end, execution_id, status="error", error_message=message, duration_seconds=execution_id * 10
-        )
+    await database.run(executions.cancel, cancelled, "an administrator")
+    await database.run(executions.end, failed, status="error", cause="no_worker")
+    await database.rows("UPDATE sync_executions SET duration_seconds = id * 10")
     samples = await scrape(api)
 
     kind = {"mode": "backfill", "trigger": "api"}

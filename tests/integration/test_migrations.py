@@ -1,6 +1,7 @@
 """The migrations: up from nothing, down to nothing, in agreement with the tables that the code knows."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
+from common.causes import CAUSES
 from tests.support import migrate
 
 LEFT = """
@@ -214,6 +216,138 @@ def test_what_the_history_has_read_whole_is_taken_over_and_need_not_be_read_agai
         ("publicacao", 8, "2026-01-09"),
     ]
     migrate(empty_database, "downgrade", "0004")
+
+
+PATH = "/consulta/v1/contratacoes/publicacao"
+LISTING = "2025-03-10 modalidade 6: "
+SENTENCES = {
+    # what a slice's error was, behind its day and modalidade: the word for it
+    f"{PATH}: status 503 (Service Unavailable)": "no_answer",
+    f"{PATH}: status 400 (Erro 999)": "no_answer",
+    f"{PATH}: status 429, Retry-After 3 s": "no_answer",
+    f"{PATH}: ServerTimeoutError Timeout on reading data from socket": "no_answer",
+    f"{PATH}: TimeoutError": "no_answer",
+    f"{PATH}: ClientConnectorError Cannot connect to host 127.0.0.1:9 ssl:default": "no_answer",
+    f"{PATH}: ServerDisconnectedError Server disconnected": "no_answer",
+    "the portal's service consulta is paused (down): status 500": "no_answer",
+    f"{PATH}: status 302": "portal_refused",
+    f"{PATH}: status 403 (Forbidden)": "portal_refused",
+    f"{PATH}: status 422 (Data inválida)": "portal_refused",
+    f"{PATH}: status 200 with a page in HTML (503 Service Unavailable)": "portal_refused",
+    f"{PATH} page 2: not JSON: unexpected character: line 1 column 1": "bad_answer",
+    f"{PATH} page 1: not the expected shape: Expected `int`, got `str`": "bad_answer",
+    f"{PATH} page 1: 50 records are promised and page 1 is empty": "bad_answer",
+    f"{PATH}: the body is larger than 67108864 bytes": "bad_answer",
+    "6 records of page 3 could not be stored, nor of 2 other pages": "bad_answer",
+    "3 of 18 records are missing from the listing, after 4 readings": "incomplete",
+    f"{PATH} page 4 is not there (status 404); page 1 now promises 3 pages, after 4 readings": "incomplete",
+    f"{PATH} page 4 is not there (status 404); page 1 still promises 5 pages": "incomplete",
+    f"{PATH} page 4 is not there (status 422) (status 500)": "incomplete",
+    "20 pages in a row, down to 7, show no record that is new": "incomplete",
+    "the listing is empty, and its records are known (1 of 3 looks)": "incomplete",
+    "unexpected ZeroDivisionError": "internal",
+    "something that no release has written": "internal",
+}
+OLD_EXECUTION = """
+    INSERT INTO sync_executions (mode, criterio, trigger, status, error_message, finished_at)
+    VALUES ('backfill', 'publicacao', 'api', '{status}', {error}, {finished_at})
+"""
+OLD_SLICE = """
+    INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, modalidade, first_day, last_day, window_start,
+                             window_end, status, error_message)
+    SELECT (SELECT max(id) FROM sync_executions), count(*) + 1, 'backfill', 'publicacao', 6, '2025-03-10',
+           '2025-03-10', '2025-03-10', '2025-03-10', '{status}', {error} FROM sync_slices
+"""
+CAUSES_AND_SENTENCES = "SELECT status, cause, error_message FROM {table} ORDER BY id"
+
+
+def old_execution(url: str, error: str | None, *slices: tuple[str, str | None], status: str = "error") -> None:
+    """An execution as the release 0004 leaves it, with slices of this status and error."""
+
+    def quoted(words: str | None) -> str:
+        return "NULL" if words is None else "'" + words.replace("'", "''") + "'"
+
+    finished_at = "NULL" if status == "running" else "now()"
+    query(url, OLD_EXECUTION.format(status=status, error=quoted(error), finished_at=finished_at))
+    for status_of_slice, error_of_slice in slices:
+        query(url, OLD_SLICE.format(status=status_of_slice, error=quoted(error_of_slice)))
+
+
+def test_every_sentence_of_the_past_gets_its_cause(empty_database: str) -> None:
+    migrate(empty_database, "upgrade", "0004")
+    for sentence in SENTENCES:
+        error = LISTING + sentence
+        old_execution(empty_database, f"1 of 2 slices failed: {error}", ("success", None), ("error", error))
+
+    migrate(empty_database, "upgrade", "head")
+
+    executions = query(empty_database, CAUSES_AND_SENTENCES.format(table="sync_executions"))
+    assert {row[2].removeprefix(f"1 of 2 slices failed: {LISTING}"): row[1] for row in executions} == SENTENCES
+    slices = query(empty_database, CAUSES_AND_SENTENCES.format(table="sync_slices"))
+    assert slices[::2] == [("success", None, None)] * len(SENTENCES)
+    assert slices[1::2] == [("error", cause, sentence) for sentence, cause in SENTENCES.items()]
+
+
+def test_executions_of_the_past_that_were_ended_get_their_causes(empty_database: str) -> None:
+    outage = "the portal has not answered since 2025-03-10 04:00 (down): /consulta: status 503"
+    stalled = f"6 workers in a row ended without a page: {LISTING}unexpected KeyError"
+    failed, refused = f"{LISTING}{PATH}: status 503", f"{LISTING}{PATH}: status 403"
+    migrate(empty_database, "upgrade", "0004")
+    old_execution(empty_database, "cancelled by maria: a 2ª", ("error", failed), ("error", "cancelled by maria: a 2ª"))
+    old_execution(empty_database, "no worker", ("error", "no worker"))
+    old_execution(empty_database, "Failed to publish to RabbitMQ")
+    old_execution(empty_database, outage, ("error", outage))
+    old_execution(empty_database, "planning failed: ValueError")
+    old_execution(empty_database, f"1 of 1 slices failed: {stalled}", ("error", stalled))
+    old_execution(
+        empty_database, f"3 of 3 slices failed: {failed}", *[("error", each) for each in (failed, refused)] * 2
+    )
+    old_execution(empty_database, f"1 of 1 slices failed: {refused}")  # its slices were deleted by hand
+    old_execution(empty_database, None, ("error", None))
+    waiting = [("pending", failed), ("running", f"{LISTING}database: disk full"), ("pending", None)]
+    old_execution(empty_database, None, *waiting, status="running")
+
+    migrate(empty_database, "upgrade", "head")
+
+    found = query(empty_database, "SELECT status, cause, cancelled_by FROM sync_executions ORDER BY id")
+    assert found == [
+        ("error", "cancelled", "maria: a 2ª"),
+        ("error", "no_worker", None),
+        ("error", "publish_failed", None),
+        ("error", "portal_down", None),
+        ("error", "internal", None),
+        ("error", "stalled", None),
+        ("error", "no_answer", None),
+        ("error", "portal_refused", None),
+        ("error", "internal", None),
+        ("running", None, None),
+    ]
+    slices = query(empty_database, CAUSES_AND_SENTENCES.format(table="sync_slices"))
+    assert [(status, cause) for status, cause, _ in slices] == [
+        ("error", "no_answer"),
+        *[("error", "cut_off")] * 3,
+        ("error", "stalled"),
+        *[("error", "no_answer"), ("error", "portal_refused")] * 2,
+        ("error", "cut_off"),
+        ("pending", "no_answer"),
+        ("running", "database"),
+        ("pending", None),
+    ]
+    assert slices[-2][2] == "disk full"
+    counts = "SELECT sum(executions) FROM sync_execution_counts"
+    assert query(empty_database, counts) == [(10,)]
+
+    migrate(empty_database, "downgrade", "0004")
+    assert query(empty_database, "SELECT count(*) FROM sync_executions WHERE error_message LIKE 'cancelled by %'") == [
+        (1,)
+    ]
+
+
+def test_the_database_takes_every_cause_and_no_other_word(database_url: str) -> None:
+    checks = query(
+        database_url, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname LIKE 'ck_sync_%_cause'"
+    )
+    assert [sorted(re.findall(r"'(\w+)'", check)) for (check,) in checks] == [sorted(CAUSES)] * 2
 
 
 UNINDEXED = """

@@ -70,7 +70,7 @@ async def test_an_update_that_is_asked_for_is_no_waiting_one_of_another_resource
 
 async def test_a_retry_repeats_the_resource_of_what_it_repeats(database: Database) -> None:
     claim = await planned(database, OTHER)
-    await database.run(executions.fail, claim, "status 403")
+    await database.run(executions.fail, claim, "portal_refused", "status 403")
     await database.run(executions.close, claim.execution_id)
 
     copy = await database.run(executions.retry, claim.execution_id)

@@ -57,7 +57,11 @@ async def finish(engine: AsyncEngine, execution_id: int, *failing: tuple[date, i
         while (claim := await executions.claim(db, "worker", lease_seconds=60)) is not None:
             assert claim.execution_id == execution_id
             fails = (claim.first_day, claim.part) in failing
-            await (executions.fail(db, claim, "the portal said no") if fails else executions.finish(db, claim))
+            await (
+                executions.fail(db, claim, "portal_refused", "the portal said no")
+                if fails
+                else executions.finish(db, claim)
+            )
     async with engine.begin() as db:
         return await executions.close(db, execution_id)
 
@@ -177,7 +181,7 @@ async def test_an_update_that_somebody_asked_for_is_a_predecessor_too_and_a_back
         await executions.create(db, mode="backfill", trigger="api", **window)
     assert await run_tick(engine, RULES, "update", NIGHT) == Outcome([2])
     async with engine.begin() as db:
-        await executions.end(db, 2, status="error", error_message="cancelled")
+        await executions.end(db, 2, status="error", cause="internal", error_message="cancelled")
         await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
     outcome = await run_tick(engine, RULES, "update", NIGHT + timedelta(minutes=15))
     assert outcome == Outcome(skipped_reason="a execução 3 ainda não terminou")
@@ -370,7 +374,7 @@ async def test_a_failed_day_that_a_retry_has_read_is_owed_no_more(engine: AsyncE
 async def test_a_sweep_that_was_cancelled_before_it_was_planned_is_owed_again(engine: AsyncEngine) -> None:
     for execution_id in await sweep(engine, NIGHT):
         async with engine.begin() as db:
-            await executions.end(db, execution_id, status="error", error_message="cancelled by an administrator")
+            await executions.cancel(db, execution_id, "an administrator")
     assert list((await sweep(engine, NIGHT + DAY)).values()) == [
         ("publicacao", "2026-03-09", "2026-03-10"),
         ("atualizacao", "2026-03-07", "2026-03-10"),

@@ -104,7 +104,7 @@ async def test_it_never_moves_back_and_failures_do_not_move_it(database: Databas
     await read(database, span(NOON - HOUR, NOON), mode="update")
     await read(database, span(NOON - HOUR, NOON - MINUTE))
     (claim,) = await claimed(database, span(NOON, NOON + HOUR), mode="update")
-    await database.run(executions.fail, claim, "status 503")
+    await database.run(executions.fail, claim, "no_answer", "status 503")
     assert await stretch(database) == (NOON - HOUR, NOON)
 
 
@@ -222,7 +222,9 @@ async def end_gap(database: Database, *, failing: date | None = None) -> None:
     assert await plan_next(database.engine, RULES, older_than_seconds=0, execution_id=execution_id) == execution_id
     while (claim := await database.run(executions.claim, "worker", lease_seconds=60)) is not None:
         fails = claim.first_day == failing
-        await (database.run(executions.fail, claim, "no") if fails else database.run(executions.finish, claim))
+        await (
+            database.run(executions.fail, claim, "internal", "no") if fails else database.run(executions.finish, claim)
+        )
     assert await database.run(executions.close, execution_id) == ("error" if failing else "success")
 
 

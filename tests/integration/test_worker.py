@@ -374,7 +374,7 @@ async def test_a_gap_of_more_than_a_week_becomes_a_backfill_of_its_own(database:
     for _ in range(2):
         requested = await database.requested("update")
         assert await plan_next(database.engine, rules, older_than_seconds=0, execution_id=requested) == requested
-        await database.run(executions.end, requested, status="error")  # the next one waits for that
+        await database.run(executions.end, requested, status="error", cause="internal")  # the next one waits for that
 
     update = await database.execution(requested)
     assert update.window_end - update.window_start == timedelta(minutes=15)
@@ -421,13 +421,14 @@ async def test_a_failing_slice_waits_longer_each_time_and_goes_on_when_the_porta
 
     await eventually(has_failed_thrice)
     row = await database.row("SELECT * FROM sync_slices WHERE part = 6")
-    assert "2025-03-10 modalidade 6: /consulta/v1/contratacoes/publicacao: status 500" in row.error_message
+    assert row.error_message.startswith("/consulta/v1/contratacoes/publicacao: status 500")
+    assert row.cause == "no_answer"
     assert row.stalls <= 1, "the portal's failures are not the worker's"
     portal.quirks.reset()
 
     execution = await finished(database, execution_id)
     await assert_mirrored(database, world, execution)
-    assert await database.value("SELECT count(*) FROM sync_slices WHERE error_message IS NOT NULL") == 0
+    assert await database.value("SELECT count(*) FROM sync_slices WHERE num_nulls(cause, error_message) < 2") == 0
 
 
 async def test_a_page_that_never_comes_ends_in_an_error_that_names_it_and_what_was_read_stays(
@@ -440,11 +441,12 @@ async def test_a_page_that_never_comes_ends_in_an_error_that_names_it_and_what_w
     execution = await finished(database, execution_id)
 
     assert execution.status == "error"
-    cause = "2025-03-10 modalidade 6: /consulta/v1/contratacoes/publicacao: status 500"
-    assert execution.error_message.startswith(f"1 of 2 slices failed: {cause}")
-    slices = await database.rows("SELECT status, error_message, attempt FROM sync_slices ORDER BY ordinal")
-    assert [row.status for row in slices] == ["error", "success"]
-    assert slices[0].error_message.startswith(cause)
+    error = "/consulta/v1/contratacoes/publicacao: status 500"
+    assert execution.error_message.startswith(f"1 of 2 slices failed: 2025-03-10 modalidade 6: {error}")
+    slices = await database.rows("SELECT status, cause, error_message, attempt FROM sync_slices ORDER BY ordinal")
+    assert [(row.status, row.cause) for row in slices] == [("error", "no_answer"), ("success", None)]
+    assert execution.cause == "no_answer"
+    assert slices[0].error_message.startswith(error)
     assert slices[0].attempt > 1, "the first claim had committed pages, so that there was a second"
     assert execution.records_processed == len(await database.mirror()) == 20
 
@@ -463,6 +465,7 @@ async def test_a_listing_that_never_adds_up_ends_in_an_error_that_says_how_many_
 
     assert execution.status == "error"
     assert "3 of 18 records are missing from the listing, after 4 readings" in execution.error_message
+    assert execution.cause == "incomplete"
     assert len(await database.mirror()) == 15
 
 
@@ -479,6 +482,7 @@ async def test_a_listing_without_end_is_given_up_when_its_patience_ends(
 
     assert execution.status == "error"
     assert "20 pages in a row" in execution.error_message
+    assert execution.cause == "incomplete"
     assert await database.value("SELECT max(attempt) FROM sync_slices") > 1, "only the first claim was progress"
     assert execution.records_processed == len(await database.mirror()) == 10
     assert await database.rows("SELECT 1 FROM sync_pages") == []
@@ -496,6 +500,7 @@ async def test_a_request_that_is_disputed_ends_its_slice_and_no_other(
 
     assert "1 of 2 slices failed: 2025-03-10 modalidade 6:" in execution.error_message
     assert "status 422" in execution.error_message
+    assert execution.cause == "portal_refused"
     assert await database.value("SELECT max(attempt) FROM sync_slices") == 1
     assert execution.records_processed == 5
 
@@ -503,10 +508,11 @@ async def test_a_request_that_is_disputed_ends_its_slice_and_no_other(
 class BrokenClient:
     """Fails in a way that nobody has foreseen."""
 
-    page_size = 10
-
     def __init__(self, engine: AsyncEngine) -> None:
         self.source = SharedSource(engine)
+
+    def page_size(self, _: Any) -> int:
+        return 10
 
     async def fetch_page(self, *_: Any, **__: Any) -> None:
         raise ZeroDivisionError
@@ -521,9 +527,10 @@ async def test_an_unforeseen_error_is_tried_six_times_and_harms_no_other_slice(
     execution = await finished(database, execution_id)
 
     assert execution.error_message == (
-        "1 of 1 slices failed: 6 workers in a row ended without a page:"
-        " 2025-03-10 modalidade 6: unexpected ZeroDivisionError"
+        "1 of 1 slices failed: 2025-03-10 modalidade 6:"
+        " 6 workers in a row ended without a page: unexpected ZeroDivisionError"
     )
+    assert execution.cause == "stalled"
     assert (await database.row("SELECT attempt FROM sync_slices")).attempt == 6
     assert not running.done(), "the worker outlives it"
     worker.stopping.set()
@@ -540,7 +547,7 @@ async def test_an_execution_that_was_ended_from_outside_stops_its_work(
     execution_id = await database.requested(last=LAST_DAY)
     worker, running = workers.start(await portals.client(portal))
     await eventually(pages_committed(database, 5))
-    await database.run(executions.end, execution_id, status="error", error_message="cancelled")
+    await database.run(executions.end, execution_id, status="error", cause="internal", error_message="cancelled")
     ended = await database.execution(execution_id)
     worker.stopping.set()
     await running

@@ -140,8 +140,7 @@ class _Outage:
         The next update makes such an update good, and if none comes, that is reported. A backfill has to be repeated
         once the portal answers.
         """
-        is_of_an_outage = (failed.error_message or "").startswith(executions.PORTAL_FAILING)
-        return is_of_an_outage and (failed.mode == "update" or self.finding is not None)
+        return bool(failed.cause == "portal_down") and (failed.mode == "update" or self.finding is not None)
 
     async def load_end(self, db: AsyncConnection, now: datetime) -> datetime | None:
         """Until when an outage has prevented updates."""
@@ -248,6 +247,7 @@ def _described(row: Row[Any]) -> Details:
         "window_start": None if window[0] is None else window[0].isoformat(),
         "window_end": None if window[1] is None else window[1].isoformat(),
         "finished_at": row.finished_at.isoformat(),
+        "cause": row.cause,
         "error_message": one_line(row.error_message or "sem explicação"),
     }
 

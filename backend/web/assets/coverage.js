@@ -176,7 +176,7 @@ function Day({ day, known, only }) {
           one.modalidades.length > 0 &&
           html`<ul class="rows day-rows">${one.modalidades.map(
             (each) => html`<li key=${each.modalidade}><div><span>${modalidade(each.modalidade)}</span>
-              <p class="muted">${each.error_message && each.state !== "complete" ? meaningOf(each.error_message) : each.finished_at ? `lida ${when(each.finished_at)}` : ""} ${each.execution_id != null && html`<a href=${hashOf(`/execucoes/${each.execution_id}`)}>execução ${each.execution_id}</a>`}
+              <p class="muted">${each.cause && each.state !== "complete" ? meaningOf(each) : each.finished_at ? `lida ${when(each.finished_at)}` : ""} ${each.execution_id != null && html`<a href=${hashOf(`/execucoes/${each.execution_id}`)}>execução ${each.execution_id}</a>`}
               </p></div>
           <span class="row-end">${integer(each.records)}${each.total_registros != null ? html`<span class="muted"> de ${integer(each.total_registros)}</span>` : ""} <${Badge} tone=${BADGES[each.state]}>${COVERAGE[each.state]}<//>
             </span></li>`,

@@ -68,9 +68,9 @@ export function Execution({ id }) {
         ${one.status === "error" && !one.cancelled && html`<${Button} writes icon="refresh" kind="primary" disabled=${one.progress.slices_failed ? "" : "Nenhuma fatia terminou com erro"} onClick=${() => askRetry(one)}>Repetir o que falhou<//>`}
       </div></header>
     ${
-      one.error_message &&
-      html`<div class="verdict ${one.cancelled ? "" : "bad"}" role="note"><p><${Meaning} message=${one.error_message} />
-      </p>${adviceFor(one.error_message) && html`<p class="muted">${adviceFor(one.error_message)}</p>`}${one.cancelled && html`<p class="muted">${percent(one.progress.percent)} estava feito, e fica. Continuar lê o que faltou.</p>`}</div>`
+      one.cause &&
+      html`<div class="verdict ${one.cancelled ? "" : "bad"}" role="note"><p><${Meaning} of=${one} />
+      </p>${adviceFor(one) && html`<p class="muted">${adviceFor(one)}</p>`}${one.cancelled && html`<p class="muted">${percent(one.progress.percent)} estava feito, e fica. Continuar lê o que faltou.</p>`}</div>`
     }
     <${Card}>${one.status === "running" && html`<${Running} execution=${one} at=${at} detailed />`}<${Facts} one=${one} />
       <//>
@@ -165,10 +165,10 @@ const SLICE_COLUMNS = [
   {
     title: "Erro",
     kind: "error-cell",
-    isNeeded: (one) => one.error_message,
+    isNeeded: (one) => one.cause,
     cell: (one) =>
-      one.error_message
-        ? html`<span title=${one.error_message}>${meaningOf(one.error_message)}${one.status === "pending" && one.run_after ? html`<span class="muted small">de novo ${when(one.run_after)}</span>` : ""}</span>`
+      one.cause
+        ? html`<span title=${one.error_message}>${meaningOf(one)}${one.status === "pending" && one.run_after ? html`<span class="muted small">de novo ${when(one.run_after)}</span>` : ""}</span>`
         : html`<span class="muted" aria-hidden="true">—</span>`,
   },
 ];
@@ -197,11 +197,11 @@ function Slices({ one, status }) {
 
 function Failures({ one }) {
   if (!one.progress.slices_failed)
-    return html`<${Empty} title="Nenhuma fatia falhou" icon="ok">${one.error_message ? html`<${Meaning} message=${one.error_message} />` : ""}<//>`;
+    return html`<${Empty} title="Nenhuma fatia falhou" icon="ok">${one.cause ? html`<${Meaning} of=${one} />` : ""}<//>`;
   const groups = new Map();
   for (const slice of one.failed_slices) {
-    if (slice.error_message === one.error_message) continue; // ended with its execution
-    const meaning = meaningOf(slice.error_message);
+    if (slice.cause === "cut_off") continue;
+    const meaning = meaningOf(slice);
     groups.set(meaning, [...(groups.get(meaning) ?? []), slice]);
   }
   return html`<ul class="groups">${[...groups].map(

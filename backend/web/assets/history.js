@@ -108,10 +108,10 @@ const COLUMNS = [
   {
     title: "Erro",
     kind: "error-cell",
-    isNeeded: (one) => one.error_message,
+    isNeeded: (one) => one.cause,
     cell: (one) =>
-      one.error_message
-        ? html`<span title=${one.error_message}>${meaningOf(one.error_message)}</span>`
+      one.cause
+        ? html`<span title=${one.error_message}>${meaningOf(one)}</span>`
         : html`<span class="muted" aria-hidden="true">—</span>`,
   },
 ];

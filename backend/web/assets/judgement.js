@@ -132,7 +132,8 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       id: `source-${one.service}`,
       tone: isFailing(one) ? "bad" : "warn",
       title: sourceLine(one),
-      text: `${one.cause ? `${meaningOf(one.cause)}. ` : ""}Todos os ingestores esperam; depois seguem sozinhos.`,
+      text: "Todos os ingestores esperam; depois seguem sozinhos.",
+      hint: one.cause,
     });
   }
   troubles.push(...failedLines(dashboard));
@@ -153,7 +154,8 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       id: "itens-owed",
       tone: "warn",
       title: `${plural(owed.count, "contratação espera", "contratações esperam")} os seus itens desde ${when(owed.since)}`,
-      text: `${owed.cause ? `${meaningOf(owed.cause)}. ` : ""}São lidos assim que o portal os der.${aside}`,
+      text: `São lidos assim que o portal os der.${aside}`,
+      hint: owed.cause,
     });
   }
   if (dashboard?.drift.length) {
@@ -209,7 +211,7 @@ function failedLines(dashboard) {
     kind: one.can_retry ? "retry" : "execution",
     subject: one,
     title: `${one.trigger === "sweep" ? "A varredura" : "A carga"} ${one.id} falhou ${ago(one.finished_at)}`,
-    text: meaningOf(one.error_message),
+    text: meaningOf(one),
   }));
   const [newest] = updates;
   if (newest)
@@ -222,7 +224,7 @@ function failedLines(dashboard) {
         dashboard.failed_updates_count === 1
           ? `A atualização ${newest.id} falhou ${ago(newest.finished_at)}`
           : `${integer(dashboard.failed_updates_count)} atualizações falharam; a última ${ago(newest.finished_at)}`,
-      text: `${meaningOf(newest.error_message)}. A próxima lê de novo o que faltou.`,
+      text: `${meaningOf(newest)}. A próxima lê de novo o que faltou.`,
     });
   const unseen = dashboard ? dashboard.failed_count - dashboard.failed_updates_count - others.length : 0;
   if (unseen > 0)

@@ -325,7 +325,7 @@ function Errors({ errors }) {
       errors.length
         ? html`<ul class="rows errors">${errors.map(
             (one) =>
-              html`<li key=${one.message}><div><${Meaning} message=${one.message} /><p class="muted">
+              html`<li key=${one.cause}><div><${Meaning} of=${{ cause: one.cause, error_message: one.message }} /><p class="muted">
                 <a href=${hashOf(`/execucoes/${one.last_execution_id}`)}>Última: execução ${one.last_execution_id}</a>, ${when(one.last_at)}</p>
                 </div><span class="row-end"><${Badge} tone="quiet" title="execuções">${integer(one.executions)}×<//>
                 </span></li>`,

@@ -72,7 +72,7 @@ export function State({ execution }) {
 }
 
 export const SliceState = ({ slice }) =>
-  html`<${Badge} tone=${slice.status === "pending" && slice.run_after ? "warn" : TONES[slice.status]}>${slice.status === "pending" && slice.run_after && slice.error_message ? "aguardando" : STATUS[slice.status]}<//>`;
+  html`<${Badge} tone=${slice.status === "pending" && slice.run_after ? "warn" : TONES[slice.status]}>${slice.status === "pending" && slice.run_after && slice.cause ? "aguardando" : STATUS[slice.status]}<//>`;
 
 export function Card({ title, aside, children, id, kind = "", level = 2 }) {
   const heading = id && `${id}-title`;
@@ -107,8 +107,9 @@ export const When = ({ moment }) =>
   moment ? html`<time datetime=${moment} title=${exactly(moment)}>${when(moment)}</time>` : html`<span>—</span>`;
 
 // An error in the reader's words; the program's own are one click away.
-export function Meaning({ message }) {
-  const said = meaningOf(message);
+export function Meaning({ of }) {
+  const said = meaningOf(of);
+  const message = of.error_message;
   if (said === message || !message) return html`<span class="meaning">${said}</span>`;
   return html`<span class="meaning">${said}<details class="original"><summary>texto original</summary>
     <code>${message}</code></details></span>`;

@@ -77,48 +77,34 @@ export function kindOf(execution) {
   return !resource || resource === "contratacoes" ? kind : `${kind} de ${TABLE[resource] ?? resource}`;
 }
 
-// The ingestor's own errors, in the order in which they are tried; what none of them knows is shown as it is.
-const MEANINGS = [
-  [/^cancelled by an administrator$/, () => "Cancelada por um administrador"],
-  [/^cancelled by (.+)$/, (m) => `Cancelada por ${m[1]}`],
-  [/^no worker$/, () => "Nenhum ingestor apareceu em uma hora"],
-  [/^Failed to publish to RabbitMQ/, () => "O RabbitMQ não aceitou o aviso; nada começou"],
-  [/^(\S+) of (\S+) slices failed: (.*)$/s, (m) => `${m[1]} de ${m[2]} fatias falharam: ${lower(meaningOf(m[3]))}`],
-  [/^planning failed: (.*)$/, (m) => `Não foi possível planejar (${m[1]})`],
-  [/^(\S+) workers in a row ended without a page(?:: (.*))?/s, (m) => `${m[1]} ingestores seguidos caíram nesta fatia`],
-  [
-    /^(\S+) of (\S+) records are missing from the listing/,
-    (m) => `Faltam ${m[1]} dos ${m[2]} registros que o portal promete`,
-  ],
-  [/status 429/, () => "O portal pediu uma pausa (429)"],
-  [/status (5\d\d|…)/, (m) => (m[1] === "…" ? "O portal respondeu com erro" : `O portal respondeu com erro (${m[1]})`)],
-  [/status (4\d\d)/, (m) => `O portal recusou o pedido (${m[1]})`],
-  [/Timeout|timed out/i, () => "O portal não respondeu a tempo"],
-  [/ConnectError|ConnectionRefused|Cannot connect|Name or service/i, () => "Não houve conexão com o portal"],
-  [/ReadError|RemoteProtocolError|Server disconnected|body/i, () => "A resposta do portal veio cortada"],
-];
+// Why an execution or a slice failed, and what helps where anything but waiting does, by the API's word for it.
+const CAUSE = {
+  portal_down: ["O portal falhou por tempo demais", "Quando o portal voltar, repita o que falhou."],
+  no_answer: ["O portal não respondeu como devia", "O portal falhou; quando ele voltar, repita o que falhou."],
+  portal_refused: ["O portal recusou o pedido", "Veja se o portal abre a partir deste servidor; depois repita o que falhou."],
+  bad_answer: ["A resposta do portal não pôde ser usada", "Repita mais tarde; se continuar, procure uma versão mais nova."],
+  incomplete: ["A listagem do portal não está completa", "O portal não fecha a própria conta; repita mais tarde."],
+  database: ["O banco de dados não gravou o que foi lido", "Veja o espaço em disco e o log do PostgreSQL."],
+  internal: ["Houve um erro inesperado do programa", "O registro da execução mostra o erro."],
+  stalled: ["Ingestores seguidos caíram sem gravar uma página", "Veja a memória e o log dos ingestores."],
+  no_worker: ["Nenhum ingestor apareceu em uma hora", "Inicie um ingestor e peça de novo."],
+  publish_failed: ["O RabbitMQ não aceitou o aviso; nada começou", "Veja se o RabbitMQ está no ar e peça de novo."],
+  cancelled: ["Cancelada", ""],
+  cut_off: ["A execução terminou antes", ""],
+};
 
-export function meaningOf(message) {
-  if (!message) return "Sem mensagem";
-  for (const [pattern, say] of MEANINGS) {
-    const match = pattern.exec(message);
-    if (match) return say(match);
-  }
-  return message;
+// Of an execution, a slice, or what else has `cause` and `error_message`; a word that is not known leaves the sentence.
+export function meaningOf({ cause, error_message: message, cancelled_by: by, progress }) {
+  if (cause === "cancelled" && by) return `Cancelada por ${who(by)}`;
+  const [said] = CAUSE[cause] ?? [message || "Sem mensagem"];
+  return progress?.slices_failed && cause !== "cancelled"
+    ? `${progress.slices_failed} de ${progress.slices_total} fatias falharam: ${lower(said)}`
+    : said;
 }
+
+export const adviceFor = ({ cause }) => CAUSE[cause]?.[1] ?? "";
 
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 
 // Where there is no authentication, nobody is told apart.
 export const who = (name) => (name === "an administrator" ? "um administrador" : name);
-
-// What helps, where anything but waiting or repeating does.
-export function adviceFor(message) {
-  if (!message) return "";
-  if (/no worker/.test(message)) return "Inicie um ingestor e peça de novo.";
-  if (/RabbitMQ/.test(message)) return "Veja se o RabbitMQ está no ar e peça de novo.";
-  if (/records are missing/.test(message)) return "O portal não fecha a própria conta; repita mais tarde.";
-  if (/status (5|429)|Timeout|timed out|Connect/i.test(message))
-    return "O portal falhou; quando ele voltar, repita o que falhou.";
-  return "";
-}

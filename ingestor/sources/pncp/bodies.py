@@ -31,7 +31,7 @@ async def read_body(response: aiohttp.ClientResponse, path: str) -> bytes:
     charge = current_charge()
     charge.begin()
     if "," in response.headers.get("Content-Encoding", ""):  # packed twice, 16 kB may unfold to 16 GB in one go
-        raise PncpUnavailable(f"{path}: the body is packed more than once")
+        raise PncpUnavailable(f"{path}: the body is packed more than once", "bad_answer")
     parts: list[bytes] = []
     latest: list[bytes] = []
     size = 0

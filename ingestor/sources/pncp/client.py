@@ -307,7 +307,7 @@ class PncpClient:
             try:
                 return parse_list(contratacoes.ITENS, body, numero_controle_pncp)
             except NotAPageError as error:
-                raise PncpUnavailable(f"{path}: {error}") from None
+                raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
 
         return await self._with_retries(ITENS, path, once, tries=tries)
 
@@ -321,7 +321,7 @@ class PncpClient:
             except AnotherPageError as error:
                 raise PageAbsent(f"{path} page {number} is not there: {error}") from None
             except NotAPageError as error:
-                raise PncpUnavailable(f"{path} page {number}: {error}") from None
+                raise PncpUnavailable(f"{path} page {number}: {error}", "bad_answer") from None
             if page.records or number == 1:
                 return page
         elif number == 1:
@@ -353,7 +353,7 @@ class PncpClient:
             try:
                 return parse_quantidade(body)
             except NotAPageError as error:
-                raise PncpUnavailable(f"{path}: {error}") from None
+                raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
 
         return await self._with_retries(ITENS, path, once, tries=1)
 

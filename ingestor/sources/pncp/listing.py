@@ -240,7 +240,8 @@ class Reading:
                 return
             self._idle = 0 if page.shows_new else self._idle + 1
             if self._idle >= IDLE_PAGES:
-                raise PncpUnavailable(f"{self._idle} pages in a row, down to {number}, show no record that is new")
+                idle = f"{self._idle} pages in a row, down to {number}, show no record that is new"
+                raise PncpUnavailable(idle, "incomplete")
 
     async def _last_page_before(self, number: int, absent: PageAbsent) -> int:
         """The page that the reading goes on from though this one does not come, however often it is asked for.
@@ -259,7 +260,7 @@ class Reading:
         promised = max(first.total_registros, self._evidence.highest)
         last = last_page_with_rows(number, promised, first.total_paginas, full_page)
         if last is None:
-            raise PncpUnavailable(f"{absent}; page 1 still promises {first.total_paginas} pages")
+            raise PncpUnavailable(f"{absent}; page 1 still promises {first.total_paginas} pages", "incomplete")
         if last == 0:
             raise ListingShrank(f"{absent}; page 1 now promises {first.total_paginas} pages")
         log.warning("a promised page is left out, all records fit on those before it", page=number, last=last)

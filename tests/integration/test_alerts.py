@@ -409,6 +409,13 @@ async def test_a_process_that_has_just_started_waits_its_hour_but_ends_no_episod
     assert [alert.resolved_at for alert in await house.alerts()] == [None]
 
 
+async def test_what_made_a_failure_good_is_known_without_its_execution(house: House) -> None:
+    await house.ran("backfill", at=NOW - 5 * HOUR, failing=(6,))
+    later = await house.ran("backfill", at=NOW - 4 * HOUR)
+    await house.database.rows("DELETE FROM sync_executions WHERE id = :id", id=later)
+    assert not await is_alarmed(house)
+
+
 # --- listings that are empty ------------------------------------------------------------------------------------
 
 
@@ -448,6 +455,16 @@ async def test_a_large_modalidade_that_is_empty_is_suspicious_and_a_small_one_is
     await house.database.rows("UPDATE read_days SET records = 50 WHERE day < :day", day=DAY)
     assert await is_alarmed(house)
     assert "modalidade 6" in (await house.alerts())[0].summary
+
+
+async def test_a_day_is_not_judged_while_other_modalidades_of_it_are_still_to_be_read(house: House) -> None:
+    await read_days(house, 5, 10, (6, 8))
+    await house.database.planned([piece(DAY, 6), piece(DAY, 8)])
+    claim = await house.database.claim()
+    assert await house.database.run(executions.finish, claim)
+    assert await house.database.value("SELECT records FROM read_days WHERE day = :day", day=DAY) == 0
+    await house.database.rows("UPDATE read_days SET complete_at = :at WHERE day = :day", at=NOW, day=DAY)
+    assert not await is_alarmed(house, NOW + MINUTE)
 
 
 async def test_today_is_never_judged(house: House) -> None:

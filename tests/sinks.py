@@ -74,7 +74,7 @@ class MailSink:
         if command == self.refuse_at:
             return "554 no, and here is a secret-of-the-server"
         if command == "RCPT" and line[line.index("<") + 1 : line.index(">")] in self.refused:
-            return "550 nobody of that name"
+            return "550 no mailbox of that name"
         if command == "EHLO":
             offers = ["STARTTLS"] if self.tls and not is_secure else []
             offers += ["AUTH PLAIN"] if self.credentials else []

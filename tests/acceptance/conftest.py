@@ -185,7 +185,7 @@ class Stack:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """A port without a listener at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

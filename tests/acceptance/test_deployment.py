@@ -460,7 +460,7 @@ async def filled(stack: Stack) -> str:
 
 async def test_what_was_backed_up_is_restored_row_by_row(scripts: Scripts, filled: str, empty_database: str) -> None:
     before = await contents(filled)
-    # nobody has touched a schedule here, and nothing was worth an alert
+    # no schedule was changed here, and nothing caused an alert
     assert all(rows for table, rows in before.items() if not table.startswith(("schedule", "alerts"))), {
         table: len(rows) for table, rows in before.items()
     }

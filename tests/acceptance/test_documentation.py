@@ -1,4 +1,4 @@
-"""ReDoc in a browser that reaches nobody but us: its page is complete, within the policy that the backend sends."""
+"""ReDoc in a browser that reaches this server alone: its page is complete, within the policy that the backend sends."""
 
 import asyncio
 import shutil

@@ -250,9 +250,7 @@ async def test_a_queue_that_takes_no_more_is_a_503(on_own_broker: Stack, broker:
     await is_refused(stack, answer)
 
 
-async def test_restarts_of_the_broker_restart_nobody_else_and_lose_nothing(
-    on_own_broker: Stack, broker: Broker
-) -> None:
+async def test_restarts_of_the_broker_restart_no_service_and_lose_nothing(on_own_broker: Stack, broker: Broker) -> None:
     stack = on_own_broker
     await stack.start_simulator("--days", "1", "--per-day", "5")
     backend = await stack.start_backend()
@@ -414,7 +412,7 @@ async def test_a_database_killed_in_the_middle_of_a_page_costs_that_page_and_not
     assert ingestor.popen.poll() is None
 
 
-async def test_while_the_database_is_down_everybody_waits_calmly_and_then_goes_on(
+async def test_while_the_database_is_down_all_services_wait_and_then_go_on(
     on_own_database: Stack, database: Database
 ) -> None:
     stack = on_own_database
@@ -668,7 +666,7 @@ async def test_an_api_killed_after_the_publish_and_before_its_answer_has_its_row
     assert await rows(stack, "SELECT attempt FROM sync_slices") == [(1,)]
 
 
-async def test_what_waits_for_workers_that_nobody_sees_is_ended_and_says_so(on_own_database: Stack) -> None:
+async def test_what_waits_for_workers_that_are_not_alive_is_ended_and_says_so(on_own_database: Stack) -> None:
     stack = on_own_database
     await stack.start_backend()
     execution_id = await stack.force(mode="update")
@@ -688,7 +686,7 @@ async def test_a_slice_that_kills_its_workers_is_given_up_and_the_others_are_don
     await stack.start_backend()
     start, _ = await stack.span()
     day = start[:10]
-    # whoever reads this listing is held there until he is killed
+    # the ingestor that reads this listing is held there until it is killed
     hang = {"name": "hang", "match": {"modalidade": 6, "service": "consulta"}}
     await stack.api.put(f"{stack.simulator_url}/quirks", json={"rules": [hang]})
     body = {"mode": "backfill", "data_ini": start, "data_fim": f"{day}T23:59:59"}
@@ -739,7 +737,7 @@ async def test_an_interrupt_during_the_start_ends_it_without_a_flood(tmp_path: P
     """While it waits for a database that is not there."""
     output = tmp_path / "ingestor.log"
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS_OF_OURS}
-    environment |= {"DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:9/none", "LOG_FORMAT": "text"}
+    environment |= {"DATABASE_URL": "postgresql://stranger:nothing@127.0.0.1:9/none", "LOG_FORMAT": "text"}
     with output.open("wb") as sink:
         popen = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ingestor"), cwd=ROOT, env=environment, stdout=sink, stderr=sink

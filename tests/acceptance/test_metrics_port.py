@@ -31,7 +31,7 @@ async def test_an_ingestor_tells_its_metrics_and_a_second_one_works_without_the_
     assert await second.ended() == 0
 
 
-async def test_an_address_of_somebody_else_refuses_the_start_in_one_line(stack: Stack) -> None:
+async def test_an_address_of_another_machine_refuses_the_start_in_one_line(stack: Stack) -> None:
     ingestor = stack.start("ingestor", "-m", "ingestor", METRICS_HOST="203.0.113.1", METRICS_PORT="9464")
     assert await ingestor.ended() == 1
     assert "worker started" not in ingestor.text

@@ -1,4 +1,4 @@
-"""The whole API against its own OpenAPI document, with inputs that nobody would think of."""
+"""The whole API against its own OpenAPI document, with generated inputs."""
 
 import asyncio
 import sys

@@ -72,7 +72,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def visit(browser: Browser, stack: Stack) -> AsyncIterator[Open]:
-    """Open the page as a new visitor; at the end nobody has met a fault."""
+    """Open the page as a new visitor; at the end there was no error."""
     async with AsyncExitStack() as exits:
         watches: list[Watch] = []
 
@@ -119,7 +119,7 @@ async def assert_accessible(page: Page, *, only_colours: bool = False) -> None:
 
 
 async def assert_fits(page: Page) -> None:
-    """Nobody has to move the page sideways."""
+    """The page never needs horizontal scrolling."""
     width = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width <= 0, f"{page.url} is {width} px too wide"
 
@@ -271,7 +271,7 @@ async def test_an_administrator_logs_in_finds_out_why_last_night_s_sweep_failed_
     await expect(page.get_by_role("heading", level=1)).to_have_text("Repetição de 1")
     await expect(page.get_by_text("admin", exact=False).first).to_be_visible()
 
-    # a token of a process that is gone is nobody's: the login comes back, and after it the same place
+    # a token of a process that is gone is invalid: the login comes back, and after it the same place
     backend.send(signal.SIGTERM)
     await backend.ended()
     await expect(page.get_by_text("Sem conexão com o servidor")).to_be_visible()

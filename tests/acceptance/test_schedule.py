@@ -28,7 +28,7 @@ async def last_ticks(stack: Stack) -> dict[str, Any]:
     return {schedule["name"]: schedule["last_tick"] for schedule in answer["schedules"]}
 
 
-async def test_a_due_tick_starts_one_update_and_one_sweep_whoever_else_looks(stack: Stack) -> None:
+async def test_a_due_tick_starts_one_update_and_one_sweep_however_many_ingestors_look(stack: Stack) -> None:
     cron = await make_due(stack)
     stack.settings |= {**ON, "SCHEDULE_UPDATE": cron, "SCHEDULE_SWEEP": cron, "PNCP_MODALIDADES": "6,8"}
     await stack.start_simulator("--days", "2", "--per-day", "20")

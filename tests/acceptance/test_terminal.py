@@ -163,7 +163,7 @@ async def test_a_signal_ends_the_watching_and_not_the_synchronisation(stack: Sta
 
     def has_said(words: bytes) -> bool:
         nonlocal said
-        with suppress(OSError):  # nothing yet, or nobody any more
+        with suppress(OSError):  # no output yet, or the process has ended
             said += os.read(ours, 65536)
         return words in said
 
@@ -188,6 +188,6 @@ async def test_with_authentication_a_password_is_taken_from_the_environment_alon
     assert (await pncp(stack, "status", ADMIN_USERNAME="ana", ADMIN_PASSWORD="a-password-of-ana"))[0] == 0
 
 
-async def test_nobody_at_the_address_is_one_line(stack: Stack) -> None:
+async def test_an_address_without_a_server_is_one_line(stack: Stack) -> None:
     code, _, err = await pncp(stack, "status", "--url", "http://127.0.0.1:9")
     assert (code, err) == (1, "pncp: nothing answers at http://127.0.0.1:9: is the backend running there?\n")

@@ -66,7 +66,7 @@ def test_what_people_look_at_is_published_to_this_machine_only_and_nothing_else_
     }
 
 
-def test_whoever_does_not_ask_for_monitoring_gets_none_and_needs_no_password_for_it() -> None:
+def test_without_the_monitoring_profile_there_is_none_and_no_password_is_needed() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
     assert profiles == {"prometheus": ["monitoring"], "grafana": ["monitoring"]}
     assert not example_settings().get("GRAFANA_PASSWORD")
@@ -146,7 +146,7 @@ def test_a_service_is_confined(name: str) -> None:
     assert name in OURS or service["user"] in ("postgres", "rabbitmq", "nobody", "grafana")
 
 
-def test_whoever_runs_beside_the_database_can_be_scaled_and_comes_after_the_migrations() -> None:
+def test_services_beside_the_database_can_be_scaled_and_come_after_the_migrations() -> None:
     assert not {"ports", "container_name", "hostname", "volumes"} & set(SERVICES["ingestor"])
     for name in ("pncp-backend", "ingestor"):
         conditions = {other: how["condition"] for other, how in SERVICES[name]["depends_on"].items()}

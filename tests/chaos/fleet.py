@@ -323,7 +323,7 @@ class Fleet:
 
 
 def tell_at_once(task: asyncio.Task[Any]) -> None:
-    """A part of the storm that fails in a way nobody thought of is a fault of this test's."""
+    """An unforeseen failure of a part of the storm is a fault of this test."""
     if not task.cancelled() and task.exception() is not None:
         raise RuntimeError("a part of the storm has failed") from task.exception()
 

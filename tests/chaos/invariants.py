@@ -221,7 +221,7 @@ async def check_ends(fleet: Fleet, findings: Findings) -> None:
 async def check_requests(fleet: Fleet, witness: Witness, findings: Findings) -> None:
     """I1: what was accepted is there, as asked for, and ended for a reason. I3: what was refused never ran.
 
-    Every row must be somebody's: one that answers to no request would be a refused request that came back.
+    Every row must belong to a request: one without would be a refused request that came back.
     """
     rows = {
         row["id"]: row
@@ -262,7 +262,7 @@ def _asked_for(row: Mapping[str, Any], body: Mapping[str, str]) -> bool:
 
 
 def _check_cause(row: Mapping[str, Any], witness: Witness, findings: Findings) -> None:
-    """A storm is no excuse: an execution may end in error only because somebody asked for it, or as a worker killer."""
+    """A storm is no excuse: an execution may end in error only if it was cancelled or kills its workers."""
     if row["id"] in witness.cancelled:
         findings.check("I1", row["cause"] == "cancelled", f"execution {row['id']} was cancelled and is {row}")
     if row["status"] == "error":
@@ -288,7 +288,7 @@ def _check_strangers(
             open_questions.remove(asked)
     retries = [row for row in rows.values() if row["trigger"] == "retry"]
     strangers = [row for row in retries if row["id"] not in witness.retried]
-    findings.check("I3", len(strangers) <= witness.unknown_retries, f"retries that nobody asked for: {strangers}")
+    findings.check("I3", len(strangers) <= witness.unknown_retries, f"retries without a request: {strangers}")
 
 
 def _check_keys(rows: Mapping[int, Mapping[str, Any]], witness: Witness, findings: Findings) -> None:
@@ -323,11 +323,11 @@ async def check_messages(fleet: Fleet, witness: Witness, dead: list[Any], findin
         if message.has_id:
             findings.check("I1", len(of_it) <= 1, f"message {message.marker} made {len(of_it)} rows")
             findings.check("I1", of_it == made, f"message {message.marker} asked for {asked} and made {of_it}")
-        if asked["mode"] == "update":  # it may have been one that waited already, whoever had asked for that
+        if asked["mode"] == "update":  # it may have been one that waited already, asked for by another request
             made = [row for row in everything if _asked_for(row, asked) and _was_planned_since(row, message.at)]
         findings.check("I1", made or not message.confirmed, f"message {message.marker} was confirmed and made no row")
     known = {message.marker for message in witness.sent if not message.is_poison and message.has_id}
-    findings.check("I3", set(by_id) <= known, f"rows of messages that nobody sent: {set(by_id) - known}")
+    findings.check("I3", set(by_id) <= known, f"rows of messages that were never sent: {set(by_id) - known}")
     buried = {letter.message_id: letter.headers.get("reason") for letter in dead}
     for message in witness.sent:
         if message.is_poison and message.confirmed:

@@ -65,7 +65,7 @@ def _from_json(fields: dict[str, Any]) -> Record:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """What has been written whole; a kill may have cut the last line, whose change nobody has seen then."""
+    """What has been written whole; a kill may have cut the last line, whose change no request has seen then."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
@@ -209,7 +209,7 @@ class History:
         """The records that stood in a window during the whole of a span of time.
 
         By `atualizacao` only those that did not change meanwhile: a change takes a record to the end of the listing, to
-        the moment of the change, and there to whoever asks for that moment.
+        the moment of the change, and there to a request for that moment.
         """
         since, until = during
         found = set()

@@ -130,7 +130,7 @@ class Program(Service):
             )
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait while it lives: somebody may kill it before it is ready, which is not our business here."""
+        """Wait while it lives: it may be killed before it is ready, which this does not judge."""
         deadline = time.monotonic() + seconds
         while self._process is not None and self._process.poll() is None and not condition():
             if time.monotonic() > deadline:

@@ -80,7 +80,7 @@ def storm_quirks(fleet: Fleet) -> dict[str, Any]:
 
 
 _GOOD_ENDS = {
-    "ingestor": (0, -signal.SIGKILL),  # somebody may have killed it while it was ending
+    "ingestor": (0, -signal.SIGKILL),  # it may have been killed while it was ending
     "backend": (0, -signal.SIGKILL, -signal.SIGTERM),  # uvicorn raises the signal again when it has closed everything
 }
 _POISON: tuple[Callable[[str], tuple[bytes, dict[str, Any]]], ...] = (
@@ -429,7 +429,7 @@ class Storm:
                 self.witness.findings.check("F4", not held, told)
 
     async def _misbehave(self, quirk: str, match: dict[str, str], seconds: float) -> None:
-        """The portal, or a path of it, answers nobody for a while: resets, throttles, or is closed for maintenance."""
+        """The portal, or a path of it, fails for a while: resets, throttles, or is closed for maintenance."""
         rule: dict[str, Any] = {"name": quirk, "match": match}
         if quirk == "429":
             rule |= {"times": 5, "value": "1"}
@@ -706,8 +706,8 @@ class Storm:
         for told in witness.exits:
             findings.check("F4", False, told)
         for name in fleet.unasked:
-            findings.check("nobody falls by himself", False, f"{name} ended by itself")
-        findings.looked["nobody falls by himself"] += sum(fleet.restarts.values())
+            findings.check("no process ends by itself", False, f"{name} ended by itself")
+        findings.looked["no process ends by itself"] += sum(fleet.restarts.values())
         result.restarts = sum(fleet.restarts.values())
         if fleet.broker is not None:
             await self._judge_queues()
@@ -737,7 +737,7 @@ class Storm:
         self.witness.findings.check("I5", paid, "items are owed still, though nothing fails any more")
 
     async def _judge_queues(self) -> None:
-        """I7 with nobody listening, so that what was held unacknowledged would be back in the queue; then I6."""
+        """I7 without a consumer, so that what was held unacknowledged would be back in the queue; then I6."""
         fleet, findings = self.fleet, self.witness.findings
         assert fleet.broker is not None
         for name in fleet.ingestor_names:

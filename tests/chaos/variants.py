@@ -1,6 +1,6 @@
 """Copies of the product, run in its place: as it is, so that no edit disturbs a storm; or broken on purpose.
 
-Each variant is a mistake that somebody could make. The invariants are worth something if they notice it.
+Each variant is a plausible mistake. The invariants are worth something if they notice it.
 """
 
 import shutil

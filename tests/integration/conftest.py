@@ -339,7 +339,7 @@ async def broker_proxy(rabbitmq_url: str) -> AsyncIterator[tuple[Proxy, str]]:
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

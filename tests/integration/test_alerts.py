@@ -232,7 +232,7 @@ async def is_alarmed(house: House, now: datetime = NOW) -> bool:
     return any(alert.resolved_at is None for alert in await house.alerts())
 
 
-async def test_an_execution_that_somebody_cancelled_never_alerts(house: House) -> None:
+async def test_a_cancelled_execution_never_alerts(house: House) -> None:
     execution_id = await house.database.planned()
     await cancel_execution(house.engine, execution_id, "ana")
     await house.happened(execution_id, NOW - HOUR)
@@ -618,7 +618,7 @@ MESSAGE = compose_test(NOW, public_url=None)
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1 that nobody else has signed, with its key in the same file."""
+    """A certificate of 127.0.0.1 that is signed by itself alone, with its key in the same file."""
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     files = ["-keyout", str(path), "-out", str(path.with_suffix(".crt")), "-addext", "subjectAltName=IP:127.0.0.1"]

@@ -189,7 +189,7 @@ async def test_there_is_no_viewer_where_none_is_set(start: Open) -> None:
 # A1 to A3
 
 
-NOBODY = [
+NO_USER = [
     None,
     b"",
     b" ",
@@ -204,7 +204,7 @@ NOBODY = [
     b"Basic " + base64.b64encode(b":"),
     b"Basic " + base64.b64encode(b"admin:"),
     b"Basic " + base64.b64encode(b"admin:wrong"),
-    b"Basic " + base64.b64encode(b"nobody:wrong"),
+    b"Basic " + base64.b64encode(b"stranger:wrong"),
     b"Basic " + base64.b64encode("ção:ção".encode("latin-1")),
     b"Basic " + base64.b64encode("ção:ção".encode()),
     b"Basic " + base64.b64encode(b"admin:\xff\xfe\x80"),
@@ -221,7 +221,7 @@ NOBODY = [
 
 
 async def test_whatever_is_wrong_a_stranger_is_told_the_same(api: httpx.AsyncClient) -> None:
-    for value in NOBODY:
+    for value in NO_USER:
         headers = [] if value is None else [(b"Authorization", value)]
         assert_stranger(await api.get("/sync/status", headers=headers))
         assert_stranger(await api.post("/sync/force", headers=headers, content=b"[" * 100))
@@ -245,7 +245,7 @@ async def test_an_unknown_user_costs_a_hash_as_a_known_one_does(
 ) -> None:
     seen: list[str] = []
     monkeypatch.setattr(security, "verify_password", lambda stored, _: bool(seen.append(stored)))
-    for username in (b"admin", b"nobody"):
+    for username in (b"admin", b"stranger"):
         assert_stranger(await api.get("/sync/status", headers=basic(username, b"wrong words here")))
     assert len(seen) == 2
     assert seen[0] != seen[1]
@@ -388,7 +388,7 @@ async def test_a_key_is_changed_without_throwing_anyone_out(start: Open) -> None
     ("how", "status"),
     [
         ({"data": {"username": "admin", "password": "wrong"}}, 401),
-        ({"data": {"username": "nobody", "password": "wrong"}}, 401),
+        ({"data": {"username": "stranger", "password": "wrong"}}, 401),
         ({"data": {"username": "a" * 10_000, "password": "wrong"}}, 401),
         ({"data": {"username": "admin", "password": "x" * 10_000}}, 401),
         ({"data": {"username": "admin", "password": "a\0b"}}, 401),
@@ -425,14 +425,14 @@ def assert_too_often(answer: httpx.Response) -> None:
 async def test_many_wrong_logins_from_one_address_have_to_wait(start: Open) -> None:
     clients = await start(limit_failed_logins_per_minute=5, limit_failed_logins_per_hour=50)
     async with clients("192.0.2.1") as bad, clients("192.0.2.2") as good:
-        codes = [(await wrong(bad, name)).status_code for name in ["admin", "nobody"] * 10]
+        codes = [(await wrong(bad, name)).status_code for name in ["admin", "stranger"] * 10]
         assert codes == [401] * 5 + [429] * 15
         assert_too_often(await bad.get("/sync/status", auth=ADMIN))
         assert_too_often(await bad.post("/auth/token", data={"username": "admin", "password": ADMIN_PASSWORD}))
         assert (await good.get("/sync/status", auth=ADMIN)).is_success
 
 
-@pytest.mark.parametrize("username", ["admin", "nobody"])
+@pytest.mark.parametrize("username", ["admin", "stranger"])
 async def test_strangers_everywhere_do_not_lock_the_administrator_out(start: Open, username: str) -> None:
     clients = await start(limit_failed_logins_per_minute=5, limit_failed_logins_per_hour=50)
     codes = []
@@ -1039,7 +1039,7 @@ async def test_what_happened_at_the_gate_is_logged_without_secrets(
     async with clients("192.0.2.9") as api:
         await api.post("/sync/force", json={}, auth=VIEWER, headers={"X-Request-Id": "id-of-mine"})
         await token_of(api)
-        for username in ("admin", "marker-of-mine", "nobody\n{}", "admin"):
+        for username in ("admin", "marker-of-mine", "stranger\n{}", "admin"):
             await api.get("/sync/status", auth=(username, "marker-of-mine"))
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     seen = [(line["event"], line.get("user")) for line in lines if line.get("peer") == "192.0.2.9"]

@@ -1,4 +1,4 @@
-"""The benchmarks run from end to end and measure what they say; what comes out of them is nobody's business here."""
+"""The benchmarks run from end to end and measure what they say; their figures are not asserted."""
 
 import re
 from collections.abc import Iterator

@@ -24,7 +24,7 @@ BACKFILL = {"mode": "backfill", "data_ini": "2025-01-10T00:00:00", "data_fim": "
 
 
 async def planned(engine: AsyncEngine, slices: int = 3) -> int:
-    """A backfill with so many slices, nobody working on them."""
+    """A backfill with so many slices, and no worker."""
     async with engine.begin() as db:
         created = await executions.create(
             db, mode="backfill", window_start=WINDOW[0], window_end=WINDOW[1], trigger="api"

@@ -295,9 +295,9 @@ async def test_a_role_that_is_refused_while_running_is_waited_for_by_both_servic
 
 
 async def test_a_refused_role_or_a_missing_database_is_fatal_at_the_start(server_url: str) -> None:
-    for changes in ({"database": "pncp_there_is_none"}, {"username": "pncp_nobody"}):
+    for changes in ({"database": "pncp_there_is_none"}, {"username": "pncp_missing"}):
         async with engine_of(make_url(server_url).set(**changes).render_as_string(False)) as engine:
-            with pytest.raises(UnusableDatabaseError, match=r"^DATABASE_URL is refused: .*pncp_(there|nobody)"):
+            with pytest.raises(UnusableDatabaseError, match=r"^DATABASE_URL is refused: .*pncp_(there|missing)"):
                 await check_schema(engine)
 
 

@@ -202,7 +202,7 @@ async def test_empty_slices_are_passed_over_in_silence(
     assert [line["event"] for line in await read(api, execution_id)] == told
 
 
-async def test_whoever_ends_an_execution_sums_it_up_once(
+async def test_the_process_that_ends_an_execution_logs_its_summary_once(
     open_api: OpenApi, database: Database, engine: AsyncEngine, closed_port: int
 ) -> None:
     api = await open_api()
@@ -238,7 +238,7 @@ async def test_whoever_ends_an_execution_sums_it_up_once(
     assert "Traceback" not in json.dumps(told)
 
 
-async def test_executions_that_nobody_asked_the_api_for_begin_their_log_as_well(
+async def test_executions_without_a_request_to_the_api_begin_their_log_as_well(
     kept: ExecutionLog, database: Database, engine: AsyncEngine
 ) -> None:
     crons = {"update": "* * * * *"}
@@ -259,7 +259,7 @@ async def test_executions_that_nobody_asked_the_api_for_begin_their_log_as_well(
     assert (accepted["event"], accepted["fields"]["trigger"]) == ("execution accepted", "gap")
 
 
-async def test_a_message_of_somebody_else_begins_a_log_and_names_no_other(
+async def test_a_message_of_another_party_begins_a_log_and_names_no_other(
     kept: ExecutionLog, database: Database, engine: AsyncEngine
 ) -> None:
     @dataclass
@@ -343,7 +343,7 @@ async def test_pages_follow_one_another_without_gap_while_lines_come(open_api: O
     assert seen == sorted(set(seen))
 
     await written(database, "info", execution_id=execution_id)
-    (new,) = await read(api, execution_id, cursor=seen[-1])  # whoever follows it goes on from the last line
+    (new,) = await read(api, execution_id, cursor=seen[-1])  # a follower continues from the last line
     assert new["id"] > seen[-1]
     assert datetime.fromisoformat(new["logged_at"]).tzinfo is not None
 
@@ -384,7 +384,7 @@ async def test_an_unknown_execution_has_no_log_and_a_new_one_an_empty_one(
 async def test_only_lines_of_executions_are_kept_from_info_on(
     kept: ExecutionLog, database: Database, stream: io.StringIO
 ) -> None:
-    log.info("of nobody")
+    log.info("of no execution")
     log.debug("too fine", execution_id=1)
     for strange in (0, -1, 2**63, "1", None, 1.0):
         log.info("of nothing we know", execution_id=strange)
@@ -548,11 +548,11 @@ def has_lines(database: Database, count: int) -> Callable[[], Any]:
     return are_there
 
 
-async def test_lines_that_the_database_refuses_are_told_once_and_hold_up_nobody(
+async def test_lines_that_the_database_refuses_are_logged_once_and_delay_no_other(
     kept: ExecutionLog, database: Database, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "clean_text", str)
-    log.info("a \0 that nobody took out", execution_id=1)
+    log.info("a \0 that was not removed", execution_id=1)
     assert await kept.write_all()
     monkeypatch.undo()
     log.info("after it", execution_id=1)

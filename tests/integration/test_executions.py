@@ -244,7 +244,7 @@ async def test_updates_go_before_backfills_and_older_executions_before_younger(d
     assert [claim.first_day.day for claim in claims] == [10, 11, 10, 11, 10]
 
 
-async def test_a_slice_under_a_lease_is_nobody_elses_until_the_lease_is_over(database: Database) -> None:
+async def test_a_slice_under_a_lease_cannot_be_claimed_until_the_lease_is_over(database: Database) -> None:
     claim = await database.claimed()
 
     assert await database.run(executions.claim, "other", lease_seconds=60) is None
@@ -610,7 +610,7 @@ async def test_of_two_closers_the_one_that_waited_changes_nothing(database: Data
     assert await database.execution(execution_id) == closed
 
 
-async def test_an_execution_that_nobody_closed_is_found(database: Database) -> None:
+async def test_an_execution_that_was_left_open_is_found(database: Database) -> None:
     execution_id = await database.planned()
     await database.planned()
     assert await database.run(executions.left_open) == []
@@ -881,7 +881,7 @@ async def test_an_execution_ends_once_when_the_source_has_failed_longer_than_its
         assert (row.cause, await database.value("SELECT min(cause) FROM sync_slices")) == ("portal_down", "cut_off")
 
 
-async def test_an_outage_that_nobody_has_asked_about_for_an_hour_ends_nothing(database: Database) -> None:
+async def test_an_outage_that_was_not_probed_for_an_hour_ends_nothing(database: Database) -> None:
     await database.planned(mode="update")
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '9 d'")
     await database.rows("""

@@ -303,7 +303,7 @@ async def test_debts_and_rejected_records_stay_and_resolved_ones_go(database: Da
     again = Rejected("late", "reason", "{}", "contratacoes")
     await database.run(keep_rejected, again, execution_id=claim.execution_id, slice_id=claim.slice_id)
     late = await database.row("SELECT execution_id, slice_id FROM rejected_records WHERE natural_key = 'late'")
-    assert tuple(late) == (None, None), "whoever works on what a deleted execution has left"
+    assert tuple(late) == (None, None), "work on what a deleted execution has left"
 
 
 async def test_the_history_counts_what_is_there_and_metrics_what_ever_was(

@@ -238,7 +238,7 @@ async def test_a_window_of_hours_takes_exactly_its_records_ends_included(
 
     assert set(await database.mirror()) == set(keys[1:4])
     assert (await database.slice(claim.slice_id)).records_processed == 3
-    assert portal.stats.services["itens"] == 3, "nobody asks for the items of what is not stored"
+    assert portal.stats.services["itens"] == 3, "no items are asked for of what is not stored"
 
 
 async def test_a_second_run_asks_for_listings_only_and_counts_all_again(
@@ -627,7 +627,7 @@ async def test_an_item_that_cannot_be_stored_costs_neither_its_record_nor_the_ot
     assert (await database.slice(claim.slice_id)).records_processed == 1
 
 
-async def test_keys_that_nobody_knows_are_kept(database: Database, portals: Portals, day: World) -> None:
+async def test_unknown_keys_are_kept(database: Database, portals: Portals, day: World) -> None:
     portal = await portals.serve(day)
     portal.quirks.add("unknown_keys", value={"all": True})
     portal.quirks.add("unknown_keys", match={"service": "itens"}, value={"all": True})
@@ -662,7 +662,7 @@ async def test_one_throttled_client_stops_every_other_on_the_same_database(
     second = asyncio.create_task(other.fetch_page(*wanted))
     done, _ = await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
 
-    assert not await is_paused(), "nobody is answered before the pause is over"
+    assert not await is_paused(), "no request is answered before the pause is over"
     assert len((await first).records) == len((await second).records) == 10
     assert done
     assert portal.stats.statuses == {"429": 1, "200": 2}

@@ -195,7 +195,7 @@ async def test_totals_go_on_growing_when_an_execution_ends(open_api: OpenApi, da
     for samples in (running, closed):
         assert value(samples, "pncp_records_processed_total", **kind) == 7
         assert value(samples, "pncp_records_rejected_total", **kind) == 2
-    assert value(running, "pncp_executions_unfinished", mode="backfill", phase="queued") == 1  # nobody has stamped it
+    assert value(running, "pncp_executions_unfinished", mode="backfill", phase="queued") == 1  # it was never stamped
     assert value(closed, "pncp_executions_unfinished", mode="backfill", phase="queued") == 0
 
 

@@ -1,4 +1,4 @@
-"""A broker that is not there, says nothing, or is let go of by somebody else."""
+"""A broker that is away or silent, or whose connection another task closes."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -173,7 +173,7 @@ async def test_an_update_whose_predecessor_is_unfinished_is_recorded_as_skipped(
     assert ticks == [([1], None), (None, "a execução 1 ainda não terminou"), ([2], None)]
 
 
-async def test_an_update_that_somebody_asked_for_is_a_predecessor_too_and_a_backfill_is_none(
+async def test_a_requested_update_is_a_predecessor_too_and_a_backfill_is_none(
     engine: AsyncEngine,
 ) -> None:
     async with engine.begin() as db:
@@ -208,7 +208,7 @@ async def test_a_sweep_adds_what_there_is_room_for_and_an_update_needs_none(engi
 
 async def test_a_paused_schedule_starts_nothing_and_records_nothing(engine: AsyncEngine) -> None:
     crons = {"update": await cron_of_the_minute(engine, 1), "sweep": await cron_of_the_minute(engine, 1)}
-    pause = "UPDATE schedules SET paused_at = now(), paused_by = 'somebody', pause_reason = 'because'"
+    pause = "UPDATE schedules SET paused_at = now(), paused_by = 'an administrator', pause_reason = 'because'"
     async with engine.begin() as db:
         await db.execute(text(f"{pause} WHERE name = 'update'"))
 

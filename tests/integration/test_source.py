@@ -306,7 +306,7 @@ async def test_the_items_of_one_record_are_its_own_matter_and_of_many_the_servic
     assert len(portal.stats.log) == asked
 
 
-async def test_a_page_that_always_fails_pauses_nobody(database: Database, portals: Portals, day: World) -> None:
+async def test_a_page_that_always_fails_causes_no_pause(database: Database, portals: Portals, day: World) -> None:
     portal = await portals.serve(day)
     portal.quirks.add("500")
     client = await portals.client(portal)

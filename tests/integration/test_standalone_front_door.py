@@ -151,7 +151,7 @@ def test_a_copied_environment_is_not_fit(tmp_path: Path, project: Path) -> None:
     assert not environment.is_fit(copy)
 
 
-def test_an_environment_that_somebody_else_made_here_is_fit(tmp_path: Path, project: Path) -> None:
+def test_an_environment_that_another_tool_made_here_is_fit(tmp_path: Path, project: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project / ".venv", copy, symlinks=True)
     (copy / "pncp-stamp.json").unlink()

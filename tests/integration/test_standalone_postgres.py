@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: as whoever runs the tests, as an ordinary user, and after every way to end."""
+"""The embedded PostgreSQL: as the user of the tests, as an ordinary user, and after every way to end."""
 
 import asyncio
 import os
@@ -94,7 +94,7 @@ def test_the_url_leads_to_a_database_of_ours(server: EmbeddedPostgres) -> None:
     assert ask(server.url, "SELECT datlocale FROM pg_database WHERE datname = 'pncp'") == "C.UTF-8"
 
 
-def test_nobody_gets_in_without_the_password(server: EmbeddedPostgres) -> None:
+def test_without_the_password_there_is_no_access(server: EmbeddedPostgres) -> None:
     assert (server.folder / "password").stat().st_mode & 0o077 == 0
     with pytest.raises(asyncpg.InvalidPasswordError):
         ask(f"postgresql://postgres:wrong@127.0.0.1:{server.port}/pncp", "SELECT 1")
@@ -255,7 +255,7 @@ def a_python_for(user: list[str]) -> tuple[str, str] | None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("uid", [65534, 54321], ids=["nobody", "without_a_name"])
+@pytest.mark.parametrize("uid", [65534, 54321], ids=["with_a_name", "without_a_name"])
 def test_an_ordinary_user_can_start_it(folder: Path, uid: int) -> None:
     user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
     found = a_python_for(user)
@@ -278,8 +278,12 @@ def test_an_ordinary_user_can_start_it(folder: Path, uid: int) -> None:
     assert (folder / "data").stat().st_uid == uid
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root on Linux becomes nobody")
-def test_root_becomes_nobody_where_user_namespaces_are_closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="only root on Linux can switch to another user"
+)
+def test_root_switches_to_another_user_where_user_namespaces_are_closed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed = folder.parent / "closed"
     package = find_binaries().parent.parent
     for name in (package.name, f"{package.name}.libs"):
@@ -298,8 +302,10 @@ def test_root_becomes_nobody_where_user_namespaces_are_closed(folder: Path, monk
         assert (folder / "data").stat().st_uid == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root on Linux becomes nobody")
-def test_a_folder_that_nobody_can_enter_is_explained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="only root on Linux can switch to another user"
+)
+def test_a_folder_that_no_user_can_enter_is_explained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.parent.chmod(0o700)
     (folder.parent / "unshare").symlink_to("/bin/false")
     monkeypatch.setenv("PATH", f"{folder.parent}:{os.environ['PATH']}")

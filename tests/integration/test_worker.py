@@ -506,7 +506,7 @@ async def test_a_request_that_is_disputed_ends_its_slice_and_no_other(
 
 
 class BrokenClient:
-    """Fails in a way that nobody has foreseen."""
+    """Fails in an unforeseen way."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.source = SharedSource(engine)

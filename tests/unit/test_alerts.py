@@ -1,4 +1,4 @@
-"""When something is wrong, when somebody is told of it again, and what a message says."""
+"""When something is wrong, when reminders are due, and the text of messages."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -257,7 +257,7 @@ def test_mail_is_secured_unless_it_is_said_that_it_is_not(
     assert channel.name == "email"
 
 
-def test_without_settings_nobody_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_settings_no_message_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = load(monkeypatch, tmp_path, ALERT_EMAIL_FROM="pncp@example.org")
     assert channels_of(settings) == []
     assert (settings.alert_no_success_minutes, settings.alert_reminder_minutes) == (60, 360)

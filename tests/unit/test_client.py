@@ -1065,7 +1065,7 @@ def test_after_a_pause_the_waiting_requests_keep_the_pace() -> None:
     assert portal.starts == [0, 60, 61, 62, 63]
 
 
-def test_a_request_that_is_cancelled_in_the_queue_holds_nobody_up() -> None:
+def test_a_request_that_is_cancelled_in_the_queue_delays_no_other() -> None:
     portal = Portal(page())
 
     async def scenario() -> None:

@@ -210,9 +210,9 @@ async def test_silence_for_ever_is_unavailable(portal: Simulator, source: FakeSo
     assert rule.hits == 6
 
 
-async def test_nobody_at_the_address_is_unavailable(source: FakeSource) -> None:
+async def test_an_address_without_a_server_is_unavailable(source: FakeSource) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else gets it
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused, and taken by no other process
         async with client_of(f"http://127.0.0.1:{taken.getsockname()[1]}/api", source) as client:
             with pytest.raises(PncpUnavailable, match="Connect"):
                 await ask(client)
@@ -394,7 +394,7 @@ async def test_every_request_says_who_asks_and_what_for_and_keeps_its_connection
 
 @pytest.fixture
 def untrusted(tmp_path: Path) -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate that nobody has signed."""
+    """A server's side of TLS, with a certificate that is signed by no authority."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl to make a certificate with")
@@ -407,7 +407,7 @@ def untrusted(tmp_path: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_a_certificate_that_nobody_has_signed_is_not_accepted(
+async def test_a_certificate_without_an_authority_is_not_accepted(
     untrusted: ssl.SSLContext, source: FakeSource
 ) -> None:
     served: list[bytes] = []

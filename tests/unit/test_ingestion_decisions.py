@@ -334,7 +334,7 @@ async def test_who_asks_for_room_waits_until_there_is_enough_and_is_served_in_or
     assert served == ["first", "large", "small"]
 
 
-async def test_who_no_longer_waits_for_room_holds_up_nobody() -> None:
+async def test_a_waiter_for_room_that_gives_up_delays_no_other() -> None:
     room = Room(1)
     await room.take(1)
     gives_up, stays = asyncio.create_task(room.take(1)), asyncio.create_task(room.take(1))

@@ -64,7 +64,7 @@ def test_every_backfill_that_may_be_asked_for_comes_back_as_it_was_sent(
         b'{"mode": "update"}',
         b'{"mode": "update", "data_ini": "nonsense", "data_fim": 7}',  # dates mean nothing to an update
         b'{"criterio": "nonsense"}',
-        b'{"tenant": "x", "nested": [[1]], "ratio": NaN}',  # nor does what nobody knows
+        b'{"tenant": "x", "nested": [[1]], "ratio": NaN}',  # nor do unknown keys
         b'\xef\xbb\xbf{"mode": "update"}',
     ],
 )

@@ -15,7 +15,7 @@ PREGAO, DISPENSA, UNKNOWN_TO_THE_PORTAL = 6, 8, 19
 estimate_backfill = partial(plan.estimate_backfill, CONTRATACOES)
 
 
-def test_without_a_past_every_day_is_taken_for_a_busy_one_that_nobody_has_stored() -> None:
+def test_without_a_past_every_day_is_taken_for_a_busy_one_that_is_not_stored() -> None:
     estimate = estimate_backfill([(modalidade, False) for modalidade in range(1, 20)], NO_PAST)
     assert estimate.work.records == sum(PUBLISHED.values()) == 6499
     assert estimate.work.itens == estimate.work.records

@@ -632,7 +632,7 @@ def test_integers_of_any_length_survive_mending() -> None:
     assert endless.decode() in stored(raw_with(b'["\\u0000", %s]' % endless, "unknown")).payload
 
 
-def test_a_key_that_nobody_knows_stays_in_the_payload() -> None:
+def test_an_unknown_key_stays_in_the_payload() -> None:
     record = raw(chaveNova={"a": [1.50, None, {"b": "ç"}]}, outra=None)
     assert json.loads(stored(record).payload) == json.loads(record)
     assert json.loads(stored_item(raw(ITEM, chaveNova=[1])).payload)["chaveNova"] == [1]

@@ -142,7 +142,7 @@ class History:
 
 NIGHTS = st.lists(
     st.one_of(
-        st.none(),  # nobody worked, or the tick was skipped
+        st.none(),  # no worker ran, or the tick was skipped
         st.just(frozenset(range(1, 1000))),  # all failed, or was cancelled
         st.frozensets(st.integers(1, 40), max_size=6),
     ),

@@ -227,7 +227,7 @@ def test_a_name_that_looks_like_ours_is_told(
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "PATH", "PNCP_HOME", "POSTGRES_PASSWORD", "PGPASSWORD", "DATABASE_URL"])
-def test_a_name_of_somebody_else_is_not(load: Load, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_foreign_name_is_not(load: Load, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     load()
     monkeypatch.setenv(name, "x")
     assert name not in find_typos(BackendSettings, OWN_PREFIXES)
@@ -279,7 +279,7 @@ def test_no_bytes_but_a_token_s_are_a_token(token: bytes) -> None:
         Tokens([KEY.encode()], 30, {"admin": HASH}).read(token)
 
 
-def test_a_token_of_somebody_with_another_role_does_not_become_the_administrator_s() -> None:
+def test_a_token_of_a_user_with_another_role_does_not_become_the_administrator_s() -> None:
     tokens = Tokens([KEY.encode()], 30, {"admin": HASH, "viewer": HASH})
     assert tokens.read(tokens.make("viewer").encode()) == "viewer"
     renamed = Tokens([KEY.encode()], 30, {"admin": "x", "viewer": HASH})

@@ -426,7 +426,7 @@ def test_watching_for_a_program_prints_the_answer_alone(
     assert json.loads(capsys.readouterr().out)["status"] == "success"
 
 
-def test_nobody_at_the_address_is_told_by_name() -> None:
+def test_an_address_without_a_server_is_named() -> None:
     def refuse(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 

@@ -28,11 +28,10 @@ from common.resources import RESOURCES
 from ingestor.debts import is_any_due, work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
 from ingestor.history import delete_old
-from ingestor.ingestion import COMMITS_AT_ONCE, SliceIngestion, ingest_slice
 from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
-from ingestor.room import Room
 from ingestor.schedule import tick
+from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from ingestor.sources.pncp.client import CONSULTA, ITENS, PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
 
@@ -120,8 +119,7 @@ class Worker:
         self._settled = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
-        self._room = Room()
-        self._commits = asyncio.Semaphore(COMMITS_AT_ONCE)
+        self._tools = Tools(engine, client, self.stopping, options.lease_seconds, metrics=self._metrics)
 
     def announce(self, execution_id: int) -> None:
         """Plan an execution soon; the poll would find it later."""
@@ -262,7 +260,9 @@ class Worker:
         while not self.stopping.is_set() and await self._may_ask(ITENS, is_any_due):
             self._works_off_debts = True
             try:
-                outcomes = await work_off(self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._room)
+                outcomes = await work_off(
+                    self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._tools.room
+                )
             finally:
                 self._works_off_debts = False
             if not {"read", "empty"} & set(outcomes):
@@ -331,16 +331,7 @@ class Worker:
 
     async def _work_on(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(**_named(claim), **_part(claim), day=claim.first_day.isoformat()):
-            work = SliceIngestion(
-                self._engine,
-                self._client,
-                claim,
-                self.stopping,
-                self._options.lease_seconds,
-                self._room,
-                self._commits,
-                metrics=self._metrics,
-            )
+            work = SliceIngestion(self._tools, claim)
             try:
                 if claim.starts_execution:
                     start = partial(executions.mark_started, execution_id=claim.execution_id)

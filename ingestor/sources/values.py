@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -155,12 +156,21 @@ class Bundle:
         return self.record.key
 
 
-@dataclass(frozen=True)
-class PageResult:
-    """What one read page leaves: its rows, the keys that count as processed, what to write and to reject.
+class Ended(Enum):
+    """How the reading of a slice ended."""
 
-    `keys` names every row (`completeness.row_names`), `records` is how many there are. `is_second_look`: page 1 is read
-    for the second time in this reading.
+    AT_THE_END = auto()  # or where all readings together have shown every record
+    OLD_ENOUGH = auto()  # all that is left lies before an update's window
+    ASKED_TO_STOP = auto()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one page leaves: its rows, the keys that count as processed, what to write and to reject.
+
+    `keys` names every row (`completeness.row_names`), `records` is how many there are. `crowded` are records to be
+    written for whose lists there was no room. `is_second_look`: page 1 is read for the second time in this reading.
+    `ends` says how the reading ends with this page, `None` where it goes on.
     """
 
     resource: Resource
@@ -171,8 +181,10 @@ class PageResult:
     processed: frozenset[str]
     bundles: list[Bundle] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    crowded: list[Record] = field(default_factory=list)
     records: int = 0
     is_second_look: bool = False
+    ends: Ended | None = None
 
     @property
     def unfit(self) -> int:

@@ -1,4 +1,4 @@
-"""One page of the portal in the database: what is known of its records, and the transaction that stores it."""
+"""A batch in the database: what is known of its records, and the transaction that stores it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from common.clock import to_wall_clock
 from common.database import network_errors
 from common.executions import Claim, PageCounts
 from common.resources.description import Resource
-from ingestor.sources.values import Bundle, Itens, PageResult, Rejected, Stamps
+from ingestor.sources.values import Batch, Bundle, Itens, Rejected, Stamps
 from ingestor.store.drift import count_drift, drift_of
 from ingestor.store.driver import BYTES_AT_ONCE, VALUE_REFUSED, driver_of, in_one, raw_driver_of
 from ingestor.store.lists import merge_itens_one_by_one, merge_lists
@@ -73,31 +73,31 @@ _COUNT_ONCE = """
 async def store_page(
     db: AsyncConnection,
     claim: Claim,
-    result: PageResult,
+    batch: Batch,
     progress: Progress,
     *,
     keeps_page: bool = True,
-) -> tuple[PageResult, PageCounts]:
+) -> tuple[Batch, PageCounts]:
     """Write a page: records, órgãos, units, items, what was rejected, and the page's own row.
 
-    Runs inside the caller's transaction, which holds the slice. Answers the result as it really went (a record that
+    Runs inside the caller's transaction, which holds the slice. Answers the batch as it really went (a record that
     the database itself refuses is rejected here) and what it adds to the slice's counts. `keeps_page`: false where the
     slice ends in this transaction, which it does not with a page that is `unfit`.
     """
     stored, refused = BundleCounts(), list[Rejected]()
-    if result.bundles:
-        stored, refused = await store_bundles(db, result.resource, result.bundles, claim.execution_id)
+    if batch.bundles:
+        stored, refused = await store_bundles(db, batch.resource, batch.bundles, claim.execution_id)
     if refused:
-        lost = {record.natural_key for record in refused if record.resource == result.resource.name}
-        result = replace(result, processed=result.processed - lost, rejected=[*result.rejected, *refused])
+        lost = {record.natural_key for record in refused if record.resource == batch.resource.name}
+        batch = replace(batch, processed=batch.processed - lost, rejected=[*batch.rejected, *refused])
     rejected = 0
-    for record in sorted(result.rejected, key=lambda record: record.hash):  # as any other worker does
+    for record in sorted(batch.rejected, key=lambda record: record.hash):  # as any other worker does
         rejected += await keep_rejected(db, record, execution_id=claim.execution_id, slice_id=claim.slice_id)
-    fresh = result.processed - progress.processed
-    if keeps_page or result.unfit:
-        await keep_page(db, claim, result, progress, fresh)
+    fresh = batch.processed - progress.processed
+    if keeps_page or batch.unfit:
+        await keep_page(db, claim, batch, progress, fresh)
     processed = await _count_once(db, claim, fresh) if claim.counts_once and fresh else len(fresh)
-    return result, PageCounts(processed, stored.inserted, stored.updated, rejected, stored.itens)
+    return batch, PageCounts(processed, stored.inserted, stored.updated, rejected, stored.itens)
 
 
 async def _count_once(db: AsyncConnection, claim: Claim, keys: frozenset[str]) -> int:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.executions import Claim
 from common.resources.description import Resource
 from ingestor.sources.pncp.completeness import Evidence
-from ingestor.sources.values import PageResult
+from ingestor.sources.values import Batch
 from ingestor.store.driver import driver_of
 
 
@@ -31,23 +31,23 @@ class Progress:
     total_paginas: int = 0
     first_records: int = 0
 
-    def add(self, result: PageResult) -> None:
+    def add(self, batch: Batch) -> None:
         """Take in a page that has just been committed."""
-        self.evidence.add(result.keys, result.total_registros)
-        self.pages.add(result.number)
-        self.processed |= result.processed
-        self.unfit.pop(result.number, None)
-        if result.unfit:
-            self.unfit[result.number] = result.unfit
-        if result.number == 1:
-            self.total_paginas = max(self.total_paginas, result.total_paginas)
-            if not result.is_second_look:
-                self.first_records = result.records
+        self.evidence.add(batch.keys, batch.total_registros)
+        self.pages.add(batch.number)
+        self.processed |= batch.processed
+        self.unfit.pop(batch.number, None)
+        if batch.unfit:
+            self.unfit[batch.number] = batch.unfit
+        if batch.number == 1:
+            self.total_paginas = max(self.total_paginas, batch.total_paginas)
+            if not batch.is_second_look:
+                self.first_records = batch.records
 
-    def evidence_with(self, result: PageResult) -> Evidence:
+    def evidence_with(self, batch: Batch) -> Evidence:
         """What will be known with a page that is about to be committed."""
         grown = self.evidence.copy()
-        grown.add(result.keys, result.total_registros)
+        grown.add(batch.keys, batch.total_registros)
         return grown
 
     def begin_anew(self) -> None:
@@ -89,7 +89,7 @@ async def load_progress(db: AsyncConnection, resource: Resource, claim: Claim) -
         if row.reading == claim.reading:
             second = row.page == _SECOND_LOOK
             number = 1 if second else row.page
-            page = PageResult(resource, number, row.total_registros, row.total_paginas, keys, processed)
+            page = Batch(resource, number, row.total_registros, row.total_paginas, keys, processed)
             progress.add(replace(page, records=row.records, is_second_look=second))
             if row.unfit:
                 progress.unfit[number] = row.unfit
@@ -101,26 +101,24 @@ async def load_progress(db: AsyncConnection, resource: Resource, claim: Claim) -
     return progress
 
 
-async def keep_page(
-    db: AsyncConnection, claim: Claim, result: PageResult, progress: Progress, fresh: frozenset[str]
-) -> None:
+async def keep_page(db: AsyncConnection, claim: Claim, batch: Batch, progress: Progress, fresh: frozenset[str]) -> None:
     """Keep that a page has been committed; `fresh` are its records that no page before it has counted.
 
     Runs inside the caller's transaction, which holds the slice.
     """
-    is_new = progress.evidence.is_new_to_reading(result.keys)
+    is_new = progress.evidence.is_new_to_reading(batch.keys)
     driver = await driver_of(db)
     await driver.execute(
         _KEEP_PAGE,
         claim.slice_id,
         progress.reading,
-        _SECOND_LOOK if result.is_second_look else result.number,
-        sorted(result.keys) if is_new else [],  # a listing without end must not fill the table
+        _SECOND_LOOK if batch.is_second_look else batch.number,
+        sorted(batch.keys) if is_new else [],  # a listing without end must not fill the table
         sorted(fresh),
-        result.total_registros,
-        result.total_paginas,
-        result.records,
-        result.unfit,
+        batch.total_registros,
+        batch.total_paginas,
+        batch.records,
+        batch.unfit,
     )
 
 

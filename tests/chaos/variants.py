@@ -40,36 +40,35 @@ FAILED_PAGE_SKIPPED: Patches = {
 }
 
 PROGRESS_APART_FROM_DATA: Patches = {
-    "ingestor/ingestion.py": (
+    "ingestor/slices.py": (
         (
-            "    result, counts = await store_page(db, ",
+            "    batch, counts = await store_page(db, ",
             (
-                "    bundles, result = result.bundles, replace(result, bundles=[])\n"
-                "    result, counts = await store_page(db, "
+                "    bundles, batch = batch.bundles, replace(batch, bundles=[])\n"
+                "    batch, counts = await store_page(db, "
             ),
         ),
         (
             (
                 "    if work.read_at is None:\n"
                 '        raise LeaseLost(f"slice {work.claim.slice_id}")\n'
-                "    return result, counts, completes\n"
+                "    return batch, counts, completes\n"
             ),
             (
                 "    if work.read_at is None:\n"
                 '        raise LeaseLost(f"slice {work.claim.slice_id}")\n'
                 "    await db.commit()\n"
                 "    if bundles:\n"
-                "        async with work.engine.begin() as other:\n"
+                "        async with work.tools.engine.begin() as other:\n"
                 "            await executions.hold(other, work.claim)\n"
                 "            await store_bundles(other, work.resource, bundles)\n"
-                "    return result, counts, completes\n"
+                "    return batch, counts, completes\n"
             ),
         ),
         (
-            "from ingestor.store.batch import holds_records_of, store_page\n",
-            "from ingestor.store.batch import holds_records_of, store_bundles, store_page\n",
+            "from ingestor.store.batch import holds_records_of, load_versions, store_page\n",
+            "from ingestor.store.batch import holds_records_of, load_versions, store_bundles, store_page\n",
         ),
-        ("from dataclasses import dataclass, field\n", "from dataclasses import dataclass, field, replace\n"),
     ),
 }
 

@@ -9,7 +9,7 @@ import pytest
 from common.resources.contratacoes import CONTRATACOES
 from ingestor import debts as debts_module
 from ingestor.debts import EMPTY_WAITS, MOST_TRIES, Outcome, claim_debts, load_owed, try_all_again, wait_after, work_off
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.slices import SliceIngestion, ingest_slice
 from ingestor.sources.pncp import client as client_module
 from ingestor.sources.pncp import shared_state as source_module
 from ingestor.sources.pncp.client import PncpClient

@@ -8,10 +8,10 @@ import pytest
 
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import PageUnfit
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.slices import SliceIngestion, ingest_slice
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.records import parse_list, parse_record
-from ingestor.sources.values import Bundle, PageResult, Record, Rejected
+from ingestor.sources.values import Batch, Bundle, Record, Rejected
 from ingestor.store.batch import store_page
 from ingestor.store.progress import Progress
 from simulator.world import World
@@ -282,7 +282,7 @@ async def test_a_killed_worker_s_unfit_page_is_not_forgotten(database: Database,
     claim = await database.claimed()
     rejected = [Rejected(f"k{number}", "reason", "{}", "contratacoes") for number in range(5)]
     keys = frozenset(record.natural_key or "" for record in rejected)
-    page = PageResult(CONTRATACOES, 2, 20, 2, keys, frozenset(), rejected=rejected)
+    page = Batch(CONTRATACOES, 2, 20, 2, keys, frozenset(), rejected=rejected)
     async with database.engine.begin() as db:
         await store_page(db, claim, page, Progress(1), keeps_page=False)
 

@@ -17,7 +17,7 @@ from common.clock import to_wall_clock
 from common.executions import Claim, Criterio, PlannedSlice
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from ingestor.sources.pncp import listing as reading_module
 from ingestor.sources.pncp.client import PncpClient, Span
 from simulator.store import Query
@@ -54,7 +54,7 @@ def pages_kept(database: Database, count: int) -> Callable[[], Awaitable[bool]]:
 def work_on(
     database: Database, client: PncpClient, claim: Claim, stopping: asyncio.Event | None = None
 ) -> SliceIngestion:
-    return SliceIngestion(database.engine, client, claim, stopping or asyncio.Event(), lease_seconds=60)
+    return SliceIngestion(Tools(database.engine, client, stopping or asyncio.Event(), lease_seconds=60), claim)
 
 
 async def test_a_closed_day_is_mirrored_exactly(database: Database, portals: Portals, day: World) -> None:

@@ -12,9 +12,9 @@ from common.clock import to_wall_clock
 from common.executions import Claim, Criterio, Mode, PlannedSlice
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import ListingIncomplete, PncpUnavailable
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from ingestor.sources.pncp.client import PncpClient
-from ingestor.sources.values import PageResult
+from ingestor.sources.values import Batch
 from ingestor.store.batch import store_page
 from ingestor.store.progress import Progress
 from simulator.app import Simulator
@@ -49,7 +49,7 @@ def of_the_day(world: World, criterio: Criterio = "publicacao", day: date = CLOS
 
 
 def work_on(database: Database, client: PncpClient, claim: Claim) -> SliceIngestion:
-    return SliceIngestion(database.engine, client, claim, asyncio.Event(), lease_seconds=60)
+    return SliceIngestion(Tools(database.engine, client, asyncio.Event(), lease_seconds=60), claim)
 
 
 async def ingest(database: Database, client: PncpClient, claim: Claim) -> bool:
@@ -579,7 +579,7 @@ async def test_two_slices_that_count_the_same_records_in_opposite_order_do_not_d
         total = 0
         for start in range(0, 60, 10):
             rows = frozenset(order[start : start + 10])
-            page = PageResult(CONTRATACOES, start // 10 + 1, 60, 6, rows, rows)
+            page = Batch(CONTRATACOES, start // 10 + 1, 60, 6, rows, rows)
             async with database.engine.begin() as db:
                 assert await executions.hold(db, claim)
                 _, counts = await store_page(db, claim, page, progress)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ingestor import ingestion as ingestion_module
-from ingestor.ingestion import SliceIngestion, ingest_slice
+from ingestor import slices as slices_module
 from ingestor.room import Room
+from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, truth
 from tests.integration.test_ingestion import RECORDS, of_the_day
@@ -27,7 +27,7 @@ async def test_a_listing_is_mirrored_exactly_in_any_room(
     client = await portals.client(await portals.serve(day))
     room = Room(size)
     claim = await database.claimed()
-    work = SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=room)
+    work = SliceIngestion(Tools(database.engine, client, asyncio.Event(), 60, room), claim)
 
     async with asyncio.timeout(60):
         assert await ingest_slice(work)
@@ -46,7 +46,7 @@ async def test_slices_that_share_too_little_room_do_not_wait_for_each_other_for_
     client = await portals.client(await portals.serve(day))
     room = Room(20_000)
     claims = [await database.claimed() for _ in range(4)]
-    works = [SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=room) for claim in claims]
+    works = [SliceIngestion(Tools(database.engine, client, asyncio.Event(), 60, room), claim) for claim in claims]
 
     async with asyncio.timeout(120):
         assert await asyncio.gather(*(ingest_slice(work) for work in works)) == [True] * 4
@@ -64,21 +64,21 @@ async def test_a_part_that_was_committed_before_its_page_is_neither_lost_nor_cou
     """The worker dies after the lists that it has read alone, and before their page."""
     client = await portals.client(await portals.serve(day))
     claim = await database.claimed()
-    commit = ingestion_module._commit
+    commit = slices_module._commit
 
     async def dies_at_its_page(*arguments: Any, is_whole: bool = True) -> Any:
         if is_whole:
             raise ConnectionError
         return await commit(*arguments, is_whole=is_whole)
 
-    monkeypatch.setattr(ingestion_module, "_commit", dies_at_its_page)
+    monkeypatch.setattr(slices_module, "_commit", dies_at_its_page)
     with pytest.raises(ConnectionError):
-        await ingest_slice(SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=Room(1)))
+        await ingest_slice(SliceIngestion(Tools(database.engine, client, asyncio.Event(), 60, Room(1)), claim))
     monkeypatch.undo()
     before = await database.slice(claim.slice_id)
     assert (before.records_processed, before.records_inserted, before.pages_done) == (0, 10, 0)
 
-    assert await ingest_slice(SliceIngestion(database.engine, client, claim, asyncio.Event(), 60, room=Room(1)))
+    assert await ingest_slice(SliceIngestion(Tools(database.engine, client, asyncio.Event(), 60, Room(1)), claim))
 
     row = await database.slice(claim.slice_id)
     assert (row.records_processed, row.records_inserted) == (RECORDS, RECORDS)

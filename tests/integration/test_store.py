@@ -14,7 +14,7 @@ from common import executions
 from common.executions import Claim, PageCounts
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.sources.pncp.records import parse_list, parse_record
-from ingestor.sources.values import Bundle, PageResult, Record, Rejected
+from ingestor.sources.values import Batch, Bundle, Record, Rejected
 from ingestor.store.batch import load_versions, store_page
 from ingestor.store.lists import ITENS_AT_ONCE
 from ingestor.store.progress import Progress, keep_earlier, load_progress
@@ -47,9 +47,7 @@ async def store(
     fields = {"number": 1, "total_registros": len(keys), "total_paginas": 1, "keys": keys, "processed": keys, **changes}
     async with database.engine.begin() as db:
         assert await executions.hold(db, claim)
-        result, counts = await store_page(
-            db, claim, PageResult(CONTRATACOES, **fields, bundles=list(bundles)), progress
-        )
+        result, counts = await store_page(db, claim, Batch(CONTRATACOES, **fields, bundles=list(bundles)), progress)
     progress.add(result)
     return counts
 
@@ -538,7 +536,7 @@ async def test_of_two_workers_that_write_one_record_the_newer_version_stands(dat
     one, other = await database.claim("one"), await database.claim("other")
     async with database.engine.begin() as db:
         assert await executions.hold(db, one)
-        page = PageResult(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [newer])
+        page = Batch(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [newer])
         await store_page(db, one, page, Progress(1))
         late = asyncio.create_task(store(database, other, older))
         await database.someone_waits_for_a_lock()
@@ -553,7 +551,7 @@ async def test_a_page_that_is_rolled_back_leaves_nothing(database: Database, cla
     key = world.put(data_publicacao=MORNING, items=3)
     async with database.engine.connect() as db:
         assert await executions.hold(db, claim)
-        page = PageResult(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [bundle(world, key)])
+        page = Batch(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [bundle(world, key)])
         await store_page(db, claim, page, Progress(1))
         await db.rollback()
 

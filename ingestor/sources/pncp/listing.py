@@ -9,16 +9,14 @@ What the pages prove about the listing is in `completeness` (docs/adr/0022).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
 from itertools import chain, pairwise
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.executions import Claim
 from common.resources.description import Resource
@@ -30,8 +28,7 @@ from ingestor.sources.pncp.completeness import last_page_with_rows, may_stop_ear
 from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.records import parse_record
 from ingestor.sources.pncp.sight import Seen, newest_first, see
-from ingestor.sources.values import Itens, Record, Rejected, Stamps, compare_versions
-from ingestor.store.batch import load_versions
+from ingestor.sources.values import Batch, Bundle, Ended, Itens, Record, Rejected, Stamps, compare_versions
 from ingestor.store.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -49,14 +46,6 @@ HELD_TWICE = 2
 
 IDLE_PAGES = 20
 """Pages in a row without a row that is new to the reading, after which the portal is taken to fail."""
-
-
-class Ended(Enum):
-    """How the reading of a listing ended."""
-
-    AT_THE_END = auto()  # or where all readings together have shown every record
-    OLD_ENOUGH = auto()  # all that is left lies before an update's window
-    ASKED_TO_STOP = auto()
 
 
 @dataclass
@@ -102,38 +91,48 @@ class JudgedPage:
 
 @dataclass(frozen=True)
 class PageInHand:
-    """A page that has been read and judged, and is not yet committed.
+    """A page that has been read and judged: commit its batch inside `async with`, which waits for the lists.
 
-    `keys` names its rows, `processed` are the records that count; `wanted` are the records that have to be written,
-    `itens` their items in the same order, on their way, `None` where there was no room for them; `share` is what
-    the page holds of the room; `ends` says how the reading ends with this page, `None` where
-    it goes on. `shows_new`: it has a row that no page of this reading had shown.
+    The end of the block gives back its room and empties it: variables still name it while the next page is read.
+    `wanted` are the records that have to be written, `itens` their lists in the same order, on their way, `None` where
+    there was no room for them; `share` is what the page holds of the room. `shows_new`: it has a row that no page of
+    this reading had shown.
     """
 
-    number: int
-    total_registros: int
-    total_paginas: int
-    records: int
-    keys: frozenset[str]
-    processed: frozenset[str]
-    rejected: list[Rejected]
+    batch: Batch
     wanted: list[Record]
     itens: asyncio.Task[list[Itens | None]]
     share: Share
-    ends: Ended | None
-    is_second_look: bool
     shows_new: bool
+    let_go: Callable[["PageInHand"], None]
 
-    def let_go(self) -> None:
-        """Empty it: it has been committed, and variables still name it while the next page is read."""
-        self.wanted.clear()
-        self.rejected.clear()
-        if self.itens.done() and not self.itens.cancelled() and self.itens.exception() is None:
-            self.itens.result().clear()
+    async def __aenter__(self) -> Batch:
+        batch = self.batch
+        for record, itens in zip(self.wanted, await self.itens, strict=True):
+            if itens is None:
+                batch.crowded.append(record)
+            else:
+                batch.bundles.append(Bundle(record, itens))
+                batch.rejected.extend(itens.rejected)
+        return batch
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.let_go(self)
+        self.itens.result().clear()
+        for held in (self.wanted, self.batch.bundles, self.batch.crowded, self.batch.rejected):
+            held.clear()
+
+
+Versions = Callable[[Collection[str]], Awaitable[Mapping[str, tuple[Stamps, bool]]]]
+"""Loads the stored version of each known key, and whether its list is stored too."""
 
 
 class Reading:
     """Reads a listing ahead of its commit: iterate over it inside `async with`, whose end drops what was not taken.
+
+    Of each page the batch is committed inside `async with` before the next page is asked for.
 
     What fails is raised in its turn, after the pages that came before it. `progress` tells where to go on; once
     `stopping` is set, nothing more is asked for. `room` is shared by the slices of a process. A page takes its part
@@ -144,7 +143,6 @@ class Reading:
 
     def __init__(
         self,
-        engine: AsyncEngine,
         client: PncpClient,
         claim: Claim,
         progress: Progress,
@@ -152,16 +150,16 @@ class Reading:
         *,
         room: Room,
         resource: Resource,
+        versions: Versions,
     ) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # one question, nothing to begin or end
         self._client = client
         self._resource = resource
+        self._versions = versions
         self._claim = claim
         self._stopping = stopping
         self._room = room
         self._shares: set[Share] = set()
         self._released = asyncio.Event()
-        self._at_commit: PageInHand | None = None
         self._underway: dict[str, Stamps] = {}
         self._total_paginas = progress.total_paginas
         self._done = set(progress.pages)
@@ -192,21 +190,20 @@ class Reading:
         return self
 
     async def __anext__(self) -> PageInHand:
-        """The next page to be committed; its items are the caller's to wait for. The one before it has been."""
-        if self._at_commit is not None:
-            for record in self._at_commit.wanted:
-                self._underway.pop(record.key, None)
-            self._at_commit.let_go()
-            self._drop(self._at_commit.share)
-            self._at_commit = None
+        """The next page to be committed; its lists may still be on their way."""
         page = await self._ahead.get()
         if page is None:
             raise StopAsyncIteration
         if isinstance(page, Exception):
             raise page
-        self._tasks.discard(page.itens)
-        self._at_commit = page
+        self._tasks.discard(page.itens)  # the caller waits for them
         return page
+
+    def _let_go(self, page: PageInHand) -> None:
+        """A page has been committed, and with it what was under way."""
+        for record in page.wanted:
+            self._underway.pop(record.key, None)
+        self._drop(page.share)
 
     async def _read_ahead(self) -> None:
         try:
@@ -223,9 +220,9 @@ class Reading:
         if not done:
             first = await self._read(1)
             yield first
-            if first.ends is not None:
+            if first.batch.ends is not None:
                 return
-            total_paginas, done = first.total_paginas, {1}
+            total_paginas, done = first.batch.total_paginas, {1}
         left = pages_to_read(total_paginas, done)
         while (number := next(left, None)) is not None:
             if self._stopping.is_set():
@@ -236,7 +233,7 @@ class Reading:
                 left = chain(range(await self._last_page_before(number, absent), 1, -1), [1])
                 continue
             yield page
-            if page.ends is not None:
+            if page.batch.ends is not None:
                 return
             self._idle = 0 if page.shows_new else self._idle + 1
             if self._idle >= IDLE_PAGES:
@@ -298,8 +295,8 @@ class Reading:
         # short listing, which is read twice, would have its items fetched twice. It is noted before the database is
         # asked, else a page that is committed just then would be in neither.
         underway = {key: (version, True) for key, version in self._underway.items() if key in judged.candidates}
-        stored = await self._load_versions(judged.candidates.keys())
-        wanted, rejected, lost = choose_wanted(self._resource, judged.candidates, stored | underway)
+        stored = await self._versions(judged.candidates.keys()) if judged.candidates else {}
+        wanted, rejected, lost = choose_wanted(self._resource, judged.candidates, {**stored, **underway})
         self._underway.update((record.key, record.version) for record in wanted)
         share.settle(
             least=self._record_bytes * len(wanted),
@@ -308,21 +305,19 @@ class Reading:
         )
         itens = asyncio.create_task(fetch_itens(self._client, self._resource, wanted, share))
         self._tasks.add(itens)
-        return PageInHand(
+        batch = Batch(
+            self._resource,
             number,
             page.total_registros,
             page.total_paginas,
-            records=len(page.records),
             keys=judged.keys,
             processed=frozenset(judged.in_window.keys() - lost),
             rejected=judged.rejected + rejected,
-            wanted=wanted,
-            itens=itens,
-            share=share,
-            ends=self._ends_with(page, judged, is_second_look=is_second_look),
+            records=len(page.records),
             is_second_look=is_second_look,
-            shows_new=shows_new,
+            ends=self._ends_with(page, judged, is_second_look=is_second_look),
         )
+        return PageInHand(batch, wanted, itens, share, shows_new, self._let_go)
 
     def _ends_with(self, page: Page, judged: JudgedPage, *, is_second_look: bool) -> Ended | None:
         """How the reading ends with this page."""
@@ -360,12 +355,6 @@ class Reading:
         await share.reserve(self._room.size)
         with counting(Charge(share, HELD_TWICE)):
             return await self._fetch(number)
-
-    async def _load_versions(self, keys: Collection[str]) -> dict[str, tuple[Stamps, bool]]:
-        if not keys:
-            return {}
-        async with self._engine.connect() as db:
-            return await load_versions(db, self._resource, keys)
 
 
 def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:

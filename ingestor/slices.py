@@ -5,7 +5,8 @@ in that very order, one transaction each, and the last one ends the slice.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -24,9 +25,9 @@ from ingestor.room import Room, alone
 from ingestor.sources.pncp.children import fetch_or_owe
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_reading, shortfall
-from ingestor.sources.pncp.listing import Ended, PageInHand, Reading
-from ingestor.sources.values import Bundle, PageResult, Record, Rejected
-from ingestor.store.batch import holds_records_of, store_page
+from ingestor.sources.pncp.listing import Reading
+from ingestor.sources.values import Batch, Bundle, Ended, Rejected, Stamps
+from ingestor.store.batch import holds_records_of, load_versions, store_page
 from ingestor.store.progress import Progress, keep_earlier, load_progress
 
 log = structlog.get_logger(__name__)
@@ -37,30 +38,39 @@ COMMITS_AT_ONCE = 3
 """Page transactions of one process: more of them only wait for each other, and each holds a page in memory."""
 
 
-@dataclass
-class SliceIngestion:
-    """All that the reading of one slice works with.
+@dataclass(frozen=True)
+class Tools:
+    """What the slices of a process work with.
 
-    `stopping` asks it to end after the present page; `room` (for what is in memory) and `commits` are shared by the
-    slices of a process; `committed` counts the pages that this claim has committed, the last of them at `read_at` by
-    the database's clock, and `counts` what they have come to; `has_progressed`: one of them showed what the slice had
-    not seen before; `finished` says that the last one has ended the slice.
+    `stopping` asks them to end after the present page; `room` bounds what is in memory, `commits` the transactions.
     """
 
     engine: AsyncEngine
     client: PncpClient
-    claim: Claim
     stopping: asyncio.Event
     lease_seconds: float
     room: Room = field(default_factory=Room)
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+@dataclass
+class SliceIngestion:
+    """One claim of a slice, and what has come of it so far.
+
+    `committed` counts the pages that this claim has committed, the last of them at `read_at` by the database's clock,
+    and `counts` what they have come to; `has_progressed`: one of them showed what the slice had not seen before;
+    `finished` says that the last one has ended the slice.
+    """
+
+    tools: Tools
+    claim: Claim
     committed: int = 0
     has_progressed: bool = False
     counts: PageCounts = field(default_factory=PageCounts)
     reading: int = 1
     read_at: datetime | None = None
     finished: bool = False
-    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def resource(self) -> Resource:
@@ -125,7 +135,7 @@ async def _end_reading(work: SliceIngestion, progress: Progress) -> None:
         await keep_earlier(db, work.claim, progress)
 
     with network_errors():
-        await in_transaction(work.engine, end)
+        await in_transaction(work.tools.engine, end)
 
 
 async def _give_up_unfit(work: SliceIngestion, progress: Progress) -> PageUnfit:
@@ -140,22 +150,36 @@ async def _give_up_unfit(work: SliceIngestion, progress: Progress) -> PageUnfit:
 async def _load_progress(work: SliceIngestion) -> Progress:
     if work.claim.attempt == 1:
         return Progress(work.claim.reading)  # the first claim of the slice
-    async with work.engine.connect() as db:
+    async with work.tools.engine.connect() as db:
         return await load_progress(db, work.resource, work.claim)
 
 
 async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     """Read what is left of the listing and commit it page by page."""
-    if progress.pages and work.stopping.is_set():
+    if progress.pages and work.tools.stopping.is_set():
         return Ended.ASKED_TO_STOP
+    tools = work.tools
+    engine = tools.engine.execution_options(isolation_level="AUTOCOMMIT")  # one question, nothing to begin or end
+
+    async def versions(keys: Collection[str]) -> dict[str, tuple[Stamps, bool]]:
+        async with engine.connect() as db:
+            return await load_versions(db, work.resource, keys)
+
     async with Reading(
-        work.engine, work.client, work.claim, progress, work.stopping, room=work.room, resource=work.resource
+        tools.client,
+        work.claim,
+        progress,
+        tools.stopping,
+        room=tools.room,
+        resource=work.resource,
+        versions=versions,
     ) as pages:
         async for page in pages:
-            await _ingest_page(work, progress, page)
-            if page.ends is not None:
-                return page.ends
-    return Ended.ASKED_TO_STOP if work.stopping.is_set() else Ended.AT_THE_END
+            async with page as batch:
+                await _ingest(work, progress, batch)
+            if batch.ends is not None:
+                return batch.ends
+    return Ended.ASKED_TO_STOP if work.tools.stopping.is_set() else Ended.AT_THE_END
 
 
 def _is_open(claim: Claim, read_at: datetime | None) -> bool:
@@ -166,37 +190,24 @@ def _is_open(claim: Claim, read_at: datetime | None) -> bool:
 # --- one page ---------------------------------------------------------------------------------------------------
 
 
-async def _ingest_page(work: SliceIngestion, progress: Progress, page: PageInHand) -> None:
-    """Wait for a page's items and commit it with them."""
-    if page.number == 1 and not (page.records or page.total_registros or page.is_second_look):
+async def _ingest(work: SliceIngestion, progress: Progress, batch: Batch) -> None:
+    """Commit a page: first, one by one, the records whose lists there was no room for, then all the rest."""
+    if batch.number == 1 and not (batch.records or batch.total_registros or batch.is_second_look):
         await _doubt_emptiness(work, progress)
-    fetched = await page.itens
-    crowded = [record for record, of_it in zip(page.wanted, fetched, strict=True) if of_it is None]
-    refused = await _ingest_alone(work, progress, page, crowded) if crowded else []
-    bundles = [Bundle(record, of_it) for record, of_it in zip(page.wanted, fetched, strict=True) if of_it is not None]
-    tried = {record.key for record in page.wanted}
-    async with work.commits:
-        result = PageResult(
-            work.resource,
-            page.number,
-            page.total_registros,
-            page.total_paginas,
-            keys=page.keys,
-            processed=page.processed - (progress.refused - tried) - {record.natural_key for record in refused},
-            bundles=bundles,
-            rejected=[*page.rejected, *refused, *(each for bundle in bundles for each in bundle.itens.rejected)],
-            records=page.records,
-            is_second_look=page.is_second_look,
-        )
-        shows_new = progress.evidence.is_new(result.keys)
-        result, counts = await _commit(work, result, progress, page.ends)
+    refused = await _ingest_alone(work, progress, batch) if batch.crowded else []
+    tried = {bundle.key for bundle in batch.bundles} | {record.key for record in batch.crowded}
+    lost = (progress.refused - tried) | {record.natural_key for record in refused}
+    async with work.tools.commits:
+        whole = replace(batch, processed=batch.processed - lost, rejected=[*batch.rejected, *refused])
+        shows_new = progress.evidence.is_new(whole.keys)
+        stored, counts = await _commit(work, whole, progress)
     work.has_progressed |= shows_new
-    progress.add(result)
-    progress.refused |= page.processed - result.processed
+    progress.add(stored)
+    progress.refused |= batch.processed - stored.processed
     work.committed += 1
     work.counts = work.counts.plus(counts)
-    work.metrics.page_committed(counts)
-    log.debug("page committed", page=page.number, pages=progress.total_paginas, records=page.records, **vars(counts))
+    work.tools.metrics.page_committed(counts)
+    log.debug("page committed", page=batch.number, pages=progress.total_paginas, records=batch.records, **vars(counts))
 
 
 async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
@@ -206,7 +217,7 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
         PncpUnavailable: it is a surprise, and is looked at again later.
 
     """
-    async with work.engine.begin() as db:
+    async with work.tools.engine.begin() as db:
         if not progress.evidence.known and not await holds_records_of(db, work.resource, work.claim):
             return
         sights = await executions.note_empty(db, work.claim)
@@ -218,86 +229,79 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
     log.warning("the listing is empty, its records have left it", looks=sights)
 
 
-async def _ingest_alone(
-    work: SliceIngestion, progress: Progress, page: PageInHand, crowded: list[Record]
-) -> list[Rejected]:
+async def _ingest_alone(work: SliceIngestion, progress: Progress, batch: Batch) -> list[Rejected]:
     """Fetch the items that there was no room for, one list at a time, and commit each before its page.
 
     The record is counted as processed with its page. Answers the records that the database itself refuses.
     """
+    nothing = frozenset[str]()
     lost: list[Rejected] = []
-    for record in crowded:
+    for record in batch.crowded:
         key = record.key
         log.info("items are read alone", numero_controle_pncp=key)
-        async with alone(work.room):
-            itens = await fetch_or_owe(work.client, key)
-            part = PageResult(
-                work.resource,
-                page.number,
-                page.total_registros,
-                page.total_paginas,
-                keys=frozenset(),
-                processed=frozenset(),
+        async with alone(work.tools.room):
+            itens = await fetch_or_owe(work.tools.client, key)
+            part = Batch(
+                batch.resource,
+                batch.number,
+                batch.total_registros,
+                batch.total_paginas,
+                keys=nothing,
+                processed=nothing,
                 bundles=[Bundle(record, itens)],
                 rejected=itens.rejected,
             )
             del itens
-            async with work.commits:
-                part, counts = await _commit(work, part, progress, None, is_whole=False)
-            lost += [each for each in part.rejected if each.resource == work.resource.name]
+            async with work.tools.commits:
+                part, counts = await _commit(work, part, progress, is_whole=False)
+            lost += [each for each in part.rejected if each.resource == batch.resource.name]
             del part
         work.counts = work.counts.plus(counts)
-        work.metrics.page_committed(counts)
+        work.tools.metrics.page_committed(counts)
     return lost
 
 
 async def _commit(
-    work: SliceIngestion, result: PageResult, progress: Progress, ends: Ended | None, *, is_whole: bool = True
-) -> tuple[PageResult, PageCounts]:
+    work: SliceIngestion, batch: Batch, progress: Progress, *, is_whole: bool = True
+) -> tuple[Batch, PageCounts]:
     """Fence, data, page and counts in one transaction, run again where two workers got in each other's way."""
-    write = partial(_write, work=work, result=result, progress=progress, ends=ends, is_whole=is_whole)
+    write = partial(_write, work=work, batch=batch, progress=progress, is_whole=is_whole)
     with network_errors():  # the merge speaks to the driver itself
-        result, counts, work.finished = await in_transaction(
-            work.engine, write, on_retry=work.metrics.transaction_retries.inc
+        batch, counts, work.finished = await in_transaction(
+            work.tools.engine, write, on_retry=work.tools.metrics.transaction_retries.inc
         )
-    return result, counts
+    return batch, counts
 
 
 async def _write(
-    db: AsyncConnection,
-    work: SliceIngestion,
-    result: PageResult,
-    progress: Progress,
-    ends: Ended | None,
-    *,
-    is_whole: bool,
-) -> tuple[PageResult, PageCounts, bool]:
+    db: AsyncConnection, work: SliceIngestion, batch: Batch, progress: Progress, *, is_whole: bool
+) -> tuple[Batch, PageCounts, bool]:
     """The page, or a part of it, and the end of the slice where it ends complete with this page."""
     moment = await executions.hold(db, work.claim)
     if moment is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
-    has_unfit = result.unfit or any(page != result.number for page in progress.unfit)
+    has_unfit = batch.unfit or any(page != batch.number for page in progress.unfit)
     completes = not has_unfit and (
-        ends is Ended.OLD_ENOUGH
+        batch.ends is Ended.OLD_ENOUGH
         or (
-            ends is Ended.AT_THE_END
-            and shortfall(progress.evidence_with(result), moves=_is_open(work.claim, moment)) is None
+            batch.ends is Ended.AT_THE_END
+            and shortfall(progress.evidence_with(batch), moves=_is_open(work.claim, moment)) is None
         )
     )
-    shows_new = progress.evidence.is_new(result.keys)
-    result, counts = await store_page(db, work.claim, result, progress, keeps_page=is_whole and not completes)
-    completes = completes and not result.unfit  # of what the database itself refuses, only now is known
+    shows_new = progress.evidence.is_new(batch.keys)
+    batch, counts = await store_page(db, work.claim, batch, progress, keeps_page=is_whole and not completes)
+    completes = completes and not batch.unfit  # of what the database itself refuses, only now is known
     work.read_at = await executions.advance(
         db,
         work.claim,
         counts,
-        pages_done=len(progress.pages | {result.number}) if is_whole else len(progress.pages),
-        pages_total=max(result.total_paginas, progress.total_paginas, 1),
-        total_registros=result.total_registros,
-        lease_seconds=work.lease_seconds,
+        pages_done=len(progress.pages | {batch.number}) if is_whole else len(progress.pages),
+        pages_total=max(batch.total_paginas, progress.total_paginas, 1),
+        total_registros=batch.total_registros,
+        lease_seconds=work.tools.lease_seconds,
         finishes=completes,
         shows_new=shows_new,
     )
     if work.read_at is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
-    return result, counts, completes
+    return batch, counts, completes

@@ -17,7 +17,7 @@ from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
-from backend.services.reading import Reading
+from backend.services.reading import ReadConnections
 from backend.services.status import SyncStatusService
 from common.config import ScheduleSettings
 
@@ -26,7 +26,7 @@ class State(TypedDict):
     """What the lifespan opens and closes."""
 
     engine: AsyncEngine
-    reading: Reading
+    reading: ReadConnections
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     max_unfinished: int

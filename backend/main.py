@@ -51,7 +51,7 @@ from backend.services.dashboard import Dashboard
 from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
-from backend.services.reading import Reading
+from backend.services.reading import ReadConnections
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import cause_of, check_schema, create_engine, is_database_trouble
@@ -143,7 +143,7 @@ def _lifespan(
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
-        reading = Reading(engine)
+        reading = ReadConnections(engine)
         figures = FiguresReader(engine)
         dashboard = Dashboard(reading)
         try:

@@ -63,7 +63,7 @@ async def write(request: Request, body: dict[str, str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve until told to stop, as the backend is served."""
+    """Serve until a signal, as the backend is served."""
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False)
     with socket.socket(fileno=int(sys.argv[1])) as listening:
         uvicorn.Server(config).run(sockets=[listening])

@@ -51,17 +51,17 @@ ADMISSION = 7_020_114_134
 """The advisory lock under which unfinished executions are counted and a new one is added."""
 
 UNDECIDED_SECONDS = 5.0
-"""After so long a request of the API has been answered, unless its process has died."""
+"""By this time the API has answered a request, unless its process has died."""
 
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"
 NO_WORKER = "no worker"
 STALE_OUTAGE = timedelta(hours=1)
-"""A pause that ended so long ago, without a probe since, says that nothing was asked, not that nothing answers."""
+"""A pause that ended this long ago without a probe since shows that nothing was asked, not that nothing answers."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What planning needs to know of an execution: its window is Brasília's wall clock, absent for an update."""
+    """The data that planning needs of an execution: its window is Brasília's wall clock, absent for an update."""
 
     id: int
     resource: str
@@ -122,7 +122,7 @@ class PageCounts:
     itens: int = 0
 
     def plus(self, other: "PageCounts") -> "PageCounts":
-        """The sum of both."""
+        """Add two counts."""
         return PageCounts(
             self.processed + other.processed,
             self.inserted + other.inserted,
@@ -265,7 +265,7 @@ Decision = Literal["open", "accepted", "refused"]
 
 
 async def queue_up(db: AsyncConnection) -> None:
-    """Wait until no other transaction is adding an execution; none will before this transaction has ended."""
+    """Serialize the creation of executions: only one transaction at a time creates one, until it ends."""
     await db.execute(_TAKE_ADMISSION, {"key": ADMISSION})
 
 
@@ -277,13 +277,13 @@ async def admit(db: AsyncConnection, *, at_most: int = MAX_UNFINISHED) -> bool:
 
 
 async def find_request(db: AsyncConnection, idempotency_key: str) -> KnownRequest | None:
-    """What an idempotency key has been used for."""
+    """The request of an idempotency key."""
     row = (await db.execute(_BY_KEY, {"key": idempotency_key})).one_or_none()
     return None if row is None else KnownRequest(*row)
 
 
 async def find_message(db: AsyncConnection, message_id: str) -> int | None:
-    """The execution that another party's message has made."""
+    """The execution made by another party's message."""
     found: int | None = (await db.execute(_BY_MESSAGE, {"message_id": message_id})).scalar_one_or_none()
     return found
 
@@ -442,7 +442,7 @@ _MARK_STARTED = text("""
 
 
 async def mark_started(db: AsyncConnection, execution_id: int) -> bool:
-    """Stamp the first claim of an execution's slices; later ones change nothing, and are told so."""
+    """Stamp the first claim of an execution's slices; answers whether this was it."""
     return (await db.execute(_MARK_STARTED, {"id": execution_id})).rowcount == 1
 
 

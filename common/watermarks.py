@@ -75,7 +75,7 @@ _FOLLOW_BACK = text("""
     SELECT LEAST(:since, min(window_start)) FROM chained WHERE is_whole
 """)
 # The first day of which everything published is stored: read by `publicacao` from its beginning until changes are read.
-# Slices tell of a day that was not over yet; what they would tell of earlier days is in the ledger.
+# Slices are asked about a day that was not over yet; earlier days are in the ledger.
 _COMPLETE_FROM = text("""
     SELECT min(day) FROM (
         SELECT (SELECT day FROM read_days

@@ -23,7 +23,7 @@ ONE_DELETER = 7_020_114_138
 KEPT = 20
 EXECUTIONS_AT_ONCE = 100
 SLICES_AT_ONCE = 3000
-"""More only where one execution has more: it goes as a whole, so that nobody sees half of one."""
+"""A single execution may have more: it is deleted as a whole, so that no reader sees half of one."""
 ROWS_AT_ONCE = 5000
 PAUSE_SECONDS = 0.2
 

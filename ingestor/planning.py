@@ -162,7 +162,7 @@ def _read_on(mark: Beyond | None, now: datetime) -> datetime:
 
 
 async def _bridge(db: AsyncConnection, resource: str, gap: Gap) -> list[dict[str, Any]]:
-    """Record the backfills that close a gap, each no longer than the portal's limit; answers what is to be told."""
+    """Record the backfills that close a gap, each no longer than the portal's limit; answers their log fields."""
     bridges = []
     start = gap.window_start
     while start <= gap.window_end:

@@ -46,7 +46,7 @@ _PROPERTIES = (
     ("expiration", _SHORT),
     ("message_id", _SHORT),
 )
-# Bytes that a value in a table of headers takes, by its type; of the others the first four bytes tell.
+# Bytes that a value in a table of headers takes, by its type; the others begin with their length in four bytes.
 _FIXED = {b"t": 1, b"b": 1, b"B": 1, b"s": 2, b"u": 2, b"I": 4, b"i": 4, b"l": 8, b"L": 8, b"f": 4, b"d": 8}
 _FIXED |= {b"D": 5, b"T": 8, b"V": 0, b"\0": 0}
 _COUNTED = (b"S", b"A", b"F", b"x")

@@ -20,7 +20,7 @@ _FAILED = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; the exit code."""
+    """Serve until a signal; answers the exit code."""
     options = _parser().parse_args(arguments)
     try:
         quirks = _quirks(options)

@@ -81,7 +81,7 @@ def read_facts(path: str, parameters: Parameters) -> Facts:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request: whom it asks, its path and parameters, and the quirks' rules that act on it."""
+    """One request: its service, path and parameters, and the quirks' rules that act on it."""
 
     world: World
     quirks: Quirks
@@ -180,7 +180,7 @@ def _answer_items(asked: Asked, record: Contratacao | None, *, count_only: bool)
     if count_only:
         return json_answer(record.item_count)
     page = _parameter(asked, "pagina", "Integer", 1)
-    # Ten by default, and nothing tells that there are more.
+    # Ten by default, without a sign that there are more.
     size = _parameter(asked, "tamanhoPagina", "Integer", _ITEMS_PAGE_SIZE)
     if page < 1 or size < 1:
         raise asked.refusal("Número de página inválido")
@@ -312,7 +312,7 @@ def _spoiled(record: bytes, kind: str, name: str) -> bytes:
 
 
 def _told(rule: Rule | None, true: int) -> Any:
-    """The number an envelope tells: the true one, one moved by '+5' or '-3', or whatever the rule says."""
+    """The number in an envelope: the true one, one moved by '+5' or '-3', or the rule's."""
     if rule is None:
         return true
     if isinstance(rule.value, str) and re.fullmatch(r"[+-]\d+", rule.value):

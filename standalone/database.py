@@ -1,4 +1,4 @@
-"""The few questions that the launcher itself asks a database, and the mark that tells demonstration data from real."""
+"""The launcher's own queries, and the mark that distinguishes demonstration data from real data."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

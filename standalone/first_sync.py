@@ -25,7 +25,7 @@ Execution = dict[str, Any]
 
 @dataclass
 class Backend:
-    """The backend as an administrator sees it, and whom to watch while waiting for it."""
+    """The backend as an administrator sees it, and the processes to watch while waiting for it."""
 
     client: httpx.Client
     supervisor: Supervisor

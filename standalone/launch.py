@@ -135,7 +135,7 @@ def _open_database(settings: Settings, supervisor: Supervisor) -> str:
 
 
 def _environment_of(settings: Settings, database_url: str) -> Settings:
-    """What the children are told: all that the person set, the parts that were chosen, and this machine alone."""
+    """The environment of the children: the person's settings, the chosen parts, and this machine alone."""
     environment = {name: value for name, value in settings.items() if name != "PNCP_CALLED_FROM"}
     if not settings.get("DATABASE_URL"):
         # PGSSLMODE and its like are meant for another server.
@@ -152,7 +152,7 @@ def _demo_environment(portal: str) -> Settings:
         "PNCP_REQUESTS_PER_SECOND": "0",
         "PNCP_REQUESTS_IN_FLIGHT": "0",
         "PNCP_ITENS_CONCURRENCY": "8",
-        "SCHEDULE_ENABLED": "false",  # a demonstration does what it is told and no more
+        "SCHEDULE_ENABLED": "false",  # a demonstration starts nothing by itself
     }
     theirs = {name: os.environ[name] for name in ours if os.environ.get(name)}
     for name, value in theirs.items():
@@ -186,7 +186,7 @@ def _start_simulator(
 
 
 def _listen(settings: Settings, supervisor: Supervisor) -> socket.socket:
-    """The socket for the backend, taken first of all: a port that is busy is told before anything starts."""
+    """The socket for the backend, opened first: a busy port is reported before anything starts."""
     listening = open_backend_socket(settings)
     supervisor.at_end.callback(listening.close)
     port = listening.getsockname()[1]

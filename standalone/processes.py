@@ -186,7 +186,7 @@ class Supervisor:
             raise Interruption
 
     def check_alive(self, parts: Sequence[Part] | None = None) -> None:
-        """Raise a LaunchError with the end of its log when a part (all, unless told) has ended by itself."""
+        """Raise a LaunchError with the end of its log when one of the parts (by default all) has ended by itself."""
         self.check()
         for part in self.parts if parts is None else parts:
             if part.pid is None:

@@ -10,7 +10,7 @@ import uvicorn
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until a signal."""
     # As `python -m backend` does: the application configures logging, and ends well within the launcher's patience.
     config = uvicorn.Config(
         "backend.main:app",

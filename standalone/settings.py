@@ -99,7 +99,7 @@ def listen_on(port: int) -> socket.socket | None:
 
 
 def who_listens(port: int) -> str:
-    """`: held by NAME, process PID`, where a tool at hand can tell; else nothing."""
+    """`: held by NAME, process PID`, if an installed tool knows it; else empty."""
     asking = [
         (["ss", "-ltnpH", f"sport = :{port}"], r'\(\("(?P<name>[^"]+)",pid=(?P<pid>\d+)'),
         (["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"], r"p(?P<pid>\d+)\nc(?P<name>.+)"),

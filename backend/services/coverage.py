@@ -1,4 +1,4 @@
-"""What the mirror has of each day of publication: by the ledger, and by slices of what is not read whole."""
+"""The state of each day of publication: from the ledger, and from slices for days that were not read whole."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.models.coverage import CoverageDay, CoverageModalidade, CoverageQuery, DayState, SyncCoverage
 from common.resources import RESOURCES_BY_NAME
 
-# Of each day and part one row. A day that has been read whole after its end is complete, whatever came later: what is
-# stored does not go away because a reading fails. Of the others slices tell, the newest first: what is under way, what
-# failed, what was read of a part of a day. What a reading met and could not be stored is missing; what was last seen
-# before it is not on its listing any more.
+# One row for each day and part. A day that was read whole after its end is complete, whatever failed later: its records
+# stay stored. The state of other days comes from their slices, the newest first: running, failed, or read in part.
+# Records that a reading showed and that could not be stored are missing; records that were last seen before it have
+# left its listing.
 _PAIRS = text("""
     WITH whole AS (
         SELECT day, part, execution_id, records, total_registros, began_at, complete_at AS finished_at,

@@ -35,7 +35,7 @@ from backend.models.sync import Status
 from backend.services.attention import load_drift, load_itens_owed, load_source
 from backend.services.failures import load_pending
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
-from backend.services.reading import Reading
+from backend.services.reading import ReadConnections
 from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
@@ -147,7 +147,7 @@ class _Lately:
 class Dashboard:
     """Loads the dashboard once for simultaneous requests; caches what changes only with the counts."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ReadConnections) -> None:
         self._reading = reading
         self._lately: _Lately | None = None
         self._shared: asyncio.Task[SyncDashboard] | None = None

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import UnknownExecutionError
 from backend.models.execution_log import ExecutionLog, LogLine, LogQuery
-from backend.services.reading import Reading
+from backend.services.reading import ReadConnections
 from common import executions
 from common.database import is_database_trouble
 from common.tables import execution_log
@@ -27,7 +27,7 @@ _FORGET = text("""
 """)
 
 
-async def load_lines(reading: Reading, execution_id: int, query: LogQuery) -> ExecutionLog:
+async def load_lines(reading: ReadConnections, execution_id: int, query: LogQuery) -> ExecutionLog:
     """Lines of an execution that pass the filters, oldest first.
 
     Raises:

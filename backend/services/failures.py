@@ -1,9 +1,9 @@
-"""Executions that failed and were not made good: the one answer to that question, for the dashboard and for alerts.
+"""Failed executions that were not made good: the one definition, for the dashboard and for alerts.
 
 A failure is made good when everything that failed in it was read later: each failed slice by a later reading of its
-listing that covers its window, those of an update or of the backfill of a gap also by the watermark of their listing.
-One that failed before it had slices is made good by a later execution that covers it. A retry that failed stands for
-what it repeats. What an administrator cancelled, and what was refused because the broker was away, never counts.
+listing that covers its window; slices of an update or of the backfill of a gap also by the watermark of their listing.
+An execution that failed before it had slices is made good by a later execution that covers it. A failed retry takes the
+place of what it repeats. Cancelled executions, and those refused because the broker was away, never count.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from common.coverage import READ_LATER
 from common.resources import RESOURCE_NAMES
 
 LOOK_BACK = timedelta(days=7)
-"""A failure that was not made good for so long is history."""
+"""Failures older than this are not listed."""
 LONGEST_EXECUTION = timedelta(days=30)
 
 _LOAD_PENDING = text(

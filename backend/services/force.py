@@ -81,7 +81,7 @@ async def force_sync(
     if not accepted.is_new:
         return execution_id
     structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
-    log.info("execution accepted", **_told(request), trigger=API_TRIGGER, user=requested_by)
+    log.info("execution accepted", **_log_fields(request), trigger=API_TRIGGER, user=requested_by)
     if publisher is not None:
         await _publish(engine, publisher, request, execution_id, metrics)
     return execution_id
@@ -125,7 +125,7 @@ def _publish_failed(execution_id: int) -> PublishFailedError:
     )
 
 
-def _told(request: SyncRequest) -> dict[str, str | None]:
+def _log_fields(request: SyncRequest) -> dict[str, str | None]:
     if request.mode == "update":
         return request.model_dump(include={"resource", "mode"})
     return request.model_dump(include={"resource", "mode", "criterio", "data_ini", "data_fim"})

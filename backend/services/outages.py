@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.executions import STALE_OUTAGE
 
-# A service that refuses or is down is told of when the first probe has failed, one that blocks us after half a minute
-# (its first pause is a minute long), and a throttle, which is the portal's everyday life, after some minutes. An
-# episode that has begun lasts until every service answers.
+# An outage is reported when the first probe of a service that refuses or is down has failed; when a service blocks us,
+# after half a minute (its first pause is a minute long); and throttling, which is common, after some minutes. An open
+# episode lasts until every service answers.
 _LOAD = text("""
     WITH moment AS (
         SELECT CAST(:now AS timestamptz) AS now

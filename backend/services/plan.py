@@ -1,8 +1,8 @@
-"""What a request would become, before it is made: its slices, and from the past how many requests and how long.
+"""The dry run of a request: its slices, and estimates of requests and time from the past.
 
-Nothing is written. The backend does not know the ingestors' settings: which parts of the resource they read is told by
-what they planned last, how fast they are by what they finished last. Only the past of the resource that is asked for
-counts. Where there is none, the figures below stand in.
+Nothing is written. The backend does not know the ingestors' settings: their newest plans show which parts of the
+resource they read, their newest results how fast they are. Only the past of the requested resource counts. Without a
+past, the figures below are used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,10 @@ PUBLISHED_IN_A_DAY: Mapping[str, Mapping[int, int]] = {
     CONTRATACOES.name: {1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1},
     CONTRATOS.name: {0: 8368},
 }
-"""By resource and part, as the portal told them of Thursday, 10 July 2025: a busy day, so that estimates err on the
-long side. A day brings about as many changes."""
+"""Records per day by resource and part, as the portal had them on Thursday, 10 July 2025.
+
+This was a busy day, so that estimates are rather too long. A day has about as many changes.
+"""
 
 LISTINGS_PER_SECOND = 1.0
 ITENS_PER_SECOND = 8.0
@@ -39,7 +41,7 @@ RECENT_EXECUTIONS = 20
 
 _DAY_SECONDS = 86_400.0
 
-# what was planned last without a choice of its own shows the setting
+# the newest execution without parts of its own shows the setting
 _LOAD_PARTS = text("""
     SELECT array_agg(DISTINCT part ORDER BY part) FROM sync_slices
      WHERE execution_id = (SELECT id FROM sync_executions
@@ -47,7 +49,7 @@ _LOAD_PARTS = text("""
                               AND parts IS NULL AND trigger <> 'retry'
                             ORDER BY id DESC LIMIT 1)
 """)
-# at least one page, which may be a 204; and the items of whatever was new
+# at least one page, which may be a 204; and the items of new records
 _LOAD_DAYS = text("""
     SELECT part, extract(isodow FROM day) > 5 AS is_weekend, count(*) AS slices, avg(greatest(pages, 1)) AS pages,
            avg(records) AS records, avg(stored) AS itens
@@ -82,7 +84,7 @@ _LOAD_PACE = text("""
 
 @dataclass(frozen=True)
 class Work:
-    """What reading listings takes: pages, the records on them that count, and the lists of items to fetch."""
+    """The cost of reading listings: pages, the records on them that count, and the lists of items to fetch."""
 
     pages: float
     records: float
@@ -90,13 +92,13 @@ class Work:
 
     @property
     def requests(self) -> float:
-        """All that the portal is asked."""
+        """All requests to the portal."""
         return self.pages + self.itens
 
 
 @dataclass(frozen=True)
 class Past:
-    """What slices that succeeded took on average, by part and whether their day is of a weekend."""
+    """The averages of successful slices, by part and whether their day is of a weekend."""
 
     slices: int
     means: Mapping[tuple[int, bool], Work]
@@ -104,14 +106,14 @@ class Past:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The work, and in words what that rests on."""
+    """The work, and in words what the estimate rests on."""
 
     work: Work
     basis: str
 
 
 async def plan_request(engine: AsyncEngine, request: SyncRequest) -> SyncPlan:
-    """What `request` would become if it were made now."""
+    """The plan of `request`."""
     command = request.to_command()
     resource = RESOURCES_BY_NAME[command.resource]
     async with engine.connect() as db:
@@ -166,8 +168,8 @@ def estimate_backfill(
 ) -> Estimate:
     """The work of slices, each a part and whether its day is of a weekend.
 
-    `share`: how much of its days the window takes in; listings are read whole all the same, records are not stored.
-    A weekend of which nothing is known is taken for other days, which bring more.
+    `share`: the part of its days that the window covers; listings are read whole all the same, other records are not
+    stored. A weekend without a past is estimated as other days, which have more records.
     """
     means = [past.means.get(piece) or past.means.get((piece[0], False)) for piece in pieces]
     unknown = [part for (part, _), mean in zip(pieces, means, strict=True) if mean is None]
@@ -197,7 +199,7 @@ def _basis(resource: Resource, pieces: int, unknown: int, slices: int) -> str:
 
 
 async def _estimate_update(db: AsyncConnection, resource: Resource, parts: Sequence[int]) -> tuple[Estimate, int]:
-    """The work of an update, and how many days its listings span: from where each part's updates have got to."""
+    """The work of an update, and how many days its listings span: each part is read from where its updates ended."""
     now = to_wall_clock(datetime.now(UTC))
     marks = await load_marks(db, resource.name, parts)
     starts = [min(mark.reached if mark else now, now - ROLLING_WINDOW) for mark in marks.values()]

@@ -13,7 +13,7 @@ READS_AT_ONCE = 8
 TURN_SECONDS = 10.0
 
 
-class Reading:
+class ReadConnections:
     """Connections in autocommit mode: each statement is a transaction of its own.
 
     The pool alone is not fair: a new request may take a connection before one that has waited longer, and with 32 at

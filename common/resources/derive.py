@@ -1,8 +1,8 @@
-"""What follows from a description without the ingestor: its tables, the SQL that reads its columns, its documentation.
+"""Derives from a description its tables, the SQL that reads its columns, and its documentation.
 
-The database reads the columns out of the payload itself. To make rows of a record and to encode them for the driver
-costs the ingestor several times what it costs the database to pick the values out of the `jsonb` that it stores anyway;
-and a column cannot say anything else than the payload beside it.
+The database reads the columns out of the payload itself. To build rows of a record and encode them for the driver costs
+the ingestor several times what it costs the database to pick the values out of the `jsonb` that it stores anyway; and a
+column cannot differ from the payload beside it.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
-"""What is to be said of a resource of the portal: frozen values without behaviour.
+"""The values that describe a resource of the portal: frozen, without behaviour.
 
-Tables, SQL and documentation follow from them in `derive`, decoders in `ingestor.sources.pncp.decoders`, the merge in
-`ingestor.store.statements`. Descriptions are compared by identity, so that they are cheap keys of a cache.
+Tables, SQL and documentation are derived from them in `derive`, decoders in `ingestor.sources.pncp.decoders`, the merge
+in `ingestor.store.statements`. Descriptions are compared by identity, so that they are cheap keys of a cache.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from functools import partial
 
 
 class Kind(Enum):
-    """What a column holds, and in which types of JSON the portal may write it."""
+    """The type of a column, and the JSON types in which the portal may write it."""
 
     TEXT = auto()
     SHORT_TEXT = auto()
@@ -58,7 +58,7 @@ json = partial(Column, Kind.JSON)
 
 @dataclass(frozen=True, eq=False)
 class Party:
-    """A table of those whom records name. Its key is that of `owner`, if it has one, and the column `key`.
+    """A table of parties that records name. Its key is that of `owner`, if it has one, and the column `key`.
 
     The paths of its columns begin at the object that names it.
     """
@@ -97,7 +97,7 @@ class Listing:
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """What a resource's listings are divided by: the parameter of the request, and the column that tells it."""
+    """The division of a resource's listings: the request's parameter, and the column that holds its value."""
 
     parameter: str
     column: str

@@ -154,7 +154,7 @@ async def _merge_with_care(
 async def _merge(
     driver: "asyncpg.Connection[Any]", statements: Statements, bundles: list[Bundle], execution_id: int | None
 ) -> BundleCounts:
-    """Write bundles, in the order of their keys: two workers that meet then wait for each other, and not in a ring."""
+    """Write bundles in the order of their keys, so that two workers with the same records cannot deadlock."""
     bundles = sorted(bundles, key=lambda bundle: bundle.key)
     written: dict[str, bool] = {}
     for some in _records_in_batches(bundles):

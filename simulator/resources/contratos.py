@@ -23,7 +23,7 @@ CONTRATOS: Final = Resource(
     },
     unordered_by="cnpjOrgao",  # of 4,956 rows recorded so 1,316 were repeats; totalRegistros was right
     page_sizes=range(10, 501),
-    default_page_size=500,  # as the manual says; no recording tells
+    default_page_size=500,  # from the manual; there is no recording
     empty_status=204,
     recordings=("contratos", "contratos-atualizacao"),
     spoiled={

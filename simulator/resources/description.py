@@ -58,7 +58,7 @@ class Resource:
 
     @property
     def required(self) -> dict[str, Kind]:
-        """The required parameters and their types, in the order in which their absence is told."""
+        """The required parameters and their types, in the order in which a refusal names them."""
         division: dict[str, Kind] = {} if self.division is None else {self.division: "Long"}
         return {self.first_day: "String", self.last_day: "String", **division, "pagina": "Integer"}
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.services import dashboard as queries
 from backend.services import failures, freshness
 from backend.services.alerts.findings import Rules, look
-from backend.services.reading import Reading
+from backend.services.reading import ReadConnections
 from backend.services.status import WITH_PROGRESS
 from common import executions
 from common.causes import Cause
@@ -568,7 +568,7 @@ async def test_what_is_changed_through_the_api_is_shown_at_once(
 async def test_a_fault_is_not_shared_with_who_asks_later(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "FRESH_SECONDS", 3600.0)
     monkeypatch.setattr(queries, "_COUNTS", text("SELECT 1/0"))
-    shared = queries.Dashboard(Reading(engine))
+    shared = queries.Dashboard(ReadConnections(engine))
     faults = await asyncio.gather(shared.load(), shared.load(), return_exceptions=True)
     assert [isinstance(fault, DBAPIError) for fault in faults] == [True, True]
     monkeypatch.undo()
@@ -578,7 +578,7 @@ async def test_a_fault_is_not_shared_with_who_asks_later(engine: AsyncEngine, mo
 async def test_who_leaves_does_not_end_the_reading_of_the_others(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = queries.Dashboard(Reading(engine))
+    shared = queries.Dashboard(ReadConnections(engine))
     leaving, staying = asyncio.create_task(shared.load()), asyncio.create_task(shared.load())
     await asyncio.sleep(0)
     leaving.cancel()

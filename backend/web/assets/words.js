@@ -106,5 +106,5 @@ export const adviceFor = ({ cause }) => CAUSE[cause]?.[1] ?? "";
 
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 
-// Where there is no authentication, nobody is told apart.
+// Without authentication all users have one name.
 export const who = (name) => (name === "an administrator" ? "um administrador" : name);

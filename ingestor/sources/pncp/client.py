@@ -115,7 +115,7 @@ class _LaterPageAbsent(PncpUnavailable):
 
 
 class _NoMeter:
-    """Where nobody counts."""
+    """A meter that counts nothing."""
 
     def answered(self, service: str, status: int | str, seconds: float) -> None:
         """Is not counted."""

@@ -261,7 +261,7 @@ a second Ctrl-C ends it at once (130). While a synchronisation is watched, it en
   BACKEND_PORT   the port on 127.0.0.1 (8000, or the next free one)
   PNCP_HOME      where data and logs lie (.data in the project folder)
   PNCP_SYNC_URL, PNCP_SYNC_USERNAME, PNCP_SYNC_PASSWORD
-                 the backend that sync, status, history, coverage, cancel, retry, log and token ask, and as whom;
+                 the backend that sync, status, history, coverage, cancel, retry, log and token ask, and its user;
                  without them the one that ./pncp up or demo runs here, as the administrator of .env
   PYTHON         the Python to use, 3.11 or newer
 

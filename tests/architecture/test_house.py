@@ -228,3 +228,14 @@ def test_every_decision_has_a_status_that_the_index_repeats() -> None:
         r"^\| \[\d{4}\]\(([^)]+)\) \| .* \| ([^|]+) \|$", (folder / "README.md").read_text(), re.MULTILINE
     )
     assert dict(listed) == rows
+
+
+def test_the_code_is_in_plain_english() -> None:
+    """No metaphors for messages, and a named subject in place of an impersonal one."""
+    words = re.compile(
+        r"\b(bells?|ropes?|rings?|rang|rung|bur(y|ied|ies)|whoever|nobody|somebody|whom)\b", re.IGNORECASE
+    )
+    folders = (*SERVICES, "common", "simulator", "standalone", "bench")
+    for path in (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))):
+        found = {match[0] for match in words.finditer(path.read_text())}
+        assert not found, f"{path.relative_to(ROOT)}: {', '.join(sorted(found))}"

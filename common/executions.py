@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common import coverage
 from common.causes import Cause
 from common.clock import to_wall_clock
+from common.resources import LISTINGS_OF
 from common.resources.contratacoes import CONTRATACOES
 from common.tables import sync_executions, sync_pages, sync_slices
 
@@ -653,19 +654,21 @@ _OUTLASTED = text("""
       JOIN sync_executions e ON e.status = 'running'
      CROSS JOIN LATERAL (SELECT CASE e.mode WHEN 'update' THEN CAST(:update AS interval)
                                             ELSE CAST(:backfill AS interval) END AS patience) AS own
-     WHERE p.source = 'consulta' AND p.failing_since < now() - own.patience AND e.created_at < now() - own.patience
+     WHERE p.source = CAST(:listings AS jsonb) ->> e.resource
+       AND p.failing_since < now() - own.patience AND e.created_at < now() - own.patience
        AND p.paused_until > now() - CAST(:stale AS interval)
      ORDER BY e.id LIMIT 1
 """)
 
 
 async def end_by_outage(db: AsyncConnection) -> int | None:
-    """End the oldest execution for which the listings have failed longer than its patience; answers its id.
+    """End the oldest execution whose resource's listings have failed longer than its patience; answers its id.
 
     One in a transaction, as for `expire_orphan`.
     """
     patience: dict[str, timedelta] = {str(mode): limit for mode, limit in PATIENCE.items()}
-    outlasted = (await db.execute(_OUTLASTED, {**patience, "stale": STALE_OUTAGE})).one_or_none()
+    parameters = {**patience, "stale": STALE_OUTAGE, "listings": json.dumps(LISTINGS_OF)}
+    outlasted = (await db.execute(_OUTLASTED, parameters)).one_or_none()
     if outlasted is None:
         return None
     since = f"{to_wall_clock(outlasted.failing_since):%Y-%m-%d %H:%M}"
@@ -684,6 +687,7 @@ async def left_open(db: AsyncConnection) -> list[int]:
 _FREE = """
         SELECT id FROM sync_slices
          WHERE status IN ('pending', 'running') AND kind = ANY(CAST(:kinds AS text[]))
+           AND resource <> ALL(CAST(:paused AS text[]))
            AND (lease_until IS NULL OR lease_until < now())
            AND (run_after IS NULL OR run_after <= now())
            AND stalls < :max_stalls
@@ -743,9 +747,11 @@ _FAIL_STALLED = text("""
 """)
 
 
-async def is_any_free(db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC) -> bool:
+async def is_any_free(
+    db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC, paused: Collection[str] = ()
+) -> bool:
     """Whether a claim would find anything, unless others come first."""
-    parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds)}
+    parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds), "paused": list(paused)}
     return (await db.execute(_IS_ANY_FREE, parameters)).one_or_none() is not None
 
 
@@ -756,9 +762,11 @@ async def claim(
     lease_seconds: float,
     kinds: Collection[Kind] = ONLY_SYNC,
     page_sizes: Mapping[str, int] | None = None,
+    paused: Collection[str] = (),
 ) -> Claim | None:
     """Take the next free slice of these kinds under a lease: updates before backfills, older executions first.
 
+    `paused`: resources whose slices are left alone.
     `page_sizes`: records per page of a listing, by its resource; the first claim that says one fixes it for the slice.
     """
     parameters = {
@@ -766,6 +774,7 @@ async def claim(
         "lease_seconds": float(lease_seconds),
         "max_stalls": MAX_STALLS,
         "kinds": list(kinds),
+        "paused": list(paused),
         "page_sizes": json.dumps(page_sizes or {}),
     }
     row = (await db.execute(_CLAIM, parameters)).one_or_none()

@@ -27,13 +27,13 @@ from prometheus_client import (
 
 from common.config import ConfigurationError
 from common.executions import PageCounts
+from ingestor.sources.pncp.client import SERVICES
 
 log = structlog.get_logger(__name__)
 
 Outcome = Literal["finished", "failed", "postponed", "released", "lost"]
 """How the work on a slice has ended: complete, failed, postponed, released at a stop, or taken over."""
 
-SERVICES = ("consulta", "itens")
 OUTCOMES: tuple[Outcome, ...] = ("finished", "failed", "postponed", "released", "lost")
 LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OPEN_AGAIN_SECONDS = 30.0

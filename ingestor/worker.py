@@ -24,7 +24,7 @@ from common.causes import Cause
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
 from common.executions import Claim, Kind, Summary
-from common.resources import RESOURCES
+from common.resources import LISTINGS_OF, RESOURCES
 from ingestor.debts import is_any_due, work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
 from ingestor.history import delete_old
@@ -32,7 +32,7 @@ from ingestor.metrics import Metrics, Outcome
 from ingestor.planning import Rules, plan_next
 from ingestor.schedule import tick
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
-from ingestor.sources.pncp.client import CONSULTA, ITENS, PncpClient
+from ingestor.sources.pncp.client import ITENS, PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
 
 log = structlog.get_logger(__name__)
@@ -257,7 +257,7 @@ class Worker:
 
     async def _work_off_debts(self) -> None:
         """Read items that are owed, as long as any come."""
-        while not self.stopping.is_set() and await self._may_ask(ITENS, is_any_due):
+        while not self.stopping.is_set() and await self._may_ask(is_any_due) and not self._source.is_paused(ITENS):
             self._works_off_debts = True
             try:
                 outcomes = await work_off(
@@ -270,8 +270,13 @@ class Worker:
         await self._rest()
 
     async def _fill_slots(self) -> None:
-        while len(self._held) < self._options.slots and not self.stopping.is_set():
-            if not await self._may_ask(CONSULTA, partial(executions.is_any_free, kinds=self._options.kinds)):
+        kinds = self._options.kinds
+        while not self.stopping.is_set():
+            if not await self._may_ask(partial(executions.is_any_free, kinds=kinds, paused=self._paused())):
+                return
+            paused = self._paused()
+            # slices that wait for the end of a pause keep no slot from those of another resource
+            if sum(claim.resource not in paused for claim in self._held) >= self._options.slots:
                 return
             claim = await in_transaction(
                 self._engine,
@@ -279,8 +284,9 @@ class Worker:
                     executions.claim,
                     worker_id=self.id,
                     lease_seconds=self._options.lease_seconds,
-                    kinds=self._options.kinds,
+                    kinds=kinds,
                     page_sizes=self._page_sizes,
+                    paused=paused,
                 ),
             )
             if claim is None:
@@ -293,8 +299,12 @@ class Worker:
             self._held[claim] = _Held(claim, task, time.monotonic())
             task.add_done_callback(partial(self._let_go, claim))
 
-    async def _may_ask(self, service: str, has_work: Callable[[AsyncConnection], Awaitable[bool]]) -> bool:
-        """Whether to take up work: there is some, this worker has a share of the budget, the service no pause."""
+    def _paused(self) -> list[str]:
+        """The resources whose listings are paused."""
+        return [resource for resource, listings in LISTINGS_OF.items() if self._source.is_paused(listings)]
+
+    async def _may_ask(self, has_work: Callable[[AsyncConnection], Awaitable[bool]]) -> bool:
+        """Whether to take up work: there is some, and this worker has a share of the budget."""
         async with self._becoming_busy:
             if not self._is_busy:
                 async with self._engine.connect() as db:
@@ -302,7 +312,7 @@ class Worker:
                         return False
                 self._is_busy = await self._source.begin_work(self.id)
         await self._source.look()
-        return self._is_busy and self._source.has_share and not self._source.is_paused(service)
+        return self._is_busy and self._source.has_share
 
     async def _rest(self) -> None:
         """Leave this worker's share of the budget to the others, if it has nothing to do."""

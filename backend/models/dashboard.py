@@ -133,7 +133,9 @@ class Rejections(BaseModel):
 class SourceState(BaseModel):
     """Um serviço do portal que está em pausa, ou que não respondeu desde a última."""
 
-    service: str = Field(description="`consulta` ou `itens`")
+    service: str = Field(
+        description="o que falha por si: `consulta` (listagens de contratações), `contratos` ou `itens`"
+    )
     reason: str | None = Field(description="`throttled`, `blocked`, `refused`, `down`; `null`: pausa pedida (429)")
     cause: str | None = Field(description="a última falha")
     failing_since: Moment | None

@@ -19,7 +19,7 @@ from backend.services.freshness import aware, load_marks, load_mirrored
 from backend.services.owed import load_drift, load_owed
 from common.database import is_database_trouble
 from common.executions import STALE_OUTAGE
-from common.resources import RESOURCE_NAMES
+from common.resources import LISTINGS_OF, RESOURCE_NAMES
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0
@@ -86,7 +86,7 @@ _STATE = text("""
 """)
 _FAILING = text("""
     SELECT asked.service, coalesce(CAST(extract(epoch FROM now() - p.failing_since) AS float), 0) AS seconds
-      FROM (VALUES ('consulta'), ('itens')) AS asked (service)
+      FROM unnest(CAST(:services AS text[])) AS asked (service)
       LEFT JOIN source_pauses p ON p.source = asked.service AND p.paused_until > now() - CAST(:stale AS interval)
 """)
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
@@ -160,7 +160,7 @@ async def _ask(db: AsyncConnection) -> Figures:
         for part, mark in (await load_marks(db, resource, await load_mirrored(db, resource))).items()
     }
     state = (await db.execute(_STATE)).one()
-    failing = (await db.execute(_FAILING, {"stale": STALE_OUTAGE})).all()
+    failing = (await db.execute(_FAILING, {"stale": STALE_OUTAGE, "services": [*LISTINGS_OF.values(), "itens"]})).all()
     return Figures(
         counts,
         deleted,

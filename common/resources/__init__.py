@@ -8,3 +8,5 @@ RESOURCES: tuple[Resource, ...] = (CONTRATACOES, CONTRATOS)
 """In the order in which they are read."""
 RESOURCES_BY_NAME = {resource.name: resource for resource in RESOURCES}
 RESOURCE_NAMES = tuple(RESOURCES_BY_NAME)
+LISTINGS_OF = {resource.name: "consulta" if resource is CONTRATACOES else resource.name for resource in RESOURCES}
+"""What each resource's listings are called in `source_pauses`: those of one may fail while the portal lists others."""

@@ -139,7 +139,7 @@ WATERMARK_OF_ANOTHER_MOVED: Patches = {
 }
 
 COVERED_BY_ANOTHER: Patches = {
-    "backend/services/coverage.py": (("s.resource = :resource", "s.resource <> ''"),),
+    "backend/services/coverage.py": (("WHERE resource = :resource AND criterio", "WHERE criterio"),),
 }
 
 NO_SHARED_PAUSE: Patches = {

@@ -298,3 +298,30 @@ async def test_an_outage_of_the_listing_of_contratos_fails_only_their_own_execut
     rows = await database.rows("SELECT DISTINCT resource FROM watermarks")
     assert [row.resource for row in rows] == ["contratacoes"]
     await read(api, database, "contratacoes", **window())
+
+
+@pytest.mark.parametrize("fault", ["503", "403"])
+async def test_many_days_of_contratos_that_fail_hold_up_no_contratacoes(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start, fault: str
+) -> None:
+    """More days than a worker has slots, so that the listing as a whole is paused: refused at once, or down."""
+    world.publish(20, modalidade=MODALIDADE)
+    portal = await start(slice_retry_seconds=1)
+    portal.quirks.add(fault, match={"path": "/v1/contratos"})
+    contratos = await ask(api, **window(CLOSED_DAY, CLOSED_DAY + timedelta(days=30)))
+
+    async def contratos_are_paused() -> bool:
+        rows = await database.rows("SELECT source, failures FROM source_pauses WHERE paused_until > now()")
+        return [(row.source, row.failures >= 2) for row in rows] == [("contratos", True)]
+
+    for _ in range(3):
+        await eventually(contratos_are_paused, seconds=20)
+        await read(api, database, "contratacoes", mode="update")
+
+    assert len(await database.mirror()) == 20
+    later = await ask(api, "contratacoes", **window())
+    await database.rows("UPDATE source_pauses SET failing_since = now() - interval '25 h', paused_until = now()")
+    await database.rows("UPDATE sync_executions SET created_at = created_at - interval '25 h'")
+    execution = await finished(database, contratos)
+    assert (execution.status, execution.cause) == ("error", "portal_down")
+    assert (await finished(database, later)).status == "success"

@@ -24,7 +24,7 @@ from ingestor.errors import (
     StoppedWaiting,
 )
 from ingestor.sources.pncp import shared_state as source_module
-from ingestor.sources.pncp.client import CONSULTA, PncpClient, Span
+from ingestor.sources.pncp.client import PncpClient, Span
 from ingestor.sources.pncp.shared_state import SharedSource
 from ingestor.worker import Worker
 from simulator.app import Simulator
@@ -243,7 +243,7 @@ async def test_pauses_in_a_row_grow_to_a_quarter_of_an_hour(
 ) -> None:
     source = SharedSource(database.engine, pause_seconds=30)
     for shortest, longest in lengths:
-        assert await source.failed(CONSULTA, "listing", error)
+        assert await source.failed("consulta", "listing", error)
         lasts = "SELECT extract(epoch FROM paused_until - now()) FROM source_pauses WHERE source = 'consulta'"
         assert shortest - 1 < await database.value(lasts) <= longest
         await database.rows("UPDATE source_pauses SET paused_until = now()")
@@ -253,18 +253,18 @@ async def test_pauses_in_a_row_grow_to_a_quarter_of_an_hour(
 async def test_failures_while_a_pause_is_on_neither_count_nor_cut_it(database: Database) -> None:
     sources = [SharedSource(database.engine, pause_seconds=30) for _ in range(3)]
     row = "SELECT failures, failing_since, reason, paused_until FROM source_pauses WHERE source = 'consulta'"
-    await sources[0].failed(CONSULTA, "listing", PncpRefused("302"))
+    await sources[0].failed("consulta", "listing", PncpRefused("302"))
     first = await database.row(row)
-    await sources[1].failed(CONSULTA, "listing", PncpRefused("302"))
-    await sources[2].failed(CONSULTA, "listing", PncpThrottled("429", 1))
+    await sources[1].failed("consulta", "listing", PncpRefused("302"))
+    await sources[2].failed("consulta", "listing", PncpThrottled("429", 1))
     assert tuple(await database.row(row)) == tuple(first)
-    await sources[2].failed(CONSULTA, "listing", PncpThrottled("429", 100))
+    await sources[2].failed("consulta", "listing", PncpThrottled("429", 100))
     longer = await database.row(row)
     assert list(longer)[:3] == list(first)[:3]
     assert longer.paused_until > first.paused_until
 
 
-async def test_the_services_fail_apart_and_a_throttle_is_of_both(
+async def test_the_services_fail_apart_and_a_throttle_is_of_all(
     database: Database, portals: Portals, day: World
 ) -> None:
     portal = await portals.serve(day)
@@ -279,7 +279,7 @@ async def test_the_services_fail_apart_and_a_throttle_is_of_both(
     throttled = asyncio.create_task(client.fetch_page(*QUESTION))
     await eventually(paused(database))
     rows = await database.rows("SELECT source, reason FROM source_pauses ORDER BY 1")
-    assert [tuple(row) for row in rows] == [("consulta", "throttled"), ("itens", "refused")]
+    assert [tuple(row) for row in rows] == [("consulta", "throttled"), ("contratos", "throttled"), ("itens", "refused")]
     throttled.cancel()
 
 

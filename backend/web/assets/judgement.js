@@ -20,10 +20,12 @@ const REASON = {
 
 export const reasonOf = ({ reason }) => REASON[reason] ?? REASON.throttled;
 
+const NAME = { itens: "O serviço de itens do portal", contratos: "A listagem de contratos do portal" };
+
 // "O portal não responde desde 10:16; nova tentativa em 21 s"
 function sourceLine(one) {
   const { service, failing_since: since, next_try_at: next } = one;
-  const name = service === "itens" ? "O serviço de itens do portal" : "O portal";
+  const name = NAME[service] ?? "O portal";
   const left = Math.ceil((Date.parse(next) - now()) / 1000);
   const trial = left > 0 ? `nova tentativa em ${duration(left)}` : "tentando de novo";
   return `${name} ${reasonOf(one)}${since ? ` desde ${when(since).replace("hoje, ", "")}` : ""}; ${trial}`;
@@ -49,7 +51,7 @@ export function judgeMirror(dashboard, schedules) {
       text: "O que for pedido espera até que um ingestor apareça.",
     };
   }
-  const failing = dashboard.source.find((one) => one.service !== "itens" && isFailing(one));
+  const failing = dashboard.source.find((one) => one.service === "consulta" && isFailing(one));
   if (failing) {
     const until = freshness.updated_until;
     return {

@@ -20,7 +20,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from common.resources import contratacoes
+from common.resources import LISTINGS_OF, contratacoes
 from common.resources.description import Resource
 from ingestor.errors import (
     PageAbsent,
@@ -55,7 +55,8 @@ RETRIED_STATUS = {404, 408, 425}  # what exists answers 404 now and then; the ot
 # Of a listing 400 too: the portal fails so on its own data, and our requests are all of one known-good form.
 RETRIED_ON_LISTINGS = RETRIED_STATUS | {400}
 
-CONSULTA, ITENS = "consulta", "itens"  # the portal's two services
+ITENS = "itens"
+SERVICES = (*LISTINGS_OF.values(), ITENS)  # what the portal answers, or fails to answer, for itself
 
 R = TypeVar("R")
 
@@ -180,7 +181,7 @@ class PncpClient:
         self._timeouts = timeouts_from(timeout_seconds)
         self._longest_drip = 3 * timeout_seconds  # a body may drip for ever without a read timing out
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
-        self._turn = asyncio.Lock()
+        self._turns = {service: asyncio.Lock() for service in LISTINGS_OF.values()}
         self._next_turn = 0.0
         self._itens_slots = asyncio.Semaphore(itens_concurrency)
         self._retry_wait_max = retry_wait_max
@@ -249,10 +250,10 @@ class PncpClient:
         least = size if full_page is None else full_page
 
         async def once(level: int) -> Page:
-            return await self._page_once(path, parameters, number, least, level)
+            return await self._page_once(span, parameters, number, least, level)
 
         about = f"{path} {span.first_day} {span.part} {number}"
-        return await self._with_retries(CONSULTA, about, once, failures=failures)
+        return await self._with_retries(LISTINGS_OF[span.resource.name], about, once, failures=failures)
 
     async def fetch_itens(self, numero_controle_pncp: str, *, tries: int | None = None, wait: bool = True) -> Itens:
         """All items of a contratação; none for 204, 404 and `[]`, which only `fetch_quantidade` can confirm.
@@ -312,9 +313,10 @@ class PncpClient:
         return await self._with_retries(ITENS, path, once, tries=tries)
 
     async def _page_once(
-        self, path: str, parameters: dict[str, str | int], number: int, full_page: int, level: int
+        self, span: Span, parameters: dict[str, str | int], number: int, full_page: int, level: int
     ) -> Page:
-        status, body = await self._get(CONSULTA, path, parameters, level)
+        path = span.resource.listings[span.criterio].path
+        status, body = await self._get(LISTINGS_OF[span.resource.name], path, parameters, level)
         if status == HTTPStatus.OK:
             try:
                 page = parse_page(body, number, full_page=full_page)
@@ -377,10 +379,10 @@ class PncpClient:
         url = URL(f"{self._base_url}{path}?{query}", encoded=True)
         timeout = self._timeouts[level]
         seconds = timeout.sock_read or 0.0
-        if service == CONSULTA:
-            await self._enter_in_turn(seconds + CONNECT_SECONDS)
-        else:
+        if service == ITENS:
             await self.source.enter(service, wait=wait, seconds=seconds + CONNECT_SECONDS)
+        else:
+            await self._enter_in_turn(service, seconds + CONNECT_SECONDS)
         began = time.monotonic()
         ended: int | str | None = None  # by us, before it could end by itself
         try:
@@ -416,15 +418,22 @@ class PncpClient:
         told = "" if asked is None else f", Retry-After {asked:.0f} s"
         return PncpThrottled(f"{path}: status 429{told}", asked)
 
-    async def _enter_in_turn(self, seconds: float) -> None:
-        """Keep the starts of consulta requests apart, also of those that a pause has held back."""
+    async def _enter_in_turn(self, service: str, seconds: float) -> None:
+        """Keep the starts of requests for listings apart, also of those that a pause of their service has held back."""
         loop = asyncio.get_running_loop()
-        async with self._turn:
-            early = self._next_turn - loop.time()
-            if early > 0:
-                await self.source.rest(early)
-            await self.source.enter(CONSULTA, wait=True, seconds=seconds)
-            self._next_turn = loop.time() + self._interval * self.source.workers
+        interval = self._interval * self.source.workers
+        async with self._turns[service]:
+            start = max(self._next_turn, loop.time())
+            self._next_turn = start + interval  # before any wait: requests of another service come after this one
+            try:
+                if start > loop.time():
+                    await self.source.rest(start - loop.time())
+                await self.source.enter(service, wait=True, seconds=seconds)
+            except BaseException:
+                if self._next_turn == start + interval:  # no other request has its turn after this one
+                    self._next_turn = start
+                raise
+            self._next_turn = max(self._next_turn, loop.time() + interval)
 
     async def _with_retries(
         self,

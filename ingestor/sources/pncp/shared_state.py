@@ -1,9 +1,9 @@
 """The state of the source, shared by all ingestors of a database: pauses, probes, and the budget of requests.
 
-One row of `source_pauses` for each of the portal's two services. Every process looks at both once a second while it
-sends requests, never for each request. A pause ends with a probe: one request of one worker; its answer ends the
-pause for all, its failure begins a longer one (docs/adr/0019). The same look tells how many workers share the budget
-of requests (docs/adr/0020).
+One row of `source_pauses` for the listings of each resource, and one for items: each may fail while the others answer.
+Every process looks at all of them once a second while it sends requests, never for each request. A pause ends with a
+probe: one request of one worker; its answer ends the pause for all, its failure begins a longer one (docs/adr/0019).
+The same look tells how many workers share the budget of requests (docs/adr/0020).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from ingestor.errors import (
     PncpUnreachable,
     StoppedWaiting,
 )
-from ingestor.sources.pncp.client import CONSULTA, ITENS
+from ingestor.sources.pncp.client import SERVICES
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ _LOOK = text("""
            CAST(extract(epoch FROM p.paused_until - now()) AS float) AS left_seconds,
            CAST(extract(epoch FROM p.probing_until - now()) AS float) AS probing_seconds,
            (SELECT max(workers) FROM busy) AS workers, (SELECT rank FROM busy WHERE id = :worker_id) AS rank
-      FROM (VALUES ('consulta'), ('itens')) AS asked (source) LEFT JOIN source_pauses p USING (source)
+      FROM unnest(CAST(:services AS text[])) AS asked (source) LEFT JOIN source_pauses p USING (source)
 """)
 # A pause that is on already is made longer where the portal asks for it, and is not counted twice.
 _PAUSE = text("""
@@ -100,7 +100,7 @@ _PROBE = text("""
      WHERE source = :source AND failing_since IS NOT NULL AND paused_until <= now()
        AND (probing_until IS NULL OR probing_until <= now())
 """)
-# A throttle counts our address, whatever we ask: an answer of one service ends it for both.
+# A throttle counts our address, whatever we ask: an answer of one service ends it for all.
 _RECOVER = text("""
     UPDATE source_pauses p
        SET reason = NULL, cause = NULL, failures = 0, failing_since = NULL, probing_until = NULL
@@ -253,7 +253,7 @@ class SharedSource:
         self._requests_in_flight = requests_in_flight
         self._pause_seconds = pause_seconds
         self._worker_id: str | None = None
-        self._services = {CONSULTA: _Service(), ITENS: _Service()}
+        self._services = {name: _Service() for name in SERVICES}
         self._slots = Slots(requests_in_flight or None)
         self._looking = asyncio.Lock()
         self._looked_at = 0.0
@@ -383,7 +383,7 @@ class SharedSource:
                 return  # another task looked while this one waited
             version = self._version
             async with self._engine.connect() as db:
-                rows = (await db.execute(_LOOK, {"worker_id": self._worker_id})).all()
+                rows = (await db.execute(_LOOK, {"worker_id": self._worker_id, "services": list(SERVICES)})).all()
             now = self._looked_at = time.monotonic()
             self._share(rows)
             if version == self._version:  # else what was read may be older than what this process has written
@@ -421,16 +421,16 @@ class SharedSource:
 
     async def _pause(self, service: str, reason: Reason, error: PncpError) -> None:
         asked = error.seconds if isinstance(error, PncpThrottled) else None
-        is_of_both = reason in ("throttled", "blocked")
+        is_of_all = reason in ("throttled", "blocked")
         first = self._pause_seconds
         if asked is not None:  # as long as it says; where it says so again and again, a little longer each time
             least, base, less = min(asked, LONGEST_ASKED), 1.0, 1
-        elif is_of_both:  # the portal's throttle lasts about a minute and names no time of its own
+        elif is_of_all:  # the portal's throttle lasts about a minute and names no time of its own
             least, base, less = 2 * first, first, 0
         else:
             least, base, less = 0.0, first * random.uniform(0.8, 1.0), 0  # noqa: S311  # jitter
         parameters = {
-            "services": [CONSULTA, ITENS] if is_of_both else [service],
+            "services": list(SERVICES) if is_of_all else [service],
             "least": float(least),
             "base": float(base),
             "less": float(less),
@@ -451,7 +451,7 @@ class SharedSource:
         ours = next(row for row in rows if row.source == service)
         log.warning(
             "source paused",
-            service=None if is_of_both else service,
+            service=None if is_of_all else service,
             reason=ours.reason,
             pause_seconds=round(ours.left_seconds, 1),
             pauses=ours.failures,

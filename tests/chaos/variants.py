@@ -109,9 +109,7 @@ OLDER_VERSION_WINS: Patches = {
             "         WHERE excluded.{whole} <> known.{whole}\n",
         ),
     ),
-    "ingestor/sources/pncp/listing.py": (
-        ('    return judged == "newer" or (', '    return judged != "unchanged" or ('),
-    ),
+    "ingestor/sources/pncp/sight.py": (('    return judged == "newer" or (', '    return judged != "unchanged" or ('),),
 }
 
 LISTING_NOT_COUNTED: Patches = {

@@ -19,7 +19,8 @@ from common.executions import Claim, Criterio
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.room import Room
 from ingestor.sources.pncp.envelope import Page
-from ingestor.sources.pncp.listing import OrderProof, choose_wanted, judge_records, needs_writing, pages_to_read
+from ingestor.sources.pncp.order import OrderProof, pages_to_read
+from ingestor.sources.pncp.sight import choose_wanted, judge_records, needs_writing
 from ingestor.sources.values import Stamps
 
 START = datetime.fromisoformat("2026-03-10T08:00:00")

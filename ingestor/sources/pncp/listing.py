@@ -9,10 +9,9 @@ What the pages prove about the listing is in `completeness` (docs/adr/0022).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import chain, pairwise
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,11 +23,11 @@ from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavaila
 from ingestor.room import LONE_RECORD_BYTES, RECORD_BYTES, Charge, Room, Share, counting
 from ingestor.sources.pncp.children import fetch_itens
 from ingestor.sources.pncp.client import PncpClient, Span
-from ingestor.sources.pncp.completeness import last_page_with_rows, may_stop_early, row_names
+from ingestor.sources.pncp.completeness import last_page_with_rows, may_stop_early
 from ingestor.sources.pncp.envelope import Page
-from ingestor.sources.pncp.records import parse_record
-from ingestor.sources.pncp.sight import Seen, newest_first, see
-from ingestor.sources.values import Batch, Bundle, Ended, Itens, Record, Rejected, Stamps, compare_versions
+from ingestor.sources.pncp.order import OrderProof, pages_to_read
+from ingestor.sources.pncp.sight import JudgedPage, choose_wanted, judge_records
+from ingestor.sources.values import Batch, Bundle, Ended, Itens, Record, Stamps
 from ingestor.store.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -46,47 +45,6 @@ HELD_TWICE = 2
 
 IDLE_PAGES = 20
 """Pages in a row without a row that is new to the reading, after which the portal is taken to fail."""
-
-
-@dataclass
-class OrderProof:
-    """Whether the pages read so far, page 1 first and then from the last backwards, are in ascending order.
-
-    The order of `/atualizacao` is undocumented, so that nothing may be concluded from it before it is seen.
-    """
-
-    holds: bool = True
-    highest_of_first: datetime | None = None
-    lowest_so_far: datetime | None = None
-
-    def add(self, number: int, page_stamps: list[datetime]) -> None:
-        """Take a page's stamps into account, in the page's order."""
-        if not page_stamps or any(a > b for a, b in pairwise(page_stamps)):
-            self.holds = False
-            return
-        if number == 1:
-            self.highest_of_first = page_stamps[-1]
-            return
-        if self.lowest_so_far is not None and page_stamps[-1] > self.lowest_so_far:
-            self.holds = False
-        self.lowest_so_far = page_stamps[0]
-        if self.highest_of_first is None or self.highest_of_first > self.lowest_so_far:
-            self.holds = False
-
-    def allows_stop(self, page_stamps: list[datetime], window_start: datetime) -> bool:
-        """Whether all pages before this one must be older than the window, as it is itself."""
-        return self.holds and page_stamps[-1] < window_start
-
-
-@dataclass(frozen=True)
-class JudgedPage:
-    """A page's records, judged: its rows, what lies in the window, what may be stored, what is beyond reading."""
-
-    keys: frozenset[str]
-    in_window: dict[str, list[Seen]]
-    candidates: dict[str, list[Seen]]
-    rejected: list[Rejected]
-    stamps: list[datetime]
 
 
 @dataclass(frozen=True)
@@ -355,68 +313,3 @@ class Reading:
         await share.reserve(self._room.size)
         with counting(Charge(share, HELD_TWICE)):
             return await self._fetch(number)
-
-
-def pages_to_read(total_paginas: int, done: set[int]) -> Iterator[int]:
-    """What is left of a listing whose page 1 has been read: the last page first, and page 1 once more.
-
-    A single page needs no second look. Pages are committed in this very order, so that nothing above the lowest
-    one done is missing. One after the other, because a portal may promise any number of them.
-    """
-    if total_paginas <= 1:
-        return iter(())
-    lowest_done = min(done - {1}, default=total_paginas + 1)
-    return chain(range(lowest_done - 1, 1, -1), [1])
-
-
-def judge_records(resource: Resource, page: Page, claim: Claim) -> JudgedPage:
-    """Judge the records of a page against the slice's window, both ends included.
-
-    A backfill stores what lies in its window. An update stores whatever its pages show: a change that became visible
-    late lies before every later window, and its page may be the only one that ever shows it.
-    """
-    good: list[Seen] = []
-    rejected: list[Rejected] = []
-    for raw in page.records:
-        record = see(resource, raw, claim.criterio)
-        if isinstance(record, Rejected):
-            rejected.append(record)
-        else:
-            good.append(record)
-    keys = row_names([*(record.key for record in good), *(record.natural_key or record.hash for record in rejected)])
-    in_window = newest_first(record for record in good if claim.window_start <= record.stamp <= claim.window_end)
-    candidates = newest_first(good) if claim.mode == "update" else in_window
-    return JudgedPage(keys, in_window, candidates, rejected, [record.stamp for record in good])
-
-
-def choose_wanted(
-    resource: Resource, candidates: dict[str, list[Seen]], stored: dict[str, tuple[Stamps, bool]]
-) -> tuple[list[Record], list[Rejected], set[str]]:
-    """The records that have to be written; what of them cannot be stored; the keys of which nothing can be.
-
-    Where a page holds several versions of a record, the newest that can be stored is taken.
-    """
-    wanted: list[Record] = []
-    rejected: list[Rejected] = []
-    lost: set[str] = set()
-    for key, versions in candidates.items():
-        for seen in versions:
-            if not needs_writing(seen.version, stored.get(key)):
-                break
-            record = parse_record(resource, seen.raw)
-            if isinstance(record, Record):
-                wanted.append(record)
-                break
-            rejected.append(record)
-        else:
-            lost.add(key)
-    return wanted, rejected, lost
-
-
-def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
-    """Whether a record is new, newer than what is stored, or stored without its items."""
-    if stored is None:
-        return True
-    known, has_itens = stored
-    judged = compare_versions(version, known)
-    return judged == "newer" or (judged == "unchanged" and not has_itens)

@@ -1,16 +1,20 @@
-"""What a listing shows of its records, read no further than it takes to tell whether they have to be written."""
+"""What a page shows of its records, read no further than it takes to tell which of them have to be written."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
 from common.clock import to_wall_clock
+from common.executions import Claim
 from common.resources.description import Resource
+from ingestor.sources.pncp.completeness import row_names
 from ingestor.sources.pncp.decoders import resource_decoders
+from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.records import parse_record
-from ingestor.sources.values import Rejected, Stamps, compare_versions
+from ingestor.sources.values import Record, Rejected, Stamps, compare_versions
 
 
 class Seen(Struct, frozen=True, gc=False):
@@ -60,3 +64,67 @@ def newest_first(records: Iterable[Seen]) -> dict[str, list[Seen]]:
         if "unchanged" not in judged:
             known.insert(judged.index("newer") if "newer" in judged else len(known), record)
     return found
+
+
+@dataclass(frozen=True)
+class JudgedPage:
+    """A page's records, judged: its rows, what lies in the window, what may be stored, what is beyond reading."""
+
+    keys: frozenset[str]
+    in_window: dict[str, list[Seen]]
+    candidates: dict[str, list[Seen]]
+    rejected: list[Rejected]
+    stamps: list[datetime]
+
+
+def judge_records(resource: Resource, page: Page, claim: Claim) -> JudgedPage:
+    """Judge the records of a page against the slice's window, both ends included.
+
+    A backfill stores what lies in its window. An update stores whatever its pages show: a change that became visible
+    late lies before every later window, and its page may be the only one that ever shows it.
+    """
+    good: list[Seen] = []
+    rejected: list[Rejected] = []
+    for raw in page.records:
+        record = see(resource, raw, claim.criterio)
+        if isinstance(record, Rejected):
+            rejected.append(record)
+        else:
+            good.append(record)
+    keys = row_names([*(record.key for record in good), *(record.natural_key or record.hash for record in rejected)])
+    in_window = newest_first(record for record in good if claim.window_start <= record.stamp <= claim.window_end)
+    candidates = newest_first(good) if claim.mode == "update" else in_window
+    return JudgedPage(keys, in_window, candidates, rejected, [record.stamp for record in good])
+
+
+def choose_wanted(
+    resource: Resource, candidates: dict[str, list[Seen]], stored: dict[str, tuple[Stamps, bool]]
+) -> tuple[list[Record], list[Rejected], set[str]]:
+    """The records that have to be written; what of them cannot be stored; the keys of which nothing can be.
+
+    Where a page holds several versions of a record, the newest that can be stored is taken.
+    """
+    wanted: list[Record] = []
+    rejected: list[Rejected] = []
+    lost: set[str] = set()
+    for key, versions in candidates.items():
+        for seen in versions:
+            if not needs_writing(seen.version, stored.get(key)):
+                break
+            record = parse_record(resource, seen.raw)
+            if isinstance(record, Record):
+                wanted.append(record)
+                break
+            rejected.append(record)
+        else:
+            lost.add(key)
+    return wanted, rejected, lost
+
+
+def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
+    """Whether a record is new, newer than what is stored, or stored without its items."""
+    if stored is None:
+        return True
+    known, has_itens = stored
+    judged = compare_versions(version, known)
+    return judged == "newer" or (judged == "unchanged" and not has_itens)

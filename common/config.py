@@ -22,7 +22,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from common.cron import CronError, check_cron
-from common.executions import DEFAULT_RESOURCE, MAX_UNFINISHED
+from common.lifecycle import DEFAULT_RESOURCE
+from common.lifecycle.admission import MAX_UNFINISHED
 from common.resources import RESOURCE_NAMES
 
 LAST_PORT = 65535

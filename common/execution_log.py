@@ -25,7 +25,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.database import is_database_trouble
-from common.executions import Summary
+from common.lifecycle.executions import Summary
 from common.logs import HIDDEN, is_secret
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from common.clock import WindowError, check_window, parse_wall_clock
-from common.executions import DEFAULT_RESOURCE, Criterio, Mode
+from common.lifecycle import DEFAULT_RESOURCE, Criterio, Mode
 from common.resources import RESOURCE_NAMES
 
 LONGEST_BODY = 16 * 1024

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from common.causes import CAUSES
+from common.lifecycle.causes import CAUSES
 from common.resources import RESOURCES
 from common.resources.derive import MOMENT, WALL_CLOCK, add_party, add_tables
 from common.resources.derive import moment_column as _moment

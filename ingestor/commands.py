@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from common.database import check_schema
-from common.executions import DEFAULT_RESOURCE
+from common.lifecycle import DEFAULT_RESOURCE
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.config import IngestorSettings, parse_modalidades

@@ -16,7 +16,7 @@ from common.config import (
     ScheduleSettings,
     parse_names,
 )
-from common.executions import KINDS, Kind
+from common.lifecycle import KINDS, Kind
 
 SHORTEST_DAYS = 60
 """Alerts compare with the same hours of eight weeks ago; everything else that asks executions looks less far back."""

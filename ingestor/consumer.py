@@ -18,9 +18,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from yarl import URL
 
-from common import executions, rabbit
+from common import rabbit
 from common.clock import to_wall_clock
 from common.database import cause_of, is_database_trouble
+from common.lifecycle import admission, executions
 from common.messages import DEAD_SUFFIX, REASON_HEADER, SIZE_HEADER, PoisonError, decode, execution_id_of
 from ingestor import wire
 
@@ -60,7 +61,7 @@ class Consumer:
         engine: AsyncEngine,
         announce: Callable[[int], None],
         *,
-        at_most: int = executions.MAX_UNFINISHED,
+        at_most: int = admission.MAX_UNFINISHED,
     ) -> None:
         self._url = url
         self._queue = queue
@@ -232,9 +233,9 @@ async def _take_in(db: AsyncConnection, message: AbstractIncomingMessage, at_mos
     """
     moment: datetime = (await db.execute(_NOW)).scalar_one()  # not this machine's clock, which may be days off
     command = decode(message.body, now=to_wall_clock(moment))
-    await executions.queue_up(db)
+    await admission.queue_up(db)
     if message.message_id is not None:
-        earlier = await executions.find_message(db, message.message_id)
+        earlier = await admission.find_message(db, message.message_id)
         if earlier is not None:
             log.warning("message was taken before, it makes no execution", message_id=message.message_id, made=earlier)
             return None
@@ -245,15 +246,15 @@ async def _take_in(db: AsyncConnection, message: AbstractIncomingMessage, at_mos
         "window_end": command.window_end,
         "criterio": None if command.mode == "update" else command.criterio,
     }
-    waiting = await executions.find_unplanned(db, **wanted)
+    waiting = await admission.find_unplanned(db, **wanted)
     if waiting is not None:
-        if waiting.undecided and waiting.age_seconds < executions.UNDECIDED_SECONDS:
+        if waiting.undecided and waiting.age_seconds < admission.UNDECIDED_SECONDS:
             return Wait.FOR_DECISION
-        if waiting.undecided and not await executions.mark_published(db, waiting.id):
+        if waiting.undecided and not await admission.mark_published(db, waiting.id):
             return Wait.FOR_DECISION
         log.info("message joins an execution that is not planned yet", joined=waiting.id, message_id=message.message_id)
         return None
-    created = await executions.create(
+    created = await admission.create(
         db, **wanted, trigger=FOREIGN_TRIGGER, message_id=message.message_id, at_most=at_most
     )
     if created is None:

@@ -19,7 +19,7 @@ IngestionError
   StoppedWaiting       # the worker stops, and nothing was asked
 """
 
-from common.causes import Cause
+from common.lifecycle.causes import Cause
 
 
 class IngestionError(Exception):

@@ -26,7 +26,7 @@ from prometheus_client import (
 )
 
 from common.config import ConfigurationError
-from common.executions import PageCounts
+from common.lifecycle.slices import PageCounts
 from ingestor.sources.pncp.client import SERVICES
 
 log = structlog.get_logger(__name__)

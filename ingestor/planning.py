@@ -9,11 +9,13 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import executions, watermarks
+from common import watermarks
 from common.clock import LONGEST_WINDOW, days, to_wall_clock
 from common.database import is_database_trouble
 from common.execution_log import log_finished
-from common.executions import Execution, PlannedSlice
+from common.lifecycle import admission, executions
+from common.lifecycle.executions import Execution
+from common.lifecycle.slices import PlannedSlice
 from common.watermarks import Beyond
 
 log = structlog.get_logger(__name__)
@@ -106,7 +108,7 @@ async def _plan(
     else:
         slices, gap = await _plan_update(db, execution.resource, now, rules)
         if gap is not None:
-            await executions.queue_up(db)  # another ingestor may just have begun to bridge it
+            await admission.queue_up(db)  # another ingestor may just have begun to bridge it
             slices, gap = await _plan_update(db, execution.resource, now, rules)
         if gap is not None:
             bridges = await _bridge(db, execution.resource, gap)
@@ -167,7 +169,7 @@ async def _bridge(db: AsyncConnection, resource: str, gap: Gap) -> list[dict[str
     start = gap.window_start
     while start <= gap.window_end:
         end = min(start + LONGEST_WINDOW, gap.window_end)
-        backfill = await executions.create(
+        backfill = await admission.create(
             db,
             mode="backfill",
             criterio="atualizacao",

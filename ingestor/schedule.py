@@ -13,10 +13,10 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import coverage, executions
+from common import coverage
 from common.clock import LONGEST_WINDOW, to_wall_clock
 from common.cron import latest_due
-from common.executions import Criterio
+from common.lifecycle import DEFAULT_RESOURCE, Criterio, Mode, admission
 from ingestor.planning import Rules
 
 log = structlog.get_logger(__name__)
@@ -73,11 +73,11 @@ class Outcome:
 def to_action(name: str) -> tuple[str, str]:
     """The resource of a schedule and what it starts, `update` or `sweep`; the inverse of `schedule_name`."""
     resource, _, action = name.rpartition(".")
-    return resource or executions.DEFAULT_RESOURCE, action
+    return resource or DEFAULT_RESOURCE, action
 
 
 async def tick(
-    engine: AsyncEngine, rules: Rules, crons: Mapping[str, str], *, at_most: int = executions.MAX_UNFINISHED
+    engine: AsyncEngine, rules: Rules, crons: Mapping[str, str], *, at_most: int = admission.MAX_UNFINISHED
 ) -> list[int]:
     """Look once at every schedule, and start what is due and no other ingestor has started; answers the executions.
 
@@ -105,7 +105,7 @@ def due(cron: str, settled: datetime, moment: datetime) -> datetime | None:
 
 
 async def run_tick(
-    engine: AsyncEngine, rules: Rules, name: str, due_at: datetime, *, at_most: int = executions.MAX_UNFINISHED
+    engine: AsyncEngine, rules: Rules, name: str, due_at: datetime, *, at_most: int = admission.MAX_UNFINISHED
 ) -> Outcome | None:
     """Run one tick, whole or not at all; `None` if another ingestor has, or if it is not due any more."""
     key = {"name": name, "due_at": due_at}
@@ -126,7 +126,7 @@ async def run_tick(
 
 async def _start(db: AsyncConnection, rules: Rules, name: str, due_at: datetime, at_most: int) -> Outcome:
     """What a tick starts. Its update needs no room below `at_most`; what a sweep finds no room for stays owed."""
-    await executions.queue_up(db)
+    await admission.queue_up(db)
     resource, action = to_action(name)
     predecessor: int | None = (await db.execute(_PREDECESSOR[action], {"resource": resource})).scalar_one()
     if predecessor is not None:
@@ -150,13 +150,13 @@ async def _create(
     db: AsyncConnection,
     resource: str,
     *,
-    mode: executions.Mode,
+    mode: Mode,
     trigger: str,
     criterio: Criterio | None = None,
     window: tuple[datetime | None, datetime | None] = (None, None),
     at_most: int | None = None,
 ) -> list[int]:
-    created = await executions.create(
+    created = await admission.create(
         db,
         mode=mode,
         criterio=criterio,

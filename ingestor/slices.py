@@ -13,10 +13,10 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import executions
 from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
-from common.executions import Claim, PageCounts
+from common.lifecycle import slices
+from common.lifecycle.slices import Claim, PageCounts
 from common.resources import RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
@@ -130,7 +130,7 @@ async def _end_reading(work: SliceIngestion, progress: Progress) -> None:
     progress.begin_anew()
 
     async def end(db: AsyncConnection) -> None:
-        if not await executions.reread(db, work.claim):
+        if not await slices.reread(db, work.claim):
             raise LeaseLost(f"slice {work.claim.slice_id}")
         await keep_earlier(db, work.claim, progress)
 
@@ -220,7 +220,7 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
     async with work.tools.engine.begin() as db:
         if not progress.evidence.known and not await holds_records_of(db, work.resource, work.claim):
             return
-        sights = await executions.note_empty(db, work.claim)
+        sights = await slices.note_empty(db, work.claim)
     if sights is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
     if sights < EMPTY_SIGHTS:
@@ -277,7 +277,7 @@ async def _write(
     db: AsyncConnection, work: SliceIngestion, batch: Batch, progress: Progress, *, is_whole: bool
 ) -> tuple[Batch, PageCounts, bool]:
     """The page, or a part of it, and the end of the slice where it ends complete with this page."""
-    moment = await executions.hold(db, work.claim)
+    moment = await slices.hold(db, work.claim)
     if moment is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
     has_unfit = batch.unfit or any(page != batch.number for page in progress.unfit)
@@ -291,7 +291,7 @@ async def _write(
     shows_new = progress.evidence.is_new(batch.keys)
     batch, counts = await store_page(db, work.claim, batch, progress, keeps_page=is_whole and not completes)
     completes = completes and not batch.unfit  # of what the database itself refuses, only now is known
-    work.read_at = await executions.advance(
+    work.read_at = await slices.advance(
         db,
         work.claim,
         counts,

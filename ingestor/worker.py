@@ -19,11 +19,12 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import executions
-from common.causes import Cause
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.execution_log import log_finished
-from common.executions import Claim, Kind, Summary
+from common.lifecycle import KINDS, Kind, admission, executions, slices
+from common.lifecycle.causes import Cause
+from common.lifecycle.executions import Summary
+from common.lifecycle.slices import Claim
 from common.resources import LISTINGS_OF, RESOURCES
 from ingestor.debts import is_any_due, work_off
 from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
@@ -77,10 +78,10 @@ class WorkerOptions:
     has_broker: bool
     crons: Mapping[str, str] = field(default_factory=dict)
     """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
-    max_unfinished: int = executions.MAX_UNFINISHED
+    max_unfinished: int = admission.MAX_UNFINISHED
     history_days: int = 0
     """After how many days what has ended is deleted; 0 for never."""
-    kinds: tuple[Kind, ...] = executions.KINDS
+    kinds: tuple[Kind, ...] = KINDS
     """The kinds of slices that it works on."""
 
 
@@ -210,7 +211,7 @@ class Worker:
         async with self._engine.begin() as db:
             # not longer, so that what cannot be renewed is given up in time
             await db.execute(_LIMIT, {"milliseconds": str(int(max(lease_seconds / 4, 1) * 1000))})
-            return await executions.renew(db, self.id, claims, lease_seconds=lease_seconds)
+            return await slices.renew(db, self.id, claims, lease_seconds=lease_seconds)
 
     def _let_go_of_overdue(self, database_cause: str | None) -> None:
         oldest = time.monotonic() - 0.75 * self._options.lease_seconds
@@ -226,7 +227,7 @@ class Worker:
             await self._plan_one(execution_id=self._announced.pop())
         while await self._plan_one() is not None:
             pass
-        stalled = await in_transaction(self._engine, executions.fail_stalled)
+        stalled = await in_transaction(self._engine, slices.fail_stalled)
         for execution_id in stalled:
             log.error("slices failed, their workers ended again and again", execution_id=execution_id)
         async with self._engine.connect() as db:
@@ -272,7 +273,7 @@ class Worker:
     async def _fill_slots(self) -> None:
         kinds = self._options.kinds
         while not self.stopping.is_set():
-            if not await self._may_ask(partial(executions.is_any_free, kinds=kinds, paused=self._paused())):
+            if not await self._may_ask(partial(slices.is_any_free, kinds=kinds, paused=self._paused())):
                 return
             paused = self._paused()
             # slices that wait for the end of a pause keep no slot from those of another resource
@@ -281,7 +282,7 @@ class Worker:
             claim = await in_transaction(
                 self._engine,
                 partial(
-                    executions.claim,
+                    slices.claim,
                     worker_id=self.id,
                     lease_seconds=self._options.lease_seconds,
                     kinds=kinds,
@@ -372,7 +373,7 @@ class Worker:
         async def end() -> Outcome:
             if work.finished:  # with its last page, as nearly always
                 return "finished"
-            won = await in_transaction(self._engine, partial(executions.finish, claim=work.claim))
+            won = await in_transaction(self._engine, partial(slices.finish, claim=work.claim))
             return "finished" if won else "lost"
 
         await self._settle(work.claim, end, told=_described_finish(work))
@@ -381,16 +382,14 @@ class Worker:
         why = _explain(error)
 
         async def end() -> Outcome:
-            fail = partial(executions.fail, claim=claim, **why)
+            fail = partial(slices.fail, claim=claim, **why)
             return "failed" if await in_transaction(self._engine, fail) else "lost"
 
         await self._settle(claim, end, told=why)
 
     async def _release(self, claim: Claim) -> None:
         async def give_back() -> Outcome:
-            return (
-                "released" if await in_transaction(self._engine, partial(executions.release, claim=claim)) else "lost"
-            )
+            return "released" if await in_transaction(self._engine, partial(slices.release, claim=claim)) else "lost"
 
         await self._settle(claim, give_back)
 
@@ -398,7 +397,7 @@ class Worker:
         """Release the slice because the database is in trouble; this counts neither as a failure nor as a stall."""
         log.warning("database is not available, the slice is released", cause="database", error_message=error)
         release = partial(
-            executions.release,
+            slices.release,
             claim=claim,
             delay_seconds=random.uniform(*DATABASE_RETRY),  # noqa: S311  # jitter
             database_error=error[:LONGEST_MESSAGE],
@@ -416,7 +415,7 @@ class Worker:
         delay = backoff_seconds(claim.failures, self._options.slice_retry_seconds)
 
         async def put_back(db: AsyncConnection) -> Outcome:
-            if await executions.postpone(
+            if await slices.postpone(
                 db,
                 claim,
                 delay_seconds=delay,
@@ -426,7 +425,7 @@ class Worker:
                 is_stall=not isinstance(error, PncpError),
             ):
                 return "postponed"
-            return "failed" if await executions.fail(db, claim, **why) else "lost"
+            return "failed" if await slices.fail(db, claim, **why) else "lost"
 
         await self._settle(
             claim,
@@ -458,7 +457,7 @@ class Worker:
                 if outcome in ("finished", "failed"):
                     await self._close(claim.execution_id)
                 elif outcome == "lost" and has_seen_trouble:
-                    await in_transaction(self._engine, partial(executions.forgive, claim=claim))
+                    await in_transaction(self._engine, partial(slices.forgive, claim=claim))
             except Exception as error:
                 if not is_database_trouble(error):
                     raise
@@ -497,7 +496,7 @@ class Worker:
         try:
             async with self._engine.begin() as db:
                 await db.execute(_LIMIT, {"milliseconds": str(int(LEAVE_SECONDS * 1000))})
-                released = await executions.release_all(db, self.id)
+                released = await slices.release_all(db, self.id)
         except Exception as error:
             if not is_database_trouble(error):
                 raise

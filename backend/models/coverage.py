@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from backend.models.sync import Moment, ResourceName
-from common.causes import Cause
-from common.executions import DEFAULT_RESOURCE
+from common.lifecycle import DEFAULT_RESOURCE
+from common.lifecycle.causes import Cause
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31

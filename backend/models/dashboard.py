@@ -5,7 +5,7 @@ from datetime import date
 from pydantic import BaseModel, Field
 
 from backend.models.sync import Mode, Moment, Progress, SyncExecution, SyncStatus
-from common.causes import Cause
+from common.lifecycle.causes import Cause
 
 
 class Waiting(BaseModel):

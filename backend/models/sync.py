@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
-from common.causes import Cause
 from common.clock import check_window, parse_wall_clock, to_wall_clock
-from common.executions import DEFAULT_RESOURCE
+from common.lifecycle import DEFAULT_RESOURCE
+from common.lifecycle.causes import Cause
 from common.messages import SyncCommand
 from common.resources import RESOURCE_NAMES
 

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.models.dashboard import DriftedField, ItensOwed, OwedCause, SourceState
 from backend.services import owed
-from common.executions import STALE_OUTAGE
+from common.lifecycle.executions import STALE_OUTAGE
 
 _SOURCE = text("""
     SELECT source AS service, reason, cause, failing_since, paused_until AS next_try_at FROM source_pauses

@@ -6,9 +6,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import ConflictError, TooManyUnfinishedError, UnknownExecutionError
 from backend.models.sync import CancelRequest, SyncCancelled
-from common import executions
 from common.database import run_again
 from common.execution_log import log_finished
+from common.lifecycle import admission, executions
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +74,7 @@ async def retry_execution(
     execution_id: int,
     requested_by: str | None = None,
     *,
-    at_most: int = executions.MAX_UNFINISHED,
+    at_most: int = admission.MAX_UNFINISHED,
 ) -> int:
     """Start a new execution with copies of the failed slices, and only those; answers its id.
 
@@ -87,10 +87,10 @@ async def retry_execution(
 
     """
     async with engine.begin() as db:
-        may_be_added = await executions.admit(db, at_most=at_most)
+        may_be_added = await admission.admit(db, at_most=at_most)
         if not await executions.exists(db, execution_id):
             raise UnknownExecutionError(execution_id)
-        copy = await executions.retry(db, execution_id, requested_by)
+        copy = await admission.retry(db, execution_id, requested_by)
         if copy is None:
             raise ConflictError(
                 f"Nada a repetir da execução {execution_id}: ela não tem fatias com erro, ainda não terminou,"

@@ -39,7 +39,7 @@ from backend.services.reading import ReadConnections
 from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
-from common.executions import DEFAULT_RESOURCE
+from common.lifecycle import DEFAULT_RESOURCE
 from common.resources import RESOURCE_NAMES, RESOURCES
 from common.resources.parties import PARTIES
 from common.tables import metadata, sync_executions

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.errors import UnknownExecutionError
 from backend.models.execution_log import ExecutionLog, LogLine, LogQuery
 from backend.services.reading import ReadConnections
-from common import executions
 from common.database import is_database_trouble
+from common.lifecycle import executions
 from common.tables import execution_log
 
 log = structlog.get_logger(__name__)

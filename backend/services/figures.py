@@ -18,7 +18,7 @@ from sqlalchemy.pool import QueuePool
 from backend.services.freshness import aware, load_marks, load_mirrored
 from backend.services.owed import load_drift, load_owed
 from common.database import is_database_trouble
-from common.executions import STALE_OUTAGE
+from common.lifecycle.executions import STALE_OUTAGE
 from common.resources import LISTINGS_OF, RESOURCE_NAMES
 from common.watermarks import Watermark
 

@@ -13,10 +13,10 @@ from backend.errors import ConflictError, IdempotencyKeyReusedError, PublishFail
 from backend.metrics import Metrics
 from backend.models.sync import SyncRequest
 from backend.services.publisher import RabbitMQPublisher
-from common import executions
 from common.database import in_transaction, is_database_trouble
 from common.execution_log import log_finished
-from common.executions import Unplanned
+from common.lifecycle import admission, executions
+from common.lifecycle.admission import Unplanned
 from common.messages import SyncCommand, encode
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ async def force_sync(
     requested_by: str | None = None,
     *,
     metrics: Metrics | None = None,
-    at_most: int = executions.MAX_UNFINISHED,
+    at_most: int = admission.MAX_UNFINISHED,
 ) -> int:
     """Record an execution and publish its message; answers its id, the same one for the same key and request.
 
@@ -51,19 +51,19 @@ async def force_sync(
     digest = hashlib.sha256(encode(command)).hexdigest()  # of the command, not of its spelling
 
     async def accept(db: AsyncConnection) -> _Accepted:
-        await executions.queue_up(db)
+        await admission.queue_up(db)
         if idempotency_key is not None:
             known = await _find_earlier(db, idempotency_key, digest, publishes=publisher is not None)
             if known is not None:
                 return _Accepted(known)
         waiting = (
-            await executions.find_unplanned(db, mode="update", resource=command.resource)
+            await admission.find_unplanned(db, mode="update", resource=command.resource)
             if command.mode == "update"
             else None
         )
         if waiting is not None:
             if idempotency_key is not None:
-                await executions.keep_key(db, waiting.id, idempotency_key, digest)
+                await admission.keep_key(db, waiting.id, idempotency_key, digest)
             return _Accepted(waiting.id, joins=waiting)
         created = await _record(
             db, command, key=idempotency_key, digest=digest, requested_by=requested_by, at_most=at_most
@@ -105,18 +105,18 @@ async def _join(engine: AsyncEngine, waiting: Unplanned, requested_by: str | Non
 
 async def _is_accepted(engine: AsyncEngine, execution_id: int) -> bool:
     """Wait for the outcome of another request's publish, which has its own time limit."""
-    deadline = time.monotonic() + executions.UNDECIDED_SECONDS - PUBLISH_MARGIN_SECONDS
+    deadline = time.monotonic() + admission.UNDECIDED_SECONDS - PUBLISH_MARGIN_SECONDS
     while time.monotonic() < deadline:
         async with engine.connect() as db:
-            outcome = await executions.decision(db, execution_id)
+            outcome = await admission.decision(db, execution_id)
         if outcome != "open":
             return outcome == "accepted"
         await asyncio.sleep(DECISION_POLL_SECONDS)
     async with (
         engine.begin() as db
     ):  # that request's process has died: once stamped, the execution is planned by the next poll
-        await executions.mark_published(db, execution_id)
-        return await executions.decision(db, execution_id) == "accepted"
+        await admission.mark_published(db, execution_id)
+        return await admission.decision(db, execution_id) == "accepted"
 
 
 def _publish_failed(execution_id: int) -> PublishFailedError:
@@ -132,7 +132,7 @@ def _log_fields(request: SyncRequest) -> dict[str, str | None]:
 
 
 async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, publishes: bool) -> int | None:
-    known = await executions.find_request(db, key)
+    known = await admission.find_request(db, key)
     if known is None:
         return None
     if known.request_digest != digest:
@@ -151,7 +151,7 @@ async def _record(
     requested_by: str | None,
     at_most: int,
 ) -> int | None:
-    return await executions.create(
+    return await admission.create(
         db,
         mode=command.mode,
         resource=command.resource,
@@ -167,7 +167,7 @@ async def _record(
 
 
 async def _refuse(db: AsyncConnection, *, execution_id: int) -> tuple[bool, executions.Summary]:
-    return await executions.refuse(db, execution_id), await executions.summarize(db, execution_id)
+    return await admission.refuse(db, execution_id), await executions.summarize(db, execution_id)
 
 
 async def _publish(
@@ -189,7 +189,7 @@ async def _publish(
     try:
         async with engine.connect() as db:
             await db.execution_options(isolation_level="AUTOCOMMIT")  # a single statement that no answer waits for
-            await executions.mark_published(db, execution_id)
+            await admission.mark_published(db, execution_id)
     except Exception as error:
         if not is_database_trouble(error):
             raise

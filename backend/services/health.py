@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services.publisher import BrokerState, RabbitMQPublisher
-from common import executions
 from common.database import cause_of, is_database_trouble
+from common.lifecycle import slices
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ async def _load(engine: AsyncEngine) -> State:
         workers: Literal["ok", "none"] = "ok" if row.has_workers else "none"
         if row.is_read_only:
             return State("read-only", workers, row.has_work)
-        is_failing = await executions.database_trouble(db) is not None
+        is_failing = await slices.database_trouble(db) is not None
         return State("failing" if is_failing else "connected", workers, row.has_work)
 
 

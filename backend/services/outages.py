@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.executions import STALE_OUTAGE
+from common.lifecycle.executions import STALE_OUTAGE
 
 # An outage is reported when the first probe of a service that refuses or is down has failed; when a service blocks us,
 # after half a minute (its first pause is a minute long); and throttling, which is common, after some minutes. An open

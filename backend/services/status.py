@@ -42,9 +42,8 @@ from backend.models.sync import (
     SyncSlices,
     SyncStatus,
 )
-from common import executions
 from common.clock import BRASILIA, parse_wall_clock
-from common.executions import Mode
+from common.lifecycle import Mode, admission, executions
 from common.tables import itens_owed, rejected_records, sync_execution_counts, sync_executions, sync_slices
 
 SHOWN = 100
@@ -268,7 +267,7 @@ class SyncStatusService:
         self, mode: Mode, window_start: datetime | None = None, window_end: datetime | None = None
     ) -> int | None:
         """Record an execution (bounds in Brasília's wall clock); an ingestor's poll finds it without a message."""
-        return await executions.create(
+        return await admission.create(
             await self._connection(),
             mode=mode,
             window_start=window_start,

@@ -9,10 +9,10 @@ import time
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import executions
 from common.database import in_transaction, is_database_trouble
 from common.execution_log import log_finished
-from common.executions import Summary
+from common.lifecycle import executions
+from common.lifecycle.executions import Summary
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import to_wall_clock
 from common.database import network_errors
-from common.executions import Claim, PageCounts
+from common.lifecycle.slices import Claim, PageCounts
 from common.resources.description import Resource
 from ingestor.sources.values import Batch, Bundle, Itens, Rejected, Stamps
 from ingestor.store.drift import count_drift, drift_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.executions import Claim
+from common.lifecycle.slices import Claim
 from common.resources.description import Resource
 from ingestor.sources.pncp.completeness import Evidence
 from ingestor.sources.values import Batch

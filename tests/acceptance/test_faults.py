@@ -20,9 +20,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from backend.services.sweeper import sweep
-from common import executions
 from common.database import create_engine, is_unavailable
-from common.executions import MAX_STALLS, PUBLISH_FAILED
+from common.lifecycle import executions
+from common.lifecycle.executions import PUBLISH_FAILED
+from common.lifecycle.slices import MAX_STALLS
 from common.tables import metadata
 from tests.acceptance.conftest import Stack
 from tests.chaos.fleet import make_folder, remove_folder

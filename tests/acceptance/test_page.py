@@ -14,8 +14,8 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, async_playwright, expect
 from sqlalchemy import text
 
-from common.causes import CAUSES
 from common.clock import BRASILIA
+from common.lifecycle.causes import CAUSES
 from tests.acceptance.conftest import Stack
 from tests.support import ROOT, eventually
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from common import executions
 from common.clock import days
+from common.lifecycle import admission
 from tests.acceptance.conftest import Stack
 from tests.support import eventually
 
@@ -60,7 +60,7 @@ async def backfill_every_day(stack: Stack, resource: str, versions: dict[str, li
         for day in published:
             start = datetime.combine(day, time())
             _, _, end = next(days(start, datetime.combine(day, time(23, 59, 59))))
-            await executions.create(
+            await admission.create(
                 db, mode="backfill", resource=resource, window_start=start, window_end=end, trigger="api"
             )
 

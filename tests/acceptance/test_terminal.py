@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from common import executions
+from common.lifecycle import executions, slices
 from standalone.cli import ROOT
 from tests.acceptance.conftest import Stack
 from tests.integration.conftest import Database
@@ -132,7 +132,7 @@ async def test_what_failed_ends_the_watching_with_exit_code_1_and_is_retried(sta
     await stack.start_backend()
     database = Database(stack.engine)
     claim = await database.claimed()
-    await database.run(executions.fail, claim, "no_answer", "portal: 503")
+    await database.run(slices.fail, claim, "no_answer", "portal: 503")
     await database.run(executions.close, claim.execution_id)
 
     code, out, err = await pncp(stack, "status", "1", "--watch")

@@ -15,7 +15,7 @@ Patches = Mapping[str, tuple[tuple[str, str], ...]]
 UNBROKEN: Patches = {}
 
 LEASE_NEVER_TAKEN_OVER: Patches = {
-    "common/executions.py": (
+    "common/lifecycle/slices.py": (
         (
             (
                 "           AND (lease_until IS NULL OR lease_until < now())\n"
@@ -60,7 +60,7 @@ PROGRESS_APART_FROM_DATA: Patches = {
                 "    await db.commit()\n"
                 "    if bundles:\n"
                 "        async with work.tools.engine.begin() as other:\n"
-                "            await executions.hold(other, work.claim)\n"
+                "            await slices.hold(other, work.claim)\n"
                 "            await store_bundles(other, work.resource, bundles)\n"
                 "    return batch, counts, completes\n"
             ),
@@ -73,7 +73,7 @@ PROGRESS_APART_FROM_DATA: Patches = {
 }
 
 LEASE_IGNORED: Patches = {
-    "common/executions.py": (
+    "common/lifecycle/slices.py": (
         (
             (
                 "           AND (lease_until IS NULL OR lease_until < now())\n"
@@ -85,7 +85,7 @@ LEASE_IGNORED: Patches = {
 }
 
 LEASES_OF_OTHERS_RENEWED: Patches = {
-    "common/executions.py": (
+    "common/lifecycle/slices.py": (
         (
             "          FROM unlocked WHERE s.id = unlocked.id\n",
             "         WHERE s.status = 'running' AND EXISTS (SELECT FROM unlocked)\n",
@@ -94,7 +94,7 @@ LEASES_OF_OTHERS_RENEWED: Patches = {
 }
 
 PLANNED_EXECUTION_REFUSED: Patches = {
-    "common/executions.py": (
+    "common/lifecycle/admission.py": (
         (
             "         WHERE id = :id AND status = 'running' AND planned_at IS NULL AND published_at IS NULL\n",
             "         WHERE id = :id AND status = 'running'\n",

@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.config import BackendSettings
 from backend.main import create_app
-from common import executions
-from common.executions import Claim, Criterio, Execution, Mode, PlannedSlice
+from common.lifecycle import DEFAULT_RESOURCE, Criterio, Mode, admission, executions, slices
+from common.lifecycle.executions import Execution
+from common.lifecycle.slices import Claim, PlannedSlice
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.shared_state import SharedSource
@@ -100,12 +101,12 @@ class Database:
         first: date = CLOSED_DAY,
         last: date | None = None,
         criterio: Criterio | None = None,
-        resource: str = executions.DEFAULT_RESOURCE,
+        resource: str = DEFAULT_RESOURCE,
     ) -> int:
         """An execution that waits to be planned; a backfill covers whole days."""
         window = (None, None) if mode == "update" else (piece(first).window_start, piece(last or first).window_end)
         execution_id = await self.run(
-            executions.create,
+            admission.create,
             mode=mode,
             criterio=criterio,
             window_start=window[0],
@@ -122,7 +123,7 @@ class Database:
         *,
         mode: Mode = "backfill",
         criterio: Criterio | None = None,
-        resource: str = executions.DEFAULT_RESOURCE,
+        resource: str = DEFAULT_RESOURCE,
     ) -> int:
         """An execution whose slices (one, where none are given) wait to be claimed."""
         execution_id = await self.requested(mode, criterio=criterio, resource=resource)
@@ -136,7 +137,7 @@ class Database:
         self, worker_id: str = "worker", *, lease_seconds: float = 60, page_sizes: dict[str, int] | None = None
     ) -> Claim:
         """The next free slice; it must be there."""
-        claim = await self.run(executions.claim, worker_id, lease_seconds=lease_seconds, page_sizes=page_sizes)
+        claim = await self.run(slices.claim, worker_id, lease_seconds=lease_seconds, page_sizes=page_sizes)
         assert claim is not None
         return claim
 

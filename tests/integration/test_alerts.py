@@ -27,10 +27,10 @@ from backend.services.alerts.episodes import Notifier, run_once, watch
 from backend.services.alerts.findings import Rules
 from backend.services.alerts.texts import compose_test
 from backend.services.control import cancel_execution
-from common import executions
 from common.clock import to_wall_clock
 from common.database import create_engine
-from common.executions import Mode, PageCounts, PlannedSlice
+from common.lifecycle import Mode, admission, executions, slices
+from common.lifecycle.slices import PageCounts, PlannedSlice
 from tests.integration.conftest import Database, piece
 from tests.sinks import MailSink, WebhookSink, listening
 from tests.support import eventually
@@ -78,7 +78,7 @@ class House:
                 pieces or (update if mode == "update" else [piece(DAY)]), mode=mode
             )
         else:
-            copy = await self.database.run(executions.retry, of)
+            copy = await self.database.run(admission.retry, of)
             assert copy is not None
             execution_id = copy
         slices = await self.database.rows("SELECT id FROM sync_slices WHERE execution_id = :id", id=execution_id)
@@ -87,11 +87,11 @@ class House:
             assert claim.execution_id == execution_id
             await self.database.rows("UPDATE sync_slices SET started_at = :at WHERE id = :id", id=claim.slice_id, at=at)
             if claim.part in failing:
-                assert await self.database.run(executions.fail, claim, "no_answer", "portal: 503\nand nothing else")
+                assert await self.database.run(slices.fail, claim, "no_answer", "portal: 503\nand nothing else")
                 continue
             counts = PageCounts(processed=records)
             await self.database.run(
-                executions.advance,
+                slices.advance,
                 claim,
                 counts,
                 pages_done=1,
@@ -99,7 +99,7 @@ class House:
                 total_registros=records,
                 lease_seconds=60,
             )
-            assert await self.database.run(executions.finish, claim)
+            assert await self.database.run(slices.finish, claim)
         await self.database.run(executions.close, execution_id)
         return await self.happened(execution_id, at)
 
@@ -241,7 +241,7 @@ async def test_a_cancelled_execution_never_alerts(house: House) -> None:
 
 async def test_an_execution_that_was_refused_for_want_of_the_broker_does_not_alert(house: House) -> None:
     execution_id = await house.database.requested()
-    assert await house.database.run(executions.refuse, execution_id)
+    assert await house.database.run(admission.refuse, execution_id)
     await house.happened(execution_id, NOW - HOUR)
     assert not await is_alarmed(house)
 
@@ -361,7 +361,7 @@ async def test_a_gap_that_stays_unread_is_an_alert_though_updates_succeed(house:
     await house.ran("backfill", at=NOW, pieces=gap)
     assert await is_alarmed(house), "by publication nothing is known of what changed"
     bridge = await house.database.planned(gap, criterio="atualizacao")
-    await house.database.run(executions.finish, await house.database.claim())
+    await house.database.run(slices.finish, await house.database.claim())
     await house.database.run(executions.close, bridge)
     assert not await is_alarmed(house)
     assert "a lacuna foi lida" in mail.letters[1].get_content()
@@ -461,7 +461,7 @@ async def test_a_day_is_not_judged_while_other_modalidades_of_it_are_still_to_be
     await read_days(house, 5, 10, (6, 8))
     await house.database.planned([piece(DAY, 6), piece(DAY, 8)])
     claim = await house.database.claim()
-    assert await house.database.run(executions.finish, claim)
+    assert await house.database.run(slices.finish, claim)
     assert await house.database.value("SELECT records FROM read_days WHERE day = :day", day=DAY) == 0
     await house.database.rows("UPDATE read_days SET complete_at = :at WHERE day = :day", at=NOW, day=DAY)
     assert not await is_alarmed(house, NOW + MINUTE)

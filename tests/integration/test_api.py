@@ -32,9 +32,10 @@ from backend.services import publisher as publisher_module
 from backend.services import reading as reading_module
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.status import SyncStatusService
-from common import executions
 from common.clock import to_wall_clock
-from common.executions import PUBLISH_FAILED, PageCounts
+from common.lifecycle import executions, slices
+from common.lifecycle.executions import PUBLISH_FAILED
+from common.lifecycle.slices import PageCounts
 from common.messages import SyncCommand, decode
 from tests.integration.conftest import Database, Proxy, piece
 from tests.support import ROOT, eventually
@@ -512,7 +513,7 @@ async def test_the_status_follows_an_execution_through_its_life(api: httpx.Async
         return told
 
     await database.planned()
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     execution_id = await database.planned([piece(modalidade=modalidade) for modalidade in (1, 2)])
     told = await status()
     assert (told["execution_id"], told["status"], told["phase"]) == (execution_id, "running", "queued")
@@ -524,7 +525,7 @@ async def test_the_status_follows_an_execution_through_its_life(api: httpx.Async
     )
     first = await database.claim()
     page = {"pages_total": 4, "total_registros": 40, "lease_seconds": 60.0}
-    await database.run(executions.advance, first, PageCounts(10, 8, 1, 2, 30), pages_done=2, **page)
+    await database.run(slices.advance, first, PageCounts(10, 8, 1, 2, 30), pages_done=2, **page)
     told = await status()
     assert (told["phase"], told["records_processed"], told["error_message"]) == ("running", 10, None)
     assert 10 <= told["duration_seconds"] < 15
@@ -543,16 +544,16 @@ async def test_the_status_follows_an_execution_through_its_life(api: httpx.Async
         "itens_written": 30,
     }
 
-    await database.run(executions.finish, first)
+    await database.run(slices.finish, first)
     second = await database.claim()
     await database.run(
-        executions.postpone, second, delay_seconds=60, cause="no_answer", error_message="status 503", progressed=False
+        slices.postpone, second, delay_seconds=60, cause="no_answer", error_message="status 503", progressed=False
     )
     assert (await status())["phase"] == "waiting"
 
     await database.rows("UPDATE sync_slices SET run_after = now() WHERE id = :id", id=second.slice_id)
     second = await database.claim()
-    await database.run(executions.fail, second, "portal_refused", "status 403")
+    await database.run(slices.fail, second, "portal_refused", "status 403")
     await database.run(executions.close, execution_id)
     told = await status()
     assert (told["status"], told["phase"], told["progress"]["percent"]) == ("error", "finished", 100)
@@ -630,9 +631,9 @@ async def test_an_execution_tells_its_failed_slices_and_all_of_them_page_by_page
     for number in range(1, 26):
         claim = await database.claim()
         if number % 5 == 0:
-            await database.run(executions.fail, claim, "internal", f"broken {number}")
+            await database.run(slices.fail, claim, "internal", f"broken {number}")
         elif number < 20:
-            await database.run(executions.finish, claim)
+            await database.run(slices.finish, claim)
 
     told = (await api.get(f"/sync/executions/{execution_id}")).json()
     assert [(each["modalidade"], each["cause"], each["error_message"]) for each in told["failed_slices"]] == [
@@ -947,7 +948,7 @@ async def test_a_cancelled_execution_has_ended_and_cannot_be_cancelled_again(
 
     assert (told["id"], told["status"], told["phase"]) == (execution_id, "error", "finished")
     assert told["error_message"].startswith("cancelled by ")
-    assert not await database.run(executions.hold, claim), "its worker stops at the next page"
+    assert not await database.run(slices.hold, claim), "its worker stops at the next page"
     problem(await api.post(f"/sync/executions/{execution_id}/cancel"), 409)
     problem(await api.post("/sync/executions/999/cancel"), 404)
 
@@ -957,11 +958,7 @@ async def test_a_retry_repeats_the_failed_slices_and_only_those(api: httpx.Async
     problem(await api.post(f"/sync/executions/{execution_id}/retry"), 409)
     for _ in range(3):
         claim = await database.claim()
-        end = (
-            executions.finish
-            if claim.part == 2
-            else lambda db, it: executions.fail(db, it, "portal_refused", "status 403")
-        )
+        end = slices.finish if claim.part == 2 else lambda db, it: slices.fail(db, it, "portal_refused", "status 403")
         await database.run(end, claim)
     await database.run(executions.close, execution_id)
 
@@ -970,8 +967,8 @@ async def test_a_retry_repeats_the_failed_slices_and_only_those(api: httpx.Async
     assert answer.status_code == 200
     copy = (await api.get(answer.headers["Location"])).json()
     assert (copy["retry_of"], copy["trigger"], copy["status"]) == (execution_id, "retry", "running")
-    slices = (await api.get(f"{answer.headers['Location']}/slices")).json()["slices"]
-    assert [(each["modalidade"], each["status"], each["attempt"]) for each in slices] == [
+    copies = (await api.get(f"{answer.headers['Location']}/slices")).json()["slices"]
+    assert [(each["modalidade"], each["status"], each["attempt"]) for each in copies] == [
         (1, "pending", 0),
         (3, "pending", 0),
     ]

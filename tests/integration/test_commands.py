@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common import executions
+from common.lifecycle import DEFAULT_RESOURCE, admission
 from ingestor.commands import parse_words
 from simulator import Quirks, generate, serve
 from simulator.app import Simulator
@@ -56,13 +56,11 @@ def settings(portal: Simulator, database_url: str) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "RABBITMQ_URL"} | ours
 
 
-async def mirror(
-    engine: AsyncEngine, portal: Simulator, database_url: str, resource: str = executions.DEFAULT_RESOURCE
-) -> None:
+async def mirror(engine: AsyncEngine, portal: Simulator, database_url: str, resource: str = DEFAULT_RESOURCE) -> None:
     """Let an ingestor take the day in."""
     async with engine.begin() as db:
         end = DAY.replace(hour=23, minute=59, second=59)
-        await executions.create(db, mode="backfill", window_start=DAY, window_end=end, trigger="api", resource=resource)
+        await admission.create(db, mode="backfill", window_start=DAY, window_end=end, trigger="api", resource=resource)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

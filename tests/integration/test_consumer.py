@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from common import clock, executions
+from common import clock
 from common.database import create_engine
-from common.executions import PUBLISH_FAILED
+from common.lifecycle import admission, executions
+from common.lifecycle.executions import PUBLISH_FAILED
 from common.messages import LONGEST_BODY
 from ingestor import consumer as consumer_module
 from ingestor.consumer import Consumer
@@ -207,7 +208,7 @@ async def test_a_message_whose_row_was_committed_before_its_ack_makes_no_second_
     first = await queue.get()
     assert first is not None
     await database.run(
-        executions.create, mode="update", window_start=None, window_end=None, trigger="message", message_id="twice"
+        admission.create, mode="update", window_start=None, window_end=None, trigger="message", message_id="twice"
     )
     await first.reject(requeue=True)
     await inbox.send(backfill(2), message_id="after")
@@ -239,7 +240,7 @@ async def test_where_header_and_body_disagree_the_row_counts(consumed: Inbox, da
 
 async def test_a_finished_row_is_not_run_again(consumed: Inbox, database: Database) -> None:
     created = await database.requested()
-    await database.run(executions.refuse, created)
+    await database.run(admission.refuse, created)
     before = await database.execution(created)
     await consumed.send(UPDATE, headers={"execution_id": created})
 
@@ -281,7 +282,7 @@ async def test_a_backfill_that_waits_to_be_planned_is_not_made_again_and_another
 async def test_a_message_joins_no_execution_that_may_still_be_refused(consumed: Inbox, database: Database) -> None:
     requested = await database.requested("update")
     await consumed.send(UPDATE)
-    await database.run(executions.refuse, requested)
+    await database.run(admission.refuse, requested)
 
     await eventually(lambda: consumed.announced)
     assert [tuple(row) for row in await database.rows("SELECT status, trigger FROM sync_executions ORDER BY id")] == [

@@ -11,8 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services.sweeper import sweep
-from common import executions
-from common.executions import MAX_UNFINISHED, Claim, Execution, PageCounts, PlannedSlice
+from common.lifecycle import admission, executions, slices
+from common.lifecycle.admission import MAX_UNFINISHED
+from common.lifecycle.executions import Execution
+from common.lifecycle.slices import Claim, PageCounts, PlannedSlice
 from ingestor.sources.values import Rejected
 from ingestor.store.rejected import keep_rejected
 from tests.integration.conftest import OpenApi
@@ -26,7 +28,7 @@ BACKFILL = {"mode": "backfill", "data_ini": "2025-01-10T00:00:00", "data_fim": "
 async def planned(engine: AsyncEngine, slices: int = 3) -> int:
     """A backfill with so many slices, and no worker."""
     async with engine.begin() as db:
-        created = await executions.create(
+        created = await admission.create(
             db, mode="backfill", window_start=WINDOW[0], window_end=WINDOW[1], trigger="api"
         )
         assert created is not None
@@ -38,7 +40,7 @@ async def planned(engine: AsyncEngine, slices: int = 3) -> int:
 
 async def take(engine: AsyncEngine) -> Claim:
     async with engine.begin() as db:
-        claim = await executions.claim(db, "worker", lease_seconds=60)
+        claim = await slices.claim(db, "worker", lease_seconds=60)
     assert claim is not None
     return claim
 
@@ -48,9 +50,9 @@ async def fail_one_and_finish_the_rest(engine: AsyncEngine, execution_id: int, s
         claim = await take(engine)
         async with engine.begin() as db:
             await (
-                executions.fail(db, claim, "portal_refused", "the portal said no")
+                slices.fail(db, claim, "portal_refused", "the portal said no")
                 if number == 0
-                else executions.finish(db, claim)
+                else slices.finish(db, claim)
             )
     async with engine.begin() as db:
         assert await executions.close(db, execution_id) == "error"
@@ -72,8 +74,8 @@ async def test_a_cancelled_execution_ends_at_once_and_its_worker_loses_the_slice
     assert answer.status_code == 200
     assert (answer.json()["status"], answer.json()["error_message"]) == ("error", "cancelled by an administrator")
     async with engine.begin() as db:
-        assert not await executions.hold(db, claim)
-        assert await executions.claim(db, "another", lease_seconds=60) is None
+        assert not await slices.hold(db, claim)
+        assert await slices.claim(db, "another", lease_seconds=60) is None
     assert (await api.post(f"/sync/executions/{execution_id}/cancel")).status_code == 409
 
 
@@ -114,7 +116,7 @@ async def test_there_is_nothing_to_retry_of_a_running_or_a_successful_execution(
     assert (await api.post(f"/sync/executions/{execution_id}/retry")).status_code == 409
     claim = await take(engine)
     async with engine.begin() as db:
-        await executions.finish(db, claim)
+        await slices.finish(db, claim)
     async with engine.begin() as db:
         await executions.close(db, execution_id)
 
@@ -157,7 +159,7 @@ async def test_a_key_that_is_no_plain_word_is_refused(api: httpx.AsyncClient, en
 async def test_a_refused_request_gives_its_key_back(api: httpx.AsyncClient, engine: AsyncEngine) -> None:
     first = int((await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "k1"})).json()["request_id"])
     async with engine.begin() as db:
-        assert await executions.refuse(db, first)
+        assert await admission.refuse(db, first)
 
     again = await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "k1"})
 
@@ -184,8 +186,8 @@ async def test_many_are_cancelled_at_once_by_what_they_have_in_common(
 ) -> None:
     planned_ones = [await planned(engine) for _ in range(4)]
     async with engine.begin() as db:
-        foreign = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="message")
-        ended = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="schedule")
+        foreign = await admission.create(db, mode="update", window_start=None, window_end=None, trigger="message")
+        ended = await admission.create(db, mode="update", window_start=None, window_end=None, trigger="schedule")
         assert ended is not None
         await executions.end(db, ended, status="success")
 
@@ -279,9 +281,7 @@ async def test_an_update_is_planned_when_the_one_before_it_is_no_longer_at_work(
     claim = await take(engine)
     assert await lock() is None
     async with engine.begin() as db:  # the portal does not answer for it: that holds up no other
-        await executions.postpone(
-            db, claim, delay_seconds=600, cause="no_answer", error_message="down", progressed=False
-        )
+        await slices.postpone(db, claim, delay_seconds=600, cause="no_answer", error_message="down", progressed=False)
     assert await lock() is None  # else a flood over a portal that is down would be as many as there may be
     aged = "UPDATE sync_executions SET planned_at = now() - interval '61 seconds' WHERE id = :id RETURNING 1"
     await scalar(engine, aged, id=first)
@@ -294,7 +294,7 @@ async def test_an_update_joins_whatever_has_asked_for_the_one_that_waits(
     api: httpx.AsyncClient, engine: AsyncEngine
 ) -> None:
     async with engine.begin() as db:
-        waiting = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="schedule")
+        waiting = await admission.create(db, mode="update", window_start=None, window_end=None, trigger="schedule")
 
     assert await number_of(await api.post("/sync/force", json=UPDATE)) == waiting
     assert await scalar(engine, "SELECT count(*) FROM sync_executions") == 1
@@ -317,25 +317,25 @@ async def test_a_key_stands_for_the_execution_that_its_request_has_joined(
 
 async def test_an_execution_that_another_request_was_answered_with_is_not_refused(engine: AsyncEngine) -> None:
     async with engine.begin() as db:
-        made = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+        made = await admission.create(db, mode="update", window_start=None, window_end=None, trigger="api")
         assert made is not None
-        assert await executions.decision(db, made) == "open"
-        assert await executions.mark_published(db, made)
-        assert not await executions.refuse(db, made)
-        assert await executions.decision(db, made) == "accepted"
+        assert await admission.decision(db, made) == "open"
+        assert await admission.mark_published(db, made)
+        assert not await admission.refuse(db, made)
+        assert await admission.decision(db, made) == "accepted"
 
 
 async def test_a_refused_execution_takes_the_keys_of_those_who_joined_it_with_it(engine: AsyncEngine) -> None:
     async with engine.begin() as db:
-        made = await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+        made = await admission.create(db, mode="update", window_start=None, window_end=None, trigger="api")
         assert made is not None
-        await executions.keep_key(db, made, "joined", "digest")
-        known = await executions.find_request(db, "joined")
+        await admission.keep_key(db, made, "joined", "digest")
+        known = await admission.find_request(db, "joined")
         assert known is not None
         assert (known.id, known.undecided) == (made, True)
-        assert await executions.refuse(db, made)
-        assert await executions.decision(db, made) == "refused"
-        assert await executions.find_request(db, "joined") is None
+        assert await admission.refuse(db, made)
+        assert await admission.decision(db, made) == "refused"
+        assert await admission.find_request(db, "joined") is None
 
 
 SPELLINGS: list[tuple[str, str]] = [
@@ -417,11 +417,11 @@ async def test_what_was_rejected_is_counted_and_shown_with_its_execution(
         assert await keep_rejected(db, kept, execution_id=execution_id, slice_id=claim.slice_id) == 1
         assert await keep_rejected(db, kept, execution_id=execution_id, slice_id=claim.slice_id) == 0
         counts = PageCounts(processed=4, rejected=1)
-        await executions.advance(db, claim, counts, pages_done=1, pages_total=1, total_registros=5, lease_seconds=60)
+        await slices.advance(db, claim, counts, pages_done=1, pages_total=1, total_registros=5, lease_seconds=60)
 
     running = (await api.get(f"/sync/executions/{execution_id}")).json()
     async with engine.begin() as db:
-        await executions.finish(db, claim)
+        await slices.finish(db, claim)
     async with engine.begin() as db:
         await executions.close(db, execution_id)
     ended = (await api.get(f"/sync/executions/{execution_id}")).json()

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from backend.services import dashboard
-from common import executions
 from common.clock import BRASILIA
-from common.executions import PageCounts, PlannedSlice
+from common.lifecycle import executions, slices
+from common.lifecycle.slices import PageCounts, PlannedSlice
 from ingestor.sources.values import Rejected
 from ingestor.store.rejected import keep_rejected
 from tests.integration.conftest import Database, piece
@@ -57,12 +57,12 @@ async def read(
             )
         counts = PageCounts(processed=records)
         await database.run(
-            executions.advance, claim, counts, pages_done=1, pages_total=1, total_registros=told, lease_seconds=60
+            slices.advance, claim, counts, pages_done=1, pages_total=1, total_registros=told, lease_seconds=60
         )
         if error is None:
-            await database.run(executions.finish, claim)
+            await database.run(slices.finish, claim)
         else:
-            await database.run(executions.fail, claim, "no_answer", error)
+            await database.run(slices.fail, claim, "no_answer", error)
     await database.run(executions.close, execution_id)
     return execution_id
 
@@ -269,7 +269,7 @@ async def read_with_rejected(database: Database, *hashes: str, day: date = DAY, 
     for name in hashes:
         record = Rejected(None, "dataPublicacaoPncp: no date", f"{{{name}}}", "contratacoes")
         await database.run(keep_rejected, record, execution_id=execution_id, slice_id=claim.slice_id)
-    await database.run(executions.finish, claim)
+    await database.run(slices.finish, claim)
     await database.run(executions.close, execution_id)
 
 

@@ -17,10 +17,10 @@ from backend.services import failures, freshness
 from backend.services.alerts.findings import Rules, look
 from backend.services.reading import ReadConnections
 from backend.services.status import WITH_PROGRESS
-from common import executions
-from common.causes import Cause
 from common.clock import BRASILIA
-from common.executions import PageCounts, PlannedSlice
+from common.lifecycle import admission, executions, slices
+from common.lifecycle.causes import Cause
+from common.lifecycle.slices import PageCounts, PlannedSlice
 from common.tables import sync_executions
 from tests.integration.conftest import CLOSED_DAY, Database, piece
 
@@ -55,7 +55,7 @@ async def ended(
     mode = changes.pop("mode", "update")
     criterio = changes.pop("criterio", None)
     execution_id = await database.run(
-        executions.create, mode=mode, window_start=None, window_end=None, trigger=trigger, criterio=criterio
+        admission.create, mode=mode, window_start=None, window_end=None, trigger=trigger, criterio=criterio
     )
     assert execution_id is not None
     await database.run(
@@ -87,9 +87,9 @@ async def updated(
     for _ in pieces:
         claim = await database.claim()
         if claim.part in failing:
-            await database.run(executions.fail, claim, "no_answer", "status 503")
+            await database.run(slices.fail, claim, "no_answer", "status 503")
         else:
-            await database.run(executions.finish, claim)
+            await database.run(slices.finish, claim)
     await database.run(executions.close, execution_id)
     return execution_id
 
@@ -214,7 +214,7 @@ async def test_the_mirror_is_as_fresh_as_the_modalidade_that_is_furthest_behind(
     began = wall_clock(timedelta(hours=3)) - timedelta(minutes=15)
     await database.planned([piece(began.date(), each) for each in (5, 6, 8)])
     for _ in range(3):
-        await database.run(executions.finish, await database.claim())
+        await database.run(slices.finish, await database.claim())
     await updated(database, wall_clock(timedelta(hours=3)), 5, 6, 8)
     await updated(database, wall_clock(timedelta(minutes=5)), 6, 8, failing=(8,), since=timedelta(hours=3))
 
@@ -234,7 +234,7 @@ async def test_a_modalidade_without_any_update_leaves_the_freshness_open_and_a_r
     api: httpx.AsyncClient, database: Database
 ) -> None:
     failed = await updated(database, wall_clock(timedelta(minutes=5)), 6, 8, failing=(8,))
-    await database.run(executions.retry, failed)
+    await database.run(admission.retry, failed)
 
     freshness = (await dashboard(api))["freshness"]
 
@@ -250,13 +250,11 @@ async def test_what_runs_is_told_with_its_progress_and_what_it_waits_for(
     done = await database.claim()
     await database.run(executions.mark_started, execution_id)
     counts = PageCounts(processed=7, inserted=7)
-    await database.run(
-        executions.advance, done, counts, pages_done=1, pages_total=1, total_registros=7, lease_seconds=60
-    )
-    await database.run(executions.finish, done)
+    await database.run(slices.advance, done, counts, pages_done=1, pages_total=1, total_registros=7, lease_seconds=60)
+    await database.run(slices.finish, done)
     postponed = await database.claim()
     await database.run(
-        executions.postpone,
+        slices.postpone,
         postponed,
         delay_seconds=300,
         cause="no_answer",
@@ -327,13 +325,13 @@ async def test_a_day_that_was_read_since_it_failed_is_made_good_for_the_dashboar
     """A failed backfill whose day another one has read; seen with alerts silent and the dashboard still asking."""
     failing = await database.planned([piece(modalidade=6), piece(modalidade=8)])
     for _ in range(2):
-        await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
+        await database.run(slices.fail, await database.claim(), "no_answer", "status 503")
     await database.run(executions.close, failing)
     assert await failures_told(api, database) == ([failing], [failing])
 
     for modalidade, left in ((6, [failing]), (8, [])):
         again = await database.planned([piece(modalidade=modalidade)])
-        await database.run(executions.finish, await database.claim())
+        await database.run(slices.finish, await database.claim())
         await database.run(executions.close, again)
         assert await failures_told(api, database) == (left, left), "every part of it must have been read"
 
@@ -346,8 +344,8 @@ async def test_a_failed_span_of_a_sweep_is_not_made_good_by_its_sibling(
     for day in (CLOSED_DAY, CLOSED_DAY + timedelta(days=2)):
         spans.append(await database.planned([piece(day)]))
         await database.rows("UPDATE sync_executions SET trigger = 'sweep' WHERE id = :id", id=spans[-1])
-    await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.fail, await database.claim(), "no_answer", "status 503")
+    await database.run(slices.finish, await database.claim())
     for execution_id in spans:
         await database.run(executions.close, execution_id)
     assert await failures_told(api, database) == ([spans[0]], [spans[0]])
@@ -370,13 +368,13 @@ async def test_a_failed_update_is_made_good_by_the_next_one_that_reads_its_windo
 async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient, database: Database) -> None:
     execution_id = await database.planned([piece()])
     claim = await database.claim()
-    await database.run(executions.fail, claim, "portal_refused", "status 403")
+    await database.run(slices.fail, claim, "portal_refused", "status 403")
     await database.run(executions.close, execution_id)
     (one,) = (await dashboard(api))["failed"]
     assert (one["id"], one["can_retry"]) == (execution_id, True)
 
     async def repeated(ends: Callable[[int], Awaitable[object]]) -> list[tuple[int, bool]]:
-        copy = await database.run(executions.retry, execution_id)
+        copy = await database.run(admission.retry, execution_id)
         assert copy is not None
         (one,) = (await dashboard(api))["failed"]
         assert (one["id"], one["can_retry"]) == (execution_id, False), "it is being repeated"
@@ -387,7 +385,7 @@ async def test_a_retry_takes_the_place_of_what_it_repeats(api: httpx.AsyncClient
         await database.run(executions.cancel, copy, "admin")
 
     async def failed(copy: int) -> None:
-        await database.run(executions.fail, await database.claim(), "portal_refused", "status 403")
+        await database.run(slices.fail, await database.claim(), "portal_refused", "status 403")
         await database.run(executions.close, copy)
 
     assert await repeated(cancelled) == [(-1, True)], "a retry that was cancelled"
@@ -525,7 +523,7 @@ async def test_the_failures_are_counted_beyond_those_that_are_shown(api: httpx.A
     for number in range(14):
         mode = "update" if number < 11 else "backfill"
         await database.planned(mode=mode)
-        await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
+        await database.run(slices.fail, await database.claim(), "no_answer", "status 503")
         await database.run(executions.close, number + 1)
     found = await dashboard(api)
     assert (len(found["failed"]), found["failed_count"], found["failed_updates_count"]) == (10, 14, 11)
@@ -614,9 +612,9 @@ async def cancelled_at(api: httpx.AsyncClient, database: Database, *, finished: 
     for number in range(finished + failed):
         claim = await database.claim()
         if number < finished:
-            await database.run(executions.finish, claim)
+            await database.run(slices.finish, claim)
         else:
-            await database.run(executions.fail, claim, "portal_refused", "status 403")
+            await database.run(slices.fail, claim, "portal_refused", "status 403")
     answer = await api.post(f"/sync/executions/{execution_id}/cancel")
     assert answer.status_code == 200
     return answer.json()
@@ -642,7 +640,7 @@ async def test_a_cancelled_execution_shows_the_share_that_was_done(
 async def test_a_slice_that_was_being_read_counts_by_its_pages(api: httpx.AsyncClient, database: Database) -> None:
     execution_id = await database.planned([piece(CLOSED_DAY, modalidade=number) for number in (1, 2)])
     page = {"pages_total": 4, "total_registros": 40, "lease_seconds": 60.0}
-    await database.run(executions.advance, await database.claim(), PageCounts(10, 8, 1, 2, 30), pages_done=2, **page)
+    await database.run(slices.advance, await database.claim(), PageCounts(10, 8, 1, 2, 30), pages_done=2, **page)
     told = (await api.post(f"/sync/executions/{execution_id}/cancel")).json()
     assert told["progress"]["percent"] == 25.0
 

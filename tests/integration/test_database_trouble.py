@@ -26,7 +26,6 @@ from backend.services import sweeper
 from backend.services.alerts.episodes import Notifier, run_once
 from backend.services.alerts.findings import Rules
 from common import database as database_module
-from common import executions
 from common.database import (
     UnreachableDatabaseError,
     UnusableDatabaseError,
@@ -38,6 +37,7 @@ from common.database import (
     is_transient,
     is_unavailable,
 )
+from common.lifecycle import executions, slices
 from ingestor import worker as worker_module
 from ingestor.worker import Worker
 from simulator.world import World
@@ -347,7 +347,7 @@ def claimed_often(database: Database) -> Callable[[], Awaitable[bool]]:
     """More often than a slice may kill its workers."""
 
     async def condition() -> bool:
-        return bool(await database.value("SELECT min(attempt) FROM sync_slices") > executions.MAX_STALLS + 2)
+        return bool(await database.value("SELECT min(attempt) FROM sync_slices") > slices.MAX_STALLS + 2)
 
     return condition
 
@@ -447,10 +447,10 @@ async def test_a_worker_beats_and_keeps_its_slice_while_its_page_takes_longer_th
 async def test_a_page_renews_its_lease_as_of_its_end(database: Database) -> None:
     claim = await database.claimed()
     async with database.engine.begin() as db:
-        await executions.hold(db, claim)
+        await slices.hold(db, claim)
         await db.execute(text("SELECT pg_sleep(0.3)"))
-        counts = executions.PageCounts()
-        await executions.advance(db, claim, counts, pages_done=1, pages_total=1, total_registros=1, lease_seconds=0.2)
+        counts = slices.PageCounts()
+        await slices.advance(db, claim, counts, pages_done=1, pages_total=1, total_registros=1, lease_seconds=0.2)
         left = "SELECT lease_until > clock_timestamp() FROM sync_slices"
         assert (await db.execute(text(left))).scalar_one()
 
@@ -461,8 +461,8 @@ async def test_a_lease_whose_row_is_locked_is_neither_waited_for_nor_given_up(da
     claims = [await database.claim(lease_seconds=60) for _ in range(3)]
     await database.rows("UPDATE sync_slices SET attempt = 9 WHERE id = :id", id=claims[2].slice_id)
     async with database.engine.begin() as db:
-        await executions.hold(db, claims[0])
-        ours = await database.run(executions.renew, "worker", claims, lease_seconds=600)
+        await slices.hold(db, claims[0])
+        ours = await database.run(slices.renew, "worker", claims, lease_seconds=600)
 
     assert ours == {claims[0].slice_id, claims[1].slice_id}
     renewed = await database.rows("SELECT lease_until > now() + interval '5 min' FROM sync_slices ORDER BY id")

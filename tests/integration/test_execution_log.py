@@ -20,9 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.services.execution_log import forget_lines
 from backend.services.sweeper import sweep
 from common import execution_log as module
-from common import executions as module_executions
 from common.database import create_engine
 from common.execution_log import CUT, FINISHED, LOST, ExecutionLog, encode_fields, keep_execution_log
+from common.lifecycle import executions as module_executions
+from common.lifecycle import slices
 from common.logs import configure_logging
 from ingestor import worker as worker_module
 from ingestor.consumer import Consumer
@@ -247,7 +248,7 @@ async def test_executions_without_a_request_to_the_api_begin_their_log_as_well(
     (scheduled,) = await tick(engine, RULES, crons)
     long_ago = replace(piece(), window_end=datetime.combine(CLOSED_DAY, datetime.min.time()))
     await database.planned([long_ago], mode="update")
-    await database.run(module_executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     assert await plan_next(engine, RULES, older_than_seconds=0) == scheduled
     bridge = await database.value("SELECT min(id) FROM sync_executions WHERE trigger = 'gap'")
     await kept.write_all()
@@ -297,7 +298,7 @@ async def test_a_retry_stands_in_the_logs_of_both(open_api: OpenApi, database: D
 
 
 async def _fail(db: Any, claim: Any) -> None:
-    assert await module_executions.fail(db, claim, "internal", "no")
+    assert await slices.fail(db, claim, "internal", "no")
     assert await module_executions.close(db, claim.execution_id) == "error"
 
 

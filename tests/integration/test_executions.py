@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common import executions
-from common.causes import Cause
-from common.executions import MAX_STALLS, PUBLISH_FAILED, Claim, Mode, PageCounts
+from common.lifecycle import Criterio, Mode, admission, executions, slices
+from common.lifecycle.causes import Cause
+from common.lifecycle.executions import PUBLISH_FAILED
+from common.lifecycle.slices import MAX_STALLS, Claim, PageCounts
 from tests.integration.conftest import CLOSED_DAY, Database, piece
 
 WINDOW = {"window_start": datetime(2025, 3, 10), "window_end": datetime(2025, 3, 12, 23, 59, 59)}
@@ -32,7 +33,7 @@ async def expire_lease(database: Database, slice_id: int) -> None:
 
 
 async def test_a_new_execution_is_running_and_not_yet_planned(database: Database) -> None:
-    created = await database.run(executions.create, mode="backfill", trigger="api", parts=(6, 8), **WINDOW)
+    created = await database.run(admission.create, mode="backfill", trigger="api", parts=(6, 8), **WINDOW)
 
     assert created is not None
     row = await database.execution(created)
@@ -52,7 +53,7 @@ async def test_a_new_execution_is_running_and_not_yet_planned(database: Database
     ],
 )
 async def test_the_criterio_follows_from_the_mode_unless_given(
-    database: Database, mode: Mode, given: executions.Criterio | None, expected: str
+    database: Database, mode: Mode, given: Criterio | None, expected: str
 ) -> None:
     created = await database.requested(mode, criterio=given)
 
@@ -62,7 +63,7 @@ async def test_the_criterio_follows_from_the_mode_unless_given(
 async def test_one_message_makes_one_row(database: Database) -> None:
     def create(message_id: str | None) -> Awaitable[int | None]:
         return database.run(
-            executions.create,
+            admission.create,
             mode="update",
             window_start=None,
             window_end=None,
@@ -81,7 +82,7 @@ async def test_one_message_makes_one_row(database: Database) -> None:
 
 async def test_a_confirmed_message_is_stamped(database: Database) -> None:
     created = await database.requested()
-    await database.run(executions.mark_published, created)
+    await database.run(admission.mark_published, created)
 
     assert (await database.execution(created)).published_at is not None
 
@@ -89,20 +90,20 @@ async def test_a_confirmed_message_is_stamped(database: Database) -> None:
 async def test_a_refused_execution_has_ended_and_is_never_planned(database: Database) -> None:
     created = await database.requested()
 
-    assert await database.run(executions.refuse, created)
+    assert await database.run(admission.refuse, created)
 
     row = await database.execution(created)
     assert (row.status, row.error_message, row.duration_seconds) == ("error", PUBLISH_FAILED, 0)
     assert row.cause == "publish_failed"
     assert row.finished_at is not None
     assert await database.run(executions.lock_unplanned, older_than_seconds=0, execution_id=created) is None
-    assert not await database.run(executions.refuse, created), "it can be refused only once"
+    assert not await database.run(admission.refuse, created), "it can be refused only once"
 
 
 async def test_a_planned_execution_cannot_be_refused(database: Database) -> None:
     planned = await database.planned()
 
-    assert not await database.run(executions.refuse, planned)
+    assert not await database.run(admission.refuse, planned)
     assert (await database.execution(planned)).status == "running"
 
 
@@ -111,7 +112,7 @@ async def test_refusing_waits_for_a_planner_and_then_loses(database: Database) -
     async with database.engine.begin() as planner:
         execution = await executions.lock_unplanned(planner, older_than_seconds=0)
         assert execution is not None
-        refusing = asyncio.create_task(database.run(executions.refuse, created))
+        refusing = asyncio.create_task(database.run(admission.refuse, created))
         await database.someone_waits_for_a_lock()
         await executions.plan(planner, execution, [piece()])
 
@@ -122,7 +123,7 @@ async def test_refusing_waits_for_a_planner_and_then_loses(database: Database) -
 async def test_planning_passes_over_an_execution_that_is_being_refused(database: Database) -> None:
     created = await database.requested()
     async with database.engine.begin() as refuser:
-        assert await executions.refuse(refuser, created)
+        assert await admission.refuse(refuser, created)
         assert await database.run(executions.lock_unplanned, older_than_seconds=0, execution_id=created) is None
 
 
@@ -148,7 +149,7 @@ async def test_only_what_has_waited_long_enough_is_planned_without_a_message(dat
     found = await database.run(executions.lock_unplanned, older_than_seconds=30)
     assert found is not None
     assert found.id == old
-    await database.run(executions.refuse, old)
+    await database.run(admission.refuse, old)
     assert await database.run(executions.lock_unplanned, older_than_seconds=30) is None
     planned = await database.run(executions.lock_unplanned, older_than_seconds=30, execution_id=young)
     assert planned is not None
@@ -192,7 +193,7 @@ async def test_six_workers_claim_two_hundred_slices_each_exactly_once(database: 
 
     async def work(worker_id: str) -> list[Claim]:
         mine: list[Claim] = []
-        while (claim := await database.run(executions.claim, worker_id, lease_seconds=60)) is not None:
+        while (claim := await database.run(slices.claim, worker_id, lease_seconds=60)) is not None:
             mine.append(claim)
         return mine
 
@@ -247,7 +248,7 @@ async def test_updates_go_before_backfills_and_older_executions_before_younger(d
 async def test_a_slice_under_a_lease_cannot_be_claimed_until_the_lease_is_over(database: Database) -> None:
     claim = await database.claimed()
 
-    assert await database.run(executions.claim, "other", lease_seconds=60) is None
+    assert await database.run(slices.claim, "other", lease_seconds=60) is None
     await expire_lease(database, claim.slice_id)
     again = await database.claim("other")
 
@@ -267,27 +268,27 @@ async def test_the_lease_is_as_long_as_asked_by_the_databases_clock(database: Da
 async def test_a_slice_waits_for_its_run_after(database: Database) -> None:
     await database.planned()
     await database.rows("UPDATE sync_slices SET run_after = now() + interval '1 h'")
-    assert await database.run(executions.claim, "me", lease_seconds=60) is None
+    assert await database.run(slices.claim, "me", lease_seconds=60) is None
 
     await database.rows("UPDATE sync_slices SET run_after = now()")
-    assert await database.run(executions.claim, "me", lease_seconds=60) is not None
+    assert await database.run(slices.claim, "me", lease_seconds=60) is not None
 
 
 async def test_a_slice_that_has_used_up_its_stalls_is_ended_and_not_claimed(database: Database) -> None:
     execution_id = await database.planned()
     for _ in range(MAX_STALLS):
         claim = await database.claim()
-        assert await database.run(executions.fail_stalled) == set(), "while it is held it may yet commit a page"
+        assert await database.run(slices.fail_stalled) == set(), "while it is held it may yet commit a page"
         await remember_page(database, claim) if claim.attempt == 1 else None
         await expire_lease(database, claim.slice_id)
 
-    assert await database.run(executions.claim, "me", lease_seconds=60) is None
-    assert await database.run(executions.fail_stalled) == {execution_id}
+    assert await database.run(slices.claim, "me", lease_seconds=60) is None
+    assert await database.run(slices.fail_stalled) == {execution_id}
     row = await database.slice(claim.slice_id)
     assert (row.status, row.error_message) == ("error", "6 workers in a row ended without a page")
     assert row.cause == "stalled"
     assert row.finished_at is not None
-    assert await database.run(executions.fail_stalled) == set()
+    assert await database.run(slices.fail_stalled) == set()
     assert await database.value("SELECT count(*) FROM sync_pages") == 0, "an ended slice needs its pages no more"
     assert await database.run(executions.close, execution_id) == "error"
 
@@ -305,7 +306,7 @@ async def test_the_first_claim_starts_the_execution_and_later_ones_change_nothin
 
 async def test_a_finished_execution_is_not_started(database: Database) -> None:
     created = await database.requested()
-    await database.run(executions.refuse, created)
+    await database.run(admission.refuse, created)
     await database.run(executions.mark_started, created)
 
     assert (await database.execution(created)).started_at is None
@@ -320,22 +321,22 @@ async def test_only_leases_that_are_still_held_are_renewed(database: Database) -
     other = await database.claim("other", lease_seconds=1)
     await expire_lease(database, mine[0].slice_id)
     taken_over = await database.claim("other")
-    await database.run(executions.finish, mine[1])
+    await database.run(slices.finish, mine[1])
 
-    renewed = await database.run(executions.renew, "me", [*mine, other], lease_seconds=1000)
+    renewed = await database.run(slices.renew, "me", [*mine, other], lease_seconds=1000)
 
     assert taken_over.slice_id == mine[0].slice_id
     assert renewed == {mine[2].slice_id}
     longer = await database.rows("SELECT id FROM sync_slices WHERE lease_until > now() + interval '900 s'")
     assert [row.id for row in longer] == [mine[2].slice_id]
-    assert await database.run(executions.renew, "me", [], lease_seconds=1) == set()
+    assert await database.run(slices.renew, "me", [], lease_seconds=1) == set()
 
 
 async def test_a_committed_page_adds_its_counts_and_ends_the_stalling(database: Database) -> None:
     claim = await database.claimed()
     counts = PageCounts(processed=5, inserted=3, updated=1, rejected=1, itens=40)
     for _ in range(2):
-        assert await database.run(executions.advance, claim, counts, **ONE_PAGE)
+        assert await database.run(slices.advance, claim, counts, **ONE_PAGE)
 
     row = await database.slice(claim.slice_id)
     assert (row.records_processed, row.records_inserted, row.records_updated) == (10, 6, 2)
@@ -345,15 +346,15 @@ async def test_a_committed_page_adds_its_counts_and_ends_the_stalling(database: 
 
 Transition = Callable[[AsyncConnection, Claim], Awaitable[bool]]
 TRANSITIONS: dict[str, Transition] = {
-    "hold": executions.hold,
-    "advance": lambda db, claim: executions.advance(db, claim, PageCounts(1, 1), **ONE_PAGE),
-    "reread": executions.reread,
-    "release": executions.release,
-    "postpone": lambda db, claim: executions.postpone(
+    "hold": slices.hold,
+    "advance": lambda db, claim: slices.advance(db, claim, PageCounts(1, 1), **ONE_PAGE),
+    "reread": slices.reread,
+    "release": slices.release,
+    "postpone": lambda db, claim: slices.postpone(
         db, claim, delay_seconds=1, cause="internal", error_message="?", progressed=True
     ),
-    "fail": lambda db, claim: executions.fail(db, claim, "internal", "?"),
-    "finish": executions.finish,
+    "fail": lambda db, claim: slices.fail(db, claim, "internal", "?"),
+    "finish": slices.finish,
 }
 
 
@@ -367,9 +368,9 @@ async def test_a_claim_that_was_lost_changes_nothing_any_more(database: Database
             await expire_lease(database, stale.slice_id)
             await database.claim("other" if lost_by == "takeover" else stale.worker_id)
         case "ended":
-            await database.run(executions.fail, stale, "internal", "ended")
+            await database.run(slices.fail, stale, "internal", "ended")
         case _:
-            await database.run(executions.release, stale)
+            await database.run(slices.release, stale)
     before = [await database.slice(stale.slice_id), await database.rows("SELECT * FROM sync_pages")]
 
     assert not await database.run(TRANSITIONS[name], stale)
@@ -381,18 +382,18 @@ async def test_a_takeover_passes_over_a_slice_whose_page_is_being_committed(data
     claim = await database.claimed()
     await expire_lease(database, claim.slice_id)
     async with database.engine.begin() as db:
-        assert await executions.hold(db, claim)
-        assert await database.run(executions.claim, "other", lease_seconds=60) is None
-        assert await executions.advance(db, claim, PageCounts(), **ONE_PAGE)
+        assert await slices.hold(db, claim)
+        assert await database.run(slices.claim, "other", lease_seconds=60) is None
+        assert await slices.advance(db, claim, PageCounts(), **ONE_PAGE)
 
-    assert await database.run(executions.claim, "other", lease_seconds=60) is None, "the page has renewed the lease"
+    assert await database.run(slices.claim, "other", lease_seconds=60) is None, "the page has renewed the lease"
 
 
 async def test_rereading_keeps_the_claim_and_begins_with_page_one(database: Database) -> None:
     claim = await database.claimed()
-    await database.run(executions.advance, claim, PageCounts(processed=5), **ONE_PAGE)
+    await database.run(slices.advance, claim, PageCounts(processed=5), **ONE_PAGE)
 
-    assert await database.run(executions.reread, claim)
+    assert await database.run(slices.reread, claim)
 
     row = await database.slice(claim.slice_id)
     assert (row.reading, row.pages_done, row.records_processed, row.status) == (2, 0, 5, "running")
@@ -402,7 +403,7 @@ async def test_a_released_slice_is_free_at_once_and_counts_no_stall(database: Da
     for attempt in range(1, MAX_STALLS + 3):
         claim = await database.claimed() if attempt == 1 else await database.claim("other")
         assert claim.attempt == attempt
-        assert await database.run(executions.release, claim)
+        assert await database.run(slices.release, claim)
 
     row = await database.slice(claim.slice_id)
     assert (row.status, row.worker_id, row.lease_until, row.stalls) == ("pending", None, None, 0)
@@ -431,7 +432,7 @@ async def test_a_slice_is_put_back_until_it_has_failed_longer_than_its_patience(
     claim = await database.claim()
 
     won = await database.run(
-        executions.postpone, claim, delay_seconds=100, cause="no_answer", error_message="503", progressed=progressed
+        slices.postpone, claim, delay_seconds=100, cause="no_answer", error_message="503", progressed=progressed
     )
 
     assert won is put_back
@@ -451,10 +452,10 @@ async def test_a_page_that_shows_something_new_begins_the_patience_anew(database
     await database.planned()
     await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 h'")
     claim = await database.claim()
-    await database.run(executions.advance, claim, PageCounts(processed=1), **ONE_PAGE, shows_new=shows_new)
+    await database.run(slices.advance, claim, PageCounts(processed=1), **ONE_PAGE, shows_new=shows_new)
 
     won = await database.run(
-        executions.postpone, claim, delay_seconds=1, cause="no_answer", error_message="503", progressed=shows_new
+        slices.postpone, claim, delay_seconds=1, cause="no_answer", error_message="503", progressed=shows_new
     )
 
     assert won is shows_new
@@ -470,7 +471,7 @@ async def test_failures_in_a_row_are_counted_and_progress_begins_the_count_anew(
         claim = await database.claim()
         seen.append(claim.failures)
         await database.run(
-            executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="503", progressed=progressed
+            slices.postpone, claim, delay_seconds=0, cause="no_answer", error_message="503", progressed=progressed
         )
 
     assert seen == [0, 1, 2, 3, 1]
@@ -481,7 +482,7 @@ async def test_a_failure_that_is_not_the_sources_counts_towards_the_stalls(datab
     for stalls in (1, 2, 3):
         claim = await database.claim()
         await database.run(
-            executions.postpone,
+            slices.postpone,
             claim,
             delay_seconds=0,
             cause="internal",
@@ -500,16 +501,14 @@ async def test_an_ended_slice_forgets_its_pages_and_keeps_its_counts(
 ) -> None:
     claim = await database.claimed()
     await database.run(
-        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="earlier trouble", progressed=True
+        slices.postpone, claim, delay_seconds=0, cause="no_answer", error_message="earlier trouble", progressed=True
     )
     claim = await database.claim()
     await remember_page(database, claim)
-    await database.run(executions.advance, claim, PageCounts(processed=7), **ONE_PAGE)
+    await database.run(slices.advance, claim, PageCounts(processed=7), **ONE_PAGE)
 
     transition = (
-        executions.finish
-        if ending == "finish"
-        else lambda db, it: executions.fail(db, it, "portal_refused", "status 401")
+        slices.finish if ending == "finish" else lambda db, it: slices.fail(db, it, "portal_refused", "status 401")
     )
     assert await database.run(transition, claim)
 
@@ -526,7 +525,7 @@ async def test_an_ended_slice_forgets_its_pages_and_keeps_its_counts(
 
 async def test_an_execution_with_unfinished_slices_is_not_closed(database: Database) -> None:
     execution_id = await database.planned([piece(modalidade=1), piece(modalidade=2), piece(modalidade=3)])
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     assert await database.run(executions.close, execution_id) is None
     await database.claim()
 
@@ -548,8 +547,8 @@ async def test_a_closed_execution_sums_up_its_slices(database: Database) -> None
     await database.rows("UPDATE sync_executions SET started_at = now() - interval '90 s'")
     for processed in (5, 7):
         claim = await database.claim()
-        await database.run(executions.advance, claim, PageCounts(processed=processed), **ONE_PAGE)
-        await database.run(executions.finish, claim)
+        await database.run(slices.advance, claim, PageCounts(processed=processed), **ONE_PAGE)
+        await database.run(slices.finish, claim)
 
     assert await database.run(executions.close, execution_id) == "success"
 
@@ -561,10 +560,10 @@ async def test_a_closed_execution_sums_up_its_slices(database: Database) -> None
 
 async def test_an_execution_with_failed_slices_says_how_many_and_why(database: Database) -> None:
     execution_id = await database.planned([piece(modalidade=modalidade) for modalidade in (1, 2, 3, 4)])
-    await database.run(executions.finish, await database.claim())
-    await database.run(executions.fail, await database.claim(), "no_answer", "status 503")
-    await database.run(executions.fail, await database.claim(), "portal_refused", "status 403")
-    await database.run(executions.fail, await database.claim(), "portal_refused", "status 401")
+    await database.run(slices.finish, await database.claim())
+    await database.run(slices.fail, await database.claim(), "no_answer", "status 503")
+    await database.run(slices.fail, await database.claim(), "portal_refused", "status 403")
+    await database.run(slices.fail, await database.claim(), "portal_refused", "status 401")
 
     assert await database.run(executions.close, execution_id) == "error"
 
@@ -575,7 +574,7 @@ async def test_an_execution_with_failed_slices_says_how_many_and_why(database: D
 
 async def test_the_error_of_a_resource_that_is_not_divided_names_it(database: Database) -> None:
     execution_id = await database.planned([piece(modalidade=0)])
-    await database.run(executions.fail, await database.claim(), "bad_answer", "not JSON")
+    await database.run(slices.fail, await database.claim(), "bad_answer", "not JSON")
     await database.run(executions.close, execution_id)
     assert (
         await database.execution(execution_id)
@@ -588,7 +587,7 @@ async def test_two_workers_that_finish_the_last_two_slices_close_the_execution_o
         last_two = [await database.claim("one"), await database.claim("other")]
 
         async def finish_and_close(claim: Claim, execution_id: int = execution_id) -> str | None:
-            assert await database.run(executions.finish, claim)
+            assert await database.run(slices.finish, claim)
             return await database.run(executions.close, execution_id)
 
         answers = await asyncio.gather(*map(finish_and_close, last_two))
@@ -599,7 +598,7 @@ async def test_two_workers_that_finish_the_last_two_slices_close_the_execution_o
 
 async def test_of_two_closers_the_one_that_waited_changes_nothing(database: Database) -> None:
     execution_id = await database.planned()
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     async with database.engine.begin() as first:
         assert await executions.close(first, execution_id) == "success"
         second = asyncio.create_task(database.run(executions.close, execution_id))
@@ -614,7 +613,7 @@ async def test_an_execution_that_was_left_open_is_found(database: Database) -> N
     execution_id = await database.planned()
     await database.planned()
     assert await database.run(executions.left_open) == []
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
 
     assert await database.run(executions.left_open) == [execution_id]
     await database.run(executions.close, execution_id)
@@ -625,18 +624,18 @@ async def test_an_execution_that_was_left_open_is_found(database: Database) -> N
 async def test_a_finished_execution_never_changes_again(database: Database, ended_as: str) -> None:
     if ended_as == "refused":
         execution_id = await database.requested()
-        await database.run(executions.refuse, execution_id)
+        await database.run(admission.refuse, execution_id)
     else:
         execution_id = await database.planned()
         claim = await database.claim()
         if ended_as == "ended":
             await database.run(executions.end, execution_id, status="error", cause="internal", error_message="ended")
         else:
-            await database.run(executions.finish if ended_as == "success" else TRANSITIONS["fail"], claim)
+            await database.run(slices.finish if ended_as == "success" else TRANSITIONS["fail"], claim)
             await database.run(executions.close, execution_id)
     before = await database.execution(execution_id)
 
-    assert not await database.run(executions.refuse, execution_id)
+    assert not await database.run(admission.refuse, execution_id)
     assert not await database.run(executions.end, execution_id, status="success", records_processed=99)
     assert await database.run(executions.close, execution_id) is None
     assert await database.run(executions.lock_unplanned, older_than_seconds=0, execution_id=execution_id) is None
@@ -647,10 +646,10 @@ async def test_a_finished_execution_never_changes_again(database: Database, ende
 
 async def test_a_late_confirm_does_not_touch_a_finished_execution(database: Database) -> None:
     created = await database.requested()
-    await database.run(executions.refuse, created)
+    await database.run(admission.refuse, created)
     before = await database.execution(created)
 
-    await database.run(executions.mark_published, created)
+    await database.run(admission.mark_published, created)
 
     assert await database.execution(created) == before
 
@@ -661,9 +660,9 @@ async def test_a_late_confirm_does_not_touch_a_finished_execution(database: Data
 async def test_an_execution_ended_from_outside_takes_its_slices_with_it(database: Database) -> None:
     execution_id = await database.planned([piece(modalidade=modalidade) for modalidade in (1, 2, 3)])
     done, held = await database.claim(), await database.claim()
-    await database.run(executions.advance, done, PageCounts(processed=4), **ONE_PAGE)
-    await database.run(executions.finish, done)
-    await database.run(executions.advance, held, PageCounts(processed=2), **ONE_PAGE)
+    await database.run(slices.advance, done, PageCounts(processed=4), **ONE_PAGE)
+    await database.run(slices.finish, done)
+    await database.run(slices.advance, held, PageCounts(processed=2), **ONE_PAGE)
     await remember_page(database, held)
 
     assert await database.run(
@@ -672,11 +671,11 @@ async def test_an_execution_ended_from_outside_takes_its_slices_with_it(database
 
     row = await database.execution(execution_id)
     assert (row.status, row.cause, row.error_message, row.records_processed) == ("error", "no_worker", "no worker", 6)
-    slices = await database.rows("SELECT status, cause, error_message, worker_id FROM sync_slices ORDER BY ordinal")
+    ended = await database.rows("SELECT status, cause, error_message, worker_id FROM sync_slices ORDER BY ordinal")
     cut_off = ("error", "cut_off", "no worker", None)
-    assert slices == [("success", None, None, None), cut_off, cut_off]
-    assert not await database.run(executions.hold, held), "its worker finds out at the next page"
-    assert await database.run(executions.claim, "me", lease_seconds=60) is None
+    assert ended == [("success", None, None, None), cut_off, cut_off]
+    assert not await database.run(slices.hold, held), "its worker finds out at the next page"
+    assert await database.run(slices.claim, "me", lease_seconds=60) is None
     assert await database.value("SELECT count(*) FROM sync_pages") == 0, "ended slices need their pages no more"
 
 
@@ -719,7 +718,7 @@ async def test_a_cancel_says_who(database: Database) -> None:
 
 async def test_ending_waits_for_a_closer_and_then_loses(database: Database) -> None:
     execution_id = await database.planned()
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     async with database.engine.begin() as closer:
         assert await executions.close(closer, execution_id) == "success"
         ending = asyncio.create_task(database.run(executions.end, execution_id, status="error", cause="internal"))
@@ -744,53 +743,53 @@ async def test_a_retry_copies_the_failed_slices_with_a_patience_of_their_own(dat
     await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 h'")
     for number in range(4):
         claim = await database.claim()
-        await database.run(executions.finish if number in (0, 3) else TRANSITIONS["fail"], claim)
-    assert await database.run(executions.retry, execution_id) is None, "it has not been closed yet"
+        await database.run(slices.finish if number in (0, 3) else TRANSITIONS["fail"], claim)
+    assert await database.run(admission.retry, execution_id) is None, "it has not been closed yet"
     await database.run(executions.close, execution_id)
 
-    copy = await database.run(executions.retry, execution_id)
+    copy = await database.run(admission.retry, execution_id)
 
     assert copy is not None
     row = await database.execution(copy)
     assert (row.retry_of, row.trigger, row.status, row.criterio) == (execution_id, "retry", "running", "publicacao")
     assert row.window_start == piece(CLOSED_DAY + timedelta(days=1)).window_start
     assert row.window_end == piece(CLOSED_DAY + timedelta(days=2)).window_end
-    slices = await database.rows("SELECT * FROM sync_slices WHERE execution_id = :id ORDER BY ordinal", id=copy)
-    assert [(each.ordinal, each.first_day, each.status, each.attempt) for each in slices] == [
+    copies = await database.rows("SELECT * FROM sync_slices WHERE execution_id = :id ORDER BY ordinal", id=copy)
+    assert [(each.ordinal, each.first_day, each.status, each.attempt) for each in copies] == [
         (1, CLOSED_DAY + timedelta(days=1), "pending", 0),
         (2, CLOSED_DAY + timedelta(days=2), "pending", 0),
     ]
-    assert [each.failing_since for each in slices] == [None, None]
+    assert [each.failing_since for each in copies] == [None, None]
 
 
 async def test_what_succeeded_or_never_was_cannot_be_repeated(database: Database) -> None:
     execution_id = await database.planned()
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     await database.run(executions.close, execution_id)
 
-    assert await database.run(executions.retry, execution_id) is None
-    assert await database.run(executions.retry, execution_id + 1) is None
+    assert await database.run(admission.retry, execution_id) is None
+    assert await database.run(admission.retry, execution_id + 1) is None
     assert await database.value("SELECT count(*) FROM sync_executions") == 1
 
 
 async def test_executions_are_admitted_one_at_a_time_up_to_the_limit(database: Database) -> None:
     async def ask() -> bool:
         async with database.engine.begin() as db:
-            if not await executions.admit(db):
+            if not await admission.admit(db):
                 return False
-            await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+            await admission.create(db, mode="update", window_start=None, window_end=None, trigger="api")
             return True
 
-    answers = await asyncio.gather(*(ask() for _ in range(executions.MAX_UNFINISHED + 5)))
+    answers = await asyncio.gather(*(ask() for _ in range(admission.MAX_UNFINISHED + 5)))
 
-    assert answers.count(True) == executions.MAX_UNFINISHED
-    await database.run(executions.refuse, 1)
+    assert answers.count(True) == admission.MAX_UNFINISHED
+    await database.run(admission.refuse, 1)
     assert await ask()
 
 
 async def test_old_executions_end_where_no_worker_has_been_seen_for_long(database: Database) -> None:
     old, young, done = await database.planned(), await database.requested(), await database.requested()
-    await database.run(executions.refuse, done)
+    await database.run(admission.refuse, done)
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '2 h' WHERE id <> :id", id=young)
     await database.rows(
         "INSERT INTO workers (id, last_seen_at, alive_until) VALUES ('w', now() - interval '59 min', now())"
@@ -874,7 +873,7 @@ async def test_an_execution_ends_once_when_the_source_has_failed_longer_than_its
 
     row = await database.execution(execution_id)
     assert row.status == ("error" if ends else "running")
-    assert await database.run(executions.finish, claim) is not ends, "what was claimed is fenced off"
+    assert await database.run(slices.finish, claim) is not ends, "what was claimed is fenced off"
     if ends:
         assert row.error_message.startswith("the portal has not answered since 20")
         assert row.error_message.endswith("(refused): /consulta: status 302")

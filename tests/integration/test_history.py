@@ -10,9 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services import dashboard, figures
-from common import executions, watermarks
+from common import watermarks
 from common.clock import BRASILIA
-from common.executions import PlannedSlice
+from common.lifecycle import admission, executions, slices
+from common.lifecycle.slices import PlannedSlice
 from ingestor import history
 from ingestor import worker as worker_module
 from ingestor.history import ONE_DELETER, delete_old
@@ -47,11 +48,7 @@ async def ended(database: Database, *pieces: PlannedSlice, failing: bool = False
     for _ in pieces or [None]:
         claim = await database.claim()
         assert claim.execution_id == execution_id
-        await (
-            database.run(executions.fail, claim, "no_answer", "503")
-            if failing
-            else database.run(executions.finish, claim)
-        )
+        await (database.run(slices.fail, claim, "no_answer", "503") if failing else database.run(slices.finish, claim))
     assert await database.run(executions.close, execution_id) == ("error" if failing else "success")
     return execution_id
 
@@ -85,7 +82,7 @@ async def test_what_is_old_goes_with_all_that_belongs_to_it(database: Database) 
         await ended(database, piece(), piece(CLOSED_DAY, 8)),
     )
     running = await database.planned([piece()])
-    await database.run(executions.keep_key, old, "key", "digest")
+    await database.run(admission.keep_key, old, "key", "digest")
     await database.rows("""
         INSERT INTO execution_log (execution_id, logged_at, level, event, fields)
         SELECT id, now(), 'info', 'e', '{}' FROM sync_executions
@@ -184,13 +181,13 @@ async def test_the_newest_of_each_kind_stays(database: Database, monkeypatch: py
 
 async def test_what_a_retry_repeats_stays_until_it_has_ended(database: Database) -> None:
     failed = await ended(database, failing=True)
-    retry = await database.run(executions.retry, failed)
+    retry = await database.run(admission.retry, failed)
     assert retry is not None
     await age(database, failed)
     await delete(database)
     assert await left(database) == [failed, retry]
 
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     await database.run(executions.close, retry)
     await delete(database)
     assert await left(database) == [retry]
@@ -226,12 +223,10 @@ async def test_what_has_been_read_and_what_is_owed_is_known_afterwards(database:
     assert outcome is not None
     for execution_id in outcome.execution_ids or []:
         await plan_next(database.engine, RULES, older_than_seconds=0, execution_id=execution_id)
-        while (claim := await database.run(executions.claim, "worker", lease_seconds=60)) is not None:
+        while (claim := await database.run(slices.claim, "worker", lease_seconds=60)) is not None:
             fails = (claim.criterio, claim.part) == ("publicacao", 8)
             await (
-                database.run(executions.fail, claim, "no_answer", "503")
-                if fails
-                else database.run(executions.finish, claim)
+                database.run(slices.fail, claim, "no_answer", "503") if fails else database.run(slices.finish, claim)
             )
         await database.run(executions.close, execution_id)
     update = PlannedSlice(6, date(2026, 3, 9), date(2026, 3, 10), NOON - DAY, NOON)
@@ -288,7 +283,7 @@ async def test_debts_and_rejected_records_stay_and_resolved_ones_go(database: Da
         noon=NOON,
         id=claim.execution_id,
     )
-    await database.run(executions.finish, claim)
+    await database.run(slices.finish, claim)
     await database.run(executions.close, claim.execution_id)
     await age(database)
 

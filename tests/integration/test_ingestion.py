@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from common import executions
 from common.clock import to_wall_clock
-from common.executions import Claim, Criterio, PlannedSlice
+from common.lifecycle import Criterio, executions, slices
+from common.lifecycle.slices import Claim, PlannedSlice
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import LeaseLost, ListingIncomplete, PncpRejected, PncpUnavailable
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
@@ -110,7 +110,7 @@ async def test_a_last_page_that_is_rolled_back_leaves_its_slice_to_the_next_clai
         await database.rows("DROP FUNCTION refuse")
     row = await database.slice(claim.slice_id)
     assert (row.status, row.pages_done) == ("running", 4), "all was committed but the second look at page 1"
-    await database.run(executions.release, claim)
+    await database.run(slices.release, claim)
 
     assert await ingest_slice(work_on(database, client, await database.claim()))
 
@@ -332,7 +332,7 @@ async def test_an_incomplete_listing_is_read_again_by_the_next_claim_from_page_o
     with pytest.raises(ListingIncomplete):
         await ingest_slice(work_on(database, client, claim))
     await database.run(
-        executions.postpone, claim, delay_seconds=0, cause="incomplete", error_message="incomplete", progressed=False
+        slices.postpone, claim, delay_seconds=0, cause="incomplete", error_message="incomplete", progressed=False
     )
     portal.quirks.reset()
     portal.stats.reset()
@@ -463,7 +463,7 @@ async def test_a_failing_page_leaves_the_earlier_ones_stored_and_the_next_claim_
     expected = {record.numero_controle_pncp for at, record in enumerate(of_the_day(day)) if at // 10 != 1}
     assert (await database.mirror()).keys() == expected
     assert await database.run(
-        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="500", progressed=True
+        slices.postpone, claim, delay_seconds=0, cause="no_answer", error_message="500", progressed=True
     )
     portal.quirks.reset()
     portal.stats.reset()
@@ -506,7 +506,7 @@ async def test_being_asked_to_stop_ends_after_the_page_in_hand(
     assert await reading is False
 
     assert (await database.slice(claim.slice_id)).pages_done == 2
-    await database.run(executions.release, claim)
+    await database.run(slices.release, claim)
     assert await ingest_slice(work_on(database, client, await database.claim()))
     assert listing_pages(portal) == WHOLE_READING, "no page was read for nothing"
     assert (await database.slice(claim.slice_id)).records_processed == RECORDS

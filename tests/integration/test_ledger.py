@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from common import executions
 from common.clock import BRASILIA
-from common.executions import Claim, Criterio, PageCounts, PlannedSlice
+from common.lifecycle import Criterio, executions, slices
+from common.lifecycle.slices import Claim, PageCounts, PlannedSlice
 from tests.integration.conftest import CLOSED_DAY, Database, piece
 
 SECOND = timedelta(seconds=1)
@@ -33,7 +33,7 @@ async def read(
         at = began.replace(tzinfo=BRASILIA)
         await database.rows("UPDATE sync_slices SET started_at = :at WHERE id = :id", at=at, id=claim.slice_id)
     await database.run(
-        executions.advance,
+        slices.advance,
         claim,
         counts or PageCounts(processed=3, inserted=2),
         pages_done=1,
@@ -43,7 +43,7 @@ async def read(
         finishes=ends_with_page,
     )
     if not ends_with_page:
-        assert await database.run(executions.finish, claim)
+        assert await database.run(slices.finish, claim)
     await database.run(executions.close, claim.execution_id)
     return claim
 
@@ -91,7 +91,7 @@ async def test_the_newest_slice_stands_for_the_day_whichever_ends_last(database:
     await database.planned([piece()])
     older = await database.claim()
     newer = await read(database, piece(), counts=PageCounts(processed=5, updated=1))
-    assert await database.run(executions.finish, older)
+    assert await database.run(slices.finish, older)
     assert await ledger(database) == [("publicacao", 6, CLOSED_DAY, newer.slice_id, 5, 1)]
 
     newest = await read(database, piece(), counts=PageCounts(processed=6))
@@ -101,8 +101,8 @@ async def test_the_newest_slice_stands_for_the_day_whichever_ends_last(database:
 
 async def test_a_failed_slice_and_one_that_is_not_ours_any_more_note_nothing(database: Database) -> None:
     claim = await database.claimed()
-    await database.run(executions.fail, claim, "no_answer", "status 503")
-    assert not await database.run(executions.finish, claim)
+    await database.run(slices.fail, claim, "no_answer", "status 503")
+    assert not await database.run(slices.finish, claim)
     assert await ledger(database) == []
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from common import executions
 from common.clock import to_wall_clock
-from common.executions import Claim, Criterio, Mode, PlannedSlice
+from common.lifecycle import Criterio, Mode, executions, slices
+from common.lifecycle.slices import Claim, PlannedSlice
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import ListingIncomplete, PncpUnavailable
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
@@ -59,7 +59,7 @@ async def ingest(database: Database, client: PncpClient, claim: Claim) -> bool:
 async def put_back(database: Database, claim: Claim, *, progressed: bool = False) -> Claim:
     """The next claim of a slice that has failed."""
     assert await database.run(
-        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="failed", progressed=progressed
+        slices.postpone, claim, delay_seconds=0, cause="no_answer", error_message="failed", progressed=progressed
     )
     return await database.claim()
 
@@ -483,7 +483,7 @@ async def test_a_slice_is_read_in_the_page_size_of_its_first_claim(
     with pytest.raises(PncpUnavailable, match="status 500"):
         await ingest(database, await portals.client(portal, page_size=10), claim)
     assert await database.run(
-        executions.postpone, claim, delay_seconds=0, cause="no_answer", error_message="500", progressed=True
+        slices.postpone, claim, delay_seconds=0, cause="no_answer", error_message="500", progressed=True
     )
     portal.quirks.reset()
     portal.stats.reset()
@@ -581,7 +581,7 @@ async def test_two_slices_that_count_the_same_records_in_opposite_order_do_not_d
             rows = frozenset(order[start : start + 10])
             page = Batch(CONTRATACOES, start // 10 + 1, 60, 6, rows, rows)
             async with database.engine.begin() as db:
-                assert await executions.hold(db, claim)
+                assert await slices.hold(db, claim)
                 _, counts = await store_page(db, claim, page, progress)
             progress.add(page)
             total += counts.processed

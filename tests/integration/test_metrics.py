@@ -20,10 +20,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.services import figures
-from common import executions
 from common.clock import to_wall_clock
 from common.config import ConfigurationError
-from common.executions import PageCounts
+from common.lifecycle import executions, slices
+from common.lifecycle.slices import PageCounts
 from common.resources import RESOURCES
 from common.resources.contratacoes import CONTRATACOES
 from ingestor import metrics as metrics_module
@@ -188,7 +188,7 @@ async def test_totals_go_on_growing_when_an_execution_ends(open_api: OpenApi, da
     claim = await database.claimed()
     await database.run(_advance, claim)
     running = await scrape(api)
-    assert await database.run(executions.finish, claim)
+    assert await database.run(slices.finish, claim)
     assert await database.run(executions.close, claim.execution_id) == "success"
     closed = await scrape(api)
     kind = {"mode": "backfill", "trigger": "api"}
@@ -201,7 +201,7 @@ async def test_totals_go_on_growing_when_an_execution_ends(open_api: OpenApi, da
 
 async def _advance(db: Any, claim: Any) -> None:
     counts = PageCounts(processed=7, rejected=2)
-    assert await executions.advance(db, claim, counts, pages_done=1, pages_total=2, total_registros=9, lease_seconds=60)
+    assert await slices.advance(db, claim, counts, pages_done=1, pages_total=2, total_registros=9, lease_seconds=60)
 
 
 # --- what the database knows ------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ async def test_the_freshness_of_each_modalidade_is_that_of_its_last_complete_upd
         await database.planned([until(moment, number) for number in (1, 2, 3)], mode="update")
         for _ in range(3):
             claim = await database.claim()
-            end = executions.finish if claim.part in finish else executions.fail
+            end = slices.finish if claim.part in finish else slices.fail
             assert await (database.run(end, claim) if claim.part in finish else database.run(_fail, claim))
     samples = await scrape(api)
     reached = {dict(labels)["part"]: told for labels, told in samples["pncp_mirror_updated_timestamp_seconds"].items()}
@@ -270,7 +270,7 @@ async def test_the_freshness_of_each_modalidade_is_that_of_its_last_complete_upd
 
 
 async def _fail(db: Any, claim: Any) -> bool:
-    return await executions.fail(db, claim, "internal", "no")
+    return await slices.fail(db, claim, "internal", "no")
 
 
 async def test_workers_and_the_pause_of_the_source_are_told(open_api: OpenApi, database: Database) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
-from common.causes import CAUSES
+from common.lifecycle.causes import CAUSES
 from tests.support import migrate
 
 LEFT = """

@@ -8,7 +8,7 @@ import pytest
 
 from backend.services.alerts.findings import Finding, Rules, explain_end, look
 from backend.services.alerts.texts import Episode, compose
-from common import executions
+from common.lifecycle import executions, slices
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.sources.pncp.records import parse_list, parse_record
 from ingestor.sources.values import Bundle, Itens, Owed, Record
@@ -30,7 +30,7 @@ async def owing(database: Database, world: World) -> int:
         key = world.put(data_publicacao=MORNING, items=1)
         owed = Owed(reason, CAUSE.format(number))  # type: ignore[arg-type]  # both are reasons
         await store(database, claim, Bundle(bundle(world, key).record, Itens(owed=owed)))
-    await database.run(executions.finish, claim)
+    await database.run(slices.finish, claim)
     await database.run(executions.close, claim.execution_id)
     return claim.execution_id
 

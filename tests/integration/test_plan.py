@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from common import executions
 from common.clock import to_wall_clock
-from common.executions import PageCounts, PlannedSlice
+from common.lifecycle import executions, slices
+from common.lifecycle.slices import PageCounts, PlannedSlice
 from tests.integration.conftest import Database, piece
 
 MARCH = {"mode": "backfill", "data_ini": "2025-03-01T00:00:00", "data_fim": "2025-03-31T23:59:59"}
@@ -48,7 +48,7 @@ async def finished(
     for _ in pieces:
         claim = await database.claim()
         await database.run(
-            executions.advance,
+            slices.advance,
             claim,
             counts,
             pages_done=pages,
@@ -56,7 +56,7 @@ async def finished(
             total_registros=counts.processed,
             lease_seconds=60,
         )
-        assert await database.run(executions.finish, claim)
+        assert await database.run(slices.finish, claim)
     assert await database.run(executions.close, execution_id) == "success"
     await database.rows("UPDATE sync_executions SET duration_seconds = 100 WHERE id = :id", id=execution_id)
     return execution_id

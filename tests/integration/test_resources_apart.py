@@ -5,8 +5,10 @@ from datetime import date, datetime, timedelta
 import httpx
 import pytest
 
-from common import executions, watermarks
-from common.executions import Claim, Execution, PlannedSlice
+from common import watermarks
+from common.lifecycle import Criterio, Mode, admission, executions, slices
+from common.lifecycle.executions import Execution
+from common.lifecycle.slices import Claim, PlannedSlice
 from common.watermarks import Beyond
 from tests.integration.conftest import Database, OpenApi
 
@@ -14,11 +16,11 @@ START, END = datetime(2026, 3, 9, 8), datetime(2026, 3, 9, 12)
 OTHER = "others"
 
 
-async def planned(database: Database, resource: str, *, part: int = 6, mode: executions.Mode = "update") -> Claim:
+async def planned(database: Database, resource: str, *, part: int = 6, mode: Mode = "update") -> Claim:
     """The only slice of a new execution, claimed."""
-    criterio: executions.Criterio = "atualizacao"
+    criterio: Criterio = "atualizacao"
     created = await database.run(
-        executions.create, mode=mode, resource=resource, window_start=START, window_end=END, trigger="api"
+        admission.create, mode=mode, resource=resource, window_start=START, window_end=END, trigger="api"
     )
     assert created is not None
     execution = Execution(created, resource, mode, criterio, START, END, None)
@@ -29,16 +31,16 @@ async def planned(database: Database, resource: str, *, part: int = 6, mode: exe
 
 
 async def test_a_slice_moves_the_watermark_of_its_own_resource_only(database: Database) -> None:
-    await database.run(executions.finish, await planned(database, OTHER))
+    await database.run(slices.finish, await planned(database, OTHER))
 
     assert await database.run(watermarks.load, [6], resource="contratacoes") == {}
     assert (await database.run(watermarks.load, [6], resource=OTHER))[6].reached == END
 
 
 async def test_a_gap_is_not_bridged_by_a_backfill_of_another_resource(database: Database) -> None:
-    await database.run(executions.finish, await planned(database, "contratacoes"))
+    await database.run(slices.finish, await planned(database, "contratacoes"))
     await database.run(
-        executions.create,
+        admission.create,
         mode="backfill",
         resource=OTHER,
         criterio="atualizacao",
@@ -52,9 +54,7 @@ async def test_a_gap_is_not_bridged_by_a_backfill_of_another_resource(database: 
 
 async def test_an_update_waits_for_no_update_of_another_resource(database: Database) -> None:
     await planned(database, OTHER)  # is under way
-    waiting = await database.run(
-        executions.create, mode="update", window_start=None, window_end=None, trigger="message"
-    )
+    waiting = await database.run(admission.create, mode="update", window_start=None, window_end=None, trigger="message")
     found = await database.run(executions.lock_unplanned, older_than_seconds=0)
     assert found is not None
     assert (found.id, found.resource) == (waiting, "contratacoes")
@@ -62,18 +62,18 @@ async def test_an_update_waits_for_no_update_of_another_resource(database: Datab
 
 async def test_an_update_that_is_asked_for_is_no_waiting_one_of_another_resource(database: Database) -> None:
     await database.run(
-        executions.create, mode="update", resource=OTHER, window_start=None, window_end=None, trigger="message"
+        admission.create, mode="update", resource=OTHER, window_start=None, window_end=None, trigger="message"
     )
-    assert await database.run(executions.find_unplanned, mode="update") is None
-    assert await database.run(executions.find_unplanned, mode="update", resource=OTHER) is not None
+    assert await database.run(admission.find_unplanned, mode="update") is None
+    assert await database.run(admission.find_unplanned, mode="update", resource=OTHER) is not None
 
 
 async def test_a_retry_repeats_the_resource_of_what_it_repeats(database: Database) -> None:
     claim = await planned(database, OTHER)
-    await database.run(executions.fail, claim, "portal_refused", "status 403")
+    await database.run(slices.fail, claim, "portal_refused", "status 403")
     await database.run(executions.close, claim.execution_id)
 
-    copy = await database.run(executions.retry, claim.execution_id)
+    copy = await database.run(admission.retry, claim.execution_id)
 
     rows = await database.rows("SELECT resource, kind FROM sync_slices WHERE execution_id = :id", id=copy)
     assert [(row.resource, row.kind) for row in rows] == [(OTHER, "sync")]
@@ -84,7 +84,7 @@ async def test_a_day_that_another_resource_has_read_is_not_covered(open_api: Ope
     day = date(2025, 3, 10)
     midnight = datetime(2025, 3, 10)
     created = await database.run(
-        executions.create,
+        admission.create,
         mode="backfill",
         resource=OTHER,
         window_start=midnight,
@@ -95,7 +95,7 @@ async def test_a_day_that_another_resource_has_read_is_not_covered(open_api: Ope
     piece = PlannedSlice(6, day, day, midnight, midnight + timedelta(days=1, seconds=-1))
     execution = Execution(created, OTHER, "backfill", "publicacao", piece.window_start, piece.window_end, None)
     await database.run(executions.plan, execution, [piece])
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
 
     api = await open_api()
     found = (await api.get("/sync/coverage", params={"from": f"{day}", "to": f"{day}"})).json()
@@ -105,9 +105,9 @@ async def test_a_day_that_another_resource_has_read_is_not_covered(open_api: Ope
 async def test_a_slice_of_another_kind_is_left_to_those_who_do_it(database: Database) -> None:
     await planned(database, "contratacoes")
     await database.rows("UPDATE sync_slices SET status = 'pending', kind = 'delivery', lease_until = NULL")
-    assert await database.run(executions.claim, "me", lease_seconds=60) is None
-    assert not await database.run(executions.is_any_free)
-    assert (await database.run(executions.claim, "me", lease_seconds=60, kinds=["delivery"])) is not None
+    assert await database.run(slices.claim, "me", lease_seconds=60) is None
+    assert not await database.run(slices.is_any_free)
+    assert (await database.run(slices.claim, "me", lease_seconds=60, kinds=["delivery"])) is not None
 
 
 @pytest.mark.parametrize("path", ["/sync/force", "/sync/plan"])

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common import executions
 from common.clock import BRASILIA
 from common.cron import CronError
 from common.database import create_engine
-from common.executions import Execution
+from common.lifecycle import admission, executions, slices
+from common.lifecycle.executions import Execution
 from ingestor import worker as worker_module
 from ingestor.planning import Rules, backfill_slices, plan_next
 from ingestor.schedule import KEEP_TICKS_DAYS, Outcome, run_tick, tick
@@ -54,13 +54,11 @@ async def finish(engine: AsyncEngine, execution_id: int, *failing: tuple[date, i
     """Plan an execution as an ingestor does and end all its slices, those of these days and modalidades as failed."""
     await plan_next(engine, RULES, older_than_seconds=0, execution_id=execution_id)
     async with engine.begin() as db:
-        while (claim := await executions.claim(db, "worker", lease_seconds=60)) is not None:
+        while (claim := await slices.claim(db, "worker", lease_seconds=60)) is not None:
             assert claim.execution_id == execution_id
             fails = (claim.first_day, claim.part) in failing
             await (
-                executions.fail(db, claim, "portal_refused", "the portal said no")
-                if fails
-                else executions.finish(db, claim)
+                slices.fail(db, claim, "portal_refused", "the portal said no") if fails else slices.finish(db, claim)
             )
     async with engine.begin() as db:
         return await executions.close(db, execution_id)
@@ -130,7 +128,7 @@ async def test_a_tick_that_was_missed_for_more_than_ten_minutes_is_dropped(engin
 async def test_a_tick_that_fails_half_way_leaves_nothing_and_is_run_by_the_next_look(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = executions.create
+    create = admission.create
 
     async def create_once(db: AsyncConnection, **fields: Any) -> int | None:
         if fields["criterio"] == "atualizacao":
@@ -178,11 +176,11 @@ async def test_a_requested_update_is_a_predecessor_too_and_a_backfill_is_none(
 ) -> None:
     async with engine.begin() as db:
         window = {"window_start": datetime(2025, 1, 1), "window_end": datetime(2025, 1, 2)}
-        await executions.create(db, mode="backfill", trigger="api", **window)
+        await admission.create(db, mode="backfill", trigger="api", **window)
     assert await run_tick(engine, RULES, "update", NIGHT) == Outcome([2])
     async with engine.begin() as db:
         await executions.end(db, 2, status="error", cause="internal", error_message="cancelled")
-        await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+        await admission.create(db, mode="update", window_start=None, window_end=None, trigger="api")
     outcome = await run_tick(engine, RULES, "update", NIGHT + timedelta(minutes=15))
     assert outcome == Outcome(skipped_reason="a execução 3 ainda não terminou")
 
@@ -241,7 +239,7 @@ async def test_what_the_schedule_started_is_planned_at_once_and_a_request_waits_
     engine: AsyncEngine,
 ) -> None:
     async with engine.begin() as db:
-        await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+        await admission.create(db, mode="update", window_start=None, window_end=None, trigger="api")
     (publicacao, atualizacao) = await sweep(engine, NIGHT)
 
     planned = [await plan_next(engine, RULES, older_than_seconds=30) for _ in range(3)]
@@ -364,7 +362,7 @@ async def test_a_failed_day_that_a_retry_has_read_is_owed_no_more(engine: AsyncE
     for fails in (True, False):  # the retry of a retry counts too
         async with engine.begin() as db:
             (newest,) = (await db.execute(text("SELECT max(id) FROM sync_executions WHERE status = 'error'"))).one()
-            retry = await executions.retry(db, newest)
+            retry = await admission.retry(db, newest)
         assert retry is not None
         await finish(engine, retry, *([failing] if fails else []))
 
@@ -403,7 +401,7 @@ async def test_what_a_backfill_has_read_whole_after_its_end_is_owed_no_more(engi
         await finish(engine, execution_id)
     async with engine.begin() as db:
         window = {"window_start": datetime(2026, 3, 10), "window_end": datetime(2026, 3, 11, 12)}
-        other = await executions.create(db, mode="backfill", trigger="api", **window)
+        other = await admission.create(db, mode="backfill", trigger="api", **window)
     assert other is not None
     await finish(engine, other)
     swept = (await sweep(engine, NIGHT + 2 * DAY)).values()
@@ -444,7 +442,7 @@ async def test_a_part_that_is_new_owes_what_a_first_sweep_does_and_one_that_is_g
 
 async def test_a_sweep_that_found_no_room_stays_owed_from_the_first_on(engine: AsyncEngine) -> None:
     async with engine.begin() as db:
-        await executions.create(db, mode="update", window_start=None, window_end=None, trigger="api")
+        await admission.create(db, mode="update", window_start=None, window_end=None, trigger="api")
     full = await run_tick(engine, RULES, "sweep", NIGHT, at_most=1)
     assert full == Outcome(skipped_reason="já há 1 execuções em andamento")
     assert ("publicacao", "2026-03-09", "2026-03-10") in (await sweep(engine, NIGHT + DAY)).values()

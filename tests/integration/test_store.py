@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from common import executions
-from common.executions import Claim, PageCounts
+from common.lifecycle import slices
+from common.lifecycle.slices import Claim, PageCounts
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.sources.pncp.records import parse_list, parse_record
 from ingestor.sources.values import Batch, Bundle, Record, Rejected
@@ -46,7 +46,7 @@ async def store(
     keys = frozenset(each.key for each in bundles)
     fields = {"number": 1, "total_registros": len(keys), "total_paginas": 1, "keys": keys, "processed": keys, **changes}
     async with database.engine.begin() as db:
-        assert await executions.hold(db, claim)
+        assert await slices.hold(db, claim)
         result, counts = await store_page(db, claim, Batch(CONTRATACOES, **fields, bundles=list(bundles)), progress)
     progress.add(result)
     return counts
@@ -427,7 +427,7 @@ async def test_what_is_processed_counts_once_over_pages_and_readings(database: D
         page = {"keys": frozenset(processed), "processed": frozenset(processed), "number": number, "total_paginas": 2}
         counted.append((await store(database, claim, progress=progress, **page)).processed)
     progress.begin_anew()
-    assert await database.run(executions.reread, claim)
+    assert await database.run(slices.reread, claim)
     for processed in ("abc", "xyz"):
         page = {"keys": frozenset(processed), "processed": frozenset(processed), "total_paginas": 1}
         counted.append((await store(database, claim, progress=progress, **page)).processed)
@@ -440,9 +440,9 @@ async def test_progress_is_what_earlier_claims_have_committed(database: Database
     progress = Progress(claim.reading)
     await store(database, claim, progress=progress, **page)
     progress.begin_anew()
-    await database.run(executions.reread, claim)
+    await database.run(slices.reread, claim)
     await database.run(keep_earlier, claim, progress)
-    await database.run(executions.release, claim)
+    await database.run(slices.release, claim)
     again = await database.claim()
     for number, keys in ((1, "bc"), (3, "de")):
         page = {"number": number, "keys": frozenset(keys), "processed": frozenset(keys), "total_paginas": 4 - number}
@@ -467,7 +467,7 @@ async def test_of_however_many_readings_two_rows_stay(database: Database, claim:
             page = {"number": number, "keys": keys, "processed": keys, "total_registros": total}
             await store(database, claim, progress=progress, **page)
         progress.begin_anew()
-        await database.run(executions.reread, claim)
+        await database.run(slices.reread, claim)
         await database.run(keep_earlier, claim, progress)
 
         assert await database.value("SELECT count(*) FROM sync_pages") == 2
@@ -535,7 +535,7 @@ async def test_of_two_workers_that_write_one_record_the_newer_version_stands(dat
     await database.planned([piece(modalidade=6), piece(modalidade=8)])
     one, other = await database.claim("one"), await database.claim("other")
     async with database.engine.begin() as db:
-        assert await executions.hold(db, one)
+        assert await slices.hold(db, one)
         page = Batch(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [newer])
         await store_page(db, one, page, Progress(1))
         late = asyncio.create_task(store(database, other, older))
@@ -550,7 +550,7 @@ async def test_of_two_workers_that_write_one_record_the_newer_version_stands(dat
 async def test_a_page_that_is_rolled_back_leaves_nothing(database: Database, claim: Claim, world: World) -> None:
     key = world.put(data_publicacao=MORNING, items=3)
     async with database.engine.connect() as db:
-        assert await executions.hold(db, claim)
+        assert await slices.hold(db, claim)
         page = Batch(CONTRATACOES, 1, 1, 1, frozenset({key}), frozenset({key}), [bundle(world, key)])
         await store_page(db, claim, page, Progress(1))
         await db.rollback()
@@ -564,7 +564,7 @@ async def test_a_process_that_is_frozen_while_it_sends_a_page_loses_its_slice(da
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"
     async with database.engine.connect() as db:
         await db.execute(text("SET LOCAL idle_in_transaction_session_timeout = 200"))
-        assert await executions.hold(db, claim)
+        assert await slices.hold(db, claim)
         driver: Any = (await db.get_raw_connection()).driver_connection
         pid = driver.get_server_pid()
         driver._transport.write(b"B" + (1_000_000).to_bytes(4, "big") + b"the beginning of a page")
@@ -574,7 +574,7 @@ async def test_a_process_that_is_frozen_while_it_sends_a_page_loses_its_slice(da
 
         await eventually(is_gone)
         async with database.engine.begin() as other:
-            assert await executions.hold(other, claim)
+            assert await slices.hold(other, claim)
         await db.invalidate()
 
 

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from backend.services import dashboard
-from common import executions, watermarks
+from common import watermarks
 from common.clock import BRASILIA, to_wall_clock
-from common.executions import Claim, Criterio, Mode, PageCounts, PlannedSlice
+from common.lifecycle import Criterio, Mode, admission, executions, slices
+from common.lifecycle.slices import Claim, PageCounts, PlannedSlice
 from common.watermarks import Beyond, Watermark
 from ingestor.planning import LONGEST_GAP, Rules, plan_next
 from tests.integration.conftest import Database, piece
@@ -50,7 +51,7 @@ async def read(
     """An execution of these slices, which all succeed."""
     claims = await claimed(database, *pieces, mode=mode, criterio=criterio)
     for claim in claims:
-        assert await database.run(executions.finish, claim)
+        assert await database.run(slices.finish, claim)
     await database.run(executions.close, claims[0].execution_id)
 
 
@@ -104,7 +105,7 @@ async def test_it_never_moves_back_and_failures_do_not_move_it(database: Databas
     await read(database, span(NOON - HOUR, NOON), mode="update")
     await read(database, span(NOON - HOUR, NOON - MINUTE))
     (claim,) = await claimed(database, span(NOON, NOON + HOUR), mode="update")
-    await database.run(executions.fail, claim, "no_answer", "status 503")
+    await database.run(slices.fail, claim, "no_answer", "status 503")
     assert await stretch(database) == (NOON - HOUR, NOON)
 
 
@@ -112,7 +113,7 @@ async def test_a_slice_that_ends_with_its_last_page_moves_it_too(database: Datab
     await read(database, span(NOON - HOUR, NOON), mode="update")
     (claim,) = await claimed(database, span(NOON, NOON + HOUR), mode="update")
     await database.run(
-        executions.advance,
+        slices.advance,
         claim,
         PageCounts(processed=1),
         pages_done=1,
@@ -140,10 +141,10 @@ async def test_the_days_of_a_gap_end_in_any_order_and_take_in_what_was_read_beyo
 
     claims = await claimed(database, *days)
     for n in order[:-1]:
-        await database.run(executions.finish, claims[n])
+        await database.run(slices.finish, claims[n])
     missing = order[-1]
     assert (await stretch(database))[1] == (days[missing - 1].window_end if missing else NOON)
-    await database.run(executions.finish, claims[order[-1]])
+    await database.run(slices.finish, claims[order[-1]])
 
     assert await stretch(database) == (NOON - HOUR, beyond + HOUR)
 
@@ -154,8 +155,8 @@ async def test_of_two_days_that_end_at_once_the_later_one_sees_both(database: Da
 
     async with database.engine.connect() as first:
         transaction = await first.begin()
-        assert await executions.finish(first, far)
-        second = asyncio.create_task(database.run(executions.finish, near))
+        assert await slices.finish(first, far)
+        second = asyncio.create_task(database.run(slices.finish, near))
         await database.someone_waits_for_a_lock()
         await transaction.commit()
         assert await second
@@ -207,7 +208,7 @@ async def update_of(database: Database) -> PlannedSlice:
     assert await plan_next(database.engine, RULES, older_than_seconds=0, execution_id=requested) == requested
     claim = await database.claim()
     assert claim.execution_id == requested
-    await database.run(executions.finish, claim)
+    await database.run(slices.finish, claim)
     await database.run(executions.close, requested)
     return span(claim.window_start, claim.window_end)
 
@@ -220,11 +221,9 @@ async def end_gap(database: Database, *, failing: date | None = None) -> None:
     """Plan what bridges a gap, and end it; the slice of one day may fail."""
     execution_id = (await gaps(database))[-1].id
     assert await plan_next(database.engine, RULES, older_than_seconds=0, execution_id=execution_id) == execution_id
-    while (claim := await database.run(executions.claim, "worker", lease_seconds=60)) is not None:
+    while (claim := await database.run(slices.claim, "worker", lease_seconds=60)) is not None:
         fails = claim.first_day == failing
-        await (
-            database.run(executions.fail, claim, "internal", "no") if fails else database.run(executions.finish, claim)
-        )
+        await (database.run(slices.fail, claim, "internal", "no") if fails else database.run(slices.finish, claim))
     assert await database.run(executions.close, execution_id) == ("error" if failing else "success")
 
 
@@ -279,7 +278,7 @@ async def test_what_lies_beyond_a_gap_is_told_to_planning(database: Database) ->
     }
     await read(database, span(NOON + 2 * DAY, NOON + 3 * DAY), mode="update")
     await database.run(
-        executions.create,
+        admission.create,
         mode="backfill",
         criterio="atualizacao",
         window_start=NOON + DAY,
@@ -291,7 +290,7 @@ async def test_what_lies_beyond_a_gap_is_told_to_planning(database: Database) ->
         6: Beyond(NOON, NOON + 3 * DAY, NOON + DAY, is_bridged=False)
     }
     await database.run(
-        executions.create,
+        admission.create,
         mode="backfill",
         criterio="atualizacao",
         window_start=NOON - MINUTE,

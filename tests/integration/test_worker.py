@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common import executions
 from common.clock import to_wall_clock
+from common.lifecycle import admission, executions, slices
 from ingestor import worker as worker_module
 from ingestor.planning import Rules, plan_next
 from ingestor.sources.pncp.client import PncpClient
@@ -272,7 +272,7 @@ async def test_an_execution_whose_closer_died_is_closed(
     database: Database, portals: Portals, workers: Workers, world: World
 ) -> None:
     execution_id = await database.planned()
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     portal = await portals.serve(world)
     workers.start(await portals.client(portal))
 
@@ -352,7 +352,7 @@ async def test_an_update_begins_where_the_last_successful_one_of_its_modalidade_
     for modalidade, ago in ((6, timedelta(hours=3)), (8, timedelta(minutes=1))):
         old = replace(piece(now.date(), modalidade), window_start=now - timedelta(days=1), window_end=now - ago)
         await database.planned([old], mode="update")
-        await database.run(executions.finish, await database.claim())
+        await database.run(slices.finish, await database.claim())
     portal = await portals.serve(world)
     workers.start(await portals.client(portal), **only(6, 8, 9))
 
@@ -369,7 +369,7 @@ async def test_a_gap_of_more_than_a_week_becomes_a_backfill_of_its_own(database:
     now = to_wall_clock(datetime.now(UTC)).replace(microsecond=0)
     last_seen = now - timedelta(days=8)
     await database.planned([replace(piece(last_seen.date()), window_end=last_seen)], mode="update")
-    await database.run(executions.finish, await database.claim())
+    await database.run(slices.finish, await database.claim())
     rules = replace(OPTIONS.rules, parts={"contratacoes": (MODALIDADE, 8)})
     for _ in range(2):
         requested = await database.requested("update")
@@ -560,9 +560,9 @@ async def test_an_execution_that_was_ended_from_outside_stops_its_work(
 async def test_an_execution_that_cannot_be_planned_is_ended_and_the_next_one_is_planned(
     engine: AsyncEngine, database: Database
 ) -> None:
-    broken = await database.run(executions.create, mode="backfill", window_start=None, window_end=None, trigger="api")
+    broken = await database.run(admission.create, mode="backfill", window_start=None, window_end=None, trigger="api")
     sound = await database.run(
-        executions.create,
+        admission.create,
         mode="backfill",
         window_start=datetime(2025, 3, 10),
         window_end=datetime(2025, 3, 10, 23, 59, 59),

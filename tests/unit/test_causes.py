@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.causes import Cause
+from common.lifecycle.causes import Cause
 from ingestor import errors
 from ingestor.worker import _explain
 

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from common.executions import Claim, Criterio
+from common.lifecycle import Criterio
+from common.lifecycle.slices import Claim
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.room import Room
 from ingestor.sources.pncp.envelope import Page

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.clock import EARLIEST, LONGEST_WINDOW
-from common.executions import Criterio
+from common.lifecycle import Criterio
 from common.messages import LONGEST_BODY, PoisonError, SyncCommand, decode, encode, execution_id_of
 
 NOW = datetime.fromisoformat("2026-03-10T12:00:00")

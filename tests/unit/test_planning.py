@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.clock import EARLIEST, LONGEST_WINDOW
-from common.executions import Execution, PlannedSlice
+from common.lifecycle.executions import Execution
+from common.lifecycle.slices import PlannedSlice
 from common.watermarks import Beyond
 from ingestor.planning import LONGEST_GAP, Gap, Rules, backfill_slices, update_slices
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.executions import Criterio
+from common.lifecycle import Criterio
 from ingestor.schedule import LATEST, MOST_SPANS, REREAD_DAYS, due, owed_days, to_spans
 
 DAY = timedelta(days=1)

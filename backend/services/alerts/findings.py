@@ -20,11 +20,10 @@ from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.outages import load_last_end, load_outages
 from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
 from backend.services.rejections import load_rejected_days
-from common import executions
 from common.clock import to_wall_clock
 from common.config import schedule_name
 from common.cron import next_runs
-from common.executions import DEFAULT_RESOURCE
+from common.lifecycle import DEFAULT_RESOURCE, slices
 
 Details = dict[str, Any]
 
@@ -304,7 +303,7 @@ def summarise_outage(details: Details) -> str:
 
 
 async def _look_at_database(db: AsyncConnection) -> Finding | None:
-    cause = await executions.database_trouble(db)
+    cause = await slices.database_trouble(db)
     if cause is None:
         return None
     return Finding("database", f"o banco de dados não grava o que foi lido: {one_line(cause)}", {"cause": cause})

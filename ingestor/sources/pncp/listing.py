@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import structlog
 
-from common.executions import Claim
+from common.lifecycle.slices import Claim
 from common.resources.description import Resource
 from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavailable
 from ingestor.room import LONE_RECORD_BYTES, RECORD_BYTES, Charge, Room, Share, counting

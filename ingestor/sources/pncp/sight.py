@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from common.clock import to_wall_clock
-from common.executions import Claim
+from common.lifecycle.slices import Claim
 from common.resources.description import Resource
 from ingestor.sources.pncp.completeness import row_names
 from ingestor.sources.pncp.decoders import resource_decoders

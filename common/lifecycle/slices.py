@@ -1,0 +1,424 @@
+"""The state of a slice: `pending`, `running` under a lease and fenced by `attempt`, then `success` or `error`."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from common import coverage
+from common.lifecycle import ONLY_SYNC, PATIENCE, Criterio, Kind, Mode
+from common.lifecycle.causes import Cause
+from common.tables import sync_pages, sync_slices
+
+MAX_STALLS = 6
+"""Claims in a row without a committed page after which a slice is taken to kill its workers."""
+
+
+@dataclass(frozen=True)
+class PlannedSlice:
+    """One listing to read: a span of days, one part of the resource, and the window of the span that counts."""
+
+    part: int
+    first_day: date
+    last_day: date
+    window_start: datetime
+    window_end: datetime
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A slice held by one worker; `attempt` is the token that every write is fenced with.
+
+    `page_size` is what its listing is read by, `None` where no claim has said. `counts_once`: its records may move to
+    another slice of the execution while both are read, so that the execution has to remember what it has counted.
+    """
+
+    slice_id: int
+    execution_id: int
+    attempt: int
+    worker_id: str
+    resource: str
+    mode: Mode
+    criterio: Criterio
+    part: int
+    first_day: date
+    last_day: date
+    window_start: datetime
+    window_end: datetime
+    reading: int
+    failures: int
+    failing_since: datetime | None
+    starts_execution: bool
+    page_size: int | None = None
+    counts_once: bool = False
+
+
+@dataclass(frozen=True)
+class PageCounts:
+    """What one committed page adds to its slice."""
+
+    processed: int = 0
+    inserted: int = 0
+    updated: int = 0
+    rejected: int = 0
+    itens: int = 0
+
+    def plus(self, other: "PageCounts") -> "PageCounts":
+        """Add two counts."""
+        return PageCounts(
+            self.processed + other.processed,
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.rejected + other.rejected,
+            self.itens + other.itens,
+        )
+
+
+_FREE = """
+        SELECT id FROM sync_slices
+         WHERE status IN ('pending', 'running') AND kind = ANY(CAST(:kinds AS text[]))
+           AND resource <> ALL(CAST(:paused AS text[]))
+           AND (lease_until IS NULL OR lease_until < now())
+           AND (run_after IS NULL OR run_after <= now())
+           AND stalls < :max_stalls
+         ORDER BY (mode = 'backfill'), execution_id, ordinal
+         LIMIT 1
+"""
+
+_IS_ANY_FREE = text(_FREE)
+_CLAIM = text(
+    """
+    UPDATE sync_slices
+       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
+           lease_until = now() + make_interval(secs => :lease_seconds),
+           page_size = coalesce(page_size, CAST(CAST(:page_sizes AS jsonb) ->> resource AS int)),
+           started_at = coalesce(started_at, now()), updated_at = now()
+     WHERE id = ("""  # noqa: S608  # constants of ours
+    + _FREE
+    + """ FOR UPDATE SKIP LOCKED)
+    RETURNING id AS slice_id, execution_id, attempt, worker_id, resource, mode, criterio, part,
+              first_day, last_day, window_start, window_end, reading, failures, failing_since,
+              (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id), page_size,
+              CASE WHEN mode = 'backfill' AND criterio = 'atualizacao' THEN EXISTS (
+                  SELECT FROM sync_slices other
+                   WHERE other.execution_id = sync_slices.execution_id AND other.id <> sync_slices.id
+                     AND other.part = sync_slices.part) ELSE false END
+"""
+)
+_RENEW = text("""
+    WITH ours AS MATERIALIZED (
+        SELECT s.id, s.attempt
+          FROM sync_slices s
+          JOIN unnest(CAST(:slice_ids AS bigint[]), CAST(:attempts AS int[])) AS held (id, attempt)
+            ON s.id = held.id AND s.attempt = held.attempt
+         WHERE s.worker_id = :worker_id AND s.status = 'running'
+    ), unlocked AS MATERIALIZED (
+        SELECT s.id FROM sync_slices s JOIN ours ON s.id = ours.id AND s.attempt = ours.attempt
+         WHERE s.worker_id = :worker_id AND s.status = 'running'
+           FOR UPDATE OF s SKIP LOCKED
+    ), renewed AS (
+        UPDATE sync_slices s SET lease_until = now() + make_interval(secs => :lease_seconds)
+          FROM unlocked WHERE s.id = unlocked.id
+    )
+    SELECT id FROM ours
+""")
+_FAIL_STALLED = text("""
+    WITH failed AS (
+        UPDATE sync_slices
+           SET status = 'error', finished_at = now(), worker_id = NULL, lease_until = NULL, updated_at = now(),
+               cause = 'stalled', error_message =
+                   concat_ws(': ', format('%s workers in a row ended without a page', stalls), error_message)
+         WHERE status IN ('pending', 'running') AND stalls >= :max_stalls
+           AND (lease_until IS NULL OR lease_until < now())
+        RETURNING id, execution_id
+    ), forgotten AS (
+        DELETE FROM sync_pages WHERE slice_id IN (SELECT id FROM failed)
+    )
+    SELECT execution_id FROM failed
+""")
+
+
+async def is_any_free(
+    db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC, paused: Collection[str] = ()
+) -> bool:
+    """Whether a claim would find anything, unless others come first."""
+    parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds), "paused": list(paused)}
+    return (await db.execute(_IS_ANY_FREE, parameters)).one_or_none() is not None
+
+
+async def claim(
+    db: AsyncConnection,
+    worker_id: str,
+    *,
+    lease_seconds: float,
+    kinds: Collection[Kind] = ONLY_SYNC,
+    page_sizes: Mapping[str, int] | None = None,
+    paused: Collection[str] = (),
+) -> Claim | None:
+    """Take the next free slice of these kinds under a lease: updates before backfills, older executions first.
+
+    `paused`: resources whose slices are left alone.
+    `page_sizes`: records per page of a listing, by its resource; the first claim that says one fixes it for the slice.
+    """
+    parameters = {
+        "worker_id": worker_id,
+        "lease_seconds": float(lease_seconds),
+        "max_stalls": MAX_STALLS,
+        "kinds": list(kinds),
+        "paused": list(paused),
+        "page_sizes": json.dumps(page_sizes or {}),
+    }
+    row = (await db.execute(_CLAIM, parameters)).one_or_none()
+    return None if row is None else Claim(*row)
+
+
+async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, lease_seconds: float) -> set[int]:
+    """Renew the leases that this worker holds; answers the ids of the slices that are still its own.
+
+    Locked rows are skipped: a page of this worker may hold the lock, and its transaction renews the lease itself. A
+    claim skips locked rows too.
+    """
+    claims = list(held)
+    if not claims:
+        return set()
+    parameters = {
+        "worker_id": worker_id,
+        "lease_seconds": float(lease_seconds),
+        "slice_ids": [claim.slice_id for claim in claims],
+        "attempts": [claim.attempt for claim in claims],
+    }
+    return set((await db.execute(_RENEW, parameters)).scalars())
+
+
+# The statements of every page, written out: they are asked for more often than all others together. The page that
+# ends its slice changes it once and not twice: a row that is changed a second time in one transaction has its foreign
+# key checked, which would lock the execution after the slice.
+_STILL_OURS = " WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'"
+
+_HOLD = text("SELECT now() FROM sync_slices" + _STILL_OURS + " FOR UPDATE")  # noqa: S608  # constants of ours
+_ONE_PAGE_MORE = """
+    UPDATE sync_slices
+       SET updated_at = now(), stalls = 0,
+           failing_since = CASE WHEN :shows_new THEN NULL ELSE failing_since END,
+           pages_done = :pages_done, pages_total = :pages_total, total_registros = :total_registros,
+           records_processed = records_processed + :processed, records_inserted = records_inserted + :inserted,
+           records_updated = records_updated + :updated, records_rejected = records_rejected + :rejected,
+           itens_written = itens_written + :itens,
+"""
+
+_ADVANCE = text(
+    _ONE_PAGE_MORE  # the lease counts from the page's end: its statements may have taken longer than a lease
+    + " lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)"
+    + _STILL_OURS
+    + " RETURNING now()"
+)
+_ADVANCE_AND_FINISH = text(
+    _ONE_PAGE_MORE + " lease_until = NULL, worker_id = NULL, status = 'success', finished_at = now(), cause = NULL,"
+    " error_message = NULL" + _STILL_OURS + " RETURNING now()"
+)
+_FORGET_PAGES = text("DELETE FROM sync_pages WHERE slice_id = :slice_id")
+
+
+async def hold(db: AsyncConnection, claim: Claim) -> datetime | None:
+    """Lock the slice for this transaction, before its data; answers the database's moment, `None` if it is not ours."""
+    moment: datetime | None = (await db.execute(_HOLD, _fence(claim))).scalar_one_or_none()
+    return moment
+
+
+async def advance(
+    db: AsyncConnection,
+    claim: Claim,
+    counts: PageCounts,
+    *,
+    pages_done: int,
+    pages_total: int,
+    total_registros: int,
+    lease_seconds: float,
+    finishes: bool = False,
+    shows_new: bool = True,
+) -> datetime | None:
+    """Move a slice's counts and lease by one page; answers the database's moment, `None` if it is not ours.
+
+    `finishes`: with this page the slice is complete, and ends. `shows_new`: the page shows something that the slice had
+    not seen; one that does not is no progress, so that the slice's failures go on counting.
+    """
+    parameters = {
+        **_fence(claim),
+        **vars(counts),
+        "pages_done": pages_done,
+        "pages_total": pages_total,
+        "total_registros": total_registros,
+        "shows_new": shows_new or finishes,
+    }
+    if finishes:
+        await db.execute(_FORGET_PAGES, {"slice_id": claim.slice_id})
+        result = await db.execute(_ADVANCE_AND_FINISH, parameters)
+    else:
+        result = await db.execute(_ADVANCE, {**parameters, "lease_seconds": float(lease_seconds)})
+    moment: datetime | None = result.scalar_one_or_none()
+    if finishes and moment is not None:
+        await _note_success(db, claim)
+    return moment
+
+
+UNHELD: dict[str, Any] = {"worker_id": None, "lease_until": None}
+_ONE_STALL_LESS = func.greatest(sync_slices.c.stalls - 1, 0)
+
+
+async def _note_success(db: AsyncConnection, claim: Claim) -> None:
+    """Keep what the slice has read in the transaction that ends it."""
+    await coverage.note_success(db, claim.slice_id, claim.criterio)
+
+
+def _fence(claim: Claim) -> dict[str, Any]:
+    return {"slice_id": claim.slice_id, "attempt": claim.attempt, "worker_id": claim.worker_id}
+
+
+async def reread(db: AsyncConnection, claim: Claim) -> bool:
+    """Begin the slice's listing anew, under the same claim."""
+    return await _change(db, claim, reading=sync_slices.c.reading + 1, pages_done=0)
+
+
+_NOTE_EMPTY = text(
+    "UPDATE sync_slices SET empty_sights = empty_sights + 1, updated_at = now()"  # noqa: S608  # constants of ours
+    + _STILL_OURS
+    + " RETURNING empty_sights"
+)
+
+
+async def note_empty(db: AsyncConnection, claim: Claim) -> int | None:
+    """Count a claim that found the listing empty against expectation; answers how many have, `None` if not ours."""
+    sights: int | None = (await db.execute(_NOTE_EMPTY, _fence(claim))).scalar_one_or_none()
+    return sights
+
+
+async def release(
+    db: AsyncConnection, claim: Claim, *, delay_seconds: float = 0.0, database_error: str | None = None
+) -> bool:
+    """Give a slice back, because the worker stops or the database is in trouble; the next claim goes on from its pages.
+
+    It may be claimed again after `delay_seconds`; `database_error` is shown until then. This claim counts neither as a
+    failure nor as a stall.
+    """
+    changes: dict[str, Any] = {"status": "pending", "stalls": _ONE_STALL_LESS, **UNHELD}
+    if delay_seconds:
+        changes["run_after"] = func.now() + timedelta(seconds=delay_seconds)
+    if database_error is not None:
+        changes |= {"cause": "database", "error_message": database_error}
+    return await _change(db, claim, **changes)
+
+
+_DATABASE_TROUBLE = text("""
+    SELECT error_message FROM sync_slices
+     WHERE cause = 'database'
+       AND (status = 'pending' AND run_after > now() - interval '1 minute' OR status = 'running' AND stalls > 0)
+     ORDER BY updated_at DESC LIMIT 1
+""")
+
+
+async def database_trouble(db: AsyncConnection) -> str | None:
+    """Why the database does not store what ingestors read, in its own words; `None` where it does.
+
+    A slice that was given back and taken up again counts until it has committed a page.
+    """
+    error: str | None = (await db.execute(_DATABASE_TROUBLE)).scalar_one_or_none()
+    return error
+
+
+async def forgive(db: AsyncConnection, claim: Claim) -> None:
+    """Take back the stall of a claim that the database's trouble has ended, and that another has followed."""
+    column = sync_slices.c
+    await db.execute(
+        update(sync_slices)
+        .where(column.id == claim.slice_id, column.attempt > claim.attempt, column.status.in_(["pending", "running"]))
+        .values(stalls=_ONE_STALL_LESS)
+    )
+
+
+async def release_all(db: AsyncConnection, worker_id: str) -> list[tuple[int, int]]:
+    """Release all slices of a worker that ends; answers the ids of the slices, each with its execution's."""
+    column = sync_slices.c
+    statement = (
+        update(sync_slices)
+        .where(column.worker_id == worker_id, column.status == "running")
+        .values(status="pending", stalls=_ONE_STALL_LESS, updated_at=func.now(), **UNHELD)
+        .returning(column.id, column.execution_id)
+    )
+    return [(slice_id, execution_id) for slice_id, execution_id in await db.execute(statement)]
+
+
+async def postpone(
+    db: AsyncConnection,
+    claim: Claim,
+    *,
+    delay_seconds: float,
+    cause: Cause,
+    error_message: str,
+    progressed: bool,
+    is_stall: bool = False,
+) -> bool:
+    """Put a slice back until later; `False` if it has failed longer than its patience, or is not ours.
+
+    `progressed`: this claim has committed a page that showed something new, so that this failure is the first in a
+    row. `is_stall`: it is not the source that failed, so that this claim counts towards `MAX_STALLS`.
+    """
+    column = sync_slices.c
+    failing_since = column.failing_since if progressed else func.coalesce(column.failing_since, claim.failing_since)
+    changes: dict[str, Any] = {
+        "status": "pending",
+        "failures": 1 if progressed else column.failures + 1,
+        "failing_since": func.coalesce(failing_since, func.now()),
+        "run_after": func.now() + timedelta(seconds=delay_seconds),
+        "cause": cause,
+        "error_message": error_message,
+        **UNHELD,
+    }
+    if not is_stall:
+        changes["stalls"] = 0
+    is_patient = or_(failing_since.is_(None), failing_since > func.now() - PATIENCE[claim.mode])
+    return await _change(db, claim, is_patient, **changes)
+
+
+async def fail(db: AsyncConnection, claim: Claim, cause: Cause, error_message: str) -> bool:
+    """End a slice as failed; its committed records stay."""
+    return await _end(db, claim, status="error", cause=cause, error_message=error_message)
+
+
+async def finish(db: AsyncConnection, claim: Claim) -> bool:
+    """End a slice as complete."""
+    if not await _end(db, claim, status="success", cause=None, error_message=None):
+        return False
+    await _note_success(db, claim)
+    return True
+
+
+async def fail_stalled(db: AsyncConnection) -> set[int]:
+    """End slices that have used up their stalls; answers the executions they belong to."""
+    return set((await db.execute(_FAIL_STALLED, {"max_stalls": MAX_STALLS})).scalars())
+
+
+def _mine(claim: Claim) -> ColumnElement[bool]:
+    column = sync_slices.c
+    return and_(
+        column.id == claim.slice_id,
+        column.attempt == claim.attempt,
+        column.worker_id == claim.worker_id,
+        column.status == "running",
+    )
+
+
+async def _end(db: AsyncConnection, claim: Claim, **changes: Any) -> bool:
+    if not await _change(db, claim, finished_at=func.now(), **changes, **UNHELD):
+        return False
+    await db.execute(delete(sync_pages).where(sync_pages.c.slice_id == claim.slice_id))
+    return True
+
+
+async def _change(db: AsyncConnection, claim: Claim, *conditions: ColumnElement[bool], **changes: Any) -> bool:
+    """Apply a transition to a slice that is still this claim's; says whether it won."""
+    statement = update(sync_slices).where(_mine(claim), *conditions).values(updated_at=func.now(), **changes)
+    return (await db.execute(statement)).rowcount == 1

@@ -45,8 +45,8 @@ async def take(engine: AsyncEngine) -> Claim:
     return claim
 
 
-async def fail_one_and_finish_the_rest(engine: AsyncEngine, execution_id: int, slices: int = 3) -> None:
-    for number in range(slices):
+async def fail_one_and_finish_the_rest(engine: AsyncEngine, execution_id: int, count: int = 3) -> None:
+    for number in range(count):
         claim = await take(engine)
         async with engine.begin() as db:
             await (
@@ -102,9 +102,9 @@ async def test_a_retry_copies_the_failed_slices_and_only_those(api: httpx.AsyncC
     described = (await api.get(f"/sync/executions/{copy}")).json()
     assert (described["retry_of"], described["trigger"], described["status"]) == (execution_id, "retry", "running")
     assert described["progress"]["slices_total"] == 1
-    slices = (await api.get(f"/sync/executions/{copy}/slices")).json()["slices"]
+    copies = (await api.get(f"/sync/executions/{copy}/slices")).json()["slices"]
     failed = (await api.get(f"/sync/executions/{execution_id}")).json()["failed_slices"]
-    assert [one["modalidade"] for one in slices] == [one["modalidade"] for one in failed]
+    assert [one["modalidade"] for one in copies] == [one["modalidade"] for one in failed]
     claim = await take(engine)
     assert (claim.execution_id, claim.attempt) == (int(copy), 1)
 

@@ -138,7 +138,7 @@ async def test_what_failed_ends_the_watching_with_exit_code_1_and_is_retried(sta
     code, out, err = await pncp(stack, "status", "1", "--watch")
 
     assert code == 1, out + err
-    assert "1 of 1 slices failed: portal: 503" in out
+    assert "1 of 1 slices failed: 2025-03-10 modalidade 6: portal: 503" in out
     assert "to repeat what failed: ./pncp retry 1" in out
     assert (await json_of(stack, "retry", "1"))["request_id"] == "2"
     assert (await json_of(stack, "status"))["retry_of"] == 1

@@ -81,8 +81,7 @@ class House:
             copy = await self.database.run(admission.retry, of)
             assert copy is not None
             execution_id = copy
-        slices = await self.database.rows("SELECT id FROM sync_slices WHERE execution_id = :id", id=execution_id)
-        for _ in slices:
+        for _ in await self.database.rows("SELECT id FROM sync_slices WHERE execution_id = :id", id=execution_id):
             claim = await self.database.claim()
             assert claim.execution_id == execution_id
             await self.database.rows("UPDATE sync_slices SET started_at = :at WHERE id = :id", id=claim.slice_id, at=at)

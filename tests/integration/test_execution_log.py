@@ -175,9 +175,9 @@ async def test_a_line_names_the_slice_that_it_is_about_and_no_other(
     async with working(engine, portals, portal):
         await eventually(has(api, execution_id, FINISHED), seconds=60)
 
-    slices = {row.id: row.part for row in await database.rows("SELECT id, part FROM sync_slices")}
+    parts = {row.id: row.part for row in await database.rows("SELECT id, part FROM sync_slices")}
     lines = await read(api, execution_id)
-    about = {line["event"]: (slices.get(line["slice_id"]), line["fields"].get("part")) for line in lines}
+    about = {line["event"]: (parts.get(line["slice_id"]), line["fields"].get("part")) for line in lines}
     assert about["source paused"] == (MODALIDADE, MODALIDADE)
     assert about["slice is postponed"] == (8, 8)
     for event in ("execution accepted", "execution planned", FINISHED):

@@ -135,7 +135,7 @@ async def test_a_tick_that_fails_half_way_leaves_nothing_and_is_run_by_the_next_
             raise OSError("the database went away between the two executions")
         return await create(db, **fields)
 
-    monkeypatch.setattr(executions, "create", create_once)
+    monkeypatch.setattr(admission, "create", create_once)
     with pytest.raises(OSError, match="went away"):
         await run_tick(engine, RULES, "sweep", NIGHT)
     assert await rows(engine, "SELECT count(*) FROM sync_executions") == [(0,)]

@@ -25,6 +25,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.resources import RESOURCE_NAMES
 from tests.acceptance.conftest import Process, Stack, free_port
 from tests.compose import example_settings, load_compose
 from tests.support import ROOT, SETTINGS_OF_OURS, eventually
@@ -438,10 +439,14 @@ async def filled(stack: Stack) -> str:
     await stack.start_backend()
     await stack.start_ingestor()
     start, end = await stack.span()
-    await stack.finished(await stack.force(mode="backfill", data_ini=start, data_fim=end))
+    for resource in RESOURCE_NAMES:
+        await stack.finished(await stack.force(resource=resource, mode="backfill", data_ini=start, data_fim=end))
     await stack.close()
     await execute(
         stack.database_url,
+        "INSERT INTO deleted_execution_counts VALUES ('sync', 'contratos', 'update', 'api', 'success', 1, 2, 3, 4.5)",
+        """INSERT INTO swept_from VALUES ('contratacoes', 'publicacao', 6, '2025-01-01')
+           ON CONFLICT DO NOTHING""",
         """INSERT INTO rejected_records (execution_id, resource, natural_key, reason, payload_hash, payload)
            SELECT id, 'contratacao', E'tab\\t "quote" ''\\\\', 'ç ã 🜚', 'hash' || id, E'{"a": "line\\nfeed", "b": null}'
              FROM sync_executions""",

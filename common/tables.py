@@ -44,6 +44,13 @@ def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default=text("0"))
 
 
+def _totals() -> list[Column[object]]:
+    """How many executions there are, and what they add up to."""
+    figures = ("executions", "records_processed", "records_rejected")
+    counts: list[Column[object]] = [Column(name, BigInteger, nullable=False) for name in figures]
+    return [*counts, Column("duration_seconds", Numeric, nullable=False)]
+
+
 def _kind() -> Column[str]:
     """What is done: `sync` reads a source; `delivery` sends rows to a destination; `intake` takes in rows of others."""
     allowed = CheckConstraint("kind IN ('sync', 'delivery', 'intake')", name="kind")
@@ -136,10 +143,7 @@ sync_execution_counts = Table(
     Column("mode", Text, primary_key=True),
     Column("trigger", Text, primary_key=True),
     Column("status", Text, primary_key=True),
-    Column("executions", BigInteger, nullable=False),
-    Column("records_processed", BigInteger, nullable=False),
-    Column("records_rejected", BigInteger, nullable=False),
-    Column("duration_seconds", Numeric, nullable=False),
+    *_totals(),
 )
 
 # The same of those that have been deleted, by the same triggers: what metrics count never becomes less.
@@ -152,10 +156,7 @@ deleted_execution_counts = Table(
     Column("trigger", Text, primary_key=True),
     # success, error, or cancelled, which is an error that an administrator has made
     Column("status", Text, primary_key=True),
-    Column("executions", BigInteger, nullable=False),
-    Column("records_processed", BigInteger, nullable=False),
-    Column("records_rejected", BigInteger, nullable=False),
-    Column("duration_seconds", Numeric, nullable=False),
+    *_totals(),
 )
 
 # The lines of the log that belong to an execution.

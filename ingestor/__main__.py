@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -24,7 +23,8 @@ from ingestor.consumer import Consumer
 from ingestor.metrics import Metrics, MetricsServer
 from ingestor.opening import make_client, make_engine
 from ingestor.planning import Rules
-from ingestor.worker import DATABASE_WAIT, Worker, WorkerOptions
+from ingestor.settling import database_wait
+from ingestor.worker import Worker, WorkerOptions
 
 log = structlog.get_logger("ingestor")
 
@@ -108,7 +108,7 @@ async def _database_is_there(engine: AsyncEngine, stopping: asyncio.Event) -> bo
         else:
             return True
         try:
-            async with asyncio.timeout(random.uniform(*DATABASE_WAIT)):  # noqa: S311  # jitter
+            async with asyncio.timeout(database_wait()):
                 await stopping.wait()
         except TimeoutError:
             continue

@@ -1,35 +1,29 @@
-"""The work loop: plan executions, claim slices into slots, renew their leases, settle how each ended.
+"""The work loop: plan executions, claim slices into slots, renew their leases.
 
 There is one recovery: work that was lost by any fault is found again by polling.
 """
 
 import asyncio
-import logging
 import os
-import random
 import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypedDict
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import cause_of, in_transaction, is_database_trouble
-from common.execution_log import log_finished
 from common.lifecycle import KINDS, Kind, admission, executions, slices
-from common.lifecycle.causes import Cause
-from common.lifecycle.executions import Summary
 from common.lifecycle.slices import Claim
 from common.resources import LISTINGS_OF, RESOURCES
+from ingestor import settling
 from ingestor.debts import is_any_due, work_off
-from ingestor.errors import LeaseLost, ListingIncomplete, PageUnfit, PncpError, PncpRejected, StoppedWaiting
 from ingestor.history import delete_old
-from ingestor.metrics import Metrics, Outcome
+from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
 from ingestor.schedule import tick
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
@@ -44,16 +38,10 @@ DEBT_SECONDS = 5.0
 DEBTS_AT_ONCE = 4
 HISTORY_SECONDS = 3600.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
-LONGEST_BACKOFF = 1800.0
-UNFIT_TRIES = 3  # claims in a row that find a page too many of whose records cannot be stored
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
 LOOPS_SECONDS = 0.5  # and that of its loops to end by themselves
 LEAVE_SECONDS = 5.0  # and that of the last statements, where the database is slow
-DATABASE_WAIT = (1.0, 5.0)
-DATABASE_RETRY = (5.0, 15.0)
-"""The delay before a slice that was released because of the database is claimed again, in seconds."""
 SHORTEST_ALIVE_SECONDS = 60.0
-LONGEST_MESSAGE = 2000  # characters of a slice's error
 FORGET_WORKERS_AFTER_DAYS = 7
 
 _BEAT = text("""
@@ -170,7 +158,7 @@ class Worker:
             except Exception as error:
                 if not is_database_trouble(error):
                     raise
-                pause = random.uniform(*DATABASE_WAIT)  # noqa: S311  # jitter
+                pause = settling.database_wait()
                 log.warning("database is not available", step=step.__name__.strip("_"), cause=cause_of(error))
             try:
                 async with asyncio.timeout(pause):
@@ -233,9 +221,8 @@ class Worker:
         async with self._engine.connect() as db:
             left_open = await executions.left_open(db)
         for execution_id in {*stalled, *left_open}:
-            await self._close(execution_id)
-        while (outlasted := await in_transaction(self._engine, _end_by_outage)) is not None:
-            log_finished(*outlasted)
+            await settling.close(self._engine, execution_id)
+        await settling.end_outlasted(self._engine)
 
     async def _plan_one(self, execution_id: int | None = None) -> int | None:
         older_than = PLAN_AFTER_SECONDS if self._options.has_broker else 0.0
@@ -294,7 +281,7 @@ class Worker:
                 await self._rest()
                 return
             if self.stopping.is_set():
-                await self._release(claim)
+                await settling.release(self._tools, claim)
                 return
             task = self._tasks.create_task(self._hold(claim), name=f"slice {claim.slice_id}")
             self._held[claim] = _Held(claim, task, time.monotonic())
@@ -338,7 +325,8 @@ class Worker:
                 raise
             held.task.uncancel()
             with structlog.contextvars.bound_contextvars(**_named(claim)):
-                await self._give_back(claim, held.lost_by_database)
+                held.is_settling = True
+                await settling.give_back(self._tools, claim, held.lost_by_database)
 
     async def _work_on(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(**_named(claim), **_part(claim), day=claim.first_day.isoformat()):
@@ -349,132 +337,11 @@ class Worker:
                     if await in_transaction(self._engine, start):
                         log.info("execution started", worker_id=self.id)
                 complete = await ingest_slice(work)
-                await (self._finish(work) if complete else self._release(claim))
-            except LeaseLost:
-                self._metrics.slice_ended("lost")
-                _log_outcome("lost", {})
-            except StoppedWaiting:
-                await self._release(claim)
-            except PageUnfit as error:
-                is_last = claim.failures + 1 >= UNFIT_TRIES
-                await (self._fail(claim, error) if is_last else self._postpone(work, error))
-            except PncpRejected as error:
-                await self._fail(claim, error)
-            except PncpError as error:
-                await self._postpone(work, error)
-            except Exception as error:
-                if is_database_trouble(error):
-                    await self._give_back(claim, cause_of(error))
-                else:
-                    log.exception("slice ended unexpectedly")
-                    await self._postpone(work, error)
-
-    async def _finish(self, work: SliceIngestion) -> None:
-        async def end() -> Outcome:
-            if work.finished:  # with its last page, as nearly always
-                return "finished"
-            won = await in_transaction(self._engine, partial(slices.finish, claim=work.claim))
-            return "finished" if won else "lost"
-
-        await self._settle(work.claim, end, told=_described_finish(work))
-
-    async def _fail(self, claim: Claim, error: PncpError) -> None:
-        why = _explain(error)
-
-        async def end() -> Outcome:
-            fail = partial(slices.fail, claim=claim, **why)
-            return "failed" if await in_transaction(self._engine, fail) else "lost"
-
-        await self._settle(claim, end, told=why)
-
-    async def _release(self, claim: Claim) -> None:
-        async def give_back() -> Outcome:
-            return "released" if await in_transaction(self._engine, partial(slices.release, claim=claim)) else "lost"
-
-        await self._settle(claim, give_back)
-
-    async def _give_back(self, claim: Claim, error: str) -> None:
-        """Release the slice because the database is in trouble; this counts neither as a failure nor as a stall."""
-        log.warning("database is not available, the slice is released", cause="database", error_message=error)
-        release = partial(
-            slices.release,
-            claim=claim,
-            delay_seconds=random.uniform(*DATABASE_RETRY),  # noqa: S311  # jitter
-            database_error=error[:LONGEST_MESSAGE],
-        )
-
-        async def give_back() -> Outcome:
-            return "released" if await in_transaction(self._engine, release) else "lost"
-
-        await self._settle(claim, give_back, has_seen_trouble=True)
-
-    async def _postpone(self, work: SliceIngestion, error: Exception) -> None:
-        """Postpone the slice, or end it where its time is over and there is no progress."""
-        claim = work.claim
-        why = _explain(error)
-        delay = backoff_seconds(claim.failures, self._options.slice_retry_seconds)
-
-        async def put_back(db: AsyncConnection) -> Outcome:
-            if await slices.postpone(
-                db,
-                claim,
-                delay_seconds=delay,
-                **why,
-                # a listing that does not add up is read again and again without progress
-                progressed=work.has_progressed and not isinstance(error, ListingIncomplete | PageUnfit),
-                is_stall=not isinstance(error, PncpError),
-            ):
-                return "postponed"
-            return "failed" if await slices.fail(db, claim, **why) else "lost"
-
-        await self._settle(
-            claim,
-            partial(in_transaction, self._engine, put_back),
-            told={**why, "delay_seconds": round(delay, 1)},
-        )
-
-    async def _settle(
-        self,
-        claim: Claim,
-        transition: Callable[[], Awaitable[Outcome]],
-        *,
-        told: Mapping[str, Any] | None = None,
-        has_seen_trouble: bool = False,
-    ) -> None:
-        """Apply a transition, retrying while the database is in trouble; its fence tells whether it still applies.
-
-        If another claim has followed meanwhile, this one is not counted as a stall: the database was the cause.
-        """
-        if claim in self._held:
-            self._held[claim].is_settling = True
-        outcome: Outcome | None = None
-        while True:
-            try:
-                if outcome is None:
-                    outcome = await transition()
-                    self._metrics.slice_ended(outcome)
-                    _log_outcome(outcome, told or {})
-                if outcome in ("finished", "failed"):
-                    await self._close(claim.execution_id)
-                elif outcome == "lost" and has_seen_trouble:
-                    await in_transaction(self._engine, partial(slices.forgive, claim=claim))
-            except Exception as error:
-                if not is_database_trouble(error):
-                    raise
-                has_seen_trouble = True
-                await asyncio.sleep(random.uniform(*DATABASE_WAIT))  # noqa: S311  # jitter
-            else:
-                return
-
-    async def _close(self, execution_id: int) -> None:
-        async def close(db: AsyncConnection) -> Summary | None:
-            if await executions.close(db, execution_id) is None:
-                return None
-            return await executions.summarize(db, execution_id)
-
-        summary = await in_transaction(self._engine, close)
-        if summary is not None:
-            log_finished(execution_id, summary)
+                self._held[claim].is_settling = True
+                await (settling.finish(self._tools, work) if complete else settling.release(self._tools, claim))
+            except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is
+                self._held[claim].is_settling = True
+                await settling.settle_error(self._tools, work, error, retry_seconds=self._options.slice_retry_seconds)
 
     # --- the end --------------------------------------------------------------------------------------------------
 
@@ -529,49 +396,6 @@ async def _end(loops: Collection[asyncio.Task[None]]) -> bool:
     return not late
 
 
-async def _end_by_outage(db: AsyncConnection) -> tuple[int, Summary] | None:
-    """End an execution for which the source has failed longer than its patience; answers how it has ended."""
-    execution_id = await executions.end_by_outage(db)
-    return None if execution_id is None else (execution_id, await executions.summarize(db, execution_id))
-
-
-def backoff_seconds(failures: int, first: float) -> float:
-    """The pause after so many failures in a row: twice as long each time, up to half an hour, with jitter."""
-    longest: float = min(first * 2 ** min(failures, 20), LONGEST_BACKOFF)
-    return random.uniform(0.5, 1.0) * longest  # noqa: S311  # jitter
-
-
-def _log_outcome(outcome: Outcome, told: Mapping[str, Any]) -> None:
-    """Log how the work on a slice has ended; empty slices, most of a backfill's, at debug level."""
-    match outcome:
-        case "finished":
-            is_worth_it = told["records"] or told["rejected"] or told["attempt"] > 1 or told["reading"] > 1
-            log.log(logging.INFO if is_worth_it else logging.DEBUG, "slice finished", **told)
-        case "failed":
-            log.error("slice failed", cause=told["cause"], error_message=told["error_message"])
-        case "postponed":
-            log.warning("slice is postponed", **told)
-        case "released":
-            log.info("slice is released")
-        case "lost":
-            log.warning("slice was taken over")
-
-
-def _described_finish(work: SliceIngestion) -> dict[str, Any]:
-    """The work of the claim that has finished a slice; earlier claims have logged their own."""
-    counts = work.counts
-    return {
-        "pages": work.committed,
-        "records": counts.processed,
-        "inserted": counts.inserted,
-        "updated": counts.updated,
-        "rejected": counts.rejected,
-        "itens": counts.itens,
-        "attempt": work.claim.attempt,
-        "reading": work.reading,
-    }
-
-
 def _named(claim: Claim) -> dict[str, int]:
     return {"execution_id": claim.execution_id, "slice_id": claim.slice_id}
 
@@ -579,15 +403,3 @@ def _named(claim: Claim) -> dict[str, int]:
 def _part(claim: Claim) -> dict[str, str | int]:
     """The resource of a slice and its part, for the log."""
     return {"resource": claim.resource, **({"part": claim.part} if claim.part else {})}
-
-
-class _Why(TypedDict):
-    cause: Cause
-    error_message: str
-
-
-def _explain(error: Exception) -> _Why:
-    """What an error leaves on its slice; a fault of ours is named by its kind only."""
-    if isinstance(error, PncpError):
-        return {"cause": error.cause, "error_message": str(error)[:LONGEST_MESSAGE]}
-    return {"cause": "internal", "error_message": f"unexpected {type(error).__name__}"}

@@ -38,6 +38,7 @@ from common.database import (
     is_unavailable,
 )
 from common.lifecycle import executions, slices
+from ingestor import settling
 from ingestor import worker as worker_module
 from ingestor.worker import Worker
 from simulator.world import World
@@ -49,8 +50,8 @@ from tests.support import eventually, migrate
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(worker_module, "DATABASE_WAIT", (0.02, 0.05))
-    monkeypatch.setattr(worker_module, "DATABASE_RETRY", (0.02, 0.05))
+    monkeypatch.setattr(settling, "DATABASE_WAIT", (0.02, 0.05))
+    monkeypatch.setattr(settling, "DATABASE_RETRY", (0.02, 0.05))
 
 
 @pytest.fixture
@@ -378,7 +379,7 @@ async def test_a_full_disk_is_waited_for_and_told_and_no_slice_fails_for_it(
         await database.rows("CREATE TRIGGER t BEFORE INSERT ON contratacoes EXECUTE FUNCTION no_space()")
         worker, running = workers.start(await portals.client(await portals.serve(world)))
         await eventually(claimed_often(database))
-        monkeypatch.setattr(worker_module, "DATABASE_RETRY", (60.0, 60.0))
+        monkeypatch.setattr(settling, "DATABASE_RETRY", (60.0, 60.0))
         shown = "SELECT error_message FROM sync_slices WHERE status = 'pending' AND run_after > now() + interval '9 s'"
         await eventually(lambda: database.rows(shown))
 

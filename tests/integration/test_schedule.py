@@ -14,7 +14,7 @@ from common.cron import CronError
 from common.database import create_engine
 from common.lifecycle import admission, executions, slices
 from common.lifecycle.executions import Execution
-from ingestor import worker as worker_module
+from ingestor import settling
 from ingestor.planning import Rules, backfill_slices, plan_next
 from ingestor.schedule import KEEP_TICKS_DAYS, Outcome, run_tick, tick
 from ingestor.worker import Worker, WorkerOptions
@@ -271,7 +271,7 @@ async def test_a_worker_waits_calmly_for_a_database_that_is_away_and_then_ticks(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "DATABASE_WAIT", (0.05, 0.1))
+    monkeypatch.setattr(settling, "DATABASE_WAIT", (0.05, 0.1))
     proxy, url = database_proxy
     through = create_engine(url, application_name="pncp-tests", pool_size=9)
     tries: list[object] = []

@@ -41,14 +41,14 @@ one look into an index, never a join with all slices.
 """
 
 # `stored`: the most that one reading has written, which is what the first one has; the others find it there.
-_NOTE_DAY = text("""
+NOTE_DAY = """
     INSERT INTO read_days AS known
            (resource, criterio, part, day, began_at, complete_at, slice_id, execution_id, pages, records, stored,
             total_registros)
     SELECT resource, criterio, part, first_day, started_at, finished_at, id, execution_id, pages_done,
            records_processed, records_inserted + records_updated, total_registros
-      FROM sync_slices
-     WHERE id = :slice_id AND kind = 'sync' AND status = 'success' AND first_day = last_day
+      FROM {ended}
+     WHERE kind = 'sync' AND status = 'success' AND first_day = last_day
        AND window_start <= first_day AND window_end >= first_day + interval '1 day' - interval '1 second'
        AND started_at >= timezone('America/Sao_Paulo', first_day + interval '1 day')
     ON CONFLICT (resource, criterio, day, part) DO UPDATE
@@ -56,7 +56,9 @@ _NOTE_DAY = text("""
            execution_id = excluded.execution_id, pages = excluded.pages, records = excluded.records,
            stored = GREATEST(known.stored, excluded.stored), total_registros = excluded.total_registros
      WHERE known.slice_id < excluded.slice_id
-""")
+"""
+"""SQL: take in the slices of `{ended}`, which have ended in this very transaction."""
+_NOTE_DAY = text(NOTE_DAY.format(ended="(SELECT * FROM sync_slices WHERE id = :slice_id) ended"))
 
 
 async def note_success(db: AsyncConnection, slice_id: int, criterio: str) -> None:

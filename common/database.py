@@ -235,6 +235,31 @@ def _sqlstate(error: BaseException) -> str | None:
     return state
 
 
+# --- the driver itself ------------------------------------------------------------------------------------------
+
+_ANYTHING = text("SELECT")
+
+
+async def driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
+    """The driver's own connection, inside the transaction that SQLAlchemy has begun on it, for what is done per page.
+
+    It prepares a statement once and takes arrays as they are; SQLAlchemy's way there costs several times as much.
+    """
+    driver = await raw_driver_of(db)
+    if not driver.is_in_transaction():
+        await db.execute(_ANYTHING)  # SQLAlchemy begins its transaction with its own first statement only
+    return driver
+
+
+async def raw_driver_of(db: AsyncConnection) -> "asyncpg.Connection[Any]":
+    """The driver's own connection, in no transaction unless there is one."""
+    raw = await db.get_raw_connection()
+    driver = raw.driver_connection
+    if not isinstance(driver, asyncpg.Connection):
+        raise TypeError("not an asyncpg connection")
+    return driver
+
+
 # --- transactions ---------------------------------------------------------------------------------------------------
 
 

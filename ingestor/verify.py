@@ -13,7 +13,7 @@ from ingestor.errors import ListingIncomplete, PageAbsent, PncpError
 from ingestor.sources.pncp.client import PncpClient, Span
 from ingestor.sources.pncp.completeness import row_names
 from ingestor.sources.pncp.envelope import Page
-from ingestor.sources.pncp.sight import see
+from ingestor.sources.pncp.sight import see_all
 from ingestor.sources.values import Rejected
 from ingestor.store.statements import statements_of
 
@@ -114,7 +114,7 @@ async def _read_listing(client: PncpClient, span: Span) -> dict[str, Rejected | 
     for _ in range(READINGS):
         async for page in _pages(client, span):
             promised = page.total_registros
-            seen = [see(span.resource, raw, span.criterio) for raw in page.records]
+            seen = see_all(span.resource, page.records, span.criterio)
             names = [one.natural_key or one.hash if isinstance(one, Rejected) else one.key for one in seen]
             listed |= {name: one if isinstance(one, Rejected) else None for name, one in zip(names, seen, strict=True)}
             rows |= row_names(names)

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common import coverage
+from common import coverage, watermarks
+from common.database import driver_of
 from common.lifecycle import ONLY_SYNC, PATIENCE, Criterio, Kind, Mode
 from common.lifecycle.causes import Cause
 from common.tables import sync_pages, sync_slices
@@ -197,30 +198,34 @@ async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, l
 # The statements of every page, written out: they are asked for more often than all others together. The page that
 # ends its slice changes it once and not twice: a row that is changed a second time in one transaction has its foreign
 # key checked, which would lock the execution after the slice.
-_STILL_OURS = " WHERE id = :slice_id AND attempt = :attempt AND worker_id = :worker_id AND status = 'running'"
+_STILL_OURS = " WHERE id = {} AND attempt = {} AND worker_id = {} AND status = 'running'"
+_IS_OURS = _STILL_OURS.format(":slice_id", ":attempt", ":worker_id")
 
-_HOLD = text("SELECT now() FROM sync_slices" + _STILL_OURS + " FOR UPDATE")  # noqa: S608  # constants of ours
+_HOLD = text("SELECT now() FROM sync_slices" + _IS_OURS + " FOR UPDATE")  # noqa: S608  # constants of ours
+# For the driver itself: $1 to $3 the fence, $4 whether the page shows something new, $5 to $7 pages and records of the
+# listing, $8 to $12 the counts.
 _ONE_PAGE_MORE = """
     UPDATE sync_slices
-       SET updated_at = now(), stalls = 0,
-           failing_since = CASE WHEN :shows_new THEN NULL ELSE failing_since END,
-           pages_done = :pages_done, pages_total = :pages_total, total_registros = :total_registros,
-           records_processed = records_processed + :processed, records_inserted = records_inserted + :inserted,
-           records_updated = records_updated + :updated, records_rejected = records_rejected + :rejected,
-           itens_written = itens_written + :itens,
+       SET updated_at = now(), stalls = 0, failing_since = CASE WHEN $4 THEN NULL ELSE failing_since END,
+           pages_done = $5, pages_total = $6, total_registros = $7,
+           records_processed = records_processed + $8, records_inserted = records_inserted + $9,
+           records_updated = records_updated + $10, records_rejected = records_rejected + $11,
+           itens_written = itens_written + $12,
 """
+_OF_CLAIM = _STILL_OURS.format("$1", "$2", "$3")
 
-_ADVANCE = text(
+_ADVANCE = (
     _ONE_PAGE_MORE  # the lease counts from the page's end: its statements may have taken longer than a lease
-    + " lease_until = clock_timestamp() + make_interval(secs => :lease_seconds)"
-    + _STILL_OURS
-    + " RETURNING now()"
+    + f" lease_until = clock_timestamp() + make_interval(secs => $13) {_OF_CLAIM} RETURNING now()"
 )
-_ADVANCE_AND_FINISH = text(
-    _ONE_PAGE_MORE + " lease_until = NULL, worker_id = NULL, status = 'success', finished_at = now(), cause = NULL,"
-    " error_message = NULL" + _STILL_OURS + " RETURNING now()"
-)
-_FORGET_PAGES = text("DELETE FROM sync_pages WHERE slice_id = :slice_id")
+# In one statement what else would be three: many slices have one page.
+_ADVANCE_AND_FINISH = f"""
+    WITH ended AS ({_ONE_PAGE_MORE} lease_until = NULL, worker_id = NULL, status = 'success', finished_at = now(),
+                   cause = NULL, error_message = NULL {_OF_CLAIM} RETURNING *),
+    forgotten AS (DELETE FROM sync_pages WHERE slice_id IN (SELECT id FROM ended)),
+    noted AS ({coverage.NOTE_DAY.format(ended="ended")})
+    SELECT now() FROM ended
+"""  # noqa: S608  # constants of ours
 
 
 async def hold(db: AsyncConnection, claim: Claim) -> datetime | None:
@@ -246,32 +251,24 @@ async def advance(
     `finishes`: with this page the slice is complete, and ends. `shows_new`: the page shows something that the slice had
     not seen; one that does not is no progress, so that the slice's failures go on counting.
     """
-    parameters = {
-        **_fence(claim),
-        **vars(counts),
-        "pages_done": pages_done,
-        "pages_total": pages_total,
-        "total_registros": total_registros,
-        "shows_new": shows_new or finishes,
-    }
-    if finishes:
-        await db.execute(_FORGET_PAGES, {"slice_id": claim.slice_id})
-        result = await db.execute(_ADVANCE_AND_FINISH, parameters)
-    else:
-        result = await db.execute(_ADVANCE, {**parameters, "lease_seconds": float(lease_seconds)})
-    moment: datetime | None = result.scalar_one_or_none()
-    if finishes and moment is not None:
-        await _note_success(db, claim)
+    told = (
+        *(claim.slice_id, claim.attempt, claim.worker_id),
+        *(shows_new or finishes, pages_done, pages_total, total_registros),
+        *(counts.processed, counts.inserted, counts.updated, counts.rejected, counts.itens),
+    )
+    driver = await driver_of(db)
+    moment: datetime | None = (
+        await driver.fetchval(_ADVANCE_AND_FINISH, *told)
+        if finishes
+        else await driver.fetchval(_ADVANCE, *told, float(lease_seconds))
+    )
+    if finishes and moment is not None and claim.criterio == "atualizacao":
+        await watermarks.move(db, claim.slice_id)
     return moment
 
 
 UNHELD: dict[str, Any] = {"worker_id": None, "lease_until": None}
 _ONE_STALL_LESS = func.greatest(sync_slices.c.stalls - 1, 0)
-
-
-async def _note_success(db: AsyncConnection, claim: Claim) -> None:
-    """Keep what the slice has read in the transaction that ends it."""
-    await coverage.note_success(db, claim.slice_id, claim.criterio)
 
 
 def _fence(claim: Claim) -> dict[str, Any]:
@@ -285,7 +282,7 @@ async def reread(db: AsyncConnection, claim: Claim) -> bool:
 
 _NOTE_EMPTY = text(
     "UPDATE sync_slices SET empty_sights = empty_sights + 1, updated_at = now()"  # noqa: S608  # constants of ours
-    + _STILL_OURS
+    + _IS_OURS
     + " RETURNING empty_sights"
 )
 
@@ -392,7 +389,7 @@ async def finish(db: AsyncConnection, claim: Claim) -> bool:
     """End a slice as complete."""
     if not await _end(db, claim, status="success", cause=None, error_message=None):
         return False
-    await _note_success(db, claim)
+    await coverage.note_success(db, claim.slice_id, claim.criterio)
     return True
 
 

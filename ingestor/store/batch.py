@@ -11,12 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import to_wall_clock
-from common.database import network_errors
+from common.database import driver_of, network_errors, raw_driver_of
 from common.lifecycle.slices import Claim, PageCounts
 from common.resources.description import Resource
 from ingestor.sources.values import Batch, Bundle, Itens, Rejected, Stamps
 from ingestor.store.drift import count_drift, drift_of
-from ingestor.store.driver import BYTES_AT_ONCE, VALUE_REFUSED, driver_of, in_one, raw_driver_of
+from ingestor.store.driver import BYTES_AT_ONCE, VALUE_REFUSED, in_one
 from ingestor.store.lists import merge_itens_one_by_one, merge_lists
 from ingestor.store.progress import Progress, keep_page
 from ingestor.store.rejected import keep_rejected

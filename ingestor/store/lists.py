@@ -7,11 +7,11 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.database import network_errors
+from common.database import driver_of, network_errors, raw_driver_of
 from common.resources.description import Resource
 from ingestor.sources.values import Bundle, Itens, Owed, Rejected, Stamps
 from ingestor.store.drift import count_drift, drift_of_lists
-from ingestor.store.driver import BYTES_AT_ONCE, VALUE_REFUSED, driver_of, in_one, raw_driver_of
+from ingestor.store.driver import BYTES_AT_ONCE, VALUE_REFUSED, in_one
 from ingestor.store.rejected import keep_rejected
 from ingestor.store.statements import ListStatements, statements_of
 

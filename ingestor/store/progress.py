@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.database import driver_of
 from common.lifecycle.slices import Claim
 from common.resources.description import Resource
 from ingestor.sources.pncp.completeness import Evidence
 from ingestor.sources.values import Batch
-from ingestor.store.driver import driver_of
 
 
 @dataclass

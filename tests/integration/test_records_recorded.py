@@ -145,7 +145,7 @@ def test_every_recorded_envelope_is_a_page(recorded: Path) -> None:
     for file, value in pages:
         page = parse_page(file.read_bytes(), value["numeroPagina"])
         assert (page.total_registros, page.total_paginas) == (value["totalRegistros"], value["totalPaginas"])
-        assert [decode_json(record) for record in page.records] == value["data"]
+        assert [decode_json(bytes(record)) for record in page.records] == value["data"]
 
 
 def test_every_recorded_list_of_itens_is_read_as_it_came(recorded: Path) -> None:

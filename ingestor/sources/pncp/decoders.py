@@ -71,11 +71,13 @@ class ResourceDecoders(Decoders):
     """And how little of a record tells whether it has to be written.
 
     `decode_sight` reads its key and its stamps alone, into the fields `key`, `header` and `whole` (the stamps of the
-    version) and what `stamps` read: the stamp that a listing filters on, by the listing's name. `is_key` matches all of
-    a key. `version` reads the stamps of the version of a whole record.
+    version) and what `stamps` read: the stamp that a listing filters on, by the listing's name. `decode_plain_sights`
+    does so for an array of records whose stamps are without an offset. `is_key` matches all of a key. `version` reads
+    the stamps of the version of a whole record.
     """
 
     decode_sight: Decode
+    decode_plain_sights: Decode
     is_key: Callable[[str], object]
     stamps: Mapping[str, Callable[[Any], datetime]]
     version: Callable[[Any], tuple[datetime, datetime]]
@@ -108,6 +110,7 @@ def resource_decoders(resource: Resource) -> ResourceDecoders:
         check_columns(record)
 
     kind = _struct(resource.name, resource.columns, _TYPES)
+    plain_sight = _struct("sight", seen, _PLAIN_TYPES)
     return ResourceDecoders(
         name=resource.name,
         kind=kind,
@@ -116,6 +119,7 @@ def resource_decoders(resource: Resource) -> ResourceDecoders:
         key=key,
         decode_key=_decoder_of_key(path),
         decode_sight=msgspec.json.Decoder(_struct("sight", seen, _TYPES)).decode,
+        decode_plain_sights=msgspec.json.Decoder(list[plain_sight]).decode,  # type: ignore[valid-type]  # made above
         is_key=matches,
         stamps={
             criterio: attrgetter(names.get(listing.stamp, listing.stamp))

@@ -27,12 +27,12 @@ class AnotherPageError(NotAPageError):
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing; an empty listing is page 1 without records."""
+    """One page of a listing; an empty listing is page 1 without records, which else are parts of the answer's body."""
 
     number: int
     total_registros: int
     total_paginas: int
-    records: list[bytes]
+    records: list[Raw]
 
 
 class _Envelope(Struct, frozen=True):
@@ -85,7 +85,7 @@ def parse_page(body: bytes, number: int, *, full_page: int = 0) -> Page:
         raise NotAPageError(
             f"{count} records came on a page before the last of {pages}, at least {fewest} belong there"
         )
-    return Page(number, total, pages, [bytes(record) for record in envelope.data])
+    return Page(number, total, pages, envelope.data)
 
 
 def parse_quantidade(body: bytes) -> int:

@@ -27,10 +27,10 @@ LONGEST_KEY = 1_000
 _CONTROL_NUMBER = re.compile(CONTRATACOES.key_pattern)
 
 
-def parse_record(resource: Resource, raw: bytes) -> Record | Rejected:
+def parse_record(resource: Resource, raw: bytes | Raw) -> Record | Rejected:
     """Read one record of a listing; only its key and its stamps must be as expected."""
     decoders = resource_decoders(resource)
-    entry = _parse(raw, decoders)
+    entry = _parse(bytes(raw), decoders)
     if isinstance(entry, Rejected):
         return entry
     header, whole = decoders.version(entry.typed)

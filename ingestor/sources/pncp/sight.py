@@ -1,11 +1,11 @@
 """What a page shows of its records, read no further than it takes to tell which of them have to be written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from common.clock import to_wall_clock
 from common.lifecycle.slices import Claim
@@ -26,10 +26,35 @@ class Seen(Struct, frozen=True, gc=False):
     key: str
     version: Stamps
     stamp: datetime
-    raw: bytes
+    raw: bytes | Raw
 
 
-def see(resource: Resource, raw: bytes, criterio: str) -> Seen | Rejected:
+def see_all(resource: Resource, records: Sequence[bytes | Raw], criterio: str) -> list[Seen | Rejected]:
+    """Read of the records of a page what tells whether they have to be written.
+
+    All in one go where nothing is to be mended or refused, as of nearly all pages; else one by one.
+    """
+    plain = _see_plain(resource, records, criterio)
+    return [see(resource, raw, criterio) for raw in records] if plain is None else plain
+
+
+def _see_plain(resource: Resource, records: Sequence[bytes | Raw], criterio: str) -> list[Seen | Rejected] | None:
+    decoders = resource_decoders(resource)
+    is_key, stamp_of = decoders.is_key, decoders.stamps[criterio]
+    try:
+        sights = decoders.decode_plain_sights(b"[%s]" % b",".join(records))
+    except (ValueError, RecursionError):
+        return None
+    seen: list[Seen | Rejected] = []
+    for told, raw in zip(sights, records, strict=True):
+        if not is_key(told.key):
+            return None
+        stamp = stamp_of(told)
+        seen.append(Seen(told.key, (told.header, told.whole), _in_seconds(stamp) if stamp.microsecond else stamp, raw))
+    return seen
+
+
+def see(resource: Resource, raw: bytes | Raw, criterio: str) -> Seen | Rejected:
     """Read of one record of a listing what tells whether it has to be written; the rest is read if it has."""
     decoders = resource_decoders(resource)
     try:
@@ -45,14 +70,18 @@ def see(resource: Resource, raw: bytes, criterio: str) -> Seen | Rejected:
     return _seen(told, decoders.stamps[criterio](told), raw)
 
 
-def _seen(told: Any, stamp: datetime, raw: bytes) -> Seen:
-    """What is seen of a record.
-
-    Its stamp is in whole seconds, as windows are. No fraction was ever recorded; one within a day's last second would
-    lie between that day's window and the next.
-    """
+def _seen(told: Any, stamp: datetime, raw: bytes | Raw) -> Seen:
+    """What is seen of a record."""
     version = to_wall_clock(told.header), to_wall_clock(told.whole)
-    return Seen(told.key, version, to_wall_clock(stamp).replace(microsecond=0), raw)
+    return Seen(told.key, version, _in_seconds(to_wall_clock(stamp)), raw)
+
+
+def _in_seconds(stamp: datetime) -> datetime:
+    """A stamp in whole seconds, as windows are.
+
+    No fraction was ever recorded; one within a day's last second would lie between that day's window and the next.
+    """
+    return stamp.replace(microsecond=0)
 
 
 def newest_first(records: Iterable[Seen]) -> dict[str, list[Seen]]:
@@ -85,8 +114,7 @@ def judge_records(resource: Resource, page: Page, claim: Claim) -> JudgedPage:
     """
     good: list[Seen] = []
     rejected: list[Rejected] = []
-    for raw in page.records:
-        record = see(resource, raw, claim.criterio)
+    for record in see_all(resource, page.records, claim.criterio):
         if isinstance(record, Rejected):
             rejected.append(record)
         else:

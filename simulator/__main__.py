@@ -42,17 +42,18 @@ def _fail(message: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
-        description="A local PNCP, Brazil's procurement portal: its listings of contratações and contratos and "
-        "its items, generated or recorded, with its faults on demand.",
+        description="A local PNCP, Brazil's procurement portal: its listings of contratações and contratos, "
+        "their items, resultados, documents and termos, generated or recorded, with its faults on demand.",
         epilog="Quirks and what their values mean:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in NAMES.items())
         + "\n\nA quirk's VALUE is a probability (--quirk 429=0.1) or a JSON object:\n"
         '  --quirk \'cut={"match": {"page": 2}, "times": 3}\'\n'
-        "with match (path, service, criterio, modalidade, page, day, cnpj, key), probability, times, skip and value.\n"
+        "with match (path, service, criterio, modalidade, page, day, cnpj, key, kind), probability, times, skip and "
+        "value.\n"
         "Settings go the same way: --quirk page_beyond_end=204 (or 400, empty), --quirk no_items=404 (or 204, empty).\n"
         "While it runs: GET, PUT, DELETE /simulator/quirks; GET, DELETE /simulator/state; "
         "GET /simulator/requests; "
-        "GET, POST /simulator/records; POST /simulator/changes.",
+        "GET, POST /simulator/records; POST /simulator/children; POST /simulator/changes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

@@ -36,7 +36,15 @@ NO_CONNECTION: Final = "Failed to obtain JDBC Connection; nested exception is ja
 NO_DATABASE: Final = "Erro na comunicação com o banco de dados."
 NO_INPUT: Final = 'For input string: ""'  # the portal failing on a record of its own
 NO_CONTRATACAO: Final = "Contratação não cadastrada."
+NO_CONTRATO: Final = "Contrato não cadastrado."
 NO_ITEMS: Final = "Nenhum item encontrado para a contratação."
+# Not recorded: what the portal says of these.
+NO_ITEM: Final = "Item não cadastrado."
+NO_CHILDREN: Final = {
+    "resultados": "Nenhum resultado encontrado para o item.",
+    "arquivos": "Nenhum documento encontrado.",
+    "termos": "Nenhum termo encontrado para o contrato.",
+}
 
 
 @dataclass(slots=True)

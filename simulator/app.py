@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from simulator import children
 from simulator.answers import HEADERS, JSON, Answer, fault_answer, throttled
 from simulator.portal import Asked, answer, read_facts
 from simulator.quirks import ANSWERS, Quirks, Rule, Service
@@ -126,6 +127,7 @@ def create_app(world: World, quirks: Quirks | None = None) -> web.Application:
             web.get("/simulator/requests", get_requests),
             web.get("/simulator/records", get_records),
             web.post("/simulator/records", post_record),
+            web.post("/simulator/children", post_children),
             web.post("/simulator/changes", post_changes),
             web.get("/simulator/quirks", get_quirks),
             web.put("/simulator/quirks", put_quirks),
@@ -373,6 +375,18 @@ async def post_record(request: web.Request) -> web.Response:
     except (TypeError, ValueError) as error:
         return _refuse(str(error))
     return _json({"numeroControlePNCP": key}, status=201)
+
+
+async def post_children(request: web.Request) -> web.Response:
+    """Give a record children: a JSON object with the arguments of `children.put_children`: kind, key, rows, and item
+    and at where they are wanted.
+    """
+    try:
+        given = await _read_object(request)
+        children.put_children(request.app[SIMULATOR].world, **given)
+    except (TypeError, ValueError) as error:
+        return _refuse(str(error))
+    return web.Response(status=204)
 
 
 async def post_changes(request: web.Request) -> web.Response:

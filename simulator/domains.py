@@ -68,9 +68,12 @@ SITUACOES_ITEM: Final = {
 CRITERIOS_JULGAMENTO: Final = {
     1: "Menor preço",
     2: "Maior desconto",
+    4: "Técnica e preço",
     5: "Maior lance",
+    6: "Maior retorno econômico",
     7: "Não se aplica",
     8: "Melhor técnica",
+    9: "Conteúdo artístico",
 }
 BENEFICIOS: Final = {
     1: "Participação exclusiva para ME/EPP",
@@ -81,6 +84,45 @@ BENEFICIOS: Final = {
 }
 CATEGORIAS_ITEM: Final = {1: "Bens imóveis", 2: "Bens móveis", 3: "Não se aplica"}
 FONTES: Final = {2: "Municipal", 3: "Estadual", 4: "Federal"}
+SITUACOES_RESULTADO: Final = {1: "Informado", 2: "Cancelado"}
+RESERVAS: Final = {1: "Não se aplica", 2: "Remanescente", 3: "Cadastro de Reserva"}
+PORTES: Final = {1: "ME", 2: "EPP", 3: "Demais", 4: "Não se aplica", 5: "Não informado"}
+NATUREZAS_JURIDICAS: Final = {
+    "0000": "Natureza Jurídica não informada",
+    "2062": "Sociedade Empresária Limitada",
+    "2135": "Empresário (Individual)",
+    "2305": "Empresa Individual de Responsabilidade Limitada (de Natureza Empresária)",
+}
+TIPOS_DOCUMENTO: Final = {
+    1: "Aviso de Contratação Direta",
+    2: "Edital",
+    3: "Minuta do Contrato",
+    4: "Termo de Referência",
+    5: "Anteprojeto",
+    6: "Projeto Básico",
+    7: "Estudo Técnico Preliminar",
+    8: "Projeto Executivo",
+    9: "Mapa de Riscos",
+    10: "DFD",
+    11: "Ata de Registro de Preço",
+    12: "Contrato",
+    13: "Termo de Rescisão",
+    14: "Termo Aditivo",
+    15: "Termo de Apostilamento",
+    16: "Outros Documentos",
+    17: "Nota de Empenho",
+    18: "Relatório Final de Contrato",
+    19: "Minuta de Ata de Registro de Preços",
+    20: "Ato que autoriza a Contratação Direta",
+}
+TIPOS_TERMO: Final = {1: "Termo de Rescisão", 2: "Termo Aditivo", 3: "Termo de Apostilamento"}
+DESEMPATE: Final = {
+    "id": 146,
+    "nome": "Lei 14.133/2021, art. 60, §1º, I",
+    "descricao": "Critério de desempate: empresas estabelecidas no território do Estado ou do Distrito Federal do "
+    "órgão licitante ou, em licitação de município, no território do Estado em que este se localize.",
+    "statusAtivo": True,
+}
 
 # The no-break space at the end of 2 is the portal's own.
 AMPAROS: Final = {
@@ -409,6 +451,30 @@ RAMOS: Final = (
 )
 PRENOMES: Final = ("Ana", "João", "Maria", "José", "Conceição", "Luís")
 SOBRENOMES: Final = ("Silva", "Souza", "Araújo", "Gonçalves", "D'Ávila", "Brandão", "Pires")
+
+# Arbitrary text, seldom the name of a file, never longer than 50.
+TITULOS: Final = (
+    "Edital",
+    "EDITAL.pdf",
+    "Edital {1}{0:03d}",
+    "Termo de Referencia",
+    "ESTUDO TECNICO PRELIMINAR",
+    "Mapa de Precos",
+    "Parecer da CGM  Notas Tecnicas",
+    "Untitled_20260804_165744.pdf.pdf",
+    "05---Aviso-de-Licitacao-_DIA_-DOM_-DOU_---Pr...",
+    "Cto.{0}.PMC.{1} PRe 216.PMC.2023 - Fiscalizacao e Gestao",
+    "Edital antigo",
+)
+OBJETOS_TERMO: Final = {
+    1: ("Rescisão amigável do contrato.", "Rescisão unilateral do contrato por razões de interesse público."),
+    2: (
+        "Prorrogação do prazo de vigência do contrato por mais 12 (doze) meses.",
+        " O acréscimo de materiais e serviços motivado por alteração do projeto inicialmente previsto. ",
+        "A supressão de itens da proposta e a correção dos quantitativos.",
+    ),
+    3: ("Repactuação conforme convenção coletiva de trabalho.", "Reajuste anual pelo índice do contrato."),
+}
 
 # Hours at which recorded records were published, and how many of them; contratos of a day come at midnight too.
 HOURS_CONTRATACOES: Final = {7: 288, 8: 29, 9: 39, 10: 26, 11: 23, 12: 8, 13: 36, 14: 48, 15: 59, 16: 43, 17: 19, 18: 5}

@@ -13,7 +13,7 @@ from simulator.invention import Inventor, cnpj_digits, draw_text, later
 from simulator.records import Contratacao, Contrato
 from simulator.resources import CONTRATACOES, CONTRATOS
 
-_FORNECEDOR_COUNT: Final = 600
+FORNECEDOR_COUNT: Final = 600
 _OTHERS: Final = 0.4  # share whose contratação belongs to another órgão: 9 to 88 % on record
 _ABSENT: Final = 0.2  # share whose contratação the portal does not list
 _SINCE_2026: Final = ("numeroControlePncpAta", "emendaParlamentar", "frutoAdesao", "temRemanejamento")
@@ -98,7 +98,7 @@ class ContratoInventor:
         categoria = rng.choices(list(domains.CATEGORIAS_PROCESSO), domains.CATEGORIA_PROCESSO_WEIGHTS)[0]
         parcelas = rng.choices((1, 12, 24, 60), (88, 8, 2, 2))[0]
         valor = round(min(rng.lognormvariate(10, 2), 8e8), rng.choices((2, 3, 4), (90, 5, 5))[0])
-        fornecedor = self._fornecedor(rng.randrange(_FORNECEDOR_COUNT))
+        fornecedor = self.fornecedor(rng.randrange(FORNECEDOR_COUNT))
         empenho = tipo == 7  # noqa: PLR2004
         numero = f"{head.ano}NE{head.sequencial:06d}" if empenho else f"{head.sequencial:05d}"
         record: dict[str, Any] = {
@@ -151,7 +151,7 @@ class ContratoInventor:
             record["numeroControlePncpAta"] = f"{head.compra}-000001" if rng.random() < 0.04 else None  # noqa: PLR2004
         return record
 
-    def _fornecedor(self, index: int) -> Fornecedor:
+    def fornecedor(self, index: int) -> Fornecedor:
         """One of the suppliers, each the same for the same index."""
         rng = random.Random(f"{self.seed}/fornecedores/{index}")
         if index % 100 == 11:  # noqa: PLR2004 - one in a hundred is foreign, and may bear any identifier

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import orjson
 
+from simulator import children
 from simulator.answers import (
+    NO_CHILDREN,
     NO_CONTRATACAO,
     NO_ITEMS,
     Answer,
@@ -75,7 +77,12 @@ def read_facts(path: str, parameters: Parameters) -> Facts:
     service: Any = "consulta" if path.startswith("/api/consulta/") else "itens"
     if compra := _COMPRA.fullmatch(path):
         key = CONTRATACOES.key(compra[2], int(compra[4]), int(compra[3]))
-        return Facts(service, path, page=_whole(parameters.get("pagina")), cnpj=compra[2], key=key)
+        kind = "itens" if compra[5] else None
+        return Facts(service, path, page=_whole(parameters.get("pagina")), cnpj=compra[2], key=key, kind=kind)
+    if child := children.read_path(path):
+        kind, key, _ = child.children
+        page = _whole(parameters.get("pagina"))
+        return Facts(service, path, page=page, cnpj=key.partition("-")[0], key=key, kind=kind)
     return Facts(service, path)
 
 
@@ -111,6 +118,8 @@ def answer(asked: Asked) -> Answer:
                 return absent(NO_CONTRATACAO) if record is None else _detail(world, record)
             if service == "pncp" and itens is not None:
                 return _answer_items(asked, record, count_only=quantidade is not None)
+        if child := children.read_path(path):
+            return _answer_children(asked, child)
     except Refusal as refusal:
         return refusal.answer
     return spring_error(HTTPStatus.NOT_FOUND, None, path, world.now())
@@ -179,16 +188,41 @@ def _answer_items(asked: Asked, record: Contratacao | None, *, count_only: bool)
         return absent(NO_CONTRATACAO)
     if count_only:
         return json_answer(record.item_count)
+    shown = _read_page(asked)
+    return _array(asked, asked.world.items(record.numero_controle_pncp), shown, _ITEM_KEYS, NO_ITEMS)
+
+
+def _answer_children(asked: Asked, child: children.ChildPath) -> Answer:
+    kind = child.children.kind
+    try:
+        rows = children.find_children(asked.world, child.children)
+    except children.NoParent as missing:
+        return absent(str(missing))
+    if child.count:
+        return json_answer(len(rows))
+    if child.one is not None:
+        rows = [row for row in rows if decode_json(row).get(children.NUMBERS[kind]) == child.one]
+        return Answer(HTTPStatus.OK, rows[0]) if rows else absent(NO_CHILDREN[kind])
+    # Resultados come all at once, whatever page is asked for.
+    shown = slice(None) if kind == "resultados" else _read_page(asked)
+    return _array(asked, rows, shown, children.SPOILED[kind], NO_CHILDREN[kind])
+
+
+def _read_page(asked: Asked) -> slice:
+    """Which entries of a list of the integration service are asked for."""
     page = _parameter(asked, "pagina", "Integer", 1)
     # Ten by default, without a sign that there are more.
     size = _parameter(asked, "tamanhoPagina", "Integer", _ITEMS_PAGE_SIZE)
     if page < 1 or size < 1:
         raise asked.refusal("Número de página inválido")
-    items = asked.world.items(record.numero_controle_pncp)
-    if not items and asked.quirks.no_items != "empty":
-        return absent(NO_ITEMS) if asked.quirks.no_items == "404" else nothing_found()
-    data = spoil(items[(page - 1) * size : page * size], asked.rules, _ITEM_KEYS)
-    return Answer(HTTPStatus.OK, b"[" + b",".join(data) + b"]")
+    return slice((page - 1) * size, page * size)
+
+
+def _array(asked: Asked, rows: list[bytes], shown: slice, spoiled: Mapping[str, str], none: str) -> Answer:
+    """A list of the integration service: an array without an envelope; `none` is said where there are no rows."""
+    if not rows and asked.quirks.no_items != "empty":
+        return absent(none) if asked.quirks.no_items == "404" else nothing_found()
+    return Answer(HTTPStatus.OK, b"[" + b",".join(spoil(rows[shown], asked.rules, spoiled)) + b"]")
 
 
 def _detail(world: World, record: Contratacao) -> Answer:

@@ -39,8 +39,8 @@ ANSWERS: Final = {
     "html_block": "the firewall's HTML page with status 200; value: unused",
     "forbidden": "403 to everything, as an address that is blocked sees it; value: unused",
     "bad_400": "400 to a well-formed request, the portal failing on its own data; value: unused",
-    "items_down": "503 to all that asks for items; value: unused",
-    "poison_items": "503 to the items of some contratações, always the same ones; value: their share, default 0.1",
+    "items_down": "503 to all that the integration service is asked for, or to one kind of it; value: unused",
+    "poison_items": "503 to what hangs on some records, always the same ones; value: their share, default 0.1",
 }
 # Rules that change a true answer.
 CHANGES: Final = {
@@ -61,7 +61,8 @@ CHANGES: Final = {
     "from: 'any' | 'page' | 'before' | 'after'} (from: where in the listing, seen from the page served, records are "
     "removed and touched; append: at its end; insert: in its middle)",
 }
-# Rules that spoil records of a listing, or items where the match says service 'itens'.
+# Rules that spoil records of a listing, or items and what else the integration service answers where the match says
+# service 'itens' or a kind.
 SPOILERS: Final = {
     "nul": "NUL in a text; field: objetoCompra, objetoContrato or descricao",
     "surrogate": "a lone surrogate in a text",
@@ -86,7 +87,7 @@ NAMES: Final = (
 # Rules about envelopes: they have no meaning for items and details.
 LISTING_ONLY: Final = frozenset(CHANGES) - {"latency", "slow_page"} | {"empty_page"}
 ITEMS_ONLY: Final = frozenset({"items_down", "poison_items"})
-MATCH_KEYS: Final = frozenset({"path", "service", "criterio", "modalidade", "page", "day", "cnpj", "key"})
+MATCH_KEYS: Final = frozenset({"path", "service", "criterio", "modalidade", "page", "day", "cnpj", "key", "kind"})
 _NUMBERS: Final = ("fail", "hang_seconds", "latency_ms", "rate_limit", "seed")
 FAILURES: Final = ("500", "500_plain", "502", "503", "504", "cut", "cut_json", "reset", "html_200")
 
@@ -95,7 +96,11 @@ Service = Literal["consulta", "itens"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a rule may ask of a request. `key` is the control number; what does not apply is None."""
+    """What a rule may ask of a request; what does not apply is None.
+
+    `key` is the control number. `kind` is what the integration service is asked for: 'itens', 'resultados', 'arquivos',
+    'termos' or 'dominios'.
+    """
 
     service: Service
     path: str
@@ -106,6 +111,7 @@ class Facts:
     last_day: date | None = None
     cnpj: str | None = None
     key: str | None = None
+    kind: str | None = None
 
 
 @dataclass(slots=True)
@@ -113,7 +119,8 @@ class Rule:
     """One fault.
 
     `name` is one of `NAMES`. `match` narrows it: `path` (a part of it), `service` ('consulta' or 'itens'), `criterio`,
-    `modalidade`, `page`, `cnpj`, `key` (control number), each a value or a list of them, and `day` (`YYYY-MM-DD` or
+    `modalidade`, `page`, `cnpj`, `key` (control number), `kind` ('itens', 'resultados', 'arquivos', 'termos',
+    'dominios'), each a value or a list of them, and `day` (`YYYY-MM-DD` or
     `YYYYMMDD`, in the window asked for). Of the requests that match, the first `skip` are spared, then each is hit with
     `probability` until it has hit `times` (None = no end). `hits` counts.
     """
@@ -146,17 +153,20 @@ class Rule:
             return False
         if self.name in ITEMS_ONLY and facts.service != "itens":
             return False
-        if self.name == "poison_items" and not self._poisons(facts.key or facts.path):
+        if self.name == "poison_items" and not self._poisons(facts.key):
             return False
-        # A record is spoiled where records are listed, an item only where the rule speaks of items.
-        if self.name in SPOILERS and facts.criterio is None and self.match.get("service") != "itens":
+        # A record is spoiled where records are listed, what hangs on one only where the rule speaks of it.
+        if self.name in SPOILERS and facts.criterio is None and not self._means_children():
             return False
         return all(_matches(facts, key, wanted) for key, wanted in self.match.items())
 
-    def _poisons(self, key: str) -> bool:
-        """Whether the items of this contratação are among those that never come."""
+    def _means_children(self) -> bool:
+        return self.match.get("service") == "itens" or "kind" in self.match
+
+    def _poisons(self, key: str | None) -> bool:
+        """Whether what hangs on this record is among what never comes."""
         share = 0.1 if self.value is None else float(self.value)
-        return zlib.crc32(key.encode()) % 1000 < share * 1000
+        return key is not None and zlib.crc32(key.encode()) % 1000 < share * 1000
 
     def look(self, listing: str) -> int:
         """How often page 1 of this listing has been looked at while the rule was there, this time included."""
@@ -192,9 +202,9 @@ class Quirks:
 
     `rules` act one by one; `fail` is the share of all answers that fail in some way of `FAILURES` (and by hanging
     `hang_seconds`, if set); `latency_ms` delays every answer; `rate_limit` is how many requests per second the consulta
-    service takes before it answers 429 (0 = any). `page_beyond_end` is '400', '204' or 'empty' and `no_items` '204',
-    '404' or 'empty': what clients disagree about. Everything drawn follows from `seed`, the request and how often it
-    came before: concurrency does not change a run.
+    service takes before it answers 429 (0 = any). `page_beyond_end` is '400', '204' or 'empty', and `no_items` '204',
+    '404' or 'empty' for records without items or without what else is asked for: what clients disagree about.
+    Everything drawn follows from `seed`, the request and how often it came before: concurrency does not change a run.
     """
 
     rules: list[Rule] = field(default_factory=list)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.invention import Inventor
-from simulator.records import STAMP, Contratacao, Contrato, decode_json, encode_json
+from simulator.records import STAMP, ChildKey, Contratacao, Contrato, decode_json, encode_json
 from simulator.resources import CONTRATACOES, CONTRATOS, Resource
 from simulator.world import World, brasilia_now, read_head
 
@@ -26,8 +26,10 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
     Files hold a list of records, an envelope with `data`, or one record, however nested. Of a record recorded more than
     once the newest version stays, by the later of its two update stamps; among equals the later snapshot
     (`snapAAAAMMDD` in the file's name). Items come from `itens/*CNPJ_ANO_SEQ*.json`; other records have none.
+    Resultados are in `resultados`, documents in `arquivos` and `contrato-arquivos`, termos in `termos` by the control
+    number of their contrato; they are served whether or not what they hang on is among the recordings.
     `world.first_day` and `world.last_day` span the publications of contratações; NoRecordings if there are none.
-    Contratos are read when they are first asked for; a file of theirs that is not JSON fails that request.
+    All but contratações and items is read when it is first asked for; a file that is not JSON fails that request.
     """
     root = Path(folder)
     world = World(Inventor(0), now=now)
@@ -43,6 +45,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
             f"{' and '.join(CONTRATACOES.recordings)}"
         )
     world.contratos.fill_later(lambda: map(_contrato, _newest(root, CONTRATOS)))
+    world.give_children_later(lambda: _load_children(root))
     return world
 
 
@@ -93,6 +96,40 @@ def _load_items(folder: Path) -> dict[tuple[str, int, int], list[bytes]]:
         for item in _items(_read(file)):
             items[item["numeroItem"]] = encode_json(item)
     return {compra: [items[number] for number in sorted(items)] for compra, items in found.items()}
+
+
+def _load_children(root: Path) -> dict[ChildKey, list[bytes]]:
+    """Recorded resultados, documents and termos, by what they hang on and in the order of their numbers."""
+    found: dict[ChildKey, dict[int, bytes]] = {}
+    for folder, number in (
+        ("resultados", "sequencialResultado"),
+        ("arquivos", "sequencialDocumento"),
+        ("contrato-arquivos", "sequencialDocumento"),
+        ("termos", "sequencialTermoContrato"),
+    ):
+        for file in sorted((root / folder).glob("*.json")):
+            for children, row in _children(_read(file), folder):
+                found.setdefault(children, {})[row[number]] = encode_json(row)
+    return {children: [rows[number] for number in sorted(rows)] for children, rows in found.items()}
+
+
+def _children(value: Any, folder: str) -> Iterator[tuple[ChildKey, dict[str, Any]]]:
+    """The rows of a parsed file and what they hang on: a list of rows, or lists by control number.
+
+    A termo does not say of which contrato it is; a file of them without control numbers is left aside.
+    """
+    rows = [("", row) for row in value] if isinstance(value, list) else []
+    if isinstance(value, dict):
+        rows = [(key, row) for key, listed in value.items() for row in listed]
+    for key, row in rows:
+        if folder == "resultados":
+            yield ChildKey("resultados", row["numeroControlePNCPCompra"], row["numeroItem"]), row
+        elif folder == "termos":
+            if key:
+                yield ChildKey("termos", key), row
+        else:
+            resource = CONTRATACOES if folder == "arquivos" else CONTRATOS
+            yield ChildKey("arquivos", resource.key(row["cnpj"], row["sequencialCompra"], row["anoCompra"])), row
 
 
 def _items(value: Any) -> Iterator[dict[str, Any]]:

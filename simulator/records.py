@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import orjson
 
@@ -83,6 +83,16 @@ class Contrato(Record):
     resource: ClassVar[Resource] = CONTRATOS
 
     compra: str
+
+
+class ChildKey(NamedTuple):
+    """Which children: their kind ('resultados', 'arquivos', 'termos'), the control number of the record that they hang
+    on, and for resultados the number of the item.
+    """
+
+    kind: str
+    key: str
+    item: int | None = None
 
 
 def encode_json(value: Any) -> bytes:

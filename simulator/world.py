@@ -11,8 +11,19 @@ import orjson
 
 from simulator import domains
 from simulator.invention import Inventor, invent_item, times_of_day
+from simulator.invention_children import ChildInventor
 from simulator.invention_contratos import ContratoInventor
-from simulator.records import STAMP, Contratacao, Contrato, Record, decode_json, encode_json, merged, without
+from simulator.records import (
+    STAMP,
+    ChildKey,
+    Contratacao,
+    Contrato,
+    Record,
+    decode_json,
+    encode_json,
+    merged,
+    without,
+)
 from simulator.resources import CONTRATACOES, CONTRATOS, Criterio
 from simulator.store import Query, Store
 
@@ -37,6 +48,8 @@ class World:
     def __init__(self, inventor: Inventor, *, now: Callable[[], datetime] = brasilia_now) -> None:
         self.inventor = inventor
         self.contrato_inventor = ContratoInventor(inventor)
+        # None where children are recorded: what is not among the recordings is not there.
+        self.child_inventor: ChildInventor | None = ChildInventor(self.contrato_inventor)
         self.now = now
         self.first_day: date | None = None
         self.last_day: date | None = None
@@ -46,6 +59,8 @@ class World:
         self._random = random.Random(f"{inventor.seed}/changes")
         self._contratos_random = random.Random(f"{inventor.seed}/contratos/changes")
         self._items: dict[str, list[bytes]] = {}
+        self._given: dict[ChildKey, list[bytes]] = {}
+        self._given_later: Callable[[], Mapping[ChildKey, list[bytes]]] | None = None
 
     def __len__(self) -> int:
         return len(self.contratacoes.records)
@@ -103,6 +118,20 @@ class World:
                 self._items.clear()
             made = self._items[key] = self.inventor.items(record)
         return made
+
+    @property
+    def given_children(self) -> dict[ChildKey, list[bytes]]:
+        """The JSON bytes of children that were recorded or put by hand, by what they hang on; others are invented."""
+        if self._given_later is not None:
+            made = self._given_later()  # if this fails, it fails again the next time, and nothing looks empty
+            self._given_later = None
+            self._given = {**made, **self._given}
+        return self._given
+
+    def give_children_later(self, make: Callable[[], Mapping[ChildKey, list[bytes]]]) -> None:
+        """Have no children but those that `make` returns when any are first asked for, and those put by hand."""
+        self.child_inventor = None
+        self._given_later = make
 
     def listing(self, query: Query) -> Sequence[Record]:
         """The records of a listing in its order: ascending by its stamp, ties by control number."""
@@ -248,6 +277,8 @@ class World:
         for key in gone:
             self.store(self._known(key).resource.name).drop(key)
             self._items.pop(key, None)
+            for children in [each for each in self.given_children if each.key == key]:
+                del self.given_children[children]
         return gone
 
     def put(

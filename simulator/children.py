@@ -1,0 +1,176 @@
+"""What hangs on one record, as the integration service answers it: resultados of an item, documents, termos.
+
+Children that were recorded or put by hand are served as they are. The others are invented each time they are asked for,
+always the same ones.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from simulator.answers import NO_CONTRATACAO, NO_CONTRATO, NO_ITEM
+from simulator.invention_children import ChildInventor, JsonObject
+from simulator.records import ChildKey, Contratacao, Contrato, Record, decode_json, encode_json, merged
+from simulator.resources import CONTRATACOES, CONTRATOS
+from simulator.world import World
+
+# Numbers in a path stand without leading zeros.
+_PATH: Final = re.compile(
+    r"/api/pncp/v1/orgaos/([^/]+)/(compras|contratos)/([1-9]\d{3})/([1-9]\d*)/"
+    r"(?:itens/([1-9]\d*)/(?P<resultados>resultados)(?:/(?P<one>[1-9]\d*))?"
+    r"|(?P<kind>arquivos|termos)(?P<count>/quantidade)?)"
+)
+KINDS: Final = ("resultados", "arquivos", "termos")
+# The number of a child among those of its record, and what each spoiling quirk spoils by default.
+NUMBERS: Final = {
+    "resultados": "sequencialResultado",
+    "arquivos": "sequencialDocumento",
+    "termos": "sequencialTermoContrato",
+}
+SPOILED: Final = {
+    "resultados": {
+        "text": "nomeRazaoSocialFornecedor",
+        "nan": "valorTotalHomologado",
+        "huge_number": "valorTotalHomologado",
+        "wrong_type": "valorUnitarioHomologado",
+        "drifted_field": "porteFornecedorNome",
+        "missing_key": "sequencialResultado",
+    },
+    "arquivos": {
+        "text": "titulo",
+        "nan": "sequencialDocumento",
+        "huge_number": "sequencialDocumento",
+        "wrong_type": "sequencialDocumento",
+        "drifted_field": "tipoDocumentoNome",
+        "missing_key": "sequencialDocumento",
+    },
+    "termos": {
+        "text": "objetoTermoContrato",
+        "nan": "valorGlobal",
+        "huge_number": "valorGlobal",
+        "wrong_type": "valorGlobal",
+        "drifted_field": "processo",
+        "missing_key": "sequencialTermoContrato",
+    },
+}
+
+
+class NoParent(Exception):
+    """What the children would hang on is not there; the message is the portal's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPath:
+    """What a path asks for: all children, only their `count`, or the `one` with that number."""
+
+    children: ChildKey
+    count: bool = False
+    one: int | None = None
+
+
+def read_path(path: str) -> ChildPath | None:
+    """What a path asks for; None where it asks for no children."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return None
+    cnpj, parents, ano, sequencial, item = found.groups()[:5]
+    resource = CONTRATACOES if parents == "compras" else CONTRATOS
+    kind = found["resultados"] or found["kind"]
+    if (kind == "resultados" and resource is CONTRATOS) or (kind == "termos" and resource is CONTRATACOES):
+        return None
+    children = ChildKey(kind, resource.key(cnpj, int(sequencial), int(ano)), int(item) if item else None)
+    return ChildPath(children, found["count"] is not None, int(found["one"]) if found["one"] else None)
+
+
+class Parent(NamedTuple):
+    """What children hang on: a record, its JSON object, and for resultados that of the item."""
+
+    head: Record
+    record: JsonObject
+    item: JsonObject
+
+
+def find_children(world: World, children: ChildKey) -> list[bytes]:
+    """The JSON bytes of children in order of their numbers; NoParent where there is nothing that they could hang on."""
+    given = world.given_children.get(children)
+    if given is not None:
+        return given
+    parent = _find_parent(world, children)
+    if world.child_inventor is None:
+        return []
+    return [encode_json(row) for row in _invent(world.child_inventor, children.kind, parent)]
+
+
+def put_children(
+    world: World,
+    kind: str,
+    key: str,
+    rows: int | Sequence[Mapping[str, Any]],
+    *,
+    item: int | None = None,
+    at: str | None = None,
+) -> None:
+    """Give the record `key` these children of `kind` in place of those that it has.
+
+    `rows` is how many, or the children, each laid over an invented one with the next number; none takes all away.
+    `item` is the number of the item that resultados hang on, whether or not it says that it has any.
+    dataAtualizacaoGlobal of the record becomes `at` (now if left out), as with every change of what hangs on a record.
+    ValueError where there is no such record or item, or where it has no such children.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    if (kind == "resultados") != (item is not None):
+        raise ValueError("resultados hang on an item, whose number is needed; no other children do")
+    children = ChildKey(kind, key, item)
+    try:
+        parent = _find_parent(world, children)
+    except NoParent as error:
+        raise ValueError(f"{kind} of {key}: {error}") from error
+    stamp = at or world.now().isoformat()
+    overs: Sequence[Mapping[str, Any]] = [{}] * rows if isinstance(rows, int) else rows
+    inventor = world.child_inventor or ChildInventor(world.contrato_inventor)
+    made = [
+        encode_json(merged(_invent_one(inventor, kind, parent, number, stamp), over))
+        for number, over in enumerate(overs, start=1)
+    ]
+    payload = encode_json(parent.record | {"dataAtualizacaoGlobal": stamp})
+    world.add([replace(parent.head, atualizacao_global=stamp, payload=payload)])
+    world.given_children[children] = made
+
+
+def _find_parent(world: World, children: ChildKey) -> Parent:
+    head = world.get(children.key)
+    if head is None:
+        raise NoParent(NO_CONTRATACAO if CONTRATACOES.key_form.fullmatch(children.key) else NO_CONTRATO)
+    record = world.record(children.key)
+    if children.item is None:
+        return Parent(head, record, {})
+    # Most of the items are not parsed: `1` begins the numbers from 10 on too.
+    number = f'"numeroItem":{children.item}'.encode()
+    for each in world.items(children.key):
+        if number in each and (item := decode_json(each)).get("numeroItem") == children.item:
+            return Parent(head, record, item)
+    raise NoParent(NO_ITEM)
+
+
+def _invent(inventor: ChildInventor, kind: str, parent: Parent) -> list[JsonObject]:
+    head, record, item = parent
+    if kind == "resultados" and isinstance(head, Contratacao):
+        return inventor.resultados(head, record, item) if item.get("temResultado") is True else []
+    if kind == "termos" and isinstance(head, Contrato):
+        return inventor.termos(head, record)
+    return inventor.arquivos(head, record)
+
+
+def _invent_one(inventor: ChildInventor, kind: str, parent: Parent, number: int, stamp: str) -> JsonObject:
+    """The child with this number; termos are published at `stamp`."""
+    head, record, item = parent
+    if kind == "resultados" and isinstance(head, Contratacao):
+        return inventor.resultado(head, record, item, number)
+    if kind == "termos" and isinstance(head, Contrato):
+        return inventor.termo(head, record, number, datetime.fromisoformat(stamp))
+    if kind == "arquivos":
+        return inventor.arquivo(head, record, number)
+    raise ValueError(f"{head.resource.name} have no {kind}")

@@ -5,7 +5,7 @@ the ingestor several times what it costs the database to pick the values out of 
 column cannot differ from the payload beside it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -154,41 +154,68 @@ def _expression(column: Column) -> str:
 
 # --- documentation ----------------------------------------------------------------------------------------------
 
+_OWN = {
+    "payload": "O registro como veio do portal",
+    "as_of": "Carimbo mais novo da versão do registro de que estes dados foram lidos",
+    "created_at": "Quando esta linha foi criada",
+    "updated_at": "Quando esta linha mudou pela última vez",
+}
+"""What the columns say that are the mirror's own."""
+_INTRODUCTION = """\
+# Data dictionary
+
+Every table of the mirror with its columns: the field of the record that each is read from, its type, and its meaning.
+A column without a field is the mirror's own. Only columns marked `not null` always hold a value.
+What does not fit a column leaves it null, and stays in `payload`.
+`timestamp without time zone` is Brasília's wall clock as the portal writes it.
+`timestamp with time zone` is an event of the mirror's.
+
+This page is made from the descriptions: `python -m common.resources > docs/data.md`."""
+
 
 def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
-    """What each column of the mirror says, in Portuguese, and which field of a record it is read from."""
-    return "\n".join(
-        (
-            "# Columns of the mirror",
-            "",
-            "This page is made from the descriptions: `python -m common.resources > docs/columns.md`.",
-            "Every table has the record as it came in `payload` besides, and `created_at` and `updated_at` of its row.",
-            *(line for resource in resources for line in _resource_lines(resource)),
-            *(line for party in parties for line in _lines(party.name, party.label, party_columns(party))),
-            "",
-        )
-    )
+    """The data dictionary: every column of the mirror's tables, where it is read from, its type and its meaning."""
+    metadata = sa.MetaData()
+    lines = [_INTRODUCTION]
+    for resource in resources:
+        add_tables(metadata, resource)
+        child = resource.child
+        read_at = f"Quando a lista em {child.name} foi lida por inteiro; nulo enquanto falta" if child else ""
+        own = {child.read_at: read_at} if child else {}
+        places = " and ".join(f"`{each.path}` by `{each.stamp}`" for each in resource.listings.values())
+        lines += _lines(metadata.tables[resource.name], resource.label, resource.columns, own, f"Listed at {places}.")
+        if child:
+            columns = (_column(resource, resource.key), *child.columns)
+            lines += _lines(metadata.tables[child.name], child.label, columns)
+    for party in parties:
+        add_party(metadata, party)
+        lines += _lines(metadata.tables[party.name], party.label, party_columns(party))
+    return "\n".join((*lines, ""))
 
 
-def _resource_lines(resource: Resource) -> Iterator[str]:
-    yield from _lines(resource.name, resource.label, resource.columns)
-    if resource.child:
-        yield from _lines(
-            resource.child.name, resource.child.label, (_column(resource, resource.key), *resource.child.columns)
-        )
-
-
-def _lines(name: str, label: str, columns: Iterable[Column]) -> Iterator[str]:
+def _lines(
+    table: sa.Table, label: str, columns: Iterable[Column], own: Mapping[str, str] | None = None, note: str = ""
+) -> Iterator[str]:
+    """The part of one table; `own` has the meaning of columns that only this table has for the mirror itself."""
+    described = {column.name: column for column in columns}
+    meanings = {**_OWN, **(own or {})}
     yield from (
         "",
-        f"## `{name}`: {label}",
+        f"## `{table.name}`: {label}",
         "",
-        "| column | type | meaning | field of the PNCP |",
-        "| --- | --- | --- | --- |",
+        f"Key: {', '.join(f'`{key.name}`' for key in table.primary_key)}.",
     )
-    for column in columns:
-        kind = _TYPES[column.kind].compile(_DIALECT).lower()
-        yield f"| `{column.name}` | {kind} | {column.label} | `{column.path}` |"
+    for constraint in table.foreign_key_constraints:
+        names = ", ".join(f"`{name}`" for name in constraint.column_keys)
+        yield f"Each row belongs to the one of `{constraint.referred_table.name}` with the same {names}."
+    if note:
+        yield note
+    yield from ("", "| column | field of the portal | type | meaning |", "| --- | --- | --- | --- |")
+    for column in table.columns:
+        kind = column.type.compile(_DIALECT).lower() + ("" if column.nullable else " not null")
+        known = described.get(column.name)
+        field, meaning = (f"`{known.path}`", known.label) if known else ("", meanings[column.name])
+        yield f"| `{column.name}` | {field} | {kind} | {meaning} |"
 
 
 def _column(resource: Resource, name: str) -> Column:

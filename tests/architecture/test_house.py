@@ -9,13 +9,14 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from pydantic_settings import BaseSettings
+from sqlalchemy.dialects.postgresql import JSONB
 
 from backend.config import OWN_PREFIXES, BackendSettings
 from common.config import DatabaseSettings, find_typos, secrets_of
 from common.resources import RESOURCES
 from common.resources.derive import to_markdown
 from common.resources.parties import PARTIES
-from common.tables import SCHEMA_REVISION
+from common.tables import SCHEMA_REVISION, metadata
 from ingestor.config import IngestorSettings
 from tests.compose import example_settings, interpolated_names, load_compose
 from tests.support import ROOT
@@ -176,8 +177,21 @@ def names_in_example() -> set[str]:
     return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
-def test_the_page_of_columns_is_what_the_descriptions_say() -> None:
-    assert (ROOT / "docs" / "columns.md").read_text() == to_markdown(RESOURCES, PARTIES)
+def test_the_data_dictionary_is_what_the_descriptions_say() -> None:
+    assert (ROOT / "docs" / "data.md").read_text() == to_markdown(RESOURCES, PARTIES)
+
+
+def test_the_data_dictionary_has_every_column_of_every_table_of_the_mirror() -> None:
+    documented: dict[str, list[str]] = {}
+    for line in (ROOT / "docs" / "data.md").read_text().splitlines():
+        if heading := re.match(r"## `(\w+)`", line):
+            rows = documented[heading[1]] = []
+        elif row := re.match(r"\| `(\w+)` \|", line):
+            rows.append(row[1])
+    mirror = [
+        table for table in metadata.tables.values() if isinstance(getattr(table.c.get("payload"), "type", None), JSONB)
+    ]
+    assert documented == {table.name: table.columns.keys() for table in mirror}
 
 
 def test_the_expected_revision_is_the_newest_migration() -> None:

@@ -42,14 +42,14 @@ def _fail(message: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
-        description="A local PNCP, Brazil's procurement portal: its listings of contratações and contratos, "
+        description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos and atas, "
         "their items, resultados, documents and termos, generated or recorded, with its faults on demand.",
         epilog="Quirks and what their values mean:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in NAMES.items())
         + "\n\nA quirk's VALUE is a probability (--quirk 429=0.1) or a JSON object:\n"
         '  --quirk \'cut={"match": {"page": 2}, "times": 3}\'\n'
-        "with match (path, service, criterio, modalidade, page, day, cnpj, key, kind), probability, times, skip and "
-        "value.\n"
+        "with match (path, service, resource, criterio, modalidade, page, day, cnpj, key, kind), probability, times, "
+        "skip and value.\n"
         "Settings go the same way: --quirk page_beyond_end=204 (or 400, empty), --quirk no_items=404 (or 204, empty).\n"
         "While it runs: GET, PUT, DELETE /simulator/quirks; GET, DELETE /simulator/state; "
         "GET /simulator/requests; "
@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         "--per-day",
         type=float,
         default=60,
-        help="mean contratações per weekday, all modalidades, with 0.6 contratos for each (default %(default)s)",
+        help="mean contratações per weekday, all modalidades, with 0.6 contratos and 0.3 atas for each "
+        "(default %(default)s)",
     )
     add("--from", dest="first_day", type=date.fromisoformat, metavar="DATE", help="first day, instead of --days")
     add(

@@ -305,15 +305,15 @@ async def _stop(app: web.Application) -> None:
 
 
 async def get_state(request: web.Request) -> web.Response:
-    """The contratações (`records`), items and contratos there are, the days they cover, and what was served: by
-    service, by status and by path.
+    """The contratações (`records`) and items there are, the records of each other resource, the days they cover, and
+    what was served: by service, by status and by path.
     """
     sim = request.app[SIMULATOR]
     return _json(
         {
             "records": len(sim.world),
             "items": sim.world.item_count,
-            "contratos": len(sim.world.contratos.records),
+            **{name: len(sim.world.store(name).records) for name in RESOURCES if name != CONTRATACOES.name},
             "days": [sim.world.first_day, sim.world.last_day],
             "now": sim.world.now(),
             "requests": dict(sim.stats.services),

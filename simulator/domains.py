@@ -442,6 +442,7 @@ USUARIOS_CONTRATOS: Final = (
     "Governançabrasil Tecnologia e Gestão em Serviços",
     "E & L PRODUCOES DE SOFTWARE LTDA",
 )
+USUARIOS_ATAS: Final = ("Contratos.gov.br", "Licita + Brasil", "3Tecnos Tecnologia LTDA", "Diretriz informatica eireli")
 RAMOS: Final = (
     "COMERCIO DE ALIMENTOS LTDA",
     "Distribuidora de Medicamentos Ltda.",

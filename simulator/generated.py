@@ -1,19 +1,21 @@
-"""A world of generated records: so many days, so many contratações a day with their contratos, all from one seed."""
+"""A world of generated records: so many days, so many contratações a day and what follows from them, from one seed."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from simulator import domains
 from simulator.invention import Inventor, times_of_day
-from simulator.records import Contratacao, Contrato
+from simulator.records import Ata, Contratacao, Contrato
 from simulator.world import World, brasilia_now
 
 _WEEKEND: Final = 0.12  # how many contratações a day of the weekend has for each of a weekday
 _BLOCK_DAYS: Final = 10  # modalidades 1..13 all occur within this many days, given enough records
 _SATURDAY: Final = 5
-_CONTRATOS: Final = 0.6  # how many contratos a day has for each contratação
+# How many records of another resource a day has for each contratação.
+_CONTRATOS: Final = 0.6
+_ATAS: Final = 0.3
 
 
 def generate(
@@ -26,7 +28,7 @@ def generate(
     now: Callable[[], datetime] = brasilia_now,
 ) -> World:
     """A world with a mean of `per_day` contratações per weekday, all modalidades together, from `first_day` to
-    `last_day`, and of six contratos for ten of them.
+    `last_day`, and of six contratos and three atas for ten of them.
 
     The same arguments give the same records. Update stamps spread over the days after publication up to `until`
     (default: the end of `last_day`), and nothing lies after `now`, so a world that includes today grows with the hour.
@@ -51,6 +53,7 @@ def generate(
         by_day[day] = inventor.contratacoes(rng, [at for at, _ in known], [each for _, each in known], limit)
         world.add(by_day[day])
     world.contratos.fill_later(lambda: _contratos(world, by_day, per_day, limit))
+    world.atas.fill_later(lambda: _atas(world, by_day, per_day, limit))
     world.first_day, world.last_day = first_day, last_day
     return world
 
@@ -62,11 +65,25 @@ def _contratos(
     compras: list[Contratacao] = []
     for day, contratacoes in by_day.items():
         rng = random.Random(f"{world.inventor.seed}/contratos/{day}")
-        mean = _CONTRATOS * _mean(per_day, day)
-        times = times_of_day(rng, max(0, round(rng.gauss(mean, mean**0.5))), domains.HOURS_CONTRATOS)
-        published = [at for at in (datetime.combine(day, time()) + each for each in times) if at <= limit]
+        published = _published(rng, day, _CONTRATOS * _mean(per_day, day), domains.HOURS_CONTRATOS, limit)
         yield from world.contrato_inventor.contratos(rng, published, compras, limit)
         compras += contratacoes
+
+
+def _atas(world: World, by_day: dict[date, list[Contratacao]], per_day: float, limit: datetime) -> Iterator[Ata]:
+    """The atas of all days, each of a contratação with srp of a day before it."""
+    compras: list[Contratacao] = []
+    for day, contratacoes in by_day.items():
+        rng = random.Random(f"{world.inventor.seed}/atas/{day}")
+        published = _published(rng, day, _ATAS * _mean(per_day, day), domains.HOURS_CONTRATACOES, limit)
+        yield from world.ata_inventor.atas(rng, published, compras, world.inventor.has_srp, limit)
+        compras += contratacoes
+
+
+def _published(rng: random.Random, day: date, mean: float, hours: Mapping[int, int], limit: datetime) -> list[datetime]:
+    """When the records of a day were published, `mean` of them more or less, those after `limit` left out."""
+    times = times_of_day(rng, max(0, round(rng.gauss(mean, mean**0.5))), hours)
+    return [at for at in (datetime.combine(day, time()) + each for each in times) if at <= limit]
 
 
 def _mean(per_day: float, day: date) -> float:

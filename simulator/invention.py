@@ -191,6 +191,11 @@ class Inventor:
             record["emendaParlamentar"] = None if rng.random() < 0.999 else False  # noqa: PLR2004
         return record
 
+    def has_srp(self, head: Contratacao) -> bool:
+        """Whether a contratação is one by which prices are registered, as it was invented."""
+        srp: bool = self.record(head)["srp"]
+        return srp
+
     def _sub_rogado(self, rng: random.Random) -> tuple[dict[str, str] | None, dict[str, str] | None]:
         if rng.random() >= 0.01:  # noqa: PLR2004 - 99 % null on record
             return None, None

@@ -4,13 +4,13 @@ Nothing here draws from the streams of contratações, which are the same with c
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from simulator import domains
 from simulator.invention import Inventor, cnpj_digits, draw_text, later
-from simulator.records import Contratacao, Contrato
+from simulator.records import Contratacao, Contrato, Record
 from simulator.resources import CONTRATACOES, CONTRATOS
 
 FORNECEDOR_COUNT: Final = 600
@@ -165,6 +165,19 @@ class ContratoInventor:
         if index % 100 == 50:  # noqa: PLR2004
             nome = ""  # on record: companies without a name
         return Fornecedor(cnpj_digits(f"{rng.randrange(10**8):08d}0001"), nome, "PJ", pais)
+
+
+def touch_contrato(rng: random.Random, head: Record, record: Mapping[str, Any], stamp: str) -> dict[str, Any]:
+    """What changes in the JSON of a contrato: nothing, as with a new document, or the contrato is corrected."""
+    if rng.random() >= 0.5:  # noqa: PLR2004
+        return {}
+    head.atualizacao = stamp
+    times = record.get("numeroRetificacao")
+    return {
+        "valorGlobal": round(rng.uniform(100, 1_000_000), 4),
+        "numeroRetificacao": (times if type(times) is int else 0) + 1,
+        "dataAtualizacao": stamp,
+    }
 
 
 def _nobodys_cpf(rng: random.Random) -> str:

@@ -67,6 +67,7 @@ def read_facts(path: str, parameters: Parameters) -> Facts:
         return Facts(
             service="consulta",
             path=path,
+            resource=resource.name,
             criterio=criterio,
             modalidade=_whole(parameters.get(resource.division)) if resource.division else None,
             page=_whole(parameters.get("pagina")),

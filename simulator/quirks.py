@@ -87,7 +87,9 @@ NAMES: Final = (
 # Rules about envelopes: they have no meaning for items and details.
 LISTING_ONLY: Final = frozenset(CHANGES) - {"latency", "slow_page"} | {"empty_page"}
 ITEMS_ONLY: Final = frozenset({"items_down", "poison_items"})
-MATCH_KEYS: Final = frozenset({"path", "service", "criterio", "modalidade", "page", "day", "cnpj", "key", "kind"})
+MATCH_KEYS: Final = frozenset(
+    {"path", "service", "resource", "criterio", "modalidade", "page", "day", "cnpj", "key", "kind"}
+)
 _NUMBERS: Final = ("fail", "hang_seconds", "latency_ms", "rate_limit", "seed")
 FAILURES: Final = ("500", "500_plain", "502", "503", "504", "cut", "cut_json", "reset", "html_200")
 
@@ -104,6 +106,7 @@ class Facts:
 
     service: Service
     path: str
+    resource: str | None = None
     criterio: str | None = None
     modalidade: int | None = None
     page: int | None = None
@@ -118,11 +121,11 @@ class Facts:
 class Rule:
     """One fault.
 
-    `name` is one of `NAMES`. `match` narrows it: `path` (a part of it), `service` ('consulta' or 'itens'), `criterio`,
-    `modalidade`, `page`, `cnpj`, `key` (control number), `kind` ('itens', 'resultados', 'arquivos', 'termos',
-    'dominios'), each a value or a list of them, and `day` (`YYYY-MM-DD` or
-    `YYYYMMDD`, in the window asked for). Of the requests that match, the first `skip` are spared, then each is hit with
-    `probability` until it has hit `times` (None = no end). `hits` counts.
+    `name` is one of `NAMES`. `match` narrows it: `path` (a part of it), `service` ('consulta' or 'itens'), `resource`
+    (of a listing), `criterio`, `modalidade`, `page`, `cnpj`, `key` (control number), `kind` ('itens', 'resultados',
+    'arquivos', 'termos', 'dominios'), each a value or a list of them, and `day` (`YYYY-MM-DD` or `YYYYMMDD`, in the
+    window asked for). Of the requests that match, the first `skip` are spared, then each is hit with `probability`
+    until it has hit `times` (None = no end). `hits` counts.
     """
 
     name: str

@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from simulator import domains
 from simulator.invention import Inventor
-from simulator.records import STAMP, ChildKey, Contratacao, Contrato, decode_json, encode_json
-from simulator.resources import CONTRATACOES, CONTRATOS, Resource
+from simulator.records import DAY, STAMP, Ata, ChildKey, Contratacao, Contrato, decode_json, encode_json
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Resource
 from simulator.world import World, brasilia_now, read_head
 
 _SNAPSHOT: Final = re.compile(r"snap_?(\d{4})-?(\d\d)-?(\d\d)(\w*)")
@@ -21,7 +22,7 @@ class NoRecordings(Exception):
 
 
 def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_now) -> World:
-    """A world of all contratações and contratos under `folder`, in the folders that their resources name.
+    """A world of all records under `folder`, in the folders that their resources name.
 
     Files hold a list of records, an envelope with `data`, or one record, however nested. Of a record recorded more than
     once the newest version stays, by the later of its two update stamps; among equals the later snapshot
@@ -45,6 +46,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
             f"{' and '.join(CONTRATACOES.recordings)}"
         )
     world.contratos.fill_later(lambda: map(_contrato, _newest(root, CONTRATOS)))
+    world.atas.fill_later(lambda: map(_ata, _newest(root, ATAS)))
     world.give_children_later(lambda: _load_children(root))
     return world
 
@@ -56,7 +58,7 @@ def _newest(root: Path, resource: Resource) -> list[dict[str, Any]]:
         snapshot = _SNAPSHOT.search(file.name)
         taken = "".join(snapshot.groups()) if snapshot else ""
         for record in _records(_read(file), resource):
-            key = record["numeroControlePNCP"]
+            key = record[resource.key_name]
             version = (max(_text(record, "dataAtualizacao"), _text(record, "dataAtualizacaoGlobal")), taken)
             if key not in newest or version >= newest[key][0]:
                 newest[key] = (version, record)
@@ -73,9 +75,9 @@ def _read(file: Path) -> Any:
 def _records(value: Any, resource: Resource) -> Iterator[dict[str, Any]]:
     """All records of a resource somewhere within a parsed file."""
     if isinstance(value, dict):
-        if resource.key_form.fullmatch(str(value.get("numeroControlePNCP"))) and STAMP.fullmatch(
-            _text(value, "dataPublicacaoPncp")
-        ):
+        published = _text(value, resource.stamp_keys["publicacao"])
+        form = DAY if resource is ATAS else STAMP
+        if resource.key_form.fullmatch(str(value.get(resource.key_name))) and form.fullmatch(published):
             yield value
         else:
             for inner in value.values():
@@ -162,14 +164,32 @@ def _contrato(record: dict[str, Any]) -> Contrato:
     return head
 
 
+def _ata(record: dict[str, Any]) -> Ata:
+    common = _in_common(ATAS, record)
+    published = common["publicacao"]
+    compra, _, numero = common["numero_controle_pncp"].rpartition("-")
+    systems = domains.USUARIOS_ATAS
+    usuario = _text(record, "usuario")
+    head = Ata(
+        **common,
+        compra=compra,
+        numero=int(numero),
+        usuario=systems.index(usuario) if usuario in systems else -1,
+        vigencia_inicio=published,
+        vigencia_fim=published,
+    )
+    read_head(head, record)
+    return head
+
+
 def _in_common(resource: Resource, record: dict[str, Any]) -> dict[str, Any]:
     """What the heads of all resources have in common."""
-    key = record["numeroControlePNCP"]
+    key = record[resource.key_name]
     named = resource.key_form.fullmatch(key)
     if named is None:
         raise ValueError(f"{key} is no control number of {resource.name}")
-    publicacao = record["dataPublicacaoPncp"]
-    atualizacao = _text(record, "dataAtualizacao") or publicacao
+    stamps = {field: _text(record, name) for field, name in resource.stamp_keys.items()}
+    atualizacao = stamps["atualizacao"] or stamps["publicacao"]
     return {
         "numero_controle_pncp": key,
         "cnpj": named[1],
@@ -178,9 +198,9 @@ def _in_common(resource: Resource, record: dict[str, Any]) -> dict[str, Any]:
         "uf": "",
         "codigo_ibge": "",
         "codigo_unidade": "",
-        "publicacao": publicacao,
+        "publicacao": stamps["publicacao"],
         "atualizacao": atualizacao,
-        "atualizacao_global": _text(record, "dataAtualizacaoGlobal") or atualizacao,
+        "atualizacao_global": stamps["atualizacao_global"] or atualizacao,
         "seed": zlib.crc32(key.encode()),
         "payload": encode_json(record),
     }

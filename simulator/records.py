@@ -10,9 +10,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import orjson
 
-from simulator.resources import CONTRATACOES, CONTRATOS, Criterio, Resource
+from simulator.domains import MODALIDADES
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Criterio, Resource
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 _INT64 = 2**63
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -22,12 +24,13 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 class Record:
     """What listings, filters and the truth need of one record; the JSON itself is made when first asked for.
 
-    Stamps are Brasília wall clock, `YYYY-MM-DDTHH:MM:SS`. They place the record in listings, and stay well-formed even
-    where a test put a record whose JSON holds a null or a wrong type instead. `modalidade` is None where the listings
-    are not divided by it. `orgao` and `unidade` are places in the inventor's list of órgãos.
+    Stamps are Brasília wall clock, in `stamp_form`: `YYYY-MM-DDTHH:MM:SS`, or days. They place the record in listings,
+    and stay well-formed even where a test put a record whose JSON holds a null or a wrong type instead. `modalidade` is
+    None where the listings are not divided by it. `orgao` and `unidade` are places in the inventor's list of órgãos.
     """
 
     resource: ClassVar[Resource]
+    stamp_form: ClassVar[re.Pattern[str]] = STAMP
 
     numero_controle_pncp: str
     cnpj: str
@@ -46,18 +49,32 @@ class Record:
     payload: bytes | None = None
 
     def stamp(self, criterio: Criterio) -> str:
-        """The stamp on which the listing of `criterio` filters."""
-        stamp: str = getattr(self, self.resource.listings[criterio].stamp)
+        """The stamp on which the listing of `criterio` filters; that of publication where there is no such listing."""
+        listing = self.resource.listings.get(criterio)
+        stamp: str = self.publicacao if listing is None else getattr(self, listing.stamp)
         return stamp
+
+    def stamps(self) -> dict[str, str]:
+        """The stamps under their JSON keys."""
+        return {key: getattr(self, field) for field, key in self.resource.stamp_keys.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """What of the JSON follows from this head."""
+        return {
+            "numeroControlePNCP": self.numero_controle_pncp,
+            str(self.resource.year_key): self.ano,
+            str(self.resource.sequence_key): self.sequencial,
+            "orgaoEntidade": {"cnpj": self.cnpj},
+            **self.stamps(),
+        }
+
+    def in_force(self, first_day: str, last_day: str) -> bool:
+        """Whether it is in force on any of these days, of records that are so for a time."""
+        return first_day <= self.publicacao[:10] <= last_day
 
     def truth(self) -> dict[str, str | int]:
         """What a mirror must hold of this record, under the keys of the portal."""
-        return {
-            "numeroControlePNCP": self.numero_controle_pncp,
-            "dataPublicacaoPncp": self.publicacao,
-            "dataAtualizacao": self.atualizacao,
-            "dataAtualizacaoGlobal": self.atualizacao_global,
-        }
+        return {self.resource.key_name: self.numero_controle_pncp, **self.stamps()}
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -71,6 +88,17 @@ class Contratacao(Record):
     item_count: int
     itens: list[bytes] | None = None
 
+    def identity(self) -> dict[str, Any]:
+        """Its modalidade and dataInclusao too."""
+        numbers = {key: value for key, value in Record.identity(self).items() if key not in self.stamps()}
+        return {
+            **numbers,
+            "modalidadeId": self.modalidade,
+            "modalidadeNome": MODALIDADES.get(self.modalidade, "Outra"),
+            "dataInclusao": self.publicacao,
+            **self.stamps(),
+        }
+
     def truth(self) -> dict[str, str | int]:
         """What a mirror must hold of it; `itens` is a number."""
         return Record.truth(self) | {"modalidadeId": self.modalidade, "itens": self.item_count}
@@ -83,6 +111,40 @@ class Contrato(Record):
     resource: ClassVar[Resource] = CONTRATOS
 
     compra: str
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Ata(Record):
+    """One ata. All its stamps are days, and so two changes of one day have the same.
+
+    `ano` and `sequencial` are those of its contratação, whose control number is `compra`; `numero` is its own place
+    among the atas of that. `usuario` stands for the system that published it.
+    """
+
+    resource: ClassVar[Resource] = ATAS
+    stamp_form: ClassVar[re.Pattern[str]] = DAY
+
+    compra: str
+    numero: int
+    usuario: int
+    vigencia_inicio: str
+    vigencia_fim: str
+
+    def identity(self) -> dict[str, Any]:
+        """Its keys are flat."""
+        return {
+            "numeroControlePNCPAta": self.numero_controle_pncp,
+            "numeroControlePNCPCompra": self.compra,
+            "cnpjOrgao": self.cnpj,
+            "dataInclusao": self.publicacao,
+            "vigenciaInicio": self.vigencia_inicio,
+            "vigenciaFim": self.vigencia_fim,
+            **self.stamps(),
+        }
+
+    def in_force(self, first_day: str, last_day: str) -> bool:
+        """Whether it is in force on any of these days."""
+        return self.vigencia_inicio <= last_day and first_day <= self.vigencia_fim
 
 
 class ChildKey(NamedTuple):

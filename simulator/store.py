@@ -1,12 +1,12 @@
 """The records of one resource, and the listings made of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Generic, TypeVar
 
 from simulator.records import Record
-from simulator.resources import CRITERIOS, Criterio, Resource
+from simulator.resources import Criterio, Resource
 
 R = TypeVar("R", bound=Record)
 
@@ -44,6 +44,7 @@ class Store(Generic[R]):
     def __init__(self, resource: Resource, invent: Callable[[R], dict[str, Any]]) -> None:
         self.resource = resource
         self.invent = invent
+        self._by_day = [criterio for criterio, listing in resource.listings.items() if not listing.in_force]
         self._records: dict[str, R] = {}
         self._later: Callable[[], Iterable[R]] | None = None
         self._days: dict[Place, list[R]] = {}
@@ -77,22 +78,24 @@ class Store(Generic[R]):
         self.fill()
         found = self._listings.get(query)
         if found is None:
-            found = []
-            for offset in range((query.last_day - query.first_day).days + 1):
-                day = (query.first_day + timedelta(days=offset)).isoformat()
-                found += filter(query.accepts, self._day((query.criterio, query.modalidade, day)))
-            self._listings[query] = found
+            in_force = self.resource.listings[query.criterio].in_force
+            records = self._in_force(query) if in_force else self._of_days(query)
+            found = self._listings[query] = list(filter(query.accepts, records))
         return found
 
     def select(
         self, criterio: Criterio, start: str = "", end: str = "9999", modalidades: Iterable[int] | None = None
     ) -> list[R]:
-        """Records whose stamp lies in `start`..`end`, ends included, in order of stamp."""
+        """Records whose stamp lies in `start`..`end`, ends included, in order of stamp.
+
+        A stamp that is a day lies there with any part of the day.
+        """
         wanted = None if modalidades is None else set(modalidades)
         found = [
             record
             for record in self.records.values()
-            if start <= record.stamp(criterio) <= end and (wanted is None or record.modalidade in wanted)
+            if start[: len(record.stamp(criterio))] <= record.stamp(criterio) <= end
+            and (wanted is None or record.modalidade in wanted)
         ]
         return sorted(found, key=lambda record: (record.stamp(criterio), record.numero_controle_pncp))
 
@@ -107,18 +110,28 @@ class Store(Generic[R]):
     def drop(self, key: str) -> None:
         """Take a record out; KeyError where there is none."""
         record = self.records.pop(key)
-        for criterio in CRITERIOS:
+        for criterio in self._by_day:
             self._days[_place(record, criterio)].remove(record)
         self._listings.clear()
 
     def _insert(self, records: Iterable[R]) -> None:
         for record in records:
             self._records[record.numero_controle_pncp] = record
-            for criterio in CRITERIOS:
+            for criterio in self._by_day:
                 place = _place(record, criterio)
                 self._days.setdefault(place, []).append(record)
                 self._unsorted.add(place)
         self._listings.clear()
+
+    def _of_days(self, query: Query) -> Iterator[R]:
+        for offset in range((query.last_day - query.first_day).days + 1):
+            day = (query.first_day + timedelta(days=offset)).isoformat()
+            yield from self._day((query.criterio, query.modalidade, day))
+
+    def _in_force(self, query: Query) -> list[R]:
+        first_day, last_day = query.first_day.isoformat(), query.last_day.isoformat()
+        found = [record for record in self._records.values() if record.in_force(first_day, last_day)]
+        return sorted(found, key=lambda record: (record.stamp(query.criterio), record.numero_controle_pncp))
 
     def _day(self, place: Place) -> list[R]:
         records = self._days.get(place, [])

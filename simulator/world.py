@@ -1,6 +1,7 @@
 """The records of the simulated portal, and how they change."""
 
 import random
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -11,10 +12,13 @@ import orjson
 
 from simulator import domains
 from simulator.invention import Inventor, invent_item, times_of_day
+from simulator.invention_atas import AtaInventor, touch_ata
 from simulator.invention_children import ChildInventor
-from simulator.invention_contratos import ContratoInventor
+from simulator.invention_contratos import ContratoInventor, touch_contrato
 from simulator.records import (
+    DAY,
     STAMP,
+    Ata,
     ChildKey,
     Contratacao,
     Contrato,
@@ -24,11 +28,10 @@ from simulator.records import (
     merged,
     without,
 )
-from simulator.resources import CONTRATACOES, CONTRATOS, Criterio
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Criterio, Resource
 from simulator.store import Query, Store
 
 BRASILIA: Final = ZoneInfo("America/Sao_Paulo")
-_NO_MODALIDADE: Final = "contratos are not divided by modalidade"
 _ITEM_CACHE: Final = 256  # contratações whose items stay made
 
 
@@ -38,7 +41,7 @@ def brasilia_now() -> datetime:
 
 
 class World:
-    """All records of the portal, contratações with their items and contratos. Nothing here knows HTTP.
+    """All records of the portal: contratações with their items, contratos and atas. Nothing here knows HTTP.
 
     `seed` decides what is invented later on; `now` is a callable that gives Brasília wall clock without offset. Its
     length, `keys` and `item_count` are those of the contratações. Where a method takes `which`, that is how many
@@ -48,6 +51,7 @@ class World:
     def __init__(self, inventor: Inventor, *, now: Callable[[], datetime] = brasilia_now) -> None:
         self.inventor = inventor
         self.contrato_inventor = ContratoInventor(inventor)
+        self.ata_inventor = AtaInventor(inventor)
         # None where children are recorded: what is not among the recordings is not there.
         self.child_inventor: ChildInventor | None = ChildInventor(self.contrato_inventor)
         self.now = now
@@ -55,9 +59,14 @@ class World:
         self.last_day: date | None = None
         self.contratacoes = Store[Contratacao](CONTRATACOES, inventor.record)
         self.contratos = Store[Contrato](CONTRATOS, self.contrato_inventor.record)
-        self._stores: dict[str, Store[Any]] = {"contratacoes": self.contratacoes, "contratos": self.contratos}
+        self.atas = Store[Ata](ATAS, self.ata_inventor.record)
+        self._stores: dict[str, Store[Any]] = {
+            store.resource.name: store for store in (self.contratacoes, self.contratos, self.atas)
+        }
         self._random = random.Random(f"{inventor.seed}/changes")
-        self._contratos_random = random.Random(f"{inventor.seed}/contratos/changes")
+        # Each resource draws from a stream of its own, so that it is the same whatever happens to the others.
+        self._randoms = {name: random.Random(f"{inventor.seed}/{name}/changes") for name in self._stores}
+        self._randoms["contratacoes"] = self._random
         self._items: dict[str, list[bytes]] = {}
         self._given: dict[ChildKey, list[bytes]] = {}
         self._given_later: Callable[[], Mapping[ChildKey, list[bytes]]] | None = None
@@ -173,27 +182,47 @@ class World:
         `YYYY-MM-DD`) for times spread over that day. Records of earlier days may have been updated since; those of now
         have not. `modalidade` is for contratações.
         """
-        self.store(resource)  # refuses what is no resource
-        made: Sequence[Record]
-        if resource == "contratos":
-            if modalidade is not None:
-                raise ValueError(_NO_MODALIDADE)
-            published, until = self._moments(self._contratos_random, count, at, domains.HOURS_CONTRATOS)
-            made = self._new_contratos(published, until)
+        if modalidade is not None:
+            self._refuse_modalidade(resource)
+        rng = self._randoms[self.store(resource).resource.name]
+        hours = domains.HOURS_CONTRATOS if resource == "contratos" else domains.HOURS_CONTRATACOES
+        published, until = self._moments(rng, count, at, hours)
+        if resource == "contratacoes":
+            made: Sequence[Record] = self._new_contratacoes(published, modalidade, until)
         else:
-            published, until = self._moments(self._random, count, at, domains.HOURS_CONTRATACOES)
-            if modalidade is None:
-                modalidades = self._random.choices(list(domains.WEIGHTS), list(domains.WEIGHTS.values()), k=count)
-            else:
-                modalidades = [modalidade] * count
-            made = self.inventor.contratacoes(self._random, published, modalidades, until)
+            made = self._new(resource, published, until)
         self.add(made)
         return [record.numero_controle_pncp for record in made]
 
-    def _new_contratos(self, published: Sequence[datetime], until: datetime) -> list[Contrato]:
-        self.contratos.fill()  # first, so that those have the same numbers whatever is published
+    def _new_contratacoes(
+        self, published: list[datetime], modalidade: int | None, until: datetime
+    ) -> list[Contratacao]:
+        if modalidade is None:
+            weights = list(domains.WEIGHTS.values())
+            modalidades = self._random.choices(list(domains.WEIGHTS), weights, k=len(published))
+        else:
+            modalidades = [modalidade] * len(published)
+        return self.inventor.contratacoes(self._random, published, modalidades, until)
+
+    def _new(self, resource: str, published: Sequence[datetime], until: datetime) -> Sequence[Record]:
+        """New records of a resource other than contratações."""
+        self.store(resource).fill()  # first, so that those have the same numbers whatever is published
         compras = list(self.contratacoes.records.values())
-        return self.contrato_inventor.contratos(self._contratos_random, published, compras, until)
+        rng = self._randoms[resource]
+        if resource == "contratos":
+            return self.contrato_inventor.contratos(rng, published, compras, until)
+        return [self._new_ata(rng, at, compras, until) for at in published]
+
+    def _new_ata(self, rng: random.Random, at: datetime, compras: Sequence[Contratacao], until: datetime) -> Ata:
+        made = self.ata_inventor.atas(rng, [at], compras, self._has_srp, until)
+        return next(made, None) or self.ata_inventor.absent(rng, at)
+
+    def _has_srp(self, compra: Contratacao) -> bool:
+        return self.record(compra.numero_controle_pncp).get("srp") is True
+
+    def _refuse_modalidade(self, resource: str) -> None:
+        if self.store(resource).resource.division is None:
+            raise ValueError(f"{resource} are not divided by modalidade")
 
     def _moments(
         self, rng: random.Random, count: int, at: datetime | date | str | None, hours: Mapping[int, int]
@@ -215,26 +244,28 @@ class World:
 
         dataAtualizacaoGlobal becomes `at` (now if left out). Of a contratação valorTotalHomologado moves, and so does
         the situação (then with dataAtualizacao, being the header's) or one item; of a contrato either nothing more, as
-        with a document, or valorGlobal and numeroRetificacao with dataAtualizacao.
+        with a document, or valorGlobal and numeroRetificacao with dataAtualizacao. An ata is extended, corrected or
+        cancelled, with dataAtualizacao.
         """
-        stamp = (at or self.now()).isoformat()
+        moment = at or self.now()
         touched = self._choose(which, resource)
         for key in touched:
             record = self._known(key)
+            stamp = moment.isoformat() if record.stamp_form is STAMP else moment.date().isoformat()
             changed = replace(record, atualizacao_global=stamp)
-            parsed = self.record(key) | {"dataAtualizacaoGlobal": stamp}
-            if isinstance(changed, Contratacao):
-                parsed |= self._touch_contratacao(changed, stamp)
-            elif self._contratos_random.random() < 0.5:  # noqa: PLR2004
-                changed.atualizacao = stamp
-                parsed |= {
-                    "valorGlobal": round(self._contratos_random.uniform(100, 1_000_000), 4),
-                    "numeroRetificacao": _integer(parsed, "numeroRetificacao", 0) + 1,
-                    "dataAtualizacao": stamp,
-                }
-            changed.payload = encode_json(parsed)
+            parsed = self.record(key) | {record.resource.stamp_keys["atualizacao_global"]: stamp}
+            changed.payload = encode_json(parsed | self._touch(changed, parsed, stamp))
             self.add([changed])
         return touched
+
+    def _touch(self, changed: Record, parsed: Mapping[str, Any], stamp: str) -> dict[str, Any]:
+        """What changes in the JSON of a record besides its global stamp; `changed` is changed in place."""
+        if isinstance(changed, Contratacao):
+            return self._touch_contratacao(changed, stamp)
+        rng = self._randoms[changed.resource.name]
+        if isinstance(changed, Ata):
+            return touch_ata(rng, changed, parsed, stamp)
+        return touch_contrato(rng, changed, parsed, stamp)
 
     def _touch_contratacao(self, changed: Contratacao, stamp: str) -> dict[str, Any]:
         """What changes in the JSON of a contratação; its items and stamps are changed in place."""
@@ -296,39 +327,25 @@ class World:
     ) -> str:
         """Place a hand-made record of `resource` and return its control number.
 
-        A record is invented (or, where one with the same `numeroControlePNCP` exists, that one is taken), then `record`
+        A record is invented (or, where one with the same control number exists, that one is taken), then `record`
         and `keys` are laid over it, objects within objects key by key, and the keys in `delete` are taken out. The
         stamps (`YYYY-MM-DDTHH:MM:SS`, each by default equal to the one before it, the first to now) and `modalidade`
         (default 6) say in which listings it stands even if its JSON says otherwise. `items` is how many, or the items,
         each laid over an invented one; default 1. `numeroControlePNCP`, `orgaoEntidade.cnpj`, the year and the
         sequence (`anoCompra` and `sequencialCompra`, `anoContrato` and `sequencialContrato`) follow from each other
-        unless all are given. `modalidade` and `items` are for contratações.
+        unless all are given. `modalidade` and `items` are for contratações. An ata is found by `numeroControlePNCPAta`,
+        a new one belongs to a contratação of the world with srp; of its stamps only the days count.
         """
         store = self.store(resource)
-        if resource == "contratos" and (modalidade is not None or items is not None):
-            raise ValueError(_NO_MODALIDADE if items is None else "contratos have no items")
+        if modalidade is not None:
+            self._refuse_modalidade(resource)
+        if items is not None and store is not self.contratacoes:
+            raise ValueError(f"{resource} have no items")
         over = merged(record or {}, keys)
         head = self._head(store, over, (data_publicacao, data_atualizacao, data_atualizacao_global), modalidade)
         known = store.records.get(head.numero_controle_pncp)
         base = store.invent(head) if known is None else self.record(head.numero_controle_pncp)
-        identity: dict[str, Any] = {
-            "numeroControlePNCP": head.numero_controle_pncp,
-            store.resource.year_key: head.ano,
-            store.resource.sequence_key: head.sequencial,
-            "orgaoEntidade": {"cnpj": head.cnpj},
-        }
-        if isinstance(head, Contratacao):
-            identity |= {
-                "modalidadeId": head.modalidade,
-                "modalidadeNome": domains.MODALIDADES.get(head.modalidade, "Outra"),
-                "dataInclusao": head.publicacao,
-            }
-        identity |= {
-            "dataPublicacaoPncp": head.publicacao,
-            "dataAtualizacao": head.atualizacao,
-            "dataAtualizacaoGlobal": head.atualizacao_global,
-        }
-        full = without(merged(merged(base, identity), over), delete)
+        full = without(merged(merged(base, head.identity()), over), delete)
         head.payload = encode_json(full)
         read_head(head, full)
         if isinstance(head, Contratacao):
@@ -355,38 +372,48 @@ class World:
         replaces.
         """
         resource = store.resource
-        given = resource.key_form.fullmatch(str(over.get("numeroControlePNCP")))
+        given = resource.key_form.fullmatch(str(over.get(resource.key_name)))
         known: Record | None = store.records.get(given[0]) if given else None
         publicacao, atualizacao, atualizacao_global = stamps
-        stamp = (
-            publicacao or _stamp(over, "dataPublicacaoPncp") or (known.publicacao if known else self.now().isoformat())
-        )
+        in_json = {field: _stamp(over, key) for field, key in resource.stamp_keys.items()}
+        stamp = publicacao or in_json.get("publicacao") or (known.publicacao if known else self.now().isoformat())
         if resource is CONTRATACOES:
-            in_json = over.get("modalidadeId")
-            modalidade = modalidade or (in_json if type(in_json) is int else None) or (known.modalidade if known else 6)
+            modalidade = modalidade or _integer(over, "modalidadeId", 0) or (known.modalidade if known else 6)
         head = known and replace(known)
         if head is None:
-            head = self._new_head(datetime.fromisoformat(stamp), modalidade)
-            cnpj = over.get("orgaoEntidade")
-            cnpj = cnpj.get("cnpj") if isinstance(cnpj, Mapping) else None
-            head.cnpj = given[1] if given else cnpj if isinstance(cnpj, str) else head.cnpj
-            head.sequencial = int(given[2]) if given else _integer(over, resource.sequence_key, head.sequencial)
-            head.ano = int(given[3]) if given else _integer(over, resource.year_key, head.ano)
-            head.numero_controle_pncp = given[0] if given else resource.key(head.cnpj, head.sequencial, head.ano)
+            head = self._new_head(resource, datetime.fromisoformat(stamp), modalidade)
+            if isinstance(head, Ata):
+                self._place_ata(head, given, over)
+            else:
+                _place(head, given, over)
         head.modalidade = modalidade
         head.publicacao = stamp
-        head.atualizacao = atualizacao or _stamp(over, "dataAtualizacao") or (known.atualizacao if known else stamp)
+        head.atualizacao = atualizacao or in_json.get("atualizacao") or (known.atualizacao if known else stamp)
         head.atualizacao_global = (
             atualizacao_global
-            or _stamp(over, "dataAtualizacaoGlobal")
+            or in_json.get("atualizacao_global")
             or (known.atualizacao_global if known else head.atualizacao)
         )
+        if head.stamp_form is DAY:
+            for field in resource.stamp_keys:
+                setattr(head, field, getattr(head, field)[:10])
         return head
 
-    def _new_head(self, moment: datetime, modalidade: int | None) -> Record:
+    def _new_head(self, resource: Resource, moment: datetime, modalidade: int | None) -> Record:
         if modalidade is None:
-            return self._new_contratos([moment], moment)[0]
+            return self._new(resource.name, [moment], moment)[0]
         return self.inventor.contratacoes(self._random, [moment], [modalidade], moment)[0]
+
+    def _place_ata(self, head: Ata, given: re.Match[str] | None, over: Mapping[str, Any]) -> None:
+        """Give a hand-made ata the number in its JSON, or the next one of the contratação there."""
+        compra = given or CONTRATACOES.key_form.fullmatch(str(over.get("numeroControlePNCPCompra")))
+        if compra is None:
+            return
+        head.cnpj, head.sequencial, head.ano = compra[1], int(compra[2]), int(compra[3])
+        head.compra = CONTRATACOES.key(head.cnpj, head.sequencial, head.ano)
+        others = (each.numero for each in self.atas.records.values() if each.compra == head.compra)
+        head.numero = int(given[4]) if given else 1 + max(others, default=0)
+        head.numero_controle_pncp = given[0] if given else ATAS.key(head.cnpj, head.sequencial, head.ano, head.numero)
 
     def _put_items(
         self, head: Contratacao, known: Contratacao | None, items: int | Sequence[Mapping[str, Any]] | None
@@ -404,8 +431,7 @@ class World:
     def _choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
         if isinstance(which, int):
             records = self.store(resource).records
-            rng = self._random if resource == "contratacoes" else self._contratos_random
-            return rng.sample(list(records), min(which, len(records)))
+            return self._randoms[resource].sample(list(records), min(which, len(records)))
         chosen = list(which)
         for key in chosen:
             self._known(key)
@@ -424,6 +450,17 @@ class World:
         return [*items[:index], encode_json(item), *items[index + 1 :]]
 
 
+def _place(head: Record, given: re.Match[str] | None, over: Mapping[str, Any]) -> None:
+    """Give a hand-made record the number in its JSON, or one of the parts that are there."""
+    resource = head.resource
+    orgao = over.get("orgaoEntidade")
+    cnpj = orgao.get("cnpj") if isinstance(orgao, Mapping) else None
+    head.cnpj = given[1] if given else cnpj if isinstance(cnpj, str) else head.cnpj
+    head.sequencial = int(given[2]) if given else _integer(over, resource.sequence_key, head.sequencial)
+    head.ano = int(given[3]) if given else _integer(over, resource.year_key, head.ano)
+    head.numero_controle_pncp = given[0] if given else resource.key(head.cnpj, head.sequencial, head.ano)
+
+
 def read_head(head: Record, record: Mapping[str, Any]) -> None:
     """Set what listings and filters look at from the JSON object; what is missing or ill-typed there stays."""
     unidade = record.get("unidadeOrgao")
@@ -435,13 +472,23 @@ def read_head(head: Record, record: Mapping[str, Any]) -> None:
         head.modo_disputa = _integer(record, "modoDisputaId", head.modo_disputa)
     elif isinstance(head, Contrato):
         head.compra = str(record.get("numeroControlePncpCompra", head.compra))
+    elif isinstance(head, Ata):
+        head.compra = str(record.get("numeroControlePNCPCompra", head.compra))
+        head.codigo_unidade = str(record.get("codigoUnidadeOrgao", head.codigo_unidade))
+        head.vigencia_inicio = _day(record, "vigenciaInicio") or head.vigencia_inicio
+        head.vigencia_fim = _day(record, "vigenciaFim") or head.vigencia_fim
 
 
 def _stamp(record: Mapping[str, Any], key: str) -> str | None:
     value = record.get(key)
-    return value if isinstance(value, str) and STAMP.fullmatch(value) else None
+    return value if isinstance(value, str) and (STAMP.fullmatch(value) or DAY.fullmatch(value)) else None
 
 
-def _integer(record: Mapping[str, Any], key: str, default: int) -> int:
+def _day(record: Mapping[str, Any], key: str) -> str | None:
     value = record.get(key)
+    return value if isinstance(value, str) and DAY.fullmatch(value) else None
+
+
+def _integer(record: Mapping[str, Any], key: str | None, default: int) -> int:
+    value = None if key is None else record.get(key)
     return value if type(value) is int else default

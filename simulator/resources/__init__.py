@@ -6,11 +6,12 @@ independent readings of a parameter's name one catches the other's mistake, whic
 
 from typing import Final
 
+from simulator.resources.atas import ATAS
 from simulator.resources.contratacoes import CONTRATACOES
 from simulator.resources.contratos import CONTRATOS
 from simulator.resources.description import CRITERIOS, Criterio, Listing, Resource
 
-RESOURCES: Final = {resource.name: resource for resource in (CONTRATACOES, CONTRATOS)}
+RESOURCES: Final = {resource.name: resource for resource in (CONTRATACOES, CONTRATOS, ATAS)}
 # Which listing stands at a path.
 LISTINGS: Final[dict[str, tuple[Resource, Criterio]]] = {
     listing.path: (resource, criterio)
@@ -18,4 +19,14 @@ LISTINGS: Final[dict[str, tuple[Resource, Criterio]]] = {
     for criterio, listing in resource.listings.items()
 }
 
-__all__ = ["CONTRATACOES", "CONTRATOS", "CRITERIOS", "LISTINGS", "RESOURCES", "Criterio", "Listing", "Resource"]
+__all__ = [
+    "ATAS",
+    "CONTRATACOES",
+    "CONTRATOS",
+    "CRITERIOS",
+    "LISTINGS",
+    "RESOURCES",
+    "Criterio",
+    "Listing",
+    "Resource",
+]

@@ -7,8 +7,14 @@ from simulator.resources.description import Listing, Resource
 CONTRATACOES: Final = Resource(
     name="contratacoes",
     digit=1,
+    key_name="numeroControlePNCP",
     year_key="anoCompra",
     sequence_key="sequencialCompra",
+    stamp_keys={
+        "publicacao": "dataPublicacaoPncp",
+        "atualizacao": "dataAtualizacao",
+        "atualizacao_global": "dataAtualizacaoGlobal",
+    },
     listings={
         "publicacao": Listing("/api/consulta/v1/contratacoes/publicacao", "publicacao"),
         "atualizacao": Listing("/api/consulta/v1/contratacoes/atualizacao", "atualizacao_global"),

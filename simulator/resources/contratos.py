@@ -7,8 +7,14 @@ from simulator.resources.description import Listing, Resource
 CONTRATOS: Final = Resource(
     name="contratos",
     digit=2,
+    key_name="numeroControlePNCP",
     year_key="anoContrato",
     sequence_key="sequencialContrato",
+    stamp_keys={
+        "publicacao": "dataPublicacaoPncp",
+        "atualizacao": "dataAtualizacao",
+        "atualizacao_global": "dataAtualizacaoGlobal",
+    },
     listings={
         "publicacao": Listing("/api/consulta/v1/contratos", "publicacao"),
         "atualizacao": Listing("/api/consulta/v1/contratos/atualizacao", "atualizacao_global"),

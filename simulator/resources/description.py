@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Criterio = Literal["publicacao", "atualizacao"]
-CRITERIOS: tuple[Criterio, ...] = ("publicacao", "atualizacao")
+Criterio = Literal["publicacao", "atualizacao", "vigencia"]
+CRITERIOS: tuple[Criterio, ...] = ("publicacao", "atualizacao", "vigencia")
 
 # A parameter's declared Java type, as the portal's refusals name it.
 Kind = Literal["String", "Integer", "Long"]
@@ -16,29 +16,34 @@ Kind = Literal["String", "Integer", "Long"]
 class Listing:
     """One listing: its path, and the stamp on which it filters and by which it is in order.
 
-    `stamp` is a field of `records.Record`.
+    `stamp` is a field of `records.Record`. With `in_force` the stamp gives the order only, and a record is listed on
+    every day on which it is in force.
     """
 
     path: str
     stamp: Literal["publicacao", "atualizacao", "atualizacao_global"]
+    in_force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One kind of record that the consulta service lists by day.
 
-    `digit` is what stands for the kind in a control number, `CNPJ-digit-SSSSSS/AAAA`; `year_key` and `sequence_key` are
-    the JSON keys of its other parts. `division` is the required parameter that divides the listing by modalidade, None
-    where there is none. `filters` has the optional parameters: the type of each, and the field of `records.Record` that
-    it asks for. Parameters that are not named here are ignored. With the parameter `unordered_by` each page is drawn
-    from an order of its own, so that the pages together repeat some records and lack as many. `spoiled` has the key
-    that each spoiling quirk spoils.
+    `digit` is what stands for the kind in a control number, `CNPJ-digit-SSSSSS/AAAA`, after which with `numbered` comes
+    `-NNNNNN`; `key_name`, `year_key` and `sequence_key` are the JSON keys of the number and of its parts, None where
+    the JSON lacks that part. `stamp_keys` has the JSON key of each stamp, by field of `records.Record`. `division` is
+    the required parameter that divides the listing by modalidade, None where there is none. `filters` has the optional
+    parameters: the type of each, and the field of `records.Record` that it asks for. Parameters that are not named here
+    are ignored. With the parameter `unordered_by` each page is drawn from an order of its own, so that the pages
+    together repeat some records and lack as many. `spoiled` has the key that each spoiling quirk spoils.
     """
 
     name: str
     digit: int
-    year_key: str
-    sequence_key: str
+    key_name: str
+    year_key: str | None
+    sequence_key: str | None
+    stamp_keys: Mapping[str, str]
     listings: Mapping[Criterio, Listing]
     first_day: str
     last_day: str
@@ -50,11 +55,16 @@ class Resource:
     empty_status: int
     recordings: tuple[str, ...]
     spoiled: Mapping[str, str]
+    numbered: bool = False
     key_form: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive the form of the control number; its groups are CNPJ, sequence and year."""
-        object.__setattr__(self, "key_form", re.compile(rf"([0-9A-Z]{{14}})-{self.digit}-(\d{{6,}})/(\d{{4}})"))
+        """Derive the form of the control number; its groups are CNPJ, sequence, year, and the last part where it has
+        one.
+        """
+        last = r"-(\d{6,})" if self.numbered else ""
+        form = rf"([0-9A-Z]{{14}})-{self.digit}-(\d{{6,}})/(\d{{4}}){last}"
+        object.__setattr__(self, "key_form", re.compile(form))
 
     @property
     def required(self) -> dict[str, Kind]:
@@ -62,6 +72,7 @@ class Resource:
         division: dict[str, Kind] = {} if self.division is None else {self.division: "Long"}
         return {self.first_day: "String", self.last_day: "String", **division, "pagina": "Integer"}
 
-    def key(self, cnpj: str, sequencial: int, ano: int) -> str:
-        """The control number of a record."""
-        return f"{cnpj}-{self.digit}-{sequencial:06d}/{ano}"
+    def key(self, cnpj: str, sequencial: int, ano: int, numero: int = 0) -> str:
+        """The control number of a record; `numero` is its last part, where it has one."""
+        last = f"-{numero:06d}" if self.numbered else ""
+        return f"{cnpj}-{self.digit}-{sequencial:06d}/{ano}{last}"

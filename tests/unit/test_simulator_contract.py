@@ -543,10 +543,10 @@ async def test_contratos_are_counted_told_and_changed_from_outside(empty: Portal
     async with empty.session.post(f"{control}/changes", json={"remove": 4, "resource": "contratos"}) as response:
         assert key in (await response.json())["removed"]
     assert not world.contratos.records
-    for bad in ({"resource": "atas"}, {"resource": "contratos", "modalidades": "6"}):
+    for bad in ({"resource": "editais"}, {"resource": "contratos", "modalidades": "6"}):
         async with empty.session.get(f"{control}/records", params=bad) as response:
             assert response.status == 400
-    async with empty.session.post(f"{control}/changes", json={"publish": 1, "resource": "atas"}) as response:
+    async with empty.session.post(f"{control}/changes", json={"publish": 1, "resource": "editais"}) as response:
         assert response.status == 400
 
 

@@ -450,7 +450,7 @@ def test_a_hand_made_contrato_is_laid_over_an_invented_one() -> None:
     assert len(world) == 0
 
 
-@pytest.mark.parametrize("over", [{"modalidade": 6}, {"items": 1}, {"resource": "atas"}])
+@pytest.mark.parametrize("over", [{"modalidade": 6}, {"items": 1}, {"resource": "editais"}])
 def test_what_a_contrato_does_not_have_is_refused(over: dict[str, Any]) -> None:
     world = make(per_day=0)
     with pytest.raises(ValueError, match="contratos"):

@@ -2,6 +2,7 @@
 
 from common.resources.description import (
     Listing,
+    Mention,
     Resource,
     boolean,
     code,
@@ -12,7 +13,19 @@ from common.resources.description import (
     short_text,
     text,
 )
-from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS
+from common.resources.parties import BOTH_ORGAOS, FORNECEDORES, OF_BOTH_ORGAOS
+
+FORNECEDOR = {
+    "tipo_pessoa": "tipo_pessoa",
+    "ni": "ni_fornecedor",
+    "nome": "nome_razao_social_fornecedor",
+    "codigo_pais": "codigo_pais_fornecedor",
+}
+SUB_CONTRATADO = {
+    "tipo_pessoa": "tipo_pessoa_sub_contratada",
+    "ni": "ni_fornecedor_sub_contratado",
+    "nome": "nome_fornecedor_sub_contratado",
+}
 
 CONTRATOS = Resource(
     name="contratos",
@@ -63,19 +76,21 @@ CONTRATOS = Resource(
         number("valor_global", "valorGlobal", "Valor global"),
         number("valor_acumulado", "valorAcumulado", "Valor acumulado"),
         integer("numero_parcelas", "numeroParcelas", "Número de parcelas"),
-        text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa do fornecedor: PJ, PF ou PE"),
+        short_text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa do fornecedor: PJ, PF ou PE"),
         short_text("ni_fornecedor", "niFornecedor", "CNPJ, CPF ou outro número do fornecedor"),
         text("nome_razao_social_fornecedor", "nomeRazaoSocialFornecedor", "Fornecedor"),
         text("codigo_pais_fornecedor", "codigoPaisFornecedor", "País do fornecedor"),
-        text("tipo_pessoa_sub_contratada", "tipoPessoaSubContratada", "Tipo de pessoa do subcontratado"),
-        text("ni_fornecedor_sub_contratado", "niFornecedorSubContratado", "CNPJ, CPF ou outro número do subcontratado"),
+        short_text("tipo_pessoa_sub_contratada", "tipoPessoaSubContratada", "Tipo de pessoa do subcontratado"),
+        short_text(
+            "ni_fornecedor_sub_contratado", "niFornecedorSubContratado", "CNPJ, CPF ou outro número do subcontratado"
+        ),
         text("nome_fornecedor_sub_contratado", "nomeFornecedorSubContratado", "Subcontratado"),
         text("identificador_cipi", "identificadorCipi", "Identificador no cadastro de projetos de investimento"),
         text("url_cipi", "urlCipi", "Endereço no cadastro de projetos de investimento"),
         text("usuario_nome", "usuarioNome", "Sistema que publicou"),
         *OF_BOTH_ORGAOS,
     ),
-    mentions=BOTH_ORGAOS,
+    mentions=(*BOTH_ORGAOS, Mention(FORNECEDORES, FORNECEDOR), Mention(FORNECEDORES, SUB_CONTRATADO, partial=True)),
     indexes=(
         ("data_publicacao_pncp",),
         ("data_atualizacao_global",),

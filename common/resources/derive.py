@@ -83,8 +83,10 @@ def add_party(metadata: sa.MetaData, party: Party) -> None:
         metadata,
         *_columns(party_columns(party), set(party_key(party))),
         sa.Column("payload", JSONB, nullable=False),
-        # the newest stamp of the record's version that these values were read from
+        # the stamp of the record's version that these values were read from
         sa.Column("as_of", WALL_CLOCK, nullable=False),
+        # whether only mentions that say less than others, or no name, have named it
+        sa.Column("is_partial", sa.Boolean, nullable=False, server_default=sa.false()),
         now_column("created_at"),
         now_column("updated_at"),
     )
@@ -92,7 +94,7 @@ def add_party(metadata: sa.MetaData, party: Party) -> None:
 
 def party_key(party: Party) -> tuple[str, ...]:
     """The columns of a party's key, its owner's first."""
-    return (*(party_key(party.owner) if party.owner else ()), party.key)
+    return (*(party_key(party.owner) if party.owner else ()), *party.key)
 
 
 def party_columns(party: Party) -> tuple[Column, ...]:
@@ -156,7 +158,8 @@ def _expression(column: Column) -> str:
 
 _OWN = {
     "payload": "O registro como veio do portal",
-    "as_of": "Carimbo mais novo da versão do registro de que estes dados foram lidos",
+    "as_of": "Carimbo da versão do registro de que estes dados foram lidos, do último dia em que um registro os disse",
+    "is_partial": "Se até aqui só foi citado por registros que dizem menos do que outros, ou sem nome",
     "created_at": "Quando esta linha foi criada",
     "updated_at": "Quando esta linha mudou pela última vez",
 }

@@ -58,33 +58,35 @@ json = partial(Column, Kind.JSON)
 
 @dataclass(frozen=True, eq=False)
 class Party:
-    """A table of parties that records name. Its key is that of `owner`, if it has one, and the column `key`.
+    """A table of parties that records name. Its key is that of `owner`, if it has one, and the columns `key`.
 
-    The paths of its columns begin at the object that names it.
+    The paths of its columns begin at the object that names it. `called` is the column with its name.
     """
 
     name: str
     label: str
-    key: str
+    key: tuple[str, ...]
+    called: str
     columns: tuple[Column, ...]
     owner: "Party | None" = None
 
 
 @dataclass(frozen=True, eq=False)
 class Mention:
-    """A place of a record that names a party: the object at `path`.
+    """A place of a record that names a party. Where the record lacks a column of the party's key, it names none.
 
-    The columns of the record that repeat the party's begin with `prefix`; `label` says which party it is. `owner`: the
-    mention of the party's owner. `confirms`: an index leads from the party to the records that name it here, so that a
-    later one can tell that its name is still the present one.
+    `columns`: the record's columns that say what the party's columns say, by the latter; those of its owner's key too.
+    `path` is the object that the party's `payload` is; where there is none, the party's values stand in the record
+    itself, and its `payload` is made of them.
+
+    A `partial` mention says less of a party than others do: it adds one that is not known, and yields to every other.
+    So does a mention without a name.
     """
 
     party: Party
-    prefix: str
-    path: str
-    label: str
-    owner: "Mention | None" = None
-    confirms: bool = False
+    columns: Mapping[str, str]
+    path: str | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Órgãos and their units, and the places in which records name them."""
+"""Órgãos, their units and suppliers, and the places in which records name them."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ from common.resources.description import Column, Mention, Party, short_text, tex
 ORGAOS = Party(
     name="orgaos",
     label="Órgãos",
-    key="cnpj",
+    key=("cnpj",),
+    called="razao_social",
     columns=(
         short_text("cnpj", "cnpj", "CNPJ"),
         text("razao_social", "razaoSocial", "Razão social"),
@@ -19,7 +20,8 @@ UNIDADES = Party(
     name="unidades",
     label="Unidades administrativas",
     owner=ORGAOS,
-    key="codigo_unidade",
+    key=("codigo_unidade",),
+    called="nome_unidade",
     columns=(
         short_text("codigo_unidade", "codigoUnidade", "Código"),
         text("nome_unidade", "nomeUnidade", "Nome"),
@@ -30,29 +32,51 @@ UNIDADES = Party(
     ),
 )
 
-ORGAO_ENTIDADE = Mention(ORGAOS, "orgao_entidade", "orgaoEntidade", "órgão", confirms=True)
-UNIDADE_ORGAO = Mention(
-    UNIDADES, "unidade_orgao", "unidadeOrgao", "unidade do órgão", owner=ORGAO_ENTIDADE, confirms=True
+FORNECEDORES = Party(
+    name="fornecedores",
+    label="Fornecedores",
+    key=("tipo_pessoa", "ni"),
+    called="nome",
+    columns=(
+        short_text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa: PJ, PF ou PE"),
+        short_text("ni", "ni", "CNPJ, CPF ou outro número"),
+        text("nome", "nome", "Nome ou razão social"),
+        text("codigo_pais", "codigoPais", "País"),
+    ),
 )
-ORGAO_SUB_ROGADO = Mention(ORGAOS, "orgao_sub_rogado", "orgaoSubRogado", "órgão sub-rogado")
-UNIDADE_SUB_ROGADA = Mention(
-    UNIDADES, "unidade_sub_rogada", "unidadeSubRogada", "unidade sub-rogada", owner=ORGAO_SUB_ROGADO
-)
-BOTH_ORGAOS = (ORGAO_ENTIDADE, UNIDADE_ORGAO, ORGAO_SUB_ROGADO, UNIDADE_SUB_ROGADA)
-PARTIES = (ORGAOS, UNIDADES)
+PARTIES = (ORGAOS, UNIDADES, FORNECEDORES)
+"""In the order in which records write them, so that two that name the same ones cannot deadlock."""
 
 
-def columns_of(mention: Mention) -> tuple[Column, ...]:
-    """The columns in which a record repeats what it says of a party."""
+def _prefixed(party: Party, prefix: str) -> dict[str, str]:
+    return {column.name: f"{prefix}_{column.name}" for column in party.columns}
+
+
+def _columns_of(party: Party, prefix: str, path: str, label: str) -> tuple[Column, ...]:
+    """The columns in which a record repeats what its object at `path` says of a party."""
     return tuple(
         replace(
             column,
-            name=f"{mention.prefix}_{column.name}",
-            path=f"{mention.path}.{column.path}",
-            label=f"{column.label} ({mention.label})",
+            name=f"{prefix}_{column.name}",
+            path=f"{path}.{column.path}",
+            label=f"{column.label} ({label})",
         )
-        for column in mention.party.columns
+        for column in party.columns
     )
 
 
-OF_BOTH_ORGAOS = tuple(column for mention in BOTH_ORGAOS for column in columns_of(mention))
+ORGAO_ENTIDADE = Mention(ORGAOS, _prefixed(ORGAOS, "orgao_entidade"), "orgaoEntidade")
+UNIDADE_ORGAO = Mention(
+    UNIDADES, {"cnpj": "orgao_entidade_cnpj", **_prefixed(UNIDADES, "unidade_orgao")}, "unidadeOrgao"
+)
+ORGAO_SUB_ROGADO = Mention(ORGAOS, _prefixed(ORGAOS, "orgao_sub_rogado"), "orgaoSubRogado")
+UNIDADE_SUB_ROGADA = Mention(
+    UNIDADES, {"cnpj": "orgao_sub_rogado_cnpj", **_prefixed(UNIDADES, "unidade_sub_rogada")}, "unidadeSubRogada"
+)
+BOTH_ORGAOS = (ORGAO_ENTIDADE, UNIDADE_ORGAO, ORGAO_SUB_ROGADO, UNIDADE_SUB_ROGADA)
+OF_BOTH_ORGAOS = (
+    *_columns_of(ORGAOS, "orgao_entidade", "orgaoEntidade", "órgão"),
+    *_columns_of(UNIDADES, "unidade_orgao", "unidadeOrgao", "unidade do órgão"),
+    *_columns_of(ORGAOS, "orgao_sub_rogado", "orgaoSubRogado", "órgão sub-rogado"),
+    *_columns_of(UNIDADES, "unidade_sub_rogada", "unidadeSubRogada", "unidade sub-rogada"),
+)

@@ -10,9 +10,8 @@ from functools import cache
 
 from sqlalchemy import TextClause, text
 
-from common.resources import RESOURCES
 from common.resources.derive import json_object, party_columns, party_key, to_sql
-from common.resources.description import Child, Mention, Party, Resource
+from common.resources.description import Child, Mention, Resource
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions
 
@@ -194,7 +193,7 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
          WHERE excluded.{header} > known.{header}
             OR excluded.{whole} > known.{whole}{list_came}
         RETURNING known.*, xmax = 0 AS is_new
-    ), {"".join(_parties(resource))}resolved AS (
+    ), {"".join(_parties(resource.mentions, whole))}resolved AS (
         UPDATE rejected_records r SET resolved_at = now()
           FROM written w
          WHERE r.natural_key = w.{key} AND r.resolved_at IS NULL
@@ -204,58 +203,56 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
 """
 
 
-# Only parties that say something new are touched: most pages name the same few, and a row that is locked for nothing
-# holds up every other worker. So `as_of` is when a name was first seen, and a record with another one may be later than
-# that and yet older than records that have confirmed the present name: those are asked.
-def _parties(resource: Resource) -> Iterator[str]:
-    """The parts of the merge that write the parties which the written records name."""
-    for party in dict.fromkeys(mention.party for mention in resource.mentions):
-        named = " UNION ALL ".join(_named(resource, mention) for mention in resource.mentions if mention.party is party)
+# A party is touched where something new is said of it, and otherwise once for each day of which a record says the same:
+# most pages name the same few, and a row that is locked for nothing holds up every other worker. So the day of `as_of`
+# is that of the newest record that said this, and a late record of an earlier day brings no old name back.
+def _parties(mentions: tuple[Mention, ...], stamp: str) -> Iterator[str]:
+    """The parts of a merge that write the parties which the written records name, as of the records' `stamp`."""
+    for party in dict.fromkeys(mention.party for mention in mentions):
+        named = " UNION ALL ".join(_named(mention, stamp) for mention in mentions if mention.party is party)
         key = party_key(party)
         keys, columns = ", ".join(key), [column.name for column in party_columns(party)]
         same_party = " AND ".join(f"p.{name} = newest.{name}" for name in key)
-        changing = (*(name for name in columns if name not in key), "payload", "as_of")
+        changing = (*(name for name in columns if name not in key), "payload", "as_of", "is_partial")
         yield f"""named_{party.name} AS (
         {named}
     ), written_{party.name} AS (
-        INSERT INTO {party.name} AS known ({", ".join(columns)}, payload, as_of)
+        INSERT INTO {party.name} AS known ({", ".join(columns)}, payload, as_of, is_partial)
         SELECT newest.*
-          FROM (SELECT DISTINCT ON ({keys}) * FROM named_{party.name} ORDER BY {keys}, as_of DESC) newest
-          LEFT JOIN LATERAL (SELECT as_of, payload FROM {party.name} p WHERE {same_party} LIMIT 1) stored ON true
-         WHERE stored.as_of IS NULL
-            OR (stored.as_of <= newest.as_of AND stored.payload IS DISTINCT FROM newest.payload
-                {" ".join(_unless_confirmed(resource, party))})
+          FROM (SELECT DISTINCT ON ({keys}) * FROM named_{party.name} ORDER BY {keys}, is_partial, as_of DESC) newest
+          LEFT JOIN LATERAL (SELECT as_of, payload, is_partial FROM {party.name} p WHERE {same_party} LIMIT 1) stored
+                 ON true
+         WHERE stored.as_of IS NULL OR {_says_more("newest", "stored")}
          ORDER BY {keys}
         ON CONFLICT ({keys}) DO UPDATE
-           SET {_set(changing)}, updated_at = now()
-         WHERE known.as_of <= excluded.as_of
+           SET {_set(changing)},
+               updated_at = CASE WHEN excluded.payload = known.payload THEN known.updated_at ELSE now() END
+         WHERE {_says_more("excluded", "known")}
     ), """
 
 
-def _named(resource: Resource, mention: Mention) -> str:
-    columns = _columns_of(mention)
-    picked = ", ".join(f"{theirs} AS {ours}" for ours, theirs in columns.items())
-    has_key = " AND ".join(f"{columns[name]} ~ '\\S'" for name in party_key(mention.party))
-    return f"""SELECT {picked}, {json_object(mention.path)} AS payload, {resource.version[1]} AS as_of
+def _says_more(new: str, known: str) -> str:
+    return f"""CASE WHEN {new}.is_partial <> {known}.is_partial THEN {known}.is_partial
+                 WHEN {new}.payload = {known}.payload THEN CAST({new}.as_of AS date) > CAST({known}.as_of AS date)
+                 ELSE {new}.as_of >= {known}.as_of END"""
+
+
+def _named(mention: Mention, stamp: str) -> str:
+    party, theirs = mention.party, mention.columns
+    has_name = f"{theirs[party.called]} ~ '\\S'"
+    said = {**theirs, party.called: f"CASE WHEN {has_name} THEN {theirs[party.called]} END"}
+    picked = ", ".join(f"{said.get(column.name, 'NULL')} AS {column.name}" for column in party_columns(party))
+    has_key = " AND ".join(f"{theirs[name]} ~ '\\S'" for name in party_key(party))
+    is_partial = "true" if mention.partial else f"{has_name} IS NOT TRUE"
+    return f"""SELECT {picked}, {_payload_of(mention, said)} AS payload, {stamp} AS as_of, {is_partial} AS is_partial
           FROM written WHERE {has_key}"""
 
 
-def _unless_confirmed(resource: Resource, party: Party) -> Iterator[str]:
-    for each in dict.fromkeys((*RESOURCES, resource)):
-        for mention in each.mentions:
-            if mention.party is party and mention.confirms:
-                columns = _columns_of(mention)
-                named = " AND ".join(f"c.{columns[name]} = newest.{name}" for name in party_key(party))
-                yield f"""AND NOT EXISTS (SELECT FROM {each.name} c
-                                 WHERE {named}
-                                   AND c.{each.version[1]} > newest.as_of)"""
-
-
-def _columns_of(mention: Mention) -> dict[str, str]:
-    """The columns of a record that hold what it says of a party, by the party's columns."""
-    found = _columns_of(mention.owner) if mention.owner else {}
-    found |= {column.name: f"{mention.prefix}_{column.name}" for column in mention.party.columns}
-    return {column.name: found[column.name] for column in party_columns(mention.party)}
+def _payload_of(mention: Mention, said: Mapping[str, str]) -> str:
+    if mention.path is not None:
+        return json_object(mention.path)
+    values = ", ".join(f"'{each.path}', {said[each.name]}" for each in mention.party.columns if each.name in said)
+    return f"jsonb_strip_nulls(jsonb_build_object({values}))"
 
 
 # --- lists ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import asyncpg
@@ -365,3 +366,57 @@ def test_every_reference_has_an_index_so_that_deleting_reads_no_table(database_u
     """Else each of the thousands of slices that go with an execution reads all rejected records."""
     assert len(query(database_url, "SELECT 1 FROM pg_constraint WHERE contype = 'f'")) > 5
     assert query(database_url, UNINDEXED) == []
+
+
+CONTRATO_OF_BEFORE = """
+    INSERT INTO contratos (numero_controle_pncp, data_publicacao_pncp, data_atualizacao, data_atualizacao_global,
+                           payload, orgao_entidade_cnpj, unidade_orgao_codigo_unidade, tipo_pessoa, ni_fornecedor,
+                           nome_razao_social_fornecedor, codigo_pais_fornecedor, tipo_pessoa_sub_contratada,
+                           ni_fornecedor_sub_contratado, nome_fornecedor_sub_contratado)
+    VALUES ('{key}', '2025-01-01', '2025-01-01', '{stamp}', '{{}}', '{orgao}', '7',
+            {kind}, '1', '{name}', 'BRA', 'PJ', '{hired}', 'HIRED')
+"""
+
+
+def test_suppliers_are_those_of_the_contratos_that_are_stored(empty_database: str) -> None:
+    migrate(empty_database, "upgrade", "0005")
+    rows = [
+        {"stamp": "2025-01-02", "name": "OLD", "hired": "2"},
+        {"stamp": "2025-01-03", "name": "NEW", "hired": "1"},
+        {"stamp": "2025-01-04", "name": " ", "hired": "1"},
+        {"stamp": "2025-01-05", "name": "NOBODY", "hired": "", "kind": "NULL"},
+    ]
+    for number, row in enumerate(rows):
+        query(empty_database, CONTRATO_OF_BEFORE.format(**{"key": number, "orgao": number // 2, "kind": "'PJ'", **row}))
+    query(
+        empty_database,
+        """
+        INSERT INTO orgaos (cnpj, razao_social, payload, as_of) VALUES ('0', 'A', '{}', '2025-01-01'),
+               ('1', NULL, '{}', '2025-02-01')
+        """,
+    )
+    query(
+        empty_database,
+        "INSERT INTO unidades (cnpj, codigo_unidade, payload, as_of) VALUES ('0', '7', '{}', '2025-01-01')",
+    )
+
+    migrate(empty_database, "upgrade", "head")
+
+    suppliers = (
+        "SELECT tipo_pessoa, ni, nome, codigo_pais, CAST(as_of AS date), is_partial FROM fornecedores ORDER BY ni"
+    )
+    assert query(empty_database, suppliers) == [
+        ("PJ", "1", "NEW", "BRA", date(2025, 1, 3), False),
+        ("PJ", "2", "HIRED", None, date(2025, 1, 2), True),
+    ]
+    payload = "SELECT payload ->> 'nome' FROM fornecedores WHERE ni = '1'"
+    assert query(empty_database, payload) == [("NEW",)]
+    parties = """
+        SELECT CAST(as_of AS date), is_partial FROM orgaos
+         UNION ALL SELECT CAST(as_of AS date), is_partial FROM unidades ORDER BY 1, 2
+    """
+    assert query(empty_database, parties) == [
+        (date(2025, 1, 3), False),
+        (date(2025, 1, 3), True),
+        (date(2025, 2, 1), True),
+    ]

@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -235,22 +237,53 @@ async def test_an_orgao_that_says_nothing_new_is_not_touched(database: Database,
     ] == before
 
 
-async def test_a_late_record_does_not_bring_back_a_name_that_newer_ones_have_given_up(
-    database: Database, claim: Claim, world: World
-) -> None:
-    def named(stamp: str, name: str) -> str:
-        return of(
-            world,
-            stamp,
-            orgaoEntidade={**ORGAO, "razaoSocial": name},
-            unidadeOrgao={**UNIDADE, "nomeUnidade": name},
-        )
+def named(world: World, stamp: str, name: str) -> str:
+    return of(
+        world,
+        stamp,
+        orgaoEntidade={**ORGAO, "razaoSocial": name},
+        unidadeOrgao={**UNIDADE, "nomeUnidade": name},
+    )
 
-    for stamp, name in ((MORNING, "new"), (EVENING, "new"), (NOON, "old")):
-        await store(database, claim, bundle(world, named(stamp, name)))
+
+@pytest.mark.parametrize(
+    "order", list(permutations([(-2, "new"), (-1, "old"), (0, "new")])), ids=lambda order: " ".join(map(str, order))
+)
+async def test_names_do_not_depend_on_the_order_in_which_days_are_read(
+    database: Database, claim: Claim, world: World, order: tuple[tuple[int, str], ...]
+) -> None:
+    for days, name in order:
+        stamp = f"{CLOSED_DAY + timedelta(days=days)}T10:00:00"
+        await store(database, claim, bundle(world, named(world, stamp, name)))
 
     row = await database.row("SELECT o.razao_social, u.nome_unidade FROM orgaos o JOIN unidades u USING (cnpj)")
     assert tuple(row) == ("new", "new")
+
+
+async def test_an_orgao_that_says_the_same_is_touched_once_a_day_and_does_not_change(
+    database: Database, claim: Claim, world: World
+) -> None:
+    await store(database, claim, bundle(world, of(world, MORNING)))
+    before = await database.row("SELECT * FROM orgaos")
+    next_day = f"{CLOSED_DAY + timedelta(days=1)}"
+
+    for hour in (9, 10, 8):
+        await store(database, claim, bundle(world, of(world, f"{next_day}T{hour:02}:00:00")))
+
+    after = await database.row("SELECT * FROM orgaos")
+    assert after.as_of.isoformat() == f"{next_day}T09:00:00"
+    assert (after.razao_social, after.updated_at) == (before.razao_social, before.updated_at)
+
+
+async def test_an_orgao_without_a_name_keeps_the_one_that_is_known(
+    database: Database, claim: Claim, world: World
+) -> None:
+    for stamp, name in ((MORNING, None), (NOON, "PREFEITURA"), (EVENING, " ")):
+        orgao = {**ORGAO, "razaoSocial": name}
+        await store(database, claim, bundle(world, of(world, stamp, orgaoEntidade=orgao)))
+
+    assert await database.value("SELECT razao_social FROM orgaos") == "PREFEITURA"
+    assert await database.value("SELECT is_partial FROM orgaos") is False
 
 
 async def test_orgaos_and_units_that_take_over_are_known_too(database: Database, claim: Claim, world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from common.resources import RESOURCES
 from common.resources.derive import party_columns, party_key
-from common.resources.description import Column, Mention, Party, Resource
+from common.resources.description import Column, Kind, Party, Resource
 from common.resources.parties import PARTIES
 
 every_resource = pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
@@ -42,22 +42,29 @@ def test_a_key_s_pattern_is_one(resource: Resource) -> None:
     assert re.compile(resource.key_pattern).fullmatch("x") is None
 
 
-def mention_columns(mention: Mention) -> set[str]:
-    return {f"{mention.prefix}_{column.name}" for column in mention.party.columns}
+@every_resource
+def test_a_mention_says_a_party_s_key_and_name_by_columns_of_its_record(resource: Resource) -> None:
+    columns = {column.name: column for column in resource.columns}
+    for mention in resource.mentions:
+        party = mention.party
+        key = party_key(party)
+        assert mention.columns.keys() <= names(party_columns(party))
+        assert {*key, party.called} <= mention.columns.keys()
+        assert set(mention.columns.values()) <= columns.keys()
+        # they are in the index of the party's key
+        assert {columns[mention.columns[name]].kind for name in key} == {Kind.SHORT_TEXT}
+        if mention.path is not None:
+            assert {columns[mention.columns[column.name]].path for column in party.columns} == {
+                f"{mention.path}.{column.path}" for column in party.columns
+            }
 
 
 @every_resource
-def test_a_resource_has_the_columns_of_the_parties_that_it_names(resource: Resource) -> None:
-    columns = names(resource.columns)
-    for mention in resource.mentions:
-        assert mention_columns(mention) <= columns
-        assert mention.party in PARTIES
-        assert (mention.owner and mention.owner.party) is mention.party.owner
-        if mention.confirms:
-            key = f"{(mention.owner or mention).prefix}_{party_key(mention.party)[0]}"
-            assert any(index[0] == key for index in resource.indexes)
+def test_every_resource_writes_its_parties_in_the_same_order(resource: Resource) -> None:
+    written = list(dict.fromkeys(mention.party for mention in resource.mentions))
+    assert written == [party for party in PARTIES if party in written]
 
 
 @pytest.mark.parametrize("party", PARTIES, ids=lambda party: party.name)
-def test_a_party_s_key_is_among_its_columns(party: Party) -> None:
-    assert set(party_key(party)) <= names(party_columns(party))
+def test_a_party_s_key_and_name_are_among_its_columns(party: Party) -> None:
+    assert {*party_key(party), party.called} <= names(party_columns(party))

@@ -43,6 +43,7 @@ export const TABLE = {
   contratos: "contratos",
   orgaos: "órgãos",
   unidades: "unidades",
+  fornecedores: "fornecedores",
   rejected_records: "rejeitados",
 };
 

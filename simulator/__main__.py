@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
         description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos and atas, "
-        "their items, resultados, documents and termos, generated or recorded, with its faults on demand.",
+        "their items, resultados, documents and termos, and its domain tables, generated or recorded, with its faults "
+        "on demand.",
         epilog="Quirks and what their values mean:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in NAMES.items())
         + "\n\nA quirk's VALUE is a probability (--quirk 429=0.1) or a JSON object:\n"
@@ -53,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         "Settings go the same way: --quirk page_beyond_end=204 (or 400, empty), --quirk no_items=404 (or 204, empty).\n"
         "While it runs: GET, PUT, DELETE /simulator/quirks; GET, DELETE /simulator/state; "
         "GET /simulator/requests; "
-        "GET, POST /simulator/records; POST /simulator/children; POST /simulator/changes.",
+        "GET, POST /simulator/records; POST /simulator/children; POST /simulator/tables; "
+        "POST /simulator/changes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

@@ -40,6 +40,7 @@ NO_CONTRATO: Final = "Contrato não cadastrado."
 NO_ITEMS: Final = "Nenhum item encontrado para a contratação."
 # Not recorded: what the portal says of these.
 NO_ITEM: Final = "Item não cadastrado."
+NO_ENTRY: Final = "Nenhum registro encontrado."
 NO_CHILDREN: Final = {
     "resultados": "Nenhum resultado encontrado para o item.",
     "arquivos": "Nenhum documento encontrado.",

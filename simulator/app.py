@@ -128,6 +128,7 @@ def create_app(world: World, quirks: Quirks | None = None) -> web.Application:
             web.get("/simulator/records", get_records),
             web.post("/simulator/records", post_record),
             web.post("/simulator/children", post_children),
+            web.post("/simulator/tables", post_tables),
             web.post("/simulator/changes", post_changes),
             web.get("/simulator/quirks", get_quirks),
             web.put("/simulator/quirks", put_quirks),
@@ -385,6 +386,25 @@ async def post_children(request: web.Request) -> web.Response:
         given = await _read_object(request)
         children.put_children(request.app[SIMULATOR].world, **given)
     except (TypeError, ValueError) as error:
+        return _refuse(str(error))
+    return web.Response(status=204)
+
+
+async def post_tables(request: web.Request) -> web.Response:
+    """Change a domain table: {"table": "modalidades", "entry": {"id": 20, ...}} changes or adds an entry.
+
+    With "remove" in place of "entry" the one with that code, or those codes in a list, is taken out.
+    """
+    tables = request.app[SIMULATOR].world.tables
+    try:
+        given = await _read_object(request)
+        if "remove" in given:
+            tables.remove(given["table"], given["remove"])
+        else:
+            tables.put(given["table"], given["entry"])
+    except KeyError as error:
+        return _refuse(f"{error} is missing")
+    except (AttributeError, TypeError, ValueError) as error:
         return _refuse(str(error))
     return web.Response(status=204)
 

@@ -171,6 +171,6 @@ def _invent_one(inventor: ChildInventor, kind: str, parent: Parent, number: int,
         return inventor.resultado(head, record, item, number)
     if kind == "termos" and isinstance(head, Contrato):
         return inventor.termo(head, record, number, datetime.fromisoformat(stamp))
-    if kind == "arquivos":
+    if kind == "arquivos" and isinstance(head, Contratacao | Contrato):
         return inventor.arquivo(head, record, number)
     raise ValueError(f"{head.resource.name} have no {kind}")

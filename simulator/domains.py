@@ -116,6 +116,39 @@ TIPOS_DOCUMENTO: Final = {
     20: "Ato que autoriza a Contratação Direta",
 }
 TIPOS_TERMO: Final = {1: "Termo de Rescisão", 2: "Termo Aditivo", 3: "Termo de Apostilamento"}
+TIPOS_INSTRUMENTO_COBRANCA: Final = {1: "Nota Fiscal Eletrônica (NF-e)"}
+CATEGORIAS_ITEM_PCA: Final = {
+    1: "Material",
+    2: "Serviço",
+    3: "Obras",
+    4: "Serviços de Engenharia",
+    5: "Soluções de TIC",
+    6: "Locação de Imóveis",
+    7: "Alienação/Concessão/Permissão",
+    8: "Obras e Serviços de Engenharia",
+}
+CATALOGOS: Final = {1: "CNBS (Catálogo do Compras.gov.br)", 2: "Outros"}
+TIPOS_PARTE_ENVOLVIDA: Final = {1: "Órgão gerenciador", 2: "Órgão participante"}  # not recorded
+TIPOS_AMPARO: Final = {
+    1: (
+        "Contratação",
+        "Tipo de amparo legal que deverá ser usado na fundamentação legal da Contratação.",
+    ),
+    2: (
+        "Margem de preferência",
+        (
+            "Tipo de amparo legal que deverá ser usado na fundamentação legal da aplicação da margem de preferência no "
+            "resultado do item."
+        ),
+    ),
+    3: (
+        "Critério de desempate",
+        (
+            "Tipo de amparo legal que deverá ser usado na fundamentação legal da aplicação do critério de desempate no "
+            "resultado do item."
+        ),
+    ),
+}
 DESEMPATE: Final = {
     "id": 146,
     "nome": "Lei 14.133/2021, art. 60, §1º, I",
@@ -124,6 +157,7 @@ DESEMPATE: Final = {
     "statusAtivo": True,
 }
 
+# Those that invented contratações rest on, as records word them; `amparos.py` has the portal's whole table.
 # The no-break space at the end of 2 is the portal's own.
 AMPAROS: Final = {
     1: (
@@ -422,6 +456,21 @@ TIPOS_CONTRATO: Final = {
     12: "Carta Contrato",
 }
 TIPO_CONTRATO_WEIGHTS: Final = (46, 1, 1, 45, 5, 2)
+# The whole table; those above are what invented contratos have.
+TODOS_TIPOS_CONTRATO: Final = {
+    1: "Contrato (termo inicial)",
+    2: "Comodato",
+    3: "Arrendamento",
+    4: "Concessão",
+    5: "Termo de Adesão",
+    6: "Convênio",
+    7: "Empenho",
+    8: "Outros",
+    9: "Termo de Execução Descentralizada (TED)",
+    10: "Acordo de Cooperação Técnica (ACT)",
+    11: "Termo de Compromisso",
+    12: "Carta Contrato",
+}
 CATEGORIAS_PROCESSO: Final = {
     1: "Cessão",
     2: "Compras",

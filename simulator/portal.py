@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from simulator import children
+from simulator import children, tables
 from simulator.answers import (
     NO_CHILDREN,
     NO_CONTRATACAO,
+    NO_ENTRY,
     NO_ITEMS,
     Answer,
     absent,
@@ -84,7 +85,7 @@ def read_facts(path: str, parameters: Parameters) -> Facts:
         kind, key, _ = child.children
         page = _whole(parameters.get("pagina"))
         return Facts(service, path, page=page, cnpj=key.partition("-")[0], key=key, kind=kind)
-    return Facts(service, path)
+    return Facts(service, path, kind=None if tables.read_path(path) is None else "dominios")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +109,38 @@ class Asked:
 
 def answer(asked: Asked) -> Answer:
     """The answer of the portal, changed by the rules, and the world changed if a rule says so."""
-    world, path = asked.world, asked.path
     try:
-        if path in LISTINGS:
-            return _answer_listing(asked, *LISTINGS[path])
-        if compra := _COMPRA.fullmatch(path):
-            service, cnpj, ano, sequencial, itens, quantidade = compra.groups()
-            record = world.contratacoes.records.get(CONTRATACOES.key(cnpj, int(sequencial), int(ano)))
-            if service == "consulta" and itens is None:
-                return absent(NO_CONTRATACAO) if record is None else _detail(world, record)
-            if service == "pncp" and itens is not None:
-                return _answer_items(asked, record, count_only=quantidade is not None)
-        if child := children.read_path(path):
-            return _answer_children(asked, child)
+        said = _answer_consulta(asked) or _answer_integration(asked)
     except Refusal as refusal:
         return refusal.answer
-    return spring_error(HTTPStatus.NOT_FOUND, None, path, world.now())
+    return said or spring_error(HTTPStatus.NOT_FOUND, None, asked.path, asked.world.now())
+
+
+def _answer_consulta(asked: Asked) -> Answer | None:
+    """What the consulta service answers; None where it has no such path."""
+    if asked.path in LISTINGS:
+        return _answer_listing(asked, *LISTINGS[asked.path])
+    compra = _COMPRA.fullmatch(asked.path)
+    if compra is None or compra[1] != "consulta" or compra[5] is not None:
+        return None
+    record = _contratacao(asked.world, compra)
+    return absent(NO_CONTRATACAO) if record is None else _detail(asked.world, record)
+
+
+def _answer_integration(asked: Asked) -> Answer | None:
+    """What the integration service answers; None where it has no such path."""
+    compra = _COMPRA.fullmatch(asked.path)
+    if compra and compra[1] == "pncp" and compra[5] is not None:
+        return _answer_items(asked, _contratacao(asked.world, compra), count_only=compra[6] is not None)
+    if child := children.read_path(asked.path):
+        return _answer_children(asked, child)
+    if table := tables.read_path(asked.path):
+        return _answer_table(asked, table)
+    return None
+
+
+def _contratacao(world: World, compra: re.Match[str]) -> Contratacao | None:
+    return world.contratacoes.records.get(CONTRATACOES.key(compra[2], int(compra[4]), int(compra[3])))
 
 
 def _answer_listing(asked: Asked, resource: Resource, criterio: Criterio) -> Answer:
@@ -209,6 +226,19 @@ def _answer_children(asked: Asked, child: children.ChildPath) -> Answer:
     return _array(asked, rows, shown, children.SPOILED[kind], NO_CHILDREN[kind])
 
 
+def _answer_table(asked: Asked, table: tables.TablePath) -> Answer:
+    entries = asked.world.tables.entries(table.name)
+    if table.codes:
+        entry = entries.get(table.codes)
+        return absent(NO_ENTRY) if entry is None else Answer(HTTPStatus.OK, encode_json(entry))
+    rows = list(entries.values())
+    for name, place in tables.TABLES[table.name].filters.items():
+        wanted = _flag(asked, name) if name == "statusAtivo" else _parameter(asked, name, "Long", 0) or None
+        if wanted is not None:
+            rows = [row for row in rows if tables.value_at(row, place) == wanted]
+    return _array(asked, [encode_json(row) for row in rows], slice(None), tables.SPOILED, NO_ENTRY)
+
+
 def _read_page(asked: Asked) -> slice:
     """Which entries of a list of the integration service are asked for."""
     page = _parameter(asked, "pagina", "Integer", 1)
@@ -285,6 +315,19 @@ def _parameter(asked: Asked, name: str, kind: str, default: int) -> int:
             f'is java.lang.NumberFormatException: For input string: "{text}"'
         )
     return value
+
+
+def _flag(asked: Asked, name: str) -> bool | None:
+    """True or false, None where the parameter is left out."""
+    text = asked.parameters.get(name)
+    if not text:
+        return None
+    if text not in {"true", "false"}:
+        raise asked.refusal(
+            "Failed to convert value of type 'java.lang.String' to required type 'java.lang.Boolean'; nested exception "
+            f"is java.lang.IllegalArgumentException: Invalid boolean value [{text}]"
+        )
+    return text == "true"
 
 
 def _whole(text: str | None) -> int | None:

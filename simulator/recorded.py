@@ -11,6 +11,7 @@ from simulator import domains
 from simulator.invention import Inventor
 from simulator.records import DAY, STAMP, Ata, ChildKey, Contratacao, Contrato, decode_json, encode_json
 from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Resource
+from simulator.tables import TABLES, Tables
 from simulator.world import World, brasilia_now, read_head
 
 _SNAPSHOT: Final = re.compile(r"snap_?(\d{4})-?(\d\d)-?(\d\d)(\w*)")
@@ -30,6 +31,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
     Resultados are in `resultados`, documents in `arquivos` and `contrato-arquivos`, termos in `termos` by the control
     number of their contrato; they are served whether or not what they hang on is among the recordings.
     `world.first_day` and `world.last_day` span the publications of contratações; NoRecordings if there are none.
+    The domain tables in `dominios/*_NAME.json` stand in place of the simulator's own.
     All but contratações and items is read when it is first asked for; a file that is not JSON fails that request.
     """
     root = Path(folder)
@@ -48,6 +50,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
     world.contratos.fill_later(lambda: map(_contrato, _newest(root, CONTRATOS)))
     world.atas.fill_later(lambda: map(_ata, _newest(root, ATAS)))
     world.give_children_later(lambda: _load_children(root))
+    world.tables = Tables(now, lambda: _load_tables(root / "dominios"))
     return world
 
 
@@ -132,6 +135,12 @@ def _children(value: Any, folder: str) -> Iterator[tuple[ChildKey, dict[str, Any
         else:
             resource = CONTRATACOES if folder == "arquivos" else CONTRATOS
             yield ChildKey("arquivos", resource.key(row["cnpj"], row["sequencialCompra"], row["anoCompra"])), row
+
+
+def _load_tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Recorded domain tables by name."""
+    named = {file: file.stem.rpartition("_")[2] for file in sorted(folder.glob("*.json"))}
+    return {name: _read(file) for file, name in named.items() if name in TABLES}
 
 
 def _items(value: Any) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,7 @@ from simulator.records import (
 )
 from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Criterio, Resource
 from simulator.store import Query, Store
+from simulator.tables import Tables
 
 BRASILIA: Final = ZoneInfo("America/Sao_Paulo")
 _ITEM_CACHE: Final = 256  # contratações whose items stay made
@@ -55,6 +56,7 @@ class World:
         # None where children are recorded: what is not among the recordings is not there.
         self.child_inventor: ChildInventor | None = ChildInventor(self.contrato_inventor)
         self.now = now
+        self.tables = Tables(now)
         self.first_day: date | None = None
         self.last_day: date | None = None
         self.contratacoes = Store[Contratacao](CONTRATACOES, inventor.record)

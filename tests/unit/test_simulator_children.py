@@ -16,14 +16,12 @@ from simulator import Simulator, World, generate, serve
 from simulator.children import KINDS, find_children, put_children
 from simulator.recorded import load_recorded
 from simulator.records import ChildKey, decode_json
+from tests.portal_client import NO_RECORDINGS, REAL, shape_of
 
 pytestmark = pytest.mark.enable_socket
 
 NOW = datetime.fromisoformat("2025-01-20T12:00:00")
-REAL = Path(__file__).parents[3] / "shared" / "pncp" / "real"
-needs_recordings = pytest.mark.skipif(
-    not REAL.is_dir(), reason="the recordings of the portal lie outside the project and are not here"
-)
+needs_recordings = pytest.mark.skipif(not REAL.is_dir(), reason=NO_RECORDINGS)
 Row = dict[str, Any]
 
 
@@ -71,14 +69,6 @@ def with_result(world: World) -> list[tuple[str, Row]]:
     """All items that have a resultado, and their contratação."""
     items = ((key, decode_json(item)) for key in world.keys for item in world.items(key))
     return [(key, item) for key, item in items if item["temResultado"]]
-
-
-def shape_of(value: Any, path: str = "") -> set[tuple[str, str]]:
-    """The keys of a JSON object, also of those within it, each with its JSON type."""
-    if not isinstance(value, dict):
-        kinds = {bool: "bool", int: "number", float: "number", Decimal: "number", str: "string", type(None): "null"}
-        return {(path, kinds[type(value)])}
-    return {(path, "object")}.union(*(shape_of(inner, f"{path}.{key}") for key, inner in value.items()))
 
 
 def shapes_of(found: list[Row]) -> set[tuple[str, str]]:

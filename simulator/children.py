@@ -132,7 +132,7 @@ def put_children(
     overs: Sequence[Mapping[str, Any]] = [{}] * rows if isinstance(rows, int) else rows
     inventor = world.child_inventor or ChildInventor(world.contrato_inventor)
     made = [
-        encode_json(merged(_invent_one(inventor, kind, parent, number, stamp), over))
+        encode_json(merged(_invent_one(inventor, kind, parent, number, over, stamp=stamp), over))
         for number, over in enumerate(overs, start=1)
     ]
     payload = encode_json(parent.record | {"dataAtualizacaoGlobal": stamp})
@@ -164,11 +164,13 @@ def _invent(inventor: ChildInventor, kind: str, parent: Parent) -> list[JsonObje
     return inventor.arquivos(head, record)
 
 
-def _invent_one(inventor: ChildInventor, kind: str, parent: Parent, number: int, stamp: str) -> JsonObject:
-    """The child with this number; termos are published at `stamp`."""
+def _invent_one(
+    inventor: ChildInventor, kind: str, parent: Parent, number: int, over: Mapping[str, Any], *, stamp: str
+) -> JsonObject:
+    """The child with this number, as `over` will be laid over it; termos are published at `stamp`."""
     head, record, item = parent
     if kind == "resultados" and isinstance(head, Contratacao):
-        return inventor.resultado(head, record, item, number)
+        return inventor.resultado(head, record, item, number, over)
     if kind == "termos" and isinstance(head, Contrato):
         return inventor.termo(head, record, number, datetime.fromisoformat(stamp))
     if kind == "arquivos" and isinstance(head, Contratacao | Contrato):

@@ -5,6 +5,7 @@ All of it follows from the seed of the record and from the JSON that it hangs on
 draws from the streams of the records themselves.
 """
 
+import math
 import random
 import zlib
 from collections.abc import Iterator, Mapping
@@ -64,7 +65,7 @@ class ChildInventor:
         sequencial: int,
         over: Mapping[str, Any] = MappingProxyType({}),
     ) -> JsonObject:
-        """One resultado; `over` has its share of the quantity, situação and reserva where they are not the usual."""
+        """One resultado; the rest of it fits what `over` has of its quantity, unit price, situação and reserva."""
         rng = random.Random(f"{head.seed}/resultados/{item.get('numeroItem')}/{sequencial}")
         fornecedor = self._fornecedor(rng)
         published = _stamp(item, "dataInclusao", head.publicacao)
@@ -72,7 +73,8 @@ class ChildInventor:
         included = min(published + timedelta(days=rng.randint(0, 5), seconds=rng.randint(2, 40_000)), changed)
         quantity = _number(over, "quantidadeHomologada") or _number(item, "quantidade")
         estimate = _number(item, "valorUnitarioEstimado")
-        unit = round(estimate * rng.uniform(0.6, 1.0) or rng.lognormvariate(4, 1.6), rng.choice((2, 2, 2, 4)))
+        drawn = round(estimate * rng.uniform(0.6, 1.0) or rng.lognormvariate(4, 1.6), rng.choice((2, 2, 2, 4)))
+        unit = _number(over, "valorUnitarioHomologado") or drawn
         situacao = over.get("situacaoCompraItemResultadoId", 1)
         porte = rng.choices((1, 2, 3), (50, 20, 30))[0] if fornecedor.tipo_pessoa == "PJ" else 5
         natureza = rng.choice(("0000", "2062", "2062", "2135", "2305")) if fornecedor.tipo_pessoa == "PJ" else "0000"
@@ -112,7 +114,7 @@ class ChildInventor:
             "naturezaJuridicaNome": domains.NATUREZAS_JURIDICAS[natureza],
             "localidadeFornecedor": None,
             "aplicacaoMargemPreferencia": False,
-            "aplicacaoBeneficioMeEpp": fornecedor.tipo_pessoa == "PJ" and item.get("tipoBeneficio") in {1, 2, 3},
+            "aplicacaoBeneficioMeEpp": fornecedor.tipo_pessoa == "PJ" and _number(item, "tipoBeneficio") in {1, 2, 3},
             "aplicacaoCriterioDesempate": tie,
             "naturezaJuridicaId": natureza,
             "numeroControlePNCPCompra": head.numero_controle_pncp,
@@ -255,7 +257,7 @@ def _tipo_documento(rng: random.Random, parent: Mapping[str, Any], sequencial: i
         first = 17 if isinstance(tipo, Mapping) and tipo.get("id") == _EMPENHO else 12
         return first if sequencial == 1 else rng.choice((16, 16, first))
     if sequencial == 1:
-        return _EDITAL.get(parent.get("tipoInstrumentoConvocatorioCodigo", 1), 2)
+        return _EDITAL.get(int(_number(parent, "tipoInstrumentoConvocatorioCodigo")), 2)
     return rng.choices((16, 4, 7, 10, 9, 2), (55, 20, 13, 1, 1, 10))[0]
 
 
@@ -283,11 +285,12 @@ def _stamp(record: Mapping[str, Any], key: str, default: str) -> datetime:
 
 
 def _number(record: Mapping[str, Any], key: str) -> float:
-    """The number under a key, 0 where there is none."""
+    """The number under a key, 0 where there is none; a hand-made record may hold anything there."""
     try:
-        return float(record[key])
+        number = float(record[key])
     except (KeyError, OverflowError, TypeError, ValueError):
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _pair(codigo: int) -> JsonObject:

@@ -295,6 +295,33 @@ async def test_children_are_put_from_outside_and_move_the_stamp_of_their_record(
             assert (await response.json())["detail"]
 
 
+def test_a_resultado_that_is_put_fits_what_is_said_of_it(world: World) -> None:
+    key = world.put(items=[{"quantidade": 40}])
+    said = {"quantidadeHomologada": 3, "valorUnitarioHomologado": 2.5}
+    put_children(world, "resultados", key, [{"situacaoCompraItemResultadoId": 2}, said], item=1)
+    cancelled, valid = rows(world, "resultados", key, 1)
+    assert (cancelled["situacaoCompraItemResultadoNome"], cancelled["dataCancelamento"]) == (
+        "Cancelado",
+        cancelled["dataAtualizacao"],
+    )
+    assert cancelled["quantidadeHomologada"] == 40
+    assert (valid["situacaoCompraItemResultadoId"], valid["valorTotalHomologado"]) == (1, Decimal("7.5"))
+
+
+@pytest.mark.parametrize("bad", [None, {"inesperado": [1]}, float("nan"), "\ud800", 10**400])
+def test_what_hangs_on_a_bad_record_is_answered_all_the_same(world: World, bad: Any) -> None:
+    item = {"temResultado": True} | dict.fromkeys(
+        ("quantidade", "valorUnitarioEstimado", "dataInclusao", "dataAtualizacao", "tipoBeneficio"), bad
+    )
+    key = world.put(items=[item], srp=bad, tipoInstrumentoConvocatorioCodigo=bad)
+    contrato = world.put(resource="contratos", valorGlobal=bad, tipoContrato=bad, niFornecedor=bad, tipoPessoa=bad)
+    assert rows(world, "resultados", key, 1)
+    for kind, parent in (("arquivos", key), ("arquivos", contrato), ("termos", contrato)):
+        rows(world, kind, parent)
+        put_children(world, kind, parent, 1)
+        assert len(rows(world, kind, parent)) == 1
+
+
 def test_a_result_that_comes_in_has_a_resultado() -> None:
     world = generate(1, date(2025, 1, 6), date(2025, 1, 8), 0, now=lambda: NOW)
     key = world.put(data_publicacao="2025-01-07T10:00:00", items=[{"temResultado": False}])

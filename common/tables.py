@@ -427,8 +427,9 @@ source_pauses = Table(
     Column("paused_until", MOMENT, nullable=False),
     # throttled (429), blocked (a page in HTML in place of data), refused (the source refuses us), down (no answers)
     Column("reason", Text),
-    # the last failure, in a sentence
-    Column("cause", Text),
+    # the last failure, in a word and in a sentence
+    Column("error_message", Text),
+    _cause(),
     # pauses in a row without an answer between them: the back-off's exponent
     _count("failures"),
     # when the first of them began; null while the service answers

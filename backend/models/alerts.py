@@ -17,6 +17,9 @@ class Alert(BaseModel):
     )
     summary: str
     execution_ids: list[int] = Field(description="as execuções que falharam no episódio, as cem mais novas")
+    technical_detail: list[str] = Field(
+        description="o que o programa, o portal ou o banco de dados disseram, em inglês"
+    )
     opened_at: Moment
     notified_at: Moment | None = Field(description="quando a última mensagem, a primeira ou um lembrete, foi entregue")
     notifications: int = Field(description="mensagens entregues, sem a do fim")

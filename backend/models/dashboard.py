@@ -137,7 +137,8 @@ class SourceState(BaseModel):
         description="o que falha por si: `consulta` (listagens de contratações), `contratos` ou `itens`"
     )
     reason: str | None = Field(description="`throttled`, `blocked`, `refused`, `down`; `null`: pausa pedida (429)")
-    cause: str | None = Field(description="a última falha")
+    cause: Cause | None = Field(description="por que, em uma palavra; a lista está em docs/operating.md")
+    error_message: str | None = Field(description="a última falha, em palavras técnicas")
     failing_since: Moment | None
     next_try_at: Moment
 

@@ -8,7 +8,8 @@ from backend.services import owed
 from common.lifecycle.executions import STALE_OUTAGE
 
 _SOURCE = text("""
-    SELECT source AS service, reason, cause, failing_since, paused_until AS next_try_at FROM source_pauses
+    SELECT source AS service, reason, cause, error_message, failing_since, paused_until AS next_try_at
+      FROM source_pauses
      WHERE paused_until > now() OR (failing_since IS NOT NULL AND paused_until > now() - CAST(:stale AS interval))
      ORDER BY source
 """)

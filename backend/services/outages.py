@@ -16,7 +16,7 @@ _LOAD = text("""
     WITH moment AS (
         SELECT CAST(:now AS timestamptz) AS now
     ), failing AS (
-        SELECT source AS service, reason, cause, failing_since, paused_until AS next_try_at,
+        SELECT source AS service, reason, cause, error_message, failing_since, paused_until AS next_try_at,
                CASE reason
                    WHEN 'throttled' THEN failures >= 4 OR failing_since <= now - interval '5 minutes'
                    WHEN 'blocked' THEN failures >= 2 OR failing_since <= now - interval '30 seconds'
@@ -32,8 +32,9 @@ _LAST_END = text("SELECT max(resolved_at) FROM alerts WHERE kind = 'source'")
 
 
 async def load_outages(db: AsyncConnection, now: datetime, *, is_known: bool) -> Sequence[Row[Any]]:
-    """The services that fail at `now`, the longest outage first: `service, reason, cause, failing_since, next_try_at`.
+    """The services that fail at `now`, the longest outage first.
 
+    Columns: `service, reason, cause, error_message, failing_since, next_try_at`.
     `is_known`: an episode is open, so that the outage lasts until all services answer.
     """
     return (await db.execute(_LOAD, {"now": now, "stale": STALE_OUTAGE, "is_known": is_known})).all()

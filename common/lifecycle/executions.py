@@ -313,7 +313,7 @@ async def expire_orphan(db: AsyncConnection, *, seconds: float) -> int | None:
 
 
 _OUTLASTED = text("""
-    SELECT e.id, p.failing_since, p.reason, p.cause
+    SELECT e.id, p.failing_since, p.reason, p.error_message
       FROM source_pauses p
       JOIN sync_executions e ON e.status = 'running'
      CROSS JOIN LATERAL (SELECT CASE e.mode WHEN 'update' THEN CAST(:update AS interval)
@@ -336,7 +336,7 @@ async def end_by_outage(db: AsyncConnection) -> int | None:
     if outlasted is None:
         return None
     since = f"{to_wall_clock(outlasted.failing_since):%Y-%m-%d %H:%M}"
-    message = f"the portal has not answered since {since} ({outlasted.reason}): {outlasted.cause}"
+    message = f"the portal has not answered since {since} ({outlasted.reason}): {outlasted.error_message}"
     ended = await end(db, outlasted.id, status="error", cause="portal_down", error_message=message)
     return outlasted.id if ended else None
 

@@ -1,4 +1,7 @@
-"""Suppliers are a party of the mirror; parties know on which day they were last named, and whether only in part."""
+"""Suppliers are a party of the mirror; parties know on which day they were last named, and whether only in part.
+
+A pause of the source says in a word why, and in a sentence beside it.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -59,6 +62,29 @@ FILL_FORNECEDORES = r"""
      ORDER BY tipo_pessoa, ni, is_partial, as_of DESC
 """
 
+# Of pauses that are on during the upgrade; they last a quarter of an hour at most.
+CAUSES = (
+    "cause IN ('portal_down', 'no_answer', 'portal_refused', 'bad_answer', 'incomplete', 'database', 'internal',"
+    " 'stalled', 'no_worker', 'publish_failed', 'cancelled', 'cut_off')"
+)
+FILL_PAUSES = """
+    UPDATE source_pauses
+       SET cause = CASE WHEN reason IN ('blocked', 'refused') THEN 'portal_refused' ELSE 'no_answer' END
+     WHERE reason IS NOT NULL
+"""
+
+
+def _word_pauses() -> None:
+    op.alter_column("source_pauses", "cause", new_column_name="error_message")
+    op.add_column("source_pauses", sa.Column("cause", sa.Text))
+    op.create_check_constraint("cause", "source_pauses", CAUSES)
+    op.execute(FILL_PAUSES)
+
+
+def _unword_pauses() -> None:
+    op.drop_column("source_pauses", "cause")
+    op.alter_column("source_pauses", "error_message", new_column_name="cause")
+
 
 def _create_fornecedores() -> None:
     op.create_table(
@@ -78,6 +104,7 @@ def _create_fornecedores() -> None:
 
 
 def upgrade() -> None:
+    _word_pauses()
     for table, name in NAMES.items():
         op.add_column(table, sa.Column("is_partial", sa.Boolean, nullable=False, server_default=sa.false()))
         op.execute(rf"UPDATE {table} SET is_partial = true WHERE {name} ~ '\S' IS NOT TRUE")
@@ -86,6 +113,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _unword_pauses()
     op.drop_table("fornecedores")
     for table in NAMES:
         op.drop_column(table, "is_partial")

@@ -293,8 +293,9 @@ async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stac
     await last_night_failed(stack)
     async with stack.engine.begin() as db:
         for statement in (
-            """INSERT INTO source_pauses (source, paused_until, reason, cause, failing_since)
-               VALUES ('consulta', now() + interval '10 minutes', 'down', 'status 503', now() - interval '1 hour')""",
+            """INSERT INTO source_pauses (source, paused_until, reason, cause, error_message, failing_since)
+               VALUES ('consulta', now() + interval '10 minutes', 'down', 'no_answer', 'status 503',
+                       now() - interval '1 hour')""",
             """INSERT INTO contratacoes (numero_controle_pncp, data_publicacao_pncp, data_atualizacao,
                                          data_atualizacao_global, payload)
                SELECT 'k' || n, now(), now(), now(), '{}' FROM generate_series(1, 1234) n""",

@@ -814,6 +814,9 @@ async def test_episodes_are_listed_page_by_page(serve: Api, house: House) -> Non
     assert [alert["resolved_at"] is None for alert in first["alerts"]] == [True, False, False]
     assert first["alerts"][0]["execution_ids"] == [last]
     assert first["alerts"][1]["resolution"] == "o que falhou foi refeito"
+    assert first["alerts"][0]["technical_detail"] == [
+        f"execução {last}: 1 of 1 slices failed: 2026-03-09 modalidade 6: portal: 503 and nothing else"
+    ]
     second = (await api.get("/sync/alerts", params={"limit": 3, "cursor": first["next_cursor"]})).json()
     assert (len(second["alerts"]), second["next_cursor"]) == (1, None)
 
@@ -899,8 +902,8 @@ async def failing(
     """A service that has failed since a moment, and is paused until another."""
     await database.rows(
         """
-        INSERT INTO source_pauses (source, paused_until, reason, cause, failures, failing_since)
-        VALUES (:service, :until, :reason, '/consulta/v1: status 503', :failures, :since)
+        INSERT INTO source_pauses (source, paused_until, reason, cause, error_message, failures, failing_since)
+        VALUES (:service, :until, :reason, 'no_answer', '/consulta/v1: status 503', :failures, :since)
         ON CONFLICT (source) DO UPDATE
            SET paused_until = :until, reason = :reason, failures = :failures, failing_since = :since
         """,
@@ -946,9 +949,9 @@ async def test_an_outage_of_both_services_is_one_episode_that_ends_when_both_ans
     await house.look(NOW + MINUTE)
     (alert,) = await house.alerts()
     assert alert.summary == (
-        "o portal (serviço consulta) não responde desde 10/03/2026 05:58: /consulta/v1: status 503;"
-        " nova tentativa às 06:00:21; o portal (serviço itens) recusa os pedidos desde 10/03/2026 06:00:"
-        " /consulta/v1: status 503; nova tentativa às 06:01:00"
+        "o portal (serviço consulta) não responde desde 10/03/2026 05:58;"
+        " nova tentativa às 06:00:21; o portal (serviço itens) recusa os pedidos desde 10/03/2026 06:00;"
+        " nova tentativa às 06:01:00"
     )
 
     await house.database.rows("UPDATE source_pauses SET failing_since = NULL WHERE source = 'consulta'")

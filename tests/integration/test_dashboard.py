@@ -469,13 +469,14 @@ async def test_a_source_that_does_not_answer_is_told_with_its_next_try(
 ) -> None:
     assert (await dashboard(api))["source"] == []
     await database.rows("""
-        INSERT INTO source_pauses (source, paused_until, reason, cause, failing_since)
-        VALUES ('consulta', now() + interval '21 s', 'down', 'ConnectError', now() - interval '10 min'),
-               ('itens', now() - interval '1 s', 'down', 'status 503', now() - interval '1 min'),
-               ('over', now() - interval '1 h', 'throttled', NULL, NULL)
+        INSERT INTO source_pauses (source, paused_until, reason, cause, error_message, failing_since)
+        VALUES ('consulta', now() + interval '21 s', 'down', 'no_answer', 'ConnectError', now() - interval '10 min'),
+               ('itens', now() - interval '1 s', 'down', 'no_answer', 'status 503', now() - interval '1 min'),
+               ('over', now() - interval '1 h', 'throttled', NULL, NULL, NULL)
     """)
     consulta, itens = (await dashboard(api))["source"]
-    assert (consulta["service"], consulta["reason"], consulta["cause"]) == ("consulta", "down", "ConnectError")
+    assert (consulta["service"], consulta["reason"]) == ("consulta", "down")
+    assert (consulta["cause"], consulta["error_message"]) == ("no_answer", "ConnectError")
     assert datetime.fromisoformat(consulta["failing_since"]) < datetime.now(UTC) - timedelta(minutes=9)
     assert datetime.fromisoformat(consulta["next_try_at"]) > datetime.now(UTC) + timedelta(seconds=10)
     assert itens["service"] == "itens", "its pause has ended, and nothing has been answered since"

@@ -384,7 +384,9 @@ async def test_a_full_disk_is_waited_for_and_told_and_no_slice_fails_for_it(
         await eventually(lambda: database.rows(shown))
 
         assert (await health(api))[:3] == (200, "degraded", "failing")
-        assert "o banco de dados não grava o que foi lido: could not extend file" in await opened_alert(database)
+        assert await opened_alert(database) == "o banco de dados não grava o que foi lido"
+        detail = await database.value("SELECT details ->> 'error_message' FROM alerts WHERE kind = 'database'")
+        assert detail.startswith("could not extend file")
         row = await database.row("SELECT * FROM sync_slices")
         assert (row.cause, row.error_message) == ("database", "could not extend file: No space left on device")
         assert (row.stalls, row.failures, row.status) == (0, 0, "pending")

@@ -857,8 +857,8 @@ async def test_an_execution_ends_once_when_the_source_has_failed_longer_than_its
     await database.rows("UPDATE sync_executions SET created_at = now() - CAST(CAST(:age AS text) AS interval)", age=age)
     await database.rows(
         """
-        INSERT INTO source_pauses (source, paused_until, reason, cause, failures, failing_since)
-        VALUES (:service, now() - interval '5 min', 'refused', '/consulta: status 302', 9,
+        INSERT INTO source_pauses (source, paused_until, reason, cause, error_message, failures, failing_since)
+        VALUES (:service, now() - interval '5 min', 'refused', 'portal_refused', '/consulta: status 302', 9,
                 timestamptz '2025-03-10 12:00:00Z')
         """,
         service=service,
@@ -884,7 +884,7 @@ async def test_an_outage_that_was_not_probed_for_an_hour_ends_nothing(database: 
     await database.planned(mode="update")
     await database.rows("UPDATE sync_executions SET created_at = now() - interval '9 d'")
     await database.rows("""
-        INSERT INTO source_pauses (source, paused_until, reason, cause, failures, failing_since)
-        VALUES ('consulta', now() - interval '61 min', 'down', 'status 503', 9, now() - interval '9 d')
+        INSERT INTO source_pauses (source, paused_until, reason, cause, error_message, failures, failing_since)
+        VALUES ('consulta', now() - interval '61 min', 'down', 'no_answer', 'status 503', 9, now() - interval '9 d')
     """)
     assert await database.run(executions.end_by_outage) is None

@@ -344,6 +344,32 @@ def test_executions_of_the_past_that_were_ended_get_their_causes(empty_database:
     ]
 
 
+def test_a_pause_under_way_gets_its_word_and_keeps_its_sentence(empty_database: str) -> None:
+    migrate(empty_database, "upgrade", "0005")
+    query(
+        empty_database,
+        """
+        INSERT INTO source_pauses (source, paused_until, reason, cause)
+        VALUES ('consulta', now(), 'down', 'status 503'), ('contratos', now(), 'refused', 'status 302'),
+               ('itens', now(), NULL, NULL)
+        """,
+    )
+
+    migrate(empty_database, "upgrade", "head")
+
+    assert query(empty_database, "SELECT source, cause, error_message FROM source_pauses ORDER BY 1") == [
+        ("consulta", "no_answer", "status 503"),
+        ("contratos", "portal_refused", "status 302"),
+        ("itens", None, None),
+    ]
+    migrate(empty_database, "downgrade", "0005")
+    assert query(empty_database, "SELECT cause FROM source_pauses ORDER BY source") == [
+        ("status 503",),
+        ("status 302",),
+        (None,),
+    ]
+
+
 def test_the_database_takes_every_cause_and_no_other_word(database_url: str) -> None:
     checks = query(
         database_url, "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname LIKE 'ck_sync_%_cause'"

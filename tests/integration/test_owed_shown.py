@@ -105,7 +105,7 @@ async def test_items_that_are_owed_for_over_a_day_are_an_alert_and_so_are_those_
     assert aside.summary.startswith("faltam os itens de 3 contratações, desde ")
     assert "1 foi posta de lado" in aside.summary
     assert "posta" not in late.summary
-    assert late.summary.endswith("a causa mais frequente: …: status 503")
+    assert late.details["causes"] == [{"cause": "…: status 503", "contratacoes": 3}]
     text = told(late)
     assert "Itens que faltam desde" in text
     assert "python -m ingestor itens" in text

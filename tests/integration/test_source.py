@@ -278,8 +278,12 @@ async def test_the_services_fail_apart_and_a_throttle_is_of_all(
     portal.quirks.add("429", times=1, value="30")
     throttled = asyncio.create_task(client.fetch_page(*QUESTION))
     await eventually(paused(database))
-    rows = await database.rows("SELECT source, reason FROM source_pauses ORDER BY 1")
-    assert [tuple(row) for row in rows] == [("consulta", "throttled"), ("contratos", "throttled"), ("itens", "refused")]
+    rows = await database.rows("SELECT source, reason, cause, error_message IS NULL FROM source_pauses ORDER BY 1")
+    assert [tuple(row) for row in rows] == [
+        ("consulta", "throttled", "no_answer", False),
+        ("contratos", "throttled", "no_answer", False),
+        ("itens", "refused", "portal_refused", False),
+    ]
     throttled.cancel()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from backend.config import BackendSettings
+from backend.services.alerts import words
 from backend.services.alerts.channels import Email, Webhook, channels_of
 from backend.services.alerts.episodes import LONGEST_PAUSE, Delivery, next_event, pause_after
 from backend.services.alerts.findings import (
@@ -22,6 +23,7 @@ from backend.services.alerts.findings import (
 )
 from backend.services.alerts.texts import Episode, compose, compose_test
 from common.config import ConfigurationError, load_settings
+from common.lifecycle.causes import CAUSES
 
 NOON = datetime(2026, 3, 10, 15, tzinfo=UTC)  # twelve in Brasília
 HOUR = timedelta(hours=1)
@@ -38,6 +40,7 @@ def failed(number: int, **parts: Any) -> dict[str, Any]:
         "window_start": None,
         "window_end": None,
         "finished_at": NOON.isoformat(),
+        "cause": "no_answer",
         "error_message": "19 of 19 slices failed",
         **parts,
     }
@@ -91,7 +94,7 @@ def test_no_update_at_all_is_told_in_the_same_line() -> None:
     details = {**merge_failures(None, [failed(1)]), "overdue": True, "late": both}
     assert summarise_failures(details) == (
         "1 execução falhou; nenhuma atualização teve sucesso desde 10/03/2026 12:00; "
-        "contratos: nenhuma atualização teve sucesso até agora"
+        "Contratos e empenhos: nenhuma atualização teve sucesso até agora"
     )
 
 
@@ -175,7 +178,8 @@ def test_the_first_message_says_what_since_when_why_and_what_to_do() -> None:
     for part in (
         "desde 10/03/2026 12:00 (horário de Brasília)",
         "1 execução falhou",
-        "19 of 19 slices failed",
+        "- 1, atualização da agenda, 10/03/2026 12:00: o portal não respondeu como devia",
+        "Detalhe técnico:\n- execução 1: 19 of 19 slices failed\n",
         "./pncp retry 1",
         "a cada 6 h",
         "https://pncp.example.org/",
@@ -193,6 +197,45 @@ def test_the_last_message_says_why_it_is_over_and_asks_for_nothing() -> None:
     assert "até 10/03/2026 13:00" in message.text
     assert "Terminou: o que falhou foi refeito." in message.text
     assert "O que fazer" not in message.text
+
+
+def test_every_cause_has_its_words_and_the_sentence_follows_as_the_technical_detail() -> None:
+    assert set(words.CAUSES) == set(CAUSES)
+    for cause in CAUSES:
+        details = {**merge_failures(None, [failed(1, cause=cause)]), "overdue": False, "late": []}
+        message = compose("opened", episode(details=details), number=1, public_url=None, reminder=None)
+        said, _, detail = message.text.partition("Detalhe técnico:")
+        assert words.CAUSES[cause] in said
+        assert "slices failed" not in said
+        assert "19 of 19 slices failed" in detail
+
+
+def test_an_episode_of_an_earlier_version_has_no_cause_and_is_told_all_the_same() -> None:
+    details = {**merge_failures(None, [failed(1, cause=None)]), "overdue": False, "late": []}
+    del details["executions"][0]["cause"]
+    message = compose("opened", episode(details=details), number=1, public_url=None, reminder=None)
+    assert "motivo não registrado" in message.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "line"),
+    [
+        ("source", {"services": [{"service": "itens", "error_message": "status 503"}]}, "serviço itens: status 503"),
+        ("database", {"error_message": "could not extend file"}, "banco de dados: could not extend file"),
+        ("itens", {"causes": [{"cause": "status 500", "contratacoes": 3}]}, "itens de 3: status 500"),
+    ],
+)
+def test_the_technical_detail_of_each_kind_follows_what_is_said_in_portuguese(
+    kind: str, details: dict[str, Any], line: str
+) -> None:
+    told = episode(kind=kind, details=details, summary="algo falha")
+    message = compose("opened", told, number=1, public_url=None, reminder=None)
+    assert message.text.endswith(f"\nDetalhe técnico:\n- {line}\n")
+
+
+def test_a_portal_that_answers_with_what_is_no_page_is_not_said_to_be_silent() -> None:
+    assert words.how_it_fails("down", "no_answer") == "não responde"
+    assert words.how_it_fails("down", "bad_answer") == "dá respostas que não podem ser usadas"
 
 
 def test_no_error_message_can_add_a_header() -> None:

@@ -22,7 +22,7 @@ from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alerts.channels import Channel, DeliveryError, Message
 from backend.services.alerts.findings import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.alerts.queue_watch import QueueWatch
-from backend.services.alerts.texts import REMINDED, Episode, Event, compose, compose_test
+from backend.services.alerts.texts import REMINDED, Episode, Event, compose, compose_test, technical_detail
 from common.database import cause_of, in_transaction, is_database_trouble, run_again
 from common.tables import alerts
 
@@ -293,6 +293,7 @@ async def list_alerts(engine: AsyncEngine, query: AlertsQuery) -> tuple[list[Ale
             **{name: getattr(row, name) for name in Alert.model_fields if hasattr(row, name)},
             execution_ids=row.details.get("execution_ids", [])[:MOST_SHOWN],
             resolution=row.details.get("resolution"),
+            technical_detail=technical_detail(row.details),
         )
         for row in rows[: query.limit]
     ]

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.services.alerts.words import how_it_fails, of_resource
 from backend.services.failures import LOOK_BACK, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.outages import load_last_end, load_outages
@@ -23,7 +24,7 @@ from backend.services.rejections import load_rejected_days
 from common.clock import to_wall_clock
 from common.config import schedule_name
 from common.cron import next_runs
-from common.lifecycle import DEFAULT_RESOURCE, slices
+from common.lifecycle import slices
 
 Details = dict[str, Any]
 
@@ -222,7 +223,7 @@ def summarise_failures(details: Details) -> str:
         words.append("1 execução falhou" if count == 1 else f"{count} execuções falharam")
     if 0 < pending < count:
         words.append(f"{pending} ainda por refazer")
-    words += [_of_resource(late["resource"], _summarise_updates(late)) for late in details["late"]]
+    words += [of_resource(late["resource"], _summarise_updates(late)) for late in details["late"]]
     return "; ".join(words)
 
 
@@ -274,7 +275,8 @@ async def _look_at_source(db: AsyncConnection, now: datetime, known: Details | N
             {
                 "service": row.service,
                 "reason": row.reason,
-                "cause": one_line(row.cause or "sem explicação"),
+                "cause": row.cause,
+                "error_message": one_line(row.error_message or "sem explicação"),
                 "failing_since": row.failing_since.isoformat(),
                 "next_try_at": row.next_try_at.isoformat(),
             }
@@ -284,29 +286,21 @@ async def _look_at_source(db: AsyncConnection, now: datetime, known: Details | N
     return Finding("source", summarise_outage(details), details)
 
 
-_FAILS = {
-    "throttled": "pede pausas",
-    "blocked": "responde com uma página de bloqueio",
-    "refused": "recusa os pedidos",
-    "down": "não responde",
-}
-
-
 def summarise_outage(details: Details) -> str:
     """One line for people."""
     return "; ".join(
-        f"o portal (serviço {one['service']}) {_FAILS.get(one['reason'], 'não responde')} desde"
-        f" {at_brasilia(one['failing_since'])}: {one['cause']}; nova tentativa às"
+        f"o portal (serviço {one['service']}) {how_it_fails(one['reason'], one['cause'])} desde"
+        f" {at_brasilia(one['failing_since'])}; nova tentativa às"
         f" {at_brasilia(one['next_try_at'], '%H:%M:%S')}"
         for one in details["services"]
     )
 
 
 async def _look_at_database(db: AsyncConnection) -> Finding | None:
-    cause = await slices.database_trouble(db)
-    if cause is None:
+    error = await slices.database_trouble(db)
+    if error is None:
         return None
-    return Finding("database", f"o banco de dados não grava o que foi lido: {one_line(cause)}", {"cause": cause})
+    return Finding("database", "o banco de dados não grava o que foi lido", {"error_message": one_line(error)})
 
 
 # --- listings that are empty ------------------------------------------------------------------------------------
@@ -454,8 +448,7 @@ def summarise_owed(details: Details) -> str:
     words += f", desde {at_brasilia(details['since'])}"
     if aside:
         words += f"; {aside} {'foi posta' if aside == 1 else 'foram postas'} de lado após muitas tentativas"
-    causes = details["causes"]
-    return f"{words}; a causa mais frequente: {causes[0]['cause']}" if causes and causes[0]["cause"] else words
+    return words
 
 
 async def _look_for_drift(db: AsyncConnection) -> Finding | None:
@@ -497,7 +490,7 @@ async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datet
         reasons.append(f"o que falhou não foi refeito em {LOOK_BACK.days} dias e deixa de ser cobrado")
     elif pending:
         reasons.append("o que falhou foi refeito")
-    reasons += [_of_resource(late["resource"], await _explain_updates(db, late)) for late in known.get("late", [])]
+    reasons += [of_resource(late["resource"], await _explain_updates(db, late)) for late in known.get("late", [])]
     return "; ".join(reasons)
 
 
@@ -512,8 +505,3 @@ async def _explain_updates(db: AsyncConnection, late: Details) -> str:
     if state.last_success is not None and state.last_success.isoformat() != late["last_success_at"]:
         return f"uma atualização teve sucesso em {at_brasilia(state.last_success.isoformat())}"
     return "a agenda de atualizações mudou"
-
-
-def _of_resource(resource: str, told: str) -> str:
-    """A sentence that names its resource, unless it is the one that is meant where none is named."""
-    return told if resource == DEFAULT_RESOURCE else f"{resource}: {told}"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from backend.services.alerts.channels import Message
 from backend.services.alerts.findings import Details, at_brasilia
+from backend.services.alerts.words import CRITERIOS, MODES, TRIGGERS, why_of
 
 Event = Literal["opened", "reminder", "recovered"]
 
@@ -24,14 +25,6 @@ _KINDS = {
     "itens": "itens que faltam",
     "drift": "campos que mudaram de tipo",
     "queue": "fila sem leitor",
-}
-_TRIGGERS = {
-    "api": "pedida pela API",
-    "message": "pedida por mensagem",
-    "schedule": "da agenda",
-    "sweep": "varredura noturna",
-    "gap": "de uma lacuna",
-    "retry": "repetição",
 }
 
 
@@ -64,6 +57,8 @@ def compose(
     if episode.resolved_at is None:
         lines += ["", "O que fazer:", *_advice_on(episode)]
         lines += ["", _what_follows(episode.kind, reminder)]
+    if told := technical_detail(episode.details):
+        lines += ["", "Detalhe técnico:", *(f"- {line}" for line in told)]
     if public_url:
         lines += ["", f"Página: {public_url}/"]
     subject = f"[PNCP Sync] {_SUBJECTS[event]}: {_KINDS.get(episode.kind, episode.kind)} desde {began}"
@@ -92,20 +87,33 @@ def compose_test(moment: datetime, *, public_url: str | None) -> Message:
     return Message("[PNCP Sync] Teste dos alertas", text, payload, "alert-test", str(int(moment.timestamp() * 1000)))
 
 
+def _shown_executions(details: Details) -> Sequence[Details]:
+    executions: Sequence[Details] = details.get("executions", [])
+    return sorted(executions, key=lambda one: not one["is_pending"])[:SHOWN_EXECUTIONS]
+
+
 def _executions_of(episode: Episode) -> list[str]:
-    executions: Sequence[Details] = episode.details.get("executions", [])
-    shown = sorted(executions, key=lambda one: not one["is_pending"])[:SHOWN_EXECUTIONS]
+    shown = _shown_executions(episode.details)
     if not shown:
         return []
     lines = ["", "Execuções que falharam:"]
     for one in shown:
-        what = f"{one['mode']} {_TRIGGERS.get(one['trigger'], one['trigger'])}"
+        what = f"{MODES[one['mode']]} {TRIGGERS.get(one['trigger'], one['trigger'])}"
         if one["mode"] == "backfill" and one["window_start"]:
-            what += f", {_day(one['window_start'])} a {_day(one['window_end'])} por {one['criterio']}"
+            what += f", {_day(one['window_start'])} a {_day(one['window_end'])} por {CRITERIOS[one['criterio']]}"
         mended = "" if one["is_pending"] else " (já não falha)"
-        lines.append(f"- {one['id']}, {what}, {at_brasilia(one['finished_at'])}{mended}: {one['error_message']}")
+        lines.append(f"- {one['id']}, {what}, {at_brasilia(one['finished_at'])}{mended}: {why_of(one.get('cause'))}")
     left = len(episode.details["execution_ids"]) - len(shown)
     return [*lines, f"- e mais {left}"] if left else lines
+
+
+def technical_detail(details: Details) -> list[str]:
+    """The words of the program, of the portal and of the database, in whatever language; a line for each."""
+    told = [(f"execução {one['id']}", one["error_message"]) for one in _shown_executions(details)]
+    told += [(f"serviço {one['service']}", one.get("error_message")) for one in details.get("services", [])]
+    told += [(f"itens de {one['contratacoes']}", one["cause"]) for one in details.get("causes", [])]
+    told += [("banco de dados", details.get("error_message"))]
+    return [f"{about}: {words}" for about, words in told if words]
 
 
 def _day(wall_clock: str) -> str:
@@ -115,7 +123,7 @@ def _day(wall_clock: str) -> str:
 _ADVICE = {
     "source": [
         "- Em geral não há nada a fazer: por pausa há uma só tentativa, e tudo segue de onde parou assim que o portal",
-        "  responder. Uma atualização espera até uma hora, um backfill até 24.",
+        "  responder. Uma atualização espera até uma hora, uma carga até 24.",
         "- Se o portal responde no navegador (https://pncp.gov.br), a causa provável está na rede daqui, num proxy ou",
         "  num bloqueio deste endereço.",
     ],
@@ -129,7 +137,7 @@ _ADVICE = {
     ],
     "drift": [
         "- Nada se perdeu: payload guarda o que veio. GET /sync/dashboard mostra um exemplo de cada campo (drift).",
-        "- Veja se há uma versão mais nova do PNCP Sync; depois dela, um backfill preenche as colunas.",
+        "- Veja se há uma versão mais nova do PNCP Sync; depois dela, uma carga preenche as colunas.",
     ],
     "empty": [
         "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",

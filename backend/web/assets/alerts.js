@@ -62,7 +62,7 @@ function List({ alerts }) {
 
 function Alert({ one }) {
   const executions = (one.execution_ids ?? []).slice(0, 5);
-  return html`<li><div><strong>${one.summary}</strong>
+  return html`<li><div><strong title=${(one.technical_detail ?? []).join("\n")}>${one.summary}</strong>
       <p class="muted">aberto <${Ago} moment=${one.opened_at} />${one.notifications > 0 ? ` · ${plural(one.notifications, "aviso enviado", "avisos enviados")}` : ""}${one.resolution ? ` · ${one.resolution}` : ""}
       ${executions.length > 0 && html` · ${executions.map((id, n) => html`${n ? ", " : ""}<a href=${hashOf(`/execucoes/${id}`)}>execução ${id}</a>`)}${one.execution_ids.length > 5 ? " e outras" : ""}`}</p>
       ${one.delivery_error && html`<p class="bad-text">Não entregue: ${one.delivery_error}</p>`}</div>

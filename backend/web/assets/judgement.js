@@ -134,8 +134,8 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       id: `source-${one.service}`,
       tone: isFailing(one) ? "bad" : "warn",
       title: sourceLine(one),
-      text: "Todos os ingestores esperam; depois seguem sozinhos.",
-      hint: one.cause,
+      text: `${one.cause ? `${meaningOf(one)}. ` : ""}Todos os ingestores esperam; depois seguem sozinhos.`,
+      hint: one.error_message,
     });
   }
   troubles.push(...failedLines(dashboard));

@@ -62,7 +62,7 @@ _LOOK = text("""
         SELECT id, row_number() OVER (ORDER BY id) - 1 AS rank, count(*) OVER () AS workers
           FROM workers WHERE is_busy AND stopped_at IS NULL AND alive_until > now()
     )
-    SELECT asked.source, p.reason, p.cause, p.failing_since IS NOT NULL AS is_failing,
+    SELECT asked.source, p.reason, p.error_message, p.failing_since IS NOT NULL AS is_failing,
            CAST(extract(epoch FROM p.paused_until - now()) AS float) AS left_seconds,
            CAST(extract(epoch FROM p.probing_until - now()) AS float) AS probing_seconds,
            (SELECT max(workers) FROM busy) AS workers, (SELECT rank FROM busy WHERE id = :worker_id) AS rank
@@ -74,9 +74,9 @@ _PAUSE = text("""
         SELECT CAST(:least AS float) AS least, CAST(:base AS float) AS base, CAST(:less AS float) AS less,
                CAST(:longest AS float) AS longest
     )
-    INSERT INTO source_pauses AS known (source, paused_until, reason, cause, failures, failing_since)
+    INSERT INTO source_pauses AS known (source, paused_until, reason, cause, error_message, failures, failing_since)
     SELECT asked.source, now() + make_interval(secs => greatest(given.least, (1 - given.less) * given.base)),
-           :reason, :cause, 1, now()
+           :reason, :cause, :error_message, 1, now()
       FROM unnest(CAST(:services AS text[])) AS asked (source), given ORDER BY asked.source
     ON CONFLICT (source) DO UPDATE
        SET paused_until = CASE
@@ -90,9 +90,11 @@ _PAUSE = text("""
                THEN known.reason ELSE excluded.reason END,
            cause = CASE WHEN known.paused_until > now() AND known.reason IN ('refused', 'down')
                THEN known.cause ELSE excluded.cause END,
+           error_message = CASE WHEN known.paused_until > now() AND known.reason IN ('refused', 'down')
+               THEN known.error_message ELSE excluded.error_message END,
            failing_since = coalesce(known.failing_since, now()),
            probing_until = NULL
-    RETURNING source, reason, cause, failures, true AS is_failing,
+    RETURNING source, reason, error_message, failures, true AS is_failing,
               CAST(extract(epoch FROM paused_until - now()) AS float) AS left_seconds
 """)
 _PROBE = text("""
@@ -103,7 +105,7 @@ _PROBE = text("""
 # A throttle counts our address, whatever we ask: an answer of one service ends it for all.
 _RECOVER = text("""
     UPDATE source_pauses p
-       SET reason = NULL, cause = NULL, failures = 0, failing_since = NULL, probing_until = NULL
+       SET reason = NULL, cause = NULL, error_message = NULL, failures = 0, failing_since = NULL, probing_until = NULL
       FROM (SELECT source, failing_since FROM source_pauses WHERE failing_since IS NOT NULL
              ORDER BY source FOR UPDATE) AS known
      WHERE p.source = known.source AND p.paused_until <= now()
@@ -216,7 +218,7 @@ class _Service:
     until: float = 0.0
     probing_until: float = 0.0
     reason: Reason | None = None
-    cause: str | None = None
+    error_message: str | None = None
     prober: asyncio.Task[Any] | None = None
     """The task of this process whose request is the probe."""
     answers: int = 0
@@ -233,7 +235,7 @@ class _Service:
         was_failing = self.is_failing
         self.is_failing = bool(row.is_failing) or left > 0
         self.until, self.probing_until = now + left, now + probing_seconds
-        self.reason, self.cause = row.reason, row.cause
+        self.reason, self.error_message = row.reason, row.error_message
         if was_failing and not self.is_failing:
             self.answers += 1
 
@@ -286,7 +288,7 @@ class SharedSource:
                     return
                 self._slots.give()  # paused while this request waited for its slot
             elif state.is_hopeless and not (wait and self._waits):
-                raise PncpPaused(f"the portal's service {service} is paused ({state.reason}): {state.cause}")
+                raise PncpPaused(f"the portal's service {service} is paused ({state.reason}): {state.error_message}")
             else:
                 left = state.until - time.monotonic()
                 await self.rest(min(left, LOOK_SECONDS) if left > 0 else LOOK_SECONDS, until_changed=True)
@@ -436,7 +438,8 @@ class SharedSource:
             "less": float(less),
             "longest": LONGEST_PAUSE,
             "reason": reason,
-            "cause": str(error)[:500],
+            "cause": error.cause,
+            "error_message": str(error)[:500],
         }
         self._version += 1
         async with self._engine.begin() as db:
@@ -455,7 +458,8 @@ class SharedSource:
             reason=ours.reason,
             pause_seconds=round(ours.left_seconds, 1),
             pauses=ours.failures,
-            cause=str(error),
+            cause=error.cause,
+            error_message=str(error),
         )
         self._announce()
 
@@ -467,7 +471,7 @@ class SharedSource:
         self._services[service].prober = None
         for row in rows:
             state = self._services[row.source]
-            state.is_failing, state.reason, state.cause, state.until = False, None, None, 0.0
+            state.is_failing, state.reason, state.error_message, state.until = False, None, None, 0.0
             state.answers += 1
             log.info("source answers again", service=row.source, failing_seconds=round(row.failing_seconds, 1))
         self._looked_at = 0.0

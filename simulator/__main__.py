@@ -42,9 +42,9 @@ def _fail(message: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
-        description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos and atas, "
-        "their items, resultados, documents and termos, and its domain tables, generated or recorded, with its faults "
-        "on demand.",
+        description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos, atas and "
+        "PCAs, their items, resultados, documents and termos, and its domain tables, generated or recorded, with its "
+        "faults on demand.",
         epilog="Quirks and what their values mean:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in NAMES.items())
         + "\n\nA quirk's VALUE is a probability (--quirk 429=0.1) or a JSON object:\n"
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--per-day",
         type=float,
         default=60,
-        help="mean contratações per weekday, all modalidades, with 0.6 contratos and 0.3 atas for each "
+        help="mean contratações per weekday, all modalidades, with 0.6 contratos, 0.3 atas and 0.05 PCAs for each "
         "(default %(default)s)",
     )
     add("--from", dest="first_day", type=date.fromisoformat, metavar="DATE", help="first day, instead of --days")

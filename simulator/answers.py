@@ -34,11 +34,14 @@ THROTTLED: Final = (
 ).encode()
 NO_CONNECTION: Final = "Failed to obtain JDBC Connection; nested exception is java.sql.SQLTransientConnectionException"
 NO_DATABASE: Final = "Erro na comunicação com o banco de dados."
+NO_QUERY: Final = "Erro ao processar a consulta."
 NO_INPUT: Final = 'For input string: ""'  # the portal failing on a record of its own
 NO_CONTRATACAO: Final = "Contratação não cadastrada."
 NO_CONTRATO: Final = "Contrato não cadastrado."
 NO_ITEMS: Final = "Nenhum item encontrado para a contratação."
+NO_CNPJ: Final = "Obrigatório que o CNPJ do órgão seja informado."
 # Not recorded: what the portal says of these.
+NO_PCA: Final = "Plano de Contratações não cadastrado."
 NO_ITEM: Final = "Item não cadastrado."
 NO_ENTRY: Final = "Nenhum registro encontrado."
 NO_CHILDREN: Final = {
@@ -160,6 +163,7 @@ _FAULTS: Final[dict[str, Callable[[Rule, str, datetime], Answer]]] = {
     "html_block": lambda _rule, _path, _now: Answer(200, page_of_html("Request Rejected"), HTML),
     "forbidden": lambda _rule, _path, _now: _refused_by_gateway(HTTPStatus.FORBIDDEN),
     "bad_400": lambda _rule, path, now: spring_error(400, NO_INPUT, path, now),
+    "query_failed": lambda _rule, path, now: spring_error(500, NO_QUERY, path, now),
     "items_down": lambda _rule, _path, _now: _refused_by_gateway(HTTPStatus.SERVICE_UNAVAILABLE),
     "poison_items": lambda _rule, _path, _now: _refused_by_gateway(HTTPStatus.SERVICE_UNAVAILABLE),
     "body": lambda rule, _path, _now: _any_body(rule.value or {}),

@@ -20,7 +20,7 @@ from simulator import children
 from simulator.answers import HEADERS, JSON, Answer, fault_answer, throttled
 from simulator.portal import Asked, answer, read_facts
 from simulator.quirks import ANSWERS, Quirks, Rule, Service
-from simulator.resources import CONTRATACOES, CRITERIOS, RESOURCES
+from simulator.resources import CONTRATACOES, CRITERIOS, PCAS, RESOURCES
 from simulator.world import World
 
 _MIB: Final = 1 << 20
@@ -430,7 +430,9 @@ def _change(world: World, given: dict[str, Any]) -> dict[str, list[str]]:
     return {
         "removed": world.remove(given.get("remove", 0), resource=resource),
         "touched": world.touch(given.get("touch", 0), resource=resource),
-        "lost_item": world.lose_item(given.get("lose_item", 0)),
+        "lost_item": world.lose_item(
+            given.get("lose_item", 0), resource=resource if resource == PCAS.name else CONTRATACOES.name
+        ),
         "published": world.publish(
             given.get("publish", 0), at=given.get("at"), modalidade=given.get("modalidade"), resource=resource
         ),

@@ -492,6 +492,20 @@ USUARIOS_CONTRATOS: Final = (
     "E & L PRODUCOES DE SOFTWARE LTDA",
 )
 USUARIOS_ATAS: Final = ("Contratos.gov.br", "Licita + Brasil", "3Tecnos Tecnologia LTDA", "Diretriz informatica eireli")
+# the name that items of plans bear, which is not that of the table
+NOMES_CATALOGO: Final = {1: "Catálogo do Compras.gov.br", 2: "Outros"}
+CLASSIFICACOES_PCA: Final = {1: "Material", 2: "Serviço"}
+# code and name of a class of the catalogue, and whether it is of materials (1) or of services (2)
+CLASSES_PCA: Final = (
+    ("7510", "ARTIGOS PARA ESCRITÓRIO", 1),
+    ("7110", "MOBILIÁRIO PARA ESCRITÓRIO", 1),
+    ("7050", "EQUIPAMENTOS DE REDE DE TIC - LOCAL E REMOTA", 1),
+    ("8960", "BEBIDAS NÃO ALCOÓLICAS", 1),
+    ("7830", "EQUIPAMENTO PARA GINÁSTICA E RECREAÇÃO", 1),
+    ("833", "SERVIÇOS DE ENGENHARIA", 2),
+    ("5469", "OUTROS SERVIÇOS DE INSTALAÇÃO", 2),
+    ("166", "SERVIÇOS DE MANUTENÇÃO E INSTALAÇÃO DE EQUIPAMENTOS DE TIC", 2),
+)
 RAMOS: Final = (
     "COMERCIO DE ALIMENTOS LTDA",
     "Distribuidora de Medicamentos Ltda.",

@@ -1,13 +1,13 @@
 """A world of generated records: so many days, so many contratações a day and what follows from them, from one seed."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from simulator import domains
 from simulator.invention import Inventor, times_of_day
-from simulator.records import Ata, Contratacao, Contrato
+from simulator.records import Ata, Contratacao, Contrato, Pca
 from simulator.world import World, brasilia_now
 
 _WEEKEND: Final = 0.12  # how many contratações a day of the weekend has for each of a weekday
@@ -16,6 +16,7 @@ _SATURDAY: Final = 5
 # How many records of another resource a day has for each contratação.
 _CONTRATOS: Final = 0.6
 _ATAS: Final = 0.3
+_PCAS: Final = 0.05
 
 
 def generate(
@@ -28,7 +29,7 @@ def generate(
     now: Callable[[], datetime] = brasilia_now,
 ) -> World:
     """A world with a mean of `per_day` contratações per weekday, all modalidades together, from `first_day` to
-    `last_day`, and of six contratos and three atas for ten of them.
+    `last_day`, and of six contratos, three atas and half a plan for ten of them.
 
     The same arguments give the same records. Update stamps spread over the days after publication up to `until`
     (default: the end of `last_day`), and nothing lies after `now`, so a world that includes today grows with the hour.
@@ -54,6 +55,7 @@ def generate(
         world.add(by_day[day])
     world.contratos.fill_later(lambda: _contratos(world, by_day, per_day, limit))
     world.atas.fill_later(lambda: _atas(world, by_day, per_day, limit))
+    world.pcas.fill_later(lambda: _pcas(world, by_day, per_day, limit))
     world.first_day, world.last_day = first_day, last_day
     return world
 
@@ -78,6 +80,13 @@ def _atas(world: World, by_day: dict[date, list[Contratacao]], per_day: float, l
         published = _published(rng, day, _ATAS * _mean(per_day, day), domains.HOURS_CONTRATACOES, limit)
         yield from world.ata_inventor.atas(rng, published, compras, world.inventor.has_srp, limit)
         compras += contratacoes
+
+
+def _pcas(world: World, days: Iterable[date], per_day: float, limit: datetime) -> Iterator[Pca]:
+    for day in days:
+        rng = random.Random(f"{world.inventor.seed}/pcas/{day}")
+        published = _published(rng, day, _PCAS * _mean(per_day, day), domains.HOURS_CONTRATACOES, limit)
+        yield from world.pca_inventor.pcas(rng, published, limit)
 
 
 def _published(rng: random.Random, day: date, mean: float, hours: Mapping[int, int], limit: datetime) -> list[datetime]:

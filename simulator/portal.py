@@ -14,9 +14,11 @@ import orjson
 from simulator import children, tables
 from simulator.answers import (
     NO_CHILDREN,
+    NO_CNPJ,
     NO_CONTRATACAO,
     NO_ENTRY,
     NO_ITEMS,
+    NO_PCA,
     Answer,
     absent,
     envelope,
@@ -26,18 +28,21 @@ from simulator.answers import (
     validation_error,
 )
 from simulator.quirks import SPOILERS, Facts, Quirks, Rule
-from simulator.records import Contratacao, Record, decode_json, encode_json
-from simulator.resources import CONTRATACOES, LISTINGS, Criterio, Resource
+from simulator.records import Contratacao, Pca, PlanItem, Record, decode_json, encode_json
+from simulator.resources import CONTRATACOES, LISTINGS, PCAS, RESOURCES, Criterio, Resource
 from simulator.store import Query
-from simulator.world import World
+from simulator.world import Row, World
 
 # Numbers in a path stand without leading zeros.
 _COMPRA: Final = re.compile(
     r"/api/(consulta|pncp)/v1/orgaos/([^/]+)/compras/([1-9]\d{3})/([1-9]\d*)(?:(/itens)(/quantidade)?)?"
 )
+_PCA: Final = re.compile(
+    r"/api/pncp/v1/orgaos/([^/]+)/pca/([1-9]\d{3})/([1-9]\d*)/(itens|itens/quantidade|consolidado)"
+)
 _LONGEST_DAYS: Final = 365  # 20240101..20241231 is accepted, a day more is not
 _ITEMS_PAGE_SIZE: Final = 10
-_STAMPS: Final = {"dataPublicacaoPncp", "dataInclusao", "dataAtualizacao", "dataAtualizacaoGlobal"}
+_STAMPS: Final = {key for resource in RESOURCES.values() for key in resource.stamp_keys.values()} | {"dataInclusao"}
 _INT32: Final = 2**31
 _INT64: Final = 2**63
 _ITEM_KEYS: Final = {
@@ -48,6 +53,8 @@ _ITEM_KEYS: Final = {
     "drifted_field": "unidadeMedida",
     "missing_key": "numeroItem",
 }
+_PCA_ITEM_KEYS: Final = _ITEM_KEYS | {"drifted_field": "unidadeFornecimento"}
+_LARGEST_PCA_PAGE: Final = 2000  # is on record to work; what more does is not
 
 Parameters = Mapping[str, str]
 
@@ -81,6 +88,10 @@ def read_facts(path: str, parameters: Parameters) -> Facts:
         key = CONTRATACOES.key(compra[2], int(compra[4]), int(compra[3]))
         kind = "itens" if compra[5] else None
         return Facts(service, path, page=_whole(parameters.get("pagina")), cnpj=compra[2], key=key, kind=kind)
+    if plan := _PCA.fullmatch(path):
+        key = PCAS.key(plan[1], int(plan[3]), int(plan[2]))
+        page = _whole(parameters.get("pagina"))
+        return Facts(service, path, page=page, cnpj=plan[1], key=key, kind="itens_pca")
     if child := children.read_path(path):
         kind, key, _ = child.children
         page = _whole(parameters.get("pagina"))
@@ -132,6 +143,8 @@ def _answer_integration(asked: Asked) -> Answer | None:
     compra = _COMPRA.fullmatch(asked.path)
     if compra and compra[1] == "pncp" and compra[5] is not None:
         return _answer_items(asked, _contratacao(asked.world, compra), count_only=compra[6] is not None)
+    if plan := _PCA.fullmatch(asked.path):
+        return _answer_pca(asked, *plan.groups())
     if child := children.read_path(asked.path):
         return _answer_children(asked, child)
     if table := tables.read_path(asked.path):
@@ -145,17 +158,17 @@ def _contratacao(world: World, compra: re.Match[str]) -> Contratacao | None:
 
 def _answer_listing(asked: Asked, resource: Resource, criterio: Criterio) -> Answer:
     query, page, size = _read_query(asked, resource, criterio)
-    listing = asked.world.listing(query)
+    listing = asked.world.rows(query)
     pages = math.ceil(len(listing) / size)
     if not listing:
-        return Answer(resource.empty_status)
+        return _nothing_listed(resource)
     if page > pages and asked.quirks.page_beyond_end == "204":
         return nothing_found()
     if page > pages and asked.quirks.page_beyond_end == "400":
         raise asked.refusal("Número de página inválido")
     second = asked.rule("second_look_empty")
     if second and page == 1 and pages > 1 and second.look(str(query)) % 2 == 0:
-        return nothing_found()
+        return _nothing_listed(resource)
     shown = page
     if asked.rule("copied_page"):
         shown = page + 1 if page < pages else max(page - 1, 1)
@@ -170,12 +183,16 @@ def _answer_listing(asked: Asked, resource: Resource, criterio: Criterio) -> Ans
     return Answer(HTTPStatus.OK, body)
 
 
-def _rows(asked: Asked, resource: Resource, listing: Sequence[Record], start: int, size: int) -> list[bytes]:
+def _nothing_listed(resource: Resource) -> Answer:
+    return Answer(resource.empty_status, None if resource.empty_status == HTTPStatus.NO_CONTENT else b"")
+
+
+def _rows(asked: Asked, resource: Resource, listing: Sequence[Row], start: int, size: int) -> list[bytes]:
     """The records of one page, after the quirks that act on them."""
-    payload = asked.world.payload
     if asked.rule("empty_page"):
         return []
-    if resource.unordered_by and asked.parameters.get(resource.unordered_by):
+    by_orgao = resource.unordered_by and asked.parameters.get(resource.unordered_by)
+    if by_orgao or asked.rule("unordered_orgao"):
         listing = list(listing)
         random.Random(f"{asked.quirks.seed}/{start}").shuffle(listing)
     if unordered := asked.rule("unordered"):
@@ -186,19 +203,31 @@ def _rows(asked: Asked, resource: Resource, listing: Sequence[Record], start: in
     if asked.rule("left_out") and start + size >= len(listing):
         rows = rows[1:]
     if stale := asked.rule("stale_record"):
-        rows = [
-            asked.world.before(record) if stale.value is None or record.numero_controle_pncp in stale.value else record
-            for record in rows
-        ]
-    data = [payload(record) for record in rows]
+        rows = [_before(asked.world, row, stale.value) for row in rows]
     if short := asked.rule("short_page"):
-        data = data[: 2 if short.value is None else short.value]
+        rows = rows[: 2 if short.value is None else short.value]
     repeat = asked.rule("repeat")
-    if repeat and repeat.value == "next_page" and data and start:
-        data.insert(0, payload(listing[start - 1]))
-    elif repeat and repeat.value != "next_page" and data:
-        data.append(data[0])
+    if repeat and repeat.value == "next_page" and rows and start:
+        rows = [listing[start - 1], *rows]
+    elif repeat and repeat.value != "next_page" and rows:
+        rows = [*rows, rows[0]]
+    data = asked.world.render(rows)
     return spoil(data, asked.rules, resource.spoiled)
+
+
+def _record_of(row: Row) -> Record:
+    return row.plan if isinstance(row, PlanItem) else row
+
+
+def _before(world: World, row: Row, keys: Sequence[str] | None) -> Row:
+    """A row as it was before the last change of its record, if that is one of `keys` (None: any)."""
+    record = _record_of(row)
+    if keys is not None and record.numero_controle_pncp not in keys:
+        return row
+    before = world.before(record)
+    if not isinstance(row, PlanItem):
+        return before
+    return PlanItem(before, row.place) if isinstance(before, Pca) and row.place < before.item_count else row
 
 
 def _answer_items(asked: Asked, record: Contratacao | None, *, count_only: bool) -> Answer:
@@ -208,6 +237,25 @@ def _answer_items(asked: Asked, record: Contratacao | None, *, count_only: bool)
         return json_answer(record.item_count)
     shown = _read_page(asked)
     return _array(asked, asked.world.items(record.numero_controle_pncp), shown, _ITEM_KEYS, NO_ITEMS)
+
+
+def _answer_pca(asked: Asked, cnpj: str, ano: str, sequencial: str, part: str) -> Answer:
+    world = asked.world
+    plan = world.pcas.records.get(PCAS.key(cnpj, int(sequencial), int(ano)))
+    if plan is None:
+        return absent(NO_PCA)
+    if part == "consolidado":
+        return json_answer(world.consolidated(plan))
+    items = world.items(plan.numero_controle_pncp)
+    if categoria := _parameter(asked, "categoria", "Integer", 0):
+        items = [item for item in items if decode_json(item).get("categoriaItemPcaid") == categoria]
+    if part != "itens":
+        return json_answer(len(items))
+    shown = _read_page(asked)
+    if shown.stop - shown.start > _LARGEST_PCA_PAGE:
+        raise asked.refusal("Tamanho de página inválido")
+    data = spoil(items[shown], asked.rules, _PCA_ITEM_KEYS)
+    return Answer(HTTPStatus.OK, b"[" + b",".join(data) + b"]")
 
 
 def _answer_children(asked: Asked, child: children.ChildPath) -> Answer:
@@ -286,12 +334,15 @@ def _read_query(asked: Asked, resource: Resource, criterio: Criterio) -> tuple[Q
         raise asked.refusal("Tamanho de página inválido")
     if page < 1:
         raise asked.refusal("Número de página inválido")
+    for name, other in resource.needs.items():
+        if asked.parameters.get(name) and not asked.parameters.get(other):
+            raise Refusal(validation_error(NO_CNPJ, asked.path, asked.world.now()))
     first, last = _read_days(asked, resource)
     return Query(criterio, modalidade, first, last, filters, resource.name), page, size
 
 
 def _read_days(asked: Asked, resource: Resource) -> tuple[date, date]:
-    """The first and the last day asked for, both included."""
+    """The first and the last day asked for, both included; the last may lie before the first, and nothing between."""
     first, last = _day(asked.parameters[resource.first_day]), _day(asked.parameters[resource.last_day])
     if first is None or last is None:
         message = f"Data {'Inicial' if first is None else 'Final'} inválida"
@@ -299,8 +350,10 @@ def _read_days(asked: Asked, resource: Resource) -> tuple[date, date]:
         message = "Data Inicial deve ser anterior ou igual à Data Final"
     elif (last - first).days > _LONGEST_DAYS:
         message = "Período inicial e final maior que 365 dias."
+    elif resource.earliest is not None and first < resource.earliest:
+        message = f"Data inicial inválida ou anterior a {resource.earliest:%Y%m%d}"
     else:
-        return first, last
+        return first, last - timedelta(days=resource.last_day_excluded)
     raise Refusal(validation_error(message, asked.path, asked.world.now()))
 
 
@@ -401,14 +454,14 @@ def _told(rule: Rule | None, true: int) -> Any:
 def _change(world: World, query: Query, start: int, size: int, rule: Rule) -> None:
     """Change the listing of `query` after its page at `start` has been read, as its rule says."""
     value = rule.value or {}
-    listing = list(world.listing(query))
+    listing = [_record_of(row) for row in world.rows(query)]
     pool = {
         "any": listing,
         "page": listing[start : start + size],
         "before": listing[:start],
         "after": listing[start + size :],
     }[value.get("from", "any")]
-    keys = [record.numero_controle_pncp for record in pool]
+    keys = list(dict.fromkeys(record.numero_controle_pncp for record in pool))
     random.Random(f"{rule.hits}/{len(keys)}").shuffle(keys)
     removed = value.get("remove", 0)
     world.remove(keys[:removed])

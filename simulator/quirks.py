@@ -39,6 +39,7 @@ ANSWERS: Final = {
     "html_block": "the firewall's HTML page with status 200; value: unused",
     "forbidden": "403 to everything, as an address that is blocked sees it; value: unused",
     "bad_400": "400 to a well-formed request, the portal failing on its own data; value: unused",
+    "query_failed": "500 to a listing that is not narrowed to one órgão, as pca/atualizacao says it; value: unused",
     "items_down": "503 to all that the integration service is asked for, or to one kind of it; value: unused",
     "poison_items": "503 to what hangs on some records, always the same ones; value: their share, default 0.1",
 }
@@ -52,6 +53,8 @@ CHANGES: Final = {
     "repeat": "a record twice; value: 'same_page' (default: the first again at the end) or 'next_page' (the last one "
     "of the page before comes first)",
     "unordered": "the listing is shuffled; value: 'each' = anew for every request, else the same way for all its pages",
+    "unordered_orgao": "a listing of one órgão has another order for every page, so that some records come twice and "
+    "as many never; value: unused",
     "short_page": "a page loses records; value: how many are left, default 2",
     "copied_page": "a page holds the records of the next one, or of the one before where it is the last; value: unused",
     "left_out": "a listing's last page lacks its first record, which the totals count all the same; value: unused",
@@ -64,7 +67,7 @@ CHANGES: Final = {
 # Rules that spoil records of a listing, or items and what else the integration service answers where the match says
 # service 'itens' or a kind.
 SPOILERS: Final = {
-    "nul": "NUL in a text; field: objetoCompra, objetoContrato or descricao",
+    "nul": "NUL in a text; field: objetoCompra, objetoContrato, objetoContratacao, nomeUnidade or descricao",
     "surrogate": "a lone surrogate in a text",
     "long_text": "a text of one MiB",
     "nan": "the literal NaN; field: valorTotalEstimado, valorGlobal or valorTotal",
@@ -85,7 +88,9 @@ NAMES: Final = (
     }
 )
 # Rules about envelopes: they have no meaning for items and details.
-LISTING_ONLY: Final = frozenset(CHANGES) - {"latency", "slow_page"} | {"empty_page"}
+LISTING_ONLY: Final = frozenset(CHANGES) - {"latency", "slow_page"} | {"empty_page", "query_failed"}
+# Rules about listings of one órgão (True), or of all (False).
+BY_ORGAO: Final = {"unordered_orgao": True, "query_failed": False}
 ITEMS_ONLY: Final = frozenset({"items_down", "poison_items"})
 MATCH_KEYS: Final = frozenset(
     {"path", "service", "resource", "criterio", "modalidade", "page", "day", "cnpj", "key", "kind"}
@@ -100,8 +105,8 @@ Service = Literal["consulta", "itens"]
 class Facts:
     """What a rule may ask of a request; what does not apply is None.
 
-    `key` is the control number. `kind` is what the integration service is asked for: 'itens', 'resultados', 'arquivos',
-    'termos' or 'dominios'.
+    `key` is the control number. `kind` is what the integration service is asked for: 'itens', 'itens_pca',
+    'resultados', 'arquivos', 'termos' or 'dominios'.
     """
 
     service: Service
@@ -122,10 +127,10 @@ class Rule:
     """One fault.
 
     `name` is one of `NAMES`. `match` narrows it: `path` (a part of it), `service` ('consulta' or 'itens'), `resource`
-    (of a listing), `criterio`, `modalidade`, `page`, `cnpj`, `key` (control number), `kind` ('itens', 'resultados',
-    'arquivos', 'termos', 'dominios'), each a value or a list of them, and `day` (`YYYY-MM-DD` or `YYYYMMDD`, in the
-    window asked for). Of the requests that match, the first `skip` are spared, then each is hit with `probability`
-    until it has hit `times` (None = no end). `hits` counts.
+    (of a listing), `criterio`, `modalidade`, `page`, `cnpj`, `key` (control number), `kind` ('itens', 'itens_pca',
+    'resultados', 'arquivos', 'termos', 'dominios'), each a value or a list of them, and `day` (`YYYY-MM-DD` or
+    `YYYYMMDD`, in the window asked for). Of the requests that match, the first `skip` are spared, then each is hit with
+    `probability` until it has hit `times` (None = no end). `hits` counts.
     """
 
     name: str
@@ -153,6 +158,8 @@ class Rule:
     def applies(self, facts: Facts) -> bool:
         """Whether this rule is about such a request at all."""
         if self.name in LISTING_ONLY and facts.criterio is None:
+            return False
+        if self.name in BY_ORGAO and (facts.cnpj is not None) != BY_ORGAO[self.name]:
             return False
         if self.name in ITEMS_ONLY and facts.service != "itens":
             return False

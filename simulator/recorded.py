@@ -2,20 +2,23 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from simulator import domains
 from simulator.invention import Inventor
-from simulator.records import DAY, STAMP, Ata, ChildKey, Contratacao, Contrato, decode_json, encode_json
-from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Resource
+from simulator.recorded_pcas import whole_plans
+from simulator.records import DAY, STAMP, Ata, ChildKey, Contratacao, Contrato, Pca, decode_json, encode_json
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, PCAS, Resource
 from simulator.tables import TABLES, Tables
 from simulator.world import World, brasilia_now, read_head
 
 _SNAPSHOT: Final = re.compile(r"snap_?(\d{4})-?(\d\d)-?(\d\d)(\w*)")
 _COMPRA: Final = re.compile(r"(?<![0-9A-Z])([0-9A-Z]{14})_(\d{4})_(\d+)(?!\d)")
+
+_PCA_ITEMS: Final = ("pca-itens-pncpapi", "pca-item-both")
 
 
 class NoRecordings(Exception):
@@ -28,6 +31,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
     Files hold a list of records, an envelope with `data`, or one record, however nested. Of a record recorded more than
     once the newest version stays, by the later of its two update stamps; among equals the later snapshot
     (`snapAAAAMMDD` in the file's name). Items come from `itens/*CNPJ_ANO_SEQ*.json`; other records have none.
+    Plans come with the items of their listings and those of `pca-itens-pncpapi` and `pca-item-both`.
     Resultados are in `resultados`, documents in `arquivos` and `contrato-arquivos`, termos in `termos` by the control
     number of their contrato; they are served whether or not what they hang on is among the recordings.
     `world.first_day` and `world.last_day` span the publications of contratações; NoRecordings if there are none.
@@ -49,6 +53,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
         )
     world.contratos.fill_later(lambda: map(_contrato, _newest(root, CONTRATOS)))
     world.atas.fill_later(lambda: map(_ata, _newest(root, ATAS)))
+    world.pcas.fill_later(lambda: _pcas(root, world))
     world.give_children_later(lambda: _load_children(root))
     world.tables = Tables(now, lambda: _load_tables(root / "dominios"))
     return world
@@ -57,7 +62,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
 def _newest(root: Path, resource: Resource) -> list[dict[str, Any]]:
     """The newest version of each recorded record of a resource."""
     newest: dict[str, tuple[tuple[str, str], dict[str, Any]]] = {}
-    for file in (file for name in resource.recordings for file in sorted((root / name).glob("*.json"))):
+    for file in _files(root, resource.recordings):
         snapshot = _SNAPSHOT.search(file.name)
         taken = "".join(snapshot.groups()) if snapshot else ""
         for record in _records(_read(file), resource):
@@ -66,6 +71,23 @@ def _newest(root: Path, resource: Resource) -> list[dict[str, Any]]:
             if key not in newest or version >= newest[key][0]:
                 newest[key] = (version, record)
     return [record for _, record in newest.values()]
+
+
+def _pcas(root: Path, world: World) -> Iterator[Pca]:
+    """The recorded plans, those of listings and those of which the integration service has listed items."""
+    plans = (plan for file in _files(root, PCAS.recordings) for plan in _records(_read(file), PCAS))
+    items = (item for file in _files(root, _PCA_ITEMS) for item in _items(_read(file)) if "sequencialPca" in item)
+    orgaos = (world.record(key)["orgaoEntidade"] for key in world.keys)
+    names = {orgao["cnpj"]: orgao["razaoSocial"] for orgao in orgaos}
+    for plan, listed in whole_plans(plans, items, names):
+        head = Pca(**_in_common(PCAS, plan), item_count=len(listed), itens=listed)
+        read_head(head, plan)
+        yield head
+
+
+def _files(root: Path, folders: Sequence[str]) -> Iterator[Path]:
+    for name in folders:
+        yield from sorted((root / name).glob("*.json"))
 
 
 def _read(file: Path) -> Any:
@@ -198,7 +220,7 @@ def _in_common(resource: Resource, record: dict[str, Any]) -> dict[str, Any]:
     if named is None:
         raise ValueError(f"{key} is no control number of {resource.name}")
     stamps = {field: _text(record, name) for field, name in resource.stamp_keys.items()}
-    atualizacao = stamps["atualizacao"] or stamps["publicacao"]
+    atualizacao = stamps.get("atualizacao") or stamps["publicacao"]
     return {
         "numero_controle_pncp": key,
         "cnpj": named[1],
@@ -209,7 +231,7 @@ def _in_common(resource: Resource, record: dict[str, Any]) -> dict[str, Any]:
         "codigo_unidade": "",
         "publicacao": stamps["publicacao"],
         "atualizacao": atualizacao,
-        "atualizacao_global": stamps["atualizacao_global"] or atualizacao,
+        "atualizacao_global": stamps.get("atualizacao_global") or atualizacao,
         "seed": zlib.crc32(key.encode()),
         "payload": encode_json(record),
     }

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 
 from simulator.domains import MODALIDADES
-from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Criterio, Resource
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, PCAS, Criterio, Resource
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -145,6 +145,40 @@ class Ata(Record):
     def in_force(self, first_day: str, last_day: str) -> bool:
         """Whether it is in force on any of these days."""
         return self.vigencia_inicio <= last_day and first_day <= self.vigencia_fim
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Pca(Record):
+    """One plan: `payload` is its JSON without items, `itens` are those as the integration service lists them, and
+    `listed` the same as the consulta service shows them, where they have been made.
+    """
+
+    resource: ClassVar[Resource] = PCAS
+
+    item_count: int
+    itens: list[bytes] | None = None
+    listed: list[bytes] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Its keys are flat."""
+        return {
+            "idPcaPncp": self.numero_controle_pncp,
+            "anoPca": self.ano,
+            "orgaoEntidadeCnpj": self.cnpj,
+            "codigoUnidade": self.codigo_unidade,
+            **self.stamps(),
+        }
+
+    def truth(self) -> dict[str, str | int]:
+        """What a mirror must hold of it; `itens` is a number."""
+        return Record.truth(self) | {"itens": self.item_count}
+
+
+class PlanItem(NamedTuple):
+    """One item of a plan, by its place in the order in which listings show them."""
+
+    plan: Pca
+    place: int
 
 
 class ChildKey(NamedTuple):

@@ -1,5 +1,6 @@
 """The records of the simulated portal, and how they change."""
 
+import itertools
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from simulator.invention import Inventor, invent_item, times_of_day
 from simulator.invention_atas import AtaInventor, touch_ata
 from simulator.invention_children import ChildInventor
 from simulator.invention_contratos import ContratoInventor, touch_contrato
+from simulator.invention_pcas import PcaInventor, consolidated, listed_item, listed_order, touch_items
 from simulator.records import (
     DAY,
     STAMP,
@@ -22,13 +24,15 @@ from simulator.records import (
     ChildKey,
     Contratacao,
     Contrato,
+    Pca,
+    PlanItem,
     Record,
     decode_json,
     encode_json,
     merged,
     without,
 )
-from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, Criterio, Resource
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, PCAS, Criterio, Resource
 from simulator.store import Query, Store
 from simulator.tables import Tables
 
@@ -41,8 +45,11 @@ def brasilia_now() -> datetime:
     return datetime.now(BRASILIA).replace(microsecond=0, tzinfo=None)
 
 
+Row = Record | PlanItem
+
+
 class World:
-    """All records of the portal: contratações with their items, contratos and atas. Nothing here knows HTTP.
+    """All records of the portal: contratações and plans with their items, contratos, atas. Nothing here knows HTTP.
 
     `seed` decides what is invented later on; `now` is a callable that gives Brasília wall clock without offset. Its
     length, `keys` and `item_count` are those of the contratações. Where a method takes `which`, that is how many
@@ -53,6 +60,7 @@ class World:
         self.inventor = inventor
         self.contrato_inventor = ContratoInventor(inventor)
         self.ata_inventor = AtaInventor(inventor)
+        self.pca_inventor = PcaInventor(inventor)
         # None where children are recorded: what is not among the recordings is not there.
         self.child_inventor: ChildInventor | None = ChildInventor(self.contrato_inventor)
         self.now = now
@@ -62,8 +70,9 @@ class World:
         self.contratacoes = Store[Contratacao](CONTRATACOES, inventor.record)
         self.contratos = Store[Contrato](CONTRATOS, self.contrato_inventor.record)
         self.atas = Store[Ata](ATAS, self.ata_inventor.record)
+        self.pcas = Store[Pca](PCAS, self.pca_inventor.record)
         self._stores: dict[str, Store[Any]] = {
-            store.resource.name: store for store in (self.contratacoes, self.contratos, self.atas)
+            store.resource.name: store for store in (self.contratacoes, self.contratos, self.atas, self.pcas)
         }
         self._random = random.Random(f"{inventor.seed}/changes")
         # Each resource draws from a stream of its own, so that it is the same whatever happens to the others.
@@ -99,7 +108,9 @@ class World:
 
     def get(self, key: str) -> Record | None:
         """The record with control number `key`, of any resource."""
-        found = (store.records.get(key) for store in self._stores.values())
+        # The form of the number tells where to look first; other resources may not have been made yet.
+        stores = sorted(self._stores.values(), key=lambda store: store.resource.key_form.fullmatch(key) is None)
+        found = (store.records.get(key) for store in stores)
         return next((record for record in found if record is not None), None)
 
     def before(self, record: Record) -> Record:
@@ -113,22 +124,46 @@ class World:
         return parsed
 
     def payload(self, record: Record) -> bytes:
-        """The JSON bytes of one record, as every listing serves them."""
+        """The JSON bytes of one record, as every listing serves them; of a plan with all its items."""
+        if isinstance(record, Pca):
+            return self._plan(record, self.listed_items(record))
+        return self._own_payload(record)
+
+    def _own_payload(self, record: Record) -> bytes:
         if record.payload is None:
             record.payload = orjson.dumps(self.store(record.resource.name).invent(record))
         return record.payload
 
+    def _plan(self, plan: Pca, items: Sequence[bytes]) -> bytes:
+        return b'{"itens":[' + b",".join(items) + b"]," + self._own_payload(plan)[1:]
+
     def items(self, key: str) -> list[bytes]:
-        """The JSON bytes of the items of a contratação, by `numeroItem`; KeyError where there is none."""
-        record = self.contratacoes.records[key]
+        """The JSON bytes of the items of a contratação or of a plan, by `numeroItem`, as the integration service lists
+        them; KeyError where there is none.
+        """
+        return self._items_of(self.contratacoes.records.get(key) or self.pcas.records[key])
+
+    def _items_of(self, record: Contratacao | Pca) -> list[bytes]:
         if record.itens is not None:
             return record.itens
-        made = self._items.get(key)
+        made = self._items.get(record.numero_controle_pncp)
         if made is None:
             if len(self._items) >= _ITEM_CACHE:
                 self._items.clear()
-            made = self._items[key] = self.inventor.items(record)
+            made = self.pca_inventor.items(record) if isinstance(record, Pca) else self.inventor.items(record)
+            self._items[record.numero_controle_pncp] = made
         return made
+
+    def listed_items(self, plan: Pca) -> list[bytes]:
+        """The items of a plan as the consulta service shows them, in its order."""
+        if plan.listed is None:
+            plan.listed = [listed_item(item) for item in sorted(self._items_of(plan), key=listed_order)]
+        return plan.listed
+
+    def consolidated(self, plan: Pca) -> dict[str, Any]:
+        """What the integration service says of a whole plan."""
+        unidade = self.inventor.orgaos[plan.orgao].unidades[plan.unidade]
+        return consolidated(plan, self._own(plan), self._items_of(plan), unidade)
 
     @property
     def given_children(self) -> dict[ChildKey, list[bytes]]:
@@ -149,9 +184,26 @@ class World:
         listing: Sequence[Record] = self.store(query.resource).listing(query)
         return listing
 
+    def rows(self, query: Query) -> Sequence[Row]:
+        """What the pages of a listing count: its records, or the items of its plans."""
+        if query.resource == PCAS.name:
+            return [PlanItem(plan, place) for plan in self.pcas.listing(query) for place in range(plan.item_count)]
+        return self.listing(query)
+
+    def render(self, rows: Sequence[Row]) -> list[bytes]:
+        """The JSON bytes of rows. Items of one plan that follow each other are shown within that plan."""
+        shown: list[bytes] = []
+        for plan, group in itertools.groupby(rows, lambda row: row.plan if isinstance(row, PlanItem) else None):
+            if plan is None:
+                shown += [self.payload(row) for row in group if isinstance(row, Record)]
+            else:
+                items = self.listed_items(plan)
+                shown.append(self._plan(plan, [items[row.place] for row in group if isinstance(row, PlanItem)]))
+        return shown
+
     def page(self, query: Query, page: int, size: int) -> list[bytes]:
-        """The JSON bytes of the records on one page, 1-based, of `size` records."""
-        return [self.payload(record) for record in self.listing(query)[(page - 1) * size : page * size]]
+        """The JSON bytes of the rows on one page, 1-based, of `size` rows."""
+        return self.render(self.rows(query)[(page - 1) * size : page * size])
 
     def select(
         self, criterio: Criterio, start: str = "", end: str = "9999", modalidades: Iterable[int] | None = None
@@ -211,6 +263,8 @@ class World:
         self.store(resource).fill()  # first, so that those have the same numbers whatever is published
         compras = list(self.contratacoes.records.values())
         rng = self._randoms[resource]
+        if resource == "pcas":
+            return self.pca_inventor.pcas(rng, published, until)
         if resource == "contratos":
             return self.contrato_inventor.contratos(rng, published, compras, until)
         return [self._new_ata(rng, at, compras, until) for at in published]
@@ -247,7 +301,7 @@ class World:
         dataAtualizacaoGlobal becomes `at` (now if left out). Of a contratação valorTotalHomologado moves, and so does
         the situação (then with dataAtualizacao, being the header's) or one item; of a contrato either nothing more, as
         with a document, or valorGlobal and numeroRetificacao with dataAtualizacao. An ata is extended, corrected or
-        cancelled, with dataAtualizacao.
+        cancelled, with dataAtualizacao. Of a plan one item changes, or none.
         """
         moment = at or self.now()
         touched = self._choose(which, resource)
@@ -255,7 +309,7 @@ class World:
             record = self._known(key)
             stamp = moment.isoformat() if record.stamp_form is STAMP else moment.date().isoformat()
             changed = replace(record, atualizacao_global=stamp)
-            parsed = self.record(key) | {record.resource.stamp_keys["atualizacao_global"]: stamp}
+            parsed = self._own(record) | {record.resource.stamp_keys["atualizacao_global"]: stamp}
             changed.payload = encode_json(parsed | self._touch(changed, parsed, stamp))
             self.add([changed])
         return touched
@@ -265,6 +319,11 @@ class World:
         if isinstance(changed, Contratacao):
             return self._touch_contratacao(changed, stamp)
         rng = self._randoms[changed.resource.name]
+        if isinstance(changed, Pca):
+            # Made now, since items that are not kept follow from the stamps of their plan.
+            changed.itens = touch_items(rng, self._items_of(changed), stamp)
+            changed.listed = None
+            return {}
         if isinstance(changed, Ata):
             return touch_ata(rng, changed, parsed, stamp)
         return touch_contrato(rng, changed, parsed, stamp)
@@ -284,22 +343,24 @@ class World:
             "dataAtualizacao": stamp,
         }
 
-    def lose_item(self, which: int | Iterable[str] = 1) -> list[str]:
-        """Change contratações by taking an item away, of those that have several: the control numbers of those
+    def lose_item(self, which: int | Iterable[str] = 1, *, resource: str = "contratacoes") -> list[str]:
+        """Change contratações or plans by taking an item away, of those that have several: the control numbers of those
         changed.
         """
         stamp = self.now().isoformat()
         touched = []
-        for key in self._choose(which, "contratacoes"):
+        for key in self._choose(which, resource):
             record = self._known(key)
-            if not isinstance(record, Contratacao) or record.item_count <= 1:
+            if not isinstance(record, Contratacao | Pca) or record.item_count <= 1:
                 continue
             items = list(self.items(key))
-            items.pop(self._random.randrange(len(items)))
-            parsed = self.record(key) | {"dataAtualizacaoGlobal": stamp}
+            items.pop(self._randoms[record.resource.name].randrange(len(items)))
+            parsed = self._own(record) | {record.resource.stamp_keys["atualizacao_global"]: stamp}
             lessened = replace(
                 record, atualizacao_global=stamp, itens=items, item_count=len(items), payload=encode_json(parsed)
             )
+            if isinstance(lessened, Pca):
+                lessened.listed = None
             self.add([lessened])
             touched.append(key)
         return touched
@@ -335,27 +396,33 @@ class World:
         (default 6) say in which listings it stands even if its JSON says otherwise. `items` is how many, or the items,
         each laid over an invented one; default 1. `numeroControlePNCP`, `orgaoEntidade.cnpj`, the year and the
         sequence (`anoCompra` and `sequencialCompra`, `anoContrato` and `sequencialContrato`) follow from each other
-        unless all are given. `modalidade` and `items` are for contratações. An ata is found by `numeroControlePNCPAta`,
+        unless all are given. `modalidade` and `items` are for contratações, `items` for plans
+        (`idPcaPncp`) too, with the keys of the integration service. An ata is found by `numeroControlePNCPAta`,
         a new one belongs to a contratação of the world with srp; of its stamps only the days count.
         """
         store = self.store(resource)
         if modalidade is not None:
             self._refuse_modalidade(resource)
-        if items is not None and store is not self.contratacoes:
+        if items is not None and store not in (self.contratacoes, self.pcas):
             raise ValueError(f"{resource} have no items")
         over = merged(record or {}, keys)
         head = self._head(store, over, (data_publicacao, data_atualizacao, data_atualizacao_global), modalidade)
         known = store.records.get(head.numero_controle_pncp)
-        base = store.invent(head) if known is None else self.record(head.numero_controle_pncp)
+        base = store.invent(head) if known is None else self._own(known)
         full = without(merged(merged(base, head.identity()), over), delete)
         head.payload = encode_json(full)
         read_head(head, full)
-        if isinstance(head, Contratacao):
+        if isinstance(head, Contratacao | Pca):
             self._put_items(head, known, items)
         self.add([head])
         return head.numero_controle_pncp
 
     # Parts of the above
+
+    def _own(self, record: Record) -> dict[str, Any]:
+        """The JSON object of a record; of a plan without its items."""
+        parsed: dict[str, Any] = decode_json(self._own_payload(record))
+        return parsed
 
     def _known(self, key: str) -> Record:
         record = self.get(key)
@@ -382,6 +449,8 @@ class World:
         if resource is CONTRATACOES:
             modalidade = modalidade or _integer(over, "modalidadeId", 0) or (known.modalidade if known else 6)
         head = known and replace(known)
+        if isinstance(head, Pca):
+            head.listed = None
         if head is None:
             head = self._new_head(resource, datetime.fromisoformat(stamp), modalidade)
             if isinstance(head, Ata):
@@ -418,17 +487,20 @@ class World:
         head.numero_controle_pncp = given[0] if given else ATAS.key(head.cnpj, head.sequencial, head.ano, head.numero)
 
     def _put_items(
-        self, head: Contratacao, known: Contratacao | None, items: int | Sequence[Mapping[str, Any]] | None
+        self, head: Contratacao | Pca, known: Record | None, items: int | Sequence[Mapping[str, Any]] | None
     ) -> None:
-        if items is None and known is not None:
-            head.itens, head.item_count = self.items(head.numero_controle_pncp), known.item_count
+        if items is None and isinstance(known, Contratacao | Pca):
+            head.itens, head.item_count = self._items_of(known), known.item_count
             return
         overs = [{} for _ in range(items)] if isinstance(items, int) else [{}] if items is None else items
         head.itens = [
-            encode_json(merged(invent_item(random.Random(head.seed + number), head, number), item))
-            for number, item in enumerate(overs, start=1)
+            encode_json(merged(self._new_item(head, number), item)) for number, item in enumerate(overs, start=1)
         ]
         head.item_count = len(head.itens)
+
+    def _new_item(self, head: Contratacao | Pca, number: int) -> dict[str, Any]:
+        rng = random.Random(head.seed + number)
+        return self.pca_inventor.item(rng, head, number) if isinstance(head, Pca) else invent_item(rng, head, number)
 
     def _choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
         if isinstance(which, int):
@@ -456,7 +528,7 @@ def _place(head: Record, given: re.Match[str] | None, over: Mapping[str, Any]) -
     """Give a hand-made record the number in its JSON, or one of the parts that are there."""
     resource = head.resource
     orgao = over.get("orgaoEntidade")
-    cnpj = orgao.get("cnpj") if isinstance(orgao, Mapping) else None
+    cnpj = orgao.get("cnpj") if isinstance(orgao, Mapping) else over.get("orgaoEntidadeCnpj")
     head.cnpj = given[1] if given else cnpj if isinstance(cnpj, str) else head.cnpj
     head.sequencial = int(given[2]) if given else _integer(over, resource.sequence_key, head.sequencial)
     head.ano = int(given[3]) if given else _integer(over, resource.year_key, head.ano)
@@ -474,6 +546,8 @@ def read_head(head: Record, record: Mapping[str, Any]) -> None:
         head.modo_disputa = _integer(record, "modoDisputaId", head.modo_disputa)
     elif isinstance(head, Contrato):
         head.compra = str(record.get("numeroControlePncpCompra", head.compra))
+    elif isinstance(head, Pca):
+        head.codigo_unidade = str(record.get("codigoUnidade", head.codigo_unidade))
     elif isinstance(head, Ata):
         head.compra = str(record.get("numeroControlePNCPCompra", head.compra))
         head.codigo_unidade = str(record.get("codigoUnidadeOrgao", head.codigo_unidade))

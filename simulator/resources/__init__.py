@@ -10,8 +10,9 @@ from simulator.resources.atas import ATAS
 from simulator.resources.contratacoes import CONTRATACOES
 from simulator.resources.contratos import CONTRATOS
 from simulator.resources.description import CRITERIOS, Criterio, Listing, Resource
+from simulator.resources.pcas import PCAS
 
-RESOURCES: Final = {resource.name: resource for resource in (CONTRATACOES, CONTRATOS, ATAS)}
+RESOURCES: Final = {resource.name: resource for resource in (CONTRATACOES, CONTRATOS, ATAS, PCAS)}
 # Which listing stands at a path.
 LISTINGS: Final[dict[str, tuple[Resource, Criterio]]] = {
     listing.path: (resource, criterio)
@@ -25,6 +26,7 @@ __all__ = [
     "CONTRATOS",
     "CRITERIOS",
     "LISTINGS",
+    "PCAS",
     "RESOURCES",
     "Criterio",
     "Listing",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 Criterio = Literal["publicacao", "atualizacao", "vigencia"]
@@ -29,13 +30,16 @@ class Listing:
 class Resource:
     """One kind of record that the consulta service lists by day.
 
-    `digit` is what stands for the kind in a control number, `CNPJ-digit-SSSSSS/AAAA`, after which with `numbered` comes
-    `-NNNNNN`; `key_name`, `year_key` and `sequence_key` are the JSON keys of the number and of its parts, None where
-    the JSON lacks that part. `stamp_keys` has the JSON key of each stamp, by field of `records.Record`. `division` is
-    the required parameter that divides the listing by modalidade, None where there is none. `filters` has the optional
-    parameters: the type of each, and the field of `records.Record` that it asks for. Parameters that are not named here
-    are ignored. With the parameter `unordered_by` each page is drawn from an order of its own, so that the pages
-    together repeat some records and lack as many. `spoiled` has the key that each spoiling quirk spoils.
+    `digit` is what stands for the kind in a control number, `CNPJ-digit-SSSSSS/AAAA`, after which with `numbered`
+    comes `-NNNNNN`; `key_name`, `year_key` and `sequence_key` are the JSON keys of the number and of its parts,
+    None where the JSON lacks that part. `stamp_keys` has the JSON key of each stamp, by field of `records.Record`.
+    `division` is the required parameter that divides the listing by modalidade, None where there is none. `filters`
+    has the optional parameters: the type of each, and the field of `records.Record` that it asks for; `needs` has
+    those that are refused without another. Parameters that are not named here are ignored. `last_day_excluded` ends
+    a window before its last day, and days before `earliest` are refused. With the parameter `unordered_by` each
+    page is drawn from an order of its own, so that the pages together repeat some records and lack as many. A
+    listing without records is answered with `empty_status` and no body. `spoiled` has the key that each spoiling
+    quirk spoils.
     """
 
     name: str
@@ -56,6 +60,9 @@ class Resource:
     recordings: tuple[str, ...]
     spoiled: Mapping[str, str]
     numbered: bool = False
+    last_day_excluded: bool = False
+    earliest: date | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
     key_form: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from common.lifecycle.causes import CAUSES
 from common.resources import RESOURCES
-from common.resources.derive import MOMENT, WALL_CLOCK, add_party, add_tables
+from common.resources.derive import MOMENT, WALL_CLOCK, add_dominios, add_party, add_tables
 from common.resources.derive import moment_column as _moment
 from common.resources.derive import now_column as _now
 from common.resources.parties import PARTIES
@@ -495,6 +495,7 @@ for _resource in RESOURCES:
     add_tables(metadata, _resource)
 for _party in PARTIES:
     add_party(metadata, _party)
+add_dominios(metadata)
 
 # Contratações that are stored without their items, which are read later. A row exists exactly while `itens_at` is null.
 itens_owed = Table(

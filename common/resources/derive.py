@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from common.clock import BRASILIA
+from common.resources import dominios
 from common.resources.description import Column, Kind, Party, Resource
 
 WALL_CLOCK = sa.DateTime(timezone=False)  # Brasília's, as the source writes it
@@ -92,6 +93,21 @@ def add_party(metadata: sa.MetaData, party: Party) -> None:
     )
 
 
+def add_dominios(metadata: sa.MetaData) -> None:
+    """Add the table of the portal's domain tables."""
+    sa.Table(
+        dominios.DOMINIOS,
+        metadata,
+        sa.Column("dominio", sa.Text, primary_key=True),
+        *_columns(dominios.COLUMNS, {"codigo"}),
+        sa.Column("payload", JSONB, nullable=False),
+        now_column("seen_at"),
+        moment_column("ausente_desde"),
+        now_column("created_at"),
+        now_column("updated_at"),
+    )
+
+
 def party_key(party: Party) -> tuple[str, ...]:
     """The columns of a party's key, its owner's first."""
     return (*(party_key(party.owner) if party.owner else ()), *party.key)
@@ -164,6 +180,11 @@ _OWN = {
     "updated_at": "Quando esta linha mudou pela última vez",
 }
 """What the columns say that are the mirror's own."""
+_OF_DOMINIOS = {
+    "dominio": "Tabela de domínio, pelo fim do endereço da sua lista",
+    "seen_at": "Quando foi vista pela última vez na lista",
+    "ausente_desde": "Desde quando falta na lista; nulo enquanto está nela",
+}
 _INTRODUCTION = """\
 # Data dictionary
 
@@ -193,6 +214,10 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
     for party in parties:
         add_party(metadata, party)
         lines += _lines(metadata.tables[party.name], party.label, party_columns(party))
+    add_dominios(metadata)
+    lists = ", ".join(f"`{each.name}`" for each in dominios.DOMAIN_TABLES)
+    note = f"Each `dominio` is a list of the portal below `/pncp/v1/`: {lists}."
+    lines += _lines(metadata.tables[dominios.DOMINIOS], "Tabelas de domínio", dominios.COLUMNS, _OF_DOMINIOS, note)
     return "\n".join((*lines, ""))
 
 

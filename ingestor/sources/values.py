@@ -191,3 +191,14 @@ class Batch:
         """How many of its records cannot be stored, where those are more than single records' faults; else 0."""
         lost = sum(record.resource == self.resource.name for record in self.rejected)
         return lost if lost >= FEWEST_UNFIT and lost > UNFIT_SHARE * len(self.keys) else 0
+
+
+@dataclass(frozen=True)
+class DomainEntry:
+    """One entry of a domain table: `payload` is its JSON as it came."""
+
+    codigo: str
+    nome: str | None
+    descricao: str | None
+    ativo: bool | None
+    payload: str

@@ -1,6 +1,7 @@
 """Suppliers are a party of the mirror; parties know on which day they were last named, and whether only in part.
 
 A pause of the source says in a word why, and in a sentence beside it.
+The domain tables are mirrored.
 """
 
 import sqlalchemy as sa
@@ -103,8 +104,26 @@ def _create_fornecedores() -> None:
     op.execute(FILL_FORNECEDORES)
 
 
+def _create_dominios() -> None:
+    op.create_table(
+        "dominios",
+        sa.Column("dominio", sa.Text, nullable=False),
+        sa.Column("codigo", sa.Text, nullable=False),
+        sa.Column("nome", sa.Text),
+        sa.Column("descricao", sa.Text),
+        sa.Column("ativo", sa.Boolean),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("seen_at", MOMENT, nullable=False, server_default=sa.text("now()")),
+        sa.Column("ausente_desde", MOMENT),
+        sa.Column("created_at", MOMENT, nullable=False, server_default=sa.text("now()")),
+        sa.Column("updated_at", MOMENT, nullable=False, server_default=sa.text("now()")),
+        sa.PrimaryKeyConstraint("dominio", "codigo", name="pk_dominios"),
+    )
+
+
 def upgrade() -> None:
     _word_pauses()
+    _create_dominios()
     for table, name in NAMES.items():
         op.add_column(table, sa.Column("is_partial", sa.Boolean, nullable=False, server_default=sa.false()))
         op.execute(rf"UPDATE {table} SET is_partial = true WHERE {name} ~ '\S' IS NOT TRUE")
@@ -114,6 +133,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     _unword_pauses()
+    op.drop_table("dominios")
     op.drop_table("fornecedores")
     for table in NAMES:
         op.drop_column(table, "is_partial")

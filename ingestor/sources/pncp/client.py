@@ -359,6 +359,29 @@ class PncpClient:
 
         return await self._with_retries(ITENS, path, once, tries=1)
 
+    async def fetch_list(self, path: str, parse: Callable[[bytes], R]) -> R:
+        """A list of the integration API that comes whole, without pages, as `parse` reads its body.
+
+        204 is the empty list. `parse` raises `NotAPageError` where a body is no such list. While the service is
+        paused, this waits.
+
+        Raises:
+            PncpUnavailable, PncpRejected, StoppedWaiting: as for a page.
+
+        """
+
+        async def once(level: int) -> R:
+            async with self._itens_slots:
+                status, body = await self._get(ITENS, path, {}, level)
+            if status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
+                raise _fault_of_itens(status, path, body)
+            try:
+                return parse(body if status == HTTPStatus.OK else b"[]")
+            except NotAPageError as error:
+                raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
+
+        return await self._with_retries(ITENS, path, once)
+
     async def _itens_once(self, path: str, parameters: dict[str, str | int], level: int, *, wait: bool) -> bytes:
         """One page of items; without any it is the end of the list, on a page after the first only if it says `[]`."""
         status, body = await self._get(ITENS, path, parameters, level, wait=wait)

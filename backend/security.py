@@ -42,6 +42,11 @@ def name_of(user: User | None) -> str:
     return user.name if user else "an administrator"
 
 
+def sees_personal_data(user: User | None) -> bool:
+    """Whether the CPFs of natural persons are shown to a user, and not masked."""
+    return user is None or user.role == "admin"
+
+
 @dataclass(frozen=True)
 class _Account:
     user: User

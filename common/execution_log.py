@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.database import is_database_trouble
 from common.lifecycle.executions import Summary
 from common.logs import HIDDEN, is_secret
+from common.masking import mask_text
 
 log = structlog.get_logger(__name__)
 
@@ -255,7 +256,10 @@ def encode_fields(event: Mapping[str, Any]) -> str:
 
 
 def clean(value: object, depth: int = 0) -> object:
-    """A value as JSON can hold it and PostgreSQL store it: short, finite, without NUL, lone surrogates and secrets."""
+    """A value as JSON can hold it and PostgreSQL store it: short, finite, without NUL and lone surrogates.
+
+    Secrets are hidden, CPFs masked.
+    """
     if value is None or isinstance(value, bool) or _is_plain_number(value):
         return value
     if depth < DEEPEST and isinstance(value, Mapping):
@@ -282,5 +286,5 @@ def _as_text(value: object) -> str:
 
 
 def clean_text(value: str) -> str:
-    """Text that PostgreSQL takes, shortened."""
-    return value[:LONGEST_TEXT].replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+    """Text that PostgreSQL takes, shortened and without CPFs."""
+    return mask_text(value)[:LONGEST_TEXT].replace("\0", "").encode("utf-8", "ignore").decode("utf-8")

@@ -3,12 +3,16 @@
 import logging
 import re
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from common.masking import mask_text
+
 HIDDEN = "***"
+DEEPEST = 20
+"""How far into a value CPFs are looked for; one that holds itself has no end."""
 _SECRET = re.compile("authorization|password|token|secret|dsn|cookie", re.IGNORECASE)
 
 
@@ -20,6 +24,26 @@ def is_secret(name: str) -> bool:
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """The last safeguard: hide values whose name is that of a secret."""
     return {name: HIDDEN if is_secret(name) else value for name, value in event.items()}
+
+
+def _mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Mask the CPFs in all texts of a line."""
+    return {name: value if name == "exc_info" else _masked(value) for name, value in event.items()}
+
+
+def _masked(value: object, depth: int = 0) -> object:
+    if isinstance(value, str):
+        return mask_text(value)
+    if depth < DEEPEST and isinstance(value, dict):
+        return {name: _masked(inner, depth + 1) for name, inner in value.items()}
+    if depth < DEEPEST and isinstance(value, list | tuple):
+        return [_masked(inner, depth + 1) for inner in value]
+    return value
+
+
+def _mask_line(_: WrappedLogger, __: str, line: Any) -> str:  # the renderer before makes it a text
+    """Mask what is written of a traceback."""
+    return mask_text(line)
 
 
 def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout) -> None:
@@ -47,9 +71,13 @@ def configure_logging(level: str, form: str | None, stream: TextIO = sys.stdout)
     )
     # plain tracebacks: local variables may hold passwords
     renderers: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [
+            _mask,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+            _mask_line,
+        ]
         if as_text
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [structlog.processors.format_exc_info, _mask, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,

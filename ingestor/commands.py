@@ -10,6 +10,7 @@ from datetime import date
 
 from common.database import check_schema
 from common.lifecycle import DEFAULT_RESOURCE
+from common.masking import mask_text
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.config import IngestorSettings, parse_modalidades
@@ -133,7 +134,7 @@ def _print(resource: Resource, listing: Comparison) -> None:
     for key in listing.missing:
         print(f"  missing {key}")
     for name, reason in listing.rejected:
-        print(f"  rejected {name}: {reason}")
+        print(mask_text(f"  rejected {name}: {reason}"))
     for count in listing.itens:
         portal = count.cause or f"the portal has {count.portal}"
         print(f"  items of {count.key}: {portal}; {count.stored} stored, {count.rejected} rejected")
@@ -155,7 +156,7 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
                 reason = await try_again(engine, client, entry) if options.retry else entry.reason
                 if reason is not None:
                     left += 1
-                    print(f"{entry.resource} {entry.natural_key or '(no key)'}: {reason}")
+                    print(mask_text(f"{entry.resource} {entry.natural_key or '(no key)'}: {reason}"))
     except PncpError as error:
         sys.exit(f"rejected: the portal does not give the items: {error}")
     finally:

@@ -9,9 +9,10 @@ from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Statu
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.execution_log import ExecutionLog, LogQuery
 from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncResponse, SyncSlices
-from backend.security import name_of
+from backend.security import name_of, sees_personal_data
 from backend.services.control import cancel_execution, retry_execution
 from backend.services.execution_log import load_lines
+from backend.services.personal import mask_detail
 
 router = APIRouter(prefix="/sync/executions", tags=["executions"], responses=NOT_FOUND_RESPONSE)
 
@@ -20,9 +21,10 @@ ExecutionId = Annotated[int, Path(ge=1, le=2**63 - 1, description="o `request_id
 
 @router.get("/{execution_id}", summary="Uma execução")
 @reads
-async def get_execution(execution_id: ExecutionId, status: Status) -> SyncExecutionDetail:
-    """Com o andamento e as fatias que falharam."""
-    return await status.get_execution(execution_id)
+async def get_execution(execution_id: ExecutionId, status: Status, user: CurrentUser) -> SyncExecutionDetail:
+    """Com o andamento e as fatias que falharam. Nos motivos, um leitor vê mascarados os CPFs."""
+    detail = await status.get_execution(execution_id)
+    return detail if sees_personal_data(user) else mask_detail(detail)
 
 
 @router.get("/{execution_id}/slices", summary="As fatias de uma execução", dependencies=[EachParameterOnce])

@@ -19,10 +19,11 @@ from backend.models.sync import (
     SyncResponse,
     SyncStatus,
 )
-from backend.security import name_of
+from backend.security import name_of, sees_personal_data
 from backend.services.control import cancel_executions
 from backend.services.coverage import load_coverage
 from backend.services.force import force_sync
+from backend.services.personal import mask_dashboard
 from backend.services.plan import plan_request
 from backend.services.status import SyncStatusService
 
@@ -99,9 +100,13 @@ async def get_history(query: Annotated[HistoryQuery, Query()], status: Status) -
 
 @router.get("/dashboard", summary="Tudo o que a página inicial mostra")
 @reads
-async def get_dashboard(state: AppState) -> SyncDashboard:
-    """Totais, andamento, atualidade do espelho, falhas que pedem atenção e os últimos 30 dias."""
-    return await state["dashboard"].load()
+async def get_dashboard(state: AppState, user: CurrentUser) -> SyncDashboard:
+    """Totais, andamento, atualidade do espelho, falhas que pedem atenção e os últimos 30 dias.
+
+    Nos exemplos de `drift`, um leitor vê mascarado o que pode ser um CPF.
+    """
+    dashboard = await state["dashboard"].load()
+    return dashboard if sees_personal_data(user) else mask_dashboard(dashboard)
 
 
 @router.get("/coverage", summary="O que o espelho tem de cada dia", dependencies=[EachParameterOnce])

@@ -1,8 +1,11 @@
 """The resources of the portal that are mirrored, each described once."""
 
+from collections.abc import Iterable
+
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
-from common.resources.description import Resource
+from common.resources.description import Column, Resource
+from common.resources.parties import PARTIES
 
 RESOURCES: tuple[Resource, ...] = (CONTRATACOES, CONTRATOS)
 """In the order in which they are read."""
@@ -10,3 +13,30 @@ RESOURCES_BY_NAME = {resource.name: resource for resource in RESOURCES}
 RESOURCE_NAMES = tuple(RESOURCES_BY_NAME)
 LISTINGS_OF = {resource.name: "consulta" if resource is CONTRATACOES else resource.name for resource in RESOURCES}
 """What each resource's listings are called in `source_pauses`: those of one may fail while the portal lists others."""
+
+
+def _personal_fields(tables: Iterable[Iterable[Column]]) -> dict[str, tuple[str, ...]]:
+    """The names of fields and columns with personal data, each with those of the kind of person that stands beside."""
+    found: dict[str, tuple[str, ...]] = {}
+    for columns in map(tuple, tables):
+        kinds = {column.path: column.name for column in columns}
+        for column in columns:
+            if column.personal is not None:
+                beside = (_last_key(column.personal), kinds[column.personal])
+                for name in (_last_key(column.path), column.name):
+                    found[name] = tuple(dict.fromkeys((*found.get(name, ()), *beside)))
+    return found
+
+
+def _last_key(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+PERSONAL = _personal_fields(
+    (
+        *(resource.columns for resource in RESOURCES),
+        *(resource.child.columns for resource in RESOURCES if resource.child),
+        *(party.columns for party in PARTIES),
+    )
+)
+"""Fields and columns that may hold the number of a natural person, as `common.masking.mask_fields` takes them."""

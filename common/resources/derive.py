@@ -243,6 +243,7 @@ def _lines(
         kind = column.type.compile(_DIALECT).lower() + ("" if column.nullable else " not null")
         known = described.get(column.name)
         field, meaning = (f"`{known.path}`", known.label) if known else ("", meanings[column.name])
+        meaning += "; dado pessoal, se de pessoa física" if known and known.personal else ""
         yield f"| `{column.name}` | {field} | {kind} | {meaning} |"
 
 

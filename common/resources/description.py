@@ -36,6 +36,8 @@ class Column:
 
     `path` names the keys from the record's outermost object to the value, joined with dots. `label` is for readers, in
     Portuguese. A record without a `required` column is rejected; what does not fit any other leaves it null.
+    `personal`: it may be or hold the number of a natural person; the path of the value that says which kind of person
+    it is about.
     """
 
     kind: Kind
@@ -43,6 +45,7 @@ class Column:
     path: str
     label: str
     required: bool = False
+    personal: str | None = None
 
 
 text = partial(Column, Kind.TEXT)

@@ -39,8 +39,8 @@ FORNECEDORES = Party(
     called="nome",
     columns=(
         short_text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa: PJ, PF ou PE"),
-        short_text("ni", "ni", "CNPJ, CPF ou outro número"),
-        text("nome", "nome", "Nome ou razão social"),
+        short_text("ni", "ni", "CNPJ, CPF ou outro número", personal="tipoPessoa"),
+        text("nome", "nome", "Nome ou razão social", personal="tipoPessoa"),
         text("codigo_pais", "codigoPais", "País"),
     ),
 )

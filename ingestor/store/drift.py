@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from common.masking import mask_numbers
 from ingestor.sources.values import Bundle, Drift, Itens
 from ingestor.store.statements import ListStatements, Statements
 
@@ -57,5 +58,9 @@ async def count_drift(driver: "asyncpg.Connection[Any]", drift: Drifted) -> None
     for resource, path, kind, example, is_new in told:
         if is_new:
             log.warning(
-                "a field does not fit its column", resource=resource, field=path, kind_of_value=kind, example=example
+                "a field does not fit its column",
+                resource=resource,
+                field=path,
+                kind_of_value=kind,
+                example=mask_numbers(example),
             )

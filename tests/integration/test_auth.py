@@ -160,6 +160,41 @@ async def test_a_viewer_reads_and_an_administrator_does_the_rest(start: Open, en
         assert (await api.post("/sync/force", json=BACKFILL)).status_code == 200
 
 
+async def test_a_viewer_sees_cpfs_masked_and_an_administrator_the_whole(start: Open, engine: AsyncEngine) -> None:
+    cpf, masked = "52998224725", "***.982.247-**"
+    clients = await start()
+    async with engine.begin() as db:
+        execution_id = (
+            await db.execute(
+                text(
+                    "INSERT INTO sync_executions (mode, criterio, trigger) VALUES ('update', 'atualizacao', 'api')"
+                    " RETURNING id"
+                )
+            )
+        ).scalar_one()
+        await db.execute(
+            text(
+                "INSERT INTO rejected_records (execution_id, resource, natural_key, reason, payload_hash, payload)"
+                " VALUES (:id, 'contratos', 'a', :reason, 'x', '{}')"
+            ),
+            {"id": execution_id, "reason": f"'{cpf}' stands where an id belongs"},
+        )
+        await db.execute(
+            text(
+                "INSERT INTO schema_drift (resource, path, kind, records, example)"
+                " VALUES ('contratos', 'niFornecedor', 'number', 1, '52998224726')"
+            )
+        )
+    shown = {}
+    for who in (VIEWER, ADMIN, VIEWER):
+        async with clients(auth=who) as api:
+            drift = (await api.get("/sync/dashboard")).json()["drift"]
+            rejected = (await api.get(f"/sync/executions/{execution_id}")).json()["rejected_records"]
+            shown[who] = drift[0]["example"], rejected[0]["reason"]
+    assert shown[ADMIN] == ("52998224726", f"'{cpf}' stands where an id belongs")
+    assert shown[VIEWER] == (masked, f"'{masked}' stands where an id belongs")
+
+
 async def test_it_is_kept_who_asked_and_who_cancelled(start: Open) -> None:
     async with (await start(admin_username="maria"))(auth=("maria", ADMIN_PASSWORD)) as api:
         execution_id = (await api.post("/sync/force", json=BACKFILL)).json()["request_id"]

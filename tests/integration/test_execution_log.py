@@ -417,6 +417,19 @@ async def test_a_quiet_stream_does_not_make_the_log_quiet(
     assert stream.getvalue() == ""
 
 
+async def test_a_stored_line_has_no_cpf(kept: ExecutionLog, database: Database) -> None:
+    log.warning("of 529.982.247-25", execution_id=1, example="52998224725", inner={"of": ["52998224725"]})
+    await kept.write_all()
+
+    (line,) = await lines_of(database)
+    masked = "***.982.247-**"
+    assert (line["event"], line["fields"]["example"], line["fields"]["inner"]) == (
+        f"of {masked}",
+        masked,
+        {"of": [masked]},
+    )
+
+
 async def test_a_line_is_stored_whatever_it_holds_but_for_secrets(kept: ExecutionLog, database: Database) -> None:
     class Broken:
         def __str__(self) -> str:

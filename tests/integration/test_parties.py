@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData
 
+from backend.services.fornecedores import load_names, root_of
 from common.resources.contratos import CONTRATOS
 from common.resources.derive import add_tables
 from common.resources.description import Mention, Resource, short_text, text
@@ -196,3 +197,30 @@ async def test_a_record_that_says_less_never_overwrites_what_is_known(with_both:
 
     assert await told(with_both) == ("AGENCIA", "F", "SEDE", "DF")
     assert await with_both.row("SELECT xmin, * FROM orgaos") == before
+
+
+# --- names by frequency -----------------------------------------------------------------------------------------
+
+
+async def test_the_five_most_frequent_names_of_a_supplier_are_counted_when_they_are_read(database: Database) -> None:
+    names = ["A", "B", "B", "C", "C", "C", "D", "E", "F", "", None]
+    await store(
+        database,
+        *(bundle(at, 1 + at, {**COMPANY, "nomeRazaoSocialFornecedor": name}) for at, name in enumerate(names)),
+        bundle(90, 20, {**COMPANY, "tipoPessoa": "PE", "nomeRazaoSocialFornecedor": "OF ANOTHER KIND"}),
+        bundle(91, 20, {**COMPANY, "niFornecedor": "0", "nomeRazaoSocialFornecedor": "OF ANOTHER NUMBER"}),
+    )
+    async with database.engine.connect() as db:
+        found = await load_names(db, "PJ", CNPJ)
+        assert await load_names(db, "PJ", "unknown") == []
+
+    assert [(row.nome, row.contratos) for row in found] == [("C", 3), ("B", 2), ("F", 1), ("E", 1), ("D", 1)]
+    assert found[0].as_of.isoformat() == "2025-03-06T10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("kind", "ni", "root"),
+    [("PJ", CNPJ, "12345678"), ("PJ", "12ABC34501DE35", "12ABC345"), ("PJ", "123", None), ("PE", CNPJ, None)],
+)
+def test_branches_of_a_company_share_the_root_of_their_numbers(kind: str, ni: str, root: str | None) -> None:
+    assert root_of(kind, ni) == root

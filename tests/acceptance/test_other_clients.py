@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pncp_cli.constants import DOMINIOS
 
 from simulator import Simulator, World, generate, serve
-from simulator.records import Contratacao, Record, decode_json
+from simulator.children import find_children
+from simulator.records import ChildKey, Contratacao, Record, decode_json, encode_json
+from simulator.store import Query
+from simulator.tables import TABLES
 
 FIRST, LAST = date(2025, 3, 3), date(2025, 3, 7)
 NOW = datetime.fromisoformat("2025-03-31T12:00:00")
@@ -70,10 +74,10 @@ def parsed(world: World, records: Iterable[Record]) -> dict[str, Any]:
     return {record.numero_controle_pncp: world.record(record.numero_controle_pncp) for record in records}
 
 
-def by_key(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def by_key(rows: Iterable[dict[str, Any]], key: str = "numeroControlePNCP") -> dict[str, Any]:
     """Rows by control number; none may come twice."""
     found = list(rows)
-    keyed = {row["numeroControlePNCP"]: row for row in found}
+    keyed = {row[key]: row for row in found}
     assert len(keyed) == len(found)
     return keyed
 
@@ -85,6 +89,19 @@ def largest(world: World) -> Contratacao:
 
 def place(record: Record) -> tuple[str, str, str]:
     return record.cnpj, str(record.ano), str(record.sequencial)
+
+
+def children(world: World, kind: str, record: Record, item: int | None = None) -> list[Any]:
+    """What hangs on a record."""
+    return [decode_json(row) for row in find_children(world, ChildKey(kind, record.numero_controle_pncp, item))]
+
+
+def richest(world: World, kind: str, resource: str) -> tuple[Record, list[Any]]:
+    """The record with most children of a kind, and those."""
+    counted = [(record, children(world, kind, record)) for record in world.store(resource).records.values()]
+    record, rows = max(counted, key=lambda each: len(each[1]))
+    assert rows
+    return record, rows
 
 
 # --- pncp-cli ---------------------------------------------------------------------------------------------------
@@ -118,6 +135,68 @@ async def test_pncp_cli_reads_a_contratacao_and_its_items(portal: Simulator, wor
     # pages of one item each, so that its way of finding the end is tried as well
     items = await pncp(portal, "itens", *place(record), "--tam", "1")
     assert items == [decode_json(item) for item in world.items(record.numero_controle_pncp)]
+
+
+@pytest.mark.parametrize("criterio", ["vigencia", "atualizacao"])
+async def test_pncp_cli_reads_the_atas(portal: Simulator, world: World, criterio: str) -> None:
+    read = await pncp(portal, "consulta", "atas", *PERIOD, "--por", criterio, "--all")
+    expected = parsed(world, world.listing(Query(criterio, None, FIRST, LAST, resource="atas")))
+    assert expected
+    assert by_key(read["data"], "numeroControlePNCPAta") == expected
+
+
+async def test_pncp_cli_reads_the_plans_that_have_changed(portal: Simulator, world: World) -> None:
+    read = await pncp(portal, "consulta", "pca", "--por", "atualizacao", *PERIOD, "--all", "--tam", "10")
+    assert "incompleto" not in read
+    items: dict[str, list[Any]] = {}
+    for part in read["data"]:  # a plan goes on from page to page
+        items.setdefault(part["idPcaPncp"], []).extend(part["itens"])
+    changed = world.pcas.select("atualizacao", f"{FIRST}", f"{LAST}")  # the last day itself is left out
+    assert changed
+    assert items == {
+        plan.numero_controle_pncp: [decode_json(item) for item in world.listed_items(plan)] for plan in changed
+    }
+
+
+async def test_pncp_cli_reads_a_whole_plan(portal: Simulator, world: World) -> None:
+    plan = max(world.pcas.records.values(), key=lambda plan: plan.item_count)
+    where = (plan.cnpj, str(plan.ano), "--seq", str(plan.sequencial))
+    items = await pncp(portal, "pca", "itens", *where)
+    assert items == [decode_json(item) for item in world.items(plan.numero_controle_pncp)]
+    assert await pncp(portal, "pca", "consolidado", *where) == decode_json(encode_json(world.consolidated(plan)))
+
+
+async def test_pncp_cli_reads_the_results_of_every_item(portal: Simulator, world: World) -> None:
+    for record in world.contratacoes.records.values():
+        items = [decode_json(item) for item in world.items(record.numero_controle_pncp)]
+        numbers = [item["numeroItem"] for item in items if item["temResultado"]]
+        if len(numbers) > 1:
+            break
+    expected = [row for number in numbers for row in children(world, "resultados", record, number)]
+    assert len(expected) > 1
+    assert await pncp(portal, "resultados", *place(record)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "words"),
+    [
+        ("arquivos", "contratacoes", ("arquivos",)),
+        ("arquivos", "contratos", ("contrato", "arquivos")),
+        ("termos", "contratos", ("contrato", "termos")),
+    ],
+)
+async def test_pncp_cli_reads_what_hangs_on_a_record(
+    portal: Simulator, world: World, kind: str, resource: str, words: tuple[str, ...]
+) -> None:
+    record, expected = richest(world, kind, resource)
+    assert await pncp(portal, *words, *place(record)) == expected
+
+
+async def test_pncp_cli_reads_every_domain_table(portal: Simulator, world: World) -> None:
+    names = {name: path.rpartition("/")[2] for name, path in DOMINIOS.items()}
+    assert set(names.values()) == set(TABLES)
+    for name, table in names.items():
+        assert await pncp(portal, "dominio", name) == list(world.tables.entries(table).values()), name
 
 
 # --- compras-mcp ------------------------------------------------------------------------------------------------
@@ -181,3 +260,29 @@ async def test_compras_mcp_pages_through_the_contratos(
     ]
     pages = await compras(python_with_compras_mcp, tmp_path, portal, *calls)
     assert by_key(row for page in pages for row in page["resultado"]) == expected
+
+
+@pytest.mark.slow
+async def test_compras_mcp_reads_atas_plans_and_documents(
+    portal: Simulator, world: World, python_with_compras_mcp: str, tmp_path: Path
+) -> None:
+    period = {"data_inicial": str(FIRST), "data_final": str(LAST)}
+    record, documents = richest(world, "arquivos", "contratacoes")
+    one = {"cnpj": record.cnpj, "ano": record.ano, "sequencial": record.sequencial}
+    atas, plans, found, items = await compras(
+        python_with_compras_mcp,
+        tmp_path,
+        portal,
+        ("compras_pncp_atas_listar", period),
+        ("compras_pncp_pca_atualizacao", period),
+        ("compras_pncp_contratacao_arquivos", one),
+        ("compras_pncp_contratacao_itens", one),
+    )
+    expected = parsed(world, world.listing(Query("vigencia", None, FIRST, LAST, resource="atas")))
+    assert atas["_total_registros"] == len(expected)
+    assert by_key(atas["resultado"], "numeroControlePNCPAta").items() <= expected.items()
+    changed = world.pcas.select("atualizacao", f"{FIRST}", f"{LAST}")
+    assert plans["_total_registros"] == sum(plan.item_count for plan in changed)  # the totals count items
+    assert found["resultado"] == documents[:10]  # it asks for no page size, and the simulator gives ten then
+    # it looks for them at the consulta service, where the portal has none
+    assert items["_erro_upstream"]["status"] == 404

@@ -17,7 +17,7 @@ from bench.contender import Task, compete
 from bench.limits import client_of, records_of
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.description import Column, Kind
-from ingestor.sources.pncp.children import fetch_itens
+from ingestor.sources.pncp.children import fetch_lists
 from ingestor.sources.pncp.client import Span
 from ingestor.sources.values import Bundle
 
@@ -48,7 +48,7 @@ async def _copy_all(task: Task) -> tuple[int, float]:
                 page = await client.fetch_page(Span(CONTRATACOES, "publicacao", modalidade, day, day), number)
                 pages = page.total_paginas
                 records = records_of(page)
-                itens = await fetch_itens(client, CONTRATACOES, records)
+                itens = await fetch_lists(client, CONTRATACOES, records)
                 bundles = [
                     Bundle(record, of_it) for record, of_it in zip(records, itens, strict=True) if of_it is not None
                 ]

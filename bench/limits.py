@@ -13,7 +13,7 @@ from bench.contender import PAGE_SIZE, Task, compete
 from common.garbage import collect_seldom
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.errors import PncpError
-from ingestor.sources.pncp.children import fetch_itens
+from ingestor.sources.pncp.children import fetch_lists
 from ingestor.sources.pncp.client import PncpClient, Span
 from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.records import parse_record
@@ -85,7 +85,7 @@ async def _fetch_slices(client: PncpClient, slices: Iterator[tuple[date, int]]) 
     ahead = asyncio.Semaphore(PAGES_AHEAD)
 
     async def throw_away(page: Page) -> None:
-        await fetch_itens(client, CONTRATACOES, records_of(page))
+        await fetch_lists(client, CONTRATACOES, records_of(page))
         ahead.release()
 
     async with asyncio.TaskGroup() as group:

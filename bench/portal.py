@@ -20,8 +20,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import uvloop
 
-from ingestor.sources.pncp.client import ITENS_PAGE_SIZE
-from ingestor.sources.pncp.records import itens_path
+from common.resources.contratacoes import CONTRATACOES, ITENS
+from ingestor.sources.pncp.records import list_path
 from simulator.answers import HEADERS, Answer
 from simulator.generated import generate
 from simulator.portal import Asked, answer
@@ -93,9 +93,9 @@ class Answers:
             for modalidade in range(1, 20):
                 self._prepare_listing(day, modalidade)
         for key in self._world.keys:
-            cnpj, year, sequence = itens_path(key)
-            path = f"/api/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
-            self._keep(path, {"pagina": "1", "tamanhoPagina": str(ITENS_PAGE_SIZE)})
+            self._keep(
+                f"/api{list_path(CONTRATACOES, ITENS, key)}", {"pagina": "1", "tamanhoPagina": str(ITENS.page_size)}
+            )
 
     def _prepare_listing(self, day: date, modalidade: int) -> None:
         path = "/api/consulta/v1/contratacoes/publicacao"

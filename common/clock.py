@@ -60,6 +60,11 @@ def check_window(start: datetime, end: datetime, now: datetime) -> None:
         raise WindowError("o intervalo entre data_ini e data_fim não pode passar de 365 dias")
 
 
+def start_of_day(moment: datetime) -> datetime:
+    """The first moment of its day."""
+    return datetime.combine(moment.date(), datetime.min.time())
+
+
 def days(start: datetime, end: datetime) -> Iterator[tuple[date, datetime, datetime]]:
     """Split a window at midnights: each day with its part of the window, both ends included."""
     day = start.date()

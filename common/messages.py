@@ -3,11 +3,12 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from common.clock import WindowError, check_window, parse_wall_clock
-from common.lifecycle import DEFAULT_RESOURCE, Criterio, Mode
+from common.clock import check_window, parse_wall_clock
+from common.lifecycle import DEFAULT_RESOURCE, Mode, criterio_of
 from common.resources import RESOURCE_NAMES
+from common.resources.description import CRITERIOS, Criterio
 
 LONGEST_BODY = 16 * 1024
 LONGEST_ID = 19  # digits of a bigint
@@ -64,15 +65,15 @@ def decode(body: bytes, *, now: datetime) -> SyncCommand:
         raise PoisonError(f"resource is none of {', '.join(RESOURCE_NAMES)}")
     if mode == "update":
         return SyncCommand("update", resource=resource)
-    criterio = fields.get("criterio", "publicacao")
-    if criterio not in ("publicacao", "atualizacao"):
-        raise PoisonError("criterio is neither 'publicacao' nor 'atualizacao'")
+    if "criterio" in fields and fields["criterio"] not in CRITERIOS:
+        raise PoisonError(f"criterio is none of {', '.join(CRITERIOS)}")
     try:
+        criterio = criterio_of(resource, "backfill", fields.get("criterio"))
         start, end = parse_wall_clock(fields.get("data_ini")), parse_wall_clock(fields.get("data_fim"))
         check_window(start, end, now)
-    except WindowError as error:
+    except ValueError as error:  # as is a window that the portal does not accept
         raise PoisonError(str(error)) from None
-    return SyncCommand("backfill", start, end, cast("Criterio", criterio), resource)
+    return SyncCommand("backfill", start, end, criterio, resource)
 
 
 def execution_id_of(headers: dict[str, Any]) -> int | None:

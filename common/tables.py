@@ -496,37 +496,3 @@ for _resource in RESOURCES:
 for _party in PARTIES:
     add_party(metadata, _party)
 add_dominios(metadata)
-
-# Contratações that are stored without their items, which are read later. A row exists exactly while `itens_at` is null.
-itens_owed = Table(
-    "itens_owed",
-    metadata,
-    Column(
-        "numero_controle_pncp",
-        Text,
-        ForeignKey("contratacoes.numero_controle_pncp", ondelete="CASCADE"),
-        primary_key=True,
-    ),
-    # dataAtualizacaoGlobal of the contratação: the newest are read first
-    Column("as_of", WALL_CLOCK, nullable=False),
-    # unread (the list could not be read) or empty (an empty list that is not confirmed yet)
-    Column("reason", Text, nullable=False),
-    # the last failure, in a sentence
-    Column("cause", Text),
-    # the execution that met the record last
-    Column("execution_id", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
-    _now("owed_since"),
-    # failed tries in a row, and how often the list was empty
-    _count("tries"),
-    _count("empty_sights"),
-    # the next try is not before this; a worker that tries moves it beyond its lease
-    _now("due_at"),
-    # tried too often: only a newer version of the record or an administrator starts another try
-    _moment("set_aside_at"),
-    Index(
-        "ix_itens_owed_due",
-        text("as_of DESC"),
-        postgresql_where=text("set_aside_at IS NULL"),
-    ),
-    Index("ix_itens_owed_execution_id", "execution_id"),
-)

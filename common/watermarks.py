@@ -18,6 +18,9 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.resources import RESOURCES_BY_NAME
+from common.resources.description import CRITERIOS
+
 _SECOND = timedelta(seconds=1)  # windows are whole seconds, ends included
 
 # `read_until`: up to when a slice proves that it has seen everything. A listing cannot show what happened after it was
@@ -74,21 +77,23 @@ _FOLLOW_BACK = text("""
     )
     SELECT LEAST(:since, min(window_start)) FROM chained WHERE is_whole
 """)
-# The first day of which everything published is stored: read by `publicacao` from its beginning until changes are read.
+# The first day of which everything is stored: read by the listing of days from its beginning until changes are read.
 # Slices are asked about a day that was not over yet; earlier days are in the ledger.
-_COMPLETE_FROM = text("""
+_COMPLETE_FROM = """
     SELECT min(day) FROM (
         SELECT (SELECT day FROM read_days
-                 WHERE criterio = 'publicacao' AND resource = :resource AND part = :part
+                 WHERE criterio = '{criterio}' AND resource = :resource AND part = :part
                    AND day >= CAST(:since AS date)
                  ORDER BY day LIMIT 1) AS day
          UNION ALL
         SELECT (SELECT first_day FROM sync_slices
-                 WHERE criterio = 'publicacao' AND status = 'success' AND resource = :resource AND part = :part
-                   AND first_day >= CAST(:since AS date) AND window_start <= first_day
+                 WHERE criterio = '{criterio}' AND status = 'success' AND resource = :resource AND part = :part
+                   AND first_day = last_day AND first_day >= CAST(:since AS date) AND window_start <= first_day
                    AND LEAST(window_end, timezone('America/Sao_Paulo', started_at)) >= :since
                  ORDER BY first_day LIMIT 1)) AS found
-""")
+"""
+# written out, so that each is answered from the index of its listing
+_COMPLETE_FROM_BY = {criterio: text(_COMPLETE_FROM.format(criterio=criterio)) for criterio in CRITERIOS}
 _LOAD = text("""
     SELECT part, since, reached, complete_from FROM watermarks
      WHERE resource = :resource AND part = ANY(CAST(:parts AS int[])) ORDER BY part
@@ -120,8 +125,8 @@ _BEYOND = text("""
 class Watermark:
     """What has been read of one listing, in Brasília's wall clock.
 
-    `complete_from`: the first day of which everything published is stored; `None` where no such day has been read by
-    `publicacao`, so that the changes since `since` have nothing to complete.
+    `complete_from`: the first day of which everything is stored; `None` where no such day has been read, so that the
+    changes since `since` have nothing to complete.
     """
 
     since: datetime
@@ -180,7 +185,8 @@ async def _follow(
     if is_new or (end >= since - _SECOND and start < since):
         since = (await db.execute(_FOLLOW_BACK, {**key, "since": since})).scalar_one() or since
     if complete_from is None or since != known.since:
-        found = (await db.execute(_COMPLETE_FROM, {**key, "since": since})).scalar_one_or_none()
+        statement = _COMPLETE_FROM_BY[RESOURCES_BY_NAME[str(key["resource"])].day_criterio]
+        found = (await db.execute(statement, {**key, "since": since})).scalar_one_or_none()
         complete_from = found or complete_from
     return Watermark(since, reached, complete_from)
 

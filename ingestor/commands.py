@@ -14,7 +14,7 @@ from common.masking import mask_text
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.config import IngestorSettings, parse_modalidades
-from ingestor.debts import load_owed, try_all_again
+from ingestor.debts import OWING, load_owed, try_all_again
 from ingestor.errors import PncpError
 from ingestor.opening import make_client, make_engine
 from ingestor.store.rejected import load_unresolved
@@ -62,8 +62,14 @@ def make_parser() -> argparse.ArgumentParser:
     rejected.add_argument("--retry", action="store_true", help="try to store them with this version")
     itens = commands.add_parser(
         "itens",
-        help="list the contratações whose items are owed, or have them tried again",
+        help="list the contratações whose items are owed, or have them tried again; --resource: of other records",
         description="The ingestors read what is owed by themselves. Exit code 1 if anything is owed.",
+    )
+    itens.add_argument(
+        "--resource",
+        choices=[resource.name for resource in OWING],
+        default=OWING[0].name,
+        help="whose lists (%(default)s)",
     )
     itens.add_argument(
         "--retry", action="store_true", help="have them tried now, also those that were set aside after many tries"
@@ -166,17 +172,18 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
 
 
 async def itens(settings: IngestorSettings, options: argparse.Namespace) -> int:
-    """Print every contratação whose items are owed, and why; with `--retry`, have the ingestors try them now."""
+    """Print every record whose list is owed, and why; with `--retry`, have the ingestors try them now."""
+    resource = RESOURCES_BY_NAME[options.resource]
     engine = make_engine(settings)
     try:
         await check_schema(engine)
         if options.retry:
-            print(f"{await try_all_again(engine)} contratações are tried again now")
-        owed = await load_owed(engine)
+            print(f"{await try_all_again(engine, resource)} {resource.name} are tried again now")
+        owed = await load_owed(engine, resource)
     finally:
         await engine.dispose()
     for one in owed:
         state = "set aside" if one.is_set_aside else one.reason
         print(f"{one.key} {state} since {one.owed_since:%Y-%m-%d %H:%M} UTC, {one.tries} tries: {one.cause or ''}")
-    print(f"the items of {len(owed)} contratações are owed")
+    print(f"the items of {len(owed)} {resource.name} are owed")
     return SOMETHING_IS_AMISS if owed else ALL_IS_WELL

@@ -27,7 +27,7 @@ from prometheus_client import (
 
 from common.config import ConfigurationError
 from common.lifecycle.slices import PageCounts
-from ingestor.sources.pncp.client import SERVICES
+from common.resources import SERVICES
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,6 @@ per span of days that it owes, by each criterio; `owed_days` computes them.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import get_args
 
 import structlog
 from sqlalchemy import text
@@ -16,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common import coverage
 from common.clock import LONGEST_WINDOW, to_wall_clock
 from common.cron import latest_due
-from common.lifecycle import DEFAULT_RESOURCE, Criterio, Mode, admission
+from common.lifecycle import DEFAULT_RESOURCE, Mode, admission
+from common.resources import RESOURCES_BY_NAME
+from common.resources.description import Criterio
 from ingestor.planning import Rules
 
 log = structlog.get_logger(__name__)
@@ -135,7 +136,7 @@ async def _start(db: AsyncConnection, rules: Rules, name: str, due_at: datetime,
         return Outcome(await _create(db, resource, mode="update", trigger="schedule"))
     started: list[int] = []
     today = to_wall_clock(due_at).date()
-    for criterio in get_args(Criterio):
+    for criterio in RESOURCES_BY_NAME[resource].listings:
         for first, last in await _note_owed(db, resource, criterio, rules.parts_of(resource), today):
             window = (datetime.combine(first, time.min), datetime.combine(last, _LAST_SECOND))
             started += await _create(
@@ -174,23 +175,31 @@ async def _note_owed(
 ) -> list[Span]:
     """The spans that a sweep of `today` has to read: the days that any part owes, which it does until they are read."""
     swept = await coverage.load_swept(db, parts, resource=resource, criterio=criterio)
-    owed = {part: owed_days(known.first, known.read, today, criterio) for part, known in swept.items()}
+    owed = {
+        part: owed_days(known.first, known.read, today, rereads_month=_rereads_month(resource, criterio))
+        for part, known in swept.items()
+    }
     first = {part: min(days) for part, days in owed.items() if days}
     await coverage.note_swept(db, first, resource=resource, criterio=criterio)
     return to_spans(set().union(*owed.values()))
 
 
-def owed_days(first_tried: date | None, read: Collection[date], today: date, criterio: Criterio) -> set[date]:
+def _rereads_month(resource: str, criterio: Criterio) -> bool:
+    """Whether what was changed late is found by the listing's own days alone: it shows a record on one day for ever."""
+    return criterio == "publicacao" or not RESOURCES_BY_NAME[resource].shows_changes
+
+
+def owed_days(first_tried: date | None, read: Collection[date], today: date, *, rereads_month: bool) -> set[date]:
     """The closed days that a sweep of `today` has to read of one listing.
 
     That is every day, from the first that any sweep has had to read to yesterday, which has not been `read` whole since
-    it ended; before the first sweep, yesterday. Read or not, by `atualizacao` also the last three days, and on
-    Sundays by `publicacao` the last 30.
+    it ended; before the first sweep, yesterday. Read or not, also the last three days; with `rereads_month` the last 30
+    instead, on Sundays alone.
     """
     yesterday = today - _DAY
     first = yesterday if first_tried is None else first_tried
     owed = {first + n * _DAY for n in range((yesterday - first).days + 1)} - set(read)
-    if criterio == "atualizacao":
+    if not rereads_month:
         owed |= {today - n * _DAY for n in range(1, REREAD_CHANGES_DAYS + 1)}
     elif today.isoweekday() == SUNDAY:
         owed |= {today - n * _DAY for n in range(1, REREAD_DAYS + 1)}

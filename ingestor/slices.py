@@ -100,7 +100,7 @@ async def ingest_slice(work: SliceIngestion) -> bool:
                 return True
             if progress.unfit:
                 raise await _give_up_unfit(work, progress)
-            cause = shortfall(progress.evidence, moves=_is_open(work.claim, work.read_at))
+            cause = shortfall(progress.evidence, moves=_moves(work, work.read_at))
             if cause is None:
                 return True
         except ListingShrank as error:
@@ -182,8 +182,14 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     return Ended.ASKED_TO_STOP if work.tools.stopping.is_set() else Ended.AT_THE_END
 
 
-def _is_open(claim: Claim, read_at: datetime | None) -> bool:
-    """Whether the listing reached the day on which its last page was committed, by the database's clock."""
+def _moves(work: SliceIngestion, read_at: datetime | None) -> bool:
+    """Whether the listing's totals prove nothing.
+
+    It counts rows that it repeats, or it reached the day on which its last page was committed, by the database's clock.
+    """
+    claim = work.claim
+    if work.resource.listings[claim.criterio].repeats_rows:
+        return True
     return read_at is not None and claim.last_day >= to_wall_clock(read_at).date()
 
 
@@ -236,11 +242,13 @@ async def _ingest_alone(work: SliceIngestion, progress: Progress, batch: Batch) 
     """
     nothing = frozenset[str]()
     lost: list[Rejected] = []
+    child = batch.resource.child
+    assert child is not None  # noqa: S101  # only of records with lists there may be no room for one
     for record in batch.crowded:
         key = record.key
         log.info("items are read alone", numero_controle_pncp=key)
         async with alone(work.tools.room):
-            itens = await fetch_or_owe(work.tools.client, key)
+            itens = await fetch_or_owe(work.tools.client, batch.resource, child, key)
             part = Batch(
                 batch.resource,
                 batch.number,
@@ -285,7 +293,7 @@ async def _write(
         batch.ends is Ended.OLD_ENOUGH
         or (
             batch.ends is Ended.AT_THE_END
-            and shortfall(progress.evidence_with(batch), moves=_is_open(work.claim, moment)) is None
+            and shortfall(progress.evidence_with(batch), moves=_moves(work, moment)) is None
         )
     )
     shows_new = progress.evidence.is_new(batch.keys)

@@ -29,7 +29,9 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved) 
     record = await _record_of(engine, resource, entry)
     if isinstance(record, Rejected):
         return record.reason
-    bundle = Bundle(record, await fetch_or_owe(client, record.key) if resource.child else Itens())
+    bundle = Bundle(
+        record, await fetch_or_owe(client, resource, resource.child, record.key) if resource.child else Itens()
+    )
     async with engine.connect() as db, db.begin() as transaction:
         if parent:
             await want_list(db, parent, bundle.key)

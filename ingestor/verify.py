@@ -1,7 +1,7 @@
 """Reconciliation: the keys that the portal lists for each day and part of a resource, and its counts of items."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -11,9 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from common.resources.description import Resource
 from ingestor.errors import ListingIncomplete, PageAbsent, PncpError
 from ingestor.sources.pncp.client import PncpClient, Span
-from ingestor.sources.pncp.completeness import row_names
 from ingestor.sources.pncp.envelope import Page
-from ingestor.sources.pncp.sight import see_all
+from ingestor.sources.pncp.sight import name_rows, see_all
 from ingestor.sources.values import Rejected
 from ingestor.store.statements import statements_of
 
@@ -96,7 +95,7 @@ async def compare_days(
     day = first
     while day <= last:
         for part in parts:
-            span = Span(resource, "publicacao", part, day, day)
+            span = Span(resource, resource.day_criterio, part, day, day)
             yield await _compare(engine, client, span, await _read_listing(client, span), with_itens=with_itens)
         day += timedelta(days=1)
 
@@ -117,7 +116,7 @@ async def _read_listing(client: PncpClient, span: Span) -> dict[str, Rejected | 
             seen = see_all(span.resource, page.records, span.criterio)
             names = [one.natural_key or one.hash if isinstance(one, Rejected) else one.key for one in seen]
             listed |= {name: one if isinstance(one, Rejected) else None for name, one in zip(names, seen, strict=True)}
-            rows |= row_names(names)
+            rows |= name_rows(span.resource, span.criterio, seen)
         if len(rows) >= promised:
             return listed
     shown = f"{len(rows)} of {promised} records were shown in {READINGS} readings"
@@ -158,14 +157,18 @@ async def _compare(
             rejected.setdefault(name, record.reason)
     itens: list[ItemCount] = []
     if with_itens and child:
-        asked = [_count_itens(client, key, stored[key], rejected_itens.get(key, 0)) for key in keys if key in stored]
+        asked = [
+            _count_itens(client.fetch_count(span.resource, child, key), key, stored[key], rejected_itens.get(key, 0))
+            for key in keys
+            if key in stored
+        ]
         itens = [count for count in await asyncio.gather(*asked) if count.missing or count.portal is None]
     missing = [key for key in keys if key not in stored and key not in rejected]
     return Comparison(span.first_day, span.part, len(keys), len(stored), missing, sorted(rejected.items()), itens)
 
 
-async def _count_itens(client: PncpClient, key: str, stored: int, rejected: int) -> ItemCount:
+async def _count_itens(count: Awaitable[int], key: str, stored: int, rejected: int) -> ItemCount:
     try:
-        return ItemCount(key, await client.fetch_quantidade(key), stored, rejected)
+        return ItemCount(key, await count, stored, rejected)
     except PncpError as error:
         return ItemCount(key, None, stored, rejected, str(error))

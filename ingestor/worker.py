@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import KINDS, Kind, admission, executions, slices
 from common.lifecycle.slices import Claim
-from common.resources import LISTINGS_OF, RESOURCES
+from common.resources import LISTINGS_OF, RESOURCES, SERVICES
 from ingestor import settling
 from ingestor.debts import is_any_due, work_off
 from ingestor.history import delete_old
@@ -27,7 +27,7 @@ from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
 from ingestor.schedule import tick
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
-from ingestor.sources.pncp.client import ITENS, PncpClient
+from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
 
 log = structlog.get_logger(__name__)
@@ -244,12 +244,15 @@ class Worker:
         await delete_old(self._engine, self._options.history_days, self.stopping)
 
     async def _work_off_debts(self) -> None:
-        """Read items that are owed, as long as any come."""
-        while not self.stopping.is_set() and await self._may_ask(is_any_due) and not self._source.is_paused(ITENS):
+        """Read lists that are owed, as long as any come."""
+        while not self.stopping.is_set():
+            paused = [service for service in SERVICES if self._source.is_paused(service)]
+            if not await self._may_ask(partial(is_any_due, paused=paused)):
+                break
             self._works_off_debts = True
             try:
                 outcomes = await work_off(
-                    self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._tools.room
+                    self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._tools.room, paused=paused
                 )
             finally:
                 self._works_off_debts = False

@@ -111,8 +111,8 @@ def _add_sync(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--criterio",
         choices=("publicacao", "atualizacao"),
-        default="publicacao",
-        help="of a backfill: what was published in the interval (publicacao) or what changed in it",
+        help="of a backfill: what was published in the interval (publicacao, unless the resource has none) or what "
+        "changed in it",
     )
     _add_resource(parser, f"what to read ({RESOURCE_NAMES[0]})")
     parser.add_argument("--dry-run", action="store_true", help="start nothing; tell what it would come to")

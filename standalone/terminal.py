@@ -196,7 +196,9 @@ def _sync(api: Api, options: argparse.Namespace) -> int:
     body: Answer = {"mode": "update"}
     if options.backfill:
         start, end = options.backfill
-        body = {"mode": "backfill", "data_ini": start, "data_fim": end, "criterio": options.criterio}
+        body = {"mode": "backfill", "data_ini": start, "data_fim": end}
+        if options.criterio:
+            body["criterio"] = options.criterio
     if options.resource:
         body["resource"] = options.resource
     if options.dry_run:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from common.clock import check_window, parse_wall_clock, to_wall_clock
-from common.lifecycle import DEFAULT_RESOURCE
+from common.lifecycle import DEFAULT_RESOURCE, criterio_of
 from common.lifecycle.causes import Cause
 from common.messages import SyncCommand
 from common.resources import RESOURCE_NAMES
@@ -62,8 +62,10 @@ class SyncRequest(BaseModel):
     mode: Mode = "update"
     data_ini: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, horário de Brasília")
     data_fim: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, até 365 dias depois")
-    criterio: Criterio = Field(
-        "publicacao", description="`publicacao`: o que foi publicado no intervalo; `atualizacao`: o que mudou nele"
+    criterio: Criterio | None = Field(
+        None,
+        description="`publicacao`: o que foi publicado no intervalo, como se nada for dito; `atualizacao`: o que mudou "
+        "nele, a única listagem de alguns recursos",
     )
 
     _command: SyncCommand = PrivateAttr()
@@ -85,7 +87,7 @@ class SyncRequest(BaseModel):
             raise ValueError(MISSING_DATES)
         start, end = parse_wall_clock(self.data_ini, "data_ini"), parse_wall_clock(self.data_fim, "data_fim")
         check_window(start, end, to_wall_clock(datetime.now(UTC)))
-        return SyncCommand("backfill", start, end, self.criterio, self.resource)
+        return SyncCommand("backfill", start, end, criterio_of(self.resource, "backfill", self.criterio), self.resource)
 
 
 class SyncResponse(BaseModel):

@@ -1,4 +1,4 @@
-"""The state of each day of publication: from the ledger, and from slices for days that were not read whole."""
+"""The state of each day of a resource: from the ledger, and from slices for days that were not read whole."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -10,17 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.models.coverage import CoverageDay, CoverageModalidade, CoverageQuery, DayState, SyncCoverage
 from common.resources import RESOURCES_BY_NAME
+from common.resources.description import CRITERIOS
 
 # One row for each day and part. A day that was read whole after its end is complete, whatever failed later: its records
 # stay stored. The state of other days comes from their slices, the newest first: running, failed, or read in part.
 # Records that a reading showed and that could not be stored are missing; records that were last seen before it have
 # left its listing.
-_PAIRS = text("""
+_PAIRS = """
     WITH whole AS (
         SELECT day, part, execution_id, records, total_registros, began_at, complete_at AS finished_at,
                CAST(NULL AS text) AS cause, CAST(NULL AS text) AS error_message, 'complete' AS state
           FROM read_days
-         WHERE resource = :resource AND criterio = 'publicacao' AND day BETWEEN :first AND :last
+         WHERE resource = :resource AND criterio = '{criterio}' AND day BETWEEN :first AND :last
            AND (CAST(:modalidade AS int) IS NULL OR part = :modalidade)
     ), others AS (
         SELECT DISTINCT ON (s.first_day, s.part)
@@ -31,7 +32,7 @@ _PAIRS = text("""
                     WHEN s.status = 'error' THEN 'failed'
                     ELSE 'partial' END AS state
           FROM sync_slices s
-         WHERE s.criterio = 'publicacao' AND s.resource = :resource AND s.first_day BETWEEN :first AND :last
+         WHERE s.criterio = '{criterio}' AND s.resource = :resource AND s.first_day BETWEEN :first AND :last
            AND (CAST(:modalidade AS int) IS NULL OR s.part = :modalidade)
            AND NOT EXISTS (SELECT FROM whole w WHERE w.day = s.first_day AND w.part = s.part)
          ORDER BY s.first_day, s.part, s.id DESC
@@ -51,22 +52,25 @@ _PAIRS = text("""
               AND r.resource = ANY(CAST(:tables AS text[]))
               AND r.last_seen >= coalesce(c.began_at, '-infinity')) refused
      ORDER BY c.day, c.part
-""")
+"""
+# written out, so that each is answered from the index of its listing
+_PAIRS_BY = {criterio: text(_PAIRS.format(criterio=criterio)) for criterio in CRITERIOS}
 
 
 async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCoverage:
     """Every day of the span, in order."""
     first, last = query.span
+    resource = RESOURCES_BY_NAME[query.resource]
     parameters = {
-        "resource": query.resource,
-        "tables": RESOURCES_BY_NAME[query.resource].tables,
+        "resource": resource.name,
+        "tables": resource.tables,
         "detail": query.detail,
         "first": first,
         "last": last,
         "modalidade": query.modalidade,
     }
     async with engine.connect() as db:
-        rows = (await db.execute(_PAIRS, parameters)).all()
+        rows = (await db.execute(_PAIRS_BY[resource.day_criterio], parameters)).all()
     asked = sorted({row.modalidade for row in rows})
     by_day: defaultdict[date, list[Row[Any]]] = defaultdict(list)
     for row in rows:

@@ -15,17 +15,18 @@ from common.resources import RESOURCES
 
 RECENT_DAYS = 35
 
-# Where no listing by `publicacao` has shown it, its day is unknown; then it counts by when it was seen last.
+# Where no listing of a day has shown it, its day is unknown; then it counts by when it was seen last.
 _LOAD = text("""
     SELECT r.day, count(*) AS records, count(DISTINCT r.part) AS modalidades
       FROM rejected_records r
-      LEFT JOIN unnest(CAST(:tables AS text[]), CAST(:resources AS text[])) AS listed (name, resource)
+      LEFT JOIN unnest(CAST(:tables AS text[]), CAST(:resources AS text[]), CAST(:criterios AS text[]))
+             AS listed (name, resource, criterio)
              ON listed.name = r.resource
      WHERE r.resolved_at IS NULL
        AND (r.day >= :since OR (r.day IS NULL AND r.last_seen >= CAST(:seen_since AS timestamptz)))
        AND r.last_seen >= coalesce((
            SELECT d.began_at FROM read_days d
-            WHERE d.criterio = 'publicacao' AND d.resource = listed.resource AND d.day = r.day AND d.part = r.part
+            WHERE d.criterio = listed.criterio AND d.resource = listed.resource AND d.day = r.day AND d.part = r.part
            ), '-infinity')
      GROUP BY r.day ORDER BY r.day
 """)
@@ -43,11 +44,12 @@ class RejectedDay:
 async def load_rejected_days(db: AsyncConnection, now: datetime) -> Sequence[RejectedDay]:
     """The days before `now` (aware), of the last 35, with records that are still rejected; the unknown day last."""
     today = to_wall_clock(now).date()
-    listed = [(table, resource.name) for resource in RESOURCES for table in resource.tables]
+    listed = [(table, resource) for resource in RESOURCES for table in resource.tables]
     values = {
         "since": today - timedelta(days=RECENT_DAYS),
         "seen_since": now - timedelta(days=RECENT_DAYS),
         "tables": [table for table, _ in listed],
-        "resources": [resource for _, resource in listed],
+        "resources": [resource.name for _, resource in listed],
+        "criterios": [resource.day_criterio for _, resource in listed],
     }
     return [RejectedDay(row.day, row.records, row.modalidades) for row in await db.execute(_LOAD, values)]

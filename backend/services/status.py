@@ -5,6 +5,8 @@ Counts are kept on slices while an execution runs, and on its own row when it ha
 
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
+from operator import add
 from typing import Any
 
 from sqlalchemy import (
@@ -13,6 +15,7 @@ from sqlalchemy import (
     Double,
     Row,
     Select,
+    Table,
     TextClause,
     and_,
     case,
@@ -44,9 +47,12 @@ from backend.models.sync import (
 )
 from common.clock import BRASILIA, parse_wall_clock
 from common.lifecycle import Mode, admission, executions
-from common.tables import itens_owed, rejected_records, sync_execution_counts, sync_executions, sync_slices
+from common.resources import RESOURCES
+from common.tables import metadata, rejected_records, sync_execution_counts, sync_executions, sync_slices
 
 SHOWN = 100
+
+OWED_TABLES = [metadata.tables[resource.child.debts] for resource in RESOURCES if resource.child]
 
 _execution = sync_executions.c
 _slice = sync_slices.c
@@ -59,6 +65,12 @@ _is_cancelled = _execution.cause.is_not_distinct_from("cancelled")
 _is_touched = or_(
     _slice.started_at.is_not(None), _slice.run_after.is_not(None), _slice.status != literal_column("'pending'")
 )
+
+
+def _count_owed(table: Table) -> ColumnElement[int]:
+    """How many lists of a table of debts an execution has left."""
+    owed = select(func.count()).select_from(table).where(table.c.execution_id == _execution.id)
+    return owed.correlate(sync_executions).scalar_subquery()
 
 
 def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:
@@ -109,12 +121,7 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
         _execution.status,
         case((is_running, counts.c.slices_records), else_=_execution.records_processed).label("records_processed"),
         case((is_running, counts.c.slices_rejected), else_=_execution.records_rejected).label("records_rejected"),
-        select(func.count())
-        .select_from(itens_owed)
-        .where(itens_owed.c.execution_id == _execution.id)
-        .correlate(sync_executions)
-        .scalar_subquery()
-        .label("itens_owed"),
+        reduce(add, map(_count_owed, OWED_TABLES)).label("itens_owed"),
         case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
         _execution.cause,
         _execution.error_message,

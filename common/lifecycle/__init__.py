@@ -11,10 +11,11 @@ Each function works in the transaction of the connection that it is given; the c
 from datetime import timedelta
 from typing import Literal, get_args
 
+from common.resources import RESOURCES_BY_NAME
 from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Criterio
 
 Mode = Literal["update", "backfill"]
-Criterio = Literal["publicacao", "atualizacao"]
 Kind = Literal["sync", "delivery", "intake"]
 """What an execution does: read a source, send rows to a destination, or take in rows that others send."""
 
@@ -25,3 +26,19 @@ DEFAULT_RESOURCE = CONTRATACOES.name
 
 PATIENCE: dict[Mode, timedelta] = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
 """How long a slice may fail without a page that shows anything new, and an execution wait for a source that fails."""
+
+
+def criterio_of(resource: str, mode: Mode, asked: str | None = None) -> Criterio:
+    """By which listing an execution reads: an update by `atualizacao`, a backfill as asked, else as days are covered.
+
+    Raises:
+        ValueError: the resource has no such listing; the text is for the caller.
+
+    """
+    described = RESOURCES_BY_NAME[resource]
+    for criterio in described.listings:
+        if asked == criterio:
+            return criterio
+    if asked is not None:
+        raise ValueError(f"{resource} não têm listagem por {asked}: use {' ou '.join(described.listings)}")
+    return "atualizacao" if mode == "update" else described.day_criterio

@@ -8,8 +8,9 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.lifecycle import DEFAULT_RESOURCE, Criterio, Mode
+from common.lifecycle import DEFAULT_RESOURCE, Mode, criterio_of
 from common.lifecycle.executions import PUBLISH_FAILED
+from common.resources.description import Criterio
 
 MAX_UNFINISHED = 20
 """Executions under way at once unless the setting says otherwise, by every door: the API, a message, a sweep.
@@ -58,7 +59,7 @@ async def create(
     parameters = {
         "resource": resource,
         "mode": mode,
-        "criterio": criterio or ("atualizacao" if mode == "update" else "publicacao"),
+        "criterio": criterio or criterio_of(resource, mode),
         "window_start": window_start,
         "window_end": window_end,
         "trigger": trigger,
@@ -169,7 +170,7 @@ async def find_unplanned(
     parameters = {
         "resource": resource,
         "mode": mode,
-        "criterio": criterio or ("atualizacao" if mode == "update" else "publicacao"),
+        "criterio": criterio or criterio_of(resource, mode),
         "window_start": window_start,
         "window_end": window_end,
     }

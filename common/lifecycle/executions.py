@@ -9,10 +9,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import to_wall_clock
-from common.lifecycle import PATIENCE, Criterio, Mode
+from common.lifecycle import PATIENCE, Mode
 from common.lifecycle.causes import Cause
 from common.lifecycle.slices import UNHELD, PlannedSlice
 from common.resources import LISTINGS_OF
+from common.resources.description import Criterio
 from common.tables import sync_executions, sync_pages, sync_slices
 
 PUBLISH_FAILED = "Failed to publish to RabbitMQ"

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import coverage, watermarks
 from common.database import driver_of
-from common.lifecycle import ONLY_SYNC, PATIENCE, Criterio, Kind, Mode
+from common.lifecycle import ONLY_SYNC, PATIENCE, Kind, Mode
 from common.lifecycle.causes import Cause
+from common.resources.description import Criterio
 from common.tables import sync_pages, sync_slices
 
 MAX_STALLS = 6

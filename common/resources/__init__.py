@@ -2,17 +2,22 @@
 
 from collections.abc import Iterable
 
+from common.resources.atas import ATAS
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
 from common.resources.description import Column, Resource
+from common.resources.instrumentos_cobranca import INSTRUMENTOS_COBRANCA
 from common.resources.parties import PARTIES
+from common.resources.pcas import PCAS
 
-RESOURCES: tuple[Resource, ...] = (CONTRATACOES, CONTRATOS)
+RESOURCES: tuple[Resource, ...] = (CONTRATACOES, CONTRATOS, ATAS, PCAS, INSTRUMENTOS_COBRANCA)
 """In the order in which they are read."""
 RESOURCES_BY_NAME = {resource.name: resource for resource in RESOURCES}
 RESOURCE_NAMES = tuple(RESOURCES_BY_NAME)
 LISTINGS_OF = {resource.name: "consulta" if resource is CONTRATACOES else resource.name for resource in RESOURCES}
 """What each resource's listings are called in `source_pauses`: those of one may fail while the portal lists others."""
+SERVICES = (*LISTINGS_OF.values(), *(resource.child.service for resource in RESOURCES if resource.child))
+"""What the portal answers, or fails to answer, for itself."""
 
 
 def _personal_fields(tables: Iterable[Iterable[Column]]) -> dict[str, tuple[str, ...]]:

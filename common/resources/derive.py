@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from common.clock import BRASILIA
 from common.resources import dominios
-from common.resources.description import Column, Kind, Party, Resource
+from common.resources.description import Child, Column, Kind, Party, Resource
 
 WALL_CLOCK = sa.DateTime(timezone=False)  # Brasília's, as the source writes it
 MOMENT = sa.DateTime(timezone=True)  # an event of ours
@@ -31,6 +31,7 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
     Kind.BOOLEAN: sa.Boolean(),
     Kind.DAY: sa.Date(),
     Kind.MOMENT: WALL_CLOCK,
+    Kind.STAMP: WALL_CLOCK,
     Kind.JSON: JSONB(),
 }
 
@@ -49,12 +50,12 @@ def now_column(name: str) -> sa.Column[object]:
 
 
 def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
-    """Add the table of a resource, and that of its child."""
+    """Add the table of a resource, that of its child, and that of the lists which are owed."""
     child = resource.child
     sa.Table(
         resource.name,
         metadata,
-        *_columns(resource.columns, {resource.key}),
+        *_columns(stored_columns(resource), {resource.key}),
         sa.Column("payload", JSONB, nullable=False),
         # null asks for the child's list again at the next sight of the record
         *([moment_column(child.read_at)] if child else []),
@@ -67,7 +68,7 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
     sa.Table(
         child.name,
         metadata,
-        *_columns((_column(resource, resource.key), *child.columns), {resource.key, child.key}),
+        *_columns((key_column(resource), *child.columns), {resource.key, child.key}),
         sa.Column("payload", JSONB, nullable=False),
         now_column("created_at"),
         now_column("updated_at"),
@@ -75,6 +76,43 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
             [resource.key], [f"{resource.name}.{resource.key}"], ondelete="CASCADE", initially="DEFERRED"
         ),
     )
+    _add_debts(metadata, resource, child)
+
+
+def _add_debts(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
+    """Add the table of records that are stored without their lists, which are read later."""
+    sa.Table(
+        child.debts,
+        metadata,
+        sa.Column(
+            resource.key,
+            sa.Text,
+            sa.ForeignKey(f"{resource.name}.{resource.key}", ondelete="CASCADE"),
+            primary_key=True,
+        ),
+        # the later stamp of the record's version: the newest are read first
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        # unread (the list could not be read) or empty (an empty list that is not confirmed yet)
+        sa.Column("reason", sa.Text, nullable=False),
+        # the last failure, in a sentence
+        sa.Column("cause", sa.Text),
+        # the execution that met the record last
+        sa.Column("execution_id", sa.BigInteger, sa.ForeignKey("sync_executions.id", ondelete="SET NULL")),
+        now_column("owed_since"),
+        # failed tries in a row, and how often the list was empty
+        _count_column("tries"),
+        _count_column("empty_sights"),
+        # the next try is not before this; a worker that tries moves it beyond its lease
+        now_column("due_at"),
+        # tried too often: only a newer version of the record or an administrator starts another try
+        moment_column("set_aside_at"),
+        sa.Index(f"ix_{child.debts}_due", sa.text("as_of DESC"), postgresql_where=sa.text("set_aside_at IS NULL")),
+        sa.Index(f"ix_{child.debts}_execution_id", "execution_id"),
+    )
+
+
+def _count_column(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.Integer, nullable=False, server_default=sa.text("0"))
 
 
 def add_party(metadata: sa.MetaData, party: Party) -> None:
@@ -106,6 +144,19 @@ def add_dominios(metadata: sa.MetaData) -> None:
         now_column("created_at"),
         now_column("updated_at"),
     )
+
+
+def key_column(resource: Resource) -> Column:
+    """The column of a resource's key, which may be one of ours."""
+    if resource.key_columns:
+        paths = [column.path for name in resource.key_columns for column in resource.columns if column.name == name]
+        return Column(Kind.TEXT, resource.key, " ".join(paths), f"Chave: {resource.key_form}", required=True)
+    return next(column for column in resource.columns if column.name == resource.key)
+
+
+def stored_columns(resource: Resource) -> tuple[Column, ...]:
+    """The columns of a resource's table that say what its records say."""
+    return (key_column(resource), *resource.columns) if resource.key_columns else resource.columns
 
 
 def party_key(party: Party) -> tuple[str, ...]:
@@ -146,6 +197,10 @@ def json_object(path: str) -> str:
 
 # A code may be written as an empty text. A stamp without an offset is Brasília's already, as in `to_wall_clock`; only
 # longer ones can have one.
+_MOMENT = (
+    "CASE WHEN length({value}) > 19 AND {value} ~* '(z|[+-][0-9]{{2}}:?[0-9]{{2}})$'"
+    " THEN CAST({value} AS timestamptz) AT TIME ZONE '{zone}' ELSE CAST({value} AS timestamp) END"
+)
 _EXPRESSIONS = {
     Kind.TEXT: "{value}",
     Kind.SHORT_TEXT: "{value}",
@@ -154,10 +209,8 @@ _EXPRESSIONS = {
     Kind.NUMBER: "CAST({value} AS numeric)",
     Kind.BOOLEAN: "CAST({value} AS boolean)",
     Kind.DAY: "CAST({value} AS date)",
-    Kind.MOMENT: (
-        "CASE WHEN length({value}) > 19 AND {value} ~* '(z|[+-][0-9]{{2}}:?[0-9]{{2}})$'"
-        " THEN CAST({value} AS timestamptz) AT TIME ZONE '{zone}' ELSE CAST({value} AS timestamp) END"
-    ),
+    Kind.MOMENT: _MOMENT,
+    Kind.STAMP: _MOMENT,
     Kind.JSON: "nullif({json}, 'null')",
 }
 
@@ -207,9 +260,11 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
         read_at = f"Quando a lista em {child.name} foi lida por inteiro; nulo enquanto falta" if child else ""
         own = {child.read_at: read_at} if child else {}
         places = " and ".join(f"`{each.path}` by `{each.stamp}`" for each in resource.listings.values())
-        lines += _lines(metadata.tables[resource.name], resource.label, resource.columns, own, f"Listed at {places}.")
+        lines += _lines(
+            metadata.tables[resource.name], resource.label, stored_columns(resource), own, f"Listed at {places}."
+        )
         if child:
-            columns = (_column(resource, resource.key), *child.columns)
+            columns = (key_column(resource), *child.columns)
             lines += _lines(metadata.tables[child.name], child.label, columns)
     for party in parties:
         add_party(metadata, party)
@@ -245,7 +300,3 @@ def _lines(
         field, meaning = (f"`{known.path}`", known.label) if known else ("", meanings[column.name])
         meaning += "; dado pessoal, se de pessoa física" if known and known.personal else ""
         yield f"| `{column.name}` | {field} | {kind} | {meaning} |"
-
-
-def _column(resource: Resource, name: str) -> Column:
-    return next(column for column in resource.columns if column.name == name)

@@ -6,8 +6,14 @@ in `ingestor.store.statements`. Descriptions are compared by identity, so that t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum, auto
 from functools import partial
+from typing import Literal, get_args
+
+Criterio = Literal["publicacao", "atualizacao"]
+"""By which stamp a listing's window filters: that of publication, or that of the last change."""
+CRITERIOS: tuple[Criterio, ...] = get_args(Criterio)
 
 
 class Kind(Enum):
@@ -26,6 +32,8 @@ class Kind(Enum):
     DAY = auto()
     MOMENT = auto()
     """Brasília's wall clock; an offset is converted."""
+    STAMP = auto()
+    """A moment, or a day alone, which stands for its beginning; only for required columns."""
     JSON = auto()
     """Any JSON, kept as it is."""
 
@@ -56,6 +64,7 @@ number = partial(Column, Kind.NUMBER)
 boolean = partial(Column, Kind.BOOLEAN)
 day = partial(Column, Kind.DAY)
 moment = partial(Column, Kind.MOMENT)
+stamp = partial(Column, Kind.STAMP)
 json = partial(Column, Kind.JSON)
 
 
@@ -94,10 +103,30 @@ class Mention:
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """A listing of the portal: where it is, and the column with the stamp that its window filters on."""
+    """A listing of the portal: where it is, and the column with the stamp that its window filters on.
+
+    `first_day` and `last_day` are the parameters of its window; `excludes_last_day`: the portal leaves out the last day
+    that it is asked for. `begins`: the portal refuses earlier days. `empty_status` and `empty_text` tell an empty
+    listing from a failure: the status, and what its body contains; of status 200, that it has no body.
+
+    `counts`: the totals count the entries of this array of each record, and a page is cut between them, so that a
+    record may stand on several pages. `repeats_rows`: the portal lists rows twice and counts them twice, so that totals
+    prove nothing. `is_slow`: its pages are given from the first try on the time of a second one. `at_once`: the most
+    requests of a worker that are under way.
+    """
 
     path: str
     stamp: str
+    first_day: str = "dataInicial"
+    last_day: str = "dataFinal"
+    excludes_last_day: bool = False
+    begins: date | None = None
+    empty_status: int = 204
+    empty_text: str = ""
+    counts: str | None = None
+    repeats_rows: bool = False
+    is_slow: bool = False
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +141,9 @@ class Axis:
 class Child:
     """The entries of a list that belongs to each record and is written with it. Its key: the record's and `key`.
 
+    `path` is where the portal has the list, made of the groups of the record's key pattern; `path/quantidade` says how
+    many entries it has. `page_size` is asked for at once. `service` is what it is called in `source_pauses`.
+
     `read_at` is a column of the record's table: when its list was last read in full, null while it is owed. `debts` is
     the table of the lists that are owed.
     """
@@ -120,17 +152,35 @@ class Child:
     label: str
     key: str
     columns: tuple[Column, ...]
+    path: str
+    page_size: int
+    service: str
     read_at: str
     debts: str
+
+
+@dataclass(frozen=True, eq=False)
+class Nested:
+    """A whole record of another resource that stands in a record at `path`, and is written as one of its own."""
+
+    resource: "Resource"
+    path: str
 
 
 @dataclass(frozen=True, eq=False)
 class Resource:
     """A kind of record that the portal lists, by the name of its table.
 
-    `key` and `version` are columns; neither stamp of a version alone will do. `key_pattern` is a regular expression
-    for all of a key, `key_form` says it for people. `page_size`: the most records that a page of its listings holds.
-    `indexes` are those beside the key, each by its columns.
+    `key` and `version` are columns; neither stamp of a version alone will do. `key_columns`: the portal gives no key in
+    one value, and `key` is a column of ours that joins these with hyphens. `key_pattern` is a regular expression for
+    all of a key, `key_form` says it for people. `has_day_stamps`: the stamps are days, so that equal ones do not mean
+    that nothing has changed, and the version that was read later stands.
+
+    `listings` are by `publicacao`, by `atualizacao`, or both. A listing by `atualizacao` alone is also how days are
+    loaded and covered. `shows_changes`: a record that changes comes again in it.
+
+    `page_size`: the most records that a page of its listings holds. `omits` are keys of a record that its payload is
+    kept without, as a table of its own has them. `indexes` are those beside the key, each by its columns.
     """
 
     name: str
@@ -140,12 +190,22 @@ class Resource:
     key_form: str
     version: tuple[str, str]
     page_size: int
-    listings: Mapping[str, Listing]
+    listings: Mapping[Criterio, Listing]
     columns: tuple[Column, ...]
     axis: Axis | None = None
     mentions: tuple[Mention, ...] = ()
     child: Child | None = None
+    nested: Nested | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
+    key_columns: tuple[str, ...] = ()
+    has_day_stamps: bool = False
+    shows_changes: bool = True
+    omits: tuple[str, ...] = ()
+
+    @property
+    def day_criterio(self) -> Criterio:
+        """The listing by which whole days are loaded, swept and covered."""
+        return "publicacao" if "publicacao" in self.listings else "atualizacao"
 
     @property
     def tables(self) -> tuple[str, ...]:

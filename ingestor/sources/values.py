@@ -169,7 +169,8 @@ class Batch:
     """What one page leaves: its rows, the keys that count as processed, what to write and to reject.
 
     `keys` names every row (`completeness.row_names`), `records` is how many there are. `crowded` are records to be
-    written for whose lists there was no room. `is_second_look`: page 1 is read for the second time in this reading.
+    written for whose lists there was no room. `nested` are records of another resource that stand in those to be
+    written. `is_second_look`: page 1 is read for the second time in this reading.
     `ends` says how the reading ends with this page, `None` where it goes on.
     """
 
@@ -182,6 +183,7 @@ class Batch:
     bundles: list[Bundle] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     crowded: list[Record] = field(default_factory=list)
+    nested: list[Bundle] = field(default_factory=list)
     records: int = 0
     is_second_look: bool = False
     ends: Ended | None = None

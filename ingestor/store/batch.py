@@ -44,10 +44,11 @@ _NOW = text("SELECT now()")
 async def holds_records_of(db: AsyncConnection, resource: Resource, claim: Claim) -> bool:
     """Whether the mirror holds records that the slice's listing ought to show.
 
-    By `atualizacao` only today's listing can be judged: from an earlier day's every record may have moved on.
+    By `atualizacao` only today's listing can be judged: from an earlier day's every record may have moved on, unless a
+    record stays where it was listed first.
     """
     parameters = {"first_day": claim.first_day, "last_day": claim.last_day, "part": claim.part}
-    if claim.criterio == "atualizacao":
+    if claim.criterio == "atualizacao" and resource.shows_changes:
         moment: datetime = (await db.execute(_NOW)).scalar_one()
         if claim.last_day < to_wall_clock(moment).date():
             return False
@@ -90,6 +91,9 @@ async def store_page(
     if refused:
         lost = {record.natural_key for record in refused if record.resource == batch.resource.name}
         batch = replace(batch, processed=batch.processed - lost, rejected=[*batch.rejected, *refused])
+    if batch.nested and batch.resource.nested:
+        _, lost_nested = await store_bundles(db, batch.resource.nested.resource, batch.nested, claim.execution_id)
+        batch = replace(batch, rejected=[*batch.rejected, *lost_nested])
     rejected = 0
     for record in sorted(batch.rejected, key=lambda record: record.hash):  # as any other worker does
         rejected += await keep_rejected(db, record, execution_id=claim.execution_id, slice_id=claim.slice_id)

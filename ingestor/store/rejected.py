@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.resources import RESOURCES
 from common.resources.description import Resource
 from ingestor.sources.values import Rejected
+
+_DAYS_BY = {table: resource.day_criterio for resource in RESOURCES for table in resource.tables}
+"""By which listing the days of a table's records are read."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ _REJECT = text("""
     VALUES ((SELECT id FROM sync_executions WHERE id = :execution_id FOR KEY SHARE),
             (SELECT id FROM sync_slices WHERE id = :slice_id FOR KEY SHARE),
             :resource, :natural_key, :reason, :payload_hash, :payload,
-            (SELECT first_day FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'),
-            (SELECT part FROM sync_slices WHERE id = :slice_id AND criterio = 'publicacao'))
+            (SELECT first_day FROM sync_slices WHERE id = :slice_id AND first_day = last_day AND criterio = :criterio),
+            (SELECT part FROM sync_slices WHERE id = :slice_id AND first_day = last_day AND criterio = :criterio))
     ON CONFLICT (payload_hash) DO UPDATE
        SET last_seen = now(), resolved_at = NULL, reason = excluded.reason,
            times = known.times + CAST(known.execution_id IS DISTINCT FROM excluded.execution_id AS int),
@@ -65,6 +69,7 @@ async def keep_rejected(
             "reason": record.reason[:2000],
             "payload_hash": record.hash,
             "payload": record.payload,
+            "criterio": _DAYS_BY.get(record.resource),
         },
     )
     return int(result.scalar_one())

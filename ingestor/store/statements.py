@@ -157,7 +157,7 @@ def _holds(resource: Resource, stamp: str) -> str:
 
 
 # Key and version come as they were judged, everything else is read out of the payload. An older version is never
-# written; an equal one only where its list is wanted again and has come.
+# written; an equal one only where its list is wanted again and has come, or where stamps are days and it differs.
 #
 # What is known is looked up key by key, here and in the other statements: a plan that was made while a table was empty
 # would go on reading all of it.
@@ -172,11 +172,15 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
     key, child = resource.key, resource.child
     header, whole = resource.version
     values = to_sql(resource.columns) | {name: name for name in (key, header, whole)} | {"payload": payload}
-    list_came = ""
+    also = ""
+    if resource.has_day_stamps:
+        also = f"""
+            OR (excluded.{header} = known.{header} AND excluded.{whole} = known.{whole}
+                AND known.payload IS DISTINCT FROM excluded.payload)"""
     rejected = f"r.resource = '{resource.name}'"
     if child:
         values[child.read_at] = "CASE WHEN has_list THEN now() END"
-        list_came = f"""
+        also += f"""
             OR (known.{child.read_at} IS NULL AND excluded.{child.read_at} IS NOT NULL
                 AND excluded.{header} = known.{header}
                 AND excluded.{whole} = known.{whole})"""
@@ -191,7 +195,7 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
         ON CONFLICT ({key}) DO UPDATE
            SET {_set(name for name in values if name != key)}, updated_at = now()
          WHERE excluded.{header} > known.{header}
-            OR excluded.{whole} > known.{whole}{list_came}
+            OR excluded.{whole} > known.{whole}{also}
         RETURNING known.*, xmax = 0 AS is_new
     ), {"".join(_parties(resource.mentions, whole))}resolved AS (
         UPDATE rejected_records r SET resolved_at = now()

@@ -1,5 +1,6 @@
-"""Suppliers are a party of the mirror; parties know on which day they were last named, and whether only in part.
+"""Atas, plans with their items, and instrumentos de cobrança; suppliers are a party; parties know when they were named.
 
+A party knows on which day it was last named, and whether only in part.
 A pause of the source says in a word why, and in a sentence beside it.
 The domain tables are mirrored.
 """
@@ -121,6 +122,177 @@ def _create_dominios() -> None:
     )
 
 
+def _create_atas() -> None:
+    op.create_table(
+        "atas",
+        sa.Column("numero_controle_pncp_ata", sa.Text, nullable=False),
+        sa.Column("data_atualizacao", WALL_CLOCK, nullable=False),
+        sa.Column("data_atualizacao_global", WALL_CLOCK, nullable=False),
+        sa.Column("data_publicacao_pncp", sa.Date),
+        sa.Column("data_inclusao", sa.Date),
+        sa.Column("numero_controle_pncp_compra", sa.Text),
+        sa.Column("numero_ata_registro_preco", sa.Text),
+        sa.Column("ano_ata", sa.Integer),
+        sa.Column("cancelado", sa.Boolean),
+        sa.Column("data_cancelamento", sa.Date),
+        sa.Column("data_assinatura", sa.Date),
+        sa.Column("vigencia_inicio", sa.Date),
+        sa.Column("vigencia_fim", sa.Date),
+        sa.Column("objeto_contratacao", sa.Text),
+        sa.Column("possibilidade_adesao", sa.Boolean),
+        sa.Column("usuario", sa.Text),
+        sa.Column("cnpj_orgao", sa.Text),
+        sa.Column("nome_orgao", sa.Text),
+        sa.Column("codigo_unidade_orgao", sa.Text),
+        sa.Column("nome_unidade_orgao", sa.Text),
+        sa.Column("cnpj_orgao_subrogado", sa.Text),
+        sa.Column("nome_orgao_subrogado", sa.Text),
+        sa.Column("codigo_unidade_orgao_subrogado", sa.Text),
+        sa.Column("nome_unidade_orgao_subrogado", sa.Text),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("numero_controle_pncp_ata", name="pk_atas"),
+    )
+    op.create_index("ix_atas_cnpj_orgao", "atas", ["cnpj_orgao", "data_atualizacao_global"])
+    op.create_index("ix_atas_data_atualizacao_global", "atas", ["data_atualizacao_global"])
+    op.create_index("ix_atas_data_publicacao_pncp", "atas", ["data_publicacao_pncp"])
+    op.create_index("ix_atas_numero_controle_pncp_compra", "atas", ["numero_controle_pncp_compra"])
+    op.create_index("ix_atas_vigencia_fim", "atas", ["vigencia_fim"])
+
+
+def _create_instrumentos_cobranca() -> None:
+    op.create_table(
+        "instrumentos_cobranca",
+        sa.Column("chave", sa.Text, nullable=False),
+        sa.Column("cnpj", sa.Text, nullable=False),
+        sa.Column("ano", sa.Integer, nullable=False),
+        sa.Column("sequencial_contrato", sa.Integer, nullable=False),
+        sa.Column("sequencial_instrumento_cobranca", sa.Integer, nullable=False),
+        sa.Column("data_inclusao", WALL_CLOCK, nullable=False),
+        sa.Column("data_atualizacao", WALL_CLOCK, nullable=False),
+        sa.Column("numero_controle_pncp_contrato", sa.Text),
+        sa.Column("tipo_instrumento_cobranca_id", sa.Integer),
+        sa.Column("tipo_instrumento_cobranca_nome", sa.Text),
+        sa.Column("numero_instrumento_cobranca", sa.Text),
+        sa.Column("data_emissao_documento", sa.Date),
+        sa.Column("observacao", sa.Text),
+        sa.Column("chave_nfe", sa.Text),
+        sa.Column("fonte_nfe", sa.Integer),
+        sa.Column("data_consulta_nfe", WALL_CLOCK),
+        sa.Column("status_response_nfe", sa.Text),
+        sa.Column("json_response_nfe", sa.Text),
+        sa.Column("nota_fiscal_eletronica", JSONB),
+        sa.Column("nota_fiscal_valor", sa.Text),
+        sa.Column("nota_fiscal_emissao", sa.Text),
+        sa.Column("nota_fiscal_ni_emitente", sa.Text),
+        sa.Column("nota_fiscal_nome_emitente", sa.Text),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("chave", name="pk_instrumentos_cobranca"),
+    )
+    op.create_index("ix_instrumentos_cobranca_data_inclusao", "instrumentos_cobranca", ["data_inclusao"])
+    op.create_index(
+        "ix_instrumentos_cobranca_nota_fiscal_ni_emitente", "instrumentos_cobranca", ["nota_fiscal_ni_emitente"]
+    )
+    op.create_index(
+        "ix_instrumentos_cobranca_numero_controle_pncp_contrato",
+        "instrumentos_cobranca",
+        ["numero_controle_pncp_contrato"],
+    )
+
+
+def _create_pcas() -> None:
+    op.create_table(
+        "pcas",
+        sa.Column("id_pca_pncp", sa.Text, nullable=False),
+        sa.Column("data_publicacao_pncp", WALL_CLOCK, nullable=False),
+        sa.Column("data_atualizacao_global_pca", WALL_CLOCK, nullable=False),
+        sa.Column("ano_pca", sa.Integer),
+        sa.Column("orgao_entidade_cnpj", sa.Text),
+        sa.Column("orgao_entidade_razao_social", sa.Text),
+        sa.Column("codigo_unidade", sa.Text),
+        sa.Column("nome_unidade", sa.Text),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("itens_at", MOMENT),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("id_pca_pncp", name="pk_pcas"),
+    )
+    op.create_index("ix_pcas_data_atualizacao_global_pca", "pcas", ["data_atualizacao_global_pca"])
+    op.create_index("ix_pcas_orgao_entidade_cnpj", "pcas", ["orgao_entidade_cnpj", "data_atualizacao_global_pca"])
+    op.create_table(
+        "itens_pca",
+        sa.Column("id_pca_pncp", sa.Text, nullable=False),
+        sa.Column("numero_item", sa.Integer, nullable=False),
+        sa.Column("descricao", sa.Text),
+        sa.Column("categoria_item_pca_id", sa.Integer),
+        sa.Column("categoria_item_pca_nome", sa.Text),
+        sa.Column("catalogo_id", sa.Integer),
+        sa.Column("nome_catalogo", sa.Text),
+        sa.Column("classificacao_catalogo_id", sa.Integer),
+        sa.Column("nome_classificacao", sa.Text),
+        sa.Column("classificacao_superior_codigo", sa.Text),
+        sa.Column("classificacao_superior_nome", sa.Text),
+        sa.Column("pdm_codigo", sa.Text),
+        sa.Column("pdm_descricao", sa.Text),
+        sa.Column("codigo_item", sa.Text),
+        sa.Column("grupo_contratacao_codigo", sa.Text),
+        sa.Column("grupo_contratacao_nome", sa.Text),
+        sa.Column("unidade_fornecimento", sa.Text),
+        sa.Column("unidade_requisitante", sa.Text),
+        sa.Column("quantidade", sa.Numeric),
+        sa.Column("valor_unitario", sa.Numeric),
+        sa.Column("valor_total", sa.Numeric),
+        sa.Column("valor_orcamento_exercicio", sa.Numeric),
+        sa.Column("data_desejada", sa.Date),
+        sa.Column("data_inclusao", WALL_CLOCK),
+        sa.Column("data_atualizacao", WALL_CLOCK),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["id_pca_pncp"],
+            ["pcas.id_pca_pncp"],
+            name="fk_itens_pca_id_pca_pncp_pcas",
+            ondelete="CASCADE",
+            initially="DEFERRED",
+        ),
+        sa.PrimaryKeyConstraint("id_pca_pncp", "numero_item", name="pk_itens_pca"),
+    )
+    op.create_table(
+        "itens_pca_owed",
+        sa.Column("id_pca_pncp", sa.Text, nullable=False),
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text),
+        sa.Column("execution_id", sa.BigInteger),
+        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("set_aside_at", MOMENT),
+        sa.ForeignKeyConstraint(
+            ["execution_id"],
+            ["sync_executions.id"],
+            name="fk_itens_pca_owed_execution_id_sync_executions",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["id_pca_pncp"], ["pcas.id_pca_pncp"], name="fk_itens_pca_owed_id_pca_pncp_pcas", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id_pca_pncp", name="pk_itens_pca_owed"),
+    )
+    op.create_index(
+        "ix_itens_pca_owed_due",
+        "itens_pca_owed",
+        [sa.text("as_of DESC")],
+        postgresql_where=sa.text("set_aside_at IS NULL"),
+    )
+    op.create_index("ix_itens_pca_owed_execution_id", "itens_pca_owed", ["execution_id"])
+
+
 def upgrade() -> None:
     _word_pauses()
     _create_dominios()
@@ -129,9 +301,14 @@ def upgrade() -> None:
         op.execute(rf"UPDATE {table} SET is_partial = true WHERE {name} ~ '\S' IS NOT TRUE")
         op.execute(LAST_NAMED[table])
     _create_fornecedores()
+    _create_atas()
+    _create_pcas()
+    _create_instrumentos_cobranca()
 
 
 def downgrade() -> None:
+    for table in ("instrumentos_cobranca", "itens_pca_owed", "itens_pca", "pcas", "atas"):
+        op.drop_table(table)
     _unword_pauses()
     op.drop_table("dominios")
     op.drop_table("fornecedores")

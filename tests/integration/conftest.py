@@ -214,12 +214,12 @@ class EndlessClient:
         self._client = client
         self.page_size = client.page_size
         self.source = client.source
-        self.fetch_itens = client.fetch_itens
+        self.fetch_list = client.fetch_list
 
     async def fetch_page(self, *listing: Any, **options: Any) -> Page:
         *which, number = listing
         page = await self._client.fetch_page(*which, 1, **options)
-        return Page(number, 2**31, 2**31 - 1, page.records)
+        return Page(number, 2**31, 2**31 - 1, page.records, page.rows)
 
 
 @pytest.fixture

@@ -252,10 +252,10 @@ async def test_a_list_that_the_portal_s_count_contradicts_takes_nothing_away(
     world.put(numeroControlePNCP=key, data_atualizacao=NOON, data_atualizacao_global=NOON, items=20)
     await read_day(database, client)
 
-    async def says_25(_: str, **__: Any) -> int:
+    async def says_25(*_: object, **__: Any) -> int:
         return 25
 
-    monkeypatch.setattr(client, "fetch_quantidade", says_25)
+    monkeypatch.setattr(client, "fetch_count", says_25)
 
     assert await work(database, client) == ["failed"]
     assert await numbers(database, key) == list(range(1, 26))
@@ -339,10 +339,10 @@ async def test_a_list_that_is_too_large_is_set_aside_at_once(
     assert tuple(row)[:2] == (large, True)
     assert "takes more than" in row.cause
     assert await numbers(database, other) == [1, 2, 3]
-    assert await try_all_again(database.engine) == 1
+    assert await try_all_again(database.engine, CONTRATACOES) == 1
     assert await work(database, client) == ["set_aside"]
     monkeypatch.undo()
-    await try_all_again(database.engine)
+    await try_all_again(database.engine, CONTRATACOES)
     assert await work(database, client) == ["read"]
     assert len(await numbers(database, large)) == 900
 
@@ -361,9 +361,9 @@ async def test_what_is_set_aside_is_tried_by_command_or_for_a_newer_version_alon
     await read_day(database, client)
 
     assert await owed(database) == RECORDS - 1
-    listed = await load_owed(database.engine)
+    listed = await load_owed(database.engine, CONTRATACOES)
     assert (len(listed), {one.is_set_aside for one in listed}) == (RECORDS - 1, {True})
-    assert await try_all_again(database.engine) == RECORDS - 1
+    assert await try_all_again(database.engine, CONTRATACOES) == RECORDS - 1
     assert await work(database, client) == ["read"] * (RECORDS - 1)
     assert await database.mirror() == truth(of_the_day(day))
 
@@ -415,8 +415,8 @@ async def test_a_list_of_an_older_version_is_never_written_over_a_newer_one(
     portal.quirks.rules.remove(rule)
     fetch = debts_module.fetch_or_owe
 
-    async def meanwhile_a_newer_one(client: PncpClient, key: str, *, owe_unasked: bool) -> Itens:
-        itens = await fetch(client, key, owe_unasked=owe_unasked)
+    async def meanwhile_a_newer_one(*asked: Any, owe_unasked: bool) -> Itens:
+        itens = await fetch(*asked, owe_unasked=owe_unasked)
         world.put(numeroControlePNCP=key, data_atualizacao=NOON, data_atualizacao_global=NOON, items=7)
         await store(database, again, bundle(world, key))
         return itens

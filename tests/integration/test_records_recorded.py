@@ -11,7 +11,7 @@ from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.derive import to_sql
 from common.resources.description import Kind
 from ingestor.sources.pncp.envelope import parse_page
-from ingestor.sources.pncp.records import itens_path, parse_entry, parse_list, parse_record
+from ingestor.sources.pncp.records import list_path, parse_entry, parse_list, parse_record
 from ingestor.sources.values import Entry, Record, Rejected
 from simulator.records import decode_json, encode_json
 from tests.integration.conftest import Database
@@ -125,8 +125,8 @@ def test_every_key_of_the_recordings_has_its_column_or_is_known_to_have_none(rec
 
 def test_every_recorded_control_number_recomposes_from_its_parts(recorded: Path) -> None:
     for record in contratacoes_of(recorded):
-        parts = (record["orgaoEntidade"]["cnpj"], record["anoCompra"], record["sequencialCompra"])
-        assert itens_path(record["numeroControlePNCP"]) == parts
+        compra = f"{record['orgaoEntidade']['cnpj']}/compras/{record['anoCompra']}/{record['sequencialCompra']}"
+        assert list_path(CONTRATACOES, ITENS, record["numeroControlePNCP"]) == f"/pncp/v1/orgaos/{compra}/itens"
 
 
 def test_recorded_stamps_are_their_version_as_they_stand(recorded: Path) -> None:

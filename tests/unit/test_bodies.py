@@ -10,7 +10,7 @@ from datetime import date
 
 import pytest
 
-from common.resources.contratacoes import CONTRATACOES
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import PncpUnavailable
 from ingestor.sources.pncp.client import PncpClient, Span
 from tests.support import FakeSource
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.enable_socket
 DAY = date(2026, 3, 10)
 KEY = "46675997000180-1-000350/2026"
 MIB = 1 << 20
-ITENS = json.dumps([{"numeroItem": 1}]).encode()
+ONE_ITEM = json.dumps([{"numeroItem": 1}]).encode()
 
 
 @asynccontextmanager
@@ -57,10 +57,12 @@ def head(*lines: str, length: int | None = None) -> bytes:
 @pytest.mark.parametrize("size", [8_200, 60_000])
 async def test_a_gateway_s_long_headers_make_no_answer_unreadable(size: int) -> None:
     async def answer() -> AsyncIterator[bytes]:
-        yield head(f"Content-Security-Policy: {'x' * size}", f"Set-Cookie: {'y' * size}", length=len(ITENS)) + ITENS
+        yield (
+            head(f"Content-Security-Policy: {'x' * size}", f"Set-Cookie: {'y' * size}", length=len(ONE_ITEM)) + ONE_ITEM
+        )
 
     async with client_of(answer) as client:
-        assert list((await client.fetch_itens(KEY)).payloads) == [1]
+        assert list((await client.fetch_list(CONTRATACOES, ITENS, KEY)).payloads) == [1]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
@@ -74,7 +76,7 @@ async def test_a_bomb_is_unpacked_in_bounded_parts(encoding: str) -> None:
 
     async with client_of(answer) as client:
         for fetch in (
-            lambda: client.fetch_itens(KEY),
+            lambda: client.fetch_list(CONTRATACOES, ITENS, KEY),
             lambda: client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1),
         ):
             tracemalloc.start()

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from common.resources.contratacoes import CONTRATACOES
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from common.resources.description import Listing
 from ingestor.errors import (
     PageAbsent,
@@ -150,7 +150,7 @@ async def ask(portal: Portal, number: int = 1, source: FakeSource | None = None,
 
 async def ask_itens(portal: Portal, key: str = KEY, **options: Any) -> Itens:
     async with client_of(portal, **options) as client:
-        return await client.fetch_itens(key)
+        return await client.fetch_list(CONTRATACOES, ITENS, key)
 
 
 async def fault_of(awaitable: Awaitable[object]) -> PncpError:
@@ -313,7 +313,7 @@ def test_who_does_not_want_to_wait_for_a_paused_service_is_told_so_at_once() -> 
 
     async def scenario() -> float:
         async with client_of(portal, source) as client:
-            assert type(await fault_of(client.fetch_itens(KEY, wait=False))) is PncpPaused
+            assert type(await fault_of(client.fetch_list(CONTRATACOES, ITENS, KEY, wait=False))) is PncpPaused
         return asyncio.get_running_loop().time()
 
     assert in_fast_time(scenario()) == 0
@@ -329,7 +329,7 @@ async def test_each_try_looks_at_the_pause_first() -> None:
 async def test_itens_look_at_the_pause_and_begin_it_too() -> None:
     source, portal = FakeSource(), Portal(httpx.Response(429, headers={"Retry-After": "0"}), itens(1, 3))
     async with client_of(portal, source) as client:
-        assert numbers(await client.fetch_itens(KEY)) == [1, 2, 3]
+        assert numbers(await client.fetch_list(CONTRATACOES, ITENS, KEY)) == [1, 2, 3]
     assert source.pauses == [0]
     assert source.entered >= 2
 
@@ -724,7 +724,7 @@ async def test_a_list_is_proved_where_nothing_can_have_been_cut_off() -> None:
 async def test_the_portal_s_count_of_items_is_a_bare_number(answer: httpx.Response, count: int) -> None:
     portal = Portal(answer)
     async with client_of(portal) as client:
-        assert await client.fetch_quantidade(KEY) == count
+        assert await client.fetch_count(CONTRATACOES, ITENS, KEY) == count
     assert portal.requests[0].url.path.endswith("/compras/2026/350/itens/quantidade")
 
 
@@ -742,14 +742,14 @@ async def test_the_portal_s_count_of_items_is_a_bare_number(answer: httpx.Respon
 async def test_what_is_no_count_of_items_is_asked_for_once(answer: httpx.Response) -> None:
     portal = Portal(answer)
     async with client_of(portal) as client:
-        await fault_of(client.fetch_quantidade(KEY))
+        await fault_of(client.fetch_count(CONTRATACOES, ITENS, KEY))
     assert len(portal.requests) == 1
 
 
 async def test_itens_are_tried_no_more_often_than_the_caller_says() -> None:
     portal = Portal(by=lambda _: httpx.Response(500))
     async with client_of(portal) as client:
-        await fault_of(client.fetch_itens(KEY, tries=2))
+        await fault_of(client.fetch_list(CONTRATACOES, ITENS, KEY, tries=2))
     assert len(portal.requests) == 2
 
 
@@ -1097,7 +1097,7 @@ def test_no_more_itens_are_asked_for_at_once_than_agreed(slots: int) -> None:
 
     async def scenario() -> float:
         async with client_of(portal, requests_per_second=1, itens_concurrency=slots) as client:
-            await asyncio.gather(*(client.fetch_itens(KEY) for _ in range(9)))
+            await asyncio.gather(*(client.fetch_list(CONTRATACOES, ITENS, KEY) for _ in range(9)))
         return asyncio.get_running_loop().time()
 
     assert in_fast_time(scenario()) == 9 / slots  # all slots are used, and the pace is not theirs
@@ -1113,7 +1113,7 @@ def test_a_page_does_not_wait_for_itens() -> None:
 
     async def scenario() -> float:
         async with client_of(Portal(by=answer), itens_concurrency=1) as client, asyncio.TaskGroup() as group:
-            group.create_task(client.fetch_itens(KEY))
+            group.create_task(client.fetch_list(CONTRATACOES, ITENS, KEY))
             await asyncio.sleep(0)
             await client.fetch_page(Span(CONTRATACOES, "publicacao", 6, DAY, DAY), 1)
             return asyncio.get_running_loop().time()

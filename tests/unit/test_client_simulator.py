@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from common.resources.contratacoes import CONTRATACOES
+from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.errors import PageAbsent, PncpBlocked, PncpDisputed, PncpError, PncpRefused, PncpTooLarge, PncpUnavailable
 from ingestor.sources.pncp.client import PncpClient, Span
 from ingestor.sources.pncp.envelope import Page
@@ -97,7 +97,7 @@ async def test_a_listing_of_nothing_is_an_empty_first_page(client: PncpClient) -
 @pytest.mark.parametrize("count", [1, 9, 10, 11, 20, 25, 500, 501, 1000])
 async def test_itens_come_complete(client: PncpClient, world: World, count: int) -> None:
     key = world.put(items=count, data_publicacao=f"{DAY}T10:00:00")
-    found = payloads(await client.fetch_itens(key))
+    found = payloads(await client.fetch_list(CONTRATACOES, ITENS, key))
     assert found == world.items(key)
     assert len(found) == count
 
@@ -106,7 +106,7 @@ async def test_itens_come_complete(client: PncpClient, world: World, count: int)
 async def test_no_itens_are_none_in_whatever_form(client: PncpClient, portal: Simulator, form: Any) -> None:
     portal.quirks.no_items = form
     key = portal.world.put(items=0, data_publicacao=f"{DAY}T10:00:00")
-    assert await client.fetch_itens(key) == Itens()
+    assert await client.fetch_list(CONTRATACOES, ITENS, key) == Itens()
 
 
 async def test_a_proxy_in_the_environment_is_not_used(
@@ -190,10 +190,10 @@ async def test_itens_that_fail_for_now_are_asked_for_again_until_they_stand(
 ) -> None:
     key = world.put(items=3, data_publicacao=f"{DAY}T10:00:00")
     portal.quirks.add(quirk, match={"service": "itens"}, times=2, value=value)
-    assert payloads(await client.fetch_itens(key)) == world.items(key)
+    assert payloads(await client.fetch_list(CONTRATACOES, ITENS, key)) == world.items(key)
     portal.quirks.add(quirk, match={"service": "itens"}, value=value)
     with pytest.raises(PncpUnavailable):
-        await client.fetch_itens(key)
+        await client.fetch_list(CONTRATACOES, ITENS, key)
 
 
 async def test_silence_ends_with_the_timeout_and_is_asked_again(portal: Simulator, source: FakeSource) -> None:
@@ -338,7 +338,7 @@ async def test_one_spoilt_item_costs_itself_at_most(
 ) -> None:
     key = world.put(items=3, data_publicacao=f"{DAY}T10:00:00")
     portal.quirks.add(quirk, match={"service": "itens"}, value={"position": 1})
-    itens = await client.fetch_itens(key)
+    itens = await client.fetch_list(CONTRATACOES, ITENS, key)
     assert (len(itens.payloads), len(itens.rejected), itens.told) == (2 + is_stored, 1 - is_stored, 3)
 
 
@@ -349,7 +349,7 @@ async def test_no_more_itens_are_under_way_than_agreed(portal: Simulator, world:
     portal.quirks.latency_ms = 20
     async with client_of(portal.base_url, source, itens_concurrency=3) as client, asyncio.TaskGroup() as group:
         for key in listed(world):
-            group.create_task(client.fetch_itens(key))
+            group.create_task(client.fetch_list(CONTRATACOES, ITENS, key))
     assert portal.stats.largest_concurrency["itens"] == 3
     assert set(portal.stats.statuses) <= {"200", "204"}
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.sources.pncp.envelope import MANY_SEPARATORS, NotAPageError, parse_page
 from ingestor.sources.pncp.mending import mend
-from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, itens_path, parse_entry, parse_list, parse_record
+from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, list_path, parse_entry, parse_list, parse_record
 from ingestor.sources.pncp.sight import Seen, newest_first, see
 from ingestor.sources.values import Drift, Entry, Itens, Record, Rejected, Stamps, compare_versions
 from tests.records import CONTRATACAO, ITEM, KEY, raw
@@ -776,14 +776,14 @@ def test_what_is_no_list_holds_no_items(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("key", "path"),
     [
-        (KEY, ("46675997000180", 2026, 350)),
-        ("00000000000191-1-000001/2022", ("00000000000191", 2022, 1)),  # leading zeros belong to the CNPJ
-        ("12ABC34501DE35-1-019941/2026", ("12ABC34501DE35", 2026, 19941)),  # letters since July 2026
-        ("46675997000180-1-1234567/2026", ("46675997000180", 2026, 1234567)),
+        (KEY, "46675997000180/compras/2026/350"),
+        ("00000000000191-1-000001/2022", "00000000000191/compras/2022/1"),  # leading zeros belong to the CNPJ
+        ("12ABC34501DE35-1-019941/2026", "12ABC34501DE35/compras/2026/19941"),  # letters since July 2026
+        ("46675997000180-1-1234567/2026", "46675997000180/compras/2026/1234567"),
     ],
 )
-def test_a_control_number_leads_to_its_items(key: str, path: tuple[str, int, int]) -> None:
-    assert itens_path(key) == path
+def test_a_control_number_leads_to_its_items(key: str, path: str) -> None:
+    assert list_path(CONTRATACOES, ITENS, key) == f"/pncp/v1/orgaos/{path}/itens"
     assert stored(raw(numeroControlePNCP=key)).typed.numero_controle_pncp == key
 
 
@@ -791,8 +791,8 @@ def test_a_control_number_leads_to_its_items(key: str, path: tuple[str, int, int
     "key", ["", "x", KEY.replace("-1-", "-2-"), KEY + "-000001", KEY.lower().replace("4", "a"), KEY + "\n", "../" + KEY]
 )
 def test_another_number_leads_nowhere(key: str) -> None:
-    with pytest.raises(ValueError, match="control number"):
-        itens_path(key)
+    with pytest.raises(ValueError, match="is not of the form"):
+        list_path(CONTRATACOES, ITENS, key)
 
 
 # Versions

@@ -22,7 +22,8 @@ def names(columns: tuple[Column, ...]) -> set[str]:
 @every_resource
 def test_what_a_resource_names_are_columns_of_it(resource: Resource) -> None:
     columns = names(resource.columns)
-    named = {resource.key, *resource.version, *(name for index in resource.indexes for name in index)}
+    key = resource.key_columns or (resource.key,)
+    named = {*key, *resource.version, *(name for index in resource.indexes for name in index)}
     named |= {listing.stamp for listing in resource.listings.values()}
     named |= {resource.axis.column} if resource.axis else set()
     assert named <= columns
@@ -32,7 +33,7 @@ def test_what_a_resource_names_are_columns_of_it(resource: Resource) -> None:
 def test_a_record_needs_its_key_and_its_stamps_and_nothing_else(resource: Resource) -> None:
     required = {column.name for column in resource.columns if column.required}
     stamps = {listing.stamp for listing in resource.listings.values()}
-    assert required == {resource.key, *resource.version, *stamps}
+    assert required == {*(resource.key_columns or (resource.key,)), *resource.version, *stamps}
     if resource.child:
         assert {column.name for column in resource.child.columns if column.required} == {resource.child.key}
 

@@ -59,45 +59,45 @@ def test_a_tick_that_is_due_is_neither_late_nor_settled_nor_ahead(seconds: int, 
 @pytest.mark.parametrize("criterio", CRITERIOS)
 def test_the_first_sweep_takes_yesterday_and_of_changes_three_days(criterio: Criterio) -> None:
     first = MONDAY - (DAY if criterio == "publicacao" else 3 * DAY)
-    assert owed_days(None, set(), MONDAY, criterio) == days(first, MONDAY - DAY)
+    assert owed_days(None, set(), MONDAY, rereads_month=criterio == "publicacao") == days(first, MONDAY - DAY)
 
 
 def test_a_sweep_takes_the_days_that_have_closed_since_the_last_one() -> None:
     first = date(2026, 3, 2)
-    assert owed_days(first, days(first, date(2026, 3, 9)), date(2026, 3, 11), "publicacao") == {date(2026, 3, 10)}
-    assert owed_days(first, days(first, date(2026, 3, 2)), date(2026, 3, 6), "atualizacao") == days(
+    assert owed_days(first, days(first, date(2026, 3, 9)), date(2026, 3, 11), rereads_month=True) == {date(2026, 3, 10)}
+    assert owed_days(first, days(first, date(2026, 3, 2)), date(2026, 3, 6), rereads_month=False) == days(
         date(2026, 3, 3), date(2026, 3, 5)
     )
 
 
 def test_after_a_week_down_the_next_sweep_takes_the_week() -> None:
     first = date(2026, 2, 2)
-    owed = owed_days(first, days(first, date(2026, 3, 2)), date(2026, 3, 11), "atualizacao")
+    owed = owed_days(first, days(first, date(2026, 3, 2)), date(2026, 3, 11), rereads_month=False)
     assert to_spans(owed) == [(date(2026, 3, 3), date(2026, 3, 10))]
 
 
 def test_a_day_that_failed_is_owed_until_it_is_read_and_the_days_around_it_are_not() -> None:
     first, failed = date(2026, 3, 2), date(2026, 3, 4)
-    owed = owed_days(first, days(first, date(2026, 3, 9)) - {failed}, date(2026, 3, 11), "publicacao")
+    owed = owed_days(first, days(first, date(2026, 3, 9)) - {failed}, date(2026, 3, 11), rereads_month=True)
     assert to_spans(owed) == [(failed, failed), (date(2026, 3, 10), date(2026, 3, 10))]
 
 
 def test_on_a_sunday_the_last_thirty_days_are_read_again_by_publication_in_one_span_with_what_is_owed() -> None:
     first = date(2026, 1, 1)
     read = days(first, SUNDAY - 2 * DAY)
-    assert to_spans(owed_days(first, read, SUNDAY, "publicacao")) == [(SUNDAY - REREAD_DAYS * DAY, SUNDAY - DAY)]
-    assert to_spans(owed_days(first, read, SUNDAY, "atualizacao")) == [(SUNDAY - 3 * DAY, SUNDAY - DAY)]
+    assert to_spans(owed_days(first, read, SUNDAY, rereads_month=True)) == [(SUNDAY - REREAD_DAYS * DAY, SUNDAY - DAY)]
+    assert to_spans(owed_days(first, read, SUNDAY, rereads_month=False)) == [(SUNDAY - 3 * DAY, SUNDAY - DAY)]
 
 
 def test_the_changes_of_the_last_three_days_are_read_again_every_night() -> None:
     """A change stamped yesterday 23:50 may become visible after yesterday's sweep."""
     first = date(2026, 3, 2)
-    owed = owed_days(first, days(first, date(2026, 3, 10)), date(2026, 3, 11), "atualizacao")
+    owed = owed_days(first, days(first, date(2026, 3, 10)), date(2026, 3, 11), rereads_month=False)
     assert owed == days(date(2026, 3, 8), date(2026, 3, 10))
 
 
 def test_a_day_that_has_been_swept_already_owes_nothing() -> None:
-    assert owed_days(MONDAY - DAY, {MONDAY - DAY}, MONDAY, "publicacao") == set()
+    assert owed_days(MONDAY - DAY, {MONDAY - DAY}, MONDAY, rereads_month=True) == set()
     assert to_spans([]) == []
 
 
@@ -131,7 +131,9 @@ class History:
     read: set[date] = field(default_factory=set)
 
     def owed(self, today: date) -> list[tuple[date, date]]:
-        return to_spans(owed_days(min(self.tried, default=None), self.read, today, self.criterio))
+        return to_spans(
+            owed_days(min(self.tried, default=None), self.read, today, rereads_month=self.criterio == "publicacao")
+        )
 
     def sweep(self, today: date, fails: frozenset[int]) -> None:
         """Read what is owed, but for those days, counted back from today."""

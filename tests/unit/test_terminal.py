@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from common.resources import RESOURCE_NAMES
 from standalone import cli, terminal, tools
 from standalone.system import LaunchError
 from standalone.terminal import Api, credentials, duration, local_url, log_line, note, progress_of, watch
@@ -138,7 +139,8 @@ def test_every_command_that_asks_has_a_url_and_json() -> None:
 def test_help_says_the_names_of_the_resources(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         options(name, "--help")
-    assert "--resource {contratacoes,contratos}" in capsys.readouterr().out
+    told = "".join(capsys.readouterr().out.split())
+    assert f"--resource{{{','.join(RESOURCE_NAMES)}}}" in told
 
 
 # --- whom, and as whom ------------------------------------------------------------------------------------------
@@ -459,7 +461,6 @@ PLAN = {
                 "mode": "backfill",
                 "data_ini": "2026-03-01T00:00:00",
                 "data_fim": "2026-03-01T23:59:59",
-                "criterio": "publicacao",
                 "resource": "contratos",
             },
         ),

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from common.resources.description import Resource
+from common.resources.description import Child, Resource
 from ingestor.errors import NoRoomError, PncpError, PncpPaused, PncpTooLarge
 from ingestor.room import Charge, Share, counting
 from ingestor.sources.pncp.client import PncpClient
@@ -11,31 +11,33 @@ from ingestor.sources.values import Itens, Owed, Record
 QUICK_TRIES = 3
 
 
-async def fetch_or_owe(client: PncpClient, key: str, *, owe_unasked: bool = True) -> Itens:
-    """The items of a contratação; where they do not come, or are none and nothing confirms it, why they are owed.
+async def fetch_or_owe(
+    client: PncpClient, resource: Resource, child: Child, key: str, *, owe_unasked: bool = True
+) -> Itens:
+    """The list of a record; where it does not come, or is empty and nothing confirms it, why it is owed.
 
     Raises:
         PncpPaused: nothing was asked, and `owe_unasked` is false.
 
     """
     try:
-        itens = await client.fetch_itens(key, tries=QUICK_TRIES, wait=False)
-        return itens if itens.told else Itens(owed=await doubt(client, key))
+        itens = await client.fetch_list(resource, child, key, tries=QUICK_TRIES, wait=False)
+        return itens if itens.told else Itens(owed=await doubt(client, resource, child, key))
     except PncpError as error:
         if isinstance(error, PncpPaused) and not owe_unasked:
             raise
         return Itens(owed=Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge)))
 
 
-async def doubt(client: PncpClient, key: str) -> Owed | None:
-    """Whether an empty list is one: `None` where the portal says that the contratação has no items.
+async def doubt(client: PncpClient, resource: Resource, child: Child, key: str) -> Owed | None:
+    """Whether an empty list is one: `None` where the portal says that it has no entries.
 
     Raises:
         PncpPaused: nothing was asked.
 
     """
     try:
-        count = await client.fetch_quantidade(key, wait=False)
+        count = await client.fetch_count(resource, child, key, wait=False)
     except PncpPaused:
         raise
     except PncpError as error:
@@ -43,27 +45,32 @@ async def doubt(client: PncpClient, key: str) -> Owed | None:
     return None if count == 0 else Owed("unread", f"the list is empty, and the portal says {count}")
 
 
-async def fetch_itens(
+async def fetch_lists(
     client: PncpClient, resource: Resource, records: list[Record], share: Share | None = None
 ) -> list[Itens | None]:
-    """The items of all these records at once, or why they are owed; `None` where the share has no room for them.
+    """The lists of all these records at once, or why they are owed; `None` where the share has no room for one.
 
     The client bounds the requests under way. Without a share nothing is counted. Nothing is asked for records that have
-    no items.
+    no list.
     """
-    if resource.child is None:
+    child = resource.child
+    if child is None:
         return [Itens() for _ in records]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_fetch_counted(client, record.key, share)) for record in records]
+            tasks = [
+                group.create_task(_fetch_counted(client, resource, child, record.key, share)) for record in records
+            ]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None  # the first to fail has cancelled the others
     return [task.result() for task in tasks]
 
 
-async def _fetch_counted(client: PncpClient, key: str, share: Share | None) -> Itens | None:
+async def _fetch_counted(
+    client: PncpClient, resource: Resource, child: Child, key: str, share: Share | None
+) -> Itens | None:
     try:
         with counting(Charge(share)):
-            return await fetch_or_owe(client, key)
+            return await fetch_or_owe(client, resource, child, key)
     except NoRoomError:
         return None

@@ -8,9 +8,9 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
@@ -20,8 +20,8 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from common.resources import LISTINGS_OF, contratacoes
-from common.resources.description import Resource
+from common.resources import LISTINGS_OF
+from common.resources.description import Child, Criterio, Listing, Resource
 from ingestor.errors import (
     PageAbsent,
     PncpBlocked,
@@ -38,7 +38,7 @@ from ingestor.errors import (
 from ingestor.room import current_charge
 from ingestor.sources.pncp.bodies import read_body
 from ingestor.sources.pncp.envelope import AnotherPageError, NotAPageError, Page, parse_page, parse_quantidade
-from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, itens_path, parse_list
+from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, list_path, parse_list
 from ingestor.sources.values import Itens
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,6 @@ log = structlog.get_logger(__name__)
 LONGEST_HEADER = 64 * 1024  # gateways send cookies and policies of more than the 8 KiB that aiohttp takes
 CONNECT_SECONDS = 5
 LONGEST_TIMEOUT = 240  # on bad days pages come after 40 to 57 s; no answer has been seen after more than 2 minutes
-ITENS_PAGE_SIZE = 500  # 500 and 1000 are accepted; without it 10 come and the rest is missing without a sign
 MOST_ITENS_PAGES = 1000
 LONGEST_LIST = 40 * 1024 * 1024  # bytes of one contratação's items in memory; the largest seen have some 4 MB
 ABSENT_STATUS = {204, 400, 404, 422}
@@ -55,14 +54,11 @@ RETRIED_STATUS = {404, 408, 425}  # what exists answers 404 now and then; the ot
 # Of a listing 400 too: the portal fails so on its own data, and our requests are all of one known-good form.
 RETRIED_ON_LISTINGS = RETRIED_STATUS | {400}
 
-ITENS = "itens"
-SERVICES = (*LISTINGS_OF.values(), ITENS)  # what the portal answers, or fails to answer, for itself
-
 R = TypeVar("R")
 
 
-class Source(Protocol):
-    """The state of the source that all ingestors of a database share: pauses, probes, and the requests in flight."""
+class SharedState(Protocol):
+    """The state of the portal that all ingestors of a database share: pauses, probes, and the requests in flight."""
 
     @property
     def workers(self) -> int:
@@ -146,10 +142,15 @@ class Span:
     """
 
     resource: Resource
-    criterio: str
+    criterio: Criterio
     part: int
     first_day: date
     last_day: date
+
+    @property
+    def listing(self) -> Listing:
+        """That of the resource."""
+        return self.resource.listings[self.criterio]
 
 
 class PncpClient:
@@ -164,7 +165,7 @@ class PncpClient:
         self,
         base_url: str,
         *,
-        source: Source,
+        source: SharedState,
         page_size: int | None = None,
         requests_per_second: float = 1,
         itens_concurrency: int = 4,
@@ -184,6 +185,7 @@ class PncpClient:
         self._turns = {service: asyncio.Lock() for service in LISTINGS_OF.values()}
         self._next_turn = 0.0
         self._itens_slots = asyncio.Semaphore(itens_concurrency)
+        self._at_once: dict[str, asyncio.Semaphore] = {}
         self._retry_wait_max = retry_wait_max
         self._headers = {"Accept": "application/json", "User-Agent": user_agent}
         self._session = session
@@ -210,6 +212,12 @@ class PncpClient:
             max_line_size=LONGEST_HEADER,
             max_field_size=LONGEST_HEADER,
         )
+
+    def _slots_of(self, listing: Listing) -> AbstractAsyncContextManager[None]:
+        """What is to be held while a listing is asked for that bears few requests at once."""
+        if listing.at_once is None:
+            return nullcontext()
+        return self._at_once.setdefault(listing.path, asyncio.Semaphore(listing.at_once))
 
     def page_size(self, resource: Resource) -> int:
         """Records per page of a listing of a resource, where no other number is asked for."""
@@ -238,25 +246,33 @@ class PncpClient:
 
         """
         size = page_size or self.page_size(span.resource)
+        listing = span.listing
+        if listing.begins and span.last_day < listing.begins:
+            return Page(1, 0, 0, [])  # the portal has nothing of such days, and refuses to be asked
+        first_day = max(span.first_day, listing.begins) if listing.begins else span.first_day
+        last_day = span.last_day + timedelta(days=1) if listing.excludes_last_day else span.last_day
         parameters: dict[str, str | int] = {
-            "dataInicial": f"{span.first_day:%Y%m%d}",
-            "dataFinal": f"{span.last_day:%Y%m%d}",
+            listing.first_day: f"{first_day:%Y%m%d}",
+            listing.last_day: f"{last_day:%Y%m%d}",
             "pagina": number,
             "tamanhoPagina": size,  # left out, it is 10
         }
         if span.resource.axis:
             parameters[span.resource.axis.parameter] = span.part
-        path = span.resource.listings[span.criterio].path
         least = size if full_page is None else full_page
 
         async def once(level: int) -> Page:
             return await self._page_once(span, parameters, number, least, level)
 
-        about = f"{path} {span.first_day} {span.part} {number}"
+        about = f"{listing.path} {span.first_day} {span.part} {number}"
+        if listing.is_slow:
+            failures += 1
         return await self._with_retries(LISTINGS_OF[span.resource.name], about, once, failures=failures)
 
-    async def fetch_itens(self, numero_controle_pncp: str, *, tries: int | None = None, wait: bool = True) -> Itens:
-        """All items of a contratação; none for 204, 404 and `[]`, which only `fetch_quantidade` can confirm.
+    async def fetch_list(
+        self, resource: Resource, child: Child, key: str, *, tries: int | None = None, wait: bool = True
+    ) -> Itens:
+        """All entries of the list of a record; none for 204, 404 and `[]`, which only `fetch_count` can confirm.
 
         `tries`: how often each request is sent at most, where that is less than its error allows. `wait`: whether to
         wait for a service that refuses or is down.
@@ -268,16 +284,15 @@ class PncpClient:
             NoRoomError: there is no room for it just now.
 
         """
-        path = _path_of_itens(numero_controle_pncp)
+        path = list_path(resource, child, key)
         charge = current_charge()
         itens, size = Itens(), 0
         for number in range(1, MOST_ITENS_PAGES + 1):
             try:
-                page = await self._fetch_itens_page(path, number, numero_controle_pncp, tries, wait=wait)
+                page = await self._fetch_list_page(child, path, number, key, tries, wait=wait)
             except _LaterPageAbsent:
-                if await self.fetch_quantidade(numero_controle_pncp, wait=wait) != len(itens.payloads) + len(
-                    itens.rejected
-                ):
+                count = await self.fetch_count(resource, child, key, wait=wait)
+                if count != len(itens.payloads) + len(itens.rejected):
                     raise
                 return itens  # it was the end after all
             overhead = page.overhead
@@ -297,57 +312,59 @@ class PncpClient:
                 return itens
         raise PncpTooLarge(f"{path} does not end after {MOST_ITENS_PAGES} pages")
 
-    async def _fetch_itens_page(
-        self, path: str, number: int, numero_controle_pncp: str, tries: int | None, *, wait: bool
+    async def _fetch_list_page(
+        self, child: Child, path: str, number: int, key: str, tries: int | None, *, wait: bool
     ) -> Itens:
-        parameters: dict[str, str | int] = {"pagina": number, "tamanhoPagina": ITENS_PAGE_SIZE}
+        parameters: dict[str, str | int] = {"pagina": number, "tamanhoPagina": child.page_size}
 
         async def once(level: int) -> Itens:
             async with self._itens_slots:
-                body = await self._itens_once(path, parameters, level, wait=wait)
+                body = await self._list_once(child.service, path, parameters, level, wait=wait)
             try:
-                return parse_list(contratacoes.ITENS, body, numero_controle_pncp)
+                return parse_list(child, body, key)
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
 
-        return await self._with_retries(ITENS, path, once, tries=tries)
+        return await self._with_retries(child.service, path, once, tries=tries)
 
     async def _page_once(
         self, span: Span, parameters: dict[str, str | int], number: int, full_page: int, level: int
     ) -> Page:
-        path = span.resource.listings[span.criterio].path
-        status, body = await self._get(LISTINGS_OF[span.resource.name], path, parameters, level)
+        listing = span.listing
+        path = listing.path
+        async with self._slots_of(listing):
+            status, body = await self._get(LISTINGS_OF[span.resource.name], path, parameters, level)
+        if _is_empty(listing, status, body):
+            if number == 1:
+                return Page(1, 0, 0, [])
+            raise PageAbsent(f"{path} page {number} is not there (status {status})")
         if status == HTTPStatus.OK:
             try:
-                page = parse_page(body, number, full_page=full_page)
+                page = parse_page(body, number, full_page=full_page, counts=listing.counts)
             except AnotherPageError as error:
                 raise PageAbsent(f"{path} page {number} is not there: {error}") from None
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path} page {number}: {error}", "bad_answer") from None
             if page.records or number == 1:
                 return page
-        elif number == 1:
-            if status == HTTPStatus.NO_CONTENT:
-                return Page(1, 0, 0, [])
-            raise _fault_of_listing(status, path, body)
-        elif status not in ABSENT_STATUS:
+        elif number == 1 or status not in ABSENT_STATUS:
             raise _fault_of_listing(status, path, body)
         told = "" if status == HTTPStatus.OK else _message_of(body)
         raise PageAbsent(f"{path} page {number} is not there (status {status}){told}")
 
-    async def fetch_quantidade(self, numero_controle_pncp: str, *, wait: bool = True) -> int:
-        """How many items the portal says that a contratação has; it is asked once.
+    async def fetch_count(self, resource: Resource, child: Child, key: str, *, wait: bool = True) -> int:
+        """How many entries the portal says that the list of a record has; it is asked once.
 
         Raises:
             PncpUnavailable, PncpRejected: it does not say.
             PncpPaused, StoppedWaiting: as for items.
 
         """
-        path = f"{_path_of_itens(numero_controle_pncp)}/quantidade"
+        path = f"{list_path(resource, child, key)}/quantidade"
 
         async def once(level: int) -> int:
             async with self._itens_slots:
-                status, body = await self._get(ITENS, path, {}, level, wait=wait)
+                status, body = await self._get(child.service, path, {}, level, wait=wait)
             if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
                 raise PncpDisputed(f"{path}: status {status}{_message_of(body)}")  # an answer, if no count
             if status != HTTPStatus.OK:
@@ -357,9 +374,9 @@ class PncpClient:
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
 
-        return await self._with_retries(ITENS, path, once, tries=1)
+        return await self._with_retries(child.service, path, once, tries=1)
 
-    async def fetch_list(self, path: str, parse: Callable[[bytes], R]) -> R:
+    async def fetch_whole(self, service: str, path: str, parse: Callable[[bytes], R]) -> R:
         """A list of the integration API that comes whole, without pages, as `parse` reads its body.
 
         204 is the empty list. `parse` raises `NotAPageError` where a body is no such list. While the service is
@@ -372,7 +389,7 @@ class PncpClient:
 
         async def once(level: int) -> R:
             async with self._itens_slots:
-                status, body = await self._get(ITENS, path, {}, level)
+                status, body = await self._get(service, path, {}, level)
             if status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
                 raise _fault_of_itens(status, path, body)
             try:
@@ -380,11 +397,13 @@ class PncpClient:
             except NotAPageError as error:
                 raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
 
-        return await self._with_retries(ITENS, path, once)
+        return await self._with_retries(service, path, once)
 
-    async def _itens_once(self, path: str, parameters: dict[str, str | int], level: int, *, wait: bool) -> bytes:
-        """One page of items; without any it is the end of the list, on a page after the first only if it says `[]`."""
-        status, body = await self._get(ITENS, path, parameters, level, wait=wait)
+    async def _list_once(
+        self, service: str, path: str, parameters: dict[str, str | int], level: int, *, wait: bool
+    ) -> bytes:
+        """One page of a list; without any it is the end of the list, on a page after the first only if it says `[]`."""
+        status, body = await self._get(service, path, parameters, level, wait=wait)
         if status == HTTPStatus.OK:
             return body
         if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
@@ -402,7 +421,7 @@ class PncpClient:
         url = URL(f"{self._base_url}{path}?{query}", encoded=True)
         timeout = self._timeouts[level]
         seconds = timeout.sock_read or 0.0
-        if service == ITENS:
+        if service not in self._turns:  # of a list, not of a listing
             await self.source.enter(service, wait=wait, seconds=seconds + CONNECT_SECONDS)
         else:
             await self._enter_in_turn(service, seconds + CONNECT_SECONDS)
@@ -518,9 +537,11 @@ def _without_frames(error: PncpError) -> PncpError:
     return error.with_traceback(None)
 
 
-def _path_of_itens(numero_controle_pncp: str) -> str:
-    cnpj, year, sequence = itens_path(numero_controle_pncp)
-    return f"/pncp/v1/orgaos/{cnpj}/compras/{year}/{sequence}/itens"
+def _is_empty(listing: Listing, status: int, body: bytes) -> bool:
+    """Whether this is how the portal says of a listing that it has nothing."""
+    if status != listing.empty_status:
+        return False
+    return not body.strip() if status == HTTPStatus.OK else listing.empty_text.encode() in body
 
 
 def _fault_of_listing(status: int, path: str, body: bytes) -> PncpError:

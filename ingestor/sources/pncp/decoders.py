@@ -29,6 +29,7 @@ _TYPES: dict[Kind, Any] = {
     Kind.BOOLEAN: bool,
     Kind.DAY: date,
     Kind.MOMENT: datetime,
+    Kind.STAMP: str,
     Kind.JSON: Raw,
 }
 # Types that leave nothing to check: numbers that any column holds, stamps without an offset, ids that are numbers.
@@ -70,17 +71,17 @@ class Decoders:
 class ResourceDecoders(Decoders):
     """And how little of a record tells whether it has to be written.
 
-    `decode_sight` reads its key and its stamps alone, into the fields `key`, `header` and `whole` (the stamps of the
-    version) and what `stamps` read: the stamp that a listing filters on, by the listing's name. `decode_plain_sights`
-    does so for an array of records whose stamps are without an offset. `is_key` matches all of a key. `version` reads
-    the stamps of the version of a whole record.
+    `decode_sight` reads its key and its stamps alone, into fields with the names of the columns. `decode_plain_sights`
+    does so for an array of records whose stamps are without an offset. Of either, and of a whole record, `key` reads
+    the key, `version` the stamps of the version, and `stamps` the one that a listing filters on, by the listing's name.
+    `is_key` matches all of a key.
     """
 
     decode_sight: Decode
     decode_plain_sights: Decode
     is_key: Callable[[str], object]
-    stamps: Mapping[str, Callable[[Any], datetime]]
-    version: Callable[[Any], tuple[datetime, datetime]]
+    stamps: Mapping[str, Callable[[Any], Any]]
+    version: Callable[[Any], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,18 @@ class ChildDecoders(Decoders):
 @cache
 def resource_decoders(resource: Resource) -> ResourceDecoders:
     """The decoders of a resource's records."""
-    header, whole = resource.version
-    names = {resource.key: "key", header: "header", whole: "whole"}
-    seen = [replace(column, name=names.get(column.name, column.name)) for column in resource.columns if column.required]
+    seen = [column for column in resource.columns if column.required]
     matches = re.compile(resource.key_pattern).fullmatch
-    key, path = attrgetter(resource.key), _path_of(resource.columns, resource.key)
+    key, path = _key_reader(resource)
     check_columns = _checker(resource.columns)
+    stamps = [(column.path, attrgetter(column.name)) for column in resource.columns if column.kind is Kind.STAMP]
 
     def check(record: object) -> None:
         if not matches(key(record)):
             raise RejectedError(f"{path} is not of the form {resource.key_form}")
         check_columns(record)
+        for name, stamp_of in stamps:
+            check_stamp(name, stamp_of(record))
 
     kind = _struct(resource.name, resource.columns, _TYPES)
     plain_sight = _struct("sight", seen, _PLAIN_TYPES)
@@ -117,14 +119,11 @@ def resource_decoders(resource: Resource) -> ResourceDecoders:
         decode=msgspec.json.Decoder(kind).decode,
         check=check,
         key=key,
-        decode_key=_decoder_of_key(path),
+        decode_key=_decoder_of_key("" if resource.key_columns else path),
         decode_sight=msgspec.json.Decoder(_struct("sight", seen, _TYPES)).decode,
         decode_plain_sights=msgspec.json.Decoder(list[plain_sight]).decode,  # type: ignore[valid-type]  # made above
         is_key=matches,
-        stamps={
-            criterio: attrgetter(names.get(listing.stamp, listing.stamp))
-            for criterio, listing in resource.listings.items()
-        },
+        stamps={criterio: attrgetter(listing.stamp) for criterio, listing in resource.listings.items()},
         version=attrgetter(*resource.version),
     )
 
@@ -140,9 +139,17 @@ def child_decoders(child: Child) -> ChildDecoders:
         decode=msgspec.json.Decoder(kind).decode,
         check=_checker(child.columns),
         key=attrgetter(child.key),
-        decode_key=_decoder_of_key(_path_of(child.columns, child.key)),
+        decode_key=_decoder_of_key(path_of(child.columns, child.key)),
         decode_plain_list=msgspec.json.Decoder(list[plain]).decode,  # type: ignore[valid-type]  # made above
     )
+
+
+def _key_reader(resource: Resource) -> tuple[Callable[[Any], str], str]:
+    """A function that reads a record's key, and what the key is called in messages."""
+    if not resource.key_columns:
+        return attrgetter(resource.key), path_of(resource.columns, resource.key)
+    parts_of = attrgetter(*resource.key_columns)
+    return lambda record: "-".join(map(str, parts_of(record))), resource.key
 
 
 def _struct(name: str, columns: Iterable[Column], types: Mapping[Kind, Any]) -> type[Struct]:
@@ -174,7 +181,8 @@ def _field(column: Column, types: Mapping[Kind, Any]) -> tuple[str, Any, Any]:
     return column.name, kind | None, field(default=None, name=column.path)
 
 
-def _path_of(columns: Iterable[Column], name: str) -> str:
+def path_of(columns: Iterable[Column], name: str) -> str:
+    """The path of a column, by its name."""
     return next(column.path for column in columns if column.name == name)
 
 
@@ -236,6 +244,29 @@ def check_moment(moment: datetime) -> None:
         to_wall_clock(moment)
     except OverflowError:
         raise RejectedError(f"{moment} lies in no year of Brasília's wall clock") from None
+
+
+def check_stamp(name: str, value: str) -> None:
+    """Refuse a text that is neither a moment nor a day.
+
+    Raises:
+        RejectedError: it says which.
+
+    """
+    try:
+        check_moment(to_moment(value))
+    except ValueError:
+        raise RejectedError(f"{name}: {value[:40]!r} is no moment and no day") from None
+
+
+def to_moment(stamp: str | datetime) -> datetime:
+    """The moment of a stamp, in Brasília's wall clock; a day stands for its beginning.
+
+    Raises:
+        ValueError: it is neither a moment nor a day.
+
+    """
+    return to_wall_clock(datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp)
 
 
 def check_code(code: str) -> None:

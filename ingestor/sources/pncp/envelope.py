@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct, field
@@ -27,12 +28,16 @@ class AnotherPageError(NotAPageError):
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing; an empty listing is page 1 without records, which else are parts of the answer's body."""
+    """One page of a listing; an empty listing is page 1 without records, which else are parts of the answer's body.
+
+    `rows` is how many it counts in the totals.
+    """
 
     number: int
     total_registros: int
     total_paginas: int
     records: list[Raw]
+    rows: int = 0
 
 
 class _Envelope(Struct, frozen=True):
@@ -58,8 +63,10 @@ decode_any_array = msgspec.json.Decoder(list[_Anything]).decode
 D = TypeVar("D")
 
 
-def parse_page(body: bytes, number: int, *, full_page: int = 0) -> Page:
-    """Read the envelope of page `number`; before the last page, one holds at least `full_page` records.
+def parse_page(body: bytes, number: int, *, full_page: int = 0, counts: str | None = None) -> Page:
+    """Read the envelope of page `number`; before the last page, one holds at least `full_page` rows.
+
+    A row is a record, or with `counts` an entry of this array of one.
 
     Raises:
         AnotherPageError: another page than was asked for, though not page 1.
@@ -68,7 +75,8 @@ def parse_page(body: bytes, number: int, *, full_page: int = 0) -> Page:
     """
     check_body(body, _decode_any_envelope)
     envelope = decode_or_mend(_decode_envelope, body)
-    total, pages, count = envelope.total_registros, envelope.total_paginas, len(envelope.data)
+    rows = [1] * len(envelope.data) if counts is None else _entries(envelope.data, counts)
+    total, pages, count = envelope.total_registros, envelope.total_paginas, sum(rows)
     kind = AnotherPageError if number > 1 else NotAPageError
     if envelope.numero_pagina != number:
         raise kind(f"page {envelope.numero_pagina} came instead of page {number}")
@@ -85,7 +93,25 @@ def parse_page(body: bytes, number: int, *, full_page: int = 0) -> Page:
         raise NotAPageError(
             f"{count} records came on a page before the last of {pages}, at least {fewest} belong there"
         )
-    return Page(number, total, pages, envelope.data)
+    return Page(number, total, pages, envelope.data, count)
+
+
+def _entries(records: list[Raw], name: str) -> list[int]:
+    """How many entries each record has of this array; one that has none, or is no object, is a row itself."""
+    decode = _array_decoder(name)
+    found = []
+    for record in records:
+        try:
+            found.append(max(len(decode(record).entries), 1))
+        except msgspec.ValidationError:
+            found.append(1)
+    return found
+
+
+@cache
+def _array_decoder(name: str) -> Callable[[Raw], Any]:
+    kind = msgspec.defstruct("_Array", [("entries", list[_Anything], field(name=name))])
+    return msgspec.json.Decoder(kind).decode
 
 
 def parse_quantidade(body: bytes) -> int:

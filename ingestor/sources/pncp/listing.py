@@ -21,13 +21,14 @@ from common.lifecycle.slices import Claim
 from common.resources.description import Resource
 from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavailable
 from ingestor.room import LONE_RECORD_BYTES, RECORD_BYTES, Charge, Room, Share, counting
-from ingestor.sources.pncp.children import fetch_itens
+from ingestor.sources.pncp.children import fetch_lists
 from ingestor.sources.pncp.client import PncpClient, Span
 from ingestor.sources.pncp.completeness import last_page_with_rows, may_stop_early
 from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.order import OrderProof, pages_to_read
+from ingestor.sources.pncp.records import parse_nested
 from ingestor.sources.pncp.sight import JudgedPage, choose_wanted, judge_records
-from ingestor.sources.values import Batch, Bundle, Ended, Itens, Record, Stamps
+from ingestor.sources.values import Batch, Bundle, Ended, Itens, Record, Rejected, Stamps, compare_versions
 from ingestor.store.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -72,14 +73,29 @@ class PageInHand:
             else:
                 batch.bundles.append(Bundle(record, itens))
                 batch.rejected.extend(itens.rejected)
+        if batch.resource.nested:
+            self._take_nested()
         return batch
+
+    def _take_nested(self) -> None:
+        """Read the records that stand in those to be written; of each the newest version is enough."""
+        newest: dict[str, Record] = {}
+        for record in self.wanted:
+            found = parse_nested(self.batch.resource, record)
+            if isinstance(found, Rejected):
+                self.batch.rejected.append(found)
+            elif found is not None and (
+                found.key not in newest or compare_versions(found.version, newest[found.key].version) == "newer"
+            ):
+                newest[found.key] = found
+        self.batch.nested.extend(Bundle(record) for record in newest.values())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.let_go(self)
         self.itens.result().clear()
-        for held in (self.wanted, self.batch.bundles, self.batch.crowded, self.batch.rejected):
+        for held in (self.wanted, self.batch.bundles, self.batch.crowded, self.batch.nested, self.batch.rejected):
             held.clear()
 
 
@@ -127,7 +143,7 @@ class Reading:
         self._record_bytes = RECORD_BYTES if resource.child else LONE_RECORD_BYTES
         self._full_page = min(self._page_size, progress.first_records)
         self._idle = 0
-        self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages)
+        self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages and not resource.has_day_stamps)
         self._ahead: asyncio.Queue[PageInHand | Exception | None] = asyncio.Queue(PAGES_AHEAD)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -211,7 +227,7 @@ class Reading:
             first = await self._fetch_within(1, share)
         finally:
             self._drop(share)
-        full_page = min(len(first.records), self._page_size)
+        full_page = min(first.rows, self._page_size)
         promised = max(first.total_registros, self._evidence.highest)
         last = last_page_with_rows(number, promised, first.total_paginas, full_page)
         if last is None:
@@ -248,7 +264,7 @@ class Reading:
         self._evidence.add(judged.keys, page.total_registros)
         self._proof.add(number, judged.stamps)
         if number == 1 and not is_second_look:
-            self._full_page = min(self._page_size, len(page.records))
+            self._full_page = min(self._page_size, page.rows)
         # What earlier pages are about to write will be there when this one is committed: without that, page 1 of a
         # short listing, which is read twice, would have its items fetched twice. It is noted before the database is
         # asked, else a page that is committed just then would be in neither.
@@ -261,7 +277,7 @@ class Reading:
             used=sum(HELD_TWICE * len(record.payload) for record in wanted)
             + sum(len(record.payload) for record in chain(judged.rejected, rejected)),
         )
-        itens = asyncio.create_task(fetch_itens(self._client, self._resource, wanted, share))
+        itens = asyncio.create_task(fetch_lists(self._client, self._resource, wanted, share))
         self._tasks.add(itens)
         batch = Batch(
             self._resource,
@@ -271,7 +287,7 @@ class Reading:
             keys=judged.keys,
             processed=frozenset(judged.in_window.keys() - lost),
             rejected=judged.rejected + rejected,
-            records=len(page.records),
+            records=page.rows,
             is_second_look=is_second_look,
             ends=self._ends_with(page, judged, is_second_look=is_second_look),
         )

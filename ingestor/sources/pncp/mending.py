@@ -37,7 +37,7 @@ _NATURAL = {
     int: "number",
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_object: Callable[[bytes | str], dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def mend(raw: bytes) -> bytes:
@@ -85,6 +85,18 @@ def parse_leniently(raw: bytes, decoders: Decoders) -> Entry:
     if not sieve.too_long:
         return Entry(record, raw.decode(), columns.decode() if drift else None, drift)
     return Entry(record, _with_texts(raw, sieve.too_long).decode(), columns.decode(), drift)
+
+
+def part_of(record: str, key: str) -> Raw | None:
+    """The value of one key of a record, undecoded; `None` where there is none, or it is null."""
+    value = _decode_object(record).get(key)
+    return None if value is None or value == _NULL else value
+
+
+def without(record: str, keys: Iterable[str]) -> str:
+    """A record's JSON without these of its keys."""
+    found = _decode_object(record)
+    return _encode({key: value for key, value in found.items() if key not in keys}).decode()
 
 
 class _Sieve:

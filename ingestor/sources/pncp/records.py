@@ -10,12 +10,17 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import UNSET, Raw
 
-from common.clock import to_wall_clock
-from common.resources.contratacoes import CONTRATACOES
 from common.resources.description import Child, Resource
-from ingestor.sources.pncp.decoders import ChildDecoders, Decoders, RejectedError, child_decoders, resource_decoders
+from ingestor.sources.pncp.decoders import (
+    ChildDecoders,
+    Decoders,
+    RejectedError,
+    child_decoders,
+    resource_decoders,
+    to_moment,
+)
 from ingestor.sources.pncp.envelope import NotAPageError, check_body, decode_any_array, decode_array, decode_or_mend
-from ingestor.sources.pncp.mending import REFUSED_ESCAPE, mend, parse_leniently
+from ingestor.sources.pncp.mending import REFUSED_ESCAPE, mend, parse_leniently, part_of, without
 from ingestor.sources.values import Entry, Itens, Record, Rejected
 
 DECODED_AT_ONCE = 1024 * 1024
@@ -24,7 +29,6 @@ MOST_REFUSED_ITENS = 1_000
 """Entries of one list that cannot be stored: with more of them it is no list of items."""
 LONGEST_KEY = 1_000
 """Bytes of an array or object in the place of a rejected record's key that are still decoded."""
-_CONTROL_NUMBER = re.compile(CONTRATACOES.key_pattern)
 
 
 def parse_record(resource: Resource, raw: bytes | Raw) -> Record | Rejected:
@@ -34,14 +38,24 @@ def parse_record(resource: Resource, raw: bytes | Raw) -> Record | Rejected:
     if isinstance(entry, Rejected):
         return entry
     header, whole = decoders.version(entry.typed)
+    payload, columns = entry.payload, entry.columns
+    if resource.omits:
+        payload, columns = without(payload, resource.omits), columns and without(columns, resource.omits)
     return Record(
         entry.typed,
-        entry.payload,
-        entry.columns,
+        payload,
+        columns,
         entry.drift,
         key=decoders.key(entry.typed),
-        version=(to_wall_clock(header), to_wall_clock(whole)),
+        version=(to_moment(header), to_moment(whole)),
     )
+
+
+def parse_nested(resource: Resource, record: Record) -> Record | Rejected | None:
+    """Read the whole record of another resource that stands in a record, if one does."""
+    assert resource.nested is not None  # noqa: S101  # the caller has looked
+    raw = part_of(record.payload, resource.nested.path)
+    return None if raw is None else parse_record(resource.nested.resource, raw)
 
 
 def parse_entry(child: Child, raw: bytes) -> Entry | Rejected:
@@ -131,10 +145,17 @@ def _key_in(raw: bytes, decoders: Decoders) -> str | None:
     return None if key is None else str(key)[:100]
 
 
-def itens_path(numero_controle_pncp: str) -> tuple[str, int, int]:
-    """CNPJ, year and sequence as the items' address wants them (1,899 of 1,899 records recompose exactly)."""
-    match = _CONTROL_NUMBER.fullmatch(numero_controle_pncp)
+def list_path(resource: Resource, child: Child, key: str) -> str:
+    """Where the portal has the list of a record, whose key says it (1,899 of 1,899 control numbers recompose exactly).
+
+    Raises:
+        ValueError: not a key of the resource.
+
+    """
+    match = re.fullmatch(resource.key_pattern, key)
     if match is None:
-        raise ValueError("not a contratação's control number")
-    cnpj, sequence, year = match.groups()
-    return cnpj, int(year), int(sequence)
+        raise ValueError(f"{key} is not of the form {resource.key_form}")
+    # numbers stand without leading zeros there; a CNPJ has 14 characters
+    return child.path.format_map(
+        {name: part if name == "cnpj" else int(part) for name, part in match.groupdict().items()}
+    )

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.resources import SERVICES
 from ingestor.errors import (
     PncpBlocked,
     PncpDisputed,
@@ -31,7 +32,6 @@ from ingestor.errors import (
     PncpUnreachable,
     StoppedWaiting,
 )
-from ingestor.sources.pncp.client import SERVICES
 
 log = structlog.get_logger(__name__)
 

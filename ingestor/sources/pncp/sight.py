@@ -1,17 +1,19 @@
 """What a page shows of its records, read no further than it takes to tell which of them have to be written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from msgspec import Raw, Struct
+import msgspec
+from msgspec import Raw, Struct, field
 
-from common.clock import to_wall_clock
+from common.clock import start_of_day
 from common.lifecycle.slices import Claim
-from common.resources.description import Resource
+from common.resources.description import Criterio, Resource
 from ingestor.sources.pncp.completeness import row_names
-from ingestor.sources.pncp.decoders import resource_decoders
+from ingestor.sources.pncp.decoders import ResourceDecoders, path_of, resource_decoders, to_moment
 from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.records import parse_record
 from ingestor.sources.values import Record, Rejected, Stamps, compare_versions
@@ -40,17 +42,21 @@ def see_all(resource: Resource, records: Sequence[bytes | Raw], criterio: str) -
 
 def _see_plain(resource: Resource, records: Sequence[bytes | Raw], criterio: str) -> list[Seen | Rejected] | None:
     decoders = resource_decoders(resource)
-    is_key, stamp_of = decoders.is_key, decoders.stamps[criterio]
+    if resource.has_day_stamps:
+        return None
+    key_of, is_key = decoders.key, decoders.is_key
+    version_of, stamp_of = decoders.version, decoders.stamps[criterio]
     try:
         sights = decoders.decode_plain_sights(b"[%s]" % b",".join(records))
     except (ValueError, RecursionError):
         return None
     seen: list[Seen | Rejected] = []
     for told, raw in zip(sights, records, strict=True):
-        if not is_key(told.key):
+        key = key_of(told)
+        if not is_key(key):
             return None
         stamp = stamp_of(told)
-        seen.append(Seen(told.key, (told.header, told.whole), _in_seconds(stamp) if stamp.microsecond else stamp, raw))
+        seen.append(Seen(key, version_of(told), _in_seconds(stamp) if stamp.microsecond else stamp, raw))
     return seen
 
 
@@ -59,21 +65,22 @@ def see(resource: Resource, raw: bytes | Raw, criterio: str) -> Seen | Rejected:
     decoders = resource_decoders(resource)
     try:
         told = decoders.decode_sight(raw)
-        if decoders.is_key(told.key):
-            return _seen(told, decoders.stamps[criterio](told), raw)
+        if decoders.is_key(decoders.key(told)):
+            return _seen(decoders, told, criterio, raw)
     except (ValueError, OverflowError, RecursionError):  # what is wrong, or can be mended, the whole record tells
         pass
     record = parse_record(resource, raw)
     if isinstance(record, Rejected):
         return record
     told = decoders.decode_sight(record.payload.encode())
-    return _seen(told, decoders.stamps[criterio](told), raw)
+    return _seen(decoders, told, criterio, raw)
 
 
-def _seen(told: Any, stamp: datetime, raw: bytes | Raw) -> Seen:
+def _seen(decoders: ResourceDecoders, told: Any, criterio: str, raw: bytes | Raw) -> Seen:
     """What is seen of a record."""
-    version = to_wall_clock(told.header), to_wall_clock(told.whole)
-    return Seen(told.key, version, _in_seconds(to_wall_clock(stamp)), raw)
+    header, whole = decoders.version(told)
+    stamp = _in_seconds(to_moment(decoders.stamps[criterio](told)))
+    return Seen(decoders.key(told), (to_moment(header), to_moment(whole)), stamp, raw)
 
 
 def _in_seconds(stamp: datetime) -> datetime:
@@ -93,6 +100,34 @@ def newest_first(records: Iterable[Seen]) -> dict[str, list[Seen]]:
         if "unchanged" not in judged:
             known.insert(judged.index("newer") if "newer" in judged else len(known), record)
     return found
+
+
+def name_rows(resource: Resource, criterio: Criterio, records: Iterable[Seen | Rejected]) -> frozenset[str]:
+    """The names of the rows of one page: of its records by their keys, or of what is counted of each."""
+    counts = resource.listings[criterio].counts
+    names: list[str] = []
+    for record in records:
+        if isinstance(record, Seen):
+            name, raw = record.key, record.raw
+        else:
+            name, raw = record.natural_key or record.hash, record.payload.encode()
+        names += [name] if counts is None else _entry_names(resource, counts, name, raw)
+    return row_names(names)
+
+
+def _entry_names(resource: Resource, counts: str, name: str, raw: bytes | Raw) -> list[str]:
+    assert resource.child is not None  # noqa: S101  # what is counted of a record are the entries of its list
+    try:
+        entries = _decoder_of_entries(counts, path_of(resource.child.columns, resource.child.key))(raw).entries
+    except (ValueError, RecursionError):
+        return [name]
+    return [f"{name} {entry.key}" for entry in entries] or [name]
+
+
+@cache
+def _decoder_of_entries(counts: str, key: str) -> Callable[[bytes | Raw], Any]:
+    entry = msgspec.defstruct("_Entry", [("key", int, field(name=key))], gc=False)
+    return msgspec.json.Decoder(msgspec.defstruct("_Record", [("entries", list[entry], field(name=counts))])).decode  # type: ignore[valid-type]  # made above
 
 
 @dataclass(frozen=True)
@@ -119,8 +154,9 @@ def judge_records(resource: Resource, page: Page, claim: Claim) -> JudgedPage:
             rejected.append(record)
         else:
             good.append(record)
-    keys = row_names([*(record.key for record in good), *(record.natural_key or record.hash for record in rejected)])
-    in_window = newest_first(record for record in good if claim.window_start <= record.stamp <= claim.window_end)
+    keys = name_rows(resource, claim.criterio, [*good, *rejected])
+    begins = claim.window_start if not resource.has_day_stamps else start_of_day(claim.window_start)
+    in_window = newest_first(record for record in good if begins <= record.stamp <= claim.window_end)
     candidates = newest_first(good) if claim.mode == "update" else in_window
     return JudgedPage(keys, in_window, candidates, rejected, [record.stamp for record in good])
 
@@ -137,7 +173,7 @@ def choose_wanted(
     lost: set[str] = set()
     for key, versions in candidates.items():
         for seen in versions:
-            if not needs_writing(seen.version, stored.get(key)):
+            if not needs_writing(seen.version, stored.get(key), has_day_stamps=resource.has_day_stamps):
                 break
             record = parse_record(resource, seen.raw)
             if isinstance(record, Record):
@@ -149,10 +185,13 @@ def choose_wanted(
     return wanted, rejected, lost
 
 
-def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None) -> bool:
-    """Whether a record is new, newer than what is stored, or stored without its items."""
+def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None, *, has_day_stamps: bool = False) -> bool:
+    """Whether a record is new, newer than what is stored, or stored without its items.
+
+    With `has_day_stamps` a record of equal stamps may be another one; the database compares it with what is stored.
+    """
     if stored is None:
         return True
     known, has_itens = stored
     judged = compare_versions(version, known)
-    return judged == "newer" or (judged == "unchanged" and not has_itens)
+    return judged == "newer" or (judged == "unchanged" and (has_day_stamps or not has_itens))

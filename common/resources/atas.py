@@ -1,0 +1,66 @@
+"""Atas de registro de preços."""
+
+from common.resources.description import Listing, Mention, Resource, boolean, day, integer, short_text, stamp, text
+from common.resources.parties import ORGAOS, UNIDADES
+
+ATAS = Resource(
+    name="atas",
+    label="Atas de registro de preços",
+    key="numero_controle_pncp_ata",
+    key_pattern=r"(?P<cnpj>[0-9A-Z]{14})-1-(?P<sequencial>[0-9]{6,9})/(?P<ano>[0-9]{4})-(?P<numero>[0-9]{6})",
+    key_form="CNPJ-1-SSSSSS/AAAA-NNNNNN",
+    version=("data_atualizacao", "data_atualizacao_global"),
+    has_day_stamps=True,
+    page_size=500,
+    # The other listing, `/v1/atas`, has every ata on every day that it is in force: 410,000 on one day.
+    listings={"atualizacao": Listing("/consulta/v1/atas/atualizacao", stamp="data_atualizacao_global")},
+    columns=(
+        text("numero_controle_pncp_ata", "numeroControlePNCPAta", "Número de controle no PNCP", required=True),
+        stamp("data_atualizacao", "dataAtualizacao", "Última atualização", required=True),
+        stamp(
+            "data_atualizacao_global",
+            "dataAtualizacaoGlobal",
+            "Última atualização, também do que depende dela",
+            required=True,
+        ),
+        day("data_publicacao_pncp", "dataPublicacaoPncp", "Publicação no PNCP"),
+        day("data_inclusao", "dataInclusao", "Inclusão no PNCP"),
+        short_text("numero_controle_pncp_compra", "numeroControlePNCPCompra", "Contratação de que resulta"),
+        text("numero_ata_registro_preco", "numeroAtaRegistroPreco", "Número da ata"),
+        integer("ano_ata", "anoAta", "Ano da ata"),
+        boolean("cancelado", "cancelado", "Cancelada"),
+        day("data_cancelamento", "dataCancelamento", "Cancelamento"),
+        day("data_assinatura", "dataAssinatura", "Assinatura"),
+        day("vigencia_inicio", "vigenciaInicio", "Início da vigência"),
+        day("vigencia_fim", "vigenciaFim", "Fim da vigência"),
+        text("objeto_contratacao", "objetoContratacao", "Objeto"),
+        # missing before 2026, which does not say that it is not possible
+        boolean("possibilidade_adesao", "possibilidadeAdesao", "Possibilidade de adesão"),
+        text("usuario", "usuario", "Sistema que publicou"),
+        short_text("cnpj_orgao", "cnpjOrgao", "CNPJ do órgão"),
+        text("nome_orgao", "nomeOrgao", "Órgão"),
+        short_text("codigo_unidade_orgao", "codigoUnidadeOrgao", "Código da unidade do órgão"),
+        text("nome_unidade_orgao", "nomeUnidadeOrgao", "Unidade do órgão"),
+        short_text("cnpj_orgao_subrogado", "cnpjOrgaoSubrogado", "CNPJ do órgão sub-rogado"),
+        text("nome_orgao_subrogado", "nomeOrgaoSubrogado", "Órgão sub-rogado"),
+        text("codigo_unidade_orgao_subrogado", "codigoUnidadeOrgaoSubrogado", "Código da unidade sub-rogada"),
+        text("nome_unidade_orgao_subrogado", "nomeUnidadeOrgaoSubrogado", "Unidade sub-rogada"),
+    ),
+    # without esfera, poder and município, which other records have
+    mentions=(
+        Mention(ORGAOS, {"cnpj": "cnpj_orgao", "razao_social": "nome_orgao"}, partial=True),
+        Mention(
+            UNIDADES,
+            {"cnpj": "cnpj_orgao", "codigo_unidade": "codigo_unidade_orgao", "nome_unidade": "nome_unidade_orgao"},
+            partial=True,
+        ),
+        Mention(ORGAOS, {"cnpj": "cnpj_orgao_subrogado", "razao_social": "nome_orgao_subrogado"}, partial=True),
+    ),
+    indexes=(
+        ("data_atualizacao_global",),
+        ("data_publicacao_pncp",),
+        ("cnpj_orgao", "data_atualizacao_global"),
+        ("numero_controle_pncp_compra",),
+        ("vigencia_fim",),
+    ),
+)

@@ -1,0 +1,110 @@
+"""Yearly procurement plans (planos de contratação anual) and their items.
+
+Plans are found by their listing, and the items of each are read whole from the plan itself: the listing cuts a plan
+between pages, repeats items at the cuts and leaves others out.
+"""
+
+from datetime import date
+
+from common.resources.description import (
+    Child,
+    Listing,
+    Mention,
+    Resource,
+    code,
+    day,
+    integer,
+    moment,
+    number,
+    short_text,
+    text,
+)
+from common.resources.parties import ORGAOS, UNIDADES
+
+ITENS_PCA = Child(
+    name="itens_pca",
+    label="Itens dos planos de contratação anual",
+    key="numero_item",
+    path="/pncp/v1/orgaos/{cnpj}/pca/{ano}/{sequencial}/itens",
+    page_size=2_000,
+    service="itens_pca",
+    read_at="itens_at",
+    debts="itens_pca_owed",
+    columns=(
+        integer("numero_item", "numeroItem", "Número do item", required=True),
+        text("descricao", "descricao", "Descrição"),
+        code("categoria_item_pca_id", "categoriaItemPcaid", "Código da categoria"),
+        text("categoria_item_pca_nome", "categoriaItemPcaNome", "Categoria"),
+        integer("catalogo_id", "catalogoId", "Código do catálogo"),
+        text("nome_catalogo", "nomeCatalogo", "Catálogo"),
+        integer("classificacao_catalogo_id", "classificacaoCatalogoId", "Código da classificação no catálogo"),
+        text("nome_classificacao", "nomeClassificacao", "Classificação no catálogo"),
+        text("classificacao_superior_codigo", "classificacaoSuperiorCodigo", "Código da classe ou grupo"),
+        text("classificacao_superior_nome", "classificacaoSuperiorNome", "Classe ou grupo"),
+        text("pdm_codigo", "pdmCodigo", "Código do padrão descritivo de material"),
+        text("pdm_descricao", "pdmDescricao", "Padrão descritivo de material"),
+        text("codigo_item", "codigoItem", "Código do item no catálogo"),
+        text("grupo_contratacao_codigo", "grupoContratacaoCodigo", "Código da contratação futura"),
+        text("grupo_contratacao_nome", "grupoContratacaoNome", "Contratação futura"),
+        text("unidade_fornecimento", "unidadeFornecimento", "Unidade de fornecimento"),
+        text("unidade_requisitante", "unidadeRequisitante", "Unidade requisitante"),
+        number("quantidade", "quantidade", "Quantidade"),
+        number("valor_unitario", "valorUnitario", "Valor unitário"),
+        number("valor_total", "valorTotal", "Valor total"),
+        number(
+            "valor_orcamento_exercicio",
+            "valorOrcamentoExercicio",
+            "Orçamento do exercício, que pode ser o mesmo em todos os itens",
+        ),
+        day("data_desejada", "dataDesejada", "Data desejada"),
+        moment("data_inclusao", "dataInclusao", "Inclusão no PNCP"),
+        moment("data_atualizacao", "dataAtualizacao", "Última atualização"),
+    ),
+)
+
+PCAS = Resource(
+    name="pcas",
+    label="Planos de contratação anual",
+    key="id_pca_pncp",
+    key_pattern=r"(?P<cnpj>[0-9A-Z]{14})-0-(?P<sequencial>[0-9]{6,9})/(?P<ano>[0-9]{4})",
+    key_form="CNPJ-0-SSSSSS/AAAA",
+    version=("data_publicacao_pncp", "data_atualizacao_global_pca"),
+    page_size=500,
+    listings={
+        "atualizacao": Listing(
+            "/consulta/v1/pca/atualizacao",
+            stamp="data_atualizacao_global_pca",
+            first_day="dataInicio",
+            last_day="dataFim",
+            excludes_last_day=True,
+            begins=date(2021, 4, 1),
+            empty_status=200,
+            counts="itens",
+            is_slow=True,
+        )
+    },
+    omits=("itens",),
+    columns=(
+        text("id_pca_pncp", "idPcaPncp", "Identificador no PNCP", required=True),
+        moment("data_publicacao_pncp", "dataPublicacaoPNCP", "Publicação no PNCP", required=True),
+        moment("data_atualizacao_global_pca", "dataAtualizacaoGlobalPCA", "Última atualização", required=True),
+        integer("ano_pca", "anoPca", "Ano do plano"),
+        short_text("orgao_entidade_cnpj", "orgaoEntidadeCnpj", "CNPJ do órgão"),
+        text("orgao_entidade_razao_social", "orgaoEntidadeRazaoSocial", "Razão social do órgão"),
+        short_text("codigo_unidade", "codigoUnidade", "Código da unidade"),
+        text("nome_unidade", "nomeUnidade", "Unidade"),
+    ),
+    mentions=(
+        Mention(ORGAOS, {"cnpj": "orgao_entidade_cnpj", "razao_social": "orgao_entidade_razao_social"}, partial=True),
+        Mention(
+            UNIDADES,
+            {"cnpj": "orgao_entidade_cnpj", "codigo_unidade": "codigo_unidade", "nome_unidade": "nome_unidade"},
+            partial=True,
+        ),
+    ),
+    child=ITENS_PCA,
+    indexes=(
+        ("data_atualizacao_global_pca",),
+        ("orgao_entidade_cnpj", "data_atualizacao_global_pca"),
+    ),
+)

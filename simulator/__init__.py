@@ -1,5 +1,5 @@
-"""A local PNCP: generated or recorded contratações, items, contratos, atas and PCAs, served as the portal serves them,
-with its faults on demand.
+"""A local PNCP: generated or recorded contratações, items, contratos, atas, PCAs and instrumentos de cobrança, served
+as the portal serves them, with its faults on demand.
 """
 
 from simulator.app import Simulator, Stats, create_app, serve

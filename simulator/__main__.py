@@ -42,16 +42,17 @@ def _fail(message: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
-        description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos, atas and "
-        "PCAs, their items, resultados, documents and termos, and its domain tables, generated or recorded, with its "
-        "faults on demand.",
+        description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos, atas, PCAs "
+        "and instrumentos de cobrança, their items, resultados, documents and termos, its domain tables, generated or "
+        "recorded, with its faults on demand.",
         epilog="Quirks and what their values mean:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in NAMES.items())
         + "\n\nA quirk's VALUE is a probability (--quirk 429=0.1) or a JSON object:\n"
         '  --quirk \'cut={"match": {"page": 2}, "times": 3}\'\n'
         "with match (path, service, resource, criterio, modalidade, page, day, cnpj, key, kind), probability, times, "
         "skip and value.\n"
-        "Settings go the same way: --quirk page_beyond_end=204 (or 400, empty), --quirk no_items=404 (or 204, empty).\n"
+        "Settings go the same way: --quirk page_beyond_end=204 (or 400, empty), --quirk no_items=404 (or 204, empty), "
+        "--quirk listed_twice=0.2 (share of instrumentos de cobrança).\n"
         "While it runs: GET, PUT, DELETE /simulator/quirks; GET, DELETE /simulator/state; "
         "GET /simulator/requests; "
         "GET, POST /simulator/records; POST /simulator/children; POST /simulator/tables; "
@@ -67,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "--per-day",
         type=float,
         default=60,
-        help="mean contratações per weekday, all modalidades, with 0.6 contratos, 0.3 atas and 0.05 PCAs for each "
+        help="mean contratações per weekday, all modalidades, with 0.6 contratos, 0.3 atas, 0.05 PCAs and "
+        "0.07 instrumentos de cobrança for each "
         "(default %(default)s)",
     )
     add("--from", dest="first_day", type=date.fromisoformat, metavar="DATE", help="first day, instead of --days")

@@ -1,13 +1,15 @@
 """A world of generated records: so many days, so many contratações a day and what follows from them, from one seed."""
 
+import functools
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from simulator import domains
 from simulator.invention import Inventor, times_of_day
-from simulator.records import Ata, Contratacao, Contrato, Pca
+from simulator.invention_instrumentos import FIRST_DAY
+from simulator.records import Ata, Contratacao, Contrato, Instrumento, Pca
 from simulator.world import World, brasilia_now
 
 _WEEKEND: Final = 0.12  # how many contratações a day of the weekend has for each of a weekday
@@ -17,6 +19,7 @@ _SATURDAY: Final = 5
 _CONTRATOS: Final = 0.6
 _ATAS: Final = 0.3
 _PCAS: Final = 0.05
+_INSTRUMENTOS: Final = 0.07
 
 
 def generate(
@@ -29,7 +32,7 @@ def generate(
     now: Callable[[], datetime] = brasilia_now,
 ) -> World:
     """A world with a mean of `per_day` contratações per weekday, all modalidades together, from `first_day` to
-    `last_day`, and of six contratos, three atas and half a plan for ten of them.
+    `last_day`, and for ten of them of six contratos, three atas, half a plan and not quite one instrumento de cobrança.
 
     The same arguments give the same records. Update stamps spread over the days after publication up to `until`
     (default: the end of `last_day`), and nothing lies after `now`, so a world that includes today grows with the hour.
@@ -53,7 +56,10 @@ def generate(
         known = [(at, modalidade) for at, modalidade in zip(published, modalidades, strict=True) if at <= limit]
         by_day[day] = inventor.contratacoes(rng, [at for at, _ in known], [each for _, each in known], limit)
         world.add(by_day[day])
-    world.contratos.fill_later(lambda: _contratos(world, by_day, per_day, limit))
+    # Made once: those of instrumentos are the contratos as they were before any change.
+    contratos = functools.cache(lambda: list(_contratos(world, by_day, per_day, limit)))
+    world.contratos.fill_later(contratos)
+    world.instrumentos_cobranca.fill_later(lambda: _instrumentos(world, contratos(), by_day, per_day, limit))
     world.atas.fill_later(lambda: _atas(world, by_day, per_day, limit))
     world.pcas.fill_later(lambda: _pcas(world, by_day, per_day, limit))
     world.first_day, world.last_day = first_day, last_day
@@ -87,6 +93,19 @@ def _pcas(world: World, days: Iterable[date], per_day: float, limit: datetime) -
         rng = random.Random(f"{world.inventor.seed}/pcas/{day}")
         published = _published(rng, day, _PCAS * _mean(per_day, day), domains.HOURS_CONTRATACOES, limit)
         yield from world.pca_inventor.pcas(rng, published, limit)
+
+
+def _instrumentos(
+    world: World, contratos: Sequence[Contrato], days: Iterable[date], per_day: float, limit: datetime
+) -> Iterator[Instrumento]:
+    """The instrumentos de cobrança of all days, each of a contrato of a day before it."""
+    for day in days:
+        if day < FIRST_DAY:
+            continue
+        rng = random.Random(f"{world.inventor.seed}/instrumentos_cobranca/{day}")
+        included = _published(rng, day, _INSTRUMENTOS * _mean(per_day, day), domains.HOURS_CONTRATACOES, limit)
+        older = [contrato for contrato in contratos if contrato.publicacao < day.isoformat()]
+        yield from world.instrumento_inventor.instrumentos(rng, included, older)
 
 
 def _published(rng: random.Random, day: date, mean: float, hours: Mapping[int, int], limit: datetime) -> list[datetime]:

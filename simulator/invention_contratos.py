@@ -32,6 +32,7 @@ class ContratoInventor:
     """Invents contratos for the órgãos of an `Inventor`, and never gives out one control number twice."""
 
     def __init__(self, inventor: Inventor) -> None:
+        self.inventor = inventor
         self.seed = inventor.seed
         self.orgaos = inventor.orgaos
         self._shares = inventor.shares

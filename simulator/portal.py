@@ -3,6 +3,7 @@
 import math
 import random
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -159,16 +160,18 @@ def _contratacao(world: World, compra: re.Match[str]) -> Contratacao | None:
 def _answer_listing(asked: Asked, resource: Resource, criterio: Criterio) -> Answer:
     query, page, size = _read_query(asked, resource, criterio)
     listing = asked.world.rows(query)
+    if resource.repeats:
+        listing = _with_repeats(listing, asked.quirks.listed_twice)
     pages = math.ceil(len(listing) / size)
     if not listing:
-        return _nothing_listed(resource)
+        return _nothing_listed(asked, resource)
     if page > pages and asked.quirks.page_beyond_end == "204":
         return nothing_found()
     if page > pages and asked.quirks.page_beyond_end == "400":
         raise asked.refusal("Número de página inválido")
     second = asked.rule("second_look_empty")
     if second and page == 1 and pages > 1 and second.look(str(query)) % 2 == 0:
-        return _nothing_listed(resource)
+        return _nothing_listed(asked, resource)
     shown = page
     if asked.rule("copied_page"):
         shown = page + 1 if page < pages else max(page - 1, 1)
@@ -183,7 +186,20 @@ def _answer_listing(asked: Asked, resource: Resource, criterio: Criterio) -> Ans
     return Answer(HTTPStatus.OK, body)
 
 
-def _nothing_listed(resource: Resource) -> Answer:
+def _with_repeats(listing: Sequence[Row], share: float) -> list[Row]:
+    """A listing with about that share of its records a second time, some rows further on."""
+    places: list[tuple[int, bool, Row]] = []
+    for place, row in enumerate(listing):
+        places.append((place, False, row))
+        drawn = zlib.crc32(_record_of(row).numero_controle_pncp.encode())
+        if drawn % 1000 < share * 1000:
+            places.append((place + drawn // 1000 % 15, True, row))
+    return [row for _, _, row in sorted(places, key=lambda each: each[:2])]
+
+
+def _nothing_listed(asked: Asked, resource: Resource) -> Answer:
+    if resource.empty_message:
+        return spring_error(resource.empty_status, resource.empty_message, asked.path, asked.world.now())
     return Answer(resource.empty_status, None if resource.empty_status == HTTPStatus.NO_CONTENT else b"")
 
 

@@ -67,7 +67,8 @@ CHANGES: Final = {
 # Rules that spoil records of a listing, or items and what else the integration service answers where the match says
 # service 'itens' or a kind.
 SPOILERS: Final = {
-    "nul": "NUL in a text; field: objetoCompra, objetoContrato, objetoContratacao, nomeUnidade or descricao",
+    "nul": "NUL in a text; field: objetoCompra, objetoContrato, objetoContratacao, nomeUnidade, observacao "
+    "or descricao",
     "surrogate": "a lone surrogate in a text",
     "long_text": "a text of one MiB",
     "nan": "the literal NaN; field: valorTotalEstimado, valorGlobal or valorTotal",
@@ -95,7 +96,8 @@ ITEMS_ONLY: Final = frozenset({"items_down", "poison_items"})
 MATCH_KEYS: Final = frozenset(
     {"path", "service", "resource", "criterio", "modalidade", "page", "day", "cnpj", "key", "kind"}
 )
-_NUMBERS: Final = ("fail", "hang_seconds", "latency_ms", "rate_limit", "seed")
+_NUMBERS: Final = ("fail", "hang_seconds", "latency_ms", "rate_limit", "listed_twice", "seed")
+_SHARES: Final = ("fail", "listed_twice")
 FAILURES: Final = ("500", "500_plain", "502", "503", "504", "cut", "cut_json", "reset", "html_200")
 
 Service = Literal["consulta", "itens"]
@@ -211,10 +213,12 @@ class Quirks:
     """How the portal misbehaves just now.
 
     `rules` act one by one; `fail` is the share of all answers that fail in some way of `FAILURES` (and by hanging
-    `hang_seconds`, if set); `latency_ms` delays every answer; `rate_limit` is how many requests per second the consulta
-    service takes before it answers 429 (0 = any). `page_beyond_end` is '400', '204' or 'empty', and `no_items` '204',
-    '404' or 'empty' for records without items or without what else is asked for: what clients disagree about.
-    Everything drawn follows from `seed`, the request and how often it came before: concurrency does not change a run.
+    `hang_seconds`, if set); `latency_ms` delays every answer; `rate_limit` is how many requests per second the
+    consulta service takes before it answers 429 (0 = any); `listed_twice` is the share of the instrumentos de
+    cobrança that their listing holds a second time. `page_beyond_end` is '400', '204' or 'empty', and `no_items`
+    '204', '404' or 'empty' for records without items or without what else is asked for: what clients disagree
+    about. Everything drawn follows from `seed`, the request and how often it came before: concurrency does not
+    change a run.
     """
 
     rules: list[Rule] = field(default_factory=list)
@@ -222,6 +226,7 @@ class Quirks:
     hang_seconds: float | None = None
     latency_ms: float = 0.0
     rate_limit: float = 0.0
+    listed_twice: float = 0.2
     page_beyond_end: Literal["400", "204", "empty"] = "400"
     no_items: Literal["204", "404", "empty"] = "204"
     seed: int = 0
@@ -325,8 +330,8 @@ def _setting(name: str, value: Any) -> Any:
         raise ValueError(
             f"no setting or quirk is called {name!r}; there are {', '.join((*_NUMBERS, *choices, *NAMES))}"
         )
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or (name == "fail" and value > 1):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or (name in _SHARES and value > 1):
         raise ValueError(
-            f"{name} must be a number of 0 or more{' and at most 1' if name == 'fail' else ''}, not {value!r}"
+            f"{name} must be a number of 0 or more{' and at most 1' if name in _SHARES else ''}, not {value!r}"
         )
     return value

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,8 +10,19 @@ from typing import Any, Final
 from simulator import domains
 from simulator.invention import Inventor
 from simulator.recorded_pcas import whole_plans
-from simulator.records import DAY, STAMP, Ata, ChildKey, Contratacao, Contrato, Pca, decode_json, encode_json
-from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, PCAS, Resource
+from simulator.records import (
+    DAY,
+    STAMP,
+    Ata,
+    ChildKey,
+    Contratacao,
+    Contrato,
+    Instrumento,
+    Pca,
+    decode_json,
+    encode_json,
+)
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, INSTRUMENTOS_COBRANCA, PCAS, Resource
 from simulator.tables import TABLES, Tables
 from simulator.world import World, brasilia_now, read_head
 
@@ -54,6 +65,7 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
     world.contratos.fill_later(lambda: map(_contrato, _newest(root, CONTRATOS)))
     world.atas.fill_later(lambda: map(_ata, _newest(root, ATAS)))
     world.pcas.fill_later(lambda: _pcas(root, world))
+    world.instrumentos_cobranca.fill_later(lambda: map(_instrumento, _newest(root, INSTRUMENTOS_COBRANCA)))
     world.give_children_later(lambda: _load_children(root))
     world.tables = Tables(now, lambda: _load_tables(root / "dominios"))
     return world
@@ -66,7 +78,7 @@ def _newest(root: Path, resource: Resource) -> list[dict[str, Any]]:
         snapshot = _SNAPSHOT.search(file.name)
         taken = "".join(snapshot.groups()) if snapshot else ""
         for record in _records(_read(file), resource):
-            key = record[resource.key_name]
+            key = _key_of(resource, record)[0]
             version = (max(_text(record, "dataAtualizacao"), _text(record, "dataAtualizacaoGlobal")), taken)
             if key not in newest or version >= newest[key][0]:
                 newest[key] = (version, record)
@@ -102,7 +114,7 @@ def _records(value: Any, resource: Resource) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         published = _text(value, resource.stamp_keys["publicacao"])
         form = DAY if resource is ATAS else STAMP
-        if resource.key_form.fullmatch(str(value.get(resource.key_name))) and form.fullmatch(published):
+        if resource.read_key(value) and form.fullmatch(published):
             yield value
         else:
             for inner in value.values():
@@ -213,16 +225,27 @@ def _ata(record: dict[str, Any]) -> Ata:
     return head
 
 
+def _instrumento(record: dict[str, Any]) -> Instrumento:
+    numero = record["sequencialInstrumentoCobranca"]
+    head = Instrumento(**_in_common(INSTRUMENTOS_COBRANCA, record), numero=numero, tipo=0, contrato=None)
+    read_head(head, record)
+    return head
+
+
+def _key_of(resource: Resource, record: Mapping[str, Any]) -> re.Match[str]:
+    named = resource.read_key(record)
+    if named is None:
+        raise ValueError(f"a record of {resource.name} has no control number")
+    return named
+
+
 def _in_common(resource: Resource, record: dict[str, Any]) -> dict[str, Any]:
     """What the heads of all resources have in common."""
-    key = record[resource.key_name]
-    named = resource.key_form.fullmatch(key)
-    if named is None:
-        raise ValueError(f"{key} is no control number of {resource.name}")
+    named = _key_of(resource, record)
     stamps = {field: _text(record, name) for field, name in resource.stamp_keys.items()}
     atualizacao = stamps.get("atualizacao") or stamps["publicacao"]
     return {
-        "numero_controle_pncp": key,
+        "numero_controle_pncp": named[0],
         "cnpj": named[1],
         "ano": int(named[3]),
         "sequencial": int(named[2]),
@@ -232,7 +255,7 @@ def _in_common(resource: Resource, record: dict[str, Any]) -> dict[str, Any]:
         "publicacao": stamps["publicacao"],
         "atualizacao": atualizacao,
         "atualizacao_global": stamps.get("atualizacao_global") or atualizacao,
-        "seed": zlib.crc32(key.encode()),
+        "seed": zlib.crc32(named[0].encode()),
         "payload": encode_json(record),
     }
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import orjson
 
 from simulator.domains import MODALIDADES
-from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, PCAS, Criterio, Resource
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, INSTRUMENTOS_COBRANCA, PCAS, Criterio, Resource
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -74,7 +74,7 @@ class Record:
 
     def truth(self) -> dict[str, str | int]:
         """What a mirror must hold of this record, under the keys of the portal."""
-        return {self.resource.key_name: self.numero_controle_pncp, **self.stamps()}
+        return {str(self.resource.key_name): self.numero_controle_pncp, **self.stamps()}
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -179,6 +179,47 @@ class PlanItem(NamedTuple):
 
     plan: Pca
     place: int
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Instrumento(Record):
+    """One instrumento de cobrança. `ano` and `sequencial` are those of its contrato, `numero` is its own place among
+    those of that, and `tipo` its kind.
+
+    `contrato` is that contrato as it was when the instrumento was included, None where the JSON alone tells.
+    """
+
+    resource: ClassVar[Resource] = INSTRUMENTOS_COBRANCA
+
+    numero: int
+    tipo: int
+    contrato: Contrato | None
+
+    def identity(self) -> dict[str, Any]:
+        """Its keys are flat, and the contrato within it has the same numbers."""
+        return {
+            "cnpj": self.cnpj,
+            "ano": self.ano,
+            "sequencialContrato": self.sequencial,
+            "sequencialInstrumentoCobranca": self.numero,
+            **self.stamps(),
+            "recuperarContratoDTO": {
+                "numeroControlePNCP": CONTRATOS.key(self.cnpj, self.sequencial, self.ano),
+                "anoContrato": self.ano,
+                "sequencialContrato": self.sequencial,
+                "orgaoEntidade": {"cnpj": self.cnpj},
+            },
+        }
+
+    def truth(self) -> dict[str, str | int]:
+        """Its number is in four keys."""
+        return {
+            "cnpj": self.cnpj,
+            "ano": self.ano,
+            "sequencialContrato": self.sequencial,
+            "sequencialInstrumentoCobranca": self.numero,
+            **self.stamps(),
+        }
 
 
 class ChildKey(NamedTuple):

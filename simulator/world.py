@@ -16,6 +16,7 @@ from simulator.invention import Inventor, invent_item, times_of_day
 from simulator.invention_atas import AtaInventor, touch_ata
 from simulator.invention_children import ChildInventor
 from simulator.invention_contratos import ContratoInventor, touch_contrato
+from simulator.invention_instrumentos import InstrumentoInventor, touch_instrumento
 from simulator.invention_pcas import PcaInventor, consolidated, listed_item, listed_order, touch_items
 from simulator.records import (
     DAY,
@@ -24,6 +25,7 @@ from simulator.records import (
     ChildKey,
     Contratacao,
     Contrato,
+    Instrumento,
     Pca,
     PlanItem,
     Record,
@@ -32,7 +34,7 @@ from simulator.records import (
     merged,
     without,
 )
-from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, PCAS, Criterio, Resource
+from simulator.resources import ATAS, CONTRATACOES, CONTRATOS, INSTRUMENTOS_COBRANCA, PCAS, Criterio, Resource
 from simulator.store import Query, Store
 from simulator.tables import Tables
 
@@ -49,7 +51,8 @@ Row = Record | PlanItem
 
 
 class World:
-    """All records of the portal: contratações and plans with their items, contratos, atas. Nothing here knows HTTP.
+    """All records of the portal: contratações and plans with their items, contratos, atas, instrumentos de
+    cobrança. Nothing here knows HTTP.
 
     `seed` decides what is invented later on; `now` is a callable that gives Brasília wall clock without offset. Its
     length, `keys` and `item_count` are those of the contratações. Where a method takes `which`, that is how many
@@ -61,6 +64,7 @@ class World:
         self.contrato_inventor = ContratoInventor(inventor)
         self.ata_inventor = AtaInventor(inventor)
         self.pca_inventor = PcaInventor(inventor)
+        self.instrumento_inventor = InstrumentoInventor(self.contrato_inventor)
         # None where children are recorded: what is not among the recordings is not there.
         self.child_inventor: ChildInventor | None = ChildInventor(self.contrato_inventor)
         self.now = now
@@ -71,8 +75,10 @@ class World:
         self.contratos = Store[Contrato](CONTRATOS, self.contrato_inventor.record)
         self.atas = Store[Ata](ATAS, self.ata_inventor.record)
         self.pcas = Store[Pca](PCAS, self.pca_inventor.record)
+        self.instrumentos_cobranca = Store[Instrumento](INSTRUMENTOS_COBRANCA, self.instrumento_inventor.record)
         self._stores: dict[str, Store[Any]] = {
-            store.resource.name: store for store in (self.contratacoes, self.contratos, self.atas, self.pcas)
+            store.resource.name: store
+            for store in (self.contratacoes, self.contratos, self.atas, self.pcas, self.instrumentos_cobranca)
         }
         self._random = random.Random(f"{inventor.seed}/changes")
         # Each resource draws from a stream of its own, so that it is the same whatever happens to the others.
@@ -131,7 +137,9 @@ class World:
 
     def _own_payload(self, record: Record) -> bytes:
         if record.payload is None:
-            record.payload = orjson.dumps(self.store(record.resource.name).invent(record))
+            made = self.store(record.resource.name).invent(record)
+            # An instrumento may hold a contrato that was put by hand, with digits and more that orjson refuses.
+            record.payload = encode_json(made) if isinstance(record, Instrumento) else orjson.dumps(made)
         return record.payload
 
     def _plan(self, plan: Pca, items: Sequence[bytes]) -> bytes:
@@ -263,6 +271,10 @@ class World:
         self.store(resource).fill()  # first, so that those have the same numbers whatever is published
         compras = list(self.contratacoes.records.values())
         rng = self._randoms[resource]
+        if resource == "instrumentos_cobranca":
+            contratos = list(self.contratos.records.values())
+            made = self.instrumento_inventor.instrumentos(rng, published, contratos)
+            return made or [self.instrumento_inventor.absent(rng, at) for at in published]
         if resource == "pcas":
             return self.pca_inventor.pcas(rng, published, until)
         if resource == "contratos":
@@ -301,7 +313,8 @@ class World:
         dataAtualizacaoGlobal becomes `at` (now if left out). Of a contratação valorTotalHomologado moves, and so does
         the situação (then with dataAtualizacao, being the header's) or one item; of a contrato either nothing more, as
         with a document, or valorGlobal and numeroRetificacao with dataAtualizacao. An ata is extended, corrected or
-        cancelled, with dataAtualizacao. Of a plan one item changes, or none.
+        cancelled, with dataAtualizacao. Of a plan one item changes, or none. An instrumento has no global stamp: its
+        observacao changes, with dataAtualizacao.
         """
         moment = at or self.now()
         touched = self._choose(which, resource)
@@ -309,7 +322,8 @@ class World:
             record = self._known(key)
             stamp = moment.isoformat() if record.stamp_form is STAMP else moment.date().isoformat()
             changed = replace(record, atualizacao_global=stamp)
-            parsed = self._own(record) | {record.resource.stamp_keys["atualizacao_global"]: stamp}
+            global_key = record.resource.stamp_keys.get("atualizacao_global")
+            parsed = self._own(record) | ({global_key: stamp} if global_key else {})
             changed.payload = encode_json(parsed | self._touch(changed, parsed, stamp))
             self.add([changed])
         return touched
@@ -319,6 +333,8 @@ class World:
         if isinstance(changed, Contratacao):
             return self._touch_contratacao(changed, stamp)
         rng = self._randoms[changed.resource.name]
+        if isinstance(changed, Instrumento):
+            return touch_instrumento(changed, stamp)
         if isinstance(changed, Pca):
             # Made now, since items that are not kept follow from the stamps of their plan.
             changed.itens = touch_items(rng, self._items_of(changed), stamp)
@@ -398,7 +414,8 @@ class World:
         sequence (`anoCompra` and `sequencialCompra`, `anoContrato` and `sequencialContrato`) follow from each other
         unless all are given. `modalidade` and `items` are for contratações, `items` for plans
         (`idPcaPncp`) too, with the keys of the integration service. An ata is found by `numeroControlePNCPAta`,
-        a new one belongs to a contratação of the world with srp; of its stamps only the days count.
+        a new one belongs to a contratação of the world with srp; of its stamps only the days count. An instrumento is
+        found by `cnpj`, `ano`, `sequencialContrato` and `sequencialInstrumentoCobranca`, all four of them.
         """
         store = self.store(resource)
         if modalidade is not None:
@@ -441,7 +458,7 @@ class World:
         replaces.
         """
         resource = store.resource
-        given = resource.key_form.fullmatch(str(over.get(resource.key_name)))
+        given = resource.read_key(over)
         known: Record | None = store.records.get(given[0]) if given else None
         publicacao, atualizacao, atualizacao_global = stamps
         in_json = {field: _stamp(over, key) for field, key in resource.stamp_keys.items()}
@@ -455,6 +472,8 @@ class World:
             head = self._new_head(resource, datetime.fromisoformat(stamp), modalidade)
             if isinstance(head, Ata):
                 self._place_ata(head, given, over)
+            elif isinstance(head, Instrumento):
+                self._place_instrumento(head, given)
             else:
                 _place(head, given, over)
         head.modalidade = modalidade
@@ -485,6 +504,15 @@ class World:
         others = (each.numero for each in self.atas.records.values() if each.compra == head.compra)
         head.numero = int(given[4]) if given else 1 + max(others, default=0)
         head.numero_controle_pncp = given[0] if given else ATAS.key(head.cnpj, head.sequencial, head.ano, head.numero)
+
+    def _place_instrumento(self, head: Instrumento, given: re.Match[str] | None) -> None:
+        """Give a hand-made instrumento the number in its JSON; without a whole one it has that of its contrato."""
+        if given is None:
+            return
+        head.numero_controle_pncp = given[0]
+        head.cnpj, head.sequencial, head.ano, head.numero = given[1], int(given[2]), int(given[3]), int(given[4])
+        contrato = self.contratos.records.get(CONTRATOS.key(head.cnpj, head.sequencial, head.ano))
+        head.contrato = contrato or head.contrato
 
     def _put_items(
         self, head: Contratacao | Pca, known: Record | None, items: int | Sequence[Mapping[str, Any]] | None
@@ -546,6 +574,9 @@ def read_head(head: Record, record: Mapping[str, Any]) -> None:
         head.modo_disputa = _integer(record, "modoDisputaId", head.modo_disputa)
     elif isinstance(head, Contrato):
         head.compra = str(record.get("numeroControlePncpCompra", head.compra))
+    elif isinstance(head, Instrumento):
+        tipo = record.get("tipoInstrumentoCobranca")
+        head.tipo = _integer(tipo, "id", head.tipo) if isinstance(tipo, Mapping) else head.tipo
     elif isinstance(head, Pca):
         head.codigo_unidade = str(record.get("codigoUnidade", head.codigo_unidade))
     elif isinstance(head, Ata):

@@ -10,9 +10,12 @@ from simulator.resources.atas import ATAS
 from simulator.resources.contratacoes import CONTRATACOES
 from simulator.resources.contratos import CONTRATOS
 from simulator.resources.description import CRITERIOS, Criterio, Listing, Resource
+from simulator.resources.instrumentos_cobranca import INSTRUMENTOS_COBRANCA
 from simulator.resources.pcas import PCAS
 
-RESOURCES: Final = {resource.name: resource for resource in (CONTRATACOES, CONTRATOS, ATAS, PCAS)}
+RESOURCES: Final = {
+    resource.name: resource for resource in (CONTRATACOES, CONTRATOS, ATAS, PCAS, INSTRUMENTOS_COBRANCA)
+}
 # Which listing stands at a path.
 LISTINGS: Final[dict[str, tuple[Resource, Criterio]]] = {
     listing.path: (resource, criterio)
@@ -25,6 +28,7 @@ __all__ = [
     "CONTRATACOES",
     "CONTRATOS",
     "CRITERIOS",
+    "INSTRUMENTOS_COBRANCA",
     "LISTINGS",
     "PCAS",
     "RESOURCES",

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
-Criterio = Literal["publicacao", "atualizacao", "vigencia"]
-CRITERIOS: tuple[Criterio, ...] = ("publicacao", "atualizacao", "vigencia")
+Criterio = Literal["publicacao", "atualizacao", "vigencia", "inclusao"]
+CRITERIOS: tuple[Criterio, ...] = ("publicacao", "atualizacao", "vigencia", "inclusao")
 
 # A parameter's declared Java type, as the portal's refusals name it.
 Kind = Literal["String", "Integer", "Long"]
@@ -32,19 +32,21 @@ class Resource:
 
     `digit` is what stands for the kind in a control number, `CNPJ-digit-SSSSSS/AAAA`, after which with `numbered`
     comes `-NNNNNN`; `key_name`, `year_key` and `sequence_key` are the JSON keys of the number and of its parts,
-    None where the JSON lacks that part. `stamp_keys` has the JSON key of each stamp, by field of `records.Record`.
-    `division` is the required parameter that divides the listing by modalidade, None where there is none. `filters`
-    has the optional parameters: the type of each, and the field of `records.Record` that it asks for; `needs` has
-    those that are refused without another. Parameters that are not named here are ignored. `last_day_excluded` ends
-    a window before its last day, and days before `earliest` are refused. With the parameter `unordered_by` each
-    page is drawn from an order of its own, so that the pages together repeat some records and lack as many. A
-    listing without records is answered with `empty_status` and no body. `spoiled` has the key that each spoiling
-    quirk spoils.
+    None where the JSON lacks that part. Without a `key_name` the number is one of ours, made of `key_parts`: the
+    JSON keys of CNPJ, sequence, year and last part. `stamp_keys` has the JSON key of each stamp, by field of
+    `records.Record`. `division` is the required parameter that divides the listing by modalidade, None where there
+    is none. `filters` has the optional parameters: the type of each, and the field of `records.Record` that it asks
+    for; `needs` has those that are refused without another. Parameters that are not named here are ignored.
+    `last_day_excluded` ends a window before its last day, and days before `earliest` are refused. With the
+    parameter `unordered_by` each page is drawn from an order of its own, so that the pages together repeat some
+    records and lack as many. With `repeats` a listing holds some records twice. A listing without records is
+    answered with `empty_status`, and with `empty_message` where that is an error. `spoiled` has the key that each
+    spoiling quirk spoils.
     """
 
     name: str
     digit: int
-    key_name: str
+    key_name: str | None
     year_key: str | None
     sequence_key: str | None
     stamp_keys: Mapping[str, str]
@@ -63,6 +65,9 @@ class Resource:
     last_day_excluded: bool = False
     earliest: date | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
+    key_parts: tuple[str, str, str, str] | None = None
+    repeats: bool = False
+    empty_message: str = ""
     key_form: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,3 +88,12 @@ class Resource:
         """The control number of a record; `numero` is its last part, where it has one."""
         last = f"-{numero:06d}" if self.numbered else ""
         return f"{cnpj}-{self.digit}-{sequencial:06d}/{ano}{last}"
+
+    def read_key(self, record: Mapping[str, Any]) -> re.Match[str] | None:
+        """The control number in a JSON object, by its parts; None where there is none that is well-formed."""
+        if self.key_name is not None:
+            return self.key_form.fullmatch(str(record.get(self.key_name)))
+        cnpj, sequencial, ano, numero = (record.get(name) for name in self.key_parts or ())
+        if type(sequencial) is not int or type(ano) is not int or type(numero) is not int:
+            return None
+        return self.key_form.fullmatch(self.key(str(cnpj), sequencial, ano, numero))

@@ -93,7 +93,7 @@ class RememberingWorld(World):
                 place = record.orgao, record.ano
                 given_out[place] = max(given_out.get(place, 0), record.sequencial + 1)
         self._random.seed(f"{setting.seed}/changes/{len(entries)}")
-        self._contratos_random.seed(f"{setting.seed}/contratos/changes/{len(entries)}")
+        self._randoms["contratos"].seed(f"{setting.seed}/contratos/changes/{len(entries)}")
         content = journal.read_bytes() if journal.exists() else b""
         if not content.endswith(b"\n"):
             journal.write_bytes(content[: content.rfind(b"\n") + 1])

@@ -8,7 +8,7 @@ NATURAL_PERSON = "PF"
 
 _DIGITS = r"([0-9]{3})\.?([0-9]{3})\.?([0-9]{3})-?([0-9]{2})"
 _NUMBER = re.compile(rf"\s*{_DIGITS}\s*")
-_IN_TEXT = re.compile(rf"(?<![\w.]){_DIGITS}(?!\w)", re.ASCII)
+_IN_TEXT = re.compile(rf"(?<![0-9])(?<![0-9]\.){_DIGITS}(?![0-9])")  # no part of a longer number or of a fraction
 
 Personal = Mapping[str, tuple[str, ...]]
 """The fields with personal data, and the names of those beside them that say which kind of person it is, the first

@@ -551,9 +551,15 @@ async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> Co
         SELECT (SELECT count(*) FROM sync_pages) AS pages, (SELECT count(*) FROM rejected_records) AS rejected,
                (SELECT count(*) FROM (SELECT orgao_entidade_cnpj FROM contratacoes
                                        UNION ALL SELECT orgao_entidade_cnpj FROM contratos) AS r
-                 WHERE NOT EXISTS (SELECT FROM orgaos o WHERE o.cnpj = r.orgao_entidade_cnpj)) AS orphans
+                 WHERE NOT EXISTS (SELECT FROM orgaos o WHERE o.cnpj = r.orgao_entidade_cnpj)) AS orphans,
+               (SELECT count(*) FROM contratos c
+                 WHERE c.tipo_pessoa ~ '\\S' AND c.ni_fornecedor ~ '\\S'
+                   AND NOT EXISTS (SELECT FROM fornecedores f
+                                    WHERE f.tipo_pessoa = c.tipo_pessoa AND f.ni = c.ni_fornecedor)) AS unsupplied
     """)
     findings.check(
-        "I5", tuple(left_over[0]) == (0, 0, 0), f"left over (pages, rejected, without órgão): {left_over[0]}"
+        "I5",
+        tuple(left_over[0]) == (0, 0, 0, 0),
+        f"left over (pages, rejected, without órgão, without supplier): {left_over[0]}",
     )
     return Counter({resource: len(versions) for resource, versions in of_each.items()})

@@ -36,7 +36,7 @@ PUBLISHED_IN_A_DAY: Mapping[str, Mapping[int, int]] = {
 }
 """Records per day by resource and part: of contratações and contratos as on Thursday, 10 July 2025, a busy day.
 
-Of the others as in August 2026, with the rows of instrumentos that come twice; of plans, which nobody has counted, by
+Of the others as in August 2026, with the rows of instrumentos that come twice; of plans, of which there is no count, by
 the 5,300 items that changed in a day. A day has about as many changes.
 """
 

@@ -232,10 +232,11 @@ sync_slices = Table(
     _now("updated_at"),
     CheckConstraint("status <> 'error' OR cause IS NOT NULL", name="cause_of_error"),
     Index("uq_sync_slices_execution_id_ordinal", "execution_id", "ordinal", unique=True),
-    # the candidates of a claim, in its order
+    # the candidates of a claim of one resource, in its order
     Index(
         "ix_sync_slices_claim",
-        text("(mode = 'backfill')"),
+        "mode",
+        "resource",
         "execution_id",
         "ordinal",
         postgresql_where=text("status IN ('pending', 'running')"),

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import KINDS, Kind, admission, executions, slices
 from common.lifecycle.slices import Claim
-from common.resources import LISTINGS_OF, RESOURCES, SERVICES
+from common.resources import LISTINGS_OF, RESOURCE_NAMES, RESOURCES, SERVICES
 from ingestor import settling
 from ingestor.debts import is_any_due, work_off
 from ingestor.history import delete_old
@@ -96,6 +96,8 @@ class Worker:
         self._client = client
         self._page_sizes = {resource.name: client.page_size(resource) for resource in RESOURCES}
         self._source = client.source
+        self._turns = list(RESOURCE_NAMES)
+        """All resources, the one claimed last at the end: each has its turn, however many slices another one has."""
         self._is_busy = False
         self._becoming_busy = asyncio.Lock()
         self._works_off_debts = False
@@ -263,11 +265,11 @@ class Worker:
     async def _fill_slots(self) -> None:
         kinds = self._options.kinds
         while not self.stopping.is_set():
-            if not await self._may_ask(partial(slices.is_any_free, kinds=kinds, paused=self._paused())):
+            if not await self._may_ask(partial(slices.is_any_free, kinds=kinds, resources=self._readable())):
                 return
-            paused = self._paused()
+            readable = self._readable()
             # slices that wait for the end of a pause keep no slot from those of another resource
-            if sum(claim.resource not in paused for claim in self._held) >= self._options.slots:
+            if sum(claim.resource in readable for claim in self._held) >= self._options.slots:
                 return
             claim = await in_transaction(
                 self._engine,
@@ -277,12 +279,14 @@ class Worker:
                     lease_seconds=self._options.lease_seconds,
                     kinds=kinds,
                     page_sizes=self._page_sizes,
-                    paused=paused,
+                    resources=readable,
                 ),
             )
             if claim is None:
                 await self._rest()
                 return
+            self._turns.remove(claim.resource)
+            self._turns.append(claim.resource)
             if self.stopping.is_set():
                 await settling.release(self._tools, claim)
                 return
@@ -290,9 +294,9 @@ class Worker:
             self._held[claim] = _Held(claim, task, time.monotonic())
             task.add_done_callback(partial(self._let_go, claim))
 
-    def _paused(self) -> list[str]:
-        """The resources whose listings are paused."""
-        return [resource for resource, listings in LISTINGS_OF.items() if self._source.is_paused(listings)]
+    def _readable(self) -> list[str]:
+        """The resources whose listings are not paused, in the order of their turns."""
+        return [resource for resource in self._turns if not self._source.is_paused(LISTINGS_OF[resource])]
 
     async def _may_ask(self, has_work: Callable[[AsyncConnection], Awaitable[bool]]) -> bool:
         """Whether to take up work: there is some, and this worker has a share of the budget."""

@@ -1,7 +1,7 @@
 """The state of a slice: `pending`, `running` under a lease and fenced by `attempt`, then `success` or `error`."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from common import coverage, watermarks
 from common.database import driver_of
 from common.lifecycle import ONLY_SYNC, PATIENCE, Kind, Mode
 from common.lifecycle.causes import Cause
+from common.resources import RESOURCE_NAMES
 from common.resources.description import Criterio
 from common.tables import sync_pages, sync_slices
 
@@ -80,18 +81,29 @@ class PageCounts:
         )
 
 
+# Updates first, then backfills; of each the resources in the order of their turn, which the subquery's own order keeps.
+# One look into an index for each of them, until there is a slice; only that one is locked. Two comparisons stand for an
+# equality: with that the planner may take another index for the order, and pass over all slices of other resources.
 _FREE = """
-        SELECT id FROM sync_slices
-         WHERE status IN ('pending', 'running') AND kind = ANY(CAST(:kinds AS text[]))
-           AND resource <> ALL(CAST(:paused AS text[]))
-           AND (lease_until IS NULL OR lease_until < now())
-           AND (run_after IS NULL OR run_after <= now())
-           AND stalls < :max_stalls
-         ORDER BY (mode = 'backfill'), execution_id, ordinal
+        SELECT free.id
+          FROM (SELECT rank.mode, turn.resource
+                  FROM (VALUES ('update', 1), ('backfill', 2)) AS rank (mode, number)
+                 CROSS JOIN unnest(CAST(:resources AS text[])) WITH ORDINALITY AS turn (resource, number)
+                 ORDER BY rank.number, turn.number) AS turns
+         CROSS JOIN LATERAL (
+               SELECT id FROM sync_slices
+                WHERE (mode, resource) >= (turns.mode, turns.resource)
+                  AND (mode, resource) <= (turns.mode, turns.resource)
+                  AND status IN ('pending', 'running') AND kind = ANY(CAST(:kinds AS text[]))
+                  AND (lease_until IS NULL OR lease_until < now())
+                  AND (run_after IS NULL OR run_after <= now())
+                  AND stalls < :max_stalls
+                ORDER BY mode, resource, execution_id, ordinal
+                LIMIT 1 {lock}) AS free
          LIMIT 1
 """
 
-_IS_ANY_FREE = text(_FREE)
+_IS_ANY_FREE = text(_FREE.format(lock=""))
 _CLAIM = text(
     """
     UPDATE sync_slices
@@ -100,8 +112,8 @@ _CLAIM = text(
            page_size = coalesce(page_size, CAST(CAST(:page_sizes AS jsonb) ->> resource AS int)),
            started_at = coalesce(started_at, now()), updated_at = now()
      WHERE id = ("""  # noqa: S608  # constants of ours
-    + _FREE
-    + """ FOR UPDATE SKIP LOCKED)
+    + _FREE.format(lock="FOR UPDATE SKIP LOCKED")
+    + """)
     RETURNING id AS slice_id, execution_id, attempt, worker_id, resource, mode, criterio, part,
               first_day, last_day, window_start, window_end, reading, failures, failing_since,
               (SELECT e.started_at IS NULL FROM sync_executions e WHERE e.id = execution_id), page_size,
@@ -145,10 +157,10 @@ _FAIL_STALLED = text("""
 
 
 async def is_any_free(
-    db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC, paused: Collection[str] = ()
+    db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC, resources: Sequence[str] = RESOURCE_NAMES
 ) -> bool:
     """Whether a claim would find anything, unless others come first."""
-    parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds), "paused": list(paused)}
+    parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds), "resources": list(resources)}
     return (await db.execute(_IS_ANY_FREE, parameters)).one_or_none() is not None
 
 
@@ -159,11 +171,12 @@ async def claim(
     lease_seconds: float,
     kinds: Collection[Kind] = ONLY_SYNC,
     page_sizes: Mapping[str, int] | None = None,
-    paused: Collection[str] = (),
+    resources: Sequence[str] = RESOURCE_NAMES,
 ) -> Claim | None:
     """Take the next free slice of these kinds under a lease: updates before backfills, older executions first.
 
-    `paused`: resources whose slices are left alone.
+    `resources`: those whose slices are claimed. Of slices of equal rank, the first resource's go before the second's:
+    who gives the resource claimed last as the last one lets them take turns, however much of one is left.
     `page_sizes`: records per page of a listing, by its resource; the first claim that says one fixes it for the slice.
     """
     parameters = {
@@ -171,7 +184,7 @@ async def claim(
         "lease_seconds": float(lease_seconds),
         "max_stalls": MAX_STALLS,
         "kinds": list(kinds),
-        "paused": list(paused),
+        "resources": list(resources),
         "page_sizes": json.dumps(page_sizes or {}),
     }
     row = (await db.execute(_CLAIM, parameters)).one_or_none()

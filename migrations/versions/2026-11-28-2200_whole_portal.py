@@ -3,6 +3,7 @@
 A party knows on which day it was last named, and whether only in part.
 A pause of the source says in a word why, and in a sentence beside it.
 The domain tables are mirrored.
+Slices are claimed by the turns of their resources.
 """
 
 import sqlalchemy as sa
@@ -293,9 +294,26 @@ def _create_pcas() -> None:
     op.create_index("ix_itens_pca_owed_execution_id", "itens_pca_owed", ["execution_id"])
 
 
+CLAIM = "ix_sync_slices_claim"
+UNFINISHED = sa.text("status IN ('pending', 'running')")
+
+
+def _let_resources_take_turns() -> None:
+    op.drop_index(CLAIM, "sync_slices")
+    columns = ["mode", "resource", "execution_id", "ordinal"]
+    op.create_index(CLAIM, "sync_slices", columns, postgresql_where=UNFINISHED)
+
+
+def _let_resources_wait() -> None:
+    op.drop_index(CLAIM, "sync_slices")
+    columns: list[str | sa.TextClause] = [sa.text("(mode = 'backfill')"), "execution_id", "ordinal"]
+    op.create_index(CLAIM, "sync_slices", columns, postgresql_where=UNFINISHED)
+
+
 def upgrade() -> None:
     _word_pauses()
     _create_dominios()
+    _let_resources_take_turns()
     for table, name in NAMES.items():
         op.add_column(table, sa.Column("is_partial", sa.Boolean, nullable=False, server_default=sa.false()))
         op.execute(rf"UPDATE {table} SET is_partial = true WHERE {name} ~ '\S' IS NOT TRUE")
@@ -311,6 +329,7 @@ def downgrade() -> None:
         op.drop_table(table)
     _unword_pauses()
     op.drop_table("dominios")
+    _let_resources_wait()
     op.drop_table("fornecedores")
     for table in NAMES:
         op.drop_column(table, "is_partial")

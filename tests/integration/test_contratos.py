@@ -300,6 +300,27 @@ async def test_an_outage_of_the_listing_of_contratos_fails_only_their_own_execut
     await read(api, database, "contratacoes", **window())
 
 
+async def test_a_backfill_of_years_of_contratacoes_holds_up_no_backfill_of_contratos(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    world.publish(20, modalidade=MODALIDADE)
+    first = await database.planned()
+    await database.rows(
+        """
+        INSERT INTO sync_slices (execution_id, ordinal, mode, criterio, part, first_day, last_day, window_start,
+                                 window_end)
+        SELECT :id, 1 + n, 'backfill', 'publicacao', 6, day, day, day, day + interval '1 day - 1 second'
+          FROM (SELECT n, date '2024-12-31' - n AS day FROM generate_series(1, 5000) n) days
+        """,
+        id=first,
+    )
+    await start(slots=1)
+    await read(api, database, **window(CLOSED_DAY, CLOSED_DAY + timedelta(days=4)))
+
+    left = "SELECT count(*) FROM sync_slices WHERE execution_id = :id AND status = 'pending'"
+    assert await database.value(left, id=first) > 4000
+
+
 @pytest.mark.parametrize("fault", ["503", "403"])
 async def test_many_days_of_contratos_that_fail_hold_up_no_contratacoes(
     api: httpx.AsyncClient, database: Database, world: World, start: Start, fault: str

@@ -4,16 +4,18 @@ from datetime import date, datetime, timedelta
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from common import watermarks
 from common.lifecycle import Criterio, Mode, admission, executions, slices
 from common.lifecycle.executions import Execution
 from common.lifecycle.slices import Claim, PlannedSlice
+from common.resources import RESOURCE_NAMES
 from common.watermarks import Beyond
 from tests.integration.conftest import Database, OpenApi
 
 START, END = datetime(2026, 3, 9, 8), datetime(2026, 3, 9, 12)
-OTHER = "others"
+OTHER = "contratos"
 
 
 async def planned(database: Database, resource: str, *, part: int = 6, mode: Mode = "update") -> Claim:
@@ -108,6 +110,76 @@ async def test_a_slice_of_another_kind_is_left_to_those_who_do_it(database: Data
     assert await database.run(slices.claim, "me", lease_seconds=60) is None
     assert not await database.run(slices.is_any_free)
     assert (await database.run(slices.claim, "me", lease_seconds=60, kinds=["delivery"])) is not None
+
+
+# A year of all modalidades, of one resource and then of another, as planning writes it; hundreds of them here.
+MANY_SLICES = """
+    INSERT INTO sync_slices (execution_id, ordinal, resource, mode, criterio, part, first_day, last_day, window_start,
+                             window_end)
+    SELECT :execution_id, 1 + n, :resource, 'backfill', 'publicacao', 6, '2025-03-10', '2025-03-10', '2025-03-10',
+           '2025-03-10 23:59:59' FROM generate_series(1, :slices) n
+"""
+
+
+async def claimed_in_turns(database: Database, how_many: int) -> list[tuple[str, str]]:
+    """The mode and resource of so many claims of a worker that gives each resource its turn."""
+    turns = list(RESOURCE_NAMES)
+    claims = []
+    for _ in range(how_many):
+        claim = await database.run(slices.claim, "me", lease_seconds=60, resources=turns)
+        assert claim is not None
+        turns.remove(claim.resource)
+        turns.append(claim.resource)
+        claims.append((claim.mode, claim.resource))
+    return claims
+
+
+async def test_backfills_of_two_resources_are_claimed_in_turns_and_updates_before_both(database: Database) -> None:
+    first = await database.planned()
+    await database.rows(MANY_SLICES, execution_id=first, resource="contratacoes", slices=5000)
+    second = await database.planned(resource=OTHER)
+    await database.rows(MANY_SLICES, execution_id=second, resource=OTHER, slices=3)
+    await database.planned(mode="update")
+    await database.planned(mode="update", resource=OTHER)
+
+    claims = await claimed_in_turns(database, 12)
+
+    mine, other = ("backfill", "contratacoes"), ("backfill", OTHER)
+    assert claims[:2] == [("update", "contratacoes"), ("update", OTHER)]
+    assert claims[2:] == [mine, other] * 4 + [mine, mine], "when one has nothing left, the other goes on"
+
+
+async def test_two_workers_that_claim_at_once_wait_for_no_slice_of_each_other(database: Database) -> None:
+    await database.rows(MANY_SLICES, execution_id=await database.planned(), resource="contratacoes", slices=5)
+    async with database.engine.connect() as one, database.engine.connect() as another:
+        mine = await slices.claim(one, "one", lease_seconds=60)
+        its = await slices.claim(another, "another", lease_seconds=60)
+    assert mine is not None
+    assert its is not None
+    assert mine.slice_id != its.slice_id
+
+
+async def test_a_claim_stays_a_look_into_an_index_however_many_slices_wait(database: Database) -> None:
+    """A hundred thousand of one resource; no update waits, and nothing of the resource whose turn it is."""
+    await database.rows(MANY_SLICES, execution_id=await database.planned(), resource="contratacoes", slices=100_000)
+    given = {
+        "worker_id": "me",
+        "lease_seconds": 60.0,
+        "max_stalls": slices.MAX_STALLS,
+        "kinds": ["sync"],
+        "resources": [OTHER, "contratacoes"],
+        "page_sizes": "{}",
+    }
+    async with database.engine.connect() as db:
+        await db.execute(text("ANALYZE sync_slices"))
+        told = await db.execute(text(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) {slices._CLAIM.text}"), given)
+        plan = "\n".join(told.scalars())
+        found = await db.execute(slices._IS_ANY_FREE, given)
+        assert len(found.all()) == 1
+
+    assert "Index Scan using ix_sync_slices_claim" in plan, plan
+    assert "uq_sync_slices_execution_id_ordinal" not in plan, plan
+    assert "Rows Removed by Filter" not in plan, plan
 
 
 @pytest.mark.parametrize("path", ["/sync/force", "/sync/plan"])

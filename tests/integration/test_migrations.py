@@ -4,14 +4,20 @@ import asyncio
 import re
 import uuid
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
+from common import watermarks
+from common.database import create_engine
 from common.lifecycle.causes import CAUSES
+from common.lifecycle.slices import PlannedSlice
+from ingestor.planning import Gap, Rules, update_slices
+from ingestor.schedule import Span, _note_owed
 from tests.support import migrate
 
 LEFT = """
@@ -217,6 +223,73 @@ def test_what_the_history_has_read_whole_is_taken_over_and_need_not_be_read_agai
         ("publicacao", 8, "2026-01-09"),
     ]
     migrate(empty_database, "downgrade", "0004")
+
+
+RELEASE = Path(__file__).parents[1] / "data" / "release_0004.sql"
+READ_BY_THE_RELEASE = """
+    SELECT CAST(first_day AS text), modalidade, records_processed FROM sync_slices WHERE criterio = 'publicacao'
+     ORDER BY 1, 2
+"""
+MIRRORED = """
+    SELECT count(*), md5(string_agg(CAST(payload AS text), '' ORDER BY numero_controle_pncp)) FROM contratacoes
+     UNION ALL
+    SELECT count(*), md5(string_agg(CAST(payload AS text), '' ORDER BY numero_controle_pncp, numero_item))
+      FROM itens_contratacao
+"""
+MARKS = "SELECT resource, part, since, reached, complete_from FROM watermarks ORDER BY 1, 2"
+
+
+def run_script(url: str, script: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(script)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+async def planned_after_the_upgrade(url: str) -> tuple[list[PlannedSlice], Gap | None, list[Span]]:
+    """The slices of an update a minute after the release's, the gap that it finds, and the days of a sweep that night.
+
+    The day is a Saturday; on Sundays a sweep reads thirty days again.
+    """
+    driven = make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    engine = create_engine(driven, application_name="pncp-tests", pool_size=1)
+    try:
+        async with engine.begin() as db:
+            known = await watermarks.load_beyond(db, (6, 8), resource="contratacoes")
+            now = max(mark.reached for mark in known.values()) + timedelta(minutes=1)
+            rules = Rules({"contratacoes": (6, 8)}, timedelta(minutes=15), timedelta(minutes=10))
+            pieces, gap = update_slices(known, (6, 8), now, rules)
+            owed = await _note_owed(db, "contratacoes", "publicacao", (6, 8), now.date())
+    finally:
+        await engine.dispose()
+    return pieces, gap, owed
+
+
+def test_a_database_of_the_last_release_is_upgraded_without_reading_a_day_again(empty_database: str) -> None:
+    run_script(empty_database, RELEASE.read_text())
+    read, mirrored, marks = (query(empty_database, sql) for sql in (READ_BY_THE_RELEASE, MIRRORED, MARKS))
+    assert (len(read), [count for count, _ in mirrored], len(marks)) == (8, [11, 56], 2)
+
+    migrate(empty_database, "upgrade", "head")
+
+    days = """
+        SELECT CAST(day AS text), part, records FROM read_days
+         WHERE resource = 'contratacoes' AND criterio = 'publicacao' ORDER BY 1, 2
+    """
+    assert query(empty_database, days) == read
+    assert query(empty_database, MIRRORED) == mirrored
+    assert query(empty_database, MARKS) == marks
+    assert query(empty_database, "SELECT count(*) FROM read_days") == [(8,)]
+    pieces, gap, owed = asyncio.run(planned_after_the_upgrade(empty_database))
+    assert gap is None
+    assert owed == [], "the sweep has nothing to read, not even the day before"
+    reached = marks[0][3]
+    assert [(piece.part, piece.first_day) for piece in pieces] == [(6, reached.date()), (8, reached.date())]
+    assert {piece.window_start for piece in pieces} == {reached + timedelta(minutes=1 - 15)}
 
 
 PATH = "/consulta/v1/contratacoes/publicacao"

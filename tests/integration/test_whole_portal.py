@@ -1,0 +1,287 @@
+"""Resources with one listing, from the request to the mirror: atas, plans with items, instrumentos de cobrança."""
+
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from common.resources import RESOURCES_BY_NAME
+from common.resources.derive import stored_columns, to_sql
+from common.resources.description import Resource
+from simulator.app import Simulator
+from simulator.resources import RESOURCES as LISTED
+from simulator.world import World
+from tests.integration.conftest import CLOSED_DAY, Database, Portals
+from tests.integration.test_contratos import NEXT_DAY, ask, coverage, read, window
+from tests.integration.test_worker import OPTIONS, Workers, finished, quick_polls, workers  # noqa: F401  # fixtures
+from tests.support import eventually
+
+NAMES = [name for name in ("atas", "pcas", "instrumentos_cobranca") if name in LISTED]
+AT = f"{CLOSED_DAY}T09:00:00"
+
+Start = Callable[..., Awaitable[Simulator]]
+every_resource = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture
+async def start(portals: Portals, workers: Workers, world: World) -> Start:  # noqa: F811
+    """Serves the world and starts a worker whose pages are as large as the portal gives them."""
+
+    async def start(page_size: int | None = None, **changes: Any) -> Simulator:
+        portal = await portals.serve(world)
+        workers.start(await portals.client(portal, page_size=page_size), **{"rules": OPTIONS.rules} | changes)
+        return portal
+
+    return start
+
+
+def loads(raw: bytes | str) -> Any:
+    return json.loads(raw, parse_float=Decimal)
+
+
+def on_the_portal(world: World, resource: Resource) -> dict[str, Any]:
+    """Every record of a resource by its key, as its payload is kept."""
+    found = [loads(world.payload(record)) for record in world.store(resource.name).records.values()]
+    kept = [{key: value for key, value in record.items() if key not in resource.omits} for record in found]
+    return {key_of(resource, record): record for record in kept}
+
+
+def key_of(resource: Resource, record: dict[str, Any]) -> str:
+    paths = {column.name: column.path for column in resource.columns}
+    return "-".join(str(record[paths[name]]) for name in resource.key_columns or (resource.key,))
+
+
+async def mirrored(database: Database, resource: Resource) -> dict[str, Any]:
+    rows = await database.rows(f"SELECT {resource.key} AS key, CAST(payload AS text) AS payload FROM {resource.name}")
+    return {row.key: loads(row.payload) for row in rows}
+
+
+async def versions_of_rows(database: Database, resource: Resource) -> set[tuple[Any, ...]]:
+    """Which version of each row PostgreSQL holds: it is another one after any write."""
+    tables = [resource.name, *([resource.child.name] if resource.child else [])]
+    rows = [await database.rows(f"SELECT '{table}', ctid, xmin::text, {resource.key} FROM {table}") for table in tables]
+    return {tuple(row) for found in rows for row in found}
+
+
+def lists_on_the_portal(world: World, resource: Resource) -> dict[tuple[str, int], Any]:
+    """Every entry of a list, by its record's key and its own."""
+    items = {key: map(loads, world.items(key)) for key in world.store(resource.name).records}
+    return {(key, item["numeroItem"]): item for key, found in items.items() for item in found}
+
+
+async def lists_mirrored(database: Database, resource: Resource) -> dict[tuple[str, int], Any]:
+    assert resource.child
+    key = resource.child.key
+    rows = await database.rows(
+        f"SELECT {resource.key} AS key, {key} AS number, CAST(payload AS text) AS payload FROM {resource.child.name}"
+    )
+    return {(row.key, row.number): loads(row.payload) for row in rows}
+
+
+async def assert_mirror_is_the_portal(database: Database, world: World, resource: Resource) -> None:
+    assert await mirrored(database, resource) == on_the_portal(world, resource)
+    if resource.child:
+        assert await lists_mirrored(database, resource) == lists_on_the_portal(world, resource)
+
+
+async def written_by(database: Database, detail: dict[str, Any]) -> tuple[int, int]:
+    """How many records an execution has inserted and updated."""
+    counts = "SELECT sum(records_inserted), sum(records_updated) FROM sync_slices WHERE execution_id = :id"
+    inserted, updated = await database.row(counts, id=int(detail["id"]))
+    return int(inserted), int(updated)
+
+
+def publish(world: World, count: int, name: str, at: str = AT) -> list[str]:
+    """Add records; atas and instrumentos belong to contratações and contratos, which are there first."""
+    if not world.contratacoes.records:
+        for number in range(5):
+            world.put(data_publicacao="2025-03-03T09:00:00", record={"srp": True, "numeroCompra": str(number)})
+        world.publish(5, at="2025-03-03T10:00:00", resource="contratos")
+    return world.publish(count, at=at, resource=name)
+
+
+@every_resource
+async def test_a_backfill_stores_what_the_portal_shows_and_a_second_run_writes_nothing(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start, name: str
+) -> None:
+    resource = RESOURCES_BY_NAME[name]
+    publish(world, 60, name)
+    publish(world, 3, name, at=f"{NEXT_DAY}T10:00:00")
+    await start(page_size=20)
+
+    detail = await read(api, database, name, **window(last=NEXT_DAY))
+
+    await assert_mirror_is_the_portal(database, world, resource)
+    assert (detail["criterio"], detail["records_processed"], detail["records_rejected"]) == ("atualizacao", 63, 0)
+    assert [day["state"] for day in await coverage(api, name)] == ["complete", "complete"]
+    before = await versions_of_rows(database, resource)
+
+    again = await read(api, database, name, **window(last=NEXT_DAY))
+
+    assert again["records_processed"] == 63
+    assert await versions_of_rows(database, resource) == before
+
+
+@every_resource
+async def test_the_columns_say_what_the_payload_says(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start, name: str
+) -> None:
+    resource = RESOURCES_BY_NAME[name]
+    publish(world, 20, name)
+    await start()
+
+    await read(api, database, name)
+
+    tables = [(resource.name, stored_columns(resource))]
+    tables += [(resource.child.name, resource.child.columns)] if resource.child else []
+    for table, columns in tables:
+        own = {resource.key} if resource.key_columns else set()
+        for column, expression in to_sql([each for each in columns if each.name not in own]).items():
+            differs = f"SELECT count(*) FROM {table} WHERE {column} IS DISTINCT FROM {expression}"
+            assert await database.value(differs) == 0, column
+        filled = await database.row(f"SELECT {', '.join(f'count({each.name})' for each in columns)} FROM {table}")
+        assert sum(map(bool, filled)) > len(columns) / 2
+
+
+@every_resource
+async def test_a_listing_by_publication_is_refused_with_what_there_is(api: httpx.AsyncClient, name: str) -> None:
+    answer = await api.post("/sync/force", json={"resource": name, **window(), "criterio": "publicacao"})
+
+    assert answer.status_code == 422
+    assert "atualizacao" in answer.text
+
+
+@every_resource
+async def test_a_day_without_records_is_complete(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start, name: str
+) -> None:
+    publish(world, 1, name, at=f"{NEXT_DAY}T10:00:00")
+    await start()
+
+    detail = await read(api, database, name)
+
+    assert detail["records_processed"] == 0
+    assert [day["state"] for day in await coverage(api, name)] == ["complete", "never"]
+
+
+@every_resource
+async def test_an_outage_of_its_listing_leaves_the_others_alone(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start, name: str
+) -> None:
+    publish(world, 5, name)
+    portal = await start(slice_retry_seconds=1)
+    portal.quirks.add("503", match={"path": LISTED[name].listings["atualizacao"].path.removeprefix("/api/consulta")})
+    number = await ask(api, name, **window())
+
+    async def it_has_failed() -> bool:
+        failing = "SELECT count(*) FROM sync_slices WHERE resource = :name AND failing_since IS NOT NULL"
+        return bool(await database.value(failing, name=name))
+
+    await eventually(it_has_failed)
+    others = [other for other in ("contratos", *NAMES) if other != name]
+    for other in others:
+        await read(api, database, other, **window())
+
+    assert (await database.execution(number)).status == "running"
+    portal.quirks.reset()
+    await database.rows("UPDATE sync_slices SET run_after = now() WHERE status = 'pending'")
+    await database.rows("UPDATE source_pauses SET paused_until = now()")
+    assert (await finished(database, number)).status == "success"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "instrumentos_cobranca"])
+async def test_an_update_takes_what_has_changed_and_only_that(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start, name: str
+) -> None:
+    resource = RESOURCES_BY_NAME[name]
+    publish(world, 20, name)
+    await start()
+    await read(api, database, name)
+    before = await versions_of_rows(database, resource)
+    changed = world.touch(3, resource=name)
+
+    await read(api, database, name, mode="update")
+
+    await assert_mirror_is_the_portal(database, world, resource)
+    assert {row[3] for row in await versions_of_rows(database, resource) - before} == set(changed)
+
+
+# --- atas ---------------------------------------------------------------------------------------------------------
+
+
+async def test_of_two_versions_of_an_ata_on_one_day_the_one_that_was_read_later_stands(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    (key,) = publish(world, 1, "atas")
+    await start()
+    await read(api, database, "atas")
+    world.put(resource="atas", numeroControlePNCPAta=key, objetoContratacao="outro objeto")
+
+    detail = await read(api, database, "atas")
+
+    assert await written_by(database, detail) == (0, 1)
+    assert await database.value("SELECT objeto_contratacao FROM atas") == "outro objeto"
+    await assert_mirror_is_the_portal(database, world, RESOURCES_BY_NAME["atas"])
+
+
+async def test_an_ata_overwrites_no_orgao_that_others_describe_in_full(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    publish(world, 10, "atas")
+    await start()
+    await read(api, database, "contratos", **window(CLOSED_DAY.replace(day=3)))
+    known = await database.rows("SELECT cnpj, esfera_id, payload FROM orgaos ORDER BY 1")
+    assert known
+
+    await read(api, database, "atas")
+
+    after = {row.cnpj: row for row in await database.rows("SELECT cnpj, esfera_id, payload FROM orgaos")}
+    assert [after[row.cnpj] for row in known] == known
+    named = await database.rows("SELECT DISTINCT cnpj_orgao FROM atas")
+    assert {row.cnpj_orgao for row in named} <= set(after)
+
+
+# --- plans --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_plan_that_is_cut_between_pages_is_read_whole(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    key = world.put(resource="pcas", data_publicacao=AT, items=95)
+    await start(page_size=20)
+
+    detail = await read(api, database, "pcas")
+
+    assert detail["records_processed"] == 1
+    assert await written_by(database, detail) == (1, 0)
+    slices = (await api.get(f"/sync/executions/{detail['id']}/slices")).json()["slices"]
+    assert [each["total_registros"] for each in slices] == [95]
+    assert {number for _, number in await lists_mirrored(database, RESOURCES_BY_NAME["pcas"])} == {
+        loads(item)["numeroItem"] for item in world.items(key)
+    }
+    assert len(world.items(key)) == 95
+
+
+async def test_items_of_a_plan_that_do_not_come_are_owed_and_come_later(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    publish(world, 4, "pcas")
+    portal = await start()
+    rule = portal.quirks.add("items_down", match={"path": "/pca/"})
+
+    detail = await read(api, database, "pcas")
+
+    assert detail["itens_owed"] == 4
+    assert await database.value("SELECT count(*) FROM itens_pca_owed") == 4
+    portal.quirks.rules.remove(rule)
+    await database.rows("UPDATE itens_pca_owed SET due_at = now()")
+    await database.rows("UPDATE source_pauses SET paused_until = now()")
+
+    async def nothing_is_owed() -> bool:
+        return await database.value("SELECT count(*) FROM itens_pca_owed") == 0
+
+    await eventually(nothing_is_owed, seconds=30)
+    await assert_mirror_is_the_portal(database, world, RESOURCES_BY_NAME["pcas"])

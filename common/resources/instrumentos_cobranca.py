@@ -1,7 +1,7 @@
 """Instrumentos de cobrança: invoices of contratos."""
 
 from common.resources.contratos import CONTRATOS
-from common.resources.description import Listing, Nested, Resource, code, day, integer, json, moment, short_text, text
+from common.resources.description import Listing, Nested, Resource, code, day, integer, moment, short_text, text
 
 INSTRUMENTOS_COBRANCA = Resource(
     name="instrumentos_cobranca",
@@ -48,7 +48,6 @@ INSTRUMENTOS_COBRANCA = Resource(
         moment("data_consulta_nfe", "dataConsultaNFe", "Consulta da NF-e"),
         text("status_response_nfe", "statusResponseNFe", "Resposta à consulta da NF-e"),
         text("json_response_nfe", "jsonResponseNFe", "NF-e como foi respondida, JSON em texto"),
-        json("nota_fiscal_eletronica", "notaFiscalEletronica", "NF-e"),
         # as the portal writes it: with the punctuation of Brazil, and the number of a natural person perhaps
         text("nota_fiscal_valor", "notaFiscalEletronica.valorNotaFiscal", "Valor da NF-e, como o portal o escreve"),
         text("nota_fiscal_emissao", "notaFiscalEletronica.dataEmissao", "Emissão da NF-e, como o portal a escreve"),

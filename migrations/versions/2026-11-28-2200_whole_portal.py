@@ -183,7 +183,6 @@ def _create_instrumentos_cobranca() -> None:
         sa.Column("data_consulta_nfe", WALL_CLOCK),
         sa.Column("status_response_nfe", sa.Text),
         sa.Column("json_response_nfe", sa.Text),
-        sa.Column("nota_fiscal_eletronica", JSONB),
         sa.Column("nota_fiscal_valor", sa.Text),
         sa.Column("nota_fiscal_emissao", sa.Text),
         sa.Column("nota_fiscal_ni_emitente", sa.Text),

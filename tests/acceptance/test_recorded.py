@@ -3,16 +3,20 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from common.clock import days
 from common.lifecycle import admission
+from common.resources import RESOURCES_BY_NAME
+from common.resources.derive import stored_columns, to_sql
+from common.resources.description import Resource
 from tests.acceptance.conftest import Stack
 from tests.support import eventually
 
@@ -64,6 +68,10 @@ async def backfill_every_day(stack: Stack, resource: str, versions: dict[str, li
                 db, mode="backfill", resource=resource, window_start=start, window_end=end, trigger="api"
             )
 
+    await all_have_succeeded(stack)
+
+
+async def all_have_succeeded(stack: Stack) -> None:
     async def all_ended() -> bool:
         async with stack.engine.connect() as db:
             running = await db.execute(text("SELECT count(*) FROM sync_executions WHERE status = 'running'"))
@@ -121,3 +129,112 @@ async def test_every_recorded_contrato_is_stored_once_as_it_was_recorded_and_a_s
         written = await db.execute(text("SELECT sum(records_inserted), sum(records_updated) FROM sync_slices"))
         assert written.one() == (len(versions), 0)
         assert (await db.execute(text("SELECT count(*) FROM contratacoes"))).scalar_one() == 0
+
+
+# --- resources that are read by their last change ----------------------------------------------------------------
+
+LISTED_BY_CHANGE = {
+    "atas": ["atas", "atas-atualizacao"],
+    "pcas": ["pca", "pca-atualizacao"],
+    "instrumentos_cobranca": ["instrumentoscobranca"],
+}
+
+
+def recorded_by_key(folder: Path, resource: Resource) -> dict[str, list[dict[str, Any]]]:
+    """Every recorded version of every record of a resource, as its payload is kept, by its key.
+
+    One ata of 2023 has none of the stamps that all later ones have: it cannot have come by a listing of changes.
+    """
+    paths = {column.name: column.path for column in resource.columns}
+    keys = [paths[name] for name in resource.key_columns or (resource.key,)]
+    needed = {column.path for column in resource.columns if column.required}
+    versions: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict) and needed <= value.keys():
+            kept = {key: inner for key, inner in value.items() if key not in resource.omits}
+            versions["-".join(str(value[key]) for key in keys)].append(kept)
+        elif isinstance(value, dict | list):
+            for inner in value.values() if isinstance(value, dict) else value:
+                look(inner)
+
+    for name in LISTED_BY_CHANGE[resource.name]:
+        for path in sorted((folder / name).glob("*.json")):
+            look(read(path.read_text()))
+    assert versions
+    return versions
+
+
+async def backfill_the_days_of(stack: Stack, resource: Resource, stamps: Iterable[str]) -> None:
+    async with stack.engine.begin() as db:
+        for day in sorted({datetime.fromisoformat(stamp).date() for stamp in stamps}):
+            start, end = datetime.combine(day, time()), datetime.combine(day, time(23, 59, 59))
+            await admission.create(
+                db, mode="backfill", resource=resource.name, window_start=start, window_end=end, trigger="api"
+            )
+    await all_have_succeeded(stack)
+
+
+@pytest.mark.parametrize("name", list(LISTED_BY_CHANGE))
+async def test_every_recorded_record_is_stored_once_in_its_newest_version_and_a_second_run_writes_nothing(
+    stack: Stack, recorded: Path, name: str
+) -> None:
+    resource = RESOURCES_BY_NAME[name]
+    versions = recorded_by_key(recorded, resource)
+    stamp = next(column.path for column in resource.columns if column.name == resource.listings["atualizacao"].stamp)
+    stamps = [version[stamp] for found in versions.values() for version in found]
+    await stack.start_simulator("--recorded", str(recorded))
+    await stack.start_ingestor(LOG_LEVEL="INFO")
+
+    await backfill_the_days_of(stack, resource, stamps)
+
+    async with stack.engine.connect() as db:
+        rows = (await db.execute(text(f"SELECT {resource.key}, CAST(payload AS text) FROM {name}"))).all()
+    stored = {row[0]: read(row[1]) for row in rows}
+    assert len(stored) == len(rows)
+    assert set(stored) >= set(versions)
+    for key, recordings in versions.items():
+        newest = max(version[stamp] for version in recordings)
+        assert stored[key] in [version for version in recordings if version[stamp] == newest], key
+    tables = [(name, stored_columns(resource))]
+    tables += [(resource.child.name, resource.child.columns)] if resource.child else []
+    async with stack.engine.connect() as db:
+        for table, columns in tables:
+            expressions = to_sql(
+                [column for column in columns if not (resource.key_columns and column.name == resource.key)]
+            )
+            for column, expression in expressions.items():
+                differs = text(f"SELECT count(*) FROM {table} WHERE {column} IS DISTINCT FROM {expression}")
+                assert (await db.execute(differs)).scalar_one() == 0, f"{table}.{column}"
+    before = await versions_of_rows(stack, [table for table, _ in tables])
+
+    await backfill_the_days_of(stack, resource, stamps)
+
+    assert await versions_of_rows(stack, [table for table, _ in tables]) == before
+
+
+async def versions_of_rows(stack: Stack, tables: Iterable[str]) -> set[tuple[Any, ...]]:
+    async with stack.engine.connect() as db:
+        found = [(await db.execute(text(f"SELECT '{table}', ctid, xmin::text FROM {table}"))).all() for table in tables]
+    return {tuple(row) for rows in found for row in rows}
+
+
+async def test_every_recorded_item_of_a_plan_is_stored_as_it_was_recorded(stack: Stack, recorded: Path) -> None:
+    pcas = RESOURCES_BY_NAME["pcas"]
+    items: dict[tuple[str, int], Any] = {}
+    stamps: dict[str, str] = {}
+    for path in sorted((recorded / "pca-itens-pncpapi").glob("*.json")):
+        for item in read(path.read_text()):
+            key = f"{item['cnpj']}-0-{item['sequencialPca']:06d}/{item['anoPca']}"
+            items[key, item["numeroItem"]] = item
+            stamps[key] = max(stamps.get(key, ""), item["dataAtualizacao"], item["dataPublicacaoPncp"])
+    assert items
+    await stack.start_simulator("--recorded", str(recorded))
+    await stack.start_ingestor(LOG_LEVEL="INFO")
+
+    await backfill_the_days_of(stack, pcas, stamps.values())
+
+    async with stack.engine.connect() as db:
+        rows = await db.execute(text("SELECT id_pca_pncp, numero_item, CAST(payload AS text) FROM itens_pca"))
+        stored = {(row[0], row[1]): read(row[2]) for row in rows}
+    assert {key: stored.get(key) for key in items} == items

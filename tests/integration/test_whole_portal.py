@@ -173,7 +173,7 @@ async def test_an_outage_of_its_listing_leaves_the_others_alone(
 ) -> None:
     publish(world, 5, name)
     portal = await start(slice_retry_seconds=1)
-    portal.quirks.add("503", match={"path": LISTED[name].listings["atualizacao"].path.removeprefix("/api/consulta")})
+    portal.quirks.add("503", match={"resource": name})
     number = await ask(api, name, **window())
 
     async def it_has_failed() -> bool:
@@ -285,3 +285,38 @@ async def test_items_of_a_plan_that_do_not_come_are_owed_and_come_later(
 
     await eventually(nothing_is_owed, seconds=30)
     await assert_mirror_is_the_portal(database, world, RESOURCES_BY_NAME["pcas"])
+
+
+# --- instrumentos de cobrança -------------------------------------------------------------------------------------
+
+
+async def test_rows_that_come_twice_are_stored_once_and_the_contrato_in_each_is_stored_as_one(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    resource = RESOURCES_BY_NAME["instrumentos_cobranca"]
+    publish(world, 40, resource.name)
+    portal = await start(page_size=10)
+    portal.quirks.update({"listed_twice": 1.0})
+
+    detail = await read(api, database, resource.name)
+
+    slices = (await api.get(f"/sync/executions/{detail['id']}/slices")).json()["slices"]
+    assert [(each["total_registros"], each["records_processed"]) for each in slices] == [(80, 40)]
+    assert await mirrored(database, resource) == on_the_portal(world, resource)
+    nested = [record["recuperarContratoDTO"] for record in on_the_portal(world, resource).values()]
+    contratos = {row.key: loads(row.payload) for row in await database.rows(PAYLOADS_OF_CONTRATOS)}
+    assert set(contratos) == {each["numeroControlePNCP"] for each in nested}
+    assert all(contrato in nested for contrato in contratos.values())
+
+    await read(api, database, "contratos", **window(CLOSED_DAY.replace(day=3)))
+
+    for key, payload in [(row.key, loads(row.payload)) for row in await database.rows(PAYLOADS_OF_CONTRATOS)]:
+        newest = max([loads(world.payload(world.contratos.records[key])), contratos[key]], key=version_of)
+        assert version_of(payload) == version_of(newest)
+
+
+PAYLOADS_OF_CONTRATOS = "SELECT numero_controle_pncp AS key, CAST(payload AS text) AS payload FROM contratos"
+
+
+def version_of(contrato: dict[str, Any]) -> tuple[str, str]:
+    return contrato["dataAtualizacaoGlobal"], contrato["dataAtualizacao"]

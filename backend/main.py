@@ -144,7 +144,7 @@ def _lifespan(
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
         reading = ReadConnections(engine)
-        figures = FiguresReader(engine)
+        figures = FiguresReader(engine, settings.update_crons)
         dashboard = Dashboard(reading)
         try:
             try:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from common.cron import CronError, check_cron
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.admission import MAX_UNFINISHED
-from common.resources import RESOURCE_NAMES
+from common.resources import RESOURCE_NAMES, RESOURCES
 
 LAST_PORT = 65535
 LONGEST_QUEUE_NAME = 250
@@ -191,39 +191,62 @@ class LoggingSettings(_Settings):
     log_format: Literal["json", "text"] | None = None
 
 
-OTHER_CRONS = {"update": "20 * * * *", "sweep": "0 3 * * *"}
-"""The defaults of resources that change less."""
+def schedule_name(resource: str, action: str) -> str:
+    """The name of a schedule: `update` or `sweep`, for further resources `contratos.update`."""
+    return action if resource == DEFAULT_RESOURCE else f"{resource}.{action}"
+
+
+def to_action(name: str) -> tuple[str, str]:
+    """The resource of a schedule and what it starts, `update` or `sweep`; the inverse of `schedule_name`."""
+    resource, _, action = name.rpartition(".")
+    return resource or DEFAULT_RESOURCE, action
+
+
+DEFAULT_CRONS = {
+    schedule_name(resource.name, action): cron
+    for resource in RESOURCES
+    for action, cron in (("update", resource.update_cron), ("sweep", resource.sweep_cron))
+}
+"""The crons of all schedules by their names, in Brasília's wall clock."""
+OTHER_SCHEDULES = [name for name in DEFAULT_CRONS if name not in ("update", "sweep")]
+
+
+def parse_crons(value: object) -> object:
+    """Parse `contratos.update=5 * * * *; atas.sweep=0 2 * * *` as a mapping."""
+    crons = value
+    if isinstance(value, str):
+        parts = [part.partition("=") for part in value.split(";") if part.strip()]
+        crons = {name.strip(): cron for name, _, cron in parts}
+    if isinstance(crons, dict) and any(name not in OTHER_SCHEDULES for name in crons):
+        raise ValueError(f"expected name=cron, separated by semicolons, of {', '.join(OTHER_SCHEDULES)}")
+    return crons
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
 
 
 class ScheduleSettings(_Settings):
     """The crons of updates and sweeps; administrators can override them through the API."""
 
     schedule_enabled: bool = True
-    schedule_update: Annotated[str, AfterValidator(_cron)] = "*/15 * * * *"
-    schedule_sweep: Annotated[str, AfterValidator(_cron)] = "0 1 * * *"
+    schedule_update: Cron = DEFAULT_CRONS["update"]
+    schedule_sweep: Cron = DEFAULT_CRONS["sweep"]
+    schedule_crons: Annotated[dict[str, Cron], NoDecode, BeforeValidator(parse_crons)] = Field(default_factory=dict)
     pncp_resources: Annotated[list[str], NoDecode, BeforeValidator(parse_names), AfterValidator(_resources)] = Field(
         default_factory=lambda: [DEFAULT_RESOURCE]
     )
 
     @property
     def crons(self) -> dict[str, str]:
-        """The cron of each schedule by its name (`schedule_name`), in Brasília's wall clock."""
-        own = {"update": self.schedule_update, "sweep": self.schedule_sweep}
-        return {
-            schedule_name(resource, action): cron
-            for resource in self.pncp_resources
-            for action, cron in (own if resource == DEFAULT_RESOURCE else OTHER_CRONS).items()
-        }
+        """The cron of each schedule of the resources that are kept up to date, by its name (`schedule_name`)."""
+        own = {"update": self.schedule_update, "sweep": self.schedule_sweep, **self.schedule_crons}
+        names = [schedule_name(resource, action) for resource in self.pncp_resources for action in ("update", "sweep")]
+        return {name: own.get(name, DEFAULT_CRONS[name]) for name in names}
 
     @property
     def update_crons(self) -> dict[str, str]:
         """The cron of the updates of each resource that is kept up to date, by its name."""
         return {resource: self.crons[schedule_name(resource, "update")] for resource in self.pncp_resources}
-
-
-def schedule_name(resource: str, action: str) -> str:
-    """The name of a schedule: `update` or `sweep`, for further resources `contratos.update`."""
-    return action if resource == DEFAULT_RESOURCE else f"{resource}.{action}"
 
 
 S = TypeVar("S", bound=BaseSettings)

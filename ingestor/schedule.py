@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import coverage
 from common.clock import LONGEST_WINDOW, to_wall_clock
+from common.config import to_action
 from common.cron import latest_due
-from common.lifecycle import DEFAULT_RESOURCE, Mode, admission
+from common.lifecycle import Mode, admission
 from common.resources import RESOURCES_BY_NAME
 from common.resources.description import Criterio
 from ingestor.planning import Rules
@@ -69,12 +70,6 @@ class Outcome:
 
     execution_ids: list[int] | None = None
     skipped_reason: str | None = None
-
-
-def to_action(name: str) -> tuple[str, str]:
-    """The resource of a schedule and what it starts, `update` or `sweep`; the inverse of `schedule_name`."""
-    resource, _, action = name.rpartition(".")
-    return resource or DEFAULT_RESOURCE, action
 
 
 async def tick(

@@ -13,7 +13,7 @@ from backend.services.schedules import change_schedule, list_schedules, pause_sc
 
 router = APIRouter(prefix="/sync/schedules", tags=["schedules"])
 
-ScheduleName = Annotated[str, Path(max_length=50, description="`update` ou `sweep`")]
+ScheduleName = Annotated[str, Path(max_length=50, description="`update`, `sweep`, `contratos.update`, ...")]
 
 
 @router.get("", summary="As agendas")

@@ -63,9 +63,12 @@ class ScheduleTick(BaseModel):
 class Schedule(BaseModel):
     """Uma agenda."""
 
-    name: str = Field(description="`update` ou `sweep`")
+    name: str = Field(description="`update` ou `sweep`; de outros recursos que contratações, `contratos.update`")
+    resource: str = Field(description="o que ela lê")
+    label: str = Field(description="o mesmo, para pessoas")
+    action: str = Field(description="`update` ou `sweep`")
     cron: str = Field(description="o que vale, no horário de Brasília")
-    default_cron: str = Field(description="o da configuração (`SCHEDULE_UPDATE`, `SCHEDULE_SWEEP`)")
+    default_cron: str = Field(description="o da configuração (`SCHEDULE_UPDATE`, `SCHEDULE_SWEEP`, `SCHEDULE_CRONS`)")
     enabled: bool = Field(description="`SCHEDULE_ENABLED`")
     paused: bool
     paused_at: Moment | None

@@ -15,8 +15,10 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
-from backend.services.freshness import aware, load_marks, load_mirrored
+from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.owed import load_drift, load_owed
+from common.config import schedule_name
+from common.cron import next_runs
 from common.database import is_database_trouble
 from common.lifecycle.executions import STALE_OUTAGE
 from common.resources import LISTINGS_OF, RESOURCE_NAMES
@@ -84,6 +86,9 @@ _STATE = text("""
              WHERE stopped_at IS NULL AND alive_until > now()) AS workers,
            coalesce((SELECT bool_or(paused_until > now()) FROM source_pauses), false) AS paused
 """)
+_SCHEDULES = text("""
+    SELECT name, cron, effective_at, now() AS moment FROM schedules WHERE name = ANY(CAST(:names AS text[]))
+""")
 _FAILING = text("""
     SELECT asked.service, coalesce(CAST(extract(epoch FROM now() - p.failing_since) AS float), 0) AS seconds
       FROM unnest(CAST(:services AS text[])) AS asked (service)
@@ -101,6 +106,7 @@ class Figures:
     cancelled: Rows
     unfinished: Rows
     marks: dict[tuple[str, int], Watermark | None]
+    overdue: Mapping[str, float]
     workers: int
     paused: bool
     failing: Rows
@@ -111,8 +117,10 @@ class Figures:
 class FiguresReader:
     """Loads the figures on request, and caches them for some seconds."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, update_crons: Mapping[str, str]) -> None:
+        """`update_crons`: the setting for the updates of each resource that is kept up to date, by its name."""
         self._engine = engine
+        self._update_crons = update_crons
         self._reading: asyncio.Task[Figures | None] | None = None
         self._began = 0.0
 
@@ -120,7 +128,7 @@ class FiguresReader:
         """The figures as metrics; `pncp_database_up 0` alone if the database does not answer in time."""
         now = time.monotonic()
         if self._reading is None or (self._reading.done() and now - self._began > FRESH_SECONDS):
-            self._reading, self._began = asyncio.create_task(_read(self._engine)), now
+            self._reading, self._began = asyncio.create_task(_read(self._engine, self._update_crons)), now
         # not asyncio.timeout: the driver takes seconds to close a connection that does not answer
         await asyncio.wait([self._reading], timeout=LONGEST_SECONDS)
         figures = self._reading.result() if self._reading.done() else None
@@ -136,20 +144,20 @@ class FiguresReader:
             await asyncio.wait([self._reading], timeout=1)  # closing a connection that does not answer takes time
 
 
-async def _read(engine: AsyncEngine) -> Figures | None:
+async def _read(engine: AsyncEngine, update_crons: Mapping[str, str]) -> Figures | None:
     try:
         async with engine.connect() as db:
             # one snapshot for all questions: counts that move from slices to their execution are counted once
             await db.execution_options(isolation_level="REPEATABLE READ")
             await db.execute(_LIMIT, {"milliseconds": str(int(LONGEST_SECONDS * 1000))})
-            return await _ask(db)
+            return await _ask(db, update_crons)
     except Exception as error:
         if not is_database_trouble(error):
             raise
         return None
 
 
-async def _ask(db: AsyncConnection) -> Figures:
+async def _ask(db: AsyncConnection, update_crons: Mapping[str, str]) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
     deleted = (await db.execute(_DELETED)).all()
     cancelled = (await db.execute(_CANCELLED)).all()
@@ -167,6 +175,7 @@ async def _ask(db: AsyncConnection) -> Figures:
         cancelled,
         unfinished,
         marks,
+        await _load_overdue(db, update_crons, marks),
         state.workers,
         state.paused,
         failing,
@@ -175,10 +184,36 @@ async def _ask(db: AsyncConnection) -> Figures:
     )
 
 
+async def _load_overdue(
+    db: AsyncConnection, update_crons: Mapping[str, str], marks: Mapping[tuple[str, int], Watermark | None]
+) -> dict[str, float]:
+    """For how many seconds an update of each resource has been due, by its cron, that would read on from its marks.
+
+    Before the first update, those count that were due since its schedule began.
+    """
+    names = {schedule_name(resource, "update"): resource for resource in update_crons}
+    overdue = dict.fromkeys(update_crons, 0.0)
+    for row in await db.execute(_SCHEDULES, {"names": list(names)}):
+        resource = names[row.name]
+        parts = {part: mark for (of_resource, part), mark in marks.items() if of_resource == resource}
+        due = next_runs(row.cron or update_crons[resource], reached_by(parts) or row.effective_at, 1)
+        if due:
+            overdue[resource] = max(0.0, (row.moment - due[0]).total_seconds())
+    return overdue
+
+
 def _of_figures(figures: Figures) -> Iterable[Metric]:
     yield from _of_counts(figures)
     yield from _of_unfinished(figures.unfinished)
     yield from _of_marks(figures.marks)
+    overdue = GaugeMetricFamily(
+        "pncp_update_overdue_seconds",
+        "For how long an update of a resource has been due, by its cron, without bringing it up to date; 0 if none.",
+        labels=["resource"],
+    )
+    for resource, seconds in figures.overdue.items():
+        overdue.add_metric([resource], seconds)
+    yield overdue
     yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that have lately said that they live.", figures.workers)
     yield from _of_owed(figures)
     yield GaugeMetricFamily("pncp_source_paused", "Whether every ingestor waits for the portal.", float(figures.paused))
@@ -200,7 +235,7 @@ def _of_marks(marks: Mapping[tuple[str, int], Watermark | None]) -> Iterable[Met
     )
     complete = GaugeMetricFamily(
         "pncp_mirror_complete_timestamp_seconds",
-        "The same; 0 while no day since its updates began has been read whole by publication.",
+        "The same; 0 while no day since its updates began has been read whole.",
         labels=["resource", "part"],
     )
     for (resource, part), mark in marks.items():

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError, NotFoundError
 from backend.models.schedules import Schedule, ScheduleTick
-from common.config import ScheduleSettings
+from common.config import ScheduleSettings, to_action
 from common.cron import next_runs
 from common.database import run_again
+from common.resources import RESOURCES_BY_NAME
 
 log = structlog.get_logger(__name__)
 
@@ -126,8 +127,12 @@ async def _load(engine: AsyncEngine, settings: ScheduleSettings, names: list[str
 def _to_schedule(row: Row[Any], settings: ScheduleSettings) -> Schedule:
     default_cron = settings.crons[row.name]
     cron = row.cron or default_cron
+    resource, action = to_action(row.name)
     return Schedule(
         name=row.name,
+        resource=resource,
+        label=RESOURCES_BY_NAME[resource].label,
+        action=action,
         cron=cron,
         default_cron=default_cron,
         enabled=settings.schedule_enabled,

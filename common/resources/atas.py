@@ -14,6 +14,8 @@ ATAS = Resource(
     page_size=500,
     # The other listing, `/v1/atas`, has every ata on every day that it is in force: 410,000 on one day.
     listings={"atualizacao": Listing("/consulta/v1/atas/atualizacao", stamp="data_atualizacao_global")},
+    update_cron="50 * * * *",
+    sweep_cron="0 4 * * *",
     columns=(
         text("numero_controle_pncp_ata", "numeroControlePNCPAta", "Número de controle no PNCP", required=True),
         stamp("data_atualizacao", "dataAtualizacao", "Última atualização", required=True),

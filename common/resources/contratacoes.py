@@ -96,6 +96,8 @@ CONTRATACOES = Resource(
         "publicacao": Listing("/consulta/v1/contratacoes/publicacao", stamp="data_publicacao_pncp"),
         "atualizacao": Listing("/consulta/v1/contratacoes/atualizacao", stamp="data_atualizacao_global"),
     },
+    update_cron="*/15 * * * *",
+    sweep_cron="0 1 * * *",
     columns=(
         text("numero_controle_pncp", "numeroControlePNCP", "Número de controle no PNCP", required=True),
         moment("data_publicacao_pncp", "dataPublicacaoPncp", "Publicação no PNCP", required=True),

@@ -181,6 +181,9 @@ class Resource:
 
     `page_size`: the most records that a page of its listings holds. `omits` are keys of a record that its payload is
     kept without, as a table of its own has them. `indexes` are those beside the key, each by its columns.
+
+    `update_cron` and `sweep_cron`: when its updates and its sweeps start, unless settings or administrators say
+    otherwise, on Brasília's clock. Those of no two resources start at the same minute.
     """
 
     name: str
@@ -191,6 +194,8 @@ class Resource:
     version: tuple[str, str]
     page_size: int
     listings: Mapping[Criterio, Listing]
+    update_cron: str
+    sweep_cron: str
     columns: tuple[Column, ...]
     axis: Axis | None = None
     mentions: tuple[Mention, ...] = ()

@@ -25,6 +25,8 @@ INSTRUMENTOS_COBRANCA = Resource(
         )
     },
     nested=Nested(CONTRATOS, "recuperarContratoDTO"),
+    update_cron="0 21 * * *",
+    sweep_cron="0 6 * * *",
     columns=(
         short_text("cnpj", "cnpj", "CNPJ do órgão do contrato", required=True),
         integer("ano", "ano", "Ano do contrato", required=True),

@@ -84,6 +84,8 @@ PCAS = Resource(
         )
     },
     omits=("itens",),
+    update_cron="0 22 * * *",
+    sweep_cron="0 5 * * *",
     columns=(
         text("id_pca_pncp", "idPcaPncp", "Identificador no PNCP", required=True),
         moment("data_publicacao_pncp", "dataPublicacaoPNCP", "Publicação no PNCP", required=True),

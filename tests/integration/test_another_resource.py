@@ -31,6 +31,8 @@ CONTRATOS = Resource(
         "publicacao": Listing("/consulta/v1/contratos", stamp="data_publicacao_pncp"),
         "atualizacao": Listing("/consulta/v1/contratos/atualizacao", stamp="data_atualizacao_global"),
     },
+    update_cron="0 * * * *",
+    sweep_cron="0 2 * * *",
     columns=(
         text("numero_controle_pncp", "numeroControlePNCP", "Número de controle", required=True),
         moment("data_publicacao_pncp", "dataPublicacaoPncp", "Publicação", required=True),

@@ -269,6 +269,43 @@ async def test_the_freshness_of_each_modalidade_is_that_of_its_last_complete_upd
     assert set(samples["pncp_mirror_updated_timestamp_seconds"]) == {(("part", "1"), ("resource", "contratacoes"))}
 
 
+async def test_an_update_is_overdue_by_the_cron_of_its_own_resource(open_api: OpenApi, database: Database) -> None:
+    """Two hours are late for an hourly update, and nothing for a nightly one or one that an administrator moved."""
+    names = ["contratacoes", "contratos", "atas", "pcas"]
+    api = await open_api(pncp_resources=names)
+    assert {value(await scrape(api), "pncp_update_overdue_seconds", resource=name) for name in names} == {0}
+    now = datetime.now(UTC)
+    tomorrow = to_wall_clock(now + timedelta(hours=20))
+    read_until = to_wall_clock(now - timedelta(hours=2)).replace(microsecond=0)
+    for name, cron in {
+        "update": None,
+        "contratos.update": "20 * * * *",
+        "atas.update": f"{tomorrow.minute} {tomorrow.hour} * * *",
+        "pcas.update": "0 * * * *",
+    }.items():
+        await database.rows(
+            "INSERT INTO schedules (name, cron, effective_at) VALUES (:name, :cron, now() - interval '9 h')",
+            name=name,
+            cron=cron,
+        )
+    for name in names[:3]:
+        started = await database.planned(
+            [replace(piece(modalidade=0), window_start=read_until - timedelta(hours=1), window_end=read_until)],
+            mode="update",
+            resource=name,
+        )
+        await database.run(slices.finish, await database.claim())
+        await database.run(executions.close, started)
+
+    samples = await scrape(api)
+
+    overdue = {name: value(samples, "pncp_update_overdue_seconds", resource=name) for name in names}
+    assert 6300 <= overdue["contratacoes"] <= 7210
+    assert 3600 <= overdue["contratos"] <= 7210
+    assert overdue["atas"] == 0
+    assert 8 * 3600 <= overdue["pcas"] <= 9 * 3600 + 10
+
+
 async def _fail(db: Any, claim: Any) -> bool:
     return await slices.fail(db, claim, "internal", "no")
 
@@ -311,10 +348,10 @@ async def test_many_who_ask_burden_the_database_once(
     api = await open_api()
     read = 0
 
-    async def counting(engine: AsyncEngine, read_figures: Any = figures._read) -> Any:
+    async def counting(engine: AsyncEngine, crons: Any, read_figures: Any = figures._read) -> Any:
         nonlocal read
         read += 1
-        return await read_figures(engine)
+        return await read_figures(engine, crons)
 
     monkeypatch.setattr(figures, "_read", counting)
     await asyncio.gather(*[scrape(api) for _ in range(10)])
@@ -356,7 +393,7 @@ async def test_a_long_history_is_not_read(open_api: OpenApi, engine: AsyncEngine
 
     event.listen(engine.sync_engine, "before_cursor_execute", note)
     try:
-        assert await figures.FiguresReader(engine).metrics()
+        assert await figures.FiguresReader(engine, {"contratacoes": "*/15 * * * *"}).metrics()
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", note)
     assert (

@@ -26,6 +26,7 @@ CRONS = {"update": "*/15 * * * *", "sweep": "0 1 * * *"}
 RULES = Rules({"contratacoes": (6, 8)}, timedelta(minutes=15), timedelta(minutes=10))
 OPTIONS = WorkerOptions(RULES, slots=2, lease_seconds=60, slice_retry_seconds=0.1, has_broker=True)
 NIGHT = datetime(2026, 3, 10, 1, tzinfo=BRASILIA)  # a Tuesday
+SUNDAY_NIGHT = datetime(2026, 3, 15, 1, tzinfo=BRASILIA)
 DAY = timedelta(days=1)
 
 
@@ -64,9 +65,14 @@ async def finish(engine: AsyncEngine, execution_id: int, *failing: tuple[date, i
         return await executions.close(db, execution_id)
 
 
-async def sweep(engine: AsyncEngine, at: datetime) -> dict[int, tuple[str, str, str]]:
+async def sweep(engine: AsyncEngine, at: datetime, name: str = "sweep") -> dict[int, tuple[str, str, str]]:
     """Run a sweep's tick: execution -> criterio and days of its window."""
-    outcome = await run_tick(engine, RULES, "sweep", at)
+    async with engine.begin() as db:
+        await db.execute(
+            text("INSERT INTO schedules (name, effective_at) VALUES (:name, '2020-01-01') ON CONFLICT DO NOTHING"),
+            {"name": name},
+        )
+    outcome = await run_tick(engine, RULES, name, at)
     assert outcome is not None
     assert outcome.skipped_reason is None
     listed = await rows(
@@ -464,3 +470,23 @@ async def test_the_schedules_of_another_resource_start_its_own_executions(engine
             ("contratos", "backfill", "sweep", "publicacao"),
             ("contratos", "update", "schedule", "atualizacao"),
         ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "days"),
+    [("atas", ("2026-03-12", "2026-03-14")), ("pcas", ("2026-03-12", "2026-03-14"))],
+)
+async def test_a_sweep_of_a_resource_that_is_read_by_its_changes_alone_is_one_execution(
+    engine: AsyncEngine, resource: str, days: tuple[str, str]
+) -> None:
+    assert await sweep(engine, SUNDAY_NIGHT, f"{resource}.sweep") == {1: ("atualizacao", *days)}
+    await finish(engine, 1)
+    monday = await sweep(engine, SUNDAY_NIGHT + DAY, f"{resource}.sweep")
+    assert monday == {2: ("atualizacao", "2026-03-13", "2026-03-15")}
+
+
+async def test_where_a_change_shows_on_the_day_of_inclusion_alone_sundays_read_thirty_days(engine: AsyncEngine) -> None:
+    name = "instrumentos_cobranca.sweep"
+    assert await sweep(engine, SUNDAY_NIGHT, name) == {1: ("atualizacao", "2026-02-13", "2026-03-14")}
+    await finish(engine, 1)
+    assert await sweep(engine, SUNDAY_NIGHT + DAY, name) == {2: ("atualizacao", "2026-03-15", "2026-03-15")}

@@ -41,6 +41,9 @@ async def test_before_anything_has_happened_both_schedules_are_there_with_their_
     runs = [datetime.fromisoformat(run) for run in update.pop("next_runs")]
     assert update == {
         "name": "update",
+        "resource": "contratacoes",
+        "label": "Contratações",
+        "action": "update",
         "cron": CRONS["update"],
         "default_cron": CRONS["update"],
         "enabled": True,
@@ -57,6 +60,30 @@ async def test_before_anything_has_happened_both_schedules_are_there_with_their_
     assert {later - earlier for earlier, later in pairwise(runs)} == {timedelta(minutes=15)}
     sweeps = [datetime.fromisoformat(run) for run in found["sweep"]["next_runs"]]
     assert [(run.hour, run.minute, run.utcoffset()) for run in sweeps] == [(1, 0, timedelta(hours=-3))] * 5
+
+
+async def test_schedules_of_every_resource_are_listed_paused_and_changed_by_their_names(open_api: OpenApi) -> None:
+    api = await open_api(
+        schedule_enabled=True,
+        pncp_resources=["contratacoes", "atas", "pcas"],
+        schedule_crons={"pcas.update": "0 12 * * *"},
+    )
+
+    found = await schedules(api)
+
+    assert list(found) == ["update", "sweep", "atas.update", "atas.sweep", "pcas.update", "pcas.sweep"]
+    atas = found["atas.update"]
+    assert (atas["resource"], atas["label"], atas["action"]) == ("atas", "Atas de registro de preços", "update")
+    assert found["pcas.update"]["default_cron"] == "0 12 * * *"
+
+    assert (await api.put("/sync/schedules/pcas.update", json={"cron": "0 8 * * *"})).json()["cron"] == "0 8 * * *"
+    assert (await api.post("/sync/schedules/atas.sweep/pause", json=PAUSE)).json()["paused"]
+    changed = await schedules(api)
+    assert changed["pcas.update"]["cron"] == "0 8 * * *"
+    assert [name for name, one in changed.items() if one["paused"]] == ["atas.sweep"]
+    refused = await api.post("/sync/schedules/contratos.update/pause", json=PAUSE)
+    assert refused.status_code == 404
+    assert "atas.update" in refused.json()["detail"]
 
 
 async def test_the_last_tick_is_told_with_its_executions_or_why_there_are_none(

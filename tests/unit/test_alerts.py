@@ -68,6 +68,23 @@ def test_updates_are_overdue_after_an_hour_in_which_one_was_due(cron: str, ago: 
     assert is_overdue(cron, NOON, limit=HOUR, last=[None, NOON - ago]) is overdue
 
 
+@pytest.mark.parametrize(
+    ("cron", "minutes", "overdue"),
+    [
+        ("20 * * * *", 20, False),
+        ("20 * * * *", 99, True),  # the one at 11:20 has not come either
+        ("20 * * * *", 65, True),  # of 11:20, while it read until 10:55
+        ("20 11 * * *", 60 * 20, True),
+        ("0 22 * * *", 60 * 13, False),
+        ("50 11 * * *", 60 * 24, False),  # under way for ten minutes
+    ],
+)
+def test_an_hourly_update_is_not_late_after_20_minutes_nor_a_nightly_one_at_noon(
+    cron: str, minutes: int, overdue: bool
+) -> None:
+    assert is_overdue(cron, NOON, limit=HOUR, last=[NOON - minutes * MINUTE]) is overdue
+
+
 def test_the_latest_of_success_resumption_and_start_counts() -> None:
     assert not is_overdue(QUARTERLY, NOON, limit=HOUR, last=[NOON - 5 * HOUR, NOON - 10 * MINUTE, None])
     assert is_overdue(QUARTERLY, NOON, limit=HOUR, last=[NOON - 5 * HOUR, NOON - 2 * HOUR, None])

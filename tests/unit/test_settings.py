@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 from common.config import ConfigurationError, load_settings
+from common.cron import check_cron
+from common.resources import RESOURCE_NAMES
 from ingestor.config import IngestorSettings
 
 URL = "postgresql://u:p@h:5432/db"
@@ -403,6 +405,46 @@ def test_a_cron_that_is_none_is_refused_with_what_is_expected(load: Load, variab
     told = fault(load, **{variable: value})
     assert told.startswith(f"{variable}: expected a cron expression of five fields")
     assert value not in told.replace("*/15 * * * *", "", 1)
+
+
+def test_only_contratacoes_are_kept_up_to_date_unless_more_is_asked_for(load: Load) -> None:
+    assert load().pncp_resources == ["contratacoes"]
+
+
+def test_no_two_schedules_start_at_the_same_minute_of_a_night_and_all_are_cron(load: Load) -> None:
+    settings = load(PNCP_RESOURCES=",".join(RESOURCE_NAMES))
+    assert len(settings.crons) == 2 * len(RESOURCE_NAMES)
+    assert len(set(settings.crons.values())) == len(settings.crons)
+    assert all(check_cron(cron) == cron for cron in settings.crons.values())
+    assert settings.crons["atas.update"] == "50 * * * *"
+    assert settings.crons["pcas.update"] == "0 22 * * *"
+
+
+def test_each_cron_of_another_resource_can_be_set(load: Load) -> None:
+    settings = load(
+        PNCP_RESOURCES="contratacoes,contratos,atas",
+        SCHEDULE_CRONS=" contratos.update = 5,35 * * * * ;atas.sweep=30 2 * * MON-FRI; pcas.update=0 0 * * *",
+    )
+    assert settings.crons == {
+        "update": "*/15 * * * *",
+        "sweep": "0 1 * * *",
+        "contratos.update": "5,35 * * * *",
+        "contratos.sweep": "0 3 * * *",
+        "atas.update": "50 * * * *",
+        "atas.sweep": "30 2 * * MON-FRI",
+    }
+    assert settings.update_crons["contratos"] == "5,35 * * * *"
+
+
+@pytest.mark.parametrize("value", ["atas=0 1 * * *", "update=0 1 * * *", "0 1 * * *", "atas.updates=0 1 * * *"])
+def test_crons_of_schedules_that_do_not_exist_are_refused(load: Load, value: str) -> None:
+    assert "SCHEDULE_CRONS: expected name=cron, separated by semicolons, of contratos.update, " in fault(
+        load, SCHEDULE_CRONS=value
+    )
+
+
+def test_a_cron_of_another_resource_that_is_none_is_refused(load: Load) -> None:
+    assert "SCHEDULE_CRONS: expected a cron expression" in fault(load, SCHEDULE_CRONS="atas.update=nightly")
 
 
 def test_resources_have_schedules_of_their_own(load: Load) -> None:

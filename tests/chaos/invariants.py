@@ -114,7 +114,7 @@ _FINISHED = """
     SELECT 'slice ' || id, md5(to_jsonb(s)::text), to_jsonb(s)::text FROM sync_slices s WHERE finished_at IS NOT NULL
 """
 _SLICES_NOW = """
-    SELECT id, attempt, worker_id, extract(epoch FROM lease_until)::float AS lease_until,
+    SELECT id, resource, attempt, worker_id, extract(epoch FROM lease_until)::float AS lease_until,
            mode = 'backfill' AS is_backfill, execution_id, ordinal,
            extract(epoch FROM now())::float AS now,
            CASE WHEN status = 'running' THEN extract(epoch FROM now() - lease_until)::float END AS lapsed
@@ -124,8 +124,12 @@ _SLICES_NOW = """
 
 @dataclass(frozen=True)
 class Seen:
-    """A slice at one look: its place in the order of claims, and for how long its lease has been expired."""
+    """A slice at one look: its place in the order of claims, and for how long its lease has been expired.
 
+    That order is one of the slices of its resource: those of another are passed over while its listing is paused.
+    """
+
+    resource: str
     attempt: int
     place: tuple[bool, int, int]
     lapsed: float
@@ -140,7 +144,10 @@ async def watch_rows(fleet: Fleet, witness: Witness) -> None:
     if rows:
         seen = {
             row["id"]: Seen(
-                row["attempt"], (row["is_backfill"], row["execution_id"], row["ordinal"]), row["lapsed"] or 0.0
+                row["resource"],
+                row["attempt"],
+                (row["is_backfill"], row["execution_id"], row["ordinal"]),
+                row["lapsed"] or 0.0,
             )
             for row in rows
         }
@@ -175,17 +182,17 @@ async def check_seen(fleet: Fleet, findings: Findings) -> None:
 def watch_leases(seen: dict[int, Seen], now: float, witness: Witness) -> None:
     """A lease that has expired is the next to be claimed, but for those that come before it in the order of claims."""
     earlier, witness.slices = witness.slices, seen
-    claimed = [
-        one.place for number, one in seen.items() if one.attempt > (earlier[number].attempt if number in earlier else 0)
-    ]
-    furthest = max(claimed, default=(False, 0, 0))
+    furthest: dict[str, tuple[bool, int, int]] = {}
+    for number, one in seen.items():
+        if one.attempt > (earlier[number].attempt if number in earlier else 0):
+            furthest[one.resource] = max(one.place, furthest.get(one.resource, one.place))
     for number, one in seen.items():
         witness.longest_lapse = max(witness.longest_lapse, one.lapsed)
         known = earlier.get(number)
         if one.lapsed <= 0 or known is None or known.attempt != one.attempt or known.lapsed <= 0:
             witness.passed_over.pop(number, None)
             continue
-        if furthest > one.place:
+        if one.resource in furthest and furthest[one.resource] > one.place:
             witness.passed_over[number] = witness.passed_over.get(number, (now, now))[0], now
         first, last = witness.passed_over.get(number, (now, now))
         since = last - first

@@ -283,15 +283,18 @@ TARGETED = {
 }
 
 
-@pytest.mark.parametrize(("later_ones_are_claimed", "noticed"), [(True, {"I2"}), (False, set())])
+@pytest.mark.parametrize(
+    ("later_ones_are_claimed", "other", "noticed"),
+    [(True, "contratos", {"I2"}), (False, "contratos", set()), (True, "contratacoes", set())],
+)
 def test_a_lease_that_others_are_claimed_past_is_noticed_and_one_that_waits_its_turn_is_not(
-    later_ones_are_claimed: bool, noticed: set[str]
+    later_ones_are_claimed: bool, other: str, noticed: set[str]
 ) -> None:
     witness = Witness()
     for second in range(40):
-        expired = Seen(attempt=1, place=(True, 7, 1), lapsed=1.0 + second)
-        other = Seen(attempt=second, place=(True, 8 if later_ones_are_claimed else 6, 1), lapsed=0)
-        watch_leases({1: expired, 2: other}, float(second), witness)
+        expired = Seen("contratos", attempt=1, place=(True, 7, 1), lapsed=1.0 + second)
+        claimed = Seen(other, attempt=second, place=(True, 8 if later_ones_are_claimed else 6, 1), lapsed=0)
+        watch_leases({1: expired, 2: claimed}, float(second), witness)
     assert witness.findings.broken == noticed
     assert witness.findings.looked["I2"]
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
+from common.resources import RESOURCE_NAMES
 from standalone.console import is_terminal, rewrite, say
 from standalone.processes import Supervisor
 from standalone.settings import Settings
@@ -69,22 +70,28 @@ def connect(url: str, settings: Settings, supervisor: Supervisor) -> Iterator[Ba
         yield Backend(client, supervisor)
 
 
-def run_first_sync(backend: Backend, days: Days) -> bool:
-    """Sync the simulator's days that are missing; answers whether all of it succeeded.
+def resources_of(settings: Settings) -> list[str]:
+    """What PNCP_RESOURCES names; by default contratações."""
+    named = [name.strip() for name in settings.get("PNCP_RESOURCES", "").split(",")]
+    return [name for name in named if name] or [RESOURCE_NAMES[0]]
+
+
+def run_first_sync(backend: Backend, days: Days, resource: str = RESOURCE_NAMES[0]) -> bool:
+    """Sync the simulator's days of a resource that are missing; answers whether all of it succeeded.
 
     An unfinished sync of an earlier start is watched to its end; stored days are not asked for again.
     """
-    unfinished = _backfills(backend, "running")
+    unfinished = _backfills(backend, "running", resource)
     for execution in unfinished:
         say(f"- an earlier start left execution {execution['id']} unfinished; it goes on")
         _watch(backend, str(execution["id"]))
-    left = choose_days(_backfills(backend, "success"), days)
+    left = choose_days(_backfills(backend, "success", resource), days)
     if left is None and unfinished:
         return True
     if left is None:
-        say("- the first sync is finished already; asking for an update")
-        return _watch(backend, backend.force({"mode": "update"}))
-    return all(_watch(backend, backend.force(body)) for body in backfills_of(left, today()))
+        say(f"- the first sync of {resource} is finished already; asking for an update")
+        return _watch(backend, backend.force({"resource": resource, "mode": "update"}))
+    return all(_watch(backend, backend.force({"resource": resource, **body})) for body in backfills_of(left, today()))
 
 
 def today() -> date:
@@ -122,7 +129,7 @@ def progress_line(execution: Execution) -> str:
         words.append(f"{float(progress['percent']):.0f} %")
     if progress.get("slices_total"):
         words.append(f"{progress.get('slices_done', 0)} of {progress['slices_total']} slices")
-    words.append(f"{execution.get('records_processed') or 0} contratações")
+    words.append(f"{execution.get('records_processed') or 0} {execution.get('resource') or RESOURCE_NAMES[0]}")
     return ", ".join(words)
 
 
@@ -130,8 +137,8 @@ def _day(moment: str) -> date:
     return datetime.fromisoformat(moment).date()
 
 
-def _backfills(backend: Backend, status: str) -> list[Execution]:
-    answer = backend.get("/sync/history", mode="backfill", status=status, limit=500)
+def _backfills(backend: Backend, status: str, resource: str) -> list[Execution]:
+    answer = backend.get("/sync/history", mode="backfill", status=status, resource=resource, limit=500)
     executions: list[Execution] = answer["executions"]
     return sorted(executions, key=lambda execution: int(execution["id"]))
 

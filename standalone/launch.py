@@ -233,9 +233,11 @@ def _not_ready(child: Child) -> LaunchError:
 def _first_sync(settings: Settings, supervisor: Supervisor, backend_url: str, portal: str, database_url: str) -> bool:
     state = httpx.get(f"{portal}/simulator/state", timeout=10, trust_env=False).json()
     first, last = (date.fromisoformat(day) for day in state["days"])
-    say(f"- first sync: {first} to {last}")
+    resources = first_sync.resources_of(settings)
+    say(f"- first sync of {', '.join(resources)}: {first} to {last}")
     with first_sync.connect(backend_url, settings, supervisor) as backend:
-        success = first_sync.run_first_sync(backend, (first, last))
+        ended = [first_sync.run_first_sync(backend, (first, last), resource) for resource in resources]
+    success = all(ended)
     contratacoes, itens = database.count(database_url)
     say(f"in the database: {contratacoes} contratações, {itens} itens")
     user = "-u USER:PASSWORD " if settings.get("ADMIN_PASSWORD") else ""

@@ -1,6 +1,6 @@
 """Start a synchronisation, its status, the history, the dashboard."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -9,6 +9,7 @@ from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Statu
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
 from backend.models.coverage import CoverageQuery, SyncCoverage
 from backend.models.dashboard import SyncDashboard
+from backend.models.resources import MirroredResource, Resources
 from backend.models.sync import (
     CancelRequest,
     HistoryQuery,
@@ -26,6 +27,8 @@ from backend.services.force import force_sync
 from backend.services.personal import mask_dashboard
 from backend.services.plan import plan_request
 from backend.services.status import SyncStatusService
+from common.resources import RESOURCES
+from common.resources.description import Criterio
 
 router = APIRouter(prefix="/sync", tags=["sync"])
 
@@ -72,6 +75,24 @@ async def force(
 async def cancel_many(request: CancelRequest, state: AppState, user: CurrentUser) -> SyncCancelled:
     """Das que estão em andamento, as que passam por todos os filtros; o que já foi gravado fica."""
     return await cancel_executions(state["engine"], request, name_of(user))
+
+
+@router.get("/resources", summary="O que pode ser sincronizado")
+@reads
+async def get_resources(state: AppState) -> Resources:
+    """Os recursos que `/sync/force` e `/sync/plan` aceitam."""
+    return Resources(
+        resources=[
+            MirroredResource(
+                name=resource.name,
+                label=resource.label,
+                criterios=[criterio for criterio in get_args(Criterio) if criterio in resource.listings],
+                is_divided=resource.axis is not None,
+                is_scheduled=resource.name in state["schedule"].pncp_resources,
+            )
+            for resource in RESOURCES
+        ]
+    )
 
 
 @router.post("/plan", summary="O que um pedido viria a ser")

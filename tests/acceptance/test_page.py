@@ -211,6 +211,11 @@ async def test_a_first_visit_an_update_that_finishes_and_a_backfill_that_is_plan
     await button(form, "Simular").click()
     await expect(form.get_by_text(re.compile("30 dias . 2 modalidades"))).to_be_visible()
     await assert_accessible(page)
+    kinds = form.get_by_label("O que carregar")
+    await kinds.select_option(label="Contratos e empenhos")
+    await button(form, "Simular").click()
+    await expect(form.get_by_text("30 dias", exact=True)).to_be_visible()
+    await kinds.select_option(label="Contratações")
     async with page.expect_request("**/sync/force") as sent:
         await button(form, "Iniciar carga").click()
     request = await sent.value

@@ -9,6 +9,7 @@ import pytest
 from common.clock import to_wall_clock
 from common.lifecycle import executions, slices
 from common.lifecycle.slices import PageCounts, PlannedSlice
+from common.resources import RESOURCE_NAMES
 from tests.integration.conftest import Database, piece
 
 MARCH = {"mode": "backfill", "data_ini": "2025-03-01T00:00:00", "data_fim": "2025-03-31T23:59:59"}
@@ -168,3 +169,20 @@ async def test_what_could_not_be_started_cannot_be_planned(api: httpx.AsyncClien
     answer = await api.post("/sync/plan", json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_what_can_be_asked_for_is_listed_with_names_for_people(api: httpx.AsyncClient) -> None:
+    listed = (await api.get("/sync/resources")).json()["resources"]
+
+    assert [one["name"] for one in listed] == list(RESOURCE_NAMES)
+    assert listed[0] == {
+        "name": "contratacoes",
+        "label": "Contratações",
+        "criterios": ["publicacao", "atualizacao"],
+        "is_divided": True,
+        "is_scheduled": True,
+    }
+    assert [one["is_divided"] for one in listed if one["name"] == "contratos"] == [False]
+    for one in listed:
+        answer = await plan(api, {**MARCH, "resource": one["name"], "criterio": one["criterios"][0]})
+        assert (answer["modalidades"] is not None) == one["is_divided"]

@@ -8,7 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from standalone.first_sync import Backend, backfills_of, choose_days, connect, progress_line, run_first_sync, today
+from standalone.first_sync import (
+    Backend,
+    backfills_of,
+    choose_days,
+    connect,
+    progress_line,
+    resources_of,
+    run_first_sync,
+    today,
+)
 from standalone.processes import Supervisor
 from standalone.system import LaunchError
 
@@ -57,10 +66,10 @@ def test_days_before_those_read_are_asked_for() -> None:
 
 
 def test_the_progress_line_takes_what_is_there() -> None:
-    assert progress_line({}) == "execution ?, 0 contratações"
+    assert progress_line({}) == "execution ?, 0 contratacoes"
     whole = {"percent": 12.6, "slices_total": 190, "slices_done": 24}
-    line = progress_line({"id": 7, "records_processed": 41, "progress": whole})
-    assert line == "execution 7, 13 %, 24 of 190 slices, 41 contratações"
+    line = progress_line({"id": 7, "resource": "contratos", "records_processed": 41, "progress": whole})
+    assert line == "execution 7, 13 %, 24 of 190 slices, 41 contratos"
 
 
 class _Fake:
@@ -71,12 +80,14 @@ class _Fake:
         self.posted: list[str] = []
         self.fails: set[str] = set()
         self.looks: dict[str, int] = {}
+        self.asked_of: list[str] = []
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             self.posted.append(request.content.decode())
             return httpx.Response(200, json={"request_id": str(100 + len(self.posted))})
         if request.url.path == "/sync/history":
+            self.asked_of.append(request.url.params["resource"])
             return httpx.Response(200, json={"executions": self.history[request.url.params["status"]]})
         number = request.url.path.rpartition("/")[2]
         self.looks[number] = self.looks.get(number, 0) + 1
@@ -99,6 +110,26 @@ def test_a_first_start_asks_for_a_backfill(fake: _Fake, backend: Backend) -> Non
     assert run_first_sync(backend, SPAN)
     assert len(fake.posted) == 1
     assert '"backfill"' in fake.posted[0]
+    assert '"contratacoes"' in fake.posted[0]
+
+
+def test_each_resource_has_a_first_sync_of_its_own(fake: _Fake, backend: Backend) -> None:
+    fake.history["success"] = [{"id": 5, **_success("2026-03-01", "2026-03-10")}]
+    assert run_first_sync(backend, SPAN, "contratos")
+    assert fake.asked_of == ["contratos", "contratos"], "its own history decides"
+    assert ['"contratos"' in body for body in fake.posted] == [True]
+
+
+@pytest.mark.parametrize(
+    ("setting", "resources"),
+    [
+        ({}, ["contratacoes"]),
+        ({"PNCP_RESOURCES": ""}, ["contratacoes"]),
+        ({"PNCP_RESOURCES": "contratos, contratacoes"}, ["contratos", "contratacoes"]),
+    ],
+)
+def test_what_is_kept_up_to_date_is_what_the_first_sync_reads(setting: dict[str, str], resources: list[str]) -> None:
+    assert resources_of(setting) == resources
 
 
 def test_an_unfinished_sync_is_watched_and_not_asked_for_again(fake: _Fake, backend: Backend) -> None:

@@ -21,12 +21,18 @@ const SPANS = [
   ],
 ];
 
-export const bodyOf = (first, last, criterio) => ({
+export const bodyOf = (first, last, criterio, resource = "contratacoes") => ({
+  resource,
   mode: "backfill",
   data_ini: `${first}T00:00:00`,
   data_fim: `${last}T23:59:59`,
   criterio,
 });
+
+const WHAT = {
+  publicacao: ["O que foi publicado nestes dias", "O caminho usual: fecha o calendário de cobertura."],
+  atualizacao: ["O que mudou nestes dias", "Registros de qualquer data que foram alterados no período."],
+};
 
 function faultOf(first, last) {
   if (!first || !last) return "Informe o primeiro e o último dia.";
@@ -45,7 +51,18 @@ export function askBackfill(given = {}) {
 function Backfill({ close, given }) {
   const [first, setFirst] = useState(given.first ?? addDays(today(), -7));
   const [last, setLast] = useState(given.last ?? addDays(today(), -1));
-  const [criterio, setCriterio] = useState(given.criterio ?? "publicacao");
+  const [resource, setResource] = useState(given.resource ?? "contratacoes");
+  const [chosen, setCriterio] = useState(given.criterio ?? "publicacao");
+  const [resources, setResources] = useState([]);
+  useEffect(() => {
+    // a server that has no list of them takes contratações
+    request("GET", "/sync/resources").then(
+      (answer) => setResources(answer.resources),
+      () => {},
+    );
+  }, []);
+  const criterios = resources.find((one) => one.name === resource)?.criterios ?? Object.keys(WHAT);
+  const criterio = criterios.includes(chosen) ? chosen : criterios[0];
   const [plan, setPlan] = useState(null);
   const [busy, setBusy] = useState("");
   const [trouble, tell] = useState("");
@@ -54,9 +71,9 @@ function Backfill({ close, given }) {
     key.current = newKey(); // another request
     setPlan(null);
     tell("");
-  }, [first, last, criterio]);
+  }, [first, last, criterio, resource]);
   const fault = faultOf(first, last);
-  const body = bodyOf(first, last, criterio);
+  const body = bodyOf(first, last, criterio, resource);
 
   const attempt = async (name, act) => {
     if (busy) return;
@@ -88,6 +105,12 @@ function Backfill({ close, given }) {
 
   return html`<${Dialog} title="Carregar um período" onClose=${close}>
     <form onSubmit=${submit} noValidate>
+      ${
+        resources.length > 1 &&
+        html`<label>O que carregar<select name="resource" value=${resource} onChange=${(event) => setResource(event.target.value)}>
+          ${resources.map((one) => html`<option key=${one.name} value=${one.name} selected=${one.name === resource}>${one.label}</option>`)}
+        </select></label>`
+      }
       <div class="chips" role="group" aria-label="Períodos prontos">${SPANS.map(([name, span]) => {
         const [a, b] = span();
         const chosen = a === first && b === last;
@@ -99,11 +122,10 @@ function Backfill({ close, given }) {
         <label>Último dia<input type="date" name="last" value=${last} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setLast(event.target.value)} />
           </label>
       </div>
-      <fieldset><legend>O que carregar</legend>
-        ${[
-          ["publicacao", "O que foi publicado nestes dias", "O caminho usual: fecha o calendário de cobertura."],
-          ["atualizacao", "O que mudou nestes dias", "Registros de qualquer data que foram alterados no período."],
-        ].map(
+      <fieldset><legend>Por qual data</legend>
+        ${criterios
+          .map((value) => [value, ...WHAT[value]])
+          .map(
           ([
             value,
             name,
@@ -126,7 +148,7 @@ function Estimate({ plan }) {
   const about = (value, text) => (value == null ? "—" : text(value));
   return html`<dl class="figures">
       <div><dt>Fatias</dt><dd>${integer(plan.slices)}</dd>
-        <dd class="hint">${about(days, (n) => plural(n, "dia", "dias"))} × ${about(modalidades, (n) => plural(n, "modalidade", "modalidades"))}</dd>
+        <dd class="hint">${about(days, (n) => plural(n, "dia", "dias"))}${modalidades == null ? "" : ` × ${plural(modalidades, "modalidade", "modalidades")}`}</dd>
         </div>
       <div><dt>Pedidos ao portal</dt><dd>${about(plan.requests_estimate, (n) => `≈ ${integer(n)}`)}</dd>
         <dd class="hint">${about(plan.records_estimate, (n) => `≈ ${plural(n, "registro", "registros")}`)}</dd></div>

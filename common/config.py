@@ -25,6 +25,7 @@ from common.cron import CronError, check_cron
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.admission import MAX_UNFINISHED
 from common.resources import RESOURCE_NAMES, RESOURCES
+from common.resources.dominios import DOMINIOS
 
 LAST_PORT = 65535
 LONGEST_QUEUE_NAME = 250
@@ -91,6 +92,10 @@ def _cron(value: str) -> str:
     except CronError:
         expected = "expected a cron expression of five fields (minute hour day month weekday) that ever comes up"
         raise ValueError(f"{expected}, such as */15 * * * *") from None
+
+
+def _cron_or_off(value: str) -> str:
+    return OFF if value.strip() == OFF else _cron(value)
 
 
 DatabaseURL = Annotated[SecretStr, AfterValidator(_database_url)]
@@ -223,14 +228,20 @@ def parse_crons(value: object) -> object:
 
 
 Cron = Annotated[str, AfterValidator(_cron)]
+OFF = "off"
+DOMINIOS_SCHEDULE = schedule_name(DOMINIOS, "update")
 
 
 class ScheduleSettings(_Settings):
-    """The crons of updates and sweeps; administrators can override them through the API."""
+    """The crons of updates and sweeps; administrators can override them through the API.
+
+    The domain tables have updates alone; `off` in place of their cron: they are not read.
+    """
 
     schedule_enabled: bool = True
     schedule_update: Cron = DEFAULT_CRONS["update"]
     schedule_sweep: Cron = DEFAULT_CRONS["sweep"]
+    schedule_dominios: Annotated[str, AfterValidator(_cron_or_off)] = "30 2 * * *"
     schedule_crons: Annotated[dict[str, Cron], NoDecode, BeforeValidator(parse_crons)] = Field(default_factory=dict)
     pncp_resources: Annotated[list[str], NoDecode, BeforeValidator(parse_names), AfterValidator(_resources)] = Field(
         default_factory=lambda: [DEFAULT_RESOURCE]
@@ -241,7 +252,8 @@ class ScheduleSettings(_Settings):
         """The cron of each schedule of the resources that are kept up to date, by its name (`schedule_name`)."""
         own = {"update": self.schedule_update, "sweep": self.schedule_sweep, **self.schedule_crons}
         names = [schedule_name(resource, action) for resource in self.pncp_resources for action in ("update", "sweep")]
-        return {name: own.get(name, DEFAULT_CRONS[name]) for name in names}
+        crons = {name: own.get(name, DEFAULT_CRONS[name]) for name in names}
+        return crons if self.schedule_dominios == OFF else crons | {DOMINIOS_SCHEDULE: self.schedule_dominios}
 
     @property
     def update_crons(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.database import in_transaction, network_errors
 from common.lifecycle import slices
 from common.lifecycle.slices import PageCounts
-from common.resources.dominios import DOMAIN_TABLES, SERVICE, DomainTable
+from common.resources.dominios import DOMAIN_TABLES, DOMINIOS, DomainTable
 from ingestor.errors import LeaseLost, PncpError, PncpRejected, PncpUnavailable
 from ingestor.slices import SliceIngestion
 from ingestor.sources.pncp.dominios import parse_domain_table
@@ -42,7 +42,7 @@ async def ingest_dominios(work: SliceIngestion) -> bool:
         if work.tools.stopping.is_set():
             return False
         try:
-            entries = await work.tools.client.fetch_whole(SERVICE, table.path, partial(parse_domain_table, table))
+            entries = await work.tools.client.fetch_whole(DOMINIOS, table.path, partial(parse_domain_table, table))
             await _commit(work, number, table, entries, done=len(read) + 1)
         except PncpError as error:
             log.warning(

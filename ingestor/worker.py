@@ -19,9 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import KINDS, Kind, admission, executions, slices
 from common.lifecycle.slices import Claim
-from common.resources import LISTINGS_OF, RESOURCE_NAMES, RESOURCES, SERVICES
+from common.resources import RESOURCES, SERVICE_OF, SERVICES
+from common.resources.dominios import DOMINIOS
 from ingestor import settling
 from ingestor.debts import is_any_due, work_off
+from ingestor.dominios import ingest_dominios
 from ingestor.history import delete_old
 from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
@@ -96,7 +98,7 @@ class Worker:
         self._client = client
         self._page_sizes = {resource.name: client.page_size(resource) for resource in RESOURCES}
         self._source = client.source
-        self._turns = list(RESOURCE_NAMES)
+        self._turns = list(SERVICE_OF)
         """All resources, the one claimed last at the end: each has its turn, however many slices another one has."""
         self._is_busy = False
         self._becoming_busy = asyncio.Lock()
@@ -296,7 +298,7 @@ class Worker:
 
     def _readable(self) -> list[str]:
         """The resources whose listings are not paused, in the order of their turns."""
-        return [resource for resource in self._turns if not self._source.is_paused(LISTINGS_OF[resource])]
+        return [resource for resource in self._turns if not self._source.is_paused(SERVICE_OF[resource])]
 
     async def _may_ask(self, has_work: Callable[[AsyncConnection], Awaitable[bool]]) -> bool:
         """Whether to take up work: there is some, and this worker has a share of the budget."""
@@ -343,7 +345,8 @@ class Worker:
                     start = partial(executions.mark_started, execution_id=claim.execution_id)
                     if await in_transaction(self._engine, start):
                         log.info("execution started", worker_id=self.id)
-                complete = await ingest_slice(work)
+                ingest = ingest_dominios if claim.resource == DOMINIOS else ingest_slice
+                complete = await ingest(work)
                 self._held[claim].is_settling = True
                 await (settling.finish(self._tools, work) if complete else settling.release(self._tools, claim))
             except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is

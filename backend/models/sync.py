@@ -10,6 +10,7 @@ from common.lifecycle import DEFAULT_RESOURCE, criterio_of
 from common.lifecycle.causes import Cause
 from common.messages import SyncCommand
 from common.resources import RESOURCE_NAMES
+from common.resources.dominios import DOMINIOS
 
 Mode = Literal["update", "backfill"]
 Status = Literal["running", "success", "error"]
@@ -28,6 +29,10 @@ def _known_resource(name: str) -> str:
     return name
 
 
+def _known_or_dominios(name: str) -> str:
+    return name if name == DOMINIOS else _known_resource(name)
+
+
 WallClock = Annotated[
     datetime,
     WithJsonSchema(
@@ -42,6 +47,10 @@ WallClock = Annotated[
 ResourceName = Annotated[
     str, AfterValidator(_known_resource), WithJsonSchema({"type": "string", "enum": list(RESOURCE_NAMES)})
 ]
+AnyResource = Annotated[
+    str, AfterValidator(_known_or_dominios), WithJsonSchema({"type": "string", "enum": [*RESOURCE_NAMES, DOMINIOS]})
+]
+"""What an execution may have read: the domain tables too, which only their schedule asks for."""
 Moment = Annotated[datetime, Field(description="instante com fuso", examples=["2025-01-31T12:00:00Z"])]
 
 
@@ -109,7 +118,7 @@ class CancelRequest(BaseModel):
     )
 
     status: Literal["running"] | None = Field(None, description="todas as que estão em andamento")
-    resource: ResourceName | None = None
+    resource: AnyResource | None = None
     mode: Mode | None = None
     trigger: Literal["api", "message", "schedule", "sweep", "gap", "retry"] | None = Field(
         None, description="quem pediu"
@@ -280,7 +289,7 @@ class HistoryQuery(BaseModel):
 
     limit: int = Field(50, ge=1, le=500)
     status: Status | None = None
-    resource: ResourceName | None = None
+    resource: AnyResource | None = None
     mode: Mode | None = None
     trigger: str | None = Field(None, pattern="^[a-z]{1,20}$")
     since: str | None = Field(None, max_length=100, description="criadas desde `YYYY-MM-DDTHH:MM:SS`, Brasília")

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.services.freshness import load_mirrored
 from common.coverage import READ_LATER
 from common.resources import RESOURCE_NAMES
+from common.resources.dominios import DOMINIOS
 
 LOOK_BACK = timedelta(days=7)
 """Failures older than this are not listed."""
@@ -70,6 +71,7 @@ async def load_pending(db: AsyncConnection, now: datetime) -> Sequence[Row[Any]]
     and `can_retry`: it has failed slices that no retry is repeating just now.
     """
     mirrored = [(resource, part) for resource in RESOURCE_NAMES for part in await load_mirrored(db, resource)]
+    mirrored.append((DOMINIOS, 0))
     parameters = {
         "since": now - LOOK_BACK,
         "longest": LONGEST_EXECUTION,

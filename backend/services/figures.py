@@ -21,7 +21,7 @@ from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
 from common.lifecycle.executions import STALE_OUTAGE
-from common.resources import LISTINGS_OF, RESOURCE_NAMES
+from common.resources import RESOURCE_NAMES, SERVICES
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0
@@ -168,7 +168,7 @@ async def _ask(db: AsyncConnection, update_crons: Mapping[str, str]) -> Figures:
         for part, mark in (await load_marks(db, resource, await load_mirrored(db, resource))).items()
     }
     state = (await db.execute(_STATE)).one()
-    failing = (await db.execute(_FAILING, {"stale": STALE_OUTAGE, "services": [*LISTINGS_OF.values(), "itens"]})).all()
+    failing = (await db.execute(_FAILING, {"stale": STALE_OUTAGE, "services": list(SERVICES)})).all()
     return Figures(
         counts,
         deleted,

@@ -11,7 +11,7 @@ from backend.models.schedules import Schedule, ScheduleTick
 from common.config import ScheduleSettings, to_action
 from common.cron import next_runs
 from common.database import run_again
-from common.resources import RESOURCES_BY_NAME
+from common.resources import LABELS
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +131,7 @@ def _to_schedule(row: Row[Any], settings: ScheduleSettings) -> Schedule:
     return Schedule(
         name=row.name,
         resource=resource,
-        label=RESOURCES_BY_NAME[resource].label,
+        label=LABELS[resource],
         action=action,
         cron=cron,
         default_cron=default_cron,

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from common.resources import RESOURCES_BY_NAME
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.description import Criterio
+from common.resources.dominios import DOMINIOS
 
 Mode = Literal["update", "backfill"]
 Kind = Literal["sync", "delivery", "intake"]
@@ -35,6 +36,8 @@ def criterio_of(resource: str, mode: Mode, asked: str | None = None) -> Criterio
         ValueError: the resource has no such listing; the text is for the caller.
 
     """
+    if resource == DOMINIOS:
+        return "atualizacao"  # its lists say what holds now, and know no days
     described = RESOURCES_BY_NAME[resource]
     for criterio in described.listings:
         if asked == criterio:

@@ -12,7 +12,7 @@ from common.clock import to_wall_clock
 from common.lifecycle import PATIENCE, Mode
 from common.lifecycle.causes import Cause
 from common.lifecycle.slices import UNHELD, PlannedSlice
-from common.resources import LISTINGS_OF
+from common.resources import SERVICE_OF
 from common.resources.description import Criterio
 from common.tables import sync_executions, sync_pages, sync_slices
 
@@ -332,7 +332,7 @@ async def end_by_outage(db: AsyncConnection) -> int | None:
     One in a transaction, as for `expire_orphan`.
     """
     patience: dict[str, timedelta] = {str(mode): limit for mode, limit in PATIENCE.items()}
-    parameters = {**patience, "stale": STALE_OUTAGE, "listings": json.dumps(LISTINGS_OF)}
+    parameters = {**patience, "stale": STALE_OUTAGE, "listings": json.dumps(SERVICE_OF)}
     outlasted = (await db.execute(_OUTLASTED, parameters)).one_or_none()
     if outlasted is None:
         return None

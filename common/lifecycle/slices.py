@@ -13,8 +13,9 @@ from common import coverage, watermarks
 from common.database import driver_of
 from common.lifecycle import ONLY_SYNC, PATIENCE, Kind, Mode
 from common.lifecycle.causes import Cause
-from common.resources import RESOURCE_NAMES
+from common.resources import SERVICE_OF
 from common.resources.description import Criterio
+from common.resources.dominios import DOMINIOS
 from common.tables import sync_pages, sync_slices
 
 MAX_STALLS = 6
@@ -157,7 +158,7 @@ _FAIL_STALLED = text("""
 
 
 async def is_any_free(
-    db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC, resources: Sequence[str] = RESOURCE_NAMES
+    db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC, resources: Sequence[str] = tuple(SERVICE_OF)
 ) -> bool:
     """Whether a claim would find anything, unless others come first."""
     parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds), "resources": list(resources)}
@@ -171,7 +172,7 @@ async def claim(
     lease_seconds: float,
     kinds: Collection[Kind] = ONLY_SYNC,
     page_sizes: Mapping[str, int] | None = None,
-    resources: Sequence[str] = RESOURCE_NAMES,
+    resources: Sequence[str] = tuple(SERVICE_OF),
 ) -> Claim | None:
     """Take the next free slice of these kinds under a lease: updates before backfills, older executions first.
 
@@ -403,7 +404,8 @@ async def finish(db: AsyncConnection, claim: Claim) -> bool:
     """End a slice as complete."""
     if not await _end(db, claim, status="success", cause=None, error_message=None):
         return False
-    await coverage.note_success(db, claim.slice_id, claim.criterio)
+    if claim.resource != DOMINIOS:  # whose lists are of no day
+        await coverage.note_success(db, claim.slice_id, claim.criterio)
     return True
 
 

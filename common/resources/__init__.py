@@ -6,6 +6,7 @@ from common.resources.atas import ATAS
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
 from common.resources.description import Column, Resource
+from common.resources.dominios import DOMINIOS, LABEL
 from common.resources.instrumentos_cobranca import INSTRUMENTOS_COBRANCA
 from common.resources.parties import PARTIES
 from common.resources.pcas import PCAS
@@ -16,7 +17,11 @@ RESOURCES_BY_NAME = {resource.name: resource for resource in RESOURCES}
 RESOURCE_NAMES = tuple(RESOURCES_BY_NAME)
 LISTINGS_OF = {resource.name: "consulta" if resource is CONTRATACOES else resource.name for resource in RESOURCES}
 """What each resource's listings are called in `source_pauses`: those of one may fail while the portal lists others."""
-SERVICES = (*LISTINGS_OF.values(), *(resource.child.service for resource in RESOURCES if resource.child))
+SERVICE_OF = LISTINGS_OF | {DOMINIOS: DOMINIOS}
+"""The same of all that an execution reads."""
+LABELS = {resource.name: resource.label for resource in RESOURCES} | {DOMINIOS: LABEL}
+"""And what that is called, for people."""
+SERVICES = (*SERVICE_OF.values(), *(resource.child.service for resource in RESOURCES if resource.child))
 """What the portal answers, or fails to answer, for itself."""
 
 

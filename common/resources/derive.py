@@ -272,7 +272,7 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
     add_dominios(metadata)
     lists = ", ".join(f"`{each.name}`" for each in dominios.DOMAIN_TABLES)
     note = f"Each `dominio` is a list of the portal below `/pncp/v1/`: {lists}."
-    lines += _lines(metadata.tables[dominios.DOMINIOS], "Tabelas de domínio", dominios.COLUMNS, _OF_DOMINIOS, note)
+    lines += _lines(metadata.tables[dominios.DOMINIOS], dominios.LABEL, dominios.COLUMNS, _OF_DOMINIOS, note)
     return "\n".join((*lines, ""))
 
 

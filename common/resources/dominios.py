@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from common.resources.description import boolean, short_text, text
 
 DOMINIOS = "dominios"
-SERVICE = "itens"  # they are answered by the API that has the lists of items
-"""The name of the table that holds all of them, and of the resource that executions read."""
+LABEL = "Tabelas de domínio"
 
 
 @dataclass(frozen=True)

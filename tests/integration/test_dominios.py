@@ -3,18 +3,23 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
 
+from backend.services.failures import load_pending
 from common.resources.dominios import DOMAIN_TABLES, DOMINIOS
 from ingestor.dominios import ingest_dominios
 from ingestor.errors import LeaseLost, PncpError, PncpRejected, PncpUnavailable
+from ingestor.schedule import run_tick
 from ingestor.slices import SliceIngestion, Tools
 from ingestor.sources.pncp.client import PncpClient
+from simulator.world import World
 from tests.integration.conftest import Database, Portals, piece
+from tests.integration.test_worker import OPTIONS, Workers, finished, quick_polls, workers  # noqa: F401  # fixtures
 
 NAMES = [table.name for table in DOMAIN_TABLES]
 
@@ -224,3 +229,61 @@ async def test_a_worker_that_stops_leaves_the_other_lists_for_later(
     work.tools.stopping.set()
     assert not await ingest_dominios(work)
     assert lists.asked == []
+
+
+# --- as executions ----------------------------------------------------------------------------------------------
+
+
+async def ticked(database: Database) -> int:
+    """The execution that the nightly schedule starts now."""
+    await database.rows("""
+        INSERT INTO schedules (name, effective_at) VALUES ('dominios.update', '2020-01-01') ON CONFLICT DO NOTHING
+    """)
+    outcome = await run_tick(database.engine, OPTIONS.rules, "dominios.update", datetime.now(UTC))
+    assert outcome is not None
+    assert outcome.execution_ids is not None
+    (execution_id,) = outcome.execution_ids
+    return execution_id
+
+
+async def test_the_schedule_s_execution_reads_every_table_of_the_portal(
+    portals: Portals,
+    workers: Workers,  # noqa: F811
+    world: World,
+    database: Database,
+    api: httpx.AsyncClient,
+) -> None:
+    portal = await portals.serve(world)
+    workers.start(await portals.client(portal))
+    execution_id = await ticked(database)
+    told = await finished(database, execution_id)
+    assert (told.status, told.error_message, told.trigger) == ("success", None, "schedule")
+    entries = {table.name: world.tables.entries(table.name) for table in DOMAIN_TABLES}
+    rows = await database.rows("SELECT dominio, codigo, payload FROM dominios")
+    assert {(row.dominio, row.codigo): row.payload for row in rows} == {
+        (name, "/".join(map(str, codes))): entry for name, table in entries.items() for codes, entry in table.items()
+    }
+    assert told.records_processed == len(rows)
+    history = (await api.get("/sync/history", params={"resource": DOMINIOS})).json()
+    assert [each["id"] for each in history["executions"]] == [execution_id]
+    assert await database.rows("SELECT FROM watermarks") == await database.rows("SELECT FROM read_days") == []
+
+
+async def test_a_night_that_failed_is_pending_until_a_later_one_succeeds(
+    lists: Lists,
+    client: PncpClient,
+    workers: Workers,  # noqa: F811
+    database: Database,
+) -> None:
+    lists.answers["modalidades"] = 410
+    workers.start(client)
+    failed = await ticked(database)
+    told = await finished(database, failed)
+    assert (told.status, told.cause) == ("error", "portal_refused")
+    async with database.engine.connect() as db:
+        assert [row.id for row in await load_pending(db, datetime.now(UTC))] == [failed]
+
+    lists.answers = Lists().answers
+    assert (await finished(database, await ticked(database))).status == "success"
+    async with database.engine.connect() as db:
+        assert await load_pending(db, datetime.now(UTC)) == []

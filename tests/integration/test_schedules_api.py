@@ -22,7 +22,9 @@ PAUSE = {"reason": "portal em manutenção"}
 @pytest.fixture
 async def api(open_api: OpenApi) -> httpx.AsyncClient:
     """The application with these crons, whatever the machine's own are."""
-    return await open_api(schedule_enabled=True, schedule_update=CRONS["update"], schedule_sweep=CRONS["sweep"])
+    return await open_api(
+        schedule_enabled=True, schedule_update=CRONS["update"], schedule_sweep=CRONS["sweep"], schedule_dominios="off"
+    )
 
 
 async def schedules(api: httpx.AsyncClient) -> dict[str, Any]:
@@ -71,7 +73,16 @@ async def test_schedules_of_every_resource_are_listed_paused_and_changed_by_thei
 
     found = await schedules(api)
 
-    assert list(found) == ["update", "sweep", "atas.update", "atas.sweep", "pcas.update", "pcas.sweep"]
+    assert list(found) == [
+        "update",
+        "sweep",
+        "atas.update",
+        "atas.sweep",
+        "pcas.update",
+        "pcas.sweep",
+        "dominios.update",
+    ]
+    assert found["dominios.update"]["label"] == "Tabelas de domínio"
     atas = found["atas.update"]
     assert (atas["resource"], atas["label"], atas["action"]) == ("atas", "Atas de registro de preços", "update")
     assert found["pcas.update"]["default_cron"] == "0 12 * * *"

@@ -390,16 +390,29 @@ def test_a_history_that_alerts_need_cannot_be_deleted(load: Load, days: str) -> 
 def test_the_schedule_runs_every_quarter_of_an_hour_and_at_one_at_night(load: Load) -> None:
     settings = load()
     assert settings.schedule_enabled
-    assert settings.crons == {"update": "*/15 * * * *", "sweep": "0 1 * * *"}
+    assert settings.crons == {"update": "*/15 * * * *", "sweep": "0 1 * * *", "dominios.update": "30 2 * * *"}
 
 
 def test_crons_are_read_and_the_schedule_can_be_switched_off(load: Load) -> None:
-    settings = load(SCHEDULE_UPDATE=" */30 6-22 * * MON-FRI", SCHEDULE_SWEEP="30 2 * * *", SCHEDULE_ENABLED="false")
+    crons = {
+        "SCHEDULE_UPDATE": " */30 6-22 * * MON-FRI",
+        "SCHEDULE_SWEEP": "30 2 * * *",
+        "SCHEDULE_DOMINIOS": "0 5 * * *",
+    }
+    settings = load(**crons, SCHEDULE_ENABLED="false")
     assert not settings.schedule_enabled
-    assert settings.crons == {"update": "*/30 6-22 * * MON-FRI", "sweep": "30 2 * * *"}
+    assert settings.crons == {
+        "update": "*/30 6-22 * * MON-FRI",
+        "sweep": "30 2 * * *",
+        "dominios.update": "0 5 * * *",
+    }
 
 
-@pytest.mark.parametrize("variable", ["SCHEDULE_UPDATE", "SCHEDULE_SWEEP"])
+def test_the_domain_tables_alone_can_be_left_out(load: Load) -> None:
+    assert list(load(SCHEDULE_DOMINIOS="off").crons) == ["update", "sweep"]
+
+
+@pytest.mark.parametrize("variable", ["SCHEDULE_UPDATE", "SCHEDULE_SWEEP", "SCHEDULE_DOMINIOS"])
 @pytest.mark.parametrize("value", ["nightly", "* * * *", "0 0 30 2 *", "*/15 * * * * *"])
 def test_a_cron_that_is_none_is_refused_with_what_is_expected(load: Load, variable: str, value: str) -> None:
     told = fault(load, **{variable: value})
@@ -413,7 +426,7 @@ def test_only_contratacoes_are_kept_up_to_date_unless_more_is_asked_for(load: Lo
 
 def test_no_two_schedules_start_at_the_same_minute_of_a_night_and_all_are_cron(load: Load) -> None:
     settings = load(PNCP_RESOURCES=",".join(RESOURCE_NAMES))
-    assert len(settings.crons) == 2 * len(RESOURCE_NAMES)
+    assert len(settings.crons) == 2 * len(RESOURCE_NAMES) + 1  # and the domain tables
     assert len(set(settings.crons.values())) == len(settings.crons)
     assert all(check_cron(cron) == cron for cron in settings.crons.values())
     assert settings.crons["atas.update"] == "50 * * * *"
@@ -432,6 +445,7 @@ def test_each_cron_of_another_resource_can_be_set(load: Load) -> None:
         "contratos.sweep": "0 3 * * *",
         "atas.update": "50 * * * *",
         "atas.sweep": "30 2 * * MON-FRI",
+        "dominios.update": "30 2 * * *",
     }
     assert settings.update_crons["contratos"] == "5,35 * * * *"
 
@@ -450,7 +464,7 @@ def test_a_cron_of_another_resource_that_is_none_is_refused(load: Load) -> None:
 def test_resources_have_schedules_of_their_own(load: Load) -> None:
     settings = load(PNCP_RESOURCES="contratos, contratacoes")
     assert settings.pncp_resources == ["contratacoes", "contratos"]
-    assert list(settings.crons) == ["update", "sweep", "contratos.update", "contratos.sweep"]
+    assert list(settings.crons) == ["update", "sweep", "contratos.update", "contratos.sweep", "dominios.update"]
     assert load(PNCP_RESOURCES="contratos").update_crons == {"contratos": settings.crons["contratos.update"]}
     assert "PNCP_RESOURCES: expected names among contratacoes, contratos" in fault(load, PNCP_RESOURCES="contratos,pca")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.causes import Cause
-from common.resources import RESOURCES_BY_NAME
+from common.resources import LABELS
 
 CAUSES: Mapping[Cause, str] = {
     "portal_down": "o portal falhou por tempo demais",
@@ -55,5 +55,4 @@ def of_resource(resource: str, words: str) -> str:
     """A sentence that names its resource, unless it is the one that is meant where none is named."""
     if resource == DEFAULT_RESOURCE:
         return words
-    known = RESOURCES_BY_NAME.get(resource)
-    return f"{known.label if known else resource}: {words}"
+    return f"{LABELS.get(resource, resource)}: {words}"

@@ -22,9 +22,14 @@ const SCHEDULES = {
     name: "Varredura noturna",
     what: "Relê os dias fechados que nenhuma varredura leu, e as alterações dos últimos três; aos domingos, os últimos 30.",
   },
+  "dominios.update": {
+    name: "Tabelas de domínio",
+    what: "Relê por inteiro as listas de códigos do portal, como modalidades e amparos legais.",
+  },
 };
 // "update", "sweep", or of another resource than contratações "contratos.update"
 export function schedule(name) {
+  if (SCHEDULES[name]) return SCHEDULES[name];
   const [action, resource] = name.split(".").reverse();
   const { name: called, what } = SCHEDULES[action] ?? { name, what: "" };
   return { name: resource ? `${called} de ${TABLE[resource] ?? resource}` : called, what };
@@ -44,6 +49,7 @@ export const TABLE = {
   atas: "atas",
   pcas: "planos de contratações",
   instrumentos_cobranca: "instrumentos de cobrança",
+  dominios: "tabelas de domínio",
   orgaos: "órgãos",
   unidades: "unidades",
   fornecedores: "fornecedores",

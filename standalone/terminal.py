@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -24,6 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from common.clock import LONGEST_WINDOW
 from common.resources import RESOURCE_NAMES
 from standalone.cli import ROOT
 from standalone.console import say
@@ -193,20 +194,34 @@ def local_url(settings: Settings, root: Path = ROOT) -> str:
 
 
 def _sync(api: Api, options: argparse.Namespace) -> int:
-    body: Answer = {"mode": "update"}
-    if options.backfill:
-        start, end = options.backfill
-        body = {"mode": "backfill", "data_ini": start, "data_fim": end}
-        if options.criterio:
-            body["criterio"] = options.criterio
-    if options.resource:
-        body["resource"] = options.resource
+    bodies = list(_bodies_of(options))
     if options.dry_run:
-        plan = api.post("/sync/plan", body)
-        show(plan, *plan_lines(plan), as_json=options.json)
+        plans = [api.post("/sync/plan", body) for body in bodies]
+        plan = plans[0] if len(plans) == 1 else sum_of(plans)
+        windows = [f"{body['data_ini'][:10]} to {body['data_fim'][:10]}" for body in bodies if "data_ini" in body]
+        show(plan, *plan_lines(plan), *(years_of(windows, plans) if len(plans) > 1 else ()), as_json=options.json)
         return 0
-    answer = api.post("/sync/force", body)
-    return _follow(api, str(answer["request_id"]), answer, options)
+    if len(bodies) == 1:
+        answer = api.post("/sync/force", bodies[0])
+        return _follow(api, str(answer["request_id"]), answer, options)
+    # all of them before the first is watched; the newest days first, since they are read in this order
+    answers = [api.post("/sync/force", body) for body in reversed(bodies)]
+    return max([_follow(api, str(answer["request_id"]), answer, options) for answer in answers])
+
+
+def _bodies_of(options: argparse.Namespace) -> Iterator[Answer]:
+    """The requests: one, or of an interval that is longer than a request may be, several in the order of its days."""
+    resource = {"resource": options.resource} if options.resource else {}
+    if not options.backfill:
+        yield {"mode": "update", **resource}
+        return
+    start, end = (datetime.fromisoformat(moment) for moment in options.backfill)
+    criterio = {"criterio": options.criterio} if options.criterio else {}
+    while start <= end:
+        last = min(start + LONGEST_WINDOW - timedelta(seconds=1), end)
+        window = {"data_ini": start.isoformat(), "data_fim": last.isoformat()}
+        yield {"mode": "backfill", **window, **criterio, **resource}
+        start = last + timedelta(seconds=1)
 
 
 def _retry(api: Api, options: argparse.Namespace) -> int:
@@ -435,6 +450,30 @@ def plan_lines(plan: Answer) -> list[str]:
         f"about {work} in {duration(plan['seconds_estimate'])}",
         str(plan["basis"]),
     ]
+
+
+def sum_of(plans: list[Answer]) -> Answer:
+    """The plans of several requests as one, with each of them in `plans`."""
+    counts = ("slices", "days", "requests_estimate", "records_estimate", "seconds_estimate")
+    bases = list(dict.fromkeys(str(plan["basis"]) for plan in plans))
+    return {
+        **plans[0],
+        **{name: sum(plan[name] for plan in plans) for name in counts},
+        "basis": "\n".join(bases),
+        "plans": plans,
+    }
+
+
+def years_of(windows: list[str], plans: list[Answer]) -> Iterator[RenderableType]:
+    """The plan of each request in columns."""
+    yield f"{len(plans)} requests, since one takes {LONGEST_WINDOW.days} days at most:"
+    heads = ["WINDOW", "REQUESTS TO THE PORTAL", "RECORDS", "TIME"]
+    columns = [Column(head, no_wrap=True, justify="left" if head == "WINDOW" else "right") for head in heads]
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for window, plan in zip(windows, plans, strict=True):
+        counts = [f"{plan[name]:,}" for name in ("requests_estimate", "records_estimate")]
+        table.add_row(window, *counts, duration(plan["seconds_estimate"]))
+    yield table
 
 
 def details_of(execution: Answer) -> Iterator[RenderableType]:

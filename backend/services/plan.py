@@ -5,9 +5,10 @@ resource they read, their newest results how fast they are. Only the past of the
 past, the figures below are used.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -27,26 +28,48 @@ MODALIDADES = tuple(range(1, 20))
 ROLLING_WINDOW = timedelta(minutes=15)
 """The defaults of PNCP_MODALIDADES and ROLLING_WINDOW_MINUTES."""
 
-PUBLISHED_IN_A_DAY: Mapping[str, Mapping[int, int]] = {
-    CONTRATACOES.name: {1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1},
-    CONTRATOS.name: {0: 8368},
-    ATAS.name: {0: 2800},
-    PCAS.name: {0: 60},
-    INSTRUMENTOS_COBRANCA.name: {0: 600},
+FULL_YEAR = 2025
+"""From this year on all of the country publishes; earlier years have a share of it."""
+GROWTH: Mapping[int, float] = {2021: 0.003, 2022: 0.02, 2023: 0.12, 2024: 0.5}
+"""The share of each year before, by the 4.7 million contratos that the portal had in August 2026."""
+WEEKEND = 0.1
+"""The share of a Saturday or Sunday."""
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What the portal has of a resource, for an estimate without a past.
+
+    `records`: those of a working day by part. `rows`: what its listing counts, where that is not records.
+    `page_seconds`: how long a page takes, of all that are under way at once.
+    """
+
+    records: Mapping[int, int] = field(default_factory=dict)
+    rows: int | None = None
+    page_seconds: float = 2.8
+    growth: Mapping[int, float] = field(default_factory=lambda: GROWTH)
+
+
+USUAL: Mapping[str, Usual] = {
+    CONTRATACOES.name: Usual({1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1}),
+    CONTRATOS.name: Usual({0: 8368}),
+    ATAS.name: Usual({0: 2800}, growth={2021: 0, 2022: 0, 2023: 0.08, 2024: 0.63}),
+    PCAS.name: Usual({0: 60}, rows=5300, page_seconds=40),
+    INSTRUMENTOS_COBRANCA.name: Usual({0: 600}, growth=dict.fromkeys(GROWTH, 0)),
 }
-"""Records per day by resource and part: of contratações and contratos as on Thursday, 10 July 2025, a busy day.
+"""Of contratações and contratos as on Thursday, 10 July 2025, a busy day.
 
 Of the others as in August 2026, with the rows of instrumentos that come twice; of plans, of which there is no count, by
-the 5,300 items that changed in a day. A day has about as many changes.
+the 5,300 items that changed in a day. A day has about as many changes. 2.8 seconds a page are 1,300 pages an hour.
 """
 
-LISTINGS_PER_SECOND = 1.0
 ITENS_PER_SECOND = 8.0
-"""The defaults of PNCP_REQUESTS_PER_SECOND and PNCP_ITENS_CONCURRENCY, with half a second for each list."""
+"""The default of PNCP_ITENS_CONCURRENCY, with half a second for each list."""
 
 RECENT_EXECUTIONS = 20
 
 _DAY_SECONDS = 86_400.0
+_WORKING_DAY = date(2025, 7, 10)
 
 # the newest execution without parts of its own shows the setting
 _LOAD_PARTS = text("""
@@ -58,11 +81,12 @@ _LOAD_PARTS = text("""
 """)
 # at least one page, which may be a 204; and the items of new records
 _LOAD_DAYS = text("""
-    SELECT part, extract(isodow FROM day) > 5 AS is_weekend, count(*) AS slices, avg(greatest(pages, 1)) AS pages,
+    SELECT part, CAST(least(extract(year FROM day), :full_year) AS int) AS year,
+           extract(isodow FROM day) > 5 AS is_weekend, count(*) AS slices, avg(greatest(pages, 1)) AS pages,
            avg(records) AS records, avg(stored) AS itens
       FROM read_days
      WHERE resource = :resource AND criterio = :criterio
-     GROUP BY 1, 2
+     GROUP BY 1, 2, 3
 """)
 _LOAD_UPDATES = text("""
     SELECT count(*) AS slices, sum(last_day - first_day + 1) AS days,
@@ -102,13 +126,17 @@ class Work:
         """All requests to the portal."""
         return self.pages + self.itens
 
+    def times(self, share: float) -> "Work":
+        """The cost of a day that has this share of its records; a listing has a page at least."""
+        return Work(max(1.0, self.pages * share), self.records * share, self.itens * share)
+
 
 @dataclass(frozen=True)
 class Past:
-    """The averages of successful slices, by part and whether their day is of a weekend."""
+    """The averages of successful slices, by part, year (`FULL_YEAR` for all since) and whether it is a weekend."""
 
     slices: int
-    means: Mapping[tuple[int, bool], Work]
+    means: Mapping[tuple[int, int, bool], Work]
 
 
 @dataclass(frozen=True)
@@ -130,7 +158,7 @@ async def plan_request(engine: AsyncEngine, request: SyncRequest) -> SyncPlan:
             share = (command.window_end - command.window_start).total_seconds() + 1
             estimate = estimate_backfill(
                 resource,
-                [(part, day.isoweekday() > 5) for day in dates for part in parts],  # noqa: PLR2004
+                [(part, day) for day in dates for part in parts],
                 await _load_past(db, resource, command.criterio),
                 share=share / (_DAY_SECONDS * len(dates)),
             )
@@ -159,9 +187,9 @@ async def _load_parts(db: AsyncConnection, resource: Resource) -> Sequence[int]:
 
 
 async def _load_past(db: AsyncConnection, resource: Resource, criterio: str) -> Past:
-    asked = {"resource": resource.name, "criterio": criterio}
+    asked = {"resource": resource.name, "criterio": criterio, "full_year": FULL_YEAR}
     rows = (await db.execute(_LOAD_DAYS, asked)).all()
-    means = {(row.part, row.is_weekend): _work(resource, row.pages, row.records, row.itens) for row in rows}
+    means = {(row.part, row.year, row.is_weekend): _work(resource, row.pages, row.records, row.itens) for row in rows}
     return Past(sum(row.slices for row in rows), means)
 
 
@@ -171,16 +199,16 @@ def _work(resource: Resource, pages: float, records: float, written: float) -> W
 
 
 def estimate_backfill(
-    resource: Resource, pieces: Sequence[tuple[int, bool]], past: Past, *, share: float = 1.0
+    resource: Resource, pieces: Sequence[tuple[int, date]], past: Past, *, share: float = 1.0
 ) -> Estimate:
-    """The work of slices, each a part and whether its day is of a weekend.
+    """The work of slices, each a part and its day.
 
     `share`: the part of its days that the window covers; listings are read whole all the same, other records are not
-    stored. A weekend without a past is estimated as other days, which have more records.
+    stored.
     """
-    means = [past.means.get(piece) or past.means.get((piece[0], False)) for piece in pieces]
-    unknown = [part for (part, _), mean in zip(pieces, means, strict=True) if mean is None]
-    works = [mean for mean in means if mean is not None] + [_busy_day(resource, part) for part in unknown]
+    means = [_measured(resource, part, day, past) for part, day in pieces]
+    unknown = [piece for piece, mean in zip(pieces, means, strict=True) if mean is None]
+    works = [mean for mean in means if mean is not None] + [_usual_day(resource, *piece) for piece in unknown]
     work = Work(
         sum(each.pages for each in works),
         sum(each.records for each in works) * share,
@@ -189,15 +217,43 @@ def estimate_backfill(
     return Estimate(work, _basis(resource, len(pieces), len(unknown), past.slices))
 
 
-def _busy_day(resource: Resource, part: int) -> Work:
-    records = PUBLISHED_IN_A_DAY[resource.name].get(part, 0)
-    return _work(resource, max(1, -(-records // resource.page_size)), records, records)
+def _measured(resource: Resource, part: int, day: date, past: Past) -> Work | None:
+    """The average of such days; else of other days, which have more records, of its year; else of the years since."""
+    year, is_weekend = min(day.year, FULL_YEAR), _is_weekend(day)
+    of_year = past.means.get((part, year, is_weekend)) or past.means.get((part, year, False))
+    if of_year is not None or year == FULL_YEAR:
+        return of_year
+    since = past.means.get((part, FULL_YEAR, is_weekend)) or past.means.get((part, FULL_YEAR, False))
+    return None if since is None else since.times(_usual(resource).growth.get(year, 1.0))
+
+
+def _usual(resource: Resource) -> Usual:
+    return USUAL.get(resource.name, Usual())
+
+
+def _is_weekend(day: date) -> bool:
+    return day.isoweekday() > 5  # noqa: PLR2004
+
+
+def _usual_day(resource: Resource, part: int, day: date) -> Work:
+    usual = _usual(resource)
+    records = usual.records.get(part, 0)
+    listed = records if usual.rows is None else usual.rows
+    share = usual.growth.get(day.year, 1.0) * (WEEKEND if _is_weekend(day) else 1)
+    pages = max(1, math.ceil(listed * share / resource.page_size))
+    return _work(resource, pages, records * share, records * share)
 
 
 def _basis(resource: Resource, pieces: int, unknown: int, slices: int) -> str:
     by_part = ", por modalidade" if resource.axis else ""
     measured = f"média de {slices} fatias passadas{by_part}, com fins de semana à parte"
-    assumed = "o que o portal publicou num dia cheio (10/07/2025), como se nada estivesse gravado"
+    assumed = (
+        "o que o portal traz num dia útil (10/07/2025 ou agosto de 2026; menos nos fins de semana e nos anos antes de"
+        f" {FULL_YEAR}), como se nada estivesse gravado"
+    )
+    rows = _usual(resource).rows
+    if rows is not None:
+        assumed += f", {rows} linhas da listagem por dia"
     if not unknown:
         return f"Registros: {measured}"
     if unknown == pieces:
@@ -223,11 +279,11 @@ async def _estimate_update(db: AsyncConnection, resource: Resource, parts: Seque
         )
         basis = f"Registros: média das últimas atualizações ({past.slices} fatias), pelo tempo a cobrir"
     else:
-        day = [_busy_day(resource, part) for part in parts]
+        day = [_usual_day(resource, part, _WORKING_DAY) for part in parts]
         covered = seconds / len(parts) / _DAY_SECONDS
         records = sum(each.records for each in day) * covered
         work = _work(resource, sum(each.pages for each in day) * listings / len(parts), records, records)
-        basis = "Registros: o que o portal publicou num dia cheio (10/07/2025), pois ainda não há atualizações passadas"
+        basis = "Registros: o que o portal traz num dia útil, pois ainda não há atualizações passadas"
     return Estimate(work, basis), (now.date() - min(starts).date()).days + 1
 
 
@@ -242,6 +298,8 @@ async def _estimate_seconds(db: AsyncConnection, resource: Resource, mode: str, 
     if past.executions:
         pace = float(past.requests) / float(past.seconds)
         return work.requests / pace, f"tempo: ritmo das últimas {past.executions} execuções, {pace:.1f} pedidos/s"
-    seconds = work.pages / LISTINGS_PER_SECOND + work.itens / ITENS_PER_SECOND
-    itens = " e 8 aos itens" if resource.child else ""
-    return seconds, f"tempo: 1 pedido por segundo às listagens{itens}, pois ainda não há execuções para medir"
+    page_seconds = _usual(resource).page_seconds
+    seconds = work.pages * page_seconds + work.itens / ITENS_PER_SECOND
+    itens = " e 8 pedidos por segundo às listas de itens" if resource.child else ""
+    each = f"{page_seconds:g}".replace(".", ",")
+    return seconds, f"tempo: {each} s por página de listagem{itens}, pois ainda não há execuções para medir"

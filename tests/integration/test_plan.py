@@ -68,11 +68,12 @@ async def test_without_a_past_a_month_is_told_by_the_portals_own_figures(
 ) -> None:
     told = await plan(api, MARCH)
     assert (told["slices"], told["days"], told["modalidades"]) == (31 * 19, 31, 19)
-    assert told["records_estimate"] == 31 * 6499
-    assert told["requests_estimate"] == 31 * (146 + 6499)
-    assert told["seconds_estimate"] == round(31 * (146 + 6499 / 8))
+    days, pages = 21 + 10 / 10, 21 * 146 + 10 * (4 + 7 + 3 + 16)
+    assert told["records_estimate"] == days * 6499
+    assert told["requests_estimate"] == pages + days * 6499
+    assert told["seconds_estimate"] == round(pages * 2.8 + days * 6499 / 8)
     assert "10/07/2025" in told["basis"]
-    assert "1 pedido por segundo" in told["basis"]
+    assert "2,8 s por página de listagem e 8 pedidos por segundo" in told["basis"]
     assert await database.value("SELECT count(*) FROM sync_executions") == 0
 
 
@@ -126,8 +127,9 @@ async def test_the_first_update_is_told_too(api: httpx.AsyncClient) -> None:
 async def test_without_a_past_a_month_of_contratos_is_one_listing_a_day_without_items(api: httpx.AsyncClient) -> None:
     told = await plan(api, MARCH | CONTRATOS)
     assert (told["resource"], told["slices"], told["days"], told["modalidades"]) == ("contratos", 31, 31, None)
-    assert (told["records_estimate"], told["requests_estimate"]) == (31 * 8368, 31 * 17)
-    assert told["seconds_estimate"] == 31 * 17
+    pages = 21 * 17 + 10 * 2
+    assert (told["records_estimate"], told["requests_estimate"]) == (22 * 8368, pages)
+    assert told["seconds_estimate"] == round(pages * 2.8)
     assert "10/07/2025" in told["basis"]
     assert "modalidade" not in told["basis"]
     assert "itens" not in told["basis"]

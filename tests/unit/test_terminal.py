@@ -482,6 +482,53 @@ def test_a_request_names_its_resource_where_one_is_given(
     assert capsys.readouterr().out
 
 
+def test_a_plan_of_years_is_the_sum_of_several_requests_and_shows_each(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        plan = PLAN | {"resource": "contratos", "modalidades": None, "days": 365, "slices": 365}
+        return httpx.Response(200, json=plan | {"requests_estimate": 1000, "seconds_estimate": 3600})
+
+    words = ("sync", "--resource", "contratos", "--backfill", "2023-12-31", "2026-11-28", "--dry-run")
+    assert terminal._sync(api_of(serve), options(*words)) == 0
+
+    windows = [(body["data_ini"], body["data_fim"]) for body in asked]
+    assert windows == [
+        ("2023-12-31T00:00:00", "2024-12-29T23:59:59"),
+        ("2024-12-30T00:00:00", "2025-12-29T23:59:59"),
+        ("2025-12-30T00:00:00", "2026-11-28T23:59:59"),
+    ]
+    assert {body["resource"] for body in asked} == {"contratos"}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "nothing was started; it would become 1,095 slices of contratos (1095 days)",
+        "about 3,000 requests and 38,994 records in 3 h 00 min",
+        "...",
+        "3 requests, since one takes 365 days at most:",
+    ]
+    assert lines[5].split() == ["2023-12-31", "to", "2024-12-29", "1,000", "12,998", "1", "h", "00", "min"]
+    assert terminal._sync(api_of(serve), options(*words, "--json")) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["requests_estimate"], len(plan["plans"])) == (3000, 3)
+
+
+def test_years_are_asked_for_in_several_requests_the_newest_days_first(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["data_ini"])
+        return httpx.Response(200, json={"request_id": str(len(asked))})
+
+    assert terminal._sync(api_of(serve), options("sync", "--backfill", "2025-01-01", "2026-11-28")) == 0
+
+    assert asked == ["2026-01-01T00:00:00", "2025-01-01T00:00:00"]
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["execution", "1"],
+        ["execution", "2"],
+    ]
+
+
 def test_a_plan_says_its_resource_where_it_is_another_one_and_no_modalidades_where_there_are_none() -> None:
     ours, theirs = (
         terminal.plan_lines(PLAN),

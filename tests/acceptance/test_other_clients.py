@@ -145,6 +145,16 @@ async def test_pncp_cli_reads_the_atas(portal: Simulator, world: World, criterio
     assert by_key(read["data"], "numeroControlePNCPAta") == expected
 
 
+async def test_pncp_cli_reads_the_instrumentos_de_cobranca(portal: Simulator, world: World) -> None:
+    read = await pncp(portal, "consulta", "cobranca", *PERIOD, "--all")
+    query = Query("inclusao", None, FIRST, LAST, resource="instrumentos_cobranca")
+    payloads = [world.payload(record) for record in world.listing(query)]
+    texts = {json.dumps(decode_json(row), sort_keys=True, default=str) for row in payloads}
+    assert texts
+    assert {json.dumps(row, sort_keys=True, default=str) for row in read["data"]} == texts
+    assert len(read["data"]) == read["totalRegistros"] > len(texts)  # the portal lists some twice, and counts them so
+
+
 async def test_pncp_cli_reads_the_plans_that_have_changed(portal: Simulator, world: World) -> None:
     read = await pncp(portal, "consulta", "pca", "--por", "atualizacao", *PERIOD, "--all", "--tam", "10")
     assert "incompleto" not in read

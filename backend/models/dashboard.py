@@ -113,6 +113,7 @@ class FailedExecution(BaseModel):
     """
 
     id: int
+    resource: str
     mode: Mode
     trigger: str
     cause: Cause

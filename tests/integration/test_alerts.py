@@ -31,6 +31,8 @@ from common.clock import to_wall_clock
 from common.database import create_engine
 from common.lifecycle import Mode, admission, executions, slices
 from common.lifecycle.slices import PageCounts, PlannedSlice
+from common.resources import RESOURCES_BY_NAME
+from common.resources.description import Criterio
 from tests.integration.conftest import Database, piece
 from tests.sinks import MailSink, WebhookSink, listening
 from tests.support import eventually
@@ -68,14 +70,19 @@ class House:
         failing: tuple[int, ...] = (),
         records: int = 3,
         of: int | None = None,
+        resource: str = "contratacoes",
+        criterio: Criterio | None = None,
     ) -> int:
         """An execution that ended at a moment; the slices of the modalidades that are `failing` failed."""
         if of is None:
             now = to_wall_clock(at)
             start = now - timedelta(days=1)  # from where the last one succeeded
-            update = [PlannedSlice(6, start.date(), now.date(), start, now)]
+            update = [PlannedSlice(6 if resource == "contratacoes" else 0, start.date(), now.date(), start, now)]
             execution_id = await self.database.planned(
-                pieces or (update if mode == "update" else [piece(DAY)]), mode=mode
+                pieces or (update if mode == "update" else [piece(DAY)]),
+                mode=mode,
+                resource=resource,
+                criterio=criterio,
             )
         else:
             copy = await self.database.run(admission.retry, of)
@@ -444,6 +451,37 @@ async def test_the_day_that_is_read_again_with_records_ends_the_suspicion(house:
     await house.ran("backfill", at=NOW, records=5)
     assert not await is_alarmed(house, NOW + MINUTE)
     assert subjects(mail) == ["Alerta", "Resolvido"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "by"), [("atas", "atualizacao"), ("contratos", "publicacao"), ("instrumentos_cobranca", "atualizacao")]
+)
+async def test_a_day_of_another_resource_is_empty_by_the_listing_of_its_days(
+    house: House, resource: str, by: Criterio
+) -> None:
+    for week in range(5):
+        day = DAY - timedelta(weeks=week)
+        of: dict[str, Any] = {"resource": resource, "criterio": by, "pieces": [piece(day, 0)]}
+        await house.ran("backfill", at=NOW - timedelta(weeks=week, hours=1), records=10 if week else 0, **of)
+    assert await is_alarmed(house)
+    (alert,) = await house.alerts()
+    assert alert.details["listings"] == [{"resource": resource, "day": str(DAY), "modalidade": None}]
+    assert alert.summary == f"{RESOURCES_BY_NAME[resource].label}: o dia 09/03/2026 foi lido sem nenhum registro"
+
+    await house.ran("backfill", at=NOW, records=5, resource=resource, criterio=by, pieces=[piece(DAY, 0)])
+    assert not await is_alarmed(house, NOW + MINUTE)
+
+
+async def test_updates_of_another_resource_that_bring_nothing_are_told_by_its_own_past(house: House) -> None:
+    for week in range(1, 6):
+        for resource in ("contratacoes", "atas"):
+            await house.ran(at=NOW - timedelta(weeks=week, hours=1), records=60, resource=resource)
+    await house.ran(at=NOW - 2 * HOUR, records=0, resource="atas")
+    await house.ran(at=NOW - 2 * HOUR, records=1)
+    assert await is_alarmed(house)
+    assert (await house.alerts())[0].summary.startswith("Atas de registro de preços: as atualizações não trazem nada")
+    await house.ran(at=NOW + HOUR, records=1, resource="atas")
+    assert not await is_alarmed(house, NOW + 2 * HOUR)
 
 
 async def test_a_large_modalidade_that_is_empty_is_suspicious_and_a_small_one_is_not(house: House) -> None:

@@ -143,10 +143,16 @@ def test_a_whole_empty_day_is_one_finding_and_a_small_modalidade_none() -> None:
 
 
 def test_what_is_empty_is_told_in_a_line() -> None:
-    listings = [{"day": "2026-03-09", "modalidade": None}, {"day": "2026-03-10", "modalidade": 6}]
-    assert summarise_empty({"listings": listings, "quiet_since": NOON.isoformat()}) == (
-        "o dia 09/03/2026 foi lido sem nenhum registro; o dia 10/03/2026 foi lido sem nenhum registro na modalidade 6; "
-        "as atualizações não trazem nada desde 10/03/2026 12:00"
+    listings = [
+        {"resource": "atas", "day": "2026-03-09", "modalidade": None},
+        {"resource": "contratacoes", "day": "2026-03-10", "modalidade": 6},
+    ]
+    quiet = {"contratacoes": NOON.isoformat(), "contratos": NOON.isoformat()}
+    assert summarise_empty({"listings": listings, "quiet": quiet}) == (
+        "Atas de registro de preços: o dia 09/03/2026 foi lido sem nenhum registro; "
+        "o dia 10/03/2026 foi lido sem nenhum registro na modalidade 6; "
+        "as atualizações não trazem nada desde 10/03/2026 12:00; "
+        "Contratos e empenhos: as atualizações não trazem nada desde 10/03/2026 12:00"
     )
 
 

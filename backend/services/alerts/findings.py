@@ -24,7 +24,8 @@ from backend.services.rejections import load_rejected_days
 from common.clock import to_wall_clock
 from common.config import schedule_name
 from common.cron import next_runs
-from common.lifecycle import slices
+from common.lifecycle import DEFAULT_RESOURCE, slices
+from common.resources import RESOURCES
 
 Details = dict[str, Any]
 
@@ -48,35 +49,38 @@ _LOAD_UPDATES_STATE = text("""
            s.cron, s.effective_at, s.paused_at IS NOT NULL AS is_paused
       FROM (SELECT 1) AS one LEFT JOIN schedules s ON s.name = :schedule
 """)
+_LISTED = """unnest(CAST(:resources AS text[]), CAST(:criterios AS text[])) AS listed (resource, criterio)"""
 # What each day has brought, of the days that a backfill which succeeded has lately read.
-_LOAD_EMPTY = text("""
+_LOAD_EMPTY = text(f"""
     WITH judged AS (
-        SELECT DISTINCT d.day
-          FROM read_days d JOIN sync_executions e ON e.id = d.execution_id
-         WHERE d.resource = 'contratacoes' AND d.criterio = 'publicacao' AND d.day >= :first_day AND d.day < :today
-           AND e.status = 'success' AND e.finished_at > :since
+        SELECT DISTINCT d.resource, d.criterio, d.day
+          FROM {_LISTED}
+          JOIN read_days d USING (resource, criterio)
+          JOIN sync_executions e ON e.id = d.execution_id
+         WHERE d.day >= :first_day AND d.day < :today AND e.status = 'success' AND e.finished_at > :since
     )
-    SELECT d.day, d.part, d.records, d.records = 0 AND d.complete_at > :since AS is_empty
-      FROM judged JOIN read_days d USING (day)
-     WHERE d.resource = 'contratacoes' AND d.criterio = 'publicacao'
-     ORDER BY d.day, d.part
-""")
-_LOAD_READINGS = text("""
-    SELECT day, part, records FROM read_days
-     WHERE resource = 'contratacoes' AND criterio = 'publicacao' AND day = ANY(CAST(:days AS date[]))
-""")
+    SELECT d.resource, d.day, d.part, d.records, d.records = 0 AND d.complete_at > :since AS is_empty
+      FROM judged JOIN read_days d USING (resource, criterio, day)
+     ORDER BY array_position(CAST(:resources AS text[]), d.resource), d.day, d.part
+""")  # noqa: S608  # constants of ours
+_LOAD_READINGS = text(f"""
+    SELECT d.resource, d.day, d.part, d.records
+      FROM {_LISTED} JOIN read_days d USING (resource, criterio)
+     WHERE d.day = ANY(CAST(:days AS date[]))
+""")  # noqa: S608  # constants of ours
 _LOAD_UPDATED = text("""
-    SELECT weeks, count(e.id) AS executions, coalesce(sum(e.records_processed), 0) AS records
-      FROM generate_series(0, :weeks) AS weeks
+    SELECT asked.resource, weeks, count(e.id) AS executions, coalesce(sum(e.records_processed), 0) AS records
+      FROM unnest(CAST(:resources AS text[])) AS asked (resource)
+     CROSS JOIN generate_series(0, :weeks) AS weeks
       LEFT JOIN sync_executions e
-             ON e.kind = 'sync' AND e.resource = 'contratacoes' AND e.mode = 'update' AND e.status = 'success'
+             ON e.kind = 'sync' AND e.resource = asked.resource AND e.mode = 'update' AND e.status = 'success'
             AND e.created_at > CAST(:now AS timestamptz) - make_interval(weeks => weeks, hours => :hours)
             AND e.created_at <= CAST(:now AS timestamptz) - make_interval(weeks => weeks)
-     GROUP BY weeks ORDER BY weeks
+     GROUP BY asked.resource, weeks ORDER BY asked.resource, weeks
 """)
 _LOAD_UPDATED_SINCE = text("""
     SELECT coalesce(sum(records_processed), 0) FROM sync_executions
-     WHERE kind = 'sync' AND resource = 'contratacoes' AND mode = 'update' AND status = 'success'
+     WHERE kind = 'sync' AND resource = :resource AND mode = 'update' AND status = 'success'
        AND created_at > :since
 """)
 
@@ -231,7 +235,7 @@ def _summarise_updates(late: Details) -> str:
     if late["has_gap"] and late["updated_until"]:
         return f"há uma lacuna por ler desde {at_brasilia(late['updated_until'])}, embora as atualizações sigam"
     if late["has_gap"]:
-        return "alguma modalidade ainda não teve atualização com sucesso"
+        return "alguma parte ainda não teve atualização com sucesso"
     if late["last_success_at"]:
         return f"nenhuma atualização teve sucesso desde {at_brasilia(late['last_success_at'])}"
     return "nenhuma atualização teve sucesso até agora"
@@ -241,6 +245,7 @@ def _described(row: Row[Any]) -> Details:
     window = (row.window_start, row.window_end)
     return {
         "id": row.id,
+        "resource": row.resource,
         "mode": row.mode,
         "criterio": row.criterio,
         "trigger": row.trigger,
@@ -308,41 +313,38 @@ async def _look_at_database(db: AsyncConnection) -> Finding | None:
 
 async def _look_for_empty(db: AsyncConnection, now: datetime, known: Details | None) -> Finding | None:
     listings = await _find_empty_days(db, now)
-    quiet_since = await _find_quiet_updates(db, now, known)
-    if not listings and quiet_since is None:
+    quiet = await _find_quiet_updates(db, now, known)
+    if not listings and not quiet:
         return None
-    details = {"listings": listings, "quiet_since": quiet_since}
+    details = {"listings": listings, "quiet": quiet}
     return Finding("empty", summarise_empty(details), details)
 
 
 async def _find_empty_days(db: AsyncConnection, now: datetime) -> list[Details]:
     today = to_wall_clock(now).date()
-    rows = (
-        await db.execute(
-            _LOAD_EMPTY,
-            {
-                "since": now - SUSPECT_FOR,
-                "first_day": today - timedelta(days=RECENT_DAYS),
-                "today": today,
-            },
-        )
-    ).all()
-    empty: dict[date, list[int]] = {}
-    filled: dict[date, int] = {}
-    for row in rows:
-        filled[row.day] = filled.get(row.day, 0) + row.records
+    listed = {
+        "resources": [resource.name for resource in RESOURCES],
+        "criterios": [resource.day_criterio for resource in RESOURCES],
+    }
+    judged = {"since": now - SUSPECT_FOR, "first_day": today - timedelta(days=RECENT_DAYS), "today": today}
+    empty: dict[tuple[str, date], list[int]] = {}
+    filled: dict[tuple[str, date], int] = {}
+    for row in await db.execute(_LOAD_EMPTY, {**listed, **judged}):
+        listing = row.resource, row.day
+        filled[listing] = filled.get(listing, 0) + row.records
         if row.is_empty:
-            empty.setdefault(row.day, []).append(row.part)
+            empty.setdefault(listing, []).append(row.part)
     if not empty:
         return []
-    past_days = {day - timedelta(weeks=weeks) for day in empty for weeks in range(1, WEEKS + 1)}
-    readings: dict[date, dict[int, int]] = {}
-    for reading in await db.execute(_LOAD_READINGS, {"days": sorted(past_days)}):
-        readings.setdefault(reading.day, {})[reading.part] = reading.records
+    past_days = {day - timedelta(weeks=weeks) for _, day in empty for weeks in range(1, WEEKS + 1)}
+    readings: dict[tuple[str, date], dict[int, int]] = {}
+    for reading in await db.execute(_LOAD_READINGS, {**listed, "days": sorted(past_days)}):
+        readings.setdefault((reading.resource, reading.day), {})[reading.part] = reading.records
     found: list[Details] = []
-    for day, modalidades in empty.items():
-        past = [readings[day - timedelta(weeks=n)] for n in range(1, WEEKS + 1) if day - timedelta(weeks=n) in readings]
-        found += judge_day(day, filled[day], modalidades, past)
+    for (resource, day), parts in empty.items():
+        weeks_before = [(resource, day - timedelta(weeks=n)) for n in range(1, WEEKS + 1)]
+        past = [readings[listing] for listing in weeks_before if listing in readings]
+        found += [{"resource": resource, **one} for one in judge_day(day, filled[resource, day], parts, past)]
     return found
 
 
@@ -367,18 +369,28 @@ def is_suspicious(past: Sequence[int], *, fewest: int) -> bool:
     return len(past) >= FEWEST_WEEKS and min(past) >= fewest
 
 
-async def _find_quiet_updates(db: AsyncConnection, now: datetime, known: Details | None) -> str | None:
-    """Since when updates succeed without any record although at this time of the week there always are some."""
-    quiet_since: str | None = (known or {}).get("quiet_since")
-    if quiet_since is not None:  # at night there may be no records: only a record proves that there can be some
-        began = datetime.fromisoformat(quiet_since)
-        brought = (await db.execute(_LOAD_UPDATED_SINCE, {"since": began})).scalar_one()
-        return None if brought or now - began > SUSPECT_FOR else quiet_since
-    weeks = (await db.execute(_LOAD_UPDATED, {"now": now, "weeks": WEEKS, "hours": UPDATES_HOURS})).all()
-    this, past = weeks[0], [week.records for week in weeks[1:] if week.executions]
-    if this.executions and not this.records and is_suspicious(past, fewest=FEWEST_IN_UPDATES):
-        return (now - timedelta(hours=UPDATES_HOURS)).isoformat()
-    return None
+async def _find_quiet_updates(db: AsyncConnection, now: datetime, known: Details | None) -> dict[str, str]:
+    """The resources whose updates succeed without any record although at this time of the week there always are some.
+
+    Each with the moment since when.
+    """
+    quiet: dict[str, str] = {}
+    for resource, since in (known or {}).get("quiet", {}).items():
+        # at night there may be no records: only a record proves that there can be some
+        began = datetime.fromisoformat(since)
+        brought = (await db.execute(_LOAD_UPDATED_SINCE, {"resource": resource, "since": began})).scalar_one()
+        if not brought and now - began <= SUSPECT_FOR:
+            quiet[resource] = since
+    others = [resource.name for resource in RESOURCES if resource.name not in (known or {}).get("quiet", {})]
+    asked = {"resources": others, "now": now, "weeks": WEEKS, "hours": UPDATES_HOURS}
+    weeks_of: dict[str, list[Row[Any]]] = {}
+    for row in await db.execute(_LOAD_UPDATED, asked):
+        weeks_of.setdefault(row.resource, []).append(row)
+    for resource, (this, *weeks) in weeks_of.items():
+        past = [week.records for week in weeks if week.executions]
+        if this.executions and not this.records and is_suspicious(past, fewest=FEWEST_IN_UPDATES):
+            quiet[resource] = (now - timedelta(hours=UPDATES_HOURS)).isoformat()
+    return quiet
 
 
 def summarise_empty(details: Details) -> str:
@@ -387,11 +399,12 @@ def summarise_empty(details: Details) -> str:
     for listing in details["listings"][:3]:
         day = f"{date.fromisoformat(listing['day']):%d/%m/%Y}"
         of = "" if listing["modalidade"] is None else f" na modalidade {listing['modalidade']}"
-        words.append(f"o dia {day} foi lido sem nenhum registro{of}")
+        told = f"o dia {day} foi lido sem nenhum registro{of}"
+        words.append(of_resource(listing.get("resource", DEFAULT_RESOURCE), told))
     if len(details["listings"]) > 3:  # noqa: PLR2004
         words.append(f"e mais {len(details['listings']) - 3} listagens")
-    if details["quiet_since"]:
-        words.append(f"as atualizações não trazem nada desde {at_brasilia(details['quiet_since'])}")
+    for resource, since in details.get("quiet", {}).items():
+        words.append(of_resource(resource, f"as atualizações não trazem nada desde {at_brasilia(since)}"))
     return "; ".join(words)
 
 

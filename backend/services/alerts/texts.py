@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from backend.services.alerts.channels import Message
 from backend.services.alerts.findings import Details, at_brasilia
-from backend.services.alerts.words import CRITERIOS, MODES, TRIGGERS, why_of
+from backend.services.alerts.words import CRITERIOS, MODES, TRIGGERS, of_resource, why_of
+from common.lifecycle import DEFAULT_RESOURCE
 
 Event = Literal["opened", "reminder", "recovered"]
 
@@ -101,6 +102,7 @@ def _executions_of(episode: Episode) -> list[str]:
         what = f"{MODES[one['mode']]} {TRIGGERS.get(one['trigger'], one['trigger'])}"
         if one["mode"] == "backfill" and one["window_start"]:
             what += f", {_day(one['window_start'])} a {_day(one['window_end'])} por {CRITERIOS[one['criterio']]}"
+        what = of_resource(one.get("resource", DEFAULT_RESOURCE), what)  # episodes of earlier versions know none
         mended = "" if one["is_pending"] else " (já não falha)"
         lines.append(f"- {one['id']}, {what}, {at_brasilia(one['finished_at'])}{mended}: {why_of(one.get('cause'))}")
     left = len(episode.details["execution_ids"]) - len(shown)
@@ -141,7 +143,8 @@ _ADVICE = {
     ],
     "empty": [
         "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",
-        "- Peça o dia de novo: ./pncp sync --backfill DIA DIA, ou POST /sync/force. Se vierem registros, basta.",
+        "- Peça o dia de novo: ./pncp sync --backfill DIA DIA (de outro recurso que contratações com",
+        "  --resource NOME), ou POST /sync/force. Se vierem registros, basta.",
     ],
     "rejected": [
         "- Veja quais e por quê: ./pncp rejected (ou python -m ingestor rejected).",

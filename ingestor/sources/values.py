@@ -168,9 +168,10 @@ class Ended(Enum):
 class Batch:
     """What one page leaves: its rows, the keys that count as processed, what to write and to reject.
 
-    `keys` names every row (`completeness.row_names`), `records` is how many there are. `crowded` are records to be
-    written for whose lists there was no room. `nested` are records of another resource that stand in those to be
-    written. `is_second_look`: page 1 is read for the second time in this reading.
+    `keys` names every row (`completeness.row_names`), `records` is how many there are, and `listed` how many records
+    they belong to. `crowded` are records to be written for whose lists there was no room. `nested` are records of
+    another resource that stand in those to be written. `is_second_look`: page 1 is read for the second time in this
+    reading.
     `ends` says how the reading ends with this page, `None` where it goes on.
     """
 
@@ -185,6 +186,7 @@ class Batch:
     crowded: list[Record] = field(default_factory=list)
     nested: list[Bundle] = field(default_factory=list)
     records: int = 0
+    listed: int = 0
     is_second_look: bool = False
     ends: Ended | None = None
 
@@ -192,7 +194,7 @@ class Batch:
     def unfit(self) -> int:
         """How many of its records cannot be stored, where those are more than single records' faults; else 0."""
         lost = sum(record.resource == self.resource.name for record in self.rejected)
-        return lost if lost >= FEWEST_UNFIT and lost > UNFIT_SHARE * len(self.keys) else 0
+        return lost if lost >= FEWEST_UNFIT and lost > UNFIT_SHARE * self.listed else 0
 
 
 @dataclass(frozen=True)

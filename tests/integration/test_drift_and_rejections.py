@@ -282,7 +282,7 @@ async def test_a_killed_worker_s_unfit_page_is_not_forgotten(database: Database,
     claim = await database.claimed()
     rejected = [Rejected(f"k{number}", "reason", "{}", "contratacoes") for number in range(5)]
     keys = frozenset(record.natural_key or "" for record in rejected)
-    page = Batch(CONTRATACOES, 2, 20, 2, keys, frozenset(), rejected=rejected)
+    page = Batch(CONTRATACOES, 2, 20, 2, keys, frozenset(), rejected=rejected, listed=5)
     async with database.engine.begin() as db:
         await store_page(db, claim, page, Progress(1), keeps_page=False)
 

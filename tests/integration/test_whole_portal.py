@@ -320,3 +320,20 @@ PAYLOADS_OF_CONTRATOS = "SELECT numero_controle_pncp AS key, CAST(payload AS tex
 
 def version_of(contrato: dict[str, Any]) -> tuple[str, str]:
     return contrato["dataAtualizacaoGlobal"], contrato["dataAtualizacao"]
+
+
+async def test_a_page_of_plans_that_cannot_be_stored_is_a_failure_however_many_items_they_have(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    for number in range(6):
+        bad = {"dataPublicacaoPNCP": None} if number else {}
+        world.put(resource="pcas", data_publicacao=f"{CLOSED_DAY}T09:00:0{number}", items=50, record=bad)
+    await start()
+    number = await ask(api, "pcas", **window())
+
+    async def it_has_failed() -> bool:
+        return bool(await database.value("SELECT count(*) FROM sync_slices WHERE cause = 'bad_answer'"))
+
+    await eventually(it_has_failed, seconds=20)
+    assert (await database.execution(number)).status == "running"
+    assert await database.value("SELECT count(*) FROM rejected_records") == 5

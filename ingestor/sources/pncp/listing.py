@@ -288,6 +288,7 @@ class Reading:
             processed=frozenset(judged.in_window.keys() - lost),
             rejected=judged.rejected + rejected,
             records=page.rows,
+            listed=len(page.records),
             is_second_look=is_second_look,
             ends=self._ends_with(page, judged, is_second_look=is_second_look),
         )

@@ -19,7 +19,14 @@ from backend.passwords import (
     verify_password,
 )
 from backend.tokens import LONGEST_MINUTES, SHORTEST_KEY
-from common.config import AdmissionSettings, BrokerSettings, DatabaseSettings, LoggingSettings, ScheduleSettings
+from common.config import (
+    AdmissionSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    ListSettings,
+    LoggingSettings,
+    ScheduleSettings,
+)
 
 OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_")
 """Prefixes of variables that only this project uses: an unknown variable with one of them is a mistake."""
@@ -135,7 +142,9 @@ Names = Annotated[list[str], NoDecode, BeforeValidator(_names)]
 Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-class BackendSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, LoggingSettings, ScheduleSettings):
+class BackendSettings(
+    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, ScheduleSettings
+):
     """The backend's settings from the environment; `.env.example` explains each."""
 
     app_env: Literal["development", "production"] = "development"

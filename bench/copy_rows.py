@@ -15,8 +15,9 @@ import asyncpg
 
 from bench.contender import Task, compete
 from bench.limits import client_of, records_of
-from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.contratacoes import CONTRATACOES
 from common.resources.description import Column, Kind
+from common.resources.itens import ITENS
 from ingestor.sources.pncp.children import fetch_lists
 from ingestor.sources.pncp.client import Span
 from ingestor.sources.values import Bundle

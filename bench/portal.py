@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import uvloop
 
-from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.contratacoes import CONTRATACOES
+from common.resources.itens import ITENS
 from ingestor.sources.pncp.records import list_path
 from simulator.answers import HEADERS, Answer
 from simulator.generated import generate

@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from common.cron import CronError, check_cron
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.admission import MAX_UNFINISHED
+from common.lists import ListScope, Scopes, TermosScope
 from common.resources import RESOURCE_NAMES, RESOURCES
 from common.resources.dominios import DOMINIOS
 
@@ -187,6 +188,20 @@ class AdmissionSettings(_Settings):
     """The most unfinished executions; both services need the same number."""
 
     max_unfinished: Annotated[int, Field(ge=1, le=1000)] = MAX_UNFINISHED
+
+
+class ListSettings(_Settings):
+    """Which lists are read later than their records, and how fast; the backend says beforehand what that comes to."""
+
+    pncp_resultados: ListScope = None
+    pncp_arquivos: ListScope = None
+    pncp_termos: TermosScope = None
+    pncp_lists_per_second: Annotated[float, Field(gt=0, le=1000)] = 1
+
+    @property
+    def list_scopes(self) -> Scopes:
+        """The scope of each kind of list, by the name of its service."""
+        return {"resultados": self.pncp_resultados, "arquivos": self.pncp_arquivos, "termos": self.pncp_termos}
 
 
 class LoggingSettings(_Settings):

@@ -80,6 +80,7 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         max_unfinished=settings.max_unfinished,
         history_days=settings.history_days,
         kinds=tuple(settings.worker_kinds),
+        scopes=settings.list_scopes,
     )
 
 

@@ -11,16 +11,17 @@ from datetime import date
 from common.database import check_schema
 from common.lifecycle import DEFAULT_RESOURCE
 from common.masking import mask_text
-from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
-from common.resources.description import Resource
+from common.resources import INLINE, LATER, RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
+from common.resources.description import Child, Resource
 from ingestor.config import IngestorSettings, parse_modalidades
-from ingestor.debts import OWING, load_owed, try_all_again
+from ingestor.debts import load_owed, try_all_again
 from ingestor.errors import PncpError
 from ingestor.opening import make_client, make_engine
 from ingestor.store.rejected import load_unresolved
 from ingestor.try_again import try_again
 from ingestor.verify import Comparison, compare_days, listing_of
 
+LISTS = (*INLINE, *LATER)
 ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
 
 
@@ -62,15 +63,16 @@ def make_parser() -> argparse.ArgumentParser:
     rejected.add_argument("--retry", action="store_true", help="try to store them with this version")
     itens = commands.add_parser(
         "itens",
-        help="list the contratações whose items are owed, or have them tried again; --resource: of other records",
+        help="list the contratações whose items are owed, or have them tried again; --list, --resource: other lists",
         description="The ingestors read what is owed by themselves. Exit code 1 if anything is owed.",
     )
     itens.add_argument(
-        "--resource",
-        choices=[resource.name for resource in OWING],
-        default=OWING[0].name,
-        help="whose lists (%(default)s)",
+        "--resource", choices=[resource.name for resource in RESOURCES if resource.lists], help="whose lists"
     )
+    itens.add_argument(
+        "--list", choices=list(dict.fromkeys(child.service for _, child in LISTS)), help="which lists (itens)"
+    )
+    itens.set_defaults(parser=itens)
     itens.add_argument(
         "--retry", action="store_true", help="have them tried now, also those that were set aside after many tries"
     )
@@ -86,7 +88,20 @@ def parse_words(words: Sequence[str] | None = None) -> argparse.Namespace:
             options.parser.error(f"{resource.name} are not divided by modalidade")
         if options.itens and resource.child is None:
             options.parser.error(f"{resource.name} have no items")
+    if options.command == "itens" and not _lists_of(options):
+        options.parser.error(f"{options.resource} have no such lists as {options.list}")
     return options
+
+
+def _lists_of(options: argparse.Namespace) -> list[tuple[Resource, Child]]:
+    """The lists that options choose: of a resource without more, the one that is read with its records."""
+    resource = options.resource or (DEFAULT_RESOURCE if options.list is None else None)
+    return [
+        (one, child)
+        for one, child in LISTS
+        if resource in (None, one.name)
+        and (child is one.child if options.list is None else options.list == child.service)
+    ]
 
 
 def _modalidades(text: str) -> list[int]:
@@ -159,7 +174,7 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
         entries = await load_unresolved(engine, RESOURCES_BY_NAME.get(options.resource))
         async with make_client(settings, engine, waits=False) as client:
             for entry in entries:
-                reason = await try_again(engine, client, entry) if options.retry else entry.reason
+                reason = await try_again(engine, client, entry, settings.list_scopes) if options.retry else entry.reason
                 if reason is not None:
                     left += 1
                     print(mask_text(f"{entry.resource} {entry.natural_key or '(no key)'}: {reason}"))
@@ -173,17 +188,21 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
 
 async def itens(settings: IngestorSettings, options: argparse.Namespace) -> int:
     """Print every record whose list is owed, and why; with `--retry`, have the ingestors try them now."""
-    resource = RESOURCES_BY_NAME[options.resource]
     engine = make_engine(settings)
+    is_any_owed = False
     try:
         await check_schema(engine)
-        if options.retry:
-            print(f"{await try_all_again(engine, resource)} {resource.name} are tried again now")
-        owed = await load_owed(engine, resource)
+        for resource, child in _lists_of(options):
+            if options.retry:
+                print(f"{await try_all_again(engine, resource, child)} {resource.name} are tried again now")
+            owed = await load_owed(engine, resource, child)
+            is_any_owed = is_any_owed or bool(owed)
+            for one in owed:
+                state = "set aside" if one.is_set_aside else one.reason
+                since = f"{one.owed_since:%Y-%m-%d %H:%M} UTC"
+                print(f"{one.key} {state} since {since}, {one.tries} tries: {one.cause or ''}")
+            name = "items" if child is resource.child else child.service
+            print(f"the {name} of {len(owed)} {resource.label.lower()} are owed")
     finally:
         await engine.dispose()
-    for one in owed:
-        state = "set aside" if one.is_set_aside else one.reason
-        print(f"{one.key} {state} since {one.owed_since:%Y-%m-%d %H:%M} UTC, {one.tries} tries: {one.cause or ''}")
-    print(f"the items of {len(owed)} {resource.name} are owed")
-    return SOMETHING_IS_AMISS if owed else ALL_IS_WELL
+    return SOMETHING_IS_AMISS if is_any_owed else ALL_IS_WELL

@@ -12,6 +12,7 @@ from common.config import (
     AdmissionSettings,
     BrokerSettings,
     DatabaseSettings,
+    ListSettings,
     LoggingSettings,
     ScheduleSettings,
     parse_names,
@@ -65,7 +66,9 @@ def _base_url(value: str) -> str:
     return value.strip().rstrip("/")
 
 
-class IngestorSettings(DatabaseSettings, BrokerSettings, AdmissionSettings, LoggingSettings, ScheduleSettings):
+class IngestorSettings(
+    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, ScheduleSettings
+):
     """The ingestor's settings from the environment; `.env.example` explains each."""
 
     pncp_base_url: Annotated[str, AfterValidator(_base_url)] = "https://pncp.gov.br/api"

@@ -37,6 +37,7 @@ def make_client(
         source=source,
         page_size=settings.pncp_page_size,
         requests_per_second=settings.pncp_requests_per_second,
+        lists_per_second=settings.pncp_lists_per_second,
         itens_concurrency=settings.pncp_itens_concurrency,
         timeout_seconds=settings.http_timeout,
         retry_wait_max=settings.pncp_retry_wait_max,

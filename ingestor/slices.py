@@ -17,6 +17,7 @@ from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.lifecycle import slices
 from common.lifecycle.slices import Claim, PageCounts
+from common.lists import Scopes
 from common.resources import RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.errors import LeaseLost, ListingIncomplete, ListingShrank, PageUnfit, PncpUnavailable
@@ -43,6 +44,7 @@ class Tools:
     """What the slices of a process work with.
 
     `stopping` asks them to end after the present page; `room` bounds what is in memory, `commits` the transactions.
+    `scopes` are those of lists that are read later.
     """
 
     engine: AsyncEngine
@@ -52,6 +54,7 @@ class Tools:
     room: Room = field(default_factory=Room)
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     metrics: Metrics = field(default_factory=Metrics)
+    scopes: Scopes = field(default_factory=dict)
 
 
 @dataclass
@@ -297,7 +300,9 @@ async def _write(
         )
     )
     shows_new = progress.evidence.is_new(batch.keys)
-    batch, counts = await store_page(db, work.claim, batch, progress, keeps_page=is_whole and not completes)
+    batch, counts = await store_page(
+        db, work.claim, batch, progress, keeps_page=is_whole and not completes, scopes=work.tools.scopes
+    )
     completes = completes and not batch.unfit  # of what the database itself refuses, only now is known
     work.read_at = await slices.advance(
         db,

@@ -3,7 +3,8 @@
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.resources import RESOURCES, RESOURCES_BY_NAME
+from common.lists import Scopes, ask_for
+from common.resources import INLINE, LATER, RESOURCES_BY_NAME
 from common.resources.description import Resource
 from ingestor.sources.pncp.children import fetch_or_owe
 from ingestor.sources.pncp.client import PncpClient
@@ -16,14 +17,18 @@ from ingestor.store.statements import statements_of
 
 log = structlog.get_logger(__name__)
 
-_PARENTS = {resource.child.name: resource for resource in RESOURCES if resource.child}
+_PARENTS = {child.name: resource for resource, child in INLINE}
+_LATER = {child.name: (resource, child) for resource, child in LATER}
 
 
-async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved) -> str | None:
+async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved, scopes: Scopes) -> str | None:
     """Store a rejected record, with its items as they are now; answers why it cannot be, `None` where it is stored.
 
-    Of a contratação whose items do not come just now they are owed; a rejected item is then not stored.
+    Of a contratação whose items do not come just now they are owed; a rejected item is then not stored. `scopes`: of
+    the lists that are read later; of these the ingestors are asked for the whole list of the record.
     """
+    if entry.resource in _LATER:
+        return await _ask_again(engine, entry)
     parent = _PARENTS.get(entry.resource)
     resource = parent or RESOURCES_BY_NAME[entry.resource]
     record = await _record_of(engine, resource, entry)
@@ -35,7 +40,7 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved) 
     async with engine.connect() as db, db.begin() as transaction:
         if parent:
             await want_list(db, parent, bundle.key)
-        _, refused = await store_bundles(db, resource, [bundle], entry.execution_id)
+        _, refused = await store_bundles(db, resource, [bundle], entry.execution_id, scopes)
         still = [rejected.reason for rejected in refused]
         if still:
             await transaction.rollback()
@@ -50,6 +55,16 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved) 
         await resolve(db, entry.payload_hash)
     log.info("rejected record stored", natural_key=entry.natural_key)
     return None
+
+
+async def _ask_again(engine: AsyncEngine, entry: Unresolved) -> str:
+    resource, child = _LATER[entry.resource]
+    read = parse_entry(child, entry.payload.encode())
+    if isinstance(read, Rejected):
+        return read.reason
+    async with engine.begin() as db:
+        is_there = await ask_for(db, resource, child, entry.natural_key or "")
+    return "its list is read again soon" if is_there else "the record that it belongs to is not stored"
 
 
 async def _record_of(engine: AsyncEngine, resource: Resource, entry: Unresolved) -> Record | Rejected:

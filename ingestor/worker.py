@@ -19,10 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import KINDS, Kind, admission, executions, slices
 from common.lifecycle.slices import Claim
-from common.resources import RESOURCES, SERVICE_OF, SERVICES
+from common.lists import Scopes
+from common.resources import LATER, RESOURCES, SERVICE_OF, SERVICES
 from common.resources.dominios import DOMINIOS
 from ingestor import settling
-from ingestor.debts import is_any_due, work_off
+from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
 from ingestor.dominios import ingest_dominios
 from ingestor.history import delete_old
 from ingestor.metrics import Metrics
@@ -38,6 +39,7 @@ POLL_SECONDS = 1.0
 TICK_SECONDS = 5.0
 DEBT_SECONDS = 5.0
 DEBTS_AT_ONCE = 4
+LATER_DEBTS_AT_ONCE = 2
 HISTORY_SECONDS = 3600.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
@@ -73,6 +75,8 @@ class WorkerOptions:
     """After how many days what has ended is deleted; 0 for never."""
     kinds: tuple[Kind, ...] = KINDS
     """The kinds of slices that it works on."""
+    scopes: Scopes = field(default_factory=dict)
+    """Of the lists that are only read later."""
 
 
 @dataclass
@@ -102,7 +106,7 @@ class Worker:
         """All resources, the one claimed last at the end: each has its turn, however many slices another one has."""
         self._is_busy = False
         self._becoming_busy = asyncio.Lock()
-        self._works_off_debts = False
+        self._debts_in_hand = 0
         self._options = options
         self._metrics = metrics or Metrics()
         self._held: dict[Claim, _Held] = {}
@@ -112,7 +116,9 @@ class Worker:
         self._settled = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
-        self._tools = Tools(engine, client, self.stopping, options.lease_seconds, metrics=self._metrics)
+        self._tools = Tools(
+            engine, client, self.stopping, options.lease_seconds, metrics=self._metrics, scopes=options.scopes
+        )
 
     def announce(self, execution_id: int) -> None:
         """Plan an execution soon; the poll would find it later."""
@@ -133,7 +139,10 @@ class Worker:
             ]
             if self._options.crons:
                 loops.append(tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping)))
-            loops.append(tasks.create_task(self._keep(self._work_off_debts, DEBT_SECONDS, self.stopping)))
+            loops += [
+                tasks.create_task(self._keep(step, DEBT_SECONDS, self.stopping))
+                for step in (self._work_off_debts, self._work_off_later)
+            ]
             if self._options.history_days:
                 loops.append(tasks.create_task(self._keep(self._delete_old, HISTORY_SECONDS, self.stopping)))
             await self.stopping.wait()
@@ -250,19 +259,36 @@ class Worker:
     async def _work_off_debts(self) -> None:
         """Read lists that are owed, as long as any come."""
         while not self.stopping.is_set():
-            paused = [service for service in SERVICES if self._source.is_paused(service)]
-            if not await self._may_ask(partial(is_any_due, paused=paused)):
-                break
-            self._works_off_debts = True
-            try:
-                outcomes = await work_off(
-                    self._engine, self._client, self.stopping, DEBTS_AT_ONCE, room=self._tools.room, paused=paused
-                )
-            finally:
-                self._works_off_debts = False
-            if not {"read", "empty"} & set(outcomes):
+            if not await self._work_off(Turn(paused=self._paused_services(), scopes=self._options.scopes)):
                 break
         await self._rest()
+
+    async def _work_off_later(self) -> None:
+        """Read lists that are only read later, while none of the others are due; what was asked for at any time."""
+        scopes = self._options.scopes
+        while not self.stopping.is_set():
+            paused = self._paused_services()
+            async with self._engine.connect() as db:
+                others_are_due = await is_any_due(db, Turn(paused=paused))
+            wanted = [] if others_are_due else [service for service, scope in scopes.items() if scope is not None]
+            if not await self._work_off(Turn(LATER, paused, wanted, scopes)):
+                break
+        await self._rest()
+
+    async def _work_off(self, turn: Turn) -> bool:
+        """Try some of the debts that are due, if any are; answers whether others are likely to come."""
+        if not await self._may_ask(partial(is_any_due, turn=turn)):
+            return False
+        self._debts_in_hand += 1
+        try:
+            most = LATER_DEBTS_AT_ONCE if turn.lists is LATER else DEBTS_AT_ONCE
+            outcomes = await work_off(self._engine, self._client, self.stopping, most, room=self._tools.room, turn=turn)
+        finally:
+            self._debts_in_hand -= 1
+        return not PROGRESS.isdisjoint(outcomes)
+
+    def _paused_services(self) -> list[str]:
+        return [service for service in SERVICES if self._source.is_paused(service)]
 
     async def _fill_slots(self) -> None:
         kinds = self._options.kinds
@@ -314,7 +340,7 @@ class Worker:
     async def _rest(self) -> None:
         """Leave this worker's share of the budget to the others, if it has nothing to do."""
         async with self._becoming_busy:
-            if self._is_busy and not self._held and not self._works_off_debts:
+            if self._is_busy and not self._held and not self._debts_in_hand:
                 await self._source.end_work()
                 self._is_busy = False
 

@@ -51,11 +51,7 @@ MOST_UNFINISHED_SHOWN = 50
 MOST_FAILED_SHOWN = 10
 COUNTED_ROWS = 10_000
 MIRROR = (
-    *(
-        name
-        for resource in RESOURCES
-        for name in ([resource.name, resource.child.name] if resource.child else [resource.name])
-    ),
+    *(name for resource in RESOURCES for name in resource.tables),
     *(party.name for party in PARTIES),
     "rejected_records",
 )

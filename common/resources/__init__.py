@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from common.resources.atas import ATAS
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
-from common.resources.description import Column, Resource
+from common.resources.description import Child, Column, Resource
 from common.resources.dominios import DOMINIOS, LABEL
 from common.resources.instrumentos_cobranca import INSTRUMENTOS_COBRANCA
 from common.resources.parties import PARTIES
@@ -21,7 +21,12 @@ SERVICE_OF = LISTINGS_OF | {DOMINIOS: DOMINIOS}
 """The same of all that an execution reads."""
 LABELS = {resource.name: resource.label for resource in RESOURCES} | {DOMINIOS: LABEL}
 """And what that is called, for people."""
-SERVICES = (*SERVICE_OF.values(), *(resource.child.service for resource in RESOURCES if resource.child))
+INLINE: tuple[tuple[Resource, Child], ...] = tuple((each, each.child) for each in RESOURCES if each.child)
+"""The lists that are read with their records, each with whose records."""
+LATER: tuple[tuple[Resource, Child], ...] = tuple((each, child) for each in RESOURCES for child in each.later)
+"""And those that are only ever read later."""
+LATER_SERVICES = tuple(dict.fromkeys(child.service for _, child in LATER))
+SERVICES = (*SERVICE_OF.values(), *(child.service for _, child in INLINE), *LATER_SERVICES)
 """What the portal answers, or fails to answer, for itself."""
 
 
@@ -45,7 +50,7 @@ def _last_key(path: str) -> str:
 PERSONAL = _personal_fields(
     (
         *(resource.columns for resource in RESOURCES),
-        *(resource.child.columns for resource in RESOURCES if resource.child),
+        *(child.columns for _, child in (*INLINE, *LATER)),
         *(party.columns for party in PARTIES),
     )
 )

@@ -1,5 +1,6 @@
 """Contratos and empenhos."""
 
+from common.resources.arquivos import arquivos_of
 from common.resources.description import (
     Listing,
     Mention,
@@ -14,6 +15,7 @@ from common.resources.description import (
     text,
 )
 from common.resources.parties import BOTH_ORGAOS, FORNECEDORES, OF_BOTH_ORGAOS
+from common.resources.termos import TERMOS
 
 FORNECEDOR = {
     "tipo_pessoa": "tipo_pessoa",
@@ -26,6 +28,9 @@ SUB_CONTRATADO = {
     "ni": "ni_fornecedor_sub_contratado",
     "nome": "nome_fornecedor_sub_contratado",
 }
+
+# In their rows `anoCompra` and `sequencialCompra` are the contrato's own, in spite of what they are called.
+ARQUIVOS = arquivos_of("contratos", "arquivos_contrato", "Documentos dos contratos")
 
 CONTRATOS = Resource(
     name="contratos",
@@ -101,6 +106,7 @@ CONTRATOS = Resource(
         *OF_BOTH_ORGAOS,
     ),
     mentions=(*BOTH_ORGAOS, Mention(FORNECEDORES, FORNECEDOR), Mention(FORNECEDORES, SUB_CONTRATADO, partial=True)),
+    later=(ARQUIVOS, TERMOS),
     indexes=(
         ("data_publicacao_pncp",),
         ("data_atualizacao_global",),

@@ -50,37 +50,44 @@ def now_column(name: str) -> sa.Column[object]:
 
 
 def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
-    """Add the table of a resource, that of its child, and that of the lists which are owed."""
-    child = resource.child
+    """Add the table of a resource, those of its lists, and those of the lists which are owed."""
     sa.Table(
         resource.name,
         metadata,
         *_columns(stored_columns(resource), {resource.key}),
         sa.Column("payload", JSONB, nullable=False),
-        # null asks for the child's list again at the next sight of the record
-        *([moment_column(child.read_at)] if child else []),
+        # null asks for the list again: of the child at the next sight of the record
+        *(moment_column(child.read_at) for child in resource.lists),
         now_column("created_at"),
         now_column("updated_at"),
         *(sa.Index(f"ix_{resource.name}_{names[0]}", *names) for names in resource.indexes),
     )
-    if child is None:
-        return
+    for child in resource.lists:
+        _add_list(metadata, resource, child)
+        _add_debts(metadata, resource, child)
+
+
+def _add_list(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
+    """Add the table of the entries of lists."""
     sa.Table(
         child.name,
         metadata,
-        *_columns((key_column(resource), *child.columns), {resource.key, child.key}),
+        *_columns((key_column(resource), *child.columns), {resource.key, *child.key}),
         sa.Column("payload", JSONB, nullable=False),
         now_column("created_at"),
         now_column("updated_at"),
         sa.ForeignKeyConstraint(
             [resource.key], [f"{resource.name}.{resource.key}"], ondelete="CASCADE", initially="DEFERRED"
         ),
+        *(sa.Index(f"ix_{child.name}_{names[0]}", *names) for names in child.indexes),
     )
-    _add_debts(metadata, resource, child)
 
 
 def _add_debts(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
     """Add the table of records that are stored without their lists, which are read later."""
+    is_later = child in resource.later
+    # what was asked for by hand comes first, then the newest
+    order = [sa.text("asked_at"), sa.text("as_of DESC")] if is_later else [sa.text("as_of DESC")]
     sa.Table(
         child.debts,
         metadata,
@@ -106,7 +113,11 @@ def _add_debts(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
         now_column("due_at"),
         # tried too often: only a newer version of the record or an administrator starts another try
         moment_column("set_aside_at"),
-        sa.Index(f"ix_{child.debts}_due", sa.text("as_of DESC"), postgresql_where=sa.text("set_aside_at IS NULL")),
+        # when an administrator has asked for it last
+        *([moment_column("asked_at")] if is_later else []),
+        # the parts that are still to be read; null before the first
+        *([sa.Column("parts_left", postgresql.ARRAY(sa.Integer))] if child.parts else []),
+        sa.Index(f"ix_{child.debts}_due", *order, postgresql_where=sa.text("set_aside_at IS NULL")),
         sa.Index(f"ix_{child.debts}_execution_id", "execution_id"),
     )
 
@@ -233,6 +244,7 @@ _OWN = {
     "updated_at": "Quando esta linha mudou pela última vez",
 }
 """What the columns say that are the mirror's own."""
+_READ_AT = "Quando a lista em {} foi lida por inteiro; nulo enquanto falta"
 _OF_DOMINIOS = {
     "dominio": "Tabela de domínio, pelo fim do endereço da sua lista",
     "seen_at": "Quando foi vista pela última vez na lista",
@@ -256,16 +268,15 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
     lines = [_INTRODUCTION]
     for resource in resources:
         add_tables(metadata, resource)
-        child = resource.child
-        read_at = f"Quando a lista em {child.name} foi lida por inteiro; nulo enquanto falta" if child else ""
-        own = {child.read_at: read_at} if child else {}
+        own = {child.read_at: _READ_AT.format(child.name) for child in resource.lists}
         places = " and ".join(f"`{each.path}` by `{each.stamp}`" for each in resource.listings.values())
         lines += _lines(
             metadata.tables[resource.name], resource.label, stored_columns(resource), own, f"Listed at {places}."
         )
-        if child:
+        for child in resource.lists:
             columns = (key_column(resource), *child.columns)
-            lines += _lines(metadata.tables[child.name], child.label, columns)
+            note = f"Listed at `{child.path}`."
+            lines += _lines(metadata.tables[child.name], child.label, columns, note=note)
     for party in parties:
         add_party(metadata, party)
         lines += _lines(metadata.tables[party.name], party.label, party_columns(party))

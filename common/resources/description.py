@@ -139,24 +139,46 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Child:
-    """The entries of a list that belongs to each record and is written with it. Its key: the record's and `key`.
+    """The entries of a list that belongs to each record. Its key: the record's and the columns of `key`.
 
     `path` is where the portal has the list, made of the groups of the record's key pattern; `path/quantidade` says how
-    many entries it has. `page_size` is asked for at once. `service` is what it is called in `source_pauses`.
+    many entries it has. `page_size` is asked for at once. `service` is what it is called in `source_pauses`, and by
+    administrators.
 
-    `read_at` is a column of the record's table: when its list was last read in full, null while it is owed. `debts` is
-    the table of the lists that are owed.
+    `read_at` is a column of the record's table: when its list was last read in full, null while that is to be done.
+    `debts` is the table of the lists that are owed.
+
+    `parts`: the list is asked for in parts, which come whole and are not counted by the portal; `path` names a part by
+    its `column`. `keeps_gone`: an entry that is no longer listed stays. `mentions`: the parties that entries name, as
+    of the moment in the column `stamp`. `indexes` are those beside the key, each by its columns.
     """
 
     name: str
     label: str
-    key: str
+    key: tuple[str, ...]
     columns: tuple[Column, ...]
     path: str
     page_size: int
     service: str
     read_at: str
     debts: str
+    parts: "Parts | None" = None
+    keeps_gone: bool = False
+    mentions: tuple[Mention, ...] = ()
+    stamp: str | None = None
+    indexes: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The parts of a list: one for each entry of another list of the record, `child`, whose column `has` is true.
+
+    `column` is the one of `child` that tells them apart, and a column of their own entries too.
+    """
+
+    child: Child
+    column: str
+    has: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +206,9 @@ class Resource:
 
     `update_cron` and `sweep_cron`: when its updates and its sweeps start, unless settings or administrators say
     otherwise, on Brasília's clock. Those of no two resources start at the same minute.
+
+    `child` is the list that is read with each record, and owed where it does not come. `later` are lists that are only
+    ever read later than their record, and only of records that are in their scope (`common.lists`).
     """
 
     name: str
@@ -200,6 +225,7 @@ class Resource:
     axis: Axis | None = None
     mentions: tuple[Mention, ...] = ()
     child: Child | None = None
+    later: tuple[Child, ...] = ()
     nested: Nested | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
     key_columns: tuple[str, ...] = ()
@@ -213,6 +239,11 @@ class Resource:
         return "publicacao" if "publicacao" in self.listings else "atualizacao"
 
     @property
+    def lists(self) -> tuple[Child, ...]:
+        """All lists of its records, first the one that is read with them."""
+        return self.later if self.child is None else (self.child, *self.later)
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """The tables of its records and of the entries of their lists."""
-        return (self.name,) if self.child is None else (self.name, self.child.name)
+        return (self.name, *(child.name for child in self.lists))

@@ -24,7 +24,7 @@ from common.resources.parties import ORGAOS, UNIDADES
 ITENS_PCA = Child(
     name="itens_pca",
     label="Itens dos planos de contratação anual",
-    key="numero_item",
+    key=("numero_item",),
     path="/pncp/v1/orgaos/{cnpj}/pca/{ano}/{sequencial}/itens",
     page_size=2_000,
     service="itens_pca",

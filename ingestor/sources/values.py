@@ -17,6 +17,9 @@ from common.resources.description import Resource
 Stamps = tuple[datetime, datetime]
 """A version, in Brasília's wall clock; of a contratação `dataAtualizacao` and `dataAtualizacaoGlobal`."""
 
+EntryKey = int | tuple[int, ...]
+"""What tells the entries of one list apart: a number, or several."""
+
 ENTRY_BYTES, REFUSED_BYTES = 256, 1_024
 """Bytes of memory that an item takes besides its text, and what is known of one that does not fit besides."""
 FEWEST_UNFIT, UNFIT_SHARE = 5, 0.05
@@ -102,10 +105,10 @@ class Itens:
     later, and why. `size` is that of the bodies, in bytes.
     """
 
-    payloads: dict[int, bytes | Raw] = field(default_factory=dict)
+    payloads: dict[EntryKey, bytes | Raw] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     told: int = 0
-    drifted: dict[int, tuple[bytes, tuple[Drift, ...]]] = field(default_factory=dict)
+    drifted: dict[EntryKey, tuple[bytes, tuple[Drift, ...]]] = field(default_factory=dict)
     is_proved: bool = True
     owed: Owed | None = None
     size: int = field(default=0, compare=False)
@@ -121,7 +124,7 @@ class Itens:
         for number, payload in self.payloads.items():
             yield self.drifted[number][0] if number in self.drifted else payload
 
-    def only(self, number: int) -> "Itens":
+    def only(self, number: EntryKey) -> "Itens":
         """One item alone."""
         drifted = {number: self.drifted[number]} if number in self.drifted else {}
         return Itens({number: self.payloads[number]}, told=1, drifted=drifted)

@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.clock import to_wall_clock
 from common.database import driver_of, network_errors, raw_driver_of
 from common.lifecycle.slices import Claim, PageCounts
+from common.lists import NO_SCOPES, Scopes
 from common.resources.description import Resource
 from ingestor.sources.values import Batch, Bundle, Itens, Rejected, Stamps
 from ingestor.store.drift import count_drift, drift_of
 from ingestor.store.driver import BYTES_AT_ONCE, VALUE_REFUSED, in_one
+from ingestor.store.later import owe_later
 from ingestor.store.lists import merge_itens_one_by_one, merge_lists
 from ingestor.store.progress import Progress, keep_page
 from ingestor.store.rejected import keep_rejected
@@ -78,21 +80,24 @@ async def store_page(
     progress: Progress,
     *,
     keeps_page: bool = True,
+    scopes: Scopes = NO_SCOPES,
 ) -> tuple[Batch, PageCounts]:
     """Write a page: records, órgãos, units, items, what was rejected, and the page's own row.
 
     Runs inside the caller's transaction, which holds the slice. Answers the batch as it really went (a record that
     the database itself refuses is rejected here) and what it adds to the slice's counts. `keeps_page`: false where the
-    slice ends in this transaction, which it does not with a page that is `unfit`.
+    slice ends in this transaction, which it does not with a page that is `unfit`. `scopes`: of lists that are only read
+    later.
     """
     stored, refused = BundleCounts(), list[Rejected]()
     if batch.bundles:
-        stored, refused = await store_bundles(db, batch.resource, batch.bundles, claim.execution_id)
+        stored, refused = await store_bundles(db, batch.resource, batch.bundles, claim.execution_id, scopes)
     if refused:
         lost = {record.natural_key for record in refused if record.resource == batch.resource.name}
         batch = replace(batch, processed=batch.processed - lost, rejected=[*batch.rejected, *refused])
     if batch.nested and batch.resource.nested:
-        _, lost_nested = await store_bundles(db, batch.resource.nested.resource, batch.nested, claim.execution_id)
+        nested = batch.resource.nested.resource
+        _, lost_nested = await store_bundles(db, nested, batch.nested, claim.execution_id, scopes)
         batch = replace(batch, rejected=[*batch.rejected, *lost_nested])
     rejected = 0
     for record in sorted(batch.rejected, key=lambda record: record.hash):  # as any other worker does
@@ -111,12 +116,24 @@ async def _count_once(db: AsyncConnection, claim: Claim, keys: frozenset[str]) -
 
 
 async def store_bundles(
-    db: AsyncConnection, resource: Resource, bundles: list[Bundle], execution_id: int | None = None
+    db: AsyncConnection,
+    resource: Resource,
+    bundles: list[Bundle],
+    execution_id: int | None = None,
+    scopes: Scopes = NO_SCOPES,
 ) -> tuple[BundleCounts, list[Rejected]]:
     """Write all bundles at once; where the database refuses a value, one at a time, to find which.
 
-    `execution_id`: who met them, for what is owed of their items.
+    `execution_id`: who met them, for what is owed of their lists. `scopes`: of lists that are read later.
     """
+    stored = await _store_bundles(db, resource, bundles, execution_id)
+    await owe_later(db, resource, [bundle.key for bundle in bundles], scopes, execution_id=execution_id)
+    return stored
+
+
+async def _store_bundles(
+    db: AsyncConnection, resource: Resource, bundles: list[Bundle], execution_id: int | None
+) -> tuple[BundleCounts, list[Rejected]]:
     driver, statements = await driver_of(db), statements_of(resource)
     try:
         async with driver.transaction():  # a savepoint

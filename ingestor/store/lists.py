@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.database import driver_of, network_errors, raw_driver_of
 from common.resources.description import Resource
-from ingestor.sources.values import Bundle, Itens, Owed, Rejected, Stamps
+from ingestor.sources.values import Bundle, EntryKey, Itens, Owed, Rejected, Stamps
 from ingestor.store.drift import count_drift, drift_of_lists
 from ingestor.store.driver import BYTES_AT_ONCE, VALUE_REFUSED, in_one
 from ingestor.store.rejected import keep_rejected
@@ -84,7 +84,7 @@ async def _delete_gone(
 
     An empty list may be a fault of the portal's, and so may one that could have been cut off: it takes nothing away.
     """
-    kept: list[tuple[str, list[int]]] = []
+    kept: list[tuple[str, list[EntryKey]]] = []
     owed: dict[str, Owed] = {}
     for key, itens in lists:
         numbers = list(itens.payloads)
@@ -92,10 +92,10 @@ async def _delete_gone(
             continue
         if itens.is_proved:
             kept.append((key, numbers))
-        elif await driver.fetch(statements.would_go, key, numbers):
+        elif statements.would_go is not None and await driver.fetch(statements.would_go, key, numbers):
             await driver.execute(statements.want, key)
             owed[key] = Owed("unread", f"items are stored that are missing from a list of {itens.told}")
-    if kept:
+    if kept and statements.delete_gone is not None:
         await driver.executemany(statements.delete_gone, kept)
     return owed
 
@@ -159,7 +159,9 @@ async def want_list(db: AsyncConnection, resource: Resource, key: str) -> None:
 
 
 async def lacks_on_list(db: AsyncConnection, statements: ListStatements, key: str, itens: Itens) -> bool:
-    """Whether entries of a record's list are stored that are not on this one."""
+    """Whether entries of a record's list are stored that are not on this one, and would be deleted for it."""
+    if statements.would_go is None:
+        return False
     driver = await raw_driver_of(db)
     with network_errors():
         return bool(await driver.fetch(statements.would_go, key, list(itens.payloads)))
@@ -173,8 +175,12 @@ async def store_owed(
     itens: Itens,
     *,
     execution_id: int | None,
+    begins: bool = True,
+    ends: bool = True,
 ) -> bool:
     """Write a list that was owed, in the caller's transaction; it is complete, or empty and confirmed.
+
+    `begins` and `ends`: of a list that is read in parts, these hold its first and its last one.
 
     `False`, and nothing is written, where the record is not of this version any more, or has its list.
     """
@@ -183,7 +189,12 @@ async def store_owed(
         if not await driver.fetch(statements.version_without, key, *version):
             await driver.execute(statements.settle_paid, key)
             return False
+        if begins:
+            await driver.execute(statements.resolve, key)
         refused = await _replace_list(driver, statements, key, itens)
+        if ends:
+            await driver.execute(statements.has, key)
+            await driver.execute(statements.settle, key)
     for record in sorted([*itens.rejected, *refused], key=lambda record: record.hash):
         await keep_rejected(db, record, execution_id=execution_id, slice_id=None)
     return True
@@ -192,8 +203,8 @@ async def store_owed(
 async def _replace_list(
     driver: "asyncpg.Connection[Any]", statements: ListStatements, key: str, itens: Itens
 ) -> list[Rejected]:
-    """Write a list over what is stored, and settle its debt; answers what the database itself refuses."""
-    if itens.payloads and not itens.rejected:
+    """Write a list over what is stored; answers what the database itself refuses."""
+    if itens.payloads and not itens.rejected and statements.delete_gone is not None:
         await driver.execute(statements.delete_gone, key, list(itens.payloads))
     refused: list[Rejected] = []
     if itens.payloads:
@@ -205,7 +216,4 @@ async def _replace_list(
     drift = drift_of_lists(statements, [itens])
     if drift:
         await count_drift(driver, drift)
-    await driver.execute(statements.resolve, key)
-    await driver.execute(statements.has, key)
-    await driver.execute(statements.settle, key)
     return refused

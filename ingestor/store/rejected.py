@@ -77,7 +77,7 @@ async def keep_rejected(
 
 async def load_unresolved(engine: AsyncEngine, resource: Resource | None = None) -> list[Unresolved]:
     """Every record that is still not stored; with `resource` only its own and those of their lists."""
-    names = [resource.name, *([resource.child.name] if resource.child else [])] if resource else None
+    names = list(resource.tables) if resource else None
     async with engine.connect() as db:
         return [Unresolved(*row) for row in await db.execute(_UNRESOLVED, {"names": names})]
 

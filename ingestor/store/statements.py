@@ -23,8 +23,8 @@ class ListStatements:
     `insert`, `merge` ($1: the key of each entry's record, $2 to $4: the payloads in one value) and `merge_drifted` ($5
     to $7: the payloads as they came; the columns are read from the others) write entries; `insert` writes those of
     records that were not there before. `delete_gone` and `would_go` ($1: a record's key, $2: the entries that stay) are
-    about the entries that a list lacks. `want` has a list read again, `has` notes that it was; `version_without` locks
-    a record of this version whose list is not read.
+    about the entries that a list lacks; both are null where such entries stay. `want` has a list read again, `has`
+    notes that it was; `version_without` locks a record of this version whose list is not read.
 
     `owe` and `owe_anew` make debts of lists; of a version that has just been written a debt begins anew. `settle` and
     `settle_all` delete debts, `settle_paid` only where the list has been read. `resolve` settles what was rejected
@@ -35,8 +35,8 @@ class ListStatements:
     insert: str
     merge: str
     merge_drifted: str
-    delete_gone: str
-    would_go: str
+    delete_gone: str | None
+    would_go: str | None
     want: str
     has: str
     version_without: str
@@ -68,6 +68,7 @@ class Statements:
     payload: TextClause
     entries: TextClause
     list: ListStatements | None
+    """Of the list that is read with each record."""
 
 
 @cache
@@ -185,6 +186,11 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
                 AND excluded.{header} = known.{header}
                 AND excluded.{whole} = known.{whole})"""
         rejected = f"({rejected} OR (r.resource = '{child.name}' AND w.{child.read_at} IS NOT NULL))"
+    changes = _set(name for name in values if name != key)
+    for later in resource.later:  # a newer version has its own
+        changes += f""",
+               {later.read_at} = CASE WHEN excluded.{header} <= known.{header} AND excluded.{whole} <= known.{whole}
+                                      THEN known.{later.read_at} END"""
     return f"""
     WITH page AS (
         {page}
@@ -193,11 +199,11 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
         INSERT INTO {resource.name} AS known ({", ".join(values)})
         SELECT {", ".join(values.values())} FROM page
         ON CONFLICT ({key}) DO UPDATE
-           SET {_set(name for name in values if name != key)}, updated_at = now()
+           SET {changes}, updated_at = now()
          WHERE excluded.{header} > known.{header}
             OR excluded.{whole} > known.{whole}{also}
         RETURNING known.*, xmax = 0 AS is_new
-    ), {"".join(_parties(resource.mentions, whole))}resolved AS (
+    ), {"".join(f"{part}, " for part in _parties(resource.mentions, whole))}resolved AS (
         UPDATE rejected_records r SET resolved_at = now()
           FROM written w
          WHERE r.natural_key = w.{key} AND r.resolved_at IS NULL
@@ -211,7 +217,7 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
 # most pages name the same few, and a row that is locked for nothing holds up every other worker. So the day of `as_of`
 # is that of the newest record that said this, and a late record of an earlier day brings no old name back.
 def _parties(mentions: tuple[Mention, ...], stamp: str) -> Iterator[str]:
-    """The parts of a merge that write the parties which the written records name, as of the records' `stamp`."""
+    """The parts of a merge that write the parties which the written records or entries name, as of their `stamp`."""
     for party in dict.fromkeys(mention.party for mention in mentions):
         named = " UNION ALL ".join(_named(mention, stamp) for mention in mentions if mention.party is party)
         key = party_key(party)
@@ -232,7 +238,7 @@ def _parties(mentions: tuple[Mention, ...], stamp: str) -> Iterator[str]:
            SET {_set(changing)},
                updated_at = CASE WHEN excluded.payload = known.payload THEN known.updated_at ELSE now() END
          WHERE {_says_more("excluded", "known")}
-    ), """
+    )"""
 
 
 def _says_more(new: str, known: str) -> str:
@@ -249,7 +255,7 @@ def _named(mention: Mention, stamp: str) -> str:
     has_key = " AND ".join(f"{theirs[name]} ~ '\\S'" for name in party_key(party))
     is_partial = "true" if mention.partial else f"{has_name} IS NOT TRUE"
     return f"""SELECT {picked}, {_payload_of(mention, said)} AS payload, {stamp} AS as_of, {is_partial} AS is_partial
-          FROM written WHERE {has_key}"""
+          FROM written WHERE {has_key} AND {stamp} IS NOT NULL"""
 
 
 def _payload_of(mention: Mention, said: Mapping[str, str]) -> str:
@@ -262,41 +268,35 @@ def _payload_of(mention: Mention, said: Mapping[str, str]) -> str:
 # --- lists ------------------------------------------------------------------------------------------------------
 
 
+@cache
 def list_statements(resource: Resource, child: Child) -> ListStatements:
     """The statements of the lists that belong to a resource's records."""
     table, key = child.name, resource.key
     header, whole = resource.version
-    insert = _insert(
-        resource,
-        child,
-        f"""
+    entries = f"""
     SELECT {key}, {_payload_in("$4")} AS payload
-      FROM unnest($1::text[], $2::int[], $3::int[]) AS page ({key}, begins, bytes)""",
-    )
-    insert_drifted = _insert(
-        resource,
-        child,
-        f"""
+      FROM unnest($1::text[], $2::int[], $3::int[]) AS page ({key}, begins, bytes)"""
+    drifted = f"""
     SELECT {key}, {_payload_in("$4")} AS payload, {_payload_in("$7", "came_")} AS came
       FROM unnest($1::text[], $2::int[], $3::int[], $5::int[], $6::int[])
-           AS page ({key}, begins, bytes, came_begins, came_bytes)""",
-        payload="came",
-    )
+           AS page ({key}, begins, bytes, came_begins, came_bytes)"""
+    names = ", ".join(child.key)
     on_change = f"""
-    ON CONFLICT ({key}, {child.key}) DO UPDATE
-       SET {_set(name for name in to_sql(child.columns) if name != child.key)}, updated_at = now()
+    ON CONFLICT ({key}, {names}) DO UPDATE
+       SET {_set(name for name in to_sql(child.columns) if name not in child.key)}, updated_at = now()
      WHERE known.payload IS DISTINCT FROM excluded.payload
 """
+    gone = None if child.keeps_gone else f"FROM {table} WHERE {key} = $1 AND {names} <> ALL($2::int[])"
     owe = _owe(resource, child)
     return ListStatements(
         table=table,
         # A record that was not there has no entries (they refer to it), so that there is no conflict to look for; that
         # spares a seventh of the database's work.
-        insert=insert,
-        merge=insert + on_change,
-        merge_drifted=insert_drifted + on_change,
-        delete_gone=f"DELETE FROM {table} WHERE {key} = $1 AND {child.key} <> ALL($2::int[])",
-        would_go=f"SELECT FROM {table} WHERE {key} = $1 AND {child.key} <> ALL($2::int[]) LIMIT 1",
+        insert=_insert(resource, child, entries),
+        merge=_insert(resource, child, entries, on_change=on_change),
+        merge_drifted=_insert(resource, child, drifted, payload="came", on_change=on_change),
+        delete_gone=gone and f"DELETE {gone}",
+        would_go=gone and f"SELECT {gone} LIMIT 1",
         want=f"UPDATE {resource.name} SET {child.read_at} = NULL WHERE {key} = $1",
         has=f"UPDATE {resource.name} SET {child.read_at} = now(), updated_at = now() WHERE {key} = $1",
         version_without=f"""
@@ -324,12 +324,17 @@ def list_statements(resource: Resource, child: Child) -> ListStatements:
     )
 
 
-def _insert(resource: Resource, child: Child, entries: str, payload: str = "payload") -> str:
+def _insert(resource: Resource, child: Child, entries: str, payload: str = "payload", on_change: str = "") -> str:
     values = to_sql(child.columns) | {"payload": payload}
-    return f"""
+    insert = f"""
     INSERT INTO {child.name} AS known ({resource.key}, {", ".join(values)})
     SELECT {resource.key}, {", ".join(values.values())} FROM ({entries} OFFSET 0) entry
-"""
+    {on_change}"""
+    if not child.mentions:
+        return insert
+    assert child.stamp is not None  # noqa: S101  # entries that name parties have one
+    parties = ", ".join(_parties(child.mentions, child.stamp))
+    return f"WITH written AS ({insert} RETURNING known.*), {parties} SELECT FROM written"
 
 
 # Only while the list is not read: the merge has locked the records of its page, also those that it did not write.

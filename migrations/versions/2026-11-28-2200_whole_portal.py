@@ -4,11 +4,12 @@ A party knows on which day it was last named, and whether only in part.
 A pause of the source says in a word why, and in a sentence beside it.
 The domain tables are mirrored.
 Slices are claimed by the turns of their resources.
+Resultados, documents and termos of records are mirrored where they are asked for.
 """
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "0006"
 down_revision = "0005"
@@ -41,6 +42,14 @@ LAST_NAMED = {
          WHERE last.cnpj = u.cnpj AND last.codigo_unidade = u.codigo_unidade AND last.as_of > u.as_of
     """,
 }
+# Lists that are only read later than their records.
+LISTS_AT = (
+    ("contratacoes", "resultados_at"),
+    ("contratacoes", "arquivos_at"),
+    ("contratos", "arquivos_at"),
+    ("contratos", "termos_at"),
+)
+LIST_TABLES = ("resultados", "arquivos_contratacao", "arquivos_contrato", "termos_contrato")
 NAMES = {"orgaos": "razao_social", "unidades": "nome_unidade"}
 
 # As the merge writes them of records that come; a supplier without a name, and one that another has hired, in part.
@@ -309,6 +318,311 @@ def _let_resources_wait() -> None:
     op.create_index(CLAIM, "sync_slices", columns, postgresql_where=UNFINISHED)
 
 
+def _create_resultados() -> None:
+    op.create_table(
+        "resultados",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("numero_item", sa.Integer, nullable=False),
+        sa.Column("sequencial_resultado", sa.Integer, nullable=False),
+        sa.Column("tipo_pessoa", sa.Text),
+        sa.Column("ni_fornecedor", sa.Text),
+        sa.Column("nome_razao_social_fornecedor", sa.Text),
+        sa.Column("codigo_pais", sa.Text),
+        sa.Column("porte_fornecedor_id", sa.Integer),
+        sa.Column("porte_fornecedor_nome", sa.Text),
+        sa.Column("natureza_juridica_id", sa.Text),
+        sa.Column("natureza_juridica_nome", sa.Text),
+        sa.Column("localidade_fornecedor", JSONB),
+        sa.Column("localidade_exterior", JSONB),
+        sa.Column("quantidade_homologada", sa.Numeric),
+        sa.Column("valor_unitario_homologado", sa.Numeric),
+        sa.Column("valor_total_homologado", sa.Numeric),
+        sa.Column("percentual_desconto", sa.Numeric),
+        sa.Column("situacao_compra_item_resultado_id", sa.Integer),
+        sa.Column("situacao_compra_item_resultado_nome", sa.Text),
+        sa.Column("data_resultado", sa.Date),
+        sa.Column("data_inclusao", WALL_CLOCK),
+        sa.Column("data_atualizacao", WALL_CLOCK),
+        sa.Column("data_cancelamento", WALL_CLOCK),
+        sa.Column("motivo_cancelamento", sa.Text),
+        sa.Column("ordem_classificacao_srp", sa.Integer),
+        sa.Column("reserva_remanescente_codigo", sa.Integer),
+        sa.Column("reserva_remanescente_nome", sa.Text),
+        sa.Column("indicador_subcontratacao", sa.Boolean),
+        sa.Column("aplicacao_margem_preferencia", sa.Boolean),
+        sa.Column("amparo_legal_margem_preferencia", JSONB),
+        sa.Column("aplicacao_beneficio_me_epp", sa.Boolean),
+        sa.Column("aplicacao_criterio_desempate", sa.Boolean),
+        sa.Column("amparo_legal_criterio_desempate", JSONB),
+        sa.Column("pais_origem_produto_servico", JSONB),
+        sa.Column("moeda_estrangeira", JSONB),
+        sa.Column("valor_nominal_moeda_estrangeira", sa.Numeric),
+        sa.Column("data_cotacao_moeda_estrangeira", JSONB),
+        sa.Column("timezone_cotacao_moeda_estrangeira", JSONB),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratacoes.numero_controle_pncp"],
+            name="fk_resultados_numero_controle_pncp_contratacoes",
+            ondelete="CASCADE",
+            initially="DEFERRED",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", "numero_item", "sequencial_resultado", name="pk_resultados"),
+    )
+    op.create_index("ix_resultados_ni_fornecedor", "resultados", ["ni_fornecedor"])
+    op.create_table(
+        "resultados_owed",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text),
+        sa.Column("execution_id", sa.BigInteger),
+        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("set_aside_at", MOMENT),
+        sa.Column("asked_at", MOMENT),
+        sa.Column("parts_left", ARRAY(sa.Integer)),
+        sa.ForeignKeyConstraint(
+            ["execution_id"],
+            ["sync_executions.id"],
+            name="fk_resultados_owed_execution_id_sync_executions",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratacoes.numero_controle_pncp"],
+            name="fk_resultados_owed_numero_controle_pncp_contratacoes",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_resultados_owed"),
+    )
+    op.create_index(
+        "ix_resultados_owed_due",
+        "resultados_owed",
+        [sa.text("asked_at"), sa.text("as_of DESC")],
+        postgresql_where=sa.text("set_aside_at IS NULL"),
+    )
+    op.create_index("ix_resultados_owed_execution_id", "resultados_owed", ["execution_id"])
+
+
+def _create_arquivos() -> None:
+    op.create_table(
+        "arquivos_contratacao",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("sequencial_documento", sa.Integer, nullable=False),
+        sa.Column("titulo", sa.Text),
+        sa.Column("tipo_documento_id", sa.Integer),
+        sa.Column("tipo_documento_nome", sa.Text),
+        sa.Column("tipo_documento_descricao", sa.Text),
+        sa.Column("url", sa.Text),
+        sa.Column("data_publicacao_pncp", WALL_CLOCK),
+        sa.Column("status_ativo", sa.Boolean),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratacoes.numero_controle_pncp"],
+            name="fk_arquivos_contratacao_numero_controle_pncp_contratacoes",
+            ondelete="CASCADE",
+            initially="DEFERRED",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", "sequencial_documento", name="pk_arquivos_contratacao"),
+    )
+    op.create_table(
+        "arquivos_contratacao_owed",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text),
+        sa.Column("execution_id", sa.BigInteger),
+        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("set_aside_at", MOMENT),
+        sa.Column("asked_at", MOMENT),
+        sa.ForeignKeyConstraint(
+            ["execution_id"],
+            ["sync_executions.id"],
+            name="fk_arquivos_contratacao_owed_execution_id_sync_executions",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratacoes.numero_controle_pncp"],
+            name="fk_arquivos_contratacao_owed_numero_controle_pncp_contratacoes",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_arquivos_contratacao_owed"),
+    )
+    op.create_index(
+        "ix_arquivos_contratacao_owed_due",
+        "arquivos_contratacao_owed",
+        [sa.text("asked_at"), sa.text("as_of DESC")],
+        postgresql_where=sa.text("set_aside_at IS NULL"),
+    )
+    op.create_index("ix_arquivos_contratacao_owed_execution_id", "arquivos_contratacao_owed", ["execution_id"])
+    op.create_table(
+        "arquivos_contrato",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("sequencial_documento", sa.Integer, nullable=False),
+        sa.Column("titulo", sa.Text),
+        sa.Column("tipo_documento_id", sa.Integer),
+        sa.Column("tipo_documento_nome", sa.Text),
+        sa.Column("tipo_documento_descricao", sa.Text),
+        sa.Column("url", sa.Text),
+        sa.Column("data_publicacao_pncp", WALL_CLOCK),
+        sa.Column("status_ativo", sa.Boolean),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratos.numero_controle_pncp"],
+            name="fk_arquivos_contrato_numero_controle_pncp_contratos",
+            ondelete="CASCADE",
+            initially="DEFERRED",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", "sequencial_documento", name="pk_arquivos_contrato"),
+    )
+    op.create_table(
+        "arquivos_contrato_owed",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text),
+        sa.Column("execution_id", sa.BigInteger),
+        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("set_aside_at", MOMENT),
+        sa.Column("asked_at", MOMENT),
+        sa.ForeignKeyConstraint(
+            ["execution_id"],
+            ["sync_executions.id"],
+            name="fk_arquivos_contrato_owed_execution_id_sync_executions",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratos.numero_controle_pncp"],
+            name="fk_arquivos_contrato_owed_numero_controle_pncp_contratos",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_arquivos_contrato_owed"),
+    )
+    op.create_index(
+        "ix_arquivos_contrato_owed_due",
+        "arquivos_contrato_owed",
+        [sa.text("asked_at"), sa.text("as_of DESC")],
+        postgresql_where=sa.text("set_aside_at IS NULL"),
+    )
+    op.create_index("ix_arquivos_contrato_owed_execution_id", "arquivos_contrato_owed", ["execution_id"])
+
+
+def _create_termos() -> None:
+    op.create_table(
+        "termos_contrato",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("sequencial_termo_contrato", sa.Integer, nullable=False),
+        sa.Column("numero_termo_contrato", sa.Text),
+        sa.Column("tipo_termo_contrato_nome", sa.Text),
+        sa.Column("objeto_termo_contrato", sa.Text),
+        sa.Column("fundamento_legal", sa.Text),
+        sa.Column("informativo_observacao", sa.Text),
+        sa.Column("informacao_complementar", sa.Text),
+        sa.Column("processo", sa.Text),
+        sa.Column("qualificacao_acrescimo_supressao", sa.Boolean),
+        sa.Column("qualificacao_vigencia", sa.Boolean),
+        sa.Column("qualificacao_fornecedor", sa.Boolean),
+        sa.Column("qualificacao_reajuste", sa.Boolean),
+        sa.Column("valor_acrescido", sa.Numeric),
+        sa.Column("valor_parcela", sa.Numeric),
+        sa.Column("valor_global", sa.Numeric),
+        sa.Column("numero_parcelas", sa.Integer),
+        sa.Column("prazo_aditado_dias", sa.Integer),
+        sa.Column("data_assinatura", sa.Date),
+        sa.Column("data_vigencia_inicio", sa.Date),
+        sa.Column("data_vigencia_fim", sa.Date),
+        sa.Column("data_publicacao_pncp", WALL_CLOCK),
+        sa.Column("data_inclusao", WALL_CLOCK),
+        sa.Column("data_atualizacao", WALL_CLOCK),
+        sa.Column("tipo_pessoa", sa.Text),
+        sa.Column("ni_fornecedor", sa.Text),
+        sa.Column("nome_razao_social_fornecedor", sa.Text),
+        sa.Column("tipo_pessoa_sub_contratada", sa.Text),
+        sa.Column("ni_fornecedor_sub_contratado", sa.Text),
+        sa.Column("nome_fornecedor_sub_contratado", sa.Text),
+        sa.Column("payload", JSONB, nullable=False),
+        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratos.numero_controle_pncp"],
+            name="fk_termos_contrato_numero_controle_pncp_contratos",
+            ondelete="CASCADE",
+            initially="DEFERRED",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", "sequencial_termo_contrato", name="pk_termos_contrato"),
+    )
+    op.create_table(
+        "termos_contrato_owed",
+        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text),
+        sa.Column("execution_id", sa.BigInteger),
+        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("set_aside_at", MOMENT),
+        sa.Column("asked_at", MOMENT),
+        sa.ForeignKeyConstraint(
+            ["execution_id"],
+            ["sync_executions.id"],
+            name="fk_termos_contrato_owed_execution_id_sync_executions",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["numero_controle_pncp"],
+            ["contratos.numero_controle_pncp"],
+            name="fk_termos_contrato_owed_numero_controle_pncp_contratos",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_termos_contrato_owed"),
+    )
+    op.create_index(
+        "ix_termos_contrato_owed_due",
+        "termos_contrato_owed",
+        [sa.text("asked_at"), sa.text("as_of DESC")],
+        postgresql_where=sa.text("set_aside_at IS NULL"),
+    )
+    op.create_index("ix_termos_contrato_owed_execution_id", "termos_contrato_owed", ["execution_id"])
+
+
+def _add_lists() -> None:
+    for table, column in LISTS_AT:
+        op.add_column(table, sa.Column(column, MOMENT))
+    _create_resultados()
+    _create_arquivos()
+    _create_termos()
+
+
+def _drop_lists() -> None:
+    for table in LIST_TABLES:
+        op.drop_table(f"{table}_owed")
+        op.drop_table(table)
+    for table, column in LISTS_AT:
+        op.drop_column(table, column)
+
+
 def upgrade() -> None:
     _word_pauses()
     _create_dominios()
@@ -321,9 +635,11 @@ def upgrade() -> None:
     _create_atas()
     _create_pcas()
     _create_instrumentos_cobranca()
+    _add_lists()
 
 
 def downgrade() -> None:
+    _drop_lists()
     for table in ("instrumentos_cobranca", "itens_pca_owed", "itens_pca", "pcas", "atas"):
         op.drop_table(table)
     _unword_pauses()

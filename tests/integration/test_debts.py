@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from common.resources.contratacoes import CONTRATACOES
+from common.resources.itens import ITENS
 from ingestor import debts as debts_module
 from ingestor.debts import EMPTY_WAITS, MOST_TRIES, Outcome, claim_debts, load_owed, try_all_again, wait_after, work_off
 from ingestor.slices import SliceIngestion, ingest_slice
@@ -339,10 +340,10 @@ async def test_a_list_that_is_too_large_is_set_aside_at_once(
     assert tuple(row)[:2] == (large, True)
     assert "takes more than" in row.cause
     assert await numbers(database, other) == [1, 2, 3]
-    assert await try_all_again(database.engine, CONTRATACOES) == 1
+    assert await try_all_again(database.engine, CONTRATACOES, ITENS) == 1
     assert await work(database, client) == ["set_aside"]
     monkeypatch.undo()
-    await try_all_again(database.engine, CONTRATACOES)
+    await try_all_again(database.engine, CONTRATACOES, ITENS)
     assert await work(database, client) == ["read"]
     assert len(await numbers(database, large)) == 900
 
@@ -361,9 +362,9 @@ async def test_what_is_set_aside_is_tried_by_command_or_for_a_newer_version_alon
     await read_day(database, client)
 
     assert await owed(database) == RECORDS - 1
-    listed = await load_owed(database.engine, CONTRATACOES)
+    listed = await load_owed(database.engine, CONTRATACOES, ITENS)
     assert (len(listed), {one.is_set_aside for one in listed}) == (RECORDS - 1, {True})
-    assert await try_all_again(database.engine, CONTRATACOES) == RECORDS - 1
+    assert await try_all_again(database.engine, CONTRATACOES, ITENS) == RECORDS - 1
     assert await work(database, client) == ["read"] * (RECORDS - 1)
     assert await database.mirror() == truth(of_the_day(day))
 

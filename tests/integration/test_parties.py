@@ -44,8 +44,9 @@ FLAT = replace(
         ),
     ),
     indexes=(),
+    later=(),
 )
-RICH = replace(CONTRATOS, name="rich_for_a_test", mentions=BOTH_ORGAOS, indexes=())
+RICH = replace(CONTRATOS, name="rich_for_a_test", mentions=BOTH_ORGAOS, indexes=(), later=())
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.contratacoes import CONTRATACOES
 from common.resources.derive import to_sql
 from common.resources.description import Kind
+from common.resources.itens import ITENS
 from ingestor.sources.pncp.envelope import parse_page
 from ingestor.sources.pncp.records import list_path, parse_entry, parse_list, parse_record
 from ingestor.sources.values import Entry, Record, Rejected

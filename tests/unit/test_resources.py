@@ -34,8 +34,8 @@ def test_a_record_needs_its_key_and_its_stamps_and_nothing_else(resource: Resour
     required = {column.name for column in resource.columns if column.required}
     stamps = {listing.stamp for listing in resource.listings.values()}
     assert required == {*(resource.key_columns or (resource.key,)), *resource.version, *stamps}
-    if resource.child:
-        assert {column.name for column in resource.child.columns if column.required} == {resource.child.key}
+    for child in resource.lists:
+        assert {column.name for column in child.columns if column.required} == set(child.key)
 
 
 @every_resource

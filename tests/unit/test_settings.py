@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 
 from common.config import ConfigurationError, load_settings
 from common.cron import check_cron
+from common.lists import Scope, parse_scope
 from common.resources import RESOURCE_NAMES
 from ingestor.config import IngestorSettings
 
@@ -473,3 +474,41 @@ def test_a_worker_may_be_kept_to_some_kinds_of_work(load: Load) -> None:
     assert load().worker_kinds == ["sync", "delivery", "intake"]
     assert load(WORKER_KINDS="delivery").worker_kinds == ["delivery"]
     assert "WORKER_KINDS" in fault(load, WORKER_KINDS="reading")
+
+
+@pytest.mark.parametrize(
+    ("written", "scope"),
+    [
+        ("nenhum", None),
+        ("tudo", Scope()),
+        ("uf=sp, MG; dias=30", Scope(uf=("SP", "MG"), dias=30)),
+        ("cnpj=00394460000141;modalidade=6,8", Scope(cnpj=("00394460000141",), modalidade=(6, 8))),
+    ],
+)
+def test_a_scope_of_lists_is_words_or_filters(written: str, scope: Scope | None) -> None:
+    assert parse_scope(written) == scope
+    assert parse_scope(str(scope) if scope else "nenhum") == scope
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("uf=XX", "no UF"),
+        ("estado=SP", "expected nenhum, tudo, or filters"),
+        ("uf=", "expected nenhum, tudo, or filters"),
+        ("uf=SP;uf=MG", "stands there twice"),
+        ("cnpj=123", "no CNPJ"),
+        ("modalidade=0", "no number from 1"),
+        ("dias=1,2", "one number"),
+    ],
+)
+def test_a_scope_that_cannot_be_meant_is_refused(written: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        parse_scope(written)
+
+
+def test_a_scope_of_termos_by_modalidade_is_refused_at_the_start(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match="PNCP_TERMOS: contratos have no modalidade"):
+        load(PNCP_RESULTADOS="modalidade=6", PNCP_TERMOS="modalidade=6")
+    scopes = load(PNCP_RESULTADOS="modalidade=6", PNCP_TERMOS="tudo").list_scopes
+    assert scopes == {"resultados": Scope(modalidade=(6,)), "arquivos": None, "termos": Scope()}

@@ -1,6 +1,8 @@
 """The lists that belong to records, asked for with their records: read, or owed with the reason."""
 
 import asyncio
+import time
+from dataclasses import dataclass
 
 from common.resources.description import Child, Resource
 from ingestor.errors import NoRoomError, PncpError, PncpPaused, PncpTooLarge
@@ -9,6 +11,8 @@ from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.values import Itens, Owed, Record
 
 QUICK_TRIES = 3
+PARTS_SECONDS = 300.0
+"""Well below the time for which a debt is claimed."""
 
 
 async def fetch_or_owe(
@@ -27,6 +31,44 @@ async def fetch_or_owe(
         if isinstance(error, PncpPaused) and not owe_unasked:
             raise
         return Itens(owed=Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge)))
+
+
+@dataclass(frozen=True)
+class PartsRead:
+    """What has come of the parts of a list: `failed` are to be asked for again, `unasked` have not been asked for yet.
+
+    `owed`: why the last of those that failed did. `is_paused`: the service has been paused meanwhile.
+    """
+
+    itens: Itens
+    failed: list[int]
+    unasked: list[int]
+    owed: Owed | None = None
+    is_paused: bool = False
+
+
+async def fetch_parts(client: PncpClient, resource: Resource, child: Child, key: str, parts: list[int]) -> PartsRead:
+    """These parts of a record's list, one after the other, as many as can be asked for in `PARTS_SECONDS`.
+
+    Raises:
+        PncpPaused: nothing was asked.
+
+    """
+    itens, failed, owed = Itens(), list[int](), None
+    ends_at = time.monotonic() + PARTS_SECONDS
+    for place, part in enumerate(parts):
+        try:
+            itens.add(await client.fetch_part(resource, child, key, part, tries=QUICK_TRIES, wait=False))
+        except PncpPaused:
+            if place == 0:
+                raise
+            return PartsRead(itens, failed, parts[place:], owed, is_paused=True)
+        except PncpError as error:
+            failed.append(part)
+            owed = Owed("unread", str(error), is_final=isinstance(error, PncpTooLarge))
+        if time.monotonic() > ends_at:
+            return PartsRead(itens, failed, parts[place + 1 :], owed)
+    return PartsRead(itens, failed, [], owed)
 
 
 async def doubt(client: PncpClient, resource: Resource, child: Child, key: str) -> Owed | None:

@@ -7,7 +7,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from common.resources import LISTINGS_OF
+from common.resources import LATER_SERVICES, LISTINGS_OF
 from common.resources.description import Child, Criterio, Listing, Resource
 from ingestor.errors import (
     PageAbsent,
@@ -38,7 +38,7 @@ from ingestor.errors import (
 from ingestor.room import current_charge
 from ingestor.sources.pncp.bodies import read_body
 from ingestor.sources.pncp.envelope import AnotherPageError, NotAPageError, Page, parse_page, parse_quantidade
-from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, list_path, parse_list
+from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, list_path, parse_list, part_of
 from ingestor.sources.values import Itens
 
 log = structlog.get_logger(__name__)
@@ -47,6 +47,8 @@ LONGEST_HEADER = 64 * 1024  # gateways send cookies and policies of more than th
 CONNECT_SECONDS = 5
 LONGEST_TIMEOUT = 240  # on bad days pages come after 40 to 57 s; no answer has been seen after more than 2 minutes
 MOST_ITENS_PAGES = 1000
+LATER_AT_ONCE = 2
+"""Requests of a worker for lists that are only read later: the others of its share are left to everything else."""
 LONGEST_LIST = 40 * 1024 * 1024  # bytes of one contratação's items in memory; the largest seen have some 4 MB
 ABSENT_STATUS = {204, 400, 404, 422}
 """What the portal says to a page beyond the end, and to any other page on a bad day."""
@@ -153,12 +155,21 @@ class Span:
         return self.resource.listings[self.criterio]
 
 
+class Pace:
+    """When requests may start: those of one service in the order in which they come, all at least `interval` apart."""
+
+    def __init__(self, per_second: float, services: Iterable[str]) -> None:
+        self.interval = 1 / per_second if per_second else 0.0
+        self.turns = {service: asyncio.Lock() for service in services}
+        self.next_turn = 0.0
+
+
 class PncpClient:
     """Asks the portal. Use it as a context manager; it holds the connections open.
 
     `base_url` ends before `/consulta` and `/pncp`. `page_size`: the most records of a page of a listing, where that is
-    less than the portal allows. `requests_per_second` is shared by all workers, and 0 means no limit. `session`
-    replaces the network in tests.
+    less than the portal allows. `requests_per_second` to listings, and `lists_per_second` for lists that are only read
+    later, are shared by all workers, and 0 means no limit. `session` replaces the network in tests.
     """
 
     def __init__(
@@ -168,6 +179,7 @@ class PncpClient:
         source: SharedState,
         page_size: int | None = None,
         requests_per_second: float = 1,
+        lists_per_second: float = 0,
         itens_concurrency: int = 4,
         timeout_seconds: float = 30,
         retry_wait_max: float = 30,
@@ -181,10 +193,11 @@ class PncpClient:
         self._most_per_page = page_size
         self._timeouts = timeouts_from(timeout_seconds)
         self._longest_drip = 3 * timeout_seconds  # a body may drip for ever without a read timing out
-        self._interval = 1 / requests_per_second if requests_per_second else 0.0
-        self._turns = {service: asyncio.Lock() for service in LISTINGS_OF.values()}
-        self._next_turn = 0.0
+        of_listings = Pace(requests_per_second, LISTINGS_OF.values())
+        of_later_lists = Pace(lists_per_second, LATER_SERVICES)
+        self._paces = {service: pace for pace in (of_listings, of_later_lists) for service in pace.turns}
         self._itens_slots = asyncio.Semaphore(itens_concurrency)
+        self._later_slots = asyncio.Semaphore(LATER_AT_ONCE)
         self._at_once: dict[str, asyncio.Semaphore] = {}
         self._retry_wait_max = retry_wait_max
         self._headers = {"Accept": "application/json", "User-Agent": user_agent}
@@ -218,6 +231,9 @@ class PncpClient:
         if listing.at_once is None:
             return nullcontext()
         return self._at_once.setdefault(listing.path, asyncio.Semaphore(listing.at_once))
+
+    def _slots_for(self, service: str) -> asyncio.Semaphore:
+        return self._later_slots if service in LATER_SERVICES else self._itens_slots
 
     def page_size(self, resource: Resource) -> int:
         """Records per page of a listing of a resource, where no other number is asked for."""
@@ -318,7 +334,7 @@ class PncpClient:
         parameters: dict[str, str | int] = {"pagina": number, "tamanhoPagina": child.page_size}
 
         async def once(level: int) -> Itens:
-            async with self._itens_slots:
+            async with self._slots_for(child.service):
                 body = await self._list_once(child.service, path, parameters, level, wait=wait)
             try:
                 return parse_list(child, body, key)
@@ -363,7 +379,7 @@ class PncpClient:
         path = f"{list_path(resource, child, key)}/quantidade"
 
         async def once(level: int) -> int:
-            async with self._itens_slots:
+            async with self._slots_for(child.service):
                 status, body = await self._get(child.service, path, {}, level, wait=wait)
             if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
                 raise PncpDisputed(f"{path}: status {status}{_message_of(body)}")  # an answer, if no count
@@ -375,6 +391,39 @@ class PncpClient:
                 raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
 
         return await self._with_retries(child.service, path, once, tries=1)
+
+    async def fetch_part(
+        self, resource: Resource, child: Child, key: str, part: int, *, tries: int | None = None, wait: bool = True
+    ) -> Itens:
+        """One part of a list that is asked for in parts; 204, 404 and `[]` say that it has no entries.
+
+        Raises:
+            PncpPaused, PncpUnavailable, PncpRejected, StoppedWaiting, NoRoomError: as for a list.
+            PncpUnavailable: entries of another part have come.
+
+        """
+        assert child.parts is not None  # noqa: S101  # the caller has looked
+        column = child.parts.column
+        path = list_path(resource, child, key, {column: part})
+
+        async def once(level: int) -> Itens:
+            async with self._slots_for(child.service):
+                status, body = await self._get(child.service, path, {}, level, wait=wait)
+            if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
+                return Itens()
+            if status != HTTPStatus.OK:
+                raise _fault_of_itens(status, path, body)
+            try:
+                itens = parse_list(child, body, key)
+            except NotAPageError as error:
+                raise PncpUnavailable(f"{path}: {error}", "bad_answer") from None
+            if any(part_of(child, entry) != part for entry in itens.payloads):
+                raise PncpUnavailable(f"{path}: entries of another {column} have come", "bad_answer")
+            return itens
+
+        itens = await self._with_retries(child.service, path, once, tries=tries)
+        current_charge().keep(itens.overhead)
+        return itens
 
     async def fetch_whole(self, service: str, path: str, parse: Callable[[bytes], R]) -> R:
         """A list of the integration API that comes whole, without pages, as `parse` reads its body.
@@ -421,10 +470,10 @@ class PncpClient:
         url = URL(f"{self._base_url}{path}?{query}", encoded=True)
         timeout = self._timeouts[level]
         seconds = timeout.sock_read or 0.0
-        if service not in self._turns:  # of a list, not of a listing
-            await self.source.enter(service, wait=wait, seconds=seconds + CONNECT_SECONDS)
+        if service in self._paces:
+            await self._enter_in_turn(service, seconds + CONNECT_SECONDS, wait=wait)
         else:
-            await self._enter_in_turn(service, seconds + CONNECT_SECONDS)
+            await self.source.enter(service, wait=wait, seconds=seconds + CONNECT_SECONDS)
         began = time.monotonic()
         ended: int | str | None = None  # by us, before it could end by itself
         try:
@@ -460,22 +509,23 @@ class PncpClient:
         told = "" if asked is None else f", Retry-After {asked:.0f} s"
         return PncpThrottled(f"{path}: status 429{told}", asked)
 
-    async def _enter_in_turn(self, service: str, seconds: float) -> None:
-        """Keep the starts of requests for listings apart, also of those that a pause of their service has held back."""
+    async def _enter_in_turn(self, service: str, seconds: float, *, wait: bool) -> None:
+        """Keep the starts of requests apart that have a pace, also of those that a pause of their service held back."""
         loop = asyncio.get_running_loop()
-        interval = self._interval * self.source.workers
-        async with self._turns[service]:
-            start = max(self._next_turn, loop.time())
-            self._next_turn = start + interval  # before any wait: requests of another service come after this one
+        pace = self._paces[service]
+        interval = pace.interval * self.source.workers
+        async with pace.turns[service]:
+            start = max(pace.next_turn, loop.time())
+            pace.next_turn = start + interval  # before any wait: requests of another service come after this one
             try:
                 if start > loop.time():
                     await self.source.rest(start - loop.time())
-                await self.source.enter(service, wait=True, seconds=seconds)
+                await self.source.enter(service, wait=wait, seconds=seconds)
             except BaseException:
-                if self._next_turn == start + interval:  # no other request has its turn after this one
-                    self._next_turn = start
+                if pace.next_turn == start + interval:  # no other request has its turn after this one
+                    pace.next_turn = start
                 raise
-            self._next_turn = max(self._next_turn, loop.time() + interval)
+            pace.next_turn = max(pace.next_turn, loop.time() + interval)
 
     async def _with_retries(
         self,

@@ -87,7 +87,7 @@ def parse_leniently(raw: bytes, decoders: Decoders) -> Entry:
     return Entry(record, _with_texts(raw, sieve.too_long).decode(), columns.decode(), drift)
 
 
-def part_of(record: str, key: str) -> Raw | None:
+def value_of(record: str, key: str) -> Raw | None:
     """The value of one key of a record, undecoded; `None` where there is none, or it is null."""
     value = _decode_object(record).get(key)
     return None if value is None or value == _NULL else value

@@ -5,7 +5,8 @@ and a number keeps every digit.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -20,8 +21,8 @@ from ingestor.sources.pncp.decoders import (
     to_moment,
 )
 from ingestor.sources.pncp.envelope import NotAPageError, check_body, decode_any_array, decode_array, decode_or_mend
-from ingestor.sources.pncp.mending import REFUSED_ESCAPE, mend, parse_leniently, part_of, without
-from ingestor.sources.values import Entry, Itens, Record, Rejected
+from ingestor.sources.pncp.mending import REFUSED_ESCAPE, mend, parse_leniently, value_of, without
+from ingestor.sources.values import Entry, EntryKey, Itens, Record, Rejected
 
 DECODED_AT_ONCE = 1024 * 1024
 """Bytes of a list that are decoded together: their texts and objects are dropped as soon as their numbers are known."""
@@ -54,7 +55,7 @@ def parse_record(resource: Resource, raw: bytes | Raw) -> Record | Rejected:
 def parse_nested(resource: Resource, record: Record) -> Record | Rejected | None:
     """Read the whole record of another resource that stands in a record, if one does."""
     assert resource.nested is not None  # noqa: S101  # the caller has looked
-    raw = part_of(record.payload, resource.nested.path)
+    raw = value_of(record.payload, resource.nested.path)
     return None if raw is None else parse_record(resource.nested.resource, raw)
 
 
@@ -145,8 +146,17 @@ def _key_in(raw: bytes, decoders: Decoders) -> str | None:
     return None if key is None else str(key)[:100]
 
 
-def list_path(resource: Resource, child: Child, key: str) -> str:
+def part_of(child: Child, entry: EntryKey) -> int:
+    """The part of a list to which an entry belongs."""
+    assert child.parts is not None  # noqa: S101  # the caller has looked
+    assert isinstance(entry, tuple)  # noqa: S101  # it names its part and its place in that
+    return entry[child.key.index(child.parts.column)]
+
+
+def list_path(resource: Resource, child: Child, key: str, part: Mapping[str, int] = MappingProxyType({})) -> str:
     """Where the portal has the list of a record, whose key says it (1,899 of 1,899 control numbers recompose exactly).
+
+    `part` names the part that is asked for, of a list that has parts.
 
     Raises:
         ValueError: not a key of the resource.
@@ -157,5 +167,5 @@ def list_path(resource: Resource, child: Child, key: str) -> str:
         raise ValueError(f"{key} is not of the form {resource.key_form}")
     # numbers stand without leading zeros there; a CNPJ has 14 characters
     return child.path.format_map(
-        {name: part if name == "cnpj" else int(part) for name, part in match.groupdict().items()}
+        {name: value if name == "cnpj" else int(value) for name, value in match.groupdict().items()} | {**part}
     )

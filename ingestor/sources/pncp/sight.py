@@ -118,7 +118,7 @@ def name_rows(resource: Resource, criterio: Criterio, records: Iterable[Seen | R
 def _entry_names(resource: Resource, counts: str, name: str, raw: bytes | Raw) -> list[str]:
     assert resource.child is not None  # noqa: S101  # what is counted of a record are the entries of its list
     try:
-        entries = _decoder_of_entries(counts, path_of(resource.child.columns, resource.child.key))(raw).entries
+        entries = _decoder_of_entries(counts, path_of(resource.child.columns, resource.child.key[0]))(raw).entries
     except (ValueError, RecursionError):
         return [name]
     return [f"{name} {entry.key}" for entry in entries] or [name]

@@ -1,0 +1,390 @@
+"""Lists that are only read later: resultados, documents and termos of records in scope, below everything else."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from common.lists import Scope, Scopes
+from common.resources import LATER
+from ingestor import debts as debts_module
+from ingestor.debts import MOST_TRIES, Outcome, Turn, work_off
+from ingestor.slices import SliceIngestion, Tools, ingest_slice
+from ingestor.sources.pncp.client import PncpClient
+from simulator.app import Simulator
+from simulator.children import find_children, put_children
+from simulator.records import ChildKey
+from simulator.world import World
+from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, piece
+from tests.integration.test_worker import Workers, finished, only, quick_polls, workers  # noqa: F401  # fixtures
+from tests.support import eventually
+
+ALL: Scopes = {"resultados": Scope(), "arquivos": Scope(), "termos": Scope()}
+RESULTADOS: Scopes = {"resultados": Scope()}
+LATER_STAMP = f"{CLOSED_DAY}T20:00:00"
+
+
+@pytest.fixture
+def day(world: World) -> World:
+    """Contratações of a closed day: of the items of each the odd ones have results, of the last one none."""
+    for number in range(6):
+        world.put(
+            data_publicacao=f"{CLOSED_DAY}T10:{number:02}:00",
+            modalidade=MODALIDADE,
+            items=[{"numeroItem": item, "temResultado": item % 2 == 1 and number < 5} for item in range(1, number + 2)],
+            unidadeOrgao={"ufSigla": "SP" if number % 2 else "MG"},
+        )
+    return world
+
+
+async def read_day(
+    database: Database, client: PncpClient, scopes: Scopes, resource: str = "contratacoes"
+) -> SliceIngestion:
+    """Read the day as an execution of its own."""
+    part = 0 if resource == "contratos" else MODALIDADE
+    claim = await database.claimed([piece(modalidade=part)], resource=resource)
+    tools = Tools(database.engine, client, asyncio.Event(), lease_seconds=60, scopes=scopes)
+    work = SliceIngestion(tools, claim)
+    assert await ingest_slice(work)
+    return work
+
+
+async def work(
+    database: Database, client: PncpClient, scopes: Scopes = ALL, *, rounds: int = 1, most: int = 50
+) -> list[Outcome]:
+    """So many rounds of the worker, for which everything that is not set aside is due."""
+    outcomes: list[Outcome] = []
+    for _ in range(rounds):
+        for _, child in LATER:
+            await database.rows(f"UPDATE {child.debts} SET due_at = now()")
+        outcomes += await work_off(
+            database.engine, client, asyncio.Event(), most, turn=Turn(LATER, wanted=list(scopes), scopes=scopes)
+        )
+    return outcomes
+
+
+async def owed(database: Database, table: str = "resultados") -> set[str]:
+    return {row[0] for row in await database.rows(f"SELECT numero_controle_pncp FROM {table}_owed")}
+
+
+def with_results(world: World) -> dict[str, list[int]]:
+    """The numbers of the items with results of each contratação that has any."""
+    found = {
+        key: [item["numeroItem"] for item in map(json.loads, world.items(key)) if item["temResultado"]]
+        for key in world.contratacoes.records
+    }
+    return {key: numbers for key, numbers in found.items() if numbers}
+
+
+def on_the_portal(world: World) -> dict[tuple[str, int, int], Any]:
+    """All resultados that the portal has, by their keys."""
+    rows = [
+        json.loads(row)
+        for key, numbers in with_results(world).items()
+        for number in numbers
+        for row in find_children(world, ChildKey("resultados", key, number))
+    ]
+    return {(row["numeroControlePNCPCompra"], row["numeroItem"], row["sequencialResultado"]): row for row in rows}
+
+
+async def stored(database: Database) -> dict[tuple[str, int, int], Any]:
+    rows = await database.rows(
+        "SELECT numero_controle_pncp, numero_item, sequencial_resultado, payload FROM resultados"
+    )
+    return {(row[0], row[1], row[2]): row.payload for row in rows}
+
+
+def asked(portal: Simulator, kind: str) -> list[str]:
+    return [served.target for served in portal.stats.log if f"/{kind}" in served.target]
+
+
+def keys_of(world: World, numbers: Iterable[int]) -> list[str]:
+    ordered = sorted(world.contratacoes.records.values(), key=lambda record: record.publicacao)
+    return [ordered[number].numero_controle_pncp for number in numbers]
+
+
+# --- what is owed -----------------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_owed_without_a_scope(database: Database, portals: Portals, day: World) -> None:
+    portal = await portals.serve(day)
+
+    await read_day(database, await portals.client(portal), {"resultados": None, "arquivos": None, "termos": None})
+
+    assert await owed(database) == await owed(database, "arquivos_contratacao") == set()
+    assert asked(portal, "resultados") == asked(portal, "arquivos") == []
+
+
+async def test_only_contratacoes_in_scope_that_have_results_are_owed(
+    database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+
+    await read_day(database, client, {"resultados": Scope(uf=("SP",))})
+    assert await owed(database) == set(keys_of(day, [1, 3]))
+
+    others = Scope(uf=("MG",), modalidade=(MODALIDADE,), cnpj=(keys_of(day, [2])[0][:14],))
+    await database.rows("UPDATE contratacoes SET itens_at = NULL")
+    await read_day(database, client, {"resultados": others})
+    assert await owed(database) == set(keys_of(day, [1, 2, 3]))
+
+
+async def test_published_long_ago_is_out_of_a_scope_of_days(database: Database, portals: Portals, day: World) -> None:
+    client = await portals.client(await portals.serve(day))
+
+    await read_day(database, client, {"resultados": Scope(dias=30)})
+
+    assert await owed(database) == set()
+
+
+async def test_results_are_owed_as_soon_as_the_items_have_come(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    rule = portal.quirks.add("items_down", match={"kind": "itens"})
+    await read_day(database, client, ALL)
+    assert await owed(database) == set()
+    assert len(await owed(database, "arquivos_contratacao")) == 6
+
+    portal.quirks.rules.remove(rule)
+    await database.rows("UPDATE source_pauses SET paused_until = now()")
+    await database.rows("UPDATE itens_owed SET due_at = now()")
+
+    async def all_items_have_come() -> bool:
+        await database.rows("UPDATE itens_owed SET due_at = now()")
+        await work_off(database.engine, client, asyncio.Event(), 50, turn=Turn(scopes=ALL))
+        return not await owed(database, "itens")
+
+    await eventually(all_items_have_come)
+    assert await owed(database) == set(with_results(day))
+
+
+# --- what is read -----------------------------------------------------------------------------------------------
+
+
+async def test_the_results_of_all_items_that_have_some_are_stored_and_their_suppliers_known(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    await read_day(database, client, RESULTADOS)
+
+    assert set(await work(database, client)) == {"read"}
+
+    expected = on_the_portal(day)
+    assert await stored(database) == expected
+    assert await owed(database) == set()
+    assert len(asked(portal, "resultados")) == sum(map(len, with_results(day).values()))
+    read = "SELECT numero_controle_pncp FROM contratacoes WHERE resultados_at IS NOT NULL"
+    assert {row[0] for row in await database.rows(read)} == set(with_results(day))
+    suppliers = await database.rows("SELECT tipo_pessoa, ni FROM fornecedores")
+    assert {(row.tipo_pessoa, row.ni) for row in suppliers} == {
+        (row["tipoPessoa"], row["niFornecedor"]) for row in expected.values()
+    }
+
+
+async def test_a_list_of_many_parts_is_read_some_at_a_time_and_goes_on_where_it_was(
+    database: Database, portals: Portals, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debts_module, "PARTS_AT_ONCE", 4)
+    items = [{"numeroItem": number, "temResultado": True} for number in range(1, 11)]
+    world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", modalidade=MODALIDADE, items=items)
+    portal = await portals.serve(world)
+    client = await portals.client(portal)
+    await read_day(database, client, RESULTADOS)
+
+    assert await work(database, client) == ["in_part"]
+    assert (await database.value("SELECT parts_left FROM resultados_owed")) == [5, 6, 7, 8, 9, 10]
+    assert await work(database, client, rounds=2) == ["in_part", "read"]
+
+    assert await stored(database) == on_the_portal(world)
+    assert len(asked(portal, "resultados")) == 10
+
+
+async def test_parts_that_fail_hold_up_no_others_and_are_set_aside_in_the_end(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    await read_day(database, client, RESULTADOS)
+    [key] = keys_of(day, [4])
+    cnpj, sequencial, ano = key[:14], int(key[17:23]), key[-4:]
+    portal.quirks.add("403", match={"path": f"{cnpj}/compras/{ano}/{sequencial}/itens/1/resultados"})
+
+    assert sorted(await work(database, client)) == ["failed", *["read"] * 4]
+
+    assert await stored(database) == {entry: row for entry, row in on_the_portal(day).items() if entry[:2] != (key, 1)}
+    row = await database.row("SELECT * FROM resultados_owed")
+    assert (row.numero_controle_pncp, row.parts_left, row.tries) == (key, [1], 1)
+    assert "status 403" in row.cause
+
+    outcomes = await work(database, client, rounds=MOST_TRIES - 1)
+    assert outcomes == [*["failed"] * (MOST_TRIES - 2), "set_aside"]
+    assert await work(database, client) == []
+
+
+@pytest.mark.parametrize("said", ["404", "no_content"])
+async def test_an_item_that_has_no_results_after_all_takes_nothing_away(
+    database: Database, portals: Portals, day: World, said: str
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    await read_day(database, client, RESULTADOS)
+    await work(database, client)
+    before = await stored(database)
+
+    portal.quirks.add(said, match={"kind": "resultados"})
+    await database.rows("UPDATE contratacoes SET resultados_at = NULL, itens_at = NULL")
+    await read_day(database, client, RESULTADOS)
+    assert await owed(database) == set(with_results(day))
+    await work(database, client)
+
+    assert await stored(database) == before
+    assert await owed(database) == set()
+
+
+async def test_a_change_of_the_contratacao_owes_again_and_cancelled_and_gone_results_stay(
+    database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    [key] = keys_of(day, [2])
+    put_children(day, "resultados", key, 2, item=1, at=f"{CLOSED_DAY}T19:00:00")
+    await read_day(database, client, RESULTADOS)
+    await work(database, client)
+    before = await stored(database)
+    assert {entry for entry in before if entry[:2] == (key, 1)} == {(key, 1, 1), (key, 1, 2)}
+
+    cancelled = {"sequencialResultado": 2, "situacaoCompraItemResultadoId": 2}
+    put_children(day, "resultados", key, [cancelled], item=1, at=LATER_STAMP)
+    await read_day(database, client, RESULTADOS)
+    assert await owed(database) == {key}
+    await work(database, client)
+
+    after = await stored(database)
+    assert after.keys() == before.keys()
+    assert after[key, 1, 1] == before[key, 1, 1]
+    state = await database.value(
+        "SELECT situacao_compra_item_resultado_id FROM resultados"
+        " WHERE numero_controle_pncp = :key AND numero_item = 1 AND sequencial_resultado = 2",
+        key=key,
+    )
+    assert state == 2
+
+
+async def test_results_of_a_version_that_has_been_replaced_meanwhile_are_read_again(
+    database: Database, portals: Portals, day: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debts_module, "PARTS_AT_ONCE", 1)
+    client = await portals.client(await portals.serve(day))
+    [key] = keys_of(day, [4])
+    await read_day(database, client, RESULTADOS)
+    await work(database, client)
+    assert await database.value("SELECT parts_left FROM resultados_owed WHERE numero_controle_pncp = :key", key=key)
+
+    put_children(day, "resultados", key, 3, item=1, at=LATER_STAMP)
+    await read_day(database, client, {})  # owes nothing: the debt is of an older version
+
+    await work(database, client, rounds=3)
+    assert await stored(database) == on_the_portal(day)
+
+
+async def test_documents_are_replaced_where_they_are_proved_and_withdrawn_ones_stay_as_rows(
+    database: Database, portals: Portals, day: World
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    [key] = keys_of(day, [0])
+    put_children(day, "arquivos", key, 3, at=f"{CLOSED_DAY}T19:00:00")
+    await read_day(database, client, ALL)
+    await work(database, client)
+    listed = "SELECT sequencial_documento, status_ativo FROM arquivos_contratacao WHERE numero_controle_pncp = :key"
+    assert len(await database.rows(listed, key=key)) == 3
+
+    put_children(day, "arquivos", key, [{"statusAtivo": True}, {"statusAtivo": False}], at=LATER_STAMP)
+    await read_day(database, client, ALL)
+    await work(database, client)
+
+    rows = await database.rows(f"{listed} ORDER BY 1", key=key)
+    assert [tuple(row) for row in rows] == [(1, True), (2, False)]
+    assert await owed(database, "arquivos_contratacao") == set()
+
+
+async def test_documents_and_termos_of_contratos_come_too(database: Database, portals: Portals, world: World) -> None:
+    world.publish(12, at=CLOSED_DAY, resource="contratos")
+    keys = sorted(world.contratos.records)
+    put_children(world, "termos", keys[0], 2, at=LATER_STAMP)
+    put_children(world, "arquivos", keys[1], 2, at=LATER_STAMP)
+    client = await portals.client(await portals.serve(world))
+    await read_day(database, client, ALL, "contratos")
+    assert await owed(database, "termos_contrato") == await owed(database, "arquivos_contrato") == set(keys)
+
+    # an empty list is confirmed by the portal's count
+    assert {"read", "empty"} == set(await work(database, client))
+
+    for kind, table in (("termos", "termos_contrato"), ("arquivos", "arquivos_contrato")):
+        rows = await database.rows(f"SELECT numero_controle_pncp, payload FROM {table}")
+        assert sorted((row[0], json.dumps(row.payload, sort_keys=True)) for row in rows) == sorted(
+            (key, json.dumps(json.loads(one), sort_keys=True))
+            for key in keys
+            for one in find_children(world, ChildKey(kind, key))
+        )
+        assert await owed(database, table) == set()
+
+
+async def test_results_that_are_down_leave_everything_else_alone(
+    database: Database,
+    portals: Portals,
+    workers: Workers,  # noqa: F811
+    day: World,
+) -> None:
+    portal = await portals.serve(day)
+    rule = portal.quirks.add("items_down", match={"kind": "resultados"})
+    workers.start(await portals.client(portal), scopes=ALL, **only(MODALIDADE))
+
+    execution = await finished(database, await database.requested())
+    assert (execution.status, execution.records_processed) == ("success", 6)
+
+    async def documents_have_come() -> bool:
+        return not await owed(database, "arquivos_contratacao")
+
+    await eventually(documents_have_come)
+    assert await owed(database) == set(with_results(day))
+    assert await owed(database, "itens") == set()
+
+    portal.quirks.rules.remove(rule)
+
+    async def results_have_come() -> bool:
+        await database.rows("UPDATE resultados_owed SET due_at = now()")
+        return not await owed(database)
+
+    await eventually(results_have_come)
+    assert await stored(database) == on_the_portal(day)
+
+
+async def test_what_is_owed_later_waits_while_items_are_due(
+    database: Database,
+    portals: Portals,
+    workers: Workers,  # noqa: F811
+    day: World,
+) -> None:
+    portal = await portals.serve(day)
+    client = await portals.client(portal)
+    await read_day(database, client, RESULTADOS)
+    [key] = keys_of(day, [5])
+    await database.rows(
+        "INSERT INTO itens_owed (numero_controle_pncp, as_of, reason) SELECT numero_controle_pncp,"
+        " data_atualizacao_global, 'unread' FROM contratacoes WHERE numero_controle_pncp = :key",
+        key=key,
+    )
+    await database.rows("UPDATE contratacoes SET itens_at = NULL WHERE numero_controle_pncp = :key", key=key)
+    before = len(portal.stats.log)
+    workers.start(client, scopes=RESULTADOS, **only(MODALIDADE))
+
+    async def results_have_come() -> bool:
+        return not await owed(database)
+
+    await eventually(results_have_come)
+    assert "/resultados" not in portal.stats.log[before].target

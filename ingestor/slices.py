@@ -103,7 +103,7 @@ async def ingest_slice(work: SliceIngestion) -> bool:
                 return True
             if progress.unfit:
                 raise await _give_up_unfit(work, progress)
-            cause = shortfall(progress.evidence, moves=_moves(work, work.read_at))
+            cause = _shortfall(work, progress.evidence, sum(progress.rows.values()), work.read_at)
             if cause is None:
                 return True
         except ListingShrank as error:
@@ -185,15 +185,14 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     return Ended.ASKED_TO_STOP if work.tools.stopping.is_set() else Ended.AT_THE_END
 
 
-def _moves(work: SliceIngestion, read_at: datetime | None) -> bool:
-    """Whether the listing's totals prove nothing.
+def _shortfall(work: SliceIngestion, evidence: Evidence, rows: int, read_at: datetime | None) -> str | None:
+    """Why the slice's listing is not complete, if it is not; its pages hold so many `rows`.
 
-    It counts rows that it repeats, or it reached the day on which its last page was committed, by the database's clock.
+    It moves if it reached the day on which its last page was committed, by the database's clock.
     """
-    claim = work.claim
-    if work.resource.listings[claim.criterio].repeats_rows:
-        return True
-    return read_at is not None and claim.last_day >= to_wall_clock(read_at).date()
+    moves = read_at is not None and work.claim.last_day >= to_wall_clock(read_at).date()
+    repeats = work.resource.listings[work.claim.criterio].repeats_rows
+    return shortfall(evidence, moves=moves, rows=rows if repeats else None)
 
 
 # --- one page ---------------------------------------------------------------------------------------------------
@@ -296,7 +295,7 @@ async def _write(
         batch.ends is Ended.OLD_ENOUGH
         or (
             batch.ends is Ended.AT_THE_END
-            and shortfall(progress.evidence_with(batch), moves=_moves(work, moment)) is None
+            and _shortfall(work, progress.evidence_with(batch), progress.rows_with(batch), moment) is None
         )
     )
     shows_new = progress.evidence.is_new(batch.keys)

@@ -111,8 +111,8 @@ class Listing:
 
     `counts`: the totals count the entries of this array of each record, and a page is cut between them, so that a
     record may stand on several pages. `repeats_rows`: the portal lists rows twice and counts them twice, so that totals
-    prove nothing. `is_slow`: its pages are given from the first try on the time of a second one. `at_once`: the most
-    requests of a worker that are under way.
+    say how many rows there are, and not how many records. `is_slow`: its pages are given from the first try on the time
+    of a second one. `at_once`: the most requests of a worker that are under way.
     """
 
     path: str

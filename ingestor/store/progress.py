@@ -16,15 +16,16 @@ from ingestor.sources.values import Batch
 class Progress:
     """What the committed pages of a slice say; it goes on growing in memory while the slice is held.
 
-    `pages` belong to the present reading, `processed` to all readings: it is what must not be counted twice.
-    `first_records` is how many records page 1 held. `refused` are those that the database itself would not take since
-    the slice is held. `unfit` tells of the pages of this reading too many of whose records cannot be stored how many
-    those are.
+    `pages` belong to the present reading, `processed` to all readings: it is what must not be counted twice. `rows`
+    says how many rows each of them holds, `first_records` how many page 1 held at first. `refused` are those that the
+    database itself would not take since the slice is held. `unfit` tells of the pages of this reading too many of whose
+    records cannot be stored how many those are.
     """
 
     reading: int
     evidence: Evidence = field(default_factory=Evidence)
     pages: set[int] = field(default_factory=set)
+    rows: dict[int, int] = field(default_factory=dict)
     processed: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     unfit: dict[int, int] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Progress:
         """Take in a page that has just been committed."""
         self.evidence.add(batch.keys, batch.total_registros)
         self.pages.add(batch.number)
+        self.rows[batch.number] = batch.records
         self.processed |= batch.processed
         self.unfit.pop(batch.number, None)
         if batch.unfit:
@@ -50,10 +52,14 @@ class Progress:
         grown.add(batch.keys, batch.total_registros)
         return grown
 
+    def rows_with(self, batch: Batch) -> int:
+        """How many rows the pages of this reading hold with one that is about to be committed."""
+        return sum((self.rows | {batch.number: batch.records}).values())
+
     def begin_anew(self) -> None:
         """Start the next reading."""
         self.reading += 1
-        self.pages, self.unfit = set(), {}
+        self.pages, self.rows, self.unfit = set(), {}, {}
         self.total_paginas = self.first_records = 0
         self.evidence.begin_anew()
 

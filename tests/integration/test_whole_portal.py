@@ -315,6 +315,22 @@ async def test_rows_that_come_twice_are_stored_once_and_the_contrato_in_each_is_
         assert version_of(payload) == version_of(newest)
 
 
+async def test_a_last_page_that_has_lost_rows_proves_nothing_though_rows_come_twice(
+    api: httpx.AsyncClient, database: Database, world: World, start: Start
+) -> None:
+    resource = RESOURCES_BY_NAME["instrumentos_cobranca"]
+    publish(world, 40, resource.name)
+    portal = await start(page_size=10)
+    portal.quirks.update({"listed_twice": 0.2})
+    short = portal.quirks.add("short_page", match={"resource": resource.name, "page": 5}, times=1)
+
+    detail = await read(api, database, resource.name)
+
+    assert short.hits == 1
+    assert detail["status"] == "success"
+    assert await mirrored(database, resource) == on_the_portal(world, resource)
+
+
 PAYLOADS_OF_CONTRATOS = "SELECT numero_controle_pncp AS key, CAST(payload AS text) AS payload FROM contratos"
 
 

@@ -108,6 +108,19 @@ def test_todays_listing_proves_nothing_by_its_totals() -> None:
     assert shortfall(evidence, moves=False) == "5 of 9 records are missing from the listing"
 
 
+def test_a_listing_that_repeats_rows_is_complete_where_its_pages_hold_as_many_as_were_promised() -> None:
+    evidence = evidence_of([("ab", 6), ("bc", 6), ("cd", 6), ("ab", 6)])
+    assert shortfall(evidence, moves=False) == "2 of 6 records are missing from the listing"
+    assert shortfall(evidence, moves=False, rows=6) is None
+    assert shortfall(evidence, moves=False, rows=5) == "1 of 6 records are missing from the listing"
+    assert shortfall(evidence, moves=True, rows=5) is None
+
+
+def test_of_a_listing_that_repeats_rows_the_highest_total_of_a_reading_counts() -> None:
+    evidence = evidence_of([("ab", 6), ("bc", 6), ("cd", 6), ("ab", 5)])
+    assert shortfall(evidence, moves=False, rows=5) == "1 of 6 records are missing from the listing"
+
+
 @pytest.mark.parametrize(
     ("readings", "stops"),
     [

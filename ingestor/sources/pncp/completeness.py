@@ -117,14 +117,18 @@ def may_stop_early(evidence: Evidence, reading: int) -> bool:
     return reading > 1 and stands and evidence.count(evidence.standing) >= evidence.promised
 
 
-def shortfall(evidence: Evidence, *, moves: bool) -> str | None:
+def shortfall(evidence: Evidence, *, moves: bool, rows: int | None = None) -> str | None:
     """Why a reading that has reached its end proves nothing; `None` where the listing is complete.
 
-    `moves`: the listing is today's, which grows while it is read, so that its totals prove nothing.
+    `moves`: the listing is today's, which grows while it is read, so that its totals prove nothing. `rows`, of a
+    listing that repeats rows: how many the pages of the present reading hold together. No repeat on another page is
+    known as one, so that it is enough that as many were shown as were promised.
     """
     if evidence.has_vanished:
         return f"the second look at page 1 shows no records, and {evidence.highest} were promised"
     missing = 0 if moves else missing_rows(evidence)
+    if rows is not None:
+        missing = min(missing, max(evidence.highest - rows, 0))
     if not missing:
         return None
     return f"{missing} of {max(evidence.highest, evidence.promised)} records are missing from the listing"

@@ -111,13 +111,14 @@ async def _read_listing(client: PncpClient, span: Span) -> dict[str, Rejected | 
     rows: set[str] = set()
     promised = 0
     for _ in range(READINGS):
+        held = 0
         async for page in _pages(client, span):
-            promised = page.total_registros
+            promised, held = page.total_registros, held + page.rows
             seen = see_all(span.resource, page.records, span.criterio)
             names = [one.natural_key or one.hash if isinstance(one, Rejected) else one.key for one in seen]
             listed |= {name: one if isinstance(one, Rejected) else None for name, one in zip(names, seen, strict=True)}
             rows |= name_rows(span.resource, span.criterio, seen)
-        if len(rows) >= promised:
+        if len(rows) >= promised or (span.listing.repeats_rows and held >= promised):
             return listed
     shown = f"{len(rows)} of {promised} records were shown in {READINGS} readings"
     raise ListingIncomplete(f"{listing_of(span.resource, span.first_day, span.part)}: {shown}")

@@ -349,6 +349,20 @@ async def test_verify_compares_contratos_day_by_day(engine: AsyncEngine, portal:
     assert lost.splitlines()[2:] == [f"  missing {keys[0]}", "1 listings compared, 1 records missing, 0 rejected"]
 
 
+async def test_verify_reads_a_listing_that_repeats_rows(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    portal.world.publish(130, at=DAY.date(), resource="instrumentos_cobranca")
+    count = len(portal.world.store("instrumentos_cobranca").records)
+    portal.quirks.update({"listed_twice": 0.5})
+    span = ("verify", "--resource", "instrumentos_cobranca", "--from", "2025-01-10", "--to", "2025-01-10")
+
+    code, told, _ = await run(*span, portal=portal, database_url=database_url)
+
+    assert code == 1
+    assert told.splitlines()[-1] == f"1 listings compared, {count} records missing, 0 rejected"
+
+
 async def test_a_rejected_contrato_is_listed_and_stored_by_a_version_that_can(
     engine: AsyncEngine, portal: Simulator, database_url: str
 ) -> None:

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from common.lifecycle import Criterio
 from common.lifecycle.slices import Claim
 from common.resources.contratacoes import CONTRATACOES
+from common.resources.pcas import PCAS
 from ingestor.room import Room
-from ingestor.sources.pncp.envelope import Page
+from ingestor.sources.pncp.envelope import Page, parse_page
 from ingestor.sources.pncp.order import OrderProof, pages_to_read
-from ingestor.sources.pncp.sight import choose_wanted, judge_records, needs_writing
+from ingestor.sources.pncp.sight import choose_wanted, judge_records, name_rows, needs_writing, see_all
 from ingestor.sources.values import Stamps
 
 START = datetime.fromisoformat("2026-03-10T08:00:00")
@@ -108,6 +109,32 @@ def test_wherever_a_reading_is_interrupted_the_pages_done_and_left_are_all_pages
     assert {1, *before, *after} == set(range(1, total + 1))
     assert after[-1] == 1
     assert len(before) + len(after) <= total + (1 in before)
+
+
+# --- rows of a listing that counts the entries of its records ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "itens",
+    [
+        [{"numeroItem": 1}, {"numeroItem": 2}],
+        [{"numeroItem": 1}, {"numeroItem": None}, {"descricao": "sem número"}],
+        [{"numeroItem": "1"}, {"numeroItem": 1}, {"numeroItem": 2.5}, {"numeroItem": {"a": 1}}],
+        [{"numeroItem": 1}, {"numeroItem": 1}],
+        [],
+        None,
+    ],
+)
+def test_a_plan_has_as_many_names_as_its_page_counts_rows(itens: Any) -> None:
+    stamps = {"dataPublicacaoPNCP": START.isoformat(), "dataAtualizacaoGlobalPCA": START.isoformat()}
+    plans = [{"idPcaPncp": f"46675997000180-0-{number:06}/2026", "itens": itens, **stamps} for number in (1, 2)]
+    promised = 2 * max(len(itens or []), 1)
+    body = {"data": plans, "totalRegistros": promised, "totalPaginas": 1, "numeroPagina": 1}
+
+    page = parse_page(json.dumps(body).encode(), 1, counts="itens")
+    rows = name_rows(PCAS, "atualizacao", see_all(PCAS, page.records, "atualizacao"))
+
+    assert len(rows) == page.rows == promised
 
 
 # --- whether the order is proven --------------------------------------------------------------------------------

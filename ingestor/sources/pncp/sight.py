@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from common.clock import start_of_day
 from common.lifecycle.slices import Claim
@@ -17,6 +17,8 @@ from ingestor.sources.pncp.decoders import ResourceDecoders, path_of, resource_d
 from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.records import parse_record
 from ingestor.sources.values import Record, Rejected, Stamps, compare_versions
+
+LONGEST_ENTRY_KEY = 100
 
 
 class Seen(Struct, frozen=True, gc=False):
@@ -121,12 +123,17 @@ def _entry_names(resource: Resource, counts: str, name: str, raw: bytes | Raw) -
         entries = _decoder_of_entries(counts, path_of(resource.child.columns, resource.child.key[0]))(raw).entries
     except (ValueError, RecursionError):
         return [name]
-    return [f"{name} {entry.key}" for entry in entries] or [name]
+    return [f"{name} {_key_of_entry(entry)}" for entry in entries] or [name]
+
+
+def _key_of_entry(entry: Any) -> str:
+    """What stands in the place of an entry's key, whatever that is: the page counts the entry all the same."""
+    return "" if entry.key is UNSET else bytes(entry.key)[:LONGEST_ENTRY_KEY].decode("utf-8", "replace")
 
 
 @cache
 def _decoder_of_entries(counts: str, key: str) -> Callable[[bytes | Raw], Any]:
-    entry = msgspec.defstruct("_Entry", [("key", int, field(name=key))], gc=False)
+    entry = msgspec.defstruct("_Entry", [("key", Raw | UnsetType, field(default=UNSET, name=key))], gc=False)
     return msgspec.json.Decoder(msgspec.defstruct("_Record", [("entries", list[entry], field(name=counts))])).decode  # type: ignore[valid-type]  # made above
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from common.lifecycle.causes import CAUSES
 from common.resources import RESOURCES
+from common.resources.coletas import add_coletas
 from common.resources.derive import MOMENT, WALL_CLOCK, add_dominios, add_party, add_tables
 from common.resources.derive import moment_column as _moment
 from common.resources.derive import now_column as _now
@@ -497,3 +498,4 @@ for _resource in RESOURCES:
 for _party in PARTIES:
     add_party(metadata, _party)
 add_dominios(metadata)
+add_coletas(metadata)

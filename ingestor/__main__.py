@@ -79,6 +79,8 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         crons=settings.crons if settings.schedule_enabled else {},
         max_unfinished=settings.max_unfinished,
         history_days=settings.history_days,
+        keeps_coletas=settings.coletas_enabled,
+        coletas_days=settings.coletas_retention_days,
         kinds=tuple(settings.worker_kinds),
         scopes=settings.list_scopes,
     )

@@ -92,5 +92,7 @@ class IngestorSettings(
     lease_seconds: Annotated[float, Field(ge=2, le=3600)] = 60
     slice_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
     history_days: Annotated[int, Field(ge=0, le=36500), AfterValidator(_history_days)] = 180
+    coletas_enabled: bool = False
+    coletas_retention_days: Annotated[int, Field(ge=0, le=36500)] = 90
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] = 0

@@ -25,6 +25,7 @@ from ingestor.room import Charge, Room, Share, alone, counting
 from ingestor.sources.pncp.children import PartsRead, fetch_or_owe, fetch_parts
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.values import Itens, Owed, Stamps
+from ingestor.store.coletas import add_list_to_coletas
 from ingestor.store.later import owe_later
 from ingestor.store.lists import LONGEST_CAUSE, lacks_on_list, store_owed
 from ingestor.store.statements import ListStatements, list_statements
@@ -59,12 +60,14 @@ class Turn:
 
     `wanted` are the services whose debts may be read now; of others only what was asked for by hand, which comes first.
     `scopes`: of the lists that are only read later, for what becomes owed meanwhile.
+    `keeps_coletas`: what is read is also kept as it was read, where that is done for the resource.
     """
 
     lists: tuple[List, ...] = INLINE
     paused: Collection[str] = ()
     wanted: Collection[str] = ()
     scopes: Scopes = field(default_factory=dict)
+    keeps_coletas: bool = False
 
     @property
     def open(self) -> list[List]:
@@ -93,6 +96,8 @@ class Debt:
     execution_id: int | None
     parts_left: list[int] | None = None
     """Of a list that is read in parts; `None` before the first."""
+    keeps_coleta: bool = False
+    """Whether what is read of it is also kept as it was read."""
 
     @property
     def lists(self) -> ListStatements:
@@ -236,6 +241,7 @@ async def claim_debts(db: AsyncConnection, most: int, turn: Turn = OF_RECORDS) -
                     row.due_at,
                     row.execution_id,
                     row.parts_left,
+                    turn.keeps_coletas and resource.is_collected and child is resource.child,
                 )
                 for row in rows
             ]
@@ -345,6 +351,8 @@ async def _pay(db: AsyncConnection, debt: Debt, itens: Itens, scopes: Scopes) ->
         return "stale"
     if debt.child is debt.resource.child:  # now it is known which of its parts others have
         await owe_later(db, debt.resource, [debt.key], scopes, execution_id=debt.execution_id)
+    if debt.keeps_coleta and debt.execution_id is not None:
+        await add_list_to_coletas(db, debt.resource, debt.key, itens, debt.execution_id)
     return "read" if itens.told else "empty"
 
 

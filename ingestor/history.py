@@ -1,4 +1,4 @@
-"""Deletes what is old of the history: executions with their slices and lines of the log, and resolved rejections.
+"""Deletes what is old: executions with their slices and lines of the log, resolved rejections, and coletas.
 
 What the mirror knows does not depend on it: what has been read is in the ledger (`common/coverage.py`), items that are
 owed and records that are rejected stay, and metrics go on counting what was deleted. Of the executions that stay
@@ -6,7 +6,7 @@ whatever their age, `_KEPT` and `_OLD` say why.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -25,6 +25,8 @@ EXECUTIONS_AT_ONCE = 100
 SLICES_AT_ONCE = 3000
 """A single execution may have more: it is deleted as a whole, so that no reader sees half of one."""
 ROWS_AT_ONCE = 5000
+PAGES_AT_ONCE, COLETAS_AT_ONCE = 500, 10
+"""A page of a coleta may have megabytes, and its own row eight."""
 PAUSE_SECONDS = 0.2
 
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:key)")
@@ -61,6 +63,18 @@ _DELETE_RESOLVED = text("""
      WHERE id IN (SELECT id FROM rejected_records
                    WHERE resolved_at < now() - make_interval(days => :days) LIMIT :most)
 """)
+# Not while its execution is under way.
+_OLD_COLETAS = text("""
+    SELECT id FROM coletas
+     WHERE status IS NOT NULL AND data_coleta < now() - make_interval(days => :days)
+     ORDER BY data_coleta
+     LIMIT :most
+""")
+_DELETE_PAGES = text("""
+    DELETE FROM coleta_paginas
+     WHERE id IN (SELECT id FROM coleta_paginas WHERE coleta_id = ANY(CAST(:ids AS bigint[])) LIMIT :most)
+""")
+_DELETE_COLETAS = text("DELETE FROM coletas WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
 @dataclass(frozen=True)
@@ -71,26 +85,57 @@ class Deleted:
     slices: int = 0
     lines: int = 0
     rejections: int = 0
+    coletas: int = 0
+    pages: int = 0
     is_all: bool = True
 
 
-async def delete_old(engine: AsyncEngine, days: int, stopping: asyncio.Event) -> None:
+async def delete_old(engine: AsyncEngine, days: int, stopping: asyncio.Event, *, coletas_days: int = 0) -> None:
     """Delete what ended more than so many days ago, in small transactions, until nothing is left or `stopping` is set.
 
-    Of several ingestors one does it.
+    Coletas have days of their own; 0 keeps all. Of several ingestors one does it.
     """
-    async with engine.connect() as db:
-        kept = list((await db.execute(_KEPT, {"kept": KEPT})).scalars())
-    total = dict.fromkeys(("executions", "slices", "lines", "rejections"), 0)
+    if days:
+        async with engine.connect() as db:
+            kept = list((await db.execute(_KEPT, {"kept": KEPT})).scalars())
+        names = ("executions", "slices", "lines", "rejections")
+        total = await _repeat(engine, stopping, lambda db: _delete_some(db, days, kept), names)
+        if any(total.values()):
+            log.info("old history deleted", days=days, **total)
+    if coletas_days:
+        total = await _repeat(engine, stopping, lambda db: _delete_some_coletas(db, coletas_days), ("coletas", "pages"))
+        if any(total.values()):
+            log.info("old coletas deleted", days=coletas_days, **total)
+
+
+async def _repeat(
+    engine: AsyncEngine,
+    stopping: asyncio.Event,
+    step: Callable[[AsyncConnection], Awaitable[Deleted]],
+    names: Iterable[str],
+) -> dict[str, int]:
+    """Repeat a step until it has deleted all; answers how many of these were deleted."""
+    total = dict.fromkeys(names, 0)
     is_all = False
     while not is_all and not stopping.is_set():
-        step = await in_transaction(engine, lambda db: _delete_some(db, days, kept))
-        total = {name: count + getattr(step, name) for name, count in total.items()}
-        is_all = step.is_all
+        deleted = await in_transaction(engine, step)
+        total = {name: count + getattr(deleted, name) for name, count in total.items()}
+        is_all = deleted.is_all
         if not is_all:
             await asyncio.sleep(PAUSE_SECONDS)
-    if any(total.values()):
-        log.info("old history deleted", days=days, **total)
+    return total
+
+
+async def _delete_some_coletas(db: AsyncConnection, days: int) -> Deleted:
+    """Delete coletas after all of their pages."""
+    if not (await db.execute(_TRY_LOCK, {"key": ONE_DELETER})).scalar_one():
+        return Deleted()
+    ids = list((await db.execute(_OLD_COLETAS, {"days": days, "most": COLETAS_AT_ONCE})).scalars())
+    pages = (await db.execute(_DELETE_PAGES, {"ids": ids, "most": PAGES_AT_ONCE})).rowcount
+    if pages == PAGES_AT_ONCE:
+        return Deleted(pages=pages, is_all=False)
+    await db.execute(_DELETE_COLETAS, {"ids": ids})
+    return Deleted(pages=pages, coletas=len(ids), is_all=len(ids) < COLETAS_AT_ONCE)
 
 
 async def _delete_some(db: AsyncConnection, days: int, kept: Iterable[int]) -> Deleted:

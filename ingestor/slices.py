@@ -29,6 +29,7 @@ from ingestor.sources.pncp.completeness import READINGS_AT_ONCE, Evidence, is_wo
 from ingestor.sources.pncp.listing import Reading
 from ingestor.sources.values import Batch, Bundle, Ended, Rejected, Stamps
 from ingestor.store.batch import holds_records_of, load_versions, store_page
+from ingestor.store.coletas import add_to_coletas
 from ingestor.store.progress import Progress, keep_earlier, load_progress
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ class Tools:
     """What the slices of a process work with.
 
     `stopping` asks them to end after the present page; `room` bounds what is in memory, `commits` the transactions.
-    `scopes` are those of lists that are read later.
+    `scopes` are those of lists that are read later. `keeps_coletas`: what is read is also kept as it was read.
     """
 
     engine: AsyncEngine
@@ -55,6 +56,7 @@ class Tools:
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     metrics: Metrics = field(default_factory=Metrics)
     scopes: Scopes = field(default_factory=dict)
+    keeps_coletas: bool = False
 
 
 @dataclass
@@ -302,6 +304,8 @@ async def _write(
     batch, counts = await store_page(
         db, work.claim, batch, progress, keeps_page=is_whole and not completes, scopes=work.tools.scopes
     )
+    if work.tools.keeps_coletas and batch.resource.is_collected:
+        await add_to_coletas(db, batch.resource, batch.bundles, work.claim.execution_id)
     completes = completes and not batch.unfit  # of what the database itself refuses, only now is known
     work.read_at = await slices.advance(
         db,

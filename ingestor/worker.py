@@ -32,6 +32,7 @@ from ingestor.schedule import tick
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
+from ingestor.store.coletas import settle_one
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,10 @@ class WorkerOptions:
     max_unfinished: int = admission.MAX_UNFINISHED
     history_days: int = 0
     """After how many days what has ended is deleted; 0 for never."""
+    keeps_coletas: bool = False
+    """Whether what is read of plans is also kept as it was read."""
+    coletas_days: int = 0
+    """After how many days that is deleted; 0 for never."""
     kinds: tuple[Kind, ...] = KINDS
     """The kinds of slices that it works on."""
     scopes: Scopes = field(default_factory=dict)
@@ -117,7 +122,13 @@ class Worker:
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
         self._tools = Tools(
-            engine, client, self.stopping, options.lease_seconds, metrics=self._metrics, scopes=options.scopes
+            engine,
+            client,
+            self.stopping,
+            options.lease_seconds,
+            metrics=self._metrics,
+            scopes=options.scopes,
+            keeps_coletas=options.keeps_coletas,
         )
 
     def announce(self, execution_id: int) -> None:
@@ -143,7 +154,7 @@ class Worker:
                 tasks.create_task(self._keep(step, DEBT_SECONDS, self.stopping))
                 for step in (self._work_off_debts, self._work_off_later)
             ]
-            if self._options.history_days:
+            if self._options.history_days or self._options.coletas_days:
                 loops.append(tasks.create_task(self._keep(self._delete_old, HISTORY_SECONDS, self.stopping)))
             await self.stopping.wait()
             self._source.stop_waiting()
@@ -223,7 +234,10 @@ class Worker:
                 held.task.cancel()
 
     async def _plan(self) -> None:
-        """Plan announced executions, then those that have waited; close and end what a dead worker left behind."""
+        """Plan announced executions, then those that have waited; close and end what a dead worker left behind.
+
+        Settle the coletas of executions that have ended.
+        """
         while self._announced:
             await self._plan_one(execution_id=self._announced.pop())
         while await self._plan_one() is not None:
@@ -236,6 +250,8 @@ class Worker:
         for execution_id in {*stalled, *left_open}:
             await settling.close(self._engine, execution_id)
         await settling.end_outlasted(self._engine)
+        while await in_transaction(self._engine, settle_one) is not None:
+            pass
 
     async def _plan_one(self, execution_id: int | None = None) -> int | None:
         older_than = PLAN_AFTER_SECONDS if self._options.has_broker else 0.0
@@ -253,13 +269,17 @@ class Worker:
             self._wake_planner.set()
 
     async def _delete_old(self) -> None:
-        """Delete what is old of the history, unless another worker is doing it."""
-        await delete_old(self._engine, self._options.history_days, self.stopping)
+        """Delete what is old of the history, and of what was kept as it was read, unless another worker is doing it."""
+        options = self._options
+        await delete_old(self._engine, options.history_days, self.stopping, coletas_days=options.coletas_days)
 
     async def _work_off_debts(self) -> None:
         """Read lists that are owed, as long as any come."""
         while not self.stopping.is_set():
-            if not await self._work_off(Turn(paused=self._paused_services(), scopes=self._options.scopes)):
+            turn = Turn(
+                paused=self._paused_services(), scopes=self._options.scopes, keeps_coletas=self._options.keeps_coletas
+            )
+            if not await self._work_off(turn):
                 break
         await self._rest()
 

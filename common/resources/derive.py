@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from common.clock import BRASILIA
-from common.resources import dominios
+from common.resources import coletas, dominios
 from common.resources.description import Child, Column, Kind, Party, Resource
 
 WALL_CLOCK = sa.DateTime(timezone=False)  # Brasília's, as the source writes it
@@ -284,6 +284,10 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
     lists = ", ".join(f"`{each.name}`" for each in dominios.DOMAIN_TABLES)
     note = f"Each `dominio` is a list of the portal below `/pncp/v1/`: {lists}."
     lines += _lines(metadata.tables[dominios.DOMINIOS], dominios.LABEL, dominios.COLUMNS, _OF_DOMINIOS, note)
+    coletas.add_coletas(metadata)
+    for table in (metadata.tables[coletas.COLETAS], metadata.tables[coletas.PAGINAS], coletas.demandas()):
+        name = table.name
+        lines += _lines(table, coletas.LABELS[name], (), coletas.MEANINGS[name], coletas.NOTES.get(name, ""))
     return "\n".join((*lines, ""))
 
 

@@ -203,6 +203,7 @@ class Resource:
 
     `page_size`: the most records that a page of its listings holds. `omits` are keys of a record that its payload is
     kept without, as a table of its own has them. `indexes` are those beside the key, each by its columns.
+    `is_collected`: what is read of it may also be kept as it was read (`coletas`), by the `ano` of its key.
 
     `update_cron` and `sweep_cron`: when its updates and its sweeps start, unless settings or administrators say
     otherwise, on Brasília's clock. Those of no two resources start at the same minute.
@@ -232,6 +233,7 @@ class Resource:
     has_day_stamps: bool = False
     shows_changes: bool = True
     omits: tuple[str, ...] = ()
+    is_collected: bool = False
 
     @property
     def day_criterio(self) -> Criterio:

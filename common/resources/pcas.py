@@ -84,6 +84,7 @@ PCAS = Resource(
         )
     },
     omits=("itens",),
+    is_collected=True,
     update_cron="0 22 * * *",
     sweep_cron="0 5 * * *",
     columns=(

@@ -126,7 +126,7 @@ def _in_batches(lists: list[Listed]) -> Iterator[list[Listed]]:
     batch: list[Listed] = []
     count = size = 0
     for listed in lists:
-        for part in [listed] if listed[1].size <= BYTES_AT_ONCE else _cut(*listed):
+        for part in [listed] if listed[1].size <= BYTES_AT_ONCE else cut(*listed):
             batch.append(part)
             count += len(part[1].payloads)
             size += part[1].size
@@ -137,7 +137,7 @@ def _in_batches(lists: list[Listed]) -> Iterator[list[Listed]]:
         yield batch
 
 
-def _cut(key: str, itens: Itens) -> Iterator[Listed]:
+def cut(key: str, itens: Itens) -> Iterator[Listed]:
     """A list that is larger than what one statement takes, as several with a part of it each."""
     part = Itens()
     for number, payload in itens.payloads.items():

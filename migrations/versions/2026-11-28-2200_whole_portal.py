@@ -3,6 +3,7 @@
 A party knows on which day it was last named, and whether only in part.
 A pause of the source says in a word why, and in a sentence beside it.
 The domain tables are mirrored.
+What was read of plans may be kept as it was read, and their items have the names of demands.
 Slices are claimed by the turns of their resources.
 Resultados, documents and termos of records are mirrored where they are asked for.
 """
@@ -300,6 +301,60 @@ def _create_pcas() -> None:
         postgresql_where=sa.text("set_aside_at IS NULL"),
     )
     op.create_index("ix_itens_pca_owed_execution_id", "itens_pca_owed", ["execution_id"])
+
+
+# Nothing says when a demand ends. An item stands in its plan until the plan's list is to be read again.
+CREATE_DEMANDAS = """
+    CREATE VIEW demandas AS
+    SELECT i.id_pca_pncp, i.numero_item,
+           (SELECT max(c.coleta_id) FROM coleta_paginas c WHERE c.id_pca_pncp = i.id_pca_pncp) AS coleta_id,
+           i.grupo_contratacao_codigo AS dfd,
+           coalesce(i.descricao, i.pdm_descricao, i.grupo_contratacao_nome, i.classificacao_superior_nome) AS descricao,
+           i.valor_total AS valor, i.data_desejada AS data_inicio, CAST(NULL AS date) AS data_fim,
+           CASE WHEN p.itens_at IS NULL THEN 'desatualizada' ELSE 'publicada' END AS status
+      FROM itens_pca i JOIN pcas p USING (id_pca_pncp)
+"""
+
+
+def _create_coletas() -> None:
+    op.create_table(
+        "coletas",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=False), nullable=False),
+        sa.Column("fonte", sa.Text, server_default="PNCP", nullable=False),
+        sa.Column("data_coleta", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("ano_referencia", sa.Integer, nullable=False),
+        sa.Column("cnpj", sa.Text),
+        sa.Column("execution_id", sa.BigInteger, nullable=False),
+        sa.Column("dados", JSONB),
+        sa.Column("status", sa.Text),
+        sa.CheckConstraint("fonte IN ('PNCP', 'PGC')", name="fonte"),
+        sa.CheckConstraint("status IN ('success', 'error')", name="status"),
+        sa.PrimaryKeyConstraint("id", name="pk_coletas"),
+    )
+    op.create_index(
+        "uq_coletas_execution_id",
+        "coletas",
+        ["execution_id", "fonte", "ano_referencia", "cnpj"],
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    )
+    op.create_index("ix_coletas_data_coleta", "coletas", ["data_coleta"])
+    op.create_index("ix_coletas_unsettled", "coletas", ["id"], postgresql_where=sa.text("status IS NULL"))
+    op.create_table(
+        "coleta_paginas",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=False), nullable=False),
+        sa.Column("coleta_id", sa.BigInteger, nullable=False),
+        sa.Column("id_pca_pncp", sa.Text, nullable=False),
+        sa.Column("bytes", sa.Integer, nullable=False),
+        sa.Column("dados", JSONB),
+        sa.ForeignKeyConstraint(
+            ["coleta_id"], ["coletas.id"], name="fk_coleta_paginas_coleta_id_coletas", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_coleta_paginas"),
+    )
+    op.create_index("ix_coleta_paginas_coleta_id", "coleta_paginas", ["coleta_id"])
+    op.create_index("ix_coleta_paginas_id_pca_pncp", "coleta_paginas", ["id_pca_pncp", "coleta_id"])
+    op.execute(CREATE_DEMANDAS)
 
 
 CLAIM = "ix_sync_slices_claim"
@@ -635,10 +690,14 @@ def upgrade() -> None:
     _create_atas()
     _create_pcas()
     _create_instrumentos_cobranca()
+    _create_coletas()
     _add_lists()
 
 
 def downgrade() -> None:
+    op.execute("DROP VIEW demandas")
+    for table in ("coleta_paginas", "coletas"):
+        op.drop_table(table)
     _drop_lists()
     for table in ("instrumentos_cobranca", "itens_pca_owed", "itens_pca", "pcas", "atas"):
         op.drop_table(table)

@@ -40,7 +40,9 @@ def test_a_record_needs_its_key_and_its_stamps_and_nothing_else(resource: Resour
 
 @every_resource
 def test_a_key_s_pattern_is_one(resource: Resource) -> None:
-    assert re.compile(resource.key_pattern).fullmatch("x") is None
+    pattern = re.compile(resource.key_pattern)
+    assert pattern.fullmatch("x") is None
+    assert "ano" in pattern.groupindex or not resource.is_collected
 
 
 @every_resource

@@ -42,11 +42,8 @@ FAILED_PAGE_SKIPPED: Patches = {
 PROGRESS_APART_FROM_DATA: Patches = {
     "ingestor/slices.py": (
         (
-            "    batch, counts = await store_page(db, ",
-            (
-                "    bundles, batch = batch.bundles, replace(batch, bundles=[])\n"
-                "    batch, counts = await store_page(db, "
-            ),
+            "    batch, counts = await store_page(",
+            ("    bundles, batch = batch.bundles, replace(batch, bundles=[])\n    batch, counts = await store_page("),
         ),
         (
             (

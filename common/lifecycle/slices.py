@@ -39,6 +39,7 @@ class Claim:
 
     `page_size` is what its listing is read by, `None` where no claim has said. `counts_once`: its records may move to
     another slice of the execution while both are read, so that the execution has to remember what it has counted.
+    `reaches_today`: its listing may grow while it is read.
     """
 
     slice_id: int
@@ -59,6 +60,7 @@ class Claim:
     starts_execution: bool
     page_size: int | None = None
     counts_once: bool = False
+    reaches_today: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ _CLAIM = text(
               CASE WHEN mode = 'backfill' AND criterio = 'atualizacao' THEN EXISTS (
                   SELECT FROM sync_slices other
                    WHERE other.execution_id = sync_slices.execution_id AND other.id <> sync_slices.id
-                     AND other.part = sync_slices.part) ELSE false END
+                     AND other.part = sync_slices.part) ELSE false END,
+              last_day >= CAST(timezone('America/Sao_Paulo', now()) AS date)
 """
 )
 _RENEW = text("""

@@ -146,6 +146,21 @@ async def test_an_empty_second_look_proves_nothing(
     assert (await database.slice(claim.slice_id)).reading == 2
 
 
+async def test_a_last_page_of_todays_listing_that_lacks_rows_is_asked_for_once_more(
+    database: Database, portals: Portals, world: World
+) -> None:
+    world.publish(RECORDS, at=datetime.combine(today(), time()), modalidade=MODALIDADE)
+    last = -(-RECORDS // 10)
+    portal = await portals.serve(world)
+    portal.quirks.add("short_page", match={"page": last}, times=1)
+    claim = await database.claimed([piece(today())])
+
+    assert await ingest_slice(work_on(database, await portals.client(portal), claim))
+
+    assert await database.mirror() == truth(of_the_day(world, day=today()))
+    assert listing_pages(portal) == [1, last, *range(last, 0, -1)]
+
+
 async def test_todays_listing_is_read_again_after_an_empty_second_look(
     database: Database, portals: Portals, world: World
 ) -> None:

@@ -51,10 +51,13 @@ _LOAD_UPDATES_STATE = text("""
 """)
 _LISTED = """unnest(CAST(:resources AS text[]), CAST(:criterios AS text[])) AS listed (resource, criterio)"""
 # What each day has brought, of the days that a backfill which succeeded has lately read.
-_LOAD_EMPTY = text(f"""
+_LOAD_EMPTY = text(
+    """
     WITH judged AS (
         SELECT DISTINCT d.resource, d.criterio, d.day
-          FROM {_LISTED}
+          FROM """  # noqa: S608  # constants of ours
+    + _LISTED
+    + """
           JOIN read_days d USING (resource, criterio)
           JOIN sync_executions e ON e.id = d.execution_id
          WHERE d.day >= :first_day AND d.day < :today AND e.status = 'success' AND e.finished_at > :since
@@ -62,12 +65,17 @@ _LOAD_EMPTY = text(f"""
     SELECT d.resource, d.day, d.part, d.records, d.records = 0 AND d.complete_at > :since AS is_empty
       FROM judged JOIN read_days d USING (resource, criterio, day)
      ORDER BY array_position(CAST(:resources AS text[]), d.resource), d.day, d.part
-""")  # noqa: S608  # constants of ours
-_LOAD_READINGS = text(f"""
+"""
+)
+_LOAD_READINGS = text(
+    """
     SELECT d.resource, d.day, d.part, d.records
-      FROM {_LISTED} JOIN read_days d USING (resource, criterio)
+      FROM """  # noqa: S608  # constants of ours
+    + _LISTED
+    + """ JOIN read_days d USING (resource, criterio)
      WHERE d.day = ANY(CAST(:days AS date[]))
-""")  # noqa: S608  # constants of ours
+"""
+)
 _LOAD_UPDATED = text("""
     SELECT asked.resource, weeks, count(e.id) AS executions, coalesce(sum(e.records_processed), 0) AS records
       FROM unnest(CAST(:resources AS text[])) AS asked (resource)

@@ -142,6 +142,7 @@ class Reading:
         self._page_size = claim.page_size or client.page_size(resource)
         self._record_bytes = RECORD_BYTES if resource.child else LONE_RECORD_BYTES
         self._full_page = min(self._page_size, progress.first_records)
+        self._has_proof = not (claim.reaches_today or resource.listings[claim.criterio].repeats_rows)
         self._idle = 0
         self._proof = OrderProof(holds=claim.mode == "update" and not progress.pages and not resource.has_day_stamps)
         self._ahead: asyncio.Queue[PageInHand | Exception | None] = asyncio.Queue(PAGES_AHEAD)
@@ -239,7 +240,18 @@ class Reading:
 
     async def _fetch(self, number: int) -> Page:
         page = await self._fetch_once(number)
-        return page if page.records else await self._fetch_once(number)  # an empty answer is doubted
+        return await self._fetch_once(number) if self._is_doubtful(page) else page
+
+    def _is_doubtful(self, page: Page) -> bool:
+        """Whether an answer is asked for once more: it is empty, or a last page with fewer rows than it promises.
+
+        Where totals prove nothing of the listing as a whole, those of the page itself are all that is known of its last
+        page. A page before it may have held more than a full one, so that the second answer is believed.
+        """
+        if not page.records:
+            return True
+        promised = page.total_registros - (page.number - 1) * self._full_page
+        return not self._has_proof and page.number == page.total_paginas > 1 and page.rows < promised
 
     async def _fetch_once(self, number: int) -> Page:
         claim = self._claim

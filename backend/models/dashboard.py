@@ -59,6 +59,7 @@ class ResourceFreshness(Freshness):
     """O mesmo, de um recurso; `modalidades` são as suas partes."""
 
     resource: str
+    label: str = Field(description="o nome para pessoas")
 
 
 class Worker(BaseModel):
@@ -135,7 +136,7 @@ class SourceState(BaseModel):
     """Um serviço do portal que está em pausa, ou que não respondeu desde a última."""
 
     service: str = Field(
-        description="o que falha por si: `consulta` (listagens de contratações), `contratos` ou `itens`"
+        description="o que falha por si: `consulta` (listagens de contratações), as de outro recurso, ou `itens`"
     )
     reason: str | None = Field(description="`throttled`, `blocked`, `refused`, `down`; `null`: pausa pedida (429)")
     cause: Cause | None = Field(description="por que, em uma palavra; a lista está em docs/operating.md")
@@ -180,6 +181,7 @@ class TableSize(BaseModel):
     """Quantas linhas tem uma tabela do espelho, e quanto espaço ocupa."""
 
     table: str
+    label: str = Field(description="o nome para pessoas")
     rows: int
     exact: bool = Field(description="acima de dez mil linhas, o número é a estimativa do PostgreSQL")
     bytes: int = Field(description="em disco, com os índices")

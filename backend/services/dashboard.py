@@ -40,7 +40,7 @@ from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
 from common.lifecycle import DEFAULT_RESOURCE
-from common.resources import RESOURCE_NAMES, RESOURCES
+from common.resources import RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
 from common.resources.parties import PARTIES
 from common.tables import metadata, sync_executions
 from common.watermarks import Watermark
@@ -50,11 +50,13 @@ FRESH_SECONDS = 2.0
 MOST_UNFINISHED_SHOWN = 50
 MOST_FAILED_SHOWN = 10
 COUNTED_ROWS = 10_000
-MIRROR = (
-    *(name for resource in RESOURCES for name in resource.tables),
-    *(party.name for party in PARTIES),
-    "rejected_records",
-)
+MIRROR = {
+    **{resource.name: resource.label for resource in RESOURCES},
+    **{child.name: child.label for resource in RESOURCES for child in resource.lists},
+    **{party.name: party.label for party in PARTIES},
+    "rejected_records": "Registros rejeitados",
+}
+"""The tables whose sizes are shown, and what they are called."""
 
 _COUNTS = text("""
     SELECT status, sum(executions) AS executions, sum(records_processed) AS records, sum(duration_seconds) AS seconds
@@ -240,7 +242,9 @@ async def _load_freshness(db: AsyncConnection, now: datetime) -> dict[str, Any]:
     return {
         "freshness": _to_freshness(marks[DEFAULT_RESOURCE], now),
         "resources": [
-            ResourceFreshness(resource=name, **vars(_to_freshness(of_resource, now)))
+            ResourceFreshness(
+                resource=name, label=RESOURCES_BY_NAME[name].label, **vars(_to_freshness(of_resource, now))
+            )
             for name, of_resource in marks.items()
             if of_resource
         ],
@@ -312,12 +316,12 @@ async def _load_sizes(db: AsyncConnection) -> list[TableSize]:
     """Row counts: exact where that is fast, else estimated."""
     known = {row.relname: row for row in await db.execute(_SIZES, {"names": list(MIRROR)})}
     sizes = []
-    for table in MIRROR:
+    for table, label in MIRROR.items():
         estimate = int(known[table].reltuples)
         counted: int = 0
         if estimate < 2 * COUNTED_ROWS:
             counted = (await db.execute(_COUNTED[table])).scalar_one()
         exact = estimate < 2 * COUNTED_ROWS and counted <= COUNTED_ROWS
         rows = counted if exact else max(estimate, counted)
-        sizes.append(TableSize(table=table, rows=rows, exact=exact, bytes=known[table].bytes))
+        sizes.append(TableSize(table=table, label=label, rows=rows, exact=exact, bytes=known[table].bytes))
     return sizes

@@ -71,13 +71,13 @@ export async function start(body, key) {
   return answer.request_id;
 }
 
-export function askUpdate() {
+export function askUpdate({ resource = "contratacoes", label = "Contratações" } = {}) {
   const key = newKey();
   confirm({
     title: "Atualizar agora",
-    text: html`<p>Busca no portal o que mudou desde a última atualização. Costuma levar poucos minutos e pode ser cancelada.</p>`,
+    text: html`<p>${label}: busca no portal o que mudou desde a última atualização. Costuma levar poucos minutos e pode ser cancelada.</p>`,
     action: "Atualizar agora",
-    act: () => start({ mode: "update" }, key),
+    act: () => start({ resource, mode: "update" }, key),
   });
 }
 

@@ -4,6 +4,7 @@ import { start, whatWentWrong } from "./actions.js";
 import { askBackfill, bodyOf } from "./backfill.js";
 import { addDays, dayOf, integer, plural, shortDay, spokenDay, spokenMonth, today, when } from "./format.js";
 import { refresh, useLive } from "./live.js";
+import { ResourceChoice, resourceOf, useResources } from "./resources.js";
 import { html, useMemo, useRef, useState } from "./preact.js";
 import { hashOf, refine, route } from "./router.js";
 import { Badge, Button, Card, Dialog, Skeleton, Trouble } from "./ui.js";
@@ -22,6 +23,7 @@ const WEEKDAY_NAMES = [
   "sábado",
 ];
 const MONTHS = 12;
+const DAY_OF = { publicacao: "de publicação", atualizacao: "em que algo foi incluído ou alterado" };
 
 function addMonths(month, count) {
   const date = new Date(Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5, 7)) - 1 + count, 1));
@@ -36,24 +38,29 @@ export function Coverage() {
   const last = /^\d{4}-\d{2}$/.test(query.ate ?? "") && query.ate < thisMonth ? query.ate : thisMonth;
   const first = addMonths(last, 1 - MONTHS);
   const to = last === thisMonth ? today() : lastDayOf(last);
-  const path = withQuery("/sync/coverage", { from: `${first}-01`, to, modalidade: query.modalidade });
+  const resources = useResources();
+  const resource = resourceOf(resources, query.recurso);
+  const only = resource.is_divided ? query.modalidade : "";
+  const path = withQuery("/sync/coverage", { from: `${first}-01`, to, resource: query.recurso, modalidade: only });
   const { data, error } = useLive(path, (answer) =>
     answer?.days.some((one) => one.state === "running") ? 6000 : 60000,
   );
   const [known, setKnown] = useState([]);
-  if (data && !query.modalidade && data.modalidades.length && known !== data.modalidades) setKnown(data.modalidades);
+  if (data && resource.is_divided && !only && data.modalidades.length && known !== data.modalidades)
+    setKnown(data.modalidades);
   const counts = useMemo(() => countOf(data), [data]);
   const months = Array.from({ length: MONTHS }, (_, n) => addMonths(last, -n)); // the newest first, it is the one that matters
   const choices = known.length ? known : Array.from({ length: 19 }, (_, n) => n + 1);
   return html`<header class="view-head"><div><h1>Cobertura</h1>
-    <p class="muted">O que o espelho tem de cada dia de publicação.</p></div>
-      <div class="head-actions"><${Button} writes icon="calendar" onClick=${() => askBackfill()}>Carregar período<//>
+    <p class="muted">${resource.label}: o que o espelho tem de cada dia ${DAY_OF[resource.criterios[0]]}.</p></div>
+      <div class="head-actions"><${Button} writes icon="calendar" onClick=${() => askBackfill({ resource: resource.name })}>Carregar período<//>
         </div></header>
     <${Card}>
       <div class="filters calendar-tools">
-        <label>Modalidade<select name="modalidade" value=${query.modalidade ?? ""} onChange=${(event) => refine({ modalidade: event.target.value })}>
+        <${ResourceChoice} resources=${resources} value=${resource.name} change=${(name) => refine({ recurso: name, modalidade: "", dia: "" })} />
+        ${resource.is_divided && html`<label>Modalidade<select name="modalidade" value=${query.modalidade ?? ""} onChange=${(event) => refine({ modalidade: event.target.value })}>
           <option value="">Todas</option>${choices.map((id) => html`<option key=${id} value=${id}>${modalidade(id)}</option>`)}</select>
-            </label>
+            </label>`}
         <div class="span-buttons">
           <${Button} kind="small" icon="previous" onClick=${() => refine({ ate: addMonths(last, -MONTHS) })} disabled=${first <= "2021-01" ? "O PNCP começa em 2021" : ""}>12 meses antes<//>
           <${Button} kind="small icon-last" icon="next" onClick=${() => refine({ ate: addMonths(last, MONTHS) > thisMonth ? "" : addMonths(last, MONTHS) })} disabled=${last === thisMonth ? "Este é o período mais novo" : ""}>12 meses depois<//>
@@ -65,9 +72,9 @@ export function Coverage() {
           </li>`,
         )}</ul>
       </div>
-      ${!data ? (error ? html`<${Trouble} error=${error} again=${() => refresh(path)} />` : html`<${Skeleton} height=${420} />`) : html`<${Calendar} months=${months} days=${data.days} />`}
+      ${!data ? (error ? html`<${Trouble} error=${error} again=${() => refresh(path)} />` : html`<${Skeleton} height=${420} />`) : html`<${Calendar} months=${months} days=${data.days} resource=${resource} />`}
     <//>
-    ${query.dia && html`<${Day} key=${query.dia} day=${query.dia} known=${known} only=${query.modalidade} />`}`;
+    ${query.dia && html`<${Day} key=${query.dia} day=${query.dia} known=${resource.is_divided ? known : []} only=${only} resource=${resource} />`}`;
 }
 
 function countOf(data) {
@@ -77,7 +84,7 @@ function countOf(data) {
 }
 
 // One stop for the tabulator; the arrows walk from day to day.
-function Calendar({ months, days }) {
+function Calendar({ months, days, resource }) {
   const byDay = new Map(days.map((one) => [one.day, one]));
   const [reached, reach] = useState(days.at(-1).day);
   const box = useRef();
@@ -92,10 +99,10 @@ function Calendar({ months, days }) {
     box.current.querySelector(`[data-day="${next}"]`)?.focus();
   };
   const stop = byDay.has(reached) ? reached : days.at(-1).day;
-  return html`<div class="months" ref=${box} onKeyDown=${walk}>${months.map((month) => html`<${Month} key=${month} month=${month} byDay=${byDay} stop=${stop} reach=${reach} />`)}</div>`;
+  return html`<div class="months" ref=${box} onKeyDown=${walk}>${months.map((month) => html`<${Month} key=${month} month=${month} resource=${resource} byDay=${byDay} stop=${stop} reach=${reach} />`)}</div>`;
 }
 
-function Month({ month, byDay, stop, reach }) {
+function Month({ month, resource, byDay, stop, reach }) {
   const first = `${month}-01`;
   const length = Number(lastDayOf(month).slice(8));
   const offset = dayOf(first).getUTCDay();
@@ -106,7 +113,7 @@ function Month({ month, byDay, stop, reach }) {
   const missing = own.filter((one) => one.state !== "complete");
   return html`<section class="month" aria-label=${spokenMonth(month)}>
     <header><h2>${spokenMonth(month)}</h2>${own.length > 0 && html`<span class="muted">${own.length - missing.length}/${own.length}</span>`}
-    ${missing.length > 0 && html`<${Button} writes kind="ghost-text" label=${`Completar ${spokenMonth(month)}`} onClick=${() => askBackfill({ first: missing[0].day, last: missing.at(-1).day })}>completar<//>`}</header>
+    ${missing.length > 0 && html`<${Button} writes kind="ghost-text" label=${`Completar ${spokenMonth(month)}`} onClick=${() => askBackfill({ first: missing[0].day, last: missing.at(-1).day, resource: resource.name })}>completar<//>`}</header>
     <table><caption class="unseen">Cobertura de ${spokenMonth(month)}</caption><thead>
       <tr>${WEEKDAYS.map(
         (
@@ -135,9 +142,9 @@ function hintOf(one) {
   return `${shortDay(one.day)}: ${COVERAGE[one.state]}${one.state === "never" ? "" : ` — ${integer(one.records)}${told} registros${rejected}`}`;
 }
 
-function Day({ day, known, only }) {
+function Day({ day, known, only, resource }) {
   const valid = /^\d{4}-\d{2}-\d{2}$/.test(day);
-  const path = valid ? withQuery("/sync/coverage", { from: day, to: day, detail: true, modalidade: only }) : null;
+  const path = valid ? withQuery("/sync/coverage", { from: day, to: day, detail: true, resource: resource.name, modalidade: only }) : null;
   const { data, error } = useLive(path, (answer) => (answer?.days[0].state === "running" ? 2500 : 30000));
   const [busy, setBusy] = useState(false);
   const [trouble, tell] = useState("");
@@ -150,7 +157,7 @@ function Day({ day, known, only }) {
     setBusy(true);
     tell("");
     try {
-      await start(bodyOf(day, day, "publicacao"), key.current);
+      await start(bodyOf(day, day, resource.criterios[0], resource.name), key.current);
       key.current = newKey();
     } catch (failure) {
       tell(whatWentWrong(failure));
@@ -159,7 +166,7 @@ function Day({ day, known, only }) {
   };
   const adjust = () => {
     close();
-    askBackfill({ first: day, last: day });
+    askBackfill({ first: day, last: day, resource: resource.name });
   };
   if (!valid) return null;
   return html`<${Dialog} title=${spokenDay(day)} onClose=${close}>
@@ -169,13 +176,13 @@ function Day({ day, known, only }) {
           ? html`<${Trouble} error=${error} again=${() => refresh(path)} />`
           : html`<${Skeleton} lines=${5} />`
         : html`<p class="day-summary">
-          <${Badge} tone=${BADGES[one.state]}>${COVERAGE[one.state]}<//> <span>${one.state === "never" ? "Nada foi pedido para este dia." : sentenceOf(one, missing.length)}</span>
+          <${Badge} tone=${BADGES[one.state]}>${COVERAGE[one.state]}<//> <span>${one.state === "never" ? "Nada foi pedido para este dia." : sentenceOf(one, missing.length, resource)}</span>
           </p>
         ${day === today() && html`<p class="note">O dia ainda não acabou: até amanhã ele fica parcial, e a varredura da noite o completa.</p>`}
         ${
           one.modalidades.length > 0 &&
           html`<ul class="rows day-rows">${one.modalidades.map(
-            (each) => html`<li key=${each.modalidade}><div><span>${modalidade(each.modalidade)}</span>
+            (each) => html`<li key=${each.modalidade}><div><span>${resource.is_divided ? modalidade(each.modalidade) : resource.label}</span>
               <p class="muted">${each.cause && each.state !== "complete" ? meaningOf(each) : each.finished_at ? `lida ${when(each.finished_at)}` : ""} ${each.execution_id != null && html`<a href=${hashOf(`/execucoes/${each.execution_id}`)}>execução ${each.execution_id}</a>`}
               </p></div>
           <span class="row-end">${integer(each.records)}${each.total_registros != null ? html`<span class="muted"> de ${integer(each.total_registros)}</span>` : ""} <${Badge} tone=${BADGES[each.state]}>${COVERAGE[each.state]}<//>
@@ -191,7 +198,8 @@ function Day({ day, known, only }) {
   <//>`;
 }
 
-function sentenceOf(one, missing) {
+function sentenceOf(one, missing, resource) {
+  if (!resource.is_divided) return `${plural(one.records, "registro", "registros")}${rejectedOf(one)}.`;
   const parts = [
     one.complete && plural(one.complete, "modalidade completa", "modalidades completas"),
     one.rejected && `${integer(one.rejected)} com rejeitados`,
@@ -200,6 +208,8 @@ function sentenceOf(one, missing) {
     one.running && `${integer(one.running)} em andamento`,
     missing && plural(missing, "nunca pedida", "nunca pedidas"),
   ].filter(Boolean);
-  const rejected = one.records_rejected ? `, ${plural(one.records_rejected, "rejeitado", "rejeitados")}` : "";
-  return `${parts.join(", ")}; ${plural(one.records, "registro", "registros")}${rejected}.`;
+  return `${parts.join(", ")}; ${plural(one.records, "registro", "registros")}${rejectedOf(one)}.`;
 }
+
+const rejectedOf = (one) =>
+  one.records_rejected ? `, ${plural(one.records_rejected, "rejeitado", "rejeitados")}` : "";

@@ -3,12 +3,13 @@ import { withQuery } from "./api.js";
 import { duration, integer, plural, windowOf } from "./format.js";
 import { refresh, useLive } from "./live.js";
 import { html, useEffect, useState } from "./preact.js";
+import { ResourceChoice, useResources } from "./resources.js";
 import { hashOf, refine, route } from "./router.js";
 import { Button, Card, Empty, Pager, Skeleton, State, Table, Trouble, When } from "./ui.js";
 import { CRITERIO, kindOf, meaningOf, MODE, STATUS, TRIGGER } from "./words.js";
 
 const PER_PAGE = 25;
-const FILTERS = ["status", "mode", "trigger", "since", "until"];
+const FILTERS = ["resource", "status", "mode", "trigger", "since", "until"];
 
 export function History() {
   const { query } = route.use();
@@ -35,6 +36,7 @@ export function History() {
     <p class="muted" aria-live="polite">${data ? summaryOf(data) : " "}</p></header>
     <${Card}>
       <form class="filters" aria-label="Filtros" onSubmit=${(event) => event.preventDefault()}>
+        <${ResourceChoice} resources=${useResources()} value=${chosen.resource ?? ""} change=${(name) => filter({ resource: name })} all="Todos os recursos" />
         <${Choice} name="status" label="Estado" value=${chosen.status} options=${STATUS} only=${["running", "success", "error"]} change=${filter} />
         <${Choice} name="mode" label="Tipo" value=${chosen.mode} options=${MODE} change=${filter} />
         <${Choice} name="trigger" label="Quem pediu" value=${chosen.trigger} options=${TRIGGER} change=${filter} />

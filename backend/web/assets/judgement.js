@@ -1,6 +1,6 @@
 // What an administrator should know first: how the mirror is, in one sentence, and what wants doing, with the button.
 import { ago, duration, exactly, integer, now, plural, roughly, shortDay, when } from "./format.js";
-import { meaningOf, schedule, who } from "./words.js";
+import { meaningOf, schedule, TABLE, who } from "./words.js";
 
 const QUARTER = 15 * 60;
 
@@ -20,12 +20,13 @@ const REASON = {
 
 export const reasonOf = ({ reason }) => REASON[reason] ?? REASON.throttled;
 
-const NAME = { itens: "O serviço de itens do portal", contratos: "A listagem de contratos do portal" };
+const NAME = { itens: "O serviço de itens do portal", itens_pca: "O serviço de itens de planos do portal" };
+const nameOf = (service) => NAME[service] ?? (TABLE[service] ? `A listagem de ${TABLE[service]} do portal` : "O portal");
 
 // "O portal não responde desde 10:16; nova tentativa em 21 s"
 function sourceLine(one) {
   const { service, failing_since: since, next_try_at: next } = one;
-  const name = NAME[service] ?? "O portal";
+  const name = nameOf(service);
   const left = Math.ceil((Date.parse(next) - now()) / 1000);
   const trial = left > 0 ? `nova tentativa em ${duration(left)}` : "tentando de novo";
   return `${name} ${reasonOf(one)}${since ? ` desde ${when(since).replace("hoje, ", "")}` : ""}; ${trial}`;
@@ -139,6 +140,7 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
     });
   }
   troubles.push(...failedLines(dashboard));
+  troubles.push(...lateLines(dashboard, schedules));
   const rejections = dashboard?.rejections;
   if (rejections?.records) {
     const span = rejections.days > 1 ? ` de ${shortDay(rejections.first_day)} a ${shortDay(rejections.last_day)}` : "";
@@ -194,13 +196,34 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       tone: "warn",
       kind: "resume",
       subject: one,
-      title: `Agenda em pausa: ${schedule(one.name).name}`,
+      title: `Agenda em pausa: ${schedule(one).name}`,
       text: `“${one.pause_reason}” — ${who(one.paused_by)}, ${ago(one.paused_at)}`,
       hint: exactly(one.paused_at),
     });
   }
   return troubles;
 }
+
+// Updates of further resources that are late by their own schedule; contratações are the first thing that the page says.
+function lateLines(dashboard, schedules) {
+  const lines = [];
+  for (const one of dashboard?.resources ?? []) {
+    const update = schedules?.find((each) => each.name === `${one.resource}.update`);
+    if (!update?.enabled || update.paused || one.updated_until === null) continue;
+    if (one.updated_age_seconds <= intervalOf(update) * 2 + 300) continue;
+    lines.push({
+      id: `late-${one.resource}`,
+      tone: "warn",
+      title: `${one.label}: atualização atrasada`,
+      text: `Atualizado até ${when(one.updated_until)}, ${roughly(one.updated_age_seconds)} atrás.`,
+    });
+  }
+  return lines;
+}
+
+// " de atas"; nothing of contratações, which are meant where nothing else is said
+const ofResource = ({ resource }) =>
+  !resource || resource === "contratacoes" ? "" : ` de ${TABLE[resource] ?? resource}`;
 
 // Failed updates are one line: the next one reads again what they did not. Every other failure has its own.
 function failedLines(dashboard) {
@@ -212,7 +235,7 @@ function failedLines(dashboard) {
     tone: "bad",
     kind: one.can_retry ? "retry" : "execution",
     subject: one,
-    title: `${one.trigger === "sweep" ? "A varredura" : "A carga"} ${one.id} falhou ${ago(one.finished_at)}`,
+    title: `${one.trigger === "sweep" ? "A varredura" : "A carga"}${ofResource(one)} ${one.id} falhou ${ago(one.finished_at)}`,
     text: meaningOf(one),
   }));
   const [newest] = updates;
@@ -224,7 +247,7 @@ function failedLines(dashboard) {
       subject: newest,
       title:
         dashboard.failed_updates_count === 1
-          ? `A atualização ${newest.id} falhou ${ago(newest.finished_at)}`
+          ? `A atualização${ofResource(newest)} ${newest.id} falhou ${ago(newest.finished_at)}`
           : `${integer(dashboard.failed_updates_count)} atualizações falharam; a última ${ago(newest.finished_at)}`,
       text: `${meaningOf(newest)}. A próxima lê de novo o que faltou.`,
     });

@@ -25,7 +25,7 @@ import { html } from "./preact.js";
 import { hashOf } from "./router.js";
 import { Running } from "./running.js";
 import { Ago, Badge, Button, Card, Empty, Icon, Meaning, Skeleton, Trouble, When } from "./ui.js";
-import { COVERAGE, MODE, modalidade, schedule, TABLE } from "./words.js";
+import { COVERAGE, MODE, modalidade, schedule } from "./words.js";
 
 const BUSY = 2000;
 const CALM = 15000;
@@ -57,7 +57,7 @@ export function Overview() {
         <${Agenda} schedules=${schedules} />
         <${Parts} dashboard=${dashboard} health=${health} />
         ${!isNew && html`<${LatestDays} busy=${dashboard.unfinished.length > 0} />`}
-        ${!isNew && html`<${FreshnessByModalidade} freshness=${dashboard.freshness} />`}
+        ${!isNew && html`<${FreshnessOfAll} dashboard=${dashboard} />`}
       </div>
     </div>
     ${!isNew && html`<${Latest} busy=${dashboard.unfinished.length > 0} />`}`;
@@ -105,7 +105,7 @@ function Hero({ dashboard, schedules, troubles }) {
         }</li>
       </ul>
     </div>
-    <div class="hero-actions"><${Button} writes kind="primary" icon="refresh" onClick=${askUpdate}>Atualizar agora<//>
+    <div class="hero-actions"><${Button} writes kind="primary" icon="refresh" onClick=${() => askUpdate()}>Atualizar agora<//>
       <${Button} writes icon="calendar" onClick=${() => askBackfill()}>Carregar período<//></div>
   </section>`;
 }
@@ -166,7 +166,7 @@ function TroubleButton({ trouble: { kind, subject } }) {
     return html`<a class="button small" href=${hashOf("/historico", { status: "error", mode: "backfill" })}>Ver todas</a>`;
   if (kind === "alert") return html`<a class="button small" href=${hashOf("/alertas")}>Ver alertas</a>`;
   if (kind === "resume")
-    return html`<${Button} writes kind="small" icon="play" onClick=${() => askResume(subject, schedule(subject.name).name)}>Retomar<//>`;
+    return html`<${Button} writes kind="small" icon="play" onClick=${() => askResume(subject, schedule(subject).name)}>Retomar<//>`;
   if (kind !== "retry" && kind !== "execution") return null;
   return html`<a class="button small" href=${hashOf(`/execucoes/${subject.id}`)}>Ver por quê<span class="unseen"> da execução ${subject.id}</span>
     </a>
@@ -190,7 +190,7 @@ function Now({ dashboard, at, schedules }) {
     ${
       unfinished.length
         ? unfinished.map((one) => html`<${Running} key=${one.id} execution=${one} at=${at} />`)
-        : html`<p class="calm">Nada em andamento.${next ? ` Próxima: ${schedule(next.name).name.toLowerCase()} ${when(next.next_runs[0])}.` : ""}</p>`
+        : html`<p class="calm">Nada em andamento.${next ? ` Próxima: ${schedule(next).name.toLowerCase()} ${when(next.next_runs[0])}.` : ""}</p>`
     }<//>`;
 }
 
@@ -232,7 +232,7 @@ function Agenda({ schedules }) {
     ${
       schedules
         ? html`<ul class="rows">${schedules.map(
-            (one) => html`<li key=${one.name}><div><strong>${schedule(one.name).name}</strong>
+            (one) => html`<li key=${one.name}><div><strong>${schedule(one).name}</strong>
               <p class="muted">${lastOf(one)}</p></div>
           <div class="row-end">${one.paused ? html`<${Badge} tone="warn">em pausa<//>` : !one.enabled ? html`<${Badge} tone="quiet">desligada<//>` : html`<${When} moment=${one.next_runs[0]} />`}</div>
             </li>`,
@@ -276,7 +276,7 @@ function Parts({ dashboard, health }) {
         <span class="row-end muted">${plural(one.slices_running, "fatia", "fatias")}</span></li>`,
       )}
       ${dashboard.mirror.map(
-        (one) => html`<li key=${one.table}><span>${TABLE[one.table] ?? one.table}</span>
+        (one) => html`<li key=${one.table}><span>${one.label}</span>
         <span class="row-end">${one.exact ? "" : "≈ "}${integer(one.rows)} <span class="muted">${bytes(one.bytes)}</span></span></li>`,
       )}</ul></details><//>`;
 }
@@ -307,16 +307,23 @@ function LatestDays({ busy }) {
     }<//>`;
 }
 
-function FreshnessByModalidade({ freshness }) {
-  if (!freshness.modalidades.length) return null;
+function FreshnessOfAll({ dashboard: { freshness, resources } }) {
+  if (!resources.length) return null;
   const oldest = [...freshness.modalidades].sort((a, b) => (b.updated_age_seconds ?? Infinity) - (a.updated_age_seconds ?? Infinity));
-  return html`<${Card} id="freshness" title="Atualidade" aside=${html`<span class="muted">pior: <${Ago} moment=${freshness.updated_until} />
-    </span>`}>
-    <details class="more"><summary>Por modalidade</summary><ul class="rows">${oldest.map(
-      (one) =>
-        html`<li key=${one.modalidade}><span class="clip">${modalidade(one.modalidade)}</span><span class="row-end">
+  return html`<${Card} id="freshness" title="Atualidade">
+    <ul class="rows">${resources.map(
+      (one) => html`<li key=${one.resource}><span class="clip">${one.label}</span><span class="row-end">
+        <${Ago} moment=${one.updated_until} />
+        <${Button} writes kind="small" icon="refresh" label=${`Atualizar: ${one.label}`} onClick=${() => askUpdate(one)}>Atualizar<//></span></li>`,
+    )}</ul>
+    ${
+      oldest.length > 1 &&
+      html`<details class="more"><summary>Contratações, por modalidade</summary><ul class="rows">${oldest.map(
+        (one) =>
+          html`<li key=${one.modalidade}><span class="clip">${modalidade(one.modalidade)}</span><span class="row-end">
           <${Ago} moment=${one.updated_until} /></span></li>`,
-    )}</ul></details><//>`;
+      )}</ul></details>`
+    }<//>`;
 }
 
 function Errors({ errors }) {

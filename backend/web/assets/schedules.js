@@ -23,7 +23,7 @@ export function Schedules() {
 }
 
 function Schedule({ one }) {
-  const { name, what } = schedule(one.name);
+  const { name, what } = schedule(one);
   const state = one.paused ? ["warn", "em pausa"] : one.enabled ? ["good", "ativa"] : ["quiet", "desligada"];
   return html`<${Card} id=${`schedule-${one.name}`} title=${name} aside=${html`<${Badge} tone=${state[0]}>${state[1]}<//>`}>
     <p class="muted">${what}</p>

@@ -28,11 +28,11 @@ const SCHEDULES = {
   },
 };
 // "update", "sweep", or of another resource than contratações "contratos.update"
-export function schedule(name) {
+export function schedule({ name, label }) {
   if (SCHEDULES[name]) return SCHEDULES[name];
   const [action, resource] = name.split(".").reverse();
   const { name: called, what } = SCHEDULES[action] ?? { name, what: "" };
-  return { name: resource ? `${called} de ${TABLE[resource] ?? resource}` : called, what };
+  return { name: resource ? `${called} de ${label ? lower(label) : resource}` : called, what };
 }
 export const COVERAGE = {
   complete: "completo",
@@ -45,6 +45,7 @@ export const COVERAGE = {
 export const TABLE = {
   contratacoes: "contratações",
   itens_contratacao: "itens",
+  itens_pca: "itens de planos",
   contratos: "contratos",
   atas: "atas",
   pcas: "planos de contratações",
@@ -114,7 +115,7 @@ export function meaningOf({ cause, error_message: message, cancelled_by: by, pro
 
 export const adviceFor = ({ cause }) => CAUSE[cause]?.[1] ?? "";
 
-const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
+export const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 
 // Without authentication all users have one name.
 export const who = (name) => (name === "an administrator" ? "um administrador" : name);

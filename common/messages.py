@@ -9,6 +9,7 @@ from common.clock import check_window, parse_wall_clock
 from common.lifecycle import DEFAULT_RESOURCE, Mode, criterio_of
 from common.resources import RESOURCE_NAMES
 from common.resources.description import CRITERIOS, Criterio
+from common.resources.dominios import DOMINIOS
 
 LONGEST_BODY = 16 * 1024
 LONGEST_ID = 19  # digits of a bigint
@@ -61,8 +62,8 @@ def decode(body: bytes, *, now: datetime) -> SyncCommand:
     if mode not in ("update", "backfill"):
         raise PoisonError("mode is neither 'update' nor 'backfill'")
     resource = fields.get("resource", DEFAULT_RESOURCE)
-    if resource not in RESOURCE_NAMES:
-        raise PoisonError(f"resource is none of {', '.join(RESOURCE_NAMES)}")
+    if resource not in (*RESOURCE_NAMES, DOMINIOS):
+        raise PoisonError(f"resource is none of {', '.join((*RESOURCE_NAMES, DOMINIOS))}")
     if mode == "update":
         return SyncCommand("update", resource=resource)
     if "criterio" in fields and fields["criterio"] not in CRITERIOS:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from common.resources import RESOURCE_NAMES
+from common.resources.dominios import DOMINIOS
 
 LOCAL = "requirements-local.txt"
 DEVELOPMENT = "requirements-dev.txt"
@@ -114,7 +115,11 @@ def _add_sync(parser: argparse.ArgumentParser) -> None:
         help="of a backfill: what was published in the interval (publicacao, unless the resource has none) or what "
         "changed in it",
     )
-    _add_resource(parser, f"what to read ({RESOURCE_NAMES[0]})")
+    parser.add_argument(
+        "--resource",
+        choices=(*RESOURCE_NAMES, DOMINIOS),
+        help=f"what to read ({RESOURCE_NAMES[0]}); dominios: --update",
+    )
     parser.add_argument("--dry-run", action="store_true", help="start nothing; tell what it would come to")
     _add_watch(parser)
     _add_url(parser)

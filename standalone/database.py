@@ -7,6 +7,9 @@ from typing import TypeVar
 
 import asyncpg
 
+from common.resources import RESOURCES
+from common.resources.dominios import DOMINIOS
+from common.resources.parties import PARTIES
 from standalone.settings import hide_password, plain_url
 from standalone.system import LaunchError
 
@@ -33,8 +36,8 @@ def mark(url: str) -> None:
     _ask(url, lambda connection: connection.execute(f"COMMENT ON TABLE sync_executions IS '{MARK}'"))
 
 
-def count(url: str) -> tuple[int, int]:
-    """How many contratações and itens it holds."""
+def count(url: str) -> dict[str, int]:
+    """How many rows each table of the mirror holds."""
     return _ask(url, _count)
 
 
@@ -46,10 +49,13 @@ async def _look_into(connection: "asyncpg.Connection[asyncpg.Record]") -> Conten
     return Contents(has_executions=bool(found), is_marked=comment == MARK)
 
 
-async def _count(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[int, int]:
-    contratacoes = await connection.fetchval("SELECT count(*) FROM contratacoes")
-    itens = await connection.fetchval("SELECT count(*) FROM itens_contratacao")
-    return int(contratacoes), int(itens)
+async def _count(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]:
+    tables = [
+        *(table for resource in RESOURCES for table in resource.tables),
+        *(party.name for party in PARTIES),
+        DOMINIOS,
+    ]
+    return {table: int(await connection.fetchval(f"SELECT count(*) FROM {table}")) for table in tables}  # noqa: S608
 
 
 def _ask(url: str, question: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[T]]) -> T:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import httpx
 
 from common.resources import RESOURCE_NAMES
+from common.resources.dominios import DOMINIOS
 from standalone.console import is_terminal, rewrite, say
 from standalone.processes import Supervisor
 from standalone.settings import Settings
@@ -92,6 +93,11 @@ def run_first_sync(backend: Backend, days: Days, resource: str = RESOURCE_NAMES[
         say(f"- the first sync of {resource} is finished already; asking for an update")
         return _watch(backend, backend.force({"resource": resource, "mode": "update"}))
     return all(_watch(backend, backend.force({"resource": resource, **body})) for body in backfills_of(left, today()))
+
+
+def run_domain_tables(backend: Backend) -> bool:
+    """Read the portal's lists of codes; whether that succeeded."""
+    return _watch(backend, backend.force({"resource": DOMINIOS, "mode": "update"}))
 
 
 def today() -> date:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from common.resources import RESOURCE_NAMES
 from standalone import database, first_sync
 from standalone.console import complain, say, step
 from standalone.postgres import EmbeddedPostgres
@@ -115,7 +116,7 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
         say("- no first sync: it would need ADMIN_PASSWORD, and only ADMIN_PASSWORD_HASH is set. Start one yourself:")
         say(f"  ./pncp sync --backfill {first_sync.today()} {first_sync.today()} --watch")
     elif not options.no_first_sync:
-        success = _first_sync(settings, supervisor, backend_url, portal, url)
+        success = _first_sync(environment, supervisor, backend_url, portal, url)
         if options.exit_after_sync:
             return 0 if success else 1
     return supervisor.watch()
@@ -153,6 +154,7 @@ def _demo_environment(portal: str) -> Settings:
         "PNCP_REQUESTS_IN_FLIGHT": "0",
         "PNCP_ITENS_CONCURRENCY": "8",
         "SCHEDULE_ENABLED": "false",  # a demonstration starts nothing by itself
+        "PNCP_RESOURCES": ",".join(RESOURCE_NAMES),
     }
     theirs = {name: os.environ[name] for name in ours if os.environ.get(name)}
     for name, value in theirs.items():
@@ -237,9 +239,12 @@ def _first_sync(settings: Settings, supervisor: Supervisor, backend_url: str, po
     say(f"- first sync of {', '.join(resources)}: {first} to {last}")
     with first_sync.connect(backend_url, settings, supervisor) as backend:
         ended = [first_sync.run_first_sync(backend, (first, last), resource) for resource in resources]
+        ended.append(first_sync.run_domain_tables(backend))
     success = all(ended)
-    contratacoes, itens = database.count(database_url)
-    say(f"in the database: {contratacoes} contratações, {itens} itens")
+    say("in the database:")
+    counts = database.count(database_url)
+    for table, rows in counts.items():
+        say(f"  {table:<{max(map(len, counts))}} {rows:>7,}")
     user = "-u USER:PASSWORD " if settings.get("ADMIN_PASSWORD") else ""
     say(f"try: curl {user}{backend_url}/sync/status")
     say(f"     curl {user}-X POST {backend_url}/sync/force -H 'Content-Type: application/json' -d '{{}}'")

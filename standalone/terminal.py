@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -272,7 +272,10 @@ def _status(api: Api, options: argparse.Namespace) -> int:
     if options.watch:
         return watch(api, str(execution_id), as_json=options.json)
     execution = api.get(f"/sync/executions/{execution_id}")
-    show(execution, *details_of(execution), as_json=options.json)
+    parts = list(details_of(execution))
+    if not options.json and execution_id is not options.id and not options.resource:
+        parts += freshness_of(api.get("/sync/dashboard"))
+    show(execution, *parts, as_json=options.json)
     return 0
 
 
@@ -466,7 +469,7 @@ def sum_of(plans: list[Answer]) -> Answer:
 
 def years_of(windows: list[str], plans: list[Answer]) -> Iterator[RenderableType]:
     """The plan of each request in columns."""
-    yield f"{len(plans)} requests, since one takes {LONGEST_WINDOW.days} days at most:"
+    yield f"as {len(plans)} executions, each of {LONGEST_WINDOW.days} days at most:"
     heads = ["WINDOW", "REQUESTS TO THE PORTAL", "RECORDS", "TIME"]
     columns = [Column(head, no_wrap=True, justify="left" if head == "WINDOW" else "right") for head in heads]
     table = Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -531,6 +534,28 @@ def table_of(executions: list[Answer]) -> Iterator[RenderableType]:
     yield table
     if is_terminal:
         yield from (f"{one['id']}: {error}" for one, error in zip(executions, errors, strict=True) if error)
+
+
+def freshness_of(dashboard: Answer) -> Iterator[RenderableType]:
+    """How many records of each resource there are, and up to when its changes have been read, where there are any."""
+    fresh = {one["resource"]: one for one in dashboard["resources"]}
+    sizes = {one["table"]: one for one in dashboard["mirror"]}
+    heads = ["RESOURCE", "RECORDS", "UPDATED UNTIL", "COMPLETE UNTIL"]
+    table = Table(*(Column(head, no_wrap=True) for head in heads), box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for resource in RESOURCE_NAMES:
+        size, freshness = sizes.get(resource), fresh.get(resource, {})
+        if size and (size["rows"] or freshness):
+            rows = f"{'' if size['exact'] else 'about '}{size['rows']:,}"
+            table.add_row(resource, rows, *(_ago(freshness.get(name)) for name in ("updated_until", "complete_until")))
+    if table.row_count:
+        yield table
+
+
+def _ago(moment: str | None) -> str:
+    """A moment as its distance from now, of which people need no more than minutes."""
+    if moment is None:
+        return "-"
+    return f"{duration((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())} ago"
 
 
 def coverage_of(days: list[Answer]) -> Iterator[RenderableType]:

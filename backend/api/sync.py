@@ -133,5 +133,8 @@ async def get_dashboard(state: AppState, user: CurrentUser) -> SyncDashboard:
 @router.get("/coverage", summary="O que o espelho tem de cada dia", dependencies=[EachParameterOnce])
 @reads
 async def get_coverage(query: Annotated[CoverageQuery, Query()], state: AppState) -> SyncCoverage:
-    """Por dia de publicação, o estado das modalidades: completo, parcial, com falha, em andamento ou nunca pedido."""
+    """Por dia, o estado das modalidades: completo, parcial, com falha, em andamento ou nunca pedido.
+
+    O dia é o de publicação ou, onde o portal não lista por ela, o da única listagem do recurso.
+    """
     return await load_coverage(state["engine"], query)

@@ -66,7 +66,7 @@ class CoverageQuery(BaseModel):
 class CoverageModalidade(BaseModel):
     """Uma modalidade em um dia.
 
-    `complete`: alguma fatia por publicação cobriu o dia inteiro, teve sucesso, e começou depois que o dia acabou em
+    `complete`: alguma fatia da listagem dos dias cobriu o dia inteiro, teve sucesso, e começou depois que ele acabou em
     Brasília; `rejected`: o mesmo, mas há registros dela que não puderam ser gravados. Sem tal fatia: `running` se
     alguma espera ou corre; `failed` se a mais nova terminou com erro; `partial` se a mais nova teve sucesso, mas só em
     parte do dia ou antes que ele acabasse.
@@ -77,7 +77,9 @@ class CoverageModalidade(BaseModel):
     )
     state: PairState
     records: int = Field(description="processados pela fatia que vale: a completa mais nova, ou a mais nova")
-    total_registros: int | None = Field(description="o que o portal disse a essa fatia")
+    total_registros: int | None = Field(
+        description="o que o portal disse a essa fatia; `null` também onde ele conta itens ou linhas repetidas"
+    )
     records_rejected: int = Field(description="vistos pela fatia que vale e que não puderam ser gravados até agora")
     execution_id: int | None = Field(description="a dessa fatia; `null` depois de `HISTORY_DAYS`")
     finished_at: Moment | None
@@ -86,7 +88,7 @@ class CoverageModalidade(BaseModel):
 
 
 class CoverageDay(BaseModel):
-    """Um dia. As modalidades que contam são as que têm fatias por publicação no intervalo pedido.
+    """Um dia. As modalidades que contam são as que têm fatias no intervalo pedido.
 
     `never`: nenhuma fatia; `complete`: todas completas; senão `running` se alguma corre, `failed` se alguma falhou,
     `rejected` se todas foram lidas por inteiro e alguma tem registros rejeitados, e `partial` nos outros casos.
@@ -107,7 +109,7 @@ class CoverageDay(BaseModel):
 
 
 class SyncCoverage(BaseModel):
-    """O que o espelho tem de cada dia de publicação."""
+    """O que o espelho tem de cada dia: de publicação, ou da listagem única do recurso."""
 
     modalidades: list[int] = Field(description="as que contam")
     days: list[CoverageDay]

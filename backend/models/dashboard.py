@@ -30,7 +30,7 @@ class ModalidadeFreshness(BaseModel):
     modalidade: int | None = Field(description="`null`: o recurso não se divide")
     complete_until: Moment | None = Field(
         description="o mesmo que `updated_until`; `null` enquanto nenhum dia desde o início das atualizações foi lido"
-        " por inteiro, por publicação"
+        " por inteiro"
     )
     age_seconds: float | None
     updated_until: Moment | None = Field(

@@ -50,7 +50,7 @@ ResourceName = Annotated[
 AnyResource = Annotated[
     str, AfterValidator(_known_or_dominios), WithJsonSchema({"type": "string", "enum": [*RESOURCE_NAMES, DOMINIOS]})
 ]
-"""What an execution may have read: the domain tables too, which only their schedule asks for."""
+"""What an execution may read: the domain tables too, which are read whole, by updates."""
 Moment = Annotated[datetime, Field(description="instante com fuso", examples=["2025-01-31T12:00:00Z"])]
 
 
@@ -67,7 +67,9 @@ class SyncRequest(BaseModel):
         },
     )
 
-    resource: ResourceName = Field(DEFAULT_RESOURCE, description="o que ler")
+    resource: AnyResource = Field(
+        DEFAULT_RESOURCE, description="o que ler; `dominios`, as tabelas de domínio, só no modo `update`"
+    )
     mode: Mode = "update"
     data_ini: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, horário de Brasília")
     data_fim: str | None = Field(None, max_length=100, description="`YYYY-MM-DDTHH:MM:SS`, até 365 dias depois")

@@ -71,6 +71,8 @@ async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCovera
     }
     async with engine.connect() as db:
         rows = (await db.execute(_PAIRS_BY[resource.day_criterio], parameters)).all()
+    listing = resource.listings[resource.day_criterio]
+    counts_records = listing.counts is None and not listing.repeats_rows
     asked = sorted({row.modalidade for row in rows})
     by_day: defaultdict[date, list[Row[Any]]] = defaultdict(list)
     for row in rows:
@@ -78,14 +80,17 @@ async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCovera
     span = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return SyncCoverage(
         modalidades=[part for part in asked if part],
-        days=[_to_day(day, by_day.get(day, []), asked, detail=query.detail) for day in span],
+        days=[_to_day(day, by_day.get(day, []), asked, query, counts_records=counts_records) for day in span],
     )
 
 
-def _to_day(day: date, pairs: Sequence[Row[Any]], asked: Collection[int], *, detail: bool) -> CoverageDay:
+def _to_day(
+    day: date, pairs: Sequence[Row[Any]], asked: Collection[int], query: CoverageQuery, *, counts_records: bool
+) -> CoverageDay:
+    """`counts_records`: the totals of the portal's listing are of records, not of repeated rows or of parts."""
     states = Counter(pair.state for pair in pairs)
     missing = len(asked) - len(pairs)
-    told = [pair.total_registros for pair in pairs if pair.total_registros is not None]
+    told = [pair.total_registros for pair in pairs if counts_records and pair.total_registros is not None]
     return CoverageDay(
         day=day,
         state=_state_of(states, missing),
@@ -98,10 +103,13 @@ def _to_day(day: date, pairs: Sequence[Row[Any]], asked: Collection[int], *, det
         records=sum(pair.records for pair in pairs),
         total_registros=sum(told) if told else None,
         records_rejected=sum(pair.records_rejected for pair in pairs),
-        modalidades=[CoverageModalidade.model_validate(pair, from_attributes=True) for pair in pairs]
-        if detail
-        else None,
+        modalidades=[_to_modalidade(pair, counts_records=counts_records) for pair in pairs] if query.detail else None,
     )
+
+
+def _to_modalidade(pair: Row[Any], *, counts_records: bool) -> CoverageModalidade:
+    found = CoverageModalidade.model_validate(pair, from_attributes=True)
+    return found if counts_records else found.model_copy(update={"total_registros": None})
 
 
 def _state_of(states: Counter[str], missing: int) -> DayState:

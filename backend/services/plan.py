@@ -21,6 +21,7 @@ from common.resources.atas import ATAS
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
 from common.resources.description import Resource
+from common.resources.dominios import DOMAIN_TABLES, DOMINIOS
 from common.resources.instrumentos_cobranca import INSTRUMENTOS_COBRANCA
 from common.resources.pcas import PCAS
 
@@ -150,6 +151,8 @@ class Estimate:
 async def plan_request(engine: AsyncEngine, request: SyncRequest) -> SyncPlan:
     """The plan of `request`."""
     command = request.to_command()
+    if command.resource == DOMINIOS:
+        return _plan_of_domain_tables()
     resource = RESOURCES_BY_NAME[command.resource]
     async with engine.connect() as db:
         parts = await _load_parts(db, resource)
@@ -176,6 +179,20 @@ async def plan_request(engine: AsyncEngine, request: SyncRequest) -> SyncPlan:
         records_estimate=round(estimate.work.records),
         seconds_estimate=round(seconds),
         basis=f"{estimate.basis}; {pace}.",
+    )
+
+
+def _plan_of_domain_tables() -> SyncPlan:
+    lists = len(DOMAIN_TABLES)
+    return SyncPlan(
+        resource=DOMINIOS,
+        slices=1,
+        days=1,
+        modalidades=None,
+        requests_estimate=lists,
+        records_estimate=0,
+        seconds_estimate=lists,
+        basis="Um pedido por lista, lida por inteiro; quantas entradas cada uma tem não se estima.",
     )
 
 

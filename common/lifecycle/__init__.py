@@ -37,6 +37,8 @@ def criterio_of(resource: str, mode: Mode, asked: str | None = None) -> Criterio
 
     """
     if resource == DOMINIOS:
+        if mode == "backfill":
+            raise ValueError("as tabelas de domínio não têm dias: são lidas por inteiro, no modo update")
         return "atualizacao"  # its lists say what holds now, and know no days
     described = RESOURCES_BY_NAME[resource]
     for criterio in described.listings:

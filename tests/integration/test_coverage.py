@@ -1,6 +1,6 @@
 """The coverage of days: what makes a day complete, partial, failed, running or never asked for."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import httpx
@@ -44,9 +44,10 @@ async def read(
     told: int = 3,
     began: str | None = None,
     criterio: Any = "publicacao",
+    resource: str = "contratacoes",
 ) -> int:
     """A backfill of these slices that has ended, and was begun at `began` (Brasília) where that matters."""
-    execution_id = await database.planned(pieces or [piece(DAY)], criterio=criterio)
+    execution_id = await database.planned(pieces or [piece(DAY)], criterio=criterio, resource=resource)
     for _ in pieces or [None]:
         claim = await database.claim()
         if began is not None:
@@ -319,3 +320,28 @@ async def test_the_dashboard_tells_of_rejected_records(api: httpx.AsyncClient, d
     assert await told() == expected, "those of 36 days ago are history, that of an update has no day yet"
     await read(database, piece(days[2]))
     assert (await told())["days"] == 1
+
+
+@pytest.mark.parametrize(("resource", "told"), [("atas", 6), ("pcas", None), ("instrumentos_cobranca", None)])
+async def test_the_days_of_a_resource_that_is_read_by_its_changes_alone_are_those_of_its_changes(
+    api: httpx.AsyncClient, database: Database, resource: str, told: int | None
+) -> None:
+    """A total that counts items, or rows twice, is none of records."""
+    whole, again = (
+        piece(DAY, 0),
+        PlannedSlice(0, DAY, NEXT, datetime.combine(DAY, time()), datetime.combine(NEXT, time(12))),
+    )
+    await read(database, whole, records=5, told=6, criterio="atualizacao", resource=resource)
+    await read(database, again, records=1, told=1, criterio="atualizacao", resource=resource)
+
+    answer = await api.get(
+        "/sync/coverage", params={"from": str(DAY), "to": str(NEXT), "resource": resource, "detail": True}
+    )
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["modalidades"] == []
+    assert [one["state"] for one in found["days"]] == ["complete", "never"]
+    assert [one["records"] for one in found["days"]] == [5, 0]
+    assert found["days"][0]["total_registros"] == told
+    (part,) = found["days"][0]["modalidades"]
+    assert (part["modalidade"], part["state"], part["total_registros"]) == (None, "complete", told)

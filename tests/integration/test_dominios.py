@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from backend.services.failures import load_pending
+from common.messages import PoisonError, SyncCommand, decode, encode
 from common.resources.dominios import DOMAIN_TABLES, DOMINIOS
 from ingestor.dominios import ingest_dominios
 from ingestor.errors import LeaseLost, PncpError, PncpRejected, PncpUnavailable
@@ -287,3 +288,31 @@ async def test_a_night_that_failed_is_pending_until_a_later_one_succeeds(
     assert (await finished(database, await ticked(database))).status == "success"
     async with database.engine.connect() as db:
         assert await load_pending(db, datetime.now(UTC)) == []
+
+
+async def test_an_administrator_asks_for_the_lists_by_an_update_and_for_no_days_of_them(api: httpx.AsyncClient) -> None:
+    asked = await api.post("/sync/force", json={"resource": DOMINIOS})
+    assert asked.status_code == 200, asked.text
+    execution = (await api.get(f"/sync/executions/{asked.json()['request_id']}")).json()
+    assert (execution["resource"], execution["mode"], execution["trigger"]) == (DOMINIOS, "update", "api")
+
+    plan = (await api.post("/sync/plan", json={"resource": DOMINIOS})).json()
+    assert (plan["resource"], plan["requests_estimate"]) == (DOMINIOS, len(DOMAIN_TABLES))
+    days = {"mode": "backfill", "data_ini": "2025-01-01T00:00:00", "data_fim": "2025-01-01T23:59:59"}
+    for path in ("/sync/force", "/sync/plan"):
+        refused = await api.post(path, json={"resource": DOMINIOS, **days})
+        assert refused.status_code == 422
+        assert "lidas por inteiro" in refused.text
+
+
+def test_a_message_may_ask_for_the_lists_too() -> None:
+    now = datetime(2025, 3, 1)
+    assert decode(encode(SyncCommand("update", resource=DOMINIOS)), now=now) == SyncCommand("update", resource=DOMINIOS)
+    days = {
+        "resource": DOMINIOS,
+        "mode": "backfill",
+        "data_ini": "2025-01-01T00:00:00",
+        "data_fim": "2025-01-02T00:00:00",
+    }
+    with pytest.raises(PoisonError):
+        decode(json.dumps(days).encode(), now=now)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from common.resources import RESOURCE_NAMES
 from standalone.cli import ROOT
 
 # What a developer may have set, and a demonstration must not be led by here.
@@ -37,10 +38,11 @@ def test_a_demonstration_fills_a_database_and_leaves_nothing_running(project: Pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     promised = re.search(r"\((\d+) contratações from", done.stdout)
-    held = re.search(r"in the database: (\d+) contratações, (\d+) itens", done.stdout)
+    told = done.stdout.partition("in the database:")[2]
+    held = {table: int(rows.replace(",", "")) for table, rows in re.findall(r"^  (\w+) +([\d,]+)$", told, re.MULTILINE)}
     assert promised is not None
-    assert held is not None
-    assert int(promised[1]) == int(held[1])
+    assert held["contratacoes"] == int(promised[1])
+    assert [name for name in (*RESOURCE_NAMES, "itens_contratacao", "itens_pca", "dominios") if not held[name]] == []
     folder = project / ".data" / "demo"
     assert (folder / "logs" / "ingestor.log").exists()
     assert not (folder / "children.json").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from common.resources import RESOURCE_NAMES
 from standalone import cli
 from standalone.checks import spread
 from standalone.launch import _demo_environment
@@ -109,5 +110,6 @@ def test_the_requirements_of_development_hold_those_of_running() -> None:
 def test_a_demonstration_has_no_schedule_unless_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SCHEDULE_ENABLED", raising=False)
     assert _demo_environment("http://portal/api")["SCHEDULE_ENABLED"] == "false"
+    assert _demo_environment("http://portal/api")["PNCP_RESOURCES"] == ",".join(RESOURCE_NAMES)
     monkeypatch.setenv("SCHEDULE_ENABLED", "true")
     assert _demo_environment("http://portal/api")["SCHEDULE_ENABLED"] == "true"

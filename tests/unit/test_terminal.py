@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_help_says_the_names_of_the_resources(name: str, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         options(name, "--help")
     told = "".join(capsys.readouterr().out.split())
-    assert f"--resource{{{','.join(RESOURCE_NAMES)}}}" in told
+    assert f"--resource{{{','.join(RESOURCE_NAMES)}" in told
 
 
 # --- whom, and as whom ------------------------------------------------------------------------------------------
@@ -505,7 +506,7 @@ def test_a_plan_of_years_is_the_sum_of_several_requests_and_shows_each(capsys: p
         "nothing was started; it would become 1,095 slices of contratos (1095 days)",
         "about 3,000 requests and 38,994 records in 3 h 00 min",
         "...",
-        "3 requests, since one takes 365 days at most:",
+        "as 3 executions, each of 365 days at most:",
     ]
     assert lines[5].split() == ["2023-12-31", "to", "2024-12-29", "1,000", "12,998", "1", "h", "00", "min"]
     assert terminal._sync(api_of(serve), options(*words, "--json")) == 0
@@ -527,6 +528,38 @@ def test_years_are_asked_for_in_several_requests_the_newest_days_first(capsys: p
         ["execution", "1"],
         ["execution", "2"],
     ]
+
+
+def test_the_status_of_everything_says_how_much_of_each_resource_there_is_and_how_fresh(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    dashboard = {
+        "resources": [{"resource": "atas", "updated_until": hour_ago, "complete_until": None}],
+        "mirror": [
+            {"table": "contratacoes", "rows": 1234, "exact": True},
+            {"table": "contratos", "rows": 0, "exact": True},
+            {"table": "atas", "rows": 50_000, "exact": False},
+        ],
+    }
+    answers = {
+        "/sync/status": {"execution_id": 42},
+        "/sync/executions/42": EXECUTION | {"resource": "contratacoes"},
+        "/sync/dashboard": dashboard,
+    }
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=answers[request.url.path])
+
+    assert terminal._status(api_of(serve), options("status")) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[-3:] == [
+        ["RESOURCE", "RECORDS", "UPDATED", "UNTIL", "COMPLETE", "UNTIL"],
+        ["contratacoes", "1,234", "-", "-"],
+        ["atas", "about", "50,000", "1", "h", "00", "min", "ago", "-"],
+    ]
+    assert terminal._status(api_of(serve), options("status", "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == 42
 
 
 def test_a_plan_says_its_resource_where_it_is_another_one_and_no_modalidades_where_there_are_none() -> None:

@@ -227,16 +227,25 @@ function Charts({ dashboard }) {
   }<//>`;
 }
 
+const MOST_SCHEDULES = 5;
+
+// All of them where they are few; else those that are paused, and what comes next.
 function Agenda({ schedules }) {
+  const shown =
+    (schedules?.length ?? 0) <= MOST_SCHEDULES
+      ? schedules
+      : [...schedules]
+          .sort((a, b) => b.paused - a.paused || (a.next_runs[0] ?? "~").localeCompare(b.next_runs[0] ?? "~"))
+          .slice(0, MOST_SCHEDULES);
   return html`<${Card} id="agenda" title="Agenda" aside=${html`<a href="#/agenda">Gerenciar</a>`}>
     ${
       schedules
-        ? html`<ul class="rows">${schedules.map(
+        ? html`<ul class="rows">${shown.map(
             (one) => html`<li key=${one.name}><div><strong>${schedule(one).name}</strong>
               <p class="muted">${lastOf(one)}</p></div>
           <div class="row-end">${one.paused ? html`<${Badge} tone="warn">em pausa<//>` : !one.enabled ? html`<${Badge} tone="quiet">desligada<//>` : html`<${When} moment=${one.next_runs[0]} />`}</div>
             </li>`,
-          )}</ul>`
+          )}</ul>${schedules.length > shown.length && html`<p class="muted">e mais ${schedules.length - shown.length} na agenda</p>`}`
         : html`<${Skeleton} lines=${3} />`
     }<//>`;
 }

@@ -20,7 +20,7 @@ const SCHEDULES = {
   update: { name: "Atualização", what: "Busca o que mudou desde a última." },
   sweep: {
     name: "Varredura noturna",
-    what: "Relê os dias fechados que nenhuma varredura leu, e as alterações dos últimos três; aos domingos, os últimos 30.",
+    what: "Lê os dias fechados que ainda não foram lidos por inteiro e, de novo, as alterações dos últimos três; aos domingos, o que foi publicado ou incluído nos últimos 30.",
   },
   "dominios.update": {
     name: "Tabelas de domínio",
@@ -48,7 +48,7 @@ export const TABLE = {
   itens_pca: "itens de planos",
   contratos: "contratos",
   atas: "atas",
-  pcas: "planos de contratações",
+  pcas: "planos de contratação anual",
   instrumentos_cobranca: "instrumentos de cobrança",
   dominios: "tabelas de domínio",
   orgaos: "órgãos",

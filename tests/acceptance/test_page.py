@@ -426,6 +426,34 @@ async def walk_the_calendar(page: Page) -> None:
     await expect(page.get_by_text("Execução 4 iniciada.")).to_be_visible()
 
 
+async def test_the_calendar_the_history_and_the_schedules_of_another_resource(stack: Stack, visit: Open) -> None:
+    await stack.start_backend(SCHEDULE_ENABLED="true", PNCP_RESOURCES="contratacoes,atas")
+    page = await visit("#/cobertura")
+    await page.get_by_label("O quê").select_option("atas")
+    await expect(page.get_by_text("Atas de registro de preços: o que o espelho tem de cada dia")).to_be_visible()
+    await expect(page.get_by_label("Modalidade")).to_have_count(0)
+    await page.locator("button.cell.today").click()
+    await button(page.get_by_role("dialog"), "Carregar este dia").click()
+    await expect(page.get_by_text("Execução 1 iniciada.")).to_be_visible()
+    await expect(page.get_by_role("dialog")).to_contain_text("em andamento")
+    (execution,) = (await stack.api.get("/sync/history", params={"resource": "atas"})).json()["executions"]
+    assert (execution["mode"], execution["criterio"]) == ("backfill", "atualizacao")
+
+    await page.evaluate("location.hash = '#/historico?resource=contratos'")
+    await expect(page.get_by_text("Nenhuma execução passa por estes filtros")).to_be_visible()
+    await page.get_by_label("O quê").select_option("atas")
+    await expect(page.get_by_role("link", name=re.compile("Carga de atas 1"))).to_be_visible()
+    await assert_accessible(page)
+
+    await page.evaluate("location.hash = '#/agenda'")
+    await button(page, "Pausar: Varredura noturna de atas de registro de preços").click()
+    await page.get_by_label("Por quê?").fill("portal em manutenção")
+    await page.keyboard.press("Enter")
+    await expect(button(page, "Retomar: Varredura noturna de atas de registro de preços")).to_be_visible()
+    schedules = (await stack.api.get("/sync/schedules")).json()["schedules"]
+    assert [one["name"] for one in schedules if one["paused"]] == ["atas.sweep"]
+
+
 async def test_every_view_is_accessible_in_both_themes_on_a_desk_and_on_a_phone(stack: Stack, visit: Open) -> None:
     await last_night_failed(stack, running=True)
     await stack.start_backend(SCHEDULE_ENABLED="true")

@@ -41,6 +41,11 @@ def count(url: str) -> dict[str, int]:
     return _ask(url, _count)
 
 
+def count_owed(url: str) -> int:
+    """How many lists of records are still to be read, save empty ones, which are read again much later."""
+    return _ask(url, _count_owed)
+
+
 async def _look_into(connection: "asyncpg.Connection[asyncpg.Record]") -> Contents:
     if await connection.fetchval("SELECT to_regclass('sync_executions')") is None:
         return Contents(has_executions=False, is_marked=False)
@@ -56,6 +61,12 @@ async def _count(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, 
         DOMINIOS,
     ]
     return {table: int(await connection.fetchval(f"SELECT count(*) FROM {table}")) for table in tables}  # noqa: S608
+
+
+async def _count_owed(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+    debts = [child.debts for resource in RESOURCES for child in resource.lists]
+    soon = "due_at < now() + interval '20 minutes'"
+    return sum([int(await connection.fetchval(f"SELECT count(*) FROM {table} WHERE {soon}")) for table in debts])  # noqa: S608
 
 
 def _ask(url: str, question: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[T]]) -> T:

@@ -34,6 +34,8 @@ from standalone.tools import write_notes
 
 PORTAL = "https://pncp.gov.br/api"
 READY_SECONDS = 60
+LISTS_SECONDS = 20
+"""How long a demonstration waits for results, documents and termos before it says what is there; the rest follows."""
 START = time.monotonic()
 SIMULATOR_READY = re.compile(r"^simulator ready on (http://\S+)/api(.*)$", re.MULTILINE)
 
@@ -155,6 +157,10 @@ def _demo_environment(portal: str) -> Settings:
         "PNCP_ITENS_CONCURRENCY": "8",
         "SCHEDULE_ENABLED": "false",  # a demonstration starts nothing by itself
         "PNCP_RESOURCES": ",".join(RESOURCE_NAMES),
+        "PNCP_RESULTADOS": "dias=3",  # the others take their turn after all of these
+        "PNCP_ARQUIVOS": "dias=3",
+        "PNCP_TERMOS": "tudo",
+        "PNCP_LISTS_PER_SECOND": "1000",
     }
     theirs = {name: os.environ[name] for name in ours if os.environ.get(name)}
     for name, value in theirs.items():
@@ -241,6 +247,8 @@ def _first_sync(settings: Settings, supervisor: Supervisor, backend_url: str, po
         ended = [first_sync.run_first_sync(backend, (first, last), resource) for resource in resources]
         ended.append(first_sync.run_domain_tables(backend))
     success = all(ended)
+    with step("lists that are read after their records"):
+        supervisor.wait_until(lambda: not database.count_owed(database_url), LISTS_SECONDS)
     say("in the database:")
     counts = database.count(database_url)
     for table, rows in counts.items():

@@ -42,7 +42,9 @@ def test_a_demonstration_fills_a_database_and_leaves_nothing_running(project: Pa
     held = {table: int(rows.replace(",", "")) for table, rows in re.findall(r"^  (\w+) +([\d,]+)$", told, re.MULTILINE)}
     assert promised is not None
     assert held["contratacoes"] == int(promised[1])
-    assert [name for name in (*RESOURCE_NAMES, "itens_contratacao", "itens_pca", "dominios") if not held[name]] == []
+    assert [
+        name for name in (*RESOURCE_NAMES, "itens_contratacao", "resultados", "itens_pca", "dominios") if not held[name]
+    ] == []
     folder = project / ".data" / "demo"
     assert (folder / "logs" / "ingestor.log").exists()
     assert not (folder / "children.json").exists()

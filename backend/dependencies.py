@@ -19,7 +19,7 @@ from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
 from backend.services.status import SyncStatusService
-from common.config import ScheduleSettings
+from common.config import ListSettings, ScheduleSettings
 
 
 class State(TypedDict):
@@ -29,6 +29,7 @@ class State(TypedDict):
     reading: ReadConnections
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
+    lists: ListSettings
     max_unfinished: int
     dashboard: Dashboard
     security: Security | None

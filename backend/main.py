@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
 from backend.access import CLOSED, Access, access_of, leaves, methods_of
-from backend.api import alerts, auth, documentation, executions, operations, page, schedules, sync
+from backend.api import alerts, auth, documentation, executions, lists, operations, page, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -89,7 +89,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     )
     install_error_handlers(app, metrics)
     routers = [
-        *(sync.router, executions.router, schedules.router, alerts.router),
+        *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
         *(operations.router, auth.router, page.router),
     ]
     page.mount_assets(app)
@@ -172,6 +172,7 @@ def _lifespan(
                         reading=reading,
                         publisher=publisher,
                         schedule=settings,
+                        lists=settings,
                         max_unfinished=settings.max_unfinished,
                         dashboard=dashboard,
                         security=security,

@@ -178,3 +178,58 @@ def _to_ask(resource: Resource, child: Child) -> str:
 async def ask_for(db: AsyncConnection, resource: Resource, child: Child, key: str) -> bool:
     """Have the list of a record read at once and before all others; `False` where there is no such record."""
     return (await db.execute(_ask(resource, child), {"key": key})).rowcount > 0
+
+
+# --- what reading them comes to -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ListPlan:
+    """What is to be read of one list of a resource's records.
+
+    `owed` records wait to be read, `set_aside` have been given up, and of `new` ones the list becomes owed once the
+    scope is set. `requests` is what those that are owed and new come to, without the ones that confirm an empty list.
+    """
+
+    owed: int
+    set_aside: int
+    new: int
+    requests: int
+
+
+@cache
+def _plan(resource: Resource, child: Child) -> TextClause:
+    return text(_to_plan(resource, child))
+
+
+def _to_plan(resource: Resource, child: Child) -> str:
+    key, parts = resource.key, child.parts
+    owed = f"SELECT count(*) FROM {child.debts} WHERE set_aside_at IS NULL"
+    requests_owed, requests_new = f"({owed})", "(SELECT count(*) FROM new)"
+    if parts:
+        of = f"FROM {parts.child.name} e WHERE e.{parts.has} AND e.{key}"
+        of_one = f"coalesce(cardinality(o.parts_left), (SELECT count(*) {of} = o.{key}))"
+        requests_owed = f"(SELECT coalesce(sum({of_one}), 0) FROM {child.debts} o WHERE o.set_aside_at IS NULL)"
+        requests_new = f"(SELECT coalesce(sum((SELECT count(*) {of} = n.{key})), 0) FROM new n)"
+    return f"""
+    WITH new AS MATERIALIZED (
+        SELECT c.{key} FROM {resource.name} c
+         WHERE CAST(:is_wanted AS boolean) AND {is_to_be_read(resource, child)}
+               AND {in_scope(resource)}
+               AND NOT EXISTS (SELECT FROM {child.debts} o WHERE o.{key} = c.{key})
+    )
+    SELECT ({owed}) AS owed, (SELECT count(*) FROM {child.debts} WHERE set_aside_at IS NOT NULL) AS set_aside,
+           (SELECT count(*) FROM new) AS new, CAST({requests_owed} + {requests_new} AS bigint) AS requests
+"""
+
+
+async def plan_list(db: AsyncConnection, resource: Resource, child: Child, scope: Scope | None) -> ListPlan:
+    """What reading the lists comes to of records that are mirrored, in this scope and those that are owed already."""
+    values = (scope or Scope()).values
+    row = (await db.execute(_plan(resource, child), {"is_wanted": scope is not None, **values})).one()
+    return ListPlan(*row)
+
+
+def hours_of(requests: int, per_second: float) -> float:
+    """How long so many requests take at a pace, with a digit behind the point."""
+    return round(requests / per_second / 3600, 1)

@@ -456,6 +456,18 @@ schedules = Table(
     CheckConstraint("num_nulls(paused_at, paused_by, pause_reason) IN (0, 3)", name="paused_with_reason"),
 )
 
+# How far the records of a new scope have been looked at, for each table of lists that are only read later.
+list_scopes = Table(
+    "list_scopes",
+    metadata,
+    Column("list", Text, primary_key=True),
+    Column("scope", Text, nullable=False),
+    # the key of the last record that was looked at; all up to it that are in the scope are owed or read
+    Column("position", Text, nullable=False, server_default=text("''")),
+    _moment("ended_at"),
+    _now("updated_at"),
+)
+
 schedule_ticks = Table(
     "schedule_ticks",
     metadata,

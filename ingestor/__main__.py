@@ -17,7 +17,7 @@ from common.execution_log import keep_execution_log
 from common.garbage import collect_seldom
 from common.logs import configure_logging
 from common.resources.contratacoes import CONTRATACOES
-from ingestor.commands import itens, parse_words, rejected, verify
+from ingestor.commands import itens, lists, parse_words, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
 from ingestor.metrics import Metrics, MetricsServer
@@ -118,7 +118,7 @@ async def _database_is_there(engine: AsyncEngine, stopping: asyncio.Event) -> bo
     return False
 
 
-COMMANDS = {"verify": verify, "rejected": rejected, "itens": itens}
+COMMANDS = {"verify": verify, "rejected": rejected, "itens": itens, "lists": lists}
 
 
 def main() -> None:

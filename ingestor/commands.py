@@ -8,10 +8,13 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 
+from sqlalchemy import text as sa_text
+
 from common.database import check_schema
 from common.lifecycle import DEFAULT_RESOURCE
+from common.lists import NONE, Scope, hours_of, parse_scope, plan_list
 from common.masking import mask_text
-from common.resources import INLINE, LATER, RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
+from common.resources import INLINE, LATER, LATER_SERVICES, RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Child, Resource
 from ingestor.config import IngestorSettings, parse_modalidades
 from ingestor.debts import load_owed, try_all_again
@@ -23,6 +26,7 @@ from ingestor.verify import Comparison, compare_days, listing_of
 
 LISTS = (*INLINE, *LATER)
 ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
+_UNLIMITED = sa_text("SET LOCAL statement_timeout = 0")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -76,6 +80,17 @@ def make_parser() -> argparse.ArgumentParser:
     itens.add_argument(
         "--retry", action="store_true", help="have them tried now, also those that were set aside after many tries"
     )
+    lists = commands.add_parser(
+        "lists",
+        help="say what reading the lists comes to that are only read later",
+        description="Results, documents and termos, of records that are mirrored: how many are owed, how many of the "
+        "scope are not yet, and what both come to in requests and hours. Reads nothing from the portal.",
+    )
+    lists.add_argument("--plan", action="store_true", required=True, help="print the plan")
+    lists.add_argument("--list", choices=LATER_SERVICES, help="of this list only")
+    lists.add_argument(
+        "--scope", type=_scope, help="of this scope, such as uf=SP;dias=30 (default: as configured)", metavar="SCOPE"
+    )
     return parser
 
 
@@ -91,6 +106,14 @@ def parse_words(words: Sequence[str] | None = None) -> argparse.Namespace:
     if options.command == "itens" and not _lists_of(options):
         options.parser.error(f"{options.resource} have no such lists as {options.list}")
     return options
+
+
+def _scope(text: str) -> str:
+    try:
+        parse_scope(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _lists_of(options: argparse.Namespace) -> list[tuple[Resource, Child]]:
@@ -206,3 +229,30 @@ async def itens(settings: IngestorSettings, options: argparse.Namespace) -> int:
     finally:
         await engine.dispose()
     return SOMETHING_IS_AMISS if is_any_owed else ALL_IS_WELL
+
+
+async def lists(settings: IngestorSettings, options: argparse.Namespace) -> int:
+    """Print what reading the lists comes to that are only read later."""
+    engine = make_engine(settings)
+    asked = None if options.scope is None else parse_scope(options.scope)
+    assert asked is None or isinstance(asked, Scope)  # noqa: S101  # of text it is
+    pace = settings.pncp_lists_per_second
+    total = 0
+    try:
+        await check_schema(engine)
+        _row("list", "of", "owed", "set aside", "new", "requests", "hours", "  scope")
+        for resource, child in LATER:
+            if options.list not in (None, child.service):
+                continue
+            scope = settings.list_scopes[child.service] if options.scope is None else asked
+            async with engine.connect() as db:
+                await db.execute(_UNLIMITED)
+                one = await plan_list(db, resource, child, scope)
+            total += one.requests
+            hours = hours_of(one.requests, pace)
+            said = NONE if scope is None else str(scope)
+            _row(child.service, resource.name, one.owed, one.set_aside, one.new, one.requests, hours, f"  {said}")
+    finally:
+        await engine.dispose()
+    print(f"{total} requests, {hours_of(total, pace)} hours at {pace:g} requests per second")
+    return ALL_IS_WELL

@@ -21,6 +21,7 @@ from common.lifecycle import KINDS, Kind, admission, executions, slices
 from common.lifecycle.slices import Claim
 from common.lists import Scopes
 from common.resources import LATER, RESOURCES, SERVICE_OF, SERVICES
+from common.resources.description import Child
 from common.resources.dominios import DOMINIOS
 from ingestor import settling
 from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
@@ -33,6 +34,7 @@ from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
 from ingestor.store.coletas import settle_one
+from ingestor.store.later import widen
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +114,8 @@ class Worker:
         self._is_busy = False
         self._becoming_busy = asyncio.Lock()
         self._debts_in_hand = 0
+        self._widening: set[Child] = set()
+        self._widened: set[Child] = set()
         self._options = options
         self._metrics = metrics or Metrics()
         self._held: dict[Claim, _Held] = {}
@@ -152,7 +156,7 @@ class Worker:
                 loops.append(tasks.create_task(self._keep(self._tick, TICK_SECONDS, self.stopping)))
             loops += [
                 tasks.create_task(self._keep(step, DEBT_SECONDS, self.stopping))
-                for step in (self._work_off_debts, self._work_off_later)
+                for step in (self._work_off_debts, self._work_off_later, self._widen_scopes)
             ]
             if self._options.history_days or self._options.coletas_days:
                 loops.append(tasks.create_task(self._keep(self._delete_old, HISTORY_SECONDS, self.stopping)))
@@ -294,6 +298,18 @@ class Worker:
             if not await self._work_off(Turn(LATER, paused, wanted, scopes)):
                 break
         await self._rest()
+
+    async def _widen_scopes(self) -> None:
+        """Owe the lists of records that were there before their scope was; nothing, once all have been looked at."""
+        for resource, child in LATER:
+            scope = self._options.scopes.get(child.service)
+            while scope is not None and child not in self._widened and not self.stopping.is_set():
+                begins = child not in self._widening
+                look = partial(widen, resource=resource, child=child, scope=scope, begins=begins)
+                came_to = await in_transaction(self._engine, look)
+                if came_to == "elsewhere":
+                    break
+                (self._widening if came_to == "more" else self._widened).add(child)
 
     async def _work_off(self, turn: Turn) -> bool:
         """Try some of the debts that are due, if any are; answers whether others are likely to come."""

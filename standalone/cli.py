@@ -240,6 +240,7 @@ COMMANDS = {
     ),
     "rejected": Command("records that could not be stored; --retry tries again", LOCAL, hands_on_arguments=True),
     "itens": Command("contratações whose items are owed; --retry tries again", LOCAL, hands_on_arguments=True),
+    "lists": Command("--plan: what reading results, documents and termos comes to", LOCAL, hands_on_arguments=True),
     "psql": Command("a prompt of the database; options go to psql", LOCAL, hands_on_arguments=True),
     "backup": Command("the whole database into one file: [FILE]", LOCAL, hands_on_arguments=True),
     "restore": Command("a backup back into the database: [--force] FILE", LOCAL, hands_on_arguments=True),
@@ -247,7 +248,7 @@ COMMANDS = {
 }
 ASKING = ("sync", "status", "history", "coverage", "cancel", "retry", "log", "token")
 """Commands that start nothing here: they ask a backend, here or elsewhere."""
-TOOLS = ("verify", "rejected", "itens", "psql", "backup", "restore", "hash-password")
+TOOLS = ("verify", "rejected", "itens", "lists", "psql", "backup", "restore", "hash-password")
 """Commands that work on the database itself: that of the services that run here, else DATABASE_URL's."""
 
 HELP = """\

@@ -61,7 +61,7 @@ def run_tool(name: str, words: Sequence[str]) -> int:
     settings = read_settings()
     if name == "hash-password":
         return _call([sys.executable, "-m", "backend", "hash-password", *words], settings)
-    if any(word in ("-h", "--help") for word in words) and name in ("verify", "rejected", "itens"):
+    if any(word in ("-h", "--help") for word in words) and name in ("verify", "rejected", "itens", "lists"):
         return _call([sys.executable, "-m", "ingestor", name, "--help"], settings)
     with open_database(settings) as known:
         match name:

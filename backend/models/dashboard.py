@@ -165,6 +165,15 @@ class ItensOwed(BaseModel):
     causes: list[OwedCause] = Field(description="os cinco motivos mais comuns")
 
 
+class ListOwed(BaseModel):
+    """Listas que são lidas depois dos seus registros; nenhuma execução espera por elas."""
+
+    list: str = Field(description="`resultados`, `arquivos` ou `termos`")
+    resource: str
+    owed: int = Field(description="registros cuja lista está por ler; acima de cem mil, uma estimativa")
+    set_aside: int | None = Field(description="os que falharam demais; nulo onde se estima")
+
+
 class DriftedField(BaseModel):
     """Um campo que veio em outro tipo: fica vazio na sua coluna, e o valor está em `payload`."""
 
@@ -212,6 +221,7 @@ class SyncDashboard(BaseModel):
     failed_updates_count: int = Field(description="delas, as atualizações, que a próxima com sucesso supre")
     rejections: Rejections
     itens_owed: ItensOwed
+    lists_owed: list[ListOwed] = Field(description="listas que são lidas depois, das que têm algo por ler")
     drift: list[DriftedField] = Field(description="dos últimos sete dias")
     freshness: Freshness = Field(description="de contratações")
     resources: list[ResourceFreshness] = Field(description="o mesmo, de cada recurso que tem alguma atualização")

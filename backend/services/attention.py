@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.models.dashboard import DriftedField, ItensOwed, OwedCause, SourceState
+from backend.models.dashboard import DriftedField, ItensOwed, ListOwed, OwedCause, SourceState
 from backend.services import owed
 from common.lifecycle.executions import STALE_OUTAGE
 
@@ -26,6 +26,12 @@ async def load_itens_owed(db: AsyncConnection) -> ItensOwed:
     found = (await db.execute(owed.COUNT)).mappings().one()
     causes = await owed.load_causes(db) if found["count"] else []
     return ItensOwed(**found, causes=[OwedCause.model_validate(row, from_attributes=True) for row in causes])
+
+
+async def load_lists_owed(db: AsyncConnection) -> list[ListOwed]:
+    """The lists that are only read later, of which some are still to be read."""
+    rows = await owed.load_lists(db)
+    return [ListOwed.model_validate(row, from_attributes=True) for row in rows if row.owed or row.set_aside]
 
 
 async def load_drift(db: AsyncConnection) -> list[DriftedField]:

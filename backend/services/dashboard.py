@@ -32,7 +32,7 @@ from backend.models.dashboard import (
     Worker,
 )
 from backend.models.sync import Status
-from backend.services.attention import load_drift, load_itens_owed, load_source
+from backend.services.attention import load_drift, load_itens_owed, load_lists_owed, load_source
 from backend.services.failures import load_pending
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.reading import ReadConnections
@@ -296,6 +296,7 @@ async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
         "failed_count": len(failed),
         "failed_updates_count": sum(row.mode == "update" for row in failed),
         "itens_owed": await load_itens_owed(db),
+        "lists_owed": await load_lists_owed(db),
         "drift": await load_drift(db),
         "rejections": _to_rejections(await load_rejected_days(db, now)),
         "mirror": await _load_sizes(db),

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
-from backend.services.owed import load_drift, load_owed
+from backend.services.owed import load_drift, load_lists, load_owed
 from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
@@ -111,6 +111,7 @@ class Figures:
     paused: bool
     failing: Rows
     owed: Row[Any]
+    lists_owed: Rows
     drift: Rows
 
 
@@ -180,6 +181,7 @@ async def _ask(db: AsyncConnection, update_crons: Mapping[str, str]) -> Figures:
         state.paused,
         failing,
         await load_owed(db),
+        await load_lists(db),
         await load_drift(db),
     )
 
@@ -254,6 +256,14 @@ def _of_owed(figures: Figures) -> Iterable[Metric]:
     for state in ("unread", "empty", "set_aside"):
         owed.add_metric([state], getattr(figures.owed, state))
     since = figures.owed.since
+    lists = GaugeMetricFamily(
+        "pncp_lists_owed",
+        "Records whose lists are read later and still to be read, or given up; more than 100,000 are estimated.",
+        labels=["list", "resource", "state"],
+    )
+    for row in figures.lists_owed:
+        lists.add_metric([row.list, row.resource, "unread"], row.owed)
+        lists.add_metric([row.list, row.resource, "set_aside"], row.set_aside or 0)
     drift = CounterMetricFamily(
         "pncp_schema_drift_records",
         "Records written with a field that does not fit its column, by table, field and what came.",
@@ -268,6 +278,7 @@ def _of_owed(figures: Figures) -> Iterable[Metric]:
             "Since when the items that are owed the longest are; 0 where none are.",
             since.timestamp() if since else 0.0,
         ),
+        lists,
         drift,
     ]
 

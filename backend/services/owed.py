@@ -1,4 +1,4 @@
-"""What is stored incompletely: contratações whose items are owed, and fields that do not fit their columns.
+"""What is stored incompletely: contratações whose items are owed, lists that are read later, fields that do not fit.
 
 Used by alerts, the dashboard and metrics.
 """
@@ -10,8 +10,12 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.resources import LATER
+
 MOST_CAUSES = 5
 MOST_FIELDS = 50
+MOST_COUNTED = 100_000
+"""Debts of a list that are counted; of more the number is estimated."""
 DRIFT_FOR = timedelta(days=7)
 """A field without drift for this long is no longer listed."""
 
@@ -35,6 +39,30 @@ _LOAD_DRIFT = text("""
      WHERE CAST(:within AS interval) IS NULL OR last_seen > now() - CAST(:within AS interval)
      ORDER BY last_seen DESC, resource, path, kind LIMIT :most
 """)
+
+
+# Exact where that is fast, else the planner's estimate of the table: a scope may take millions of records.
+_LIST = """
+    SELECT CAST('{service}' AS text) AS list, CAST('{resource}' AS text) AS resource,
+           CASE WHEN t.reltuples > {most} THEN CAST(t.reltuples AS bigint)
+                ELSE (SELECT count(*) FROM {debts} WHERE set_aside_at IS NULL) END AS owed,
+           CASE WHEN t.reltuples <= {most}
+                THEN (SELECT count(*) FROM {debts} WHERE set_aside_at IS NOT NULL) END AS set_aside
+      FROM pg_class t WHERE t.oid = CAST('{debts}' AS regclass)
+"""
+_LISTS = text(
+    " UNION ALL ".join(
+        _LIST.format_map(
+            {"service": child.service, "resource": resource.name, "debts": child.debts, "most": MOST_COUNTED}
+        )
+        for resource, child in LATER
+    )
+)
+
+
+async def load_lists(db: AsyncConnection) -> Sequence[Row[Any]]:
+    """Of each list that is only read later how many records wait for theirs, and how many have been given up."""
+    return (await db.execute(_LISTS)).all()
 
 
 async def load_owed(db: AsyncConnection) -> Row[Any]:

@@ -668,9 +668,19 @@ def _add_lists() -> None:
     _create_resultados()
     _create_arquivos()
     _create_termos()
+    op.create_table(
+        "list_scopes",
+        sa.Column("list", sa.Text, nullable=False),
+        sa.Column("scope", sa.Text, nullable=False),
+        sa.Column("position", sa.Text, server_default=sa.text("''"), nullable=False),
+        sa.Column("ended_at", MOMENT),
+        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("list", name="pk_list_scopes"),
+    )
 
 
 def _drop_lists() -> None:
+    op.drop_table("list_scopes")
     for table in LIST_TABLES:
         op.drop_table(f"{table}_owed")
         op.drop_table(table)

@@ -563,6 +563,7 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
         "/sync/schedules/{name}/pause",
         "/sync/schedules/{name}/resume",
         "/sync/schedules/{name}",
+        "/sync/lists",
         "/sync/alerts/test",
     }
     assert {access for (_, path), access in declared.items() if path not in closed} == {Access("viewer", "read")}

@@ -5,19 +5,22 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import httpx
 import pytest
 
 from common.lists import Scope, Scopes
 from common.resources import LATER
 from ingestor import debts as debts_module
+from ingestor import worker as worker_module
 from ingestor.debts import MOST_TRIES, Outcome, Turn, work_off
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from ingestor.sources.pncp.client import PncpClient
+from ingestor.store import later as later_module
 from simulator.app import Simulator
 from simulator.children import find_children, put_children
 from simulator.records import ChildKey
 from simulator.world import World
-from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, Portals, piece
+from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, OpenApi, Portals, piece
 from tests.integration.test_worker import Workers, finished, only, quick_polls, workers  # noqa: F401  # fixtures
 from tests.support import eventually
 
@@ -388,3 +391,144 @@ async def test_what_is_owed_later_waits_while_items_are_due(
 
     await eventually(results_have_come)
     assert "/resultados" not in portal.stats.log[before].target
+
+
+# --- a scope that is new ----------------------------------------------------------------------------------------
+
+
+async def test_a_scope_that_becomes_wider_owes_what_was_there_before_and_a_narrower_one_owes_less(
+    database: Database,
+    portals: Portals,
+    workers: Workers,  # noqa: F811
+    day: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(later_module, "RECORDS_AT_ONCE", 2)
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, {})
+
+    async def looked_at_for(scope: Scope) -> None:
+        worker, task = workers.start(client, scopes={"resultados": scope}, **only(MODALIDADE))
+
+        async def all_looked_at() -> bool:
+            said = "SELECT count(*) FROM list_scopes WHERE scope = :scope AND ended_at IS NOT NULL"
+            return bool(await database.value(said, scope=str(scope)))
+
+        await eventually(all_looked_at)
+        worker.stopping.set()
+        await task
+
+    # nothing is read meanwhile
+    monkeypatch.setattr(worker_module.Worker, "_work_off", _nothing)
+    await looked_at_for(Scope(uf=("SP",)))
+    assert await owed(database) == set(keys_of(day, [1, 3]))
+    await looked_at_for(Scope())
+    assert await owed(database) == set(with_results(day))
+    await looked_at_for(Scope(uf=("MG",)))
+    assert await owed(database) == set(keys_of(day, [0, 2, 4]))
+
+
+async def _nothing(*_: object) -> bool:
+    return False
+
+
+# --- on demand, and beforehand ------------------------------------------------------------------------------------
+
+
+async def test_a_list_that_is_asked_for_comes_first_whatever_the_scope(
+    api: httpx.AsyncClient,
+    database: Database,
+    portals: Portals,
+    workers: Workers,  # noqa: F811
+    day: World,
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, {})
+    [key] = keys_of(day, [4])
+
+    answer = await api.post("/sync/lists", json={"list": "resultados", "numero_controle_pncp": key})
+
+    assert answer.status_code == 202, answer.text
+    assert answer.json() == {
+        "list": "resultados",
+        "resource": "contratacoes",
+        "numero_controle_pncp": key,
+        "requests": 3,
+    }
+    workers.start(client, **only(MODALIDADE))
+
+    async def has_come() -> bool:
+        return not await owed(database)
+
+    await eventually(has_come)
+    assert await stored(database) == {entry: row for entry, row in on_the_portal(day).items() if entry[0] == key}
+
+
+async def test_what_was_asked_for_is_read_before_newer_records(
+    api: httpx.AsyncClient, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, RESULTADOS)
+    [oldest] = keys_of(day, [0])
+    await api.post("/sync/lists", json={"list": "resultados", "numero_controle_pncp": oldest})
+
+    await work(database, client, most=1)
+
+    assert {entry[0] for entry in await stored(database)} == {oldest}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"list": "resultados", "numero_controle_pncp": "00394460000141-1-000001/2025"}, 404),
+        ({"list": "termos", "numero_controle_pncp": "00394460000141-1-000001/2025"}, 404),
+        ({"list": "itens", "numero_controle_pncp": "00394460000141-1-000001/2025"}, 422),
+        ({"list": "resultados"}, 422),
+    ],
+)
+async def test_a_list_of_no_record_cannot_be_asked_for(
+    api: httpx.AsyncClient, body: dict[str, str], status: int
+) -> None:
+    assert (await api.post("/sync/lists", json=body)).status_code == status
+
+
+async def test_the_plan_says_records_requests_and_hours_of_each_list(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, {"resultados": Scope(uf=("SP",))})
+    api = await open_api(pncp_resultados="tudo", pncp_termos="tudo", pncp_lists_per_second=0.001)
+    results = with_results(day)
+    in_sp = keys_of(day, [1, 3])
+
+    plan = (await api.post("/sync/lists/plan", json={})).json()
+
+    requests = sum(map(len, results.values()))
+    by_list = {(one["list"], one["resource"]): one for one in plan["lists"]}
+    assert len(by_list) == 4
+    assert by_list["resultados", "contratacoes"] == {
+        "list": "resultados",
+        "resource": "contratacoes",
+        "scope": "tudo",
+        "owed": 2,
+        "set_aside": 0,
+        "new": 3,
+        "requests": requests,
+        "hours": round(requests / 0.001 / 3600, 1),
+    }
+    assert by_list["arquivos", "contratacoes"]["scope"] == "nenhum"
+    assert (plan["requests"], plan["requests_per_second"]) == (requests, 0.001)
+
+    asked_for = {"list": "arquivos", "scope": "uf=MG"}
+    [of_compras, of_contratos] = (await api.post("/sync/lists/plan", json=asked_for)).json()["lists"]
+    assert (of_compras["new"], of_compras["requests"], of_contratos["new"]) == (3, 3, 0)
+
+    refused = await api.post("/sync/lists/plan", json={"scope": "estado=SP"})
+    assert refused.status_code == 422
+
+    dashboard = (await api.get("/sync/dashboard")).json()
+    assert dashboard["lists_owed"] == [
+        {"list": "resultados", "resource": "contratacoes", "owed": len(in_sp), "set_aside": 0}
+    ]
+    metrics = (await api.get("/metrics")).text
+    assert 'pncp_lists_owed{list="resultados",resource="contratacoes",state="unread"} 2.0' in metrics

@@ -55,8 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--itens",
         action="store_true",
-        help="of contratacoes: ask for the number of items of each too, one request for each, and list those that lack "
-        "some",
+        help="of contratacoes and pcas: ask for the number of items of each too, one request for each, and list those "
+        "that lack some",
     )
     rejected = commands.add_parser(
         "rejected",
@@ -167,7 +167,8 @@ async def verify(settings: IngestorSettings, options: argparse.Namespace) -> int
     if options.itens:
         counts = [count for one in found for count in one.itens]
         lacking, untold = sum(count.missing for count in counts), sum(count.portal is None for count in counts)
-        print(f"{lacking} items missing of {len(counts) - untold} contratações, {untold} whose number is not told")
+        told = f"{len(counts) - untold} {resource.label.lower()}"
+        print(f"{lacking} items missing of {told}, {untold} whose number is not told")
     return SOMETHING_IS_AMISS if found else ALL_IS_WELL
 
 

@@ -339,10 +339,11 @@ async def _proved(engine: AsyncEngine, client: PncpClient, debt: Debt, itens: It
     except PncpPaused:
         raise
     except PncpError as error:
-        return Itens(owed=Owed("unread", f"the list has {len(itens.payloads)} items, which nothing confirms; {error}"))
+        cause = f"the list has {len(itens.payloads)} entries, which nothing confirms; {error}"
+        return Itens(owed=Owed("unread", cause))
     if count == len(itens.payloads):
         return replace(itens, is_proved=True)
-    return Itens(owed=Owed("unread", f"the list has {len(itens.payloads)} items, and the portal says {count}"))
+    return Itens(owed=Owed("unread", f"the list has {len(itens.payloads)} entries, and the portal says {count}"))
 
 
 async def _pay(db: AsyncConnection, debt: Debt, itens: Itens, scopes: Scopes) -> Outcome:
@@ -406,7 +407,7 @@ async def _await_parts(db: AsyncConnection, debt: Debt) -> Outcome:
 async def _look_again(db: AsyncConnection, debt: Debt, owed: Owed, scopes: Scopes) -> Outcome:
     """Count an empty list; after the last look it is believed."""
     if debt.empty_sights >= len(EMPTY_WAITS):
-        log.info("items confirmed to be none", natural_key=debt.key, list=debt.child.name, looks=debt.empty_sights + 1)
+        log.info("a list is empty, confirmed", natural_key=debt.key, list=debt.child.name, looks=debt.empty_sights + 1)
         return await _pay(db, debt, Itens(), scopes)
     seen = replace(debt, empty_sights=debt.empty_sights + 1)
     await _delay(db, seen, owed, EMPTY_WAITS[debt.empty_sights])
@@ -418,7 +419,7 @@ async def _postpone(db: AsyncConnection, debt: Debt, owed: Owed) -> Outcome:
     is_set_aside = owed.is_final or tries >= MOST_TRIES
     await _delay(db, debt, owed, wait_after(tries), tries=tries, is_set_aside=is_set_aside)
     if is_set_aside:
-        log.error("items set aside", natural_key=debt.key, list=debt.child.name, tries=tries, cause=owed.cause)
+        log.error("a list is set aside", natural_key=debt.key, list=debt.child.name, tries=tries, cause=owed.cause)
         return "set_aside"
     return "failed"
 

@@ -54,10 +54,10 @@ class Metrics:
             return Counter(name, text, labels, registry=registry)
 
         self._pages = counter("pncp_ingestor_pages", "Pages committed.")
-        self._processed = counter("pncp_ingestor_records_processed", "Distinct contratações processed.")
-        written = counter("pncp_ingestor_records_written", "Contratações written, by what became of them.", "result")
+        self._processed = counter("pncp_ingestor_records_processed", "Distinct records processed.")
+        written = counter("pncp_ingestor_records_written", "Records written, by what became of them.", "result")
         self._inserted, self._updated = written.labels("inserted"), written.labels("updated")
-        self._itens = counter("pncp_ingestor_itens_written", "Items written.")
+        self._itens = counter("pncp_ingestor_itens_written", "Entries of lists written.")
         self._rejected = counter("pncp_ingestor_records_rejected", "Records that could not be stored.")
         slices = counter("pncp_ingestor_slices", "Slices let go of, by how the work on them ended.", "outcome")
         self._slices = {outcome: slices.labels(outcome) for outcome in OUTCOMES}

@@ -12,11 +12,11 @@ from contextvars import ContextVar
 from ingestor.errors import NoRoomError
 
 ROOM_BYTES = 32 * 1024 * 1024
-"""Bytes that one process holds of what the portal sends, besides one list of items that is read alone."""
+"""Bytes that one process holds of what the portal sends, besides one list that is read alone."""
 RECORD_BYTES = 64 * 1024
-"""Bytes that a record to be written takes in advance with its items: several times what nearly all of them have."""
+"""Bytes that a record to be written takes in advance with its list: several times what nearly all of them have."""
 LONE_RECORD_BYTES = 8 * 1024
-"""The same of a record that has no items: a whole page of 500 has about 1 MB."""
+"""The same of a record that has no list: a whole page of 500 has about 1 MB."""
 
 
 class Room:

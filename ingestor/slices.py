@@ -1,4 +1,4 @@
-"""One slice: its pages as they are read, each committed with its items, its counts and its progress.
+"""One slice: its pages as they are read, each committed with its lists, its counts and its progress.
 
 In which order pages are read, and why that misses nothing, is told in `sources.pncp.listing`. Here they are committed
 in that very order, one transaction each, and the last one ends the slice.
@@ -240,7 +240,7 @@ async def _doubt_emptiness(work: SliceIngestion, progress: Progress) -> None:
 
 
 async def _ingest_alone(work: SliceIngestion, progress: Progress, batch: Batch) -> list[Rejected]:
-    """Fetch the items that there was no room for, one list at a time, and commit each before its page.
+    """Fetch the lists that there was no room for, one at a time, and commit each before its page.
 
     The record is counted as processed with its page. Answers the records that the database itself refuses.
     """
@@ -250,7 +250,7 @@ async def _ingest_alone(work: SliceIngestion, progress: Progress, batch: Batch) 
     assert child is not None  # noqa: S101  # only of records with lists there may be no room for one
     for record in batch.crowded:
         key = record.key
-        log.info("items are read alone", numero_controle_pncp=key)
+        log.info("a list is read alone", natural_key=key)
         async with alone(work.tools.room):
             itens = await fetch_or_owe(work.tools.client, batch.resource, child, key)
             part = Batch(

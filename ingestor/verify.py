@@ -1,4 +1,4 @@
-"""Reconciliation: the keys that the portal lists for each day and part of a resource, and its counts of items."""
+"""Reconciliation: the keys that the portal lists for each day and part of a resource, and how long their lists are."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -34,7 +34,7 @@ _REJECTED_ITENS = text("""
 
 @dataclass(frozen=True)
 class ItemCount:
-    """A contratação whose items differ: what the portal says it has, and what is stored or known to be rejected.
+    """A record whose list differs: how many entries the portal says, and how many are stored or known to be rejected.
 
     `portal` is `None` where the portal does not say, for the reason `cause`.
     """
@@ -56,8 +56,8 @@ class Comparison:
     """One listing: how many records the portal shows, and which of them are missing or rejected.
 
     `part` is 0 where the resource is not divided. `rejected` holds names (the key, or the hash where there is none) and
-    reasons; a record may be stored in an older version and rejected in a newer one. `itens` are the contratações
-    whose items differ or are not told.
+    reasons; a record may be stored in an older version and rejected in a newer one. `itens` are the records
+    whose lists differ, or whose number of entries is not told.
     """
 
     day: date
@@ -86,7 +86,7 @@ async def compare_days(
 ) -> AsyncIterator[Comparison]:
     """Read every listing of the span, both days included, and look for each of its keys here.
 
-    `with_itens`: ask also for the number of items of each contratação; other resources have none.
+    `with_itens`: ask also for the number of entries of each list, if the resource has any.
 
     Raises:
         PncpError: the portal does not answer, or a listing shows fewer records than it promises.

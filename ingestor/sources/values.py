@@ -21,7 +21,7 @@ EntryKey = int | tuple[int, ...]
 """What tells the entries of one list apart: a number, or several."""
 
 ENTRY_BYTES, REFUSED_BYTES = 256, 1_024
-"""Bytes of memory that an item takes besides its text, and what is known of one that does not fit besides."""
+"""Bytes of memory that an entry takes besides its text, and what is known of one that does not fit besides."""
 FEWEST_UNFIT, UNFIT_SHARE = 5, 0.05
 """A page of which so many records, and more than such a share, cannot be stored has a fault that is not theirs."""
 
@@ -78,14 +78,14 @@ class Rejected:
 
     @property
     def hash(self) -> str:
-        """What tells it from other rejected records: two contratações may have the very same item."""
+        """What tells it from other rejected records: two records may have the very same entry."""
         return hashlib.sha256(f"{self.resource} {self.natural_key} {self.payload}".encode()).hexdigest()
 
 
 class Owed(Struct, frozen=True):
-    """Why the items of a contratação are to be read later.
+    """Why the list of a record is to be read later.
 
-    `reason`: unread (they could not be read) or empty (an empty list that nothing confirms); `cause` in a sentence.
+    `reason`: unread (it could not be read) or empty (an empty list that nothing confirms); `cause` in a sentence.
     `is_final`: trying again by itself would lead nowhere.
     """
 
@@ -96,13 +96,13 @@ class Owed(Struct, frozen=True):
 
 @dataclass
 class Itens:
-    """The items of a contratação: the JSON of each by its number, in UTF-8, and what cannot be stored.
+    """The list of a record: the JSON of each entry by its key, in UTF-8, and what cannot be stored.
 
     Most payloads are parts of the answer's body, not copies: with sixty lists on their way, copies are megabytes.
-    `told` counts the entries of the answer, which may name a number twice; then the later one stands. `drifted` holds,
-    by their numbers, the items with values that their columns do not take: what their columns are read from, and the
-    drift. `is_proved`: nothing can have been cut off the list. `owed`: these are not the items, which are to be read
-    later, and why. `size` is that of the bodies, in bytes.
+    `told` counts the entries of the answer, which may have a key twice; then the later one stands. `drifted` holds, by
+    their keys, the entries with values that their columns do not take: what their columns are read from, and the drift.
+    `is_proved`: nothing can have been cut off the list. `owed`: this is not the list, which is to be read later, and
+    why. `size` is that of the bodies, in bytes.
     """
 
     payloads: dict[EntryKey, bytes | Raw] = field(default_factory=dict)
@@ -120,12 +120,12 @@ class Itens:
         return known + sum(len(columns) for columns, _ in self.drifted.values()) if self.drifted else known
 
     def columns(self) -> Iterator[bytes | Raw]:
-        """What the columns of each item are read from, in the order of the payloads."""
+        """What the columns of each entry are read from, in the order of the payloads."""
         for number, payload in self.payloads.items():
             yield self.drifted[number][0] if number in self.drifted else payload
 
     def only(self, number: EntryKey) -> "Itens":
-        """One item alone."""
+        """One entry alone."""
         drifted = {number: self.drifted[number]} if number in self.drifted else {}
         return Itens({number: self.payloads[number]}, told=1, drifted=drifted)
 

@@ -82,7 +82,7 @@ async def store_page(
     keeps_page: bool = True,
     scopes: Scopes = NO_SCOPES,
 ) -> tuple[Batch, PageCounts]:
-    """Write a page: records, órgãos, units, items, what was rejected, and the page's own row.
+    """Write a page: records, their lists, the parties that they name, what was rejected, and the page's own row.
 
     Runs inside the caller's transaction, which holds the slice. Answers the batch as it really went (a record that
     the database itself refuses is rejected here) and what it adds to the slice's counts. `keeps_page`: false where the
@@ -157,7 +157,7 @@ async def _store_bundles(
 async def _merge_with_care(
     driver: "asyncpg.Connection[Any]", statements: Statements, bundle: Bundle, execution_id: int | None
 ) -> tuple[BundleCounts, list[Rejected]]:
-    """Write one bundle; where the database refuses an item, all others."""
+    """Write one bundle; where the database refuses an entry of its list, all others."""
     try:
         async with driver.transaction():
             return await _merge(driver, statements, [bundle], execution_id), []

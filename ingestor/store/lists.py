@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 LONGEST_CAUSE = 500
 ITENS_AT_ONCE = 2_000
-"""Items that one statement takes, about; most pages hold 400, and a few contratações have thousands each."""
+"""Entries that one statement takes, about; most pages have 400 items, and a few contratações thousands each."""
 Listed = tuple[str, Itens]
 """A record by its key, and its list as read."""
 
@@ -49,7 +49,7 @@ async def merge_lists(
 async def _merge_itens(
     driver: "asyncpg.Connection[Any]", statements: ListStatements, lists: list[Listed], *, are_new: bool = False
 ) -> int:
-    """Write lists of items, some `ITENS_AT_ONCE`; answers how many items were written."""
+    """Write lists, some `ITENS_AT_ONCE` entries together; answers how many were written."""
     count = 0
     for some in _in_batches(lists):
         keys = [key for key, itens in some for _ in itens.payloads]
@@ -66,7 +66,7 @@ async def _merge_itens(
 async def merge_itens_one_by_one(
     driver: "asyncpg.Connection[Any]", statements: ListStatements, key: str, itens: Itens
 ) -> tuple[int, list[Rejected]]:
-    """Write a list whose items the database has refused together; answers how many were, and those that it refuses."""
+    """Write a list that the database has refused as a whole; answers how many entries were, and those refused."""
     count, refused = 0, list[Rejected]()
     for number, payload in itens.payloads.items():
         try:
@@ -80,7 +80,7 @@ async def merge_itens_one_by_one(
 async def _delete_gone(
     driver: "asyncpg.Connection[Any]", statements: ListStatements, lists: list[Listed]
 ) -> dict[str, Owed]:
-    """Delete the items of known contratações that are not on their lists any more; what is owed instead.
+    """Delete the entries of known records that are not on their lists any more; answers what is owed instead.
 
     An empty list may be a fault of the portal's, and so may one that could have been cut off: it takes nothing away.
     """
@@ -94,7 +94,7 @@ async def _delete_gone(
             kept.append((key, numbers))
         elif statements.would_go is not None and await driver.fetch(statements.would_go, key, numbers):
             await driver.execute(statements.want, key)
-            owed[key] = Owed("unread", f"items are stored that are missing from a list of {itens.told}")
+            owed[key] = Owed("unread", f"entries are stored that are missing from a list of {itens.told}")
     if kept and statements.delete_gone is not None:
         await driver.executemany(statements.delete_gone, kept)
     return owed
@@ -107,8 +107,8 @@ async def _owe(
     written: Collection[str],
     execution_id: int | None,
 ) -> None:
-    """Note whose items are to be read later, after the merge has locked their contratações."""
-    log.warning("items owed", records=len(owed), cause=next(iter(owed.values())).cause)
+    """Note which lists are to be read later, after the merge has locked their records."""
+    log.warning("lists are owed", list=statements.table, records=len(owed), cause=next(iter(owed.values())).cause)
     for statement, keys in (
         (statements.owe_anew, sorted(owed.keys() & set(written))),
         (statements.owe, sorted(owed.keys() - set(written))),

@@ -238,7 +238,7 @@ async def test_a_list_that_may_have_been_cut_off_takes_nothing_away_before_the_p
 
     assert await numbers(database, key) == list(range(1, 26))
     row = await database.row("SELECT reason, cause FROM itens_owed")
-    assert tuple(row) == ("unread", "items are stored that are missing from a list of 20")
+    assert tuple(row) == ("unread", "entries are stored that are missing from a list of 20")
     assert await work(database, client) == ["read"]
     assert await numbers(database, key) == list(range(1, 21))
 
@@ -260,7 +260,7 @@ async def test_a_list_that_the_portal_s_count_contradicts_takes_nothing_away(
 
     assert await work(database, client) == ["failed"]
     assert await numbers(database, key) == list(range(1, 26))
-    assert await database.value("SELECT cause FROM itens_owed") == "the list has 20 items, and the portal says 25"
+    assert await database.value("SELECT cause FROM itens_owed") == "the list has 20 entries, and the portal says 25"
 
 
 async def test_a_later_page_that_is_not_there_once_loses_nothing(

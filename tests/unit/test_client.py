@@ -776,7 +776,7 @@ async def test_a_later_page_of_itens_that_fails_fails_them_all() -> None:
 
 
 async def test_itens_without_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MOST_ITENS_PAGES", 7)
+    monkeypatch.setattr(client_module, "MOST_LIST_PAGES", 7)
 
     def answer(request: httpx.Request) -> httpx.Response:
         number = int(request.url.params["pagina"])

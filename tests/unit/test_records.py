@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from common.resources.contratacoes import CONTRATACOES, ITENS
 from ingestor.sources.pncp.envelope import MANY_SEPARATORS, NotAPageError, parse_page
 from ingestor.sources.pncp.mending import mend
-from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, list_path, parse_entry, parse_list, parse_record
+from ingestor.sources.pncp.records import MOST_REFUSED_ENTRIES, list_path, parse_entry, parse_list, parse_record
 from ingestor.sources.pncp.sight import Seen, newest_first, see
 from ingestor.sources.values import Drift, Entry, Itens, Record, Rejected, Stamps, compare_versions
 from tests.records import CONTRATACAO, ITEM, KEY, raw
@@ -270,11 +270,11 @@ def test_a_long_list_of_real_items_is_read_whole() -> None:
     assert several.count(b",") > MANY_SEPARATORS
 
 
-def test_a_list_of_entries_that_are_no_items_is_refused_whole() -> None:
-    some = array(raw(ITEM), *[b"7"] * MOST_REFUSED_ITENS)
-    assert len(parse_list(ITENS, some, KEY).rejected) == MOST_REFUSED_ITENS
-    with pytest.raises(NotAPageError, match="no items"):
-        parse_list(ITENS, array(raw(ITEM), *[b"7"] * (MOST_REFUSED_ITENS + 1)), KEY)
+def test_a_list_of_entries_that_cannot_be_stored_is_refused_whole() -> None:
+    some = array(raw(ITEM), *[b"7"] * MOST_REFUSED_ENTRIES)
+    assert len(parse_list(ITENS, some, KEY).rejected) == MOST_REFUSED_ENTRIES
+    with pytest.raises(NotAPageError, match="cannot be stored"):
+        parse_list(ITENS, array(raw(ITEM), *[b"7"] * (MOST_REFUSED_ENTRIES + 1)), KEY)
 
 
 # What is mended

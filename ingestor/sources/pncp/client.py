@@ -1,4 +1,4 @@
-"""The portal's client: pages of contratações and lists of items, its limits kept and its failures told apart.
+"""The portal's client: pages of listings and the lists of records, its limits kept and its failures told apart.
 
 What the portal dictates was reconstructed from recordings; each rule stands at the line that obeys it.
 """
@@ -38,7 +38,7 @@ from ingestor.errors import (
 from ingestor.room import current_charge
 from ingestor.sources.pncp.bodies import read_body
 from ingestor.sources.pncp.envelope import AnotherPageError, NotAPageError, Page, parse_page, parse_quantidade
-from ingestor.sources.pncp.records import MOST_REFUSED_ITENS, list_path, parse_list, part_of
+from ingestor.sources.pncp.records import MOST_REFUSED_ENTRIES, list_path, parse_list, part_of
 from ingestor.sources.values import Itens
 
 log = structlog.get_logger(__name__)
@@ -46,10 +46,10 @@ log = structlog.get_logger(__name__)
 LONGEST_HEADER = 64 * 1024  # gateways send cookies and policies of more than the 8 KiB that aiohttp takes
 CONNECT_SECONDS = 5
 LONGEST_TIMEOUT = 240  # on bad days pages come after 40 to 57 s; no answer has been seen after more than 2 minutes
-MOST_ITENS_PAGES = 1000
+MOST_LIST_PAGES = 1000
 LATER_AT_ONCE = 2
 """Requests of a worker for lists that are only read later: the others of its share are left to everything else."""
-LONGEST_LIST = 40 * 1024 * 1024  # bytes of one contratação's items in memory; the largest seen have some 4 MB
+LONGEST_LIST = 40 * 1024 * 1024  # bytes of one record's list in memory; the largest seen have some 4 MB
 ABSENT_STATUS = {204, 400, 404, 422}
 """What the portal says to a page beyond the end, and to any other page on a bad day."""
 RETRIED_STATUS = {404, 408, 425}  # what exists answers 404 now and then; the others ask for another try
@@ -110,7 +110,7 @@ class Meter(Protocol):
 
 
 class _LaterPageAbsent(PncpUnavailable):
-    """204 or 404 in place of a page of items after the first."""
+    """204 or 404 in place of a page of a list after the first."""
 
 
 class _NoMeter:
@@ -303,7 +303,7 @@ class PncpClient:
         path = list_path(resource, child, key)
         charge = current_charge()
         itens, size = Itens(), 0
-        for number in range(1, MOST_ITENS_PAGES + 1):
+        for number in range(1, MOST_LIST_PAGES + 1):
             try:
                 page = await self._fetch_list_page(child, path, number, key, tries, wait=wait)
             except _LaterPageAbsent:
@@ -314,8 +314,8 @@ class PncpClient:
             overhead = page.overhead
             charge.keep(overhead)
             size += page.size + overhead
-            if size > LONGEST_LIST or len(itens.rejected) > MOST_REFUSED_ITENS:
-                raise PncpTooLarge(f"{path} takes more than {LONGEST_LIST} bytes or holds too much that is no item")
+            if size > LONGEST_LIST or len(itens.rejected) > MOST_REFUSED_ENTRIES:
+                raise PncpTooLarge(f"{path} takes more than {LONGEST_LIST} bytes or has too much that does not fit")
             # A list that is not a multiple of ten was not cut: every limit seen or reported is one. Else it may have
             # been, by our page size or by a smaller one of the portal's, and only the next page can tell.
             if number == 1:
@@ -326,7 +326,7 @@ class PncpClient:
                 # Of pages one may be missing though each was well: the portal answers from several machines.
                 itens.is_proved = number == 1 and bool(page.told % 10 or not page.told)
                 return itens
-        raise PncpTooLarge(f"{path} does not end after {MOST_ITENS_PAGES} pages")
+        raise PncpTooLarge(f"{path} does not end after {MOST_LIST_PAGES} pages")
 
     async def _fetch_list_page(
         self, child: Child, path: str, number: int, key: str, tries: int | None, *, wait: bool
@@ -373,7 +373,7 @@ class PncpClient:
 
         Raises:
             PncpUnavailable, PncpRejected: it does not say.
-            PncpPaused, StoppedWaiting: as for items.
+            PncpPaused, StoppedWaiting: as for the list.
 
         """
         path = f"{list_path(resource, child, key)}/quantidade"
@@ -384,7 +384,7 @@ class PncpClient:
             if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
                 raise PncpDisputed(f"{path}: status {status}{_message_of(body)}")  # an answer, if no count
             if status != HTTPStatus.OK:
-                raise _fault_of_itens(status, path, body)
+                raise _fault_of_list(status, path, body)
             try:
                 return parse_quantidade(body)
             except NotAPageError as error:
@@ -412,7 +412,7 @@ class PncpClient:
             if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
                 return Itens()
             if status != HTTPStatus.OK:
-                raise _fault_of_itens(status, path, body)
+                raise _fault_of_list(status, path, body)
             try:
                 itens = parse_list(child, body, key)
             except NotAPageError as error:
@@ -440,7 +440,7 @@ class PncpClient:
             async with self._itens_slots:
                 status, body = await self._get(service, path, {}, level)
             if status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
-                raise _fault_of_itens(status, path, body)
+                raise _fault_of_list(status, path, body)
             try:
                 return parse(body if status == HTTPStatus.OK else b"[]")
             except NotAPageError as error:
@@ -456,7 +456,7 @@ class PncpClient:
         if status == HTTPStatus.OK:
             return body
         if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
-            raise _fault_of_itens(status, path, body)
+            raise _fault_of_list(status, path, body)
         if parameters["pagina"] == 1:
             return b"[]"
         raise _LaterPageAbsent(f"{path} page {parameters['pagina']}: status {status}")
@@ -604,8 +604,8 @@ def _fault_of_listing(status: int, path: str, body: bytes) -> PncpError:
     return PncpRefused(told)
 
 
-def _fault_of_itens(status: int, path: str, body: bytes) -> PncpError:
-    """The error for a status that is not an answer to a request for items: 4xx speaks of this contratação alone."""
+def _fault_of_list(status: int, path: str, body: bytes) -> PncpError:
+    """The error for a status that is not an answer to a request for a list: 4xx speaks of this record alone."""
     told = f"{path}: status {status}{_message_of(body)}"
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):  # both come spuriously under load
         return PncpDisputed(told)

@@ -115,7 +115,7 @@ def _array_decoder(name: str) -> Callable[[Raw], Any]:
 
 
 def parse_quantidade(body: bytes) -> int:
-    """Read how many items a contratação has, a bare integer.
+    """Read how many entries a list has, a bare integer.
 
     Raises:
         NotAPageError: anything else.
@@ -124,7 +124,7 @@ def parse_quantidade(body: bytes) -> int:
     try:
         return _decode_quantidade(body)
     except (ValueError, RecursionError) as error:
-        raise NotAPageError(f"no number of items: {error}") from None
+        raise NotAPageError(f"no number of entries: {error}") from None
 
 
 def check_body(body: bytes, decode: Callable[[bytes], object]) -> None:

@@ -3,7 +3,7 @@
 Page 1 tells how many pages there are; then they are read from the last to the first, and page 1 again. Records leave a
 listing while it is read (they change, they are deleted) and move everything behind them forward: reading backwards
 meets them again, reading forwards would miss them (docs/adr/0004). That holds because a page is asked for only when
-the one before it has come; its items, and its commit, may follow while the next pages are read.
+the one before it has come; its lists, and its commit, may follow while the next pages are read.
 
 What the pages prove about the listing is in `completeness` (docs/adr/0022).
 """
@@ -36,13 +36,13 @@ log = structlog.get_logger(__name__)
 PAGES_AHEAD = 3
 """Pages that wait, read, for the one that is being committed; one more is held while it waits for its place.
 
-As many as keep the requests for items busy while a long listing, alone at the end of a backfill, is asked for page by
+As many as keep the requests for lists busy while a long listing, alone at the end of a backfill, is asked for page by
 page; memory is bounded by the room that slices share.
 """
 
 
 HELD_TWICE = 2
-"""Bytes in memory for each byte of a contratação: as it came, and as it was read."""
+"""Bytes in memory for each byte of a record: as it came, and as it was read."""
 
 IDLE_PAGES = 20
 """Pages in a row without a row that is new to the reading, after which the portal is taken to fail."""
@@ -112,7 +112,7 @@ class Reading:
     `stopping` is set, nothing more is asked for. `room` is shared by the slices of a process. A page takes its part
     before it is asked for and gives back what it does not need as soon as that is known: most pages of a re-run need
     nothing. What needs more takes it where it is free. Where it is not, a page is read again when it is the only one
-    in memory, and a list of items is left to the commit.
+    in memory, and a list is left to the commit.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ class Reading:
         )
 
     async def _read(self, number: int, *, is_second_look: bool = False) -> PageInHand:
-        """Fetch and judge a page, and begin to fetch the items that are wanted; once there is room for it."""
+        """Fetch and judge a page, and begin to fetch the lists that are wanted; once there is room for it."""
         share = self._new_share()
         try:
             page = await self._fetch_within(number, share)
@@ -278,7 +278,7 @@ class Reading:
         if number == 1 and not is_second_look:
             self._full_page = min(self._page_size, page.rows)
         # What earlier pages are about to write will be there when this one is committed: without that, page 1 of a
-        # short listing, which is read twice, would have its items fetched twice. It is noted before the database is
+        # short listing, which is read twice, would have its lists fetched twice. It is noted before the database is
         # asked, else a page that is committed just then would be in neither.
         underway = {key: (version, True) for key, version in self._underway.items() if key in judged.candidates}
         stored = await self._versions(judged.candidates.keys()) if judged.candidates else {}

@@ -26,8 +26,8 @@ from ingestor.sources.values import Entry, EntryKey, Itens, Record, Rejected
 
 DECODED_AT_ONCE = 1024 * 1024
 """Bytes of a list that are decoded together: their texts and objects are dropped as soon as their numbers are known."""
-MOST_REFUSED_ITENS = 1_000
-"""Entries of one list that cannot be stored: with more of them it is no list of items."""
+MOST_REFUSED_ENTRIES = 1_000
+"""Entries of one list that cannot be stored: with more of them it is no such list."""
 LONGEST_KEY = 1_000
 """Bytes of an array or object in the place of a rejected record's key that are still decoded."""
 
@@ -82,8 +82,8 @@ def parse_list(child: Child, body: bytes, parent: str) -> Itens:
         itens.told += 1
         if isinstance(entry, Rejected):
             itens.rejected.append(Rejected(parent, entry.reason, entry.payload, child.name))
-            if len(itens.rejected) > MOST_REFUSED_ITENS:
-                raise NotAPageError(f"more than {MOST_REFUSED_ITENS} entries that are no items")
+            if len(itens.rejected) > MOST_REFUSED_ENTRIES:
+                raise NotAPageError(f"more than {MOST_REFUSED_ENTRIES} entries that cannot be stored")
         else:
             number = decoders.key(entry.typed)
             itens.payloads[number] = entry.payload.encode()

@@ -1,8 +1,9 @@
 """The state of the source, shared by all ingestors of a database: pauses, probes, and the budget of requests.
 
-One row of `source_pauses` for the listings of each resource, and one for items: each may fail while the others answer.
-Every process looks at all of them once a second while it sends requests, never for each request. A pause ends with a
-probe: one request of one worker; its answer ends the pause for all, its failure begins a longer one (docs/adr/0019).
+One row of `source_pauses` for the listings of each resource, and one for each kind of list: each may fail while the
+others answer. Every process looks at all of them once a second while it sends requests, never for each request. A pause
+ends with a probe: one request of one worker; its answer ends the pause for all, its failure begins a longer one
+(docs/adr/0019).
 The same look tells how many workers share the budget of requests (docs/adr/0020).
 """
 

@@ -193,7 +193,7 @@ def choose_wanted(
 
 
 def needs_writing(version: Stamps, stored: tuple[Stamps, bool] | None, *, has_day_stamps: bool = False) -> bool:
-    """Whether a record is new, newer than what is stored, or stored without its items.
+    """Whether a record is new, newer than what is stored, or stored without its list.
 
     With `has_day_stamps` a record of equal stamps may be another one; the database compares it with what is stored.
     """

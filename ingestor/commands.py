@@ -218,7 +218,7 @@ async def itens(settings: IngestorSettings, options: argparse.Namespace) -> int:
         await check_schema(engine)
         for resource, child in _lists_of(options):
             if options.retry:
-                print(f"{await try_all_again(engine, resource, child)} {resource.name} are tried again now")
+                print(f"{await try_all_again(engine, resource, child)} {resource.label.lower()} are tried again now")
             owed = await load_owed(engine, resource, child)
             is_any_owed = is_any_owed or bool(owed)
             for one in owed:

@@ -1,11 +1,9 @@
 """What the portal really answered, served again: every recorded record ends in the mirror as it was recorded."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, time
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from sqlalchemy import text
 from common.clock import days
 from common.lifecycle import admission
 from common.resources import RESOURCES_BY_NAME
-from common.resources.derive import stored_columns, to_sql
 from common.resources.description import Resource
 from tests.acceptance.conftest import Stack
+from tests.mirror import as_kept, columns_that_differ, key_of, lists_mirrored, loads, mirrored, versions_of_rows
 from tests.support import eventually
 
 FOLDERS = {"contratacoes": ["contratacoes-publicacao"], "contratos": ["contratos", "contratos-atualizacao"]}
@@ -27,15 +25,11 @@ FORMS = {
 }
 
 
-def read(raw: str) -> Any:
-    return json.loads(raw, parse_float=Decimal)
-
-
 def recorded_versions(folder: Path, resource: str) -> dict[str, list[dict[str, Any]]]:
     """Every recorded version of every record of a resource, by its key."""
     versions: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in sorted(path for name in FOLDERS[resource] for path in (folder / name).glob("*.json")):
-        for record in records_in(read(path.read_text()), FORMS[resource]):
+        for record in records_in(loads(path.read_text()), FORMS[resource]):
             versions[record["numeroControlePNCP"]].append(record)
     assert versions
     return versions
@@ -87,10 +81,7 @@ async def all_have_succeeded(stack: Stack) -> None:
 
 async def assert_stored_as_recorded(stack: Stack, resource: str, versions: dict[str, list[dict[str, Any]]]) -> None:
     """Every record is stored once, in its newest version, equal to what was recorded."""
-    async with stack.engine.connect() as db:
-        rows = (await db.execute(text(f"SELECT numero_controle_pncp, CAST(payload AS text) FROM {resource}"))).all()
-    stored = {row[0]: read(row[1]) for row in rows}
-    assert len(stored) == len(rows)
+    stored = await mirrored(stack.engine, RESOURCES_BY_NAME[resource])
     assert set(stored) >= set(versions)
     for key, recordings in versions.items():
         newest = max(map(version_of, recordings))
@@ -145,22 +136,19 @@ def recorded_by_key(folder: Path, resource: Resource) -> dict[str, list[dict[str
 
     One ata of 2023 has none of the stamps that all later ones have: it cannot have come by a listing of changes.
     """
-    paths = {column.name: column.path for column in resource.columns}
-    keys = [paths[name] for name in resource.key_columns or (resource.key,)]
     needed = {column.path for column in resource.columns if column.required}
     versions: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def look(value: Any) -> None:
         if isinstance(value, dict) and needed <= value.keys():
-            kept = {key: inner for key, inner in value.items() if key not in resource.omits}
-            versions["-".join(str(value[key]) for key in keys)].append(kept)
+            versions[key_of(resource, value)].append(as_kept(resource, value))
         elif isinstance(value, dict | list):
             for inner in value.values() if isinstance(value, dict) else value:
                 look(inner)
 
     for name in LISTED_BY_CHANGE[resource.name]:
         for path in sorted((folder / name).glob("*.json")):
-            look(read(path.read_text()))
+            look(loads(path.read_text()))
     assert versions
     return versions
 
@@ -188,35 +176,17 @@ async def test_every_recorded_record_is_stored_once_in_its_newest_version_and_a_
 
     await backfill_the_days_of(stack, resource, stamps)
 
-    async with stack.engine.connect() as db:
-        rows = (await db.execute(text(f"SELECT {resource.key}, CAST(payload AS text) FROM {name}"))).all()
-    stored = {row[0]: read(row[1]) for row in rows}
-    assert len(stored) == len(rows)
+    stored = await mirrored(stack.engine, resource)
     assert set(stored) >= set(versions)
     for key, recordings in versions.items():
         newest = max(version[stamp] for version in recordings)
         assert stored[key] in [version for version in recordings if version[stamp] == newest], key
-    tables = [(name, stored_columns(resource))]
-    tables += [(resource.child.name, resource.child.columns)] if resource.child else []
-    async with stack.engine.connect() as db:
-        for table, columns in tables:
-            expressions = to_sql(
-                [column for column in columns if not (resource.key_columns and column.name == resource.key)]
-            )
-            for column, expression in expressions.items():
-                differs = text(f"SELECT count(*) FROM {table} WHERE {column} IS DISTINCT FROM {expression}")
-                assert (await db.execute(differs)).scalar_one() == 0, f"{table}.{column}"
-    before = await versions_of_rows(stack, [table for table, _ in tables])
+    assert await columns_that_differ(stack.engine, resource) == []
+    before = await versions_of_rows(stack.engine, resource)
 
     await backfill_the_days_of(stack, resource, stamps)
 
-    assert await versions_of_rows(stack, [table for table, _ in tables]) == before
-
-
-async def versions_of_rows(stack: Stack, tables: Iterable[str]) -> set[tuple[Any, ...]]:
-    async with stack.engine.connect() as db:
-        found = [(await db.execute(text(f"SELECT '{table}', ctid, xmin::text FROM {table}"))).all() for table in tables]
-    return {tuple(row) for rows in found for row in rows}
+    assert await versions_of_rows(stack.engine, resource) == before
 
 
 async def test_every_recorded_item_of_a_plan_is_stored_as_it_was_recorded(stack: Stack, recorded: Path) -> None:
@@ -224,7 +194,7 @@ async def test_every_recorded_item_of_a_plan_is_stored_as_it_was_recorded(stack:
     items: dict[tuple[str, int], Any] = {}
     stamps: dict[str, str] = {}
     for path in sorted((recorded / "pca-itens-pncpapi").glob("*.json")):
-        for item in read(path.read_text()):
+        for item in loads(path.read_text()):
             key = f"{item['cnpj']}-0-{item['sequencialPca']:06d}/{item['anoPca']}"
             items[key, item["numeroItem"]] = item
             stamps[key] = max(stamps.get(key, ""), item["dataAtualizacao"], item["dataPublicacaoPncp"])
@@ -234,7 +204,5 @@ async def test_every_recorded_item_of_a_plan_is_stored_as_it_was_recorded(stack:
 
     await backfill_the_days_of(stack, pcas, stamps.values())
 
-    async with stack.engine.connect() as db:
-        rows = await db.execute(text("SELECT id_pca_pncp, numero_item, CAST(payload AS text) FROM itens_pca"))
-        stored = {(row[0], row[1]): read(row[2]) for row in rows}
+    stored = await lists_mirrored(stack.engine, pcas)
     assert {key: stored.get(key) for key in items} == items

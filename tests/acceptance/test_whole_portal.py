@@ -1,63 +1,19 @@
 """A month of every resource, through failing answers and a kill: the mirror is exactly what the portal has."""
 
-import json
 import signal
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from common.resources import RESOURCES
 from common.resources.description import Resource
 from simulator.generated import generate
-from simulator.world import World
 from tests.acceptance.conftest import Stack
+from tests.mirror import lists_mirrored, lists_on_the_portal, mirrored, on_the_portal
 from tests.support import eventually
 
 FIRST, LAST, PER_DAY, SEED = date(2026, 9, 1), date(2026, 9, 30), 8, 1
-
-
-def loads(raw: bytes | str) -> Any:
-    return json.loads(raw, parse_float=Decimal)
-
-
-def on_the_portal(world: World, resource: Resource) -> dict[str, Any]:
-    """Every record of a resource by its key, as its payload is kept."""
-    paths = {column.name: column.path for column in resource.columns}
-    names = [paths[name] for name in resource.key_columns or (resource.key,)]
-    found = [loads(world.payload(record)) for record in world.store(resource.name).records.values()]
-    return {
-        "-".join(str(record[name]) for name in names): {
-            key: value for key, value in record.items() if key not in resource.omits
-        }
-        for record in found
-    }
-
-
-def entries_on_the_portal(world: World, resource: Resource) -> dict[str, list[Any]]:
-    """The list of every record that has one, in the order of numbers."""
-    keys = world.store(resource.name).records
-    lists = {key: sorted(map(loads, world.items(key)), key=lambda item: int(item["numeroItem"])) for key in keys}
-    return {key: found for key, found in lists.items() if found}
-
-
-async def mirrored(stack: Stack, resource: Resource) -> dict[str, Any]:
-    async with stack.engine.connect() as db:
-        rows = await db.execute(text(f"SELECT {resource.key}, CAST(payload AS text) FROM {resource.name}"))
-        return {row[0]: loads(row[1]) for row in rows}
-
-
-async def entries_mirrored(stack: Stack, resource: Resource) -> dict[str, list[Any]]:
-    assert resource.child
-    found: dict[str, list[Any]] = {}
-    async with stack.engine.connect() as db:
-        for key, payload in await db.execute(
-            text(f"SELECT {resource.key}, CAST(payload AS text) FROM {resource.child.name} ORDER BY 1, numero_item")
-        ):
-            found.setdefault(key, []).append(loads(payload))
-    return found
 
 
 @pytest.mark.parametrize("ingestors", [1, 3])
@@ -83,12 +39,12 @@ async def test_a_month_of_every_resource_is_stored_exactly_through_failures_and_
     for resource in RESOURCES:
         truth = on_the_portal(world, resource)
         assert truth
-        assert await mirrored(stack, resource) == truth, resource.name
+        assert await mirrored(stack.engine, resource) == truth, resource.name
         assert ended[resource.name]["records_processed"] == len(truth)
         if resource.child:
-            entries = entries_on_the_portal(world, resource)
+            entries = lists_on_the_portal(world, resource)
 
-            async def all_have_come(of: Resource = resource, entries: dict[str, list[Any]] = entries) -> bool:
-                return await entries_mirrored(stack, of) == entries  # those that failed were owed
+            async def all_have_come(of: Resource = resource, entries: dict[tuple[str, int], Any] = entries) -> bool:
+                return await lists_mirrored(stack.engine, of) == entries  # those that failed were owed
 
             await eventually(all_have_come, seconds=100)

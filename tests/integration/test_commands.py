@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.lifecycle import DEFAULT_RESOURCE, admission
+from common.resources import RESOURCE_NAMES
 from ingestor.commands import parse_words
 from simulator import Quirks, generate, serve
 from simulator.app import Simulator
@@ -395,7 +396,7 @@ async def test_a_rejected_contrato_is_listed_and_stored_by_a_version_that_can(
     [
         (("--modalidades", "6"), "contratos are not divided by modalidade"),
         (("--itens",), "contratos have no items"),
-        (("--resource", "pedidos"), "(choose from 'contratacoes', 'contratos')"),
+        (("--resource", "pedidos"), f"(choose from {', '.join(map(repr, RESOURCE_NAMES))})"),
     ],
 )
 def test_what_a_resource_does_not_have_cannot_be_compared(

@@ -1,15 +1,12 @@
 """Resources with one listing, from the request to the mirror: atas, plans with items, instrumentos de cobrança."""
 
-import json
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
 from common.resources import RESOURCES_BY_NAME
-from common.resources.derive import stored_columns, to_sql
 from common.resources.description import Resource
 from simulator.app import Simulator
 from simulator.resources import RESOURCES as LISTED
@@ -17,6 +14,16 @@ from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, Database, Portals
 from tests.integration.test_contratos import NEXT_DAY, ask, coverage, read, window
 from tests.integration.test_worker import OPTIONS, Workers, finished, quick_polls, workers  # noqa: F401  # fixtures
+from tests.mirror import (
+    columns_that_differ,
+    lists_mirrored,
+    lists_on_the_portal,
+    loads,
+    mirrored,
+    on_the_portal,
+    tables_of,
+    versions_of_rows,
+)
 from tests.support import eventually
 
 NAMES = [name for name in ("atas", "pcas", "instrumentos_cobranca") if name in LISTED]
@@ -38,53 +45,10 @@ async def start(portals: Portals, workers: Workers, world: World) -> Start:  # n
     return start
 
 
-def loads(raw: bytes | str) -> Any:
-    return json.loads(raw, parse_float=Decimal)
-
-
-def on_the_portal(world: World, resource: Resource) -> dict[str, Any]:
-    """Every record of a resource by its key, as its payload is kept."""
-    found = [loads(world.payload(record)) for record in world.store(resource.name).records.values()]
-    kept = [{key: value for key, value in record.items() if key not in resource.omits} for record in found]
-    return {key_of(resource, record): record for record in kept}
-
-
-def key_of(resource: Resource, record: dict[str, Any]) -> str:
-    paths = {column.name: column.path for column in resource.columns}
-    return "-".join(str(record[paths[name]]) for name in resource.key_columns or (resource.key,))
-
-
-async def mirrored(database: Database, resource: Resource) -> dict[str, Any]:
-    rows = await database.rows(f"SELECT {resource.key} AS key, CAST(payload AS text) AS payload FROM {resource.name}")
-    return {row.key: loads(row.payload) for row in rows}
-
-
-async def versions_of_rows(database: Database, resource: Resource) -> set[tuple[Any, ...]]:
-    """Which version of each row PostgreSQL holds: it is another one after any write."""
-    tables = [resource.name, *([resource.child.name] if resource.child else [])]
-    rows = [await database.rows(f"SELECT '{table}', ctid, xmin::text, {resource.key} FROM {table}") for table in tables]
-    return {tuple(row) for found in rows for row in found}
-
-
-def lists_on_the_portal(world: World, resource: Resource) -> dict[tuple[str, int], Any]:
-    """Every entry of a list, by its record's key and its own."""
-    items = {key: map(loads, world.items(key)) for key in world.store(resource.name).records}
-    return {(key, item["numeroItem"]): item for key, found in items.items() for item in found}
-
-
-async def lists_mirrored(database: Database, resource: Resource) -> dict[tuple[str, int], Any]:
-    assert resource.child
-    key = resource.child.key
-    rows = await database.rows(
-        f"SELECT {resource.key} AS key, {key} AS number, CAST(payload AS text) AS payload FROM {resource.child.name}"
-    )
-    return {(row.key, row.number): loads(row.payload) for row in rows}
-
-
 async def assert_mirror_is_the_portal(database: Database, world: World, resource: Resource) -> None:
-    assert await mirrored(database, resource) == on_the_portal(world, resource)
+    assert await mirrored(database.engine, resource) == on_the_portal(world, resource)
     if resource.child:
-        assert await lists_mirrored(database, resource) == lists_on_the_portal(world, resource)
+        assert await lists_mirrored(database.engine, resource) == lists_on_the_portal(world, resource)
 
 
 async def written_by(database: Database, detail: dict[str, Any]) -> tuple[int, int]:
@@ -117,12 +81,12 @@ async def test_a_backfill_stores_what_the_portal_shows_and_a_second_run_writes_n
     await assert_mirror_is_the_portal(database, world, resource)
     assert (detail["criterio"], detail["records_processed"], detail["records_rejected"]) == ("atualizacao", 63, 0)
     assert [day["state"] for day in await coverage(api, name)] == ["complete", "complete"]
-    before = await versions_of_rows(database, resource)
+    before = await versions_of_rows(database.engine, resource)
 
     again = await read(api, database, name, **window(last=NEXT_DAY))
 
     assert again["records_processed"] == 63
-    assert await versions_of_rows(database, resource) == before
+    assert await versions_of_rows(database.engine, resource) == before
 
 
 @every_resource
@@ -135,13 +99,8 @@ async def test_the_columns_say_what_the_payload_says(
 
     await read(api, database, name)
 
-    tables = [(resource.name, stored_columns(resource))]
-    tables += [(resource.child.name, resource.child.columns)] if resource.child else []
-    for table, columns in tables:
-        own = {resource.key} if resource.key_columns else set()
-        for column, expression in to_sql([each for each in columns if each.name not in own]).items():
-            differs = f"SELECT count(*) FROM {table} WHERE {column} IS DISTINCT FROM {expression}"
-            assert await database.value(differs) == 0, column
+    assert await columns_that_differ(database.engine, resource) == []
+    for table, columns in tables_of(resource):
         filled = await database.row(f"SELECT {', '.join(f'count({each.name})' for each in columns)} FROM {table}")
         assert sum(map(bool, filled)) > len(columns) / 2
 
@@ -200,13 +159,13 @@ async def test_an_update_takes_what_has_changed_and_only_that(
     publish(world, 20, name)
     await start()
     await read(api, database, name)
-    before = await versions_of_rows(database, resource)
+    before = await versions_of_rows(database.engine, resource)
     changed = world.touch(3, resource=name)
 
     await read(api, database, name, mode="update")
 
     await assert_mirror_is_the_portal(database, world, resource)
-    assert {row[3] for row in await versions_of_rows(database, resource) - before} == set(changed)
+    assert {row[3] for row in await versions_of_rows(database.engine, resource) - before} == set(changed)
 
 
 # --- atas ---------------------------------------------------------------------------------------------------------
@@ -259,7 +218,7 @@ async def test_a_plan_that_is_cut_between_pages_is_read_whole(
     assert await written_by(database, detail) == (1, 0)
     slices = (await api.get(f"/sync/executions/{detail['id']}/slices")).json()["slices"]
     assert [each["total_registros"] for each in slices] == [95]
-    assert {number for _, number in await lists_mirrored(database, RESOURCES_BY_NAME["pcas"])} == {
+    assert {number for _, number in await lists_mirrored(database.engine, RESOURCES_BY_NAME["pcas"])} == {
         loads(item)["numeroItem"] for item in world.items(key)
     }
     assert len(world.items(key)) == 95
@@ -302,7 +261,7 @@ async def test_rows_that_come_twice_are_stored_once_and_the_contrato_in_each_is_
 
     slices = (await api.get(f"/sync/executions/{detail['id']}/slices")).json()["slices"]
     assert [(each["total_registros"], each["records_processed"]) for each in slices] == [(80, 40)]
-    assert await mirrored(database, resource) == on_the_portal(world, resource)
+    assert await mirrored(database.engine, resource) == on_the_portal(world, resource)
     nested = [record["recuperarContratoDTO"] for record in on_the_portal(world, resource).values()]
     contratos = {row.key: loads(row.payload) for row in await database.rows(PAYLOADS_OF_CONTRATOS)}
     assert set(contratos) == {each["numeroControlePNCP"] for each in nested}
@@ -328,7 +287,7 @@ async def test_a_last_page_that_has_lost_rows_proves_nothing_though_rows_come_tw
 
     assert short.hits == 1
     assert detail["status"] == "success"
-    assert await mirrored(database, resource) == on_the_portal(world, resource)
+    assert await mirrored(database.engine, resource) == on_the_portal(world, resource)
 
 
 PAYLOADS_OF_CONTRATOS = "SELECT numero_controle_pncp AS key, CAST(payload AS text) AS payload FROM contratos"

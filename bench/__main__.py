@@ -1,4 +1,4 @@
-"""`./pncp bench [--quick] [ingest] [api] [scale] [requests]`: run the benchmarks and print their tables."""
+"""`./pncp bench [--quick] [ingest [--resource NAME]] [api] [scale] [requests]`: run benchmarks, print their tables."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from bench.databases import Databases, query
 from bench.ingest import run_ingest
 from bench.requests_cost import run_requests
 from bench.scale_out import run_scale
+from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 
 PARTS = ("ingest", "api", "scale", "requests")
 
@@ -35,9 +36,10 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
     parts = options.parts or PARTS
     quick = options.quick
     if "ingest" in parts:
+        resource = RESOURCES_BY_NAME[options.resource]
         sizes = options.records or ([150] if quick else [1_000, 10_000, 100_000])
         latencies = options.latency or ([0, 50] if quick else [0, 50, 200])
-        run_ingest(databases, sizes, latencies, options.repeats or (1 if quick else 3))
+        run_ingest(databases, sizes, latencies, options.repeats or (1 if quick else 3), resource)
     if "api" in parts:
         rows = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
         run_api(databases, rows, seconds=1 if quick else 5, repeats=options.repeats or (1 if quick else 3))
@@ -59,7 +61,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./pncp bench", description="benchmarks; medians are printed, never judged")
     parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (all)")
     parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
-    parser.add_argument("--records", type=int, nargs="+", help="contratações for ingest (1000 10000 100000)")
+    parser.add_argument("--records", type=int, nargs="+", help="records for ingest (1000 10000 100000)")
+    parser.add_argument("--resource", choices=RESOURCE_NAMES, default="contratacoes", help="for ingest (contratacoes)")
     parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
     parser.add_argument("--repeats", type=int, help="runs of each contender (3)")
     return parser.parse_args(words)

@@ -9,20 +9,28 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from bench.databases import ROOT, name_of
 from bench.measure import DatabaseCpu, Run, cpu_seconds_of, peak_mib_of
+from common.resources import RESOURCES_BY_NAME
+from common.resources.description import Resource
 
 MODALIDADES = range(1, 20)
 PAGE_SIZE = 50
+"""Of contratações."""
+
+
+def parts_of(resource: Resource) -> Iterable[int]:
+    """The parts that have listings of their own; 0 where a resource is not divided."""
+    return MODALIDADES if resource.axis else (0,)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be mirrored: the publications of these days, from this portal into this database.
+    """What is to be mirrored: the records of these days, from this portal into this database.
 
     `slots` and `itens` are what PNCP Sync and its client are allowed: WORKER_CONCURRENCY and PNCP_ITENS_CONCURRENCY.
     """
@@ -33,21 +41,27 @@ class Task:
     last_day: date
     slots: int = 16
     itens: int = 64
+    resource: str = "contratacoes"
+
+    @property
+    def described(self) -> Resource:
+        """The description of its resource."""
+        return RESOURCES_BY_NAME[self.resource]
 
     def slices(self) -> Iterator[tuple[date, int]]:
-        """Each day with each modalidade."""
+        """Each day with each part of the resource."""
         for offset in range((self.last_day - self.first_day).days + 1):
-            for modalidade in MODALIDADES:
-                yield self.first_day + timedelta(days=offset), modalidade
+            for part in parts_of(self.described):
+                yield self.first_day + timedelta(days=offset), part
 
 
 def compete(mirror: Callable[[Task], int | tuple[int, float]]) -> None:
     """The contender's side: do the task and report its time.
 
-    `mirror` answers how many contratações it mirrored, and the seconds where not all of its time counts.
+    `mirror` answers how many records it mirrored, and the seconds where not all of its time counts.
     """
     parser = argparse.ArgumentParser()
-    for name in ("portal-url", "database-url"):
+    for name in ("portal-url", "database-url", "resource"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("first-day", "last-day"):
         parser.add_argument(f"--{name}", type=date.fromisoformat, required=True)

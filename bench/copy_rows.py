@@ -48,7 +48,7 @@ async def _copy_all(task: Task) -> tuple[int, float]:
             while number <= pages:
                 page = await client.fetch_page(Span(CONTRATACOES, "publicacao", modalidade, day, day), number)
                 pages = page.total_paginas
-                records = records_of(page)
+                records = records_of(CONTRATACOES, page)
                 itens = await fetch_lists(client, CONTRATACOES, records)
                 bundles = [
                     Bundle(record, of_it) for record, of_it in zip(records, itens, strict=True) if of_it is not None

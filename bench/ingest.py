@@ -1,4 +1,4 @@
-"""Ingest: PNCP Sync beside a plain script, dlt, and what client and database could do at most.
+"""Ingest of a resource: PNCP Sync beside a plain script, dlt, and what client and database could do at most.
 
 Each contender runs in a fresh database and then, where that means something, once more with nothing changed. Within a
 repetition they take turns, so that a machine that grows slower grows slower for all.
@@ -17,14 +17,16 @@ from bench.measure import Run
 from bench.mirror import backfill, ingestor
 from bench.portal import Portal
 from bench.report import cpu, memory, per_second, rate, ratio, table
+from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Resource
 
 FIRST_DAY = date(2025, 3, 10)  # a Monday
 PER_DAY = 5_000
-"""Contratações on a weekday, somewhat more than the portal publishes; a small run takes part of one day."""
+"""Records on a weekday, of contratações somewhat more than the portal publishes; a small run takes part of one day."""
 
 MOST_FOR_SCRIPT = 1_000
 LONGEST_WAIT_FOR_SCRIPT = 50  # ms; at 200 it takes four minutes and says nothing new
-MOST_FOR_DLT = 10_000
+MOST_FOR_DLT = 10_000  # with a list of items for each record
 
 OURS, FETCH, COPY, DLT, SCRIPT = "PNCP Sync", "fetch and discard", "COPY of the rows", "dlt", "plain script"
 MODULES = {
@@ -44,25 +46,32 @@ class Results:
 
 
 def span(records: int) -> tuple[date, date, int]:
-    """The days that hold about so many contratações, and how many each weekday has; from a Monday on."""
+    """The days that hold about so many records, and how many each weekday has; from a Monday on."""
     weekdays = max(1, round(records / PER_DAY))
     weeks, rest = divmod(weekdays - 1, 5)
     return FIRST_DAY, FIRST_DAY + timedelta(days=7 * weeks + rest), round(records / weekdays)
 
 
-def run_ingest(databases: Databases, sizes: Sequence[int], latencies: Sequence[float], repeats: int) -> None:
+def run_ingest(
+    databases: Databases,
+    sizes: Sequence[int],
+    latencies: Sequence[float],
+    repeats: int,
+    resource: Resource = CONTRATACOES,
+) -> None:
     """Every size with every latency."""
     script_rates: dict[float, float] = {}
     dlt_rates: dict[float, tuple[float, float]] = {}
     for records in sizes:
         first_day, last_day, per_day = span(records)
-        with Portal(first_day, last_day, per_day) as portal:
+        with Portal(first_day, last_day, per_day, resource=resource.name) as portal:
             print(
-                f"\n{portal.contratacoes:,} contratações with {portal.itens:,} items on {first_day}..{last_day}; "
+                f"\n{portal.records:,} {resource.name} with {portal.itens:,} items on {first_day}..{last_day}; "
                 f"the portal of the benchmark answers {ceiling(portal):,.0f} requests/s by itself"
             )
             for latency in latencies:
-                results = _run_case(databases, portal, Task(portal.url, "", first_day, last_day), latency, repeats)
+                task = Task(portal.url, "", first_day, last_day, resource=resource.name)
+                results = _run_case(databases, portal, task, latency, repeats)
                 if SCRIPT in results:
                     script_rates[latency] = rate(results[SCRIPT].first)
                 if DLT in results:
@@ -71,9 +80,15 @@ def run_ingest(databases: Databases, sizes: Sequence[int], latencies: Sequence[f
                 _print_case(portal, latency, results, script_rates.get(latency), dlt_rates.get(latency))
 
 
-def contenders(records: int, latency: float) -> list[str]:
-    """Who takes part: the slow ones only where they come to an end, and the database's limit where it is one."""
+def contenders(records: int, latency: float, resource: Resource = CONTRATACOES) -> list[str]:
+    """Who takes part: the slow ones only where they come to an end, and the database's limit where it is one.
+
+    Of other resources than contratações neither the script nor the database's limit. dlt's source cannot take an
+    address out of a key, as the lists of plans need it.
+    """
     names = [OURS, FETCH]
+    if resource is not CONTRATACOES:
+        return names if resource.child else [*names, DLT]
     if not latency:
         names.append(COPY)
     if records <= MOST_FOR_DLT and (not latency or records <= MOST_FOR_SCRIPT):
@@ -85,9 +100,9 @@ def contenders(records: int, latency: float) -> list[str]:
 
 def _run_case(databases: Databases, portal: Portal, task: Task, latency: float, repeats: int) -> dict[str, Results]:
     results: dict[str, Results] = defaultdict(Results)
-    size = round(portal.contratacoes, -2)
+    size = round(portal.records, -2)
     for _ in range(repeats):
-        for name in contenders(size, latency):
+        for name in contenders(size, latency, portal.resource):
             url = databases.fresh("run", migrated=name in (OURS, COPY))
             runs = results[name]
             runs.first.append(_run(name, portal, replace(task, database_url=url), latency))
@@ -105,8 +120,8 @@ def _run(name: str, portal: Portal, task: Task, latency: float) -> Run:
     else:
         portal.reset(latency)
         done = run(MODULES[name], task)
-    if done.records != portal.contratacoes:
-        raise RuntimeError(f"{name} did {done.records} contratações of {portal.contratacoes}")
+    if done.records != portal.records:
+        raise RuntimeError(f"{name} did {done.records} records of {portal.records}")
     return replace(done, requests=portal.requests())
 
 
@@ -137,7 +152,7 @@ def _print_case(
         )
     head = ["", "first/s", "again/s", "ours:first", "ours:again", "CPU ms", "CPU ms again", "MiB", "requests", "again"]
     notes = [
-        "CPU per contratação with its items: the process + PostgreSQL for it. Requests: listings + lists of items."
+        "CPU per record with its items, if any: the process + PostgreSQL for it. Requests: listings + lists of items."
     ]
     if dlt and DLT not in results:
         notes.append(
@@ -145,14 +160,14 @@ def _print_case(
         )
     if script and SCRIPT not in results:
         notes.append(f"Beside the plain script on fewer records: {ratio(rate(ours.first), script)}.")
-    if latency:
+    if latency and portal.resource.child:
         possible = _least_seconds(ours.first, latency)
         share = possible / median(run.seconds for run in ours.first)
         notes.append(
             f"With 64 lists of items in flight and {latency:.0f} ms the items alone take {possible:.1f} s: "
             f"the first load reaches {share:.0%} of that."
         )
-    table(f"{portal.contratacoes:,} contratações, {latency:.0f} ms", head, rows, *notes)
+    table(f"{portal.records:,} {portal.resource.name}, {latency:.0f} ms", head, rows, *notes)
 
 
 def _least_seconds(runs: Sequence[Run], latency: float) -> float:

@@ -9,9 +9,9 @@ from datetime import date
 
 import uvloop
 
-from bench.contender import PAGE_SIZE, Task, compete
+from bench.contender import Task, compete
 from common.garbage import collect_seldom
-from common.resources.contratacoes import CONTRATACOES
+from common.resources.description import Resource
 from ingestor.errors import PncpError
 from ingestor.sources.pncp.children import fetch_lists
 from ingestor.sources.pncp.client import PncpClient, Span
@@ -54,17 +54,15 @@ def client_of(task: Task) -> PncpClient:
     return PncpClient(
         task.portal_url,
         source=HealthySource(),
-        page_size=PAGE_SIZE,
+        page_size=None,
         requests_per_second=0,
         itens_concurrency=task.itens,
     )
 
 
-def records_of(page: Page) -> list[Record]:
+def records_of(resource: Resource, page: Page) -> list[Record]:
     """The records of a page; only their keys lead to items."""
-    return [
-        record for record in (parse_record(CONTRATACOES, raw) for raw in page.records) if isinstance(record, Record)
-    ]
+    return [record for record in (parse_record(resource, raw) for raw in page.records) if isinstance(record, Record)]
 
 
 def fetch_and_discard(task: Task) -> int:
@@ -76,28 +74,31 @@ def fetch_and_discard(task: Task) -> int:
 async def _fetch_all(task: Task) -> int:
     slices = task.slices()
     async with client_of(task) as client, asyncio.TaskGroup() as group:
-        workers = [group.create_task(_fetch_slices(client, slices)) for _ in range(task.slots)]
+        workers = [group.create_task(_fetch_slices(client, task.described, slices)) for _ in range(task.slots)]
     return sum(worker.result() for worker in workers)
 
 
-async def _fetch_slices(client: PncpClient, slices: Iterator[tuple[date, int]]) -> int:
+async def _fetch_slices(client: PncpClient, resource: Resource, slices: Iterator[tuple[date, int]]) -> int:
+    """A listing may show a record on several pages, as it does plans: it counts once."""
     count = 0
     ahead = asyncio.Semaphore(PAGES_AHEAD)
 
-    async def throw_away(page: Page) -> None:
-        await fetch_lists(client, CONTRATACOES, records_of(page))
+    async def throw_away(records: list[Record]) -> None:
+        await fetch_lists(client, resource, records)
         ahead.release()
 
     async with asyncio.TaskGroup() as group:
-        for day, modalidade in slices:
-            number, pages = 1, 1
+        for day, part in slices:
+            number, pages, seen = 1, 1, set[str]()
             while number <= pages:
-                page = await client.fetch_page(Span(CONTRATACOES, "publicacao", modalidade, day, day), number)
+                page = await client.fetch_page(Span(resource, resource.day_criterio, part, day, day), number)
                 pages = page.total_paginas
-                count += len(page.records)
+                records = [record for record in records_of(resource, page) if record.key not in seen]
+                seen |= {record.key for record in records}
                 number += 1
                 await ahead.acquire()
-                group.create_task(throw_away(page))
+                group.create_task(throw_away(records))
+            count += len(seen)
     return count
 
 

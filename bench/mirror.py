@@ -18,8 +18,8 @@ LONGEST_RUN = 3600
 
 # By a trigger without a message, so that the poll takes it at once.
 _BACKFILL = """
-    INSERT INTO sync_executions (mode, criterio, window_start, window_end, trigger)
-    VALUES ('backfill', 'publicacao', $1::date, $2::date + time '23:59:59', 'sweep') RETURNING id
+    INSERT INTO sync_executions (mode, resource, criterio, window_start, window_end, trigger)
+    VALUES ('backfill', $1, $2, $3::date, $4::date + time '23:59:59', 'sweep') RETURNING id
 """
 _UPDATE = (
     "INSERT INTO sync_executions (mode, criterio, trigger) VALUES ('update', 'atualizacao', 'schedule') RETURNING id"
@@ -62,7 +62,9 @@ def backfill(task: Task, processes: list[subprocess.Popen[bytes]]) -> Run:
     """Run one backfill on these processes."""
     before = [cpu_seconds_of(process.pid) for process in processes]
     with DatabaseCpu(name_of(task.database_url)) as database_cpu:
-        execution_id = query(task.database_url, _BACKFILL, task.first_day, task.last_day)[0][0]
+        criterio = task.described.day_criterio
+        asked = (task.resource, criterio, task.first_day, task.last_day)
+        execution_id = query(task.database_url, _BACKFILL, *asked)[0][0]
         state = _wait_for_end(task.database_url, execution_id)
     used = sum(cpu_seconds_of(process.pid) for process in processes) - sum(before)
     peak = max(peak_mib_of(process.pid) for process in processes)

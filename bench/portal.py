@@ -12,7 +12,7 @@ import sys
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, cast
@@ -20,27 +20,38 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import uvloop
 
-from common.resources.contratacoes import CONTRATACOES
-from common.resources.itens import ITENS
+from bench.contender import parts_of
+from common.resources import RESOURCES_BY_NAME
+from common.resources.description import Resource
 from ingestor.sources.pncp.records import list_path
 from simulator.answers import HEADERS, Answer
 from simulator.generated import generate
+from simulator.invention import Inventor
 from simulator.portal import Asked, answer
 from simulator.quirks import Quirks
 from simulator.world import World
 
 CONTROL = "/bench"
-PAGE_SIZE = 50
+PARENTS = 300
+"""Contratações or contratos that atas and instrumentos belong to."""
 START_SECONDS = 300
+FRIDAY = 5
 
 
 class Portal:
-    """The process, from the beginning of a `with` to its end; `url` is what a client is given."""
+    """The process, from the beginning of a `with` to its end; `url` is what a client is given.
 
-    def __init__(self, first_day: date, last_day: date, per_day: int, seed: int = 1) -> None:
+    It has `records` of a resource with `itens` entries of their lists.
+    """
+
+    def __init__(
+        self, first_day: date, last_day: date, per_day: int, seed: int = 1, resource: str = "contratacoes"
+    ) -> None:
         self._words = [f"--from={first_day}", f"--until={last_day}", f"--per-day={per_day}", f"--seed={seed}"]
+        self._words.append(f"--resource={resource}")
+        self.resource = RESOURCES_BY_NAME[resource]
         self.url = ""
-        self.contratacoes = 0
+        self.records = 0
         self.itens = 0
 
     def __enter__(self) -> Self:
@@ -50,7 +61,7 @@ class Portal:
         told = json.loads(self._process.stdout.readline() or "null")
         if told is None:
             raise RuntimeError("the portal of the benchmark did not start")
-        self.url, self.contratacoes, self.itens = told["url"], told["contratacoes"], told["itens"]
+        self.url, self.records, self.itens = told["url"], told["records"], told["itens"]
         return self
 
     def __exit__(
@@ -82,34 +93,40 @@ class Portal:
 class Answers:
     """Every answer that a mirror will ask for, as the bytes that go over the wire; others are made when asked for."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, resource: Resource) -> None:
         self._world = world
+        self._resource = resource
         self._quirks = Quirks()
         self._by_question: dict[tuple[str, frozenset[tuple[str, str]]], bytes] = {}
         self._by_target: dict[bytes, bytes] = {}
 
     def prepare(self, days: list[date]) -> None:
-        """Make the listings of these days by publication, and all lists of items."""
+        """Make the listings of which a backfill of these days is made, and all lists of items."""
         for day in days:
-            for modalidade in range(1, 20):
-                self._prepare_listing(day, modalidade)
-        for key in self._world.keys:
-            self._keep(
-                f"/api{list_path(CONTRATACOES, ITENS, key)}", {"pagina": "1", "tamanhoPagina": str(ITENS.page_size)}
-            )
+            for part in parts_of(self._resource):
+                self._prepare_listing(day, part)
+        child = self._resource.child
+        for key in self._world.store(self._resource.name).records if child else ():
+            assert child is not None  # noqa: S101  # for the type checker
+            path = list_path(self._resource, child, key)
+            self._keep(f"/api{path}", {"pagina": "1", "tamanhoPagina": str(child.page_size)})
 
-    def _prepare_listing(self, day: date, modalidade: int) -> None:
-        path = "/api/consulta/v1/contratacoes/publicacao"
+    def _prepare_listing(self, day: date, part: int) -> None:
+        listing = self._resource.listings[self._resource.day_criterio]
+        last_day = day + timedelta(days=1) if listing.excludes_last_day else day
+        path = f"/api{listing.path}"
         parameters = {
-            "dataInicial": f"{day:%Y%m%d}",
-            "dataFinal": f"{day:%Y%m%d}",
-            "codigoModalidadeContratacao": str(modalidade),
-            "tamanhoPagina": str(PAGE_SIZE),
+            listing.first_day: f"{day:%Y%m%d}",
+            listing.last_day: f"{last_day:%Y%m%d}",
+            "tamanhoPagina": str(self._resource.page_size),
         }
+        if self._resource.axis:
+            parameters[self._resource.axis.parameter] = str(part)
         page, status = 1, b" 200 "
         while status == b" 200 ":
             made = self._keep(path, {**parameters, "pagina": str(page)})
-            status = made[8:13]
+            is_empty = made.endswith(b"\r\n\r\n0\r\n\r\n")  # as of plans, whose empty listing is 200
+            status = b"" if is_empty else made[8:13]
             page += 1
 
     def _keep(self, path: str, parameters: dict[str, str]) -> bytes:
@@ -196,6 +213,28 @@ def control(state: State, target: str) -> dict[str, int]:
     return counts
 
 
+def make_world(resource: str, seed: int, first_day: date, last_day: date, per_day: float) -> World:
+    """A world with so many records of a resource on each weekday, and what they belong to on the days before."""
+    if resource == "contratacoes":
+        return generate(seed, first_day, last_day, per_day)
+    ended = datetime.combine(last_day, time(23, 59, 59))
+    world = World(Inventor(seed), now=lambda: ended)
+    before = datetime.combine(first_day, time()) - timedelta(days=7)
+    for number in range(PARENTS if resource == "atas" else 0):
+        world.put(data_publicacao=before.isoformat(), record={"srp": True, "numeroCompra": str(number)})
+    if resource == "instrumentos_cobranca":
+        world.publish(PARENTS, at=before, resource="contratos")
+    for day in days_between(first_day, last_day):
+        if day.isoweekday() <= FRIDAY:
+            world.publish(round(per_day), at=day, resource=resource)
+    return world
+
+
+def days_between(first_day: date, last_day: date) -> list[date]:
+    """Every day from one to the other."""
+    return [date.fromordinal(day) for day in range(first_day.toordinal(), last_day.toordinal() + 1)]
+
+
 async def _serve(answers: Answers, told: dict[str, Any]) -> None:
     state = State()
     loop = asyncio.get_running_loop()
@@ -213,12 +252,15 @@ def main() -> None:
     parser.add_argument("--until", dest="last_day", type=date.fromisoformat, required=True)
     parser.add_argument("--per-day", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--resource", required=True)
     options = parser.parse_args()
-    world = generate(options.seed, options.first_day, options.last_day, options.per_day)
-    answers = Answers(world)
-    days = [date.fromordinal(day) for day in range(options.first_day.toordinal(), options.last_day.toordinal() + 1)]
-    answers.prepare(days)
-    uvloop.run(_serve(answers, {"contratacoes": len(world), "itens": world.item_count}))
+    world = make_world(options.resource, options.seed, options.first_day, options.last_day, options.per_day)
+    resource = RESOURCES_BY_NAME[options.resource]
+    answers = Answers(world, resource)
+    answers.prepare(days_between(options.first_day, options.last_day))
+    records = world.store(resource.name).records
+    itens = sum(len(world.items(key)) for key in records) if resource.name == "pcas" else world.item_count
+    uvloop.run(_serve(answers, {"records": len(records), "itens": itens if resource.child else 0}))
 
 
 if __name__ == "__main__":

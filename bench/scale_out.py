@@ -46,5 +46,5 @@ def run_scale(databases: Databases, records: int, counts: Sequence[int], repeats
             ]
             for count, done in runs.items()
         ]
-        title = f"{portal.contratacoes:,} contratações, {LATENCY_MS} ms, {ITENS} lists of items in flight per ingestor"
+        title = f"{portal.records:,} contratações, {LATENCY_MS} ms, {ITENS} lists of items in flight per ingestor"
         table(title, ["ingestors", "records/s", f"of {counts[0]}", "CPU ms", "seconds"], rows)

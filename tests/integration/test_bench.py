@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import httpx
 import pytest
 
-from bench.contender import Task
+from bench.contender import Task, run
 from bench.databases import Databases
 from bench.mirror import backfill, ingestor
-from bench.portal import Portal
+from bench.portal import Portal, make_world
+from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
+from ingestor.sources.pncp.records import list_path
 from simulator.app import serve
 from simulator.generated import generate
 
@@ -19,6 +21,7 @@ RECORDS = 40
 
 # One worker for all: each starts processes of its own.
 pytestmark = pytest.mark.xdist_group("bench")
+every_other_resource = pytest.mark.parametrize("name", [name for name in RESOURCE_NAMES if name != "contratacoes"])
 
 
 @pytest.fixture
@@ -61,17 +64,66 @@ def test_a_benchmarked_backfill_is_a_whole_one_and_its_cost_is_measured(database
         task = Task(portal.url, databases.fresh("ours"), DAY, DAY)
         with ingestor(task) as process:
             portal.reset()
-            run = backfill(task, [process])
+            done = backfill(task, [process])
             first = portal.requests()
             portal.reset()
             backfill(task, [process])
             again = portal.requests()
 
-    assert run.records == portal.contratacoes
-    assert run.seconds > 0
-    assert run.peak_mib > 1
-    assert first["itens"] >= portal.contratacoes
+    assert done.records == portal.records
+    assert done.seconds > 0
+    assert done.peak_mib > 1
+    assert first["itens"] >= portal.records
     assert "itens" not in again, "what has not changed is not asked for"
+
+
+@every_other_resource
+async def test_of_every_resource_the_portal_of_the_benchmark_answers_as_the_simulator_does(name: str) -> None:
+    resource = RESOURCES_BY_NAME[name]
+    listing = resource.listings[resource.day_criterio]
+    last_day = DAY + timedelta(days=1) if listing.excludes_last_day else DAY
+    days = f"{listing.first_day}={DAY:%Y%m%d}&{listing.last_day}={last_day:%Y%m%d}"
+    world = make_world(name, 1, DAY, DAY, RECORDS)
+    targets = [f"{listing.path[1:]}?{days}&pagina={page}&tamanhoPagina={resource.page_size}" for page in (1, 99)]
+    for key in list(world.store(name).records)[:3] if resource.child else ():
+        assert resource.child is not None
+        targets.append(f"{list_path(resource, resource.child, key)[1:]}?pagina=1&tamanhoPagina=2000")
+    async with serve(world) as simulator, httpx.AsyncClient(trust_env=False) as client:
+        with Portal(DAY, DAY, RECORDS, resource=name) as portal:
+            assert portal.records == len(world.store(name).records) == RECORDS
+            for target in targets:
+                theirs = await client.get(f"{simulator.base_url}/{target}")
+                ours = await client.get(f"{portal.url}/{target}")
+                assert (ours.status_code, _timeless(ours.text)) == (theirs.status_code, _timeless(theirs.text)), target
+
+
+@every_other_resource
+def test_of_every_resource_a_backfill_is_a_whole_one_and_so_is_what_is_fetched_and_discarded(
+    databases: Databases, name: str
+) -> None:
+    with Portal(DAY, DAY, RECORDS, resource=name) as portal:
+        task = Task(portal.url, databases.fresh("ours"), DAY, DAY, resource=name)
+        with ingestor(task) as process:
+            ours = backfill(task, [process])
+        theirs = run("bench.limits", task)
+
+    assert ours.records == theirs.records == portal.records == RECORDS
+
+
+@pytest.mark.slow
+@every_other_resource
+def test_every_contender_does_the_whole_task_of_every_resource(
+    databases: Databases, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    pytest.importorskip("dlt", reason="requirements-bench.txt is not installed")
+    from bench.ingest import contenders, run_ingest  # noqa: PLC0415
+
+    resource = RESOURCES_BY_NAME[name]
+    run_ingest(databases, [RECORDS], [0], repeats=1, resource=resource)
+
+    printed = capsys.readouterr().out
+    for contender in contenders(RECORDS, 0, resource):
+        assert re.search(rf"^{contender} +\| +[0-9,]+ \|", printed, re.MULTILINE), contender
 
 
 @pytest.mark.slow

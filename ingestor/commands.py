@@ -241,7 +241,7 @@ async def lists(settings: IngestorSettings, options: argparse.Namespace) -> int:
     total = 0
     try:
         await check_schema(engine)
-        _row("list", "of", "owed", "set aside", "new", "requests", "hours", "  scope")
+        _row("list", f"{'of':>14}", "owed", "set aside", "new", "requests", "hours", "  scope")
         for resource, child in LATER:
             if options.list not in (None, child.service):
                 continue
@@ -252,7 +252,16 @@ async def lists(settings: IngestorSettings, options: argparse.Namespace) -> int:
             total += one.requests
             hours = hours_of(one.requests, pace)
             said = NONE if scope is None else str(scope)
-            _row(child.service, resource.name, one.owed, one.set_aside, one.new, one.requests, hours, f"  {said}")
+            _row(
+                child.service,
+                f"{resource.name:>14}",
+                one.owed,
+                one.set_aside,
+                one.new,
+                one.requests,
+                hours,
+                f"  {said}",
+            )
     finally:
         await engine.dispose()
     print(f"{total} requests, {hours_of(total, pace)} hours at {pace:g} requests per second")

@@ -406,3 +406,39 @@ def test_what_a_resource_does_not_have_cannot_be_compared(
         parse_words([*CONTRATOS, *words])
     assert end.value.code == 2
     assert said in capsys.readouterr().err
+
+
+async def test_lists_that_are_read_later_are_planned_and_what_is_owed_of_them_is_listed(
+    engine: AsyncEngine, portal: Simulator, database_url: str
+) -> None:
+    items = [{"numeroItem": number, "temResultado": number < 3} for number in (1, 2, 3)]
+    orgao = {"cnpj": "11222333000181"}
+    key = portal.world.put(data_publicacao="2025-01-10T12:00:00", modalidade=6, items=items, orgaoEntidade=orgao)
+    scope = f"cnpj={key[:14]}"
+    await mirror(engine, portal, database_url)
+
+    asked = ("lists", "--plan", "--list", "resultados", "--scope", scope)
+    code, planned, _ = await run(*asked, portal=portal, database_url=database_url)
+    assert code == 0
+    assert planned.splitlines()[1].split() == ["resultados", "contratacoes", "0", "0", "1", "2", "0.0", scope]
+    assert planned.splitlines()[-1] == "2 requests, 0.0 hours at 1 requests per second"
+
+    owe = """
+        INSERT INTO resultados_owed (numero_controle_pncp, as_of, reason)
+        SELECT numero_controle_pncp, data_atualizacao_global, 'unread' FROM contratacoes
+         WHERE numero_controle_pncp = :key
+    """
+    async with engine.begin() as db:
+        await db.execute(text(owe), {"key": key})
+    owed, listed, _ = await run("itens", "--list", "resultados", portal=portal, database_url=database_url)
+    others, none, _ = await run("itens", "--list", "arquivos", portal=portal, database_url=database_url)
+    refused, _, told = await run("lists", "--plan", "--scope", "uf=XX", portal=portal, database_url=database_url)
+
+    assert (owed, others, refused) == (1, 0, 2)
+    assert f"{key} unread since" in listed
+    assert listed.splitlines()[-1] == "the resultados of 1 contratações are owed"
+    assert none.splitlines() == [
+        "the arquivos of 0 contratações are owed",
+        "the arquivos of 0 contratos e empenhos are owed",
+    ]
+    assert "'XX' is no UF" in told

@@ -36,7 +36,7 @@ READ_LATER = """
 """SQL: whether what the failed slice `b` was to read has been read since.
 
 Days that are over are in the ledger. Of today's, and of windows that are no whole days, slices tell: those that are
-newer than `b`, which are kept as long as anybody asks about `b`. Scalar subqueries with LIMIT 1 and not EXISTS: each is
+newer than `b`, which are kept as long as `b` is asked about. Scalar subqueries with LIMIT 1 and not EXISTS: each is
 one look into an index, never a join with all slices.
 """
 

@@ -128,7 +128,8 @@ def _publish_failed(execution_id: int) -> PublishFailedError:
 def _log_fields(request: SyncRequest) -> dict[str, str | None]:
     if request.mode == "update":
         return request.model_dump(include={"resource", "mode"})
-    return request.model_dump(include={"resource", "mode", "criterio", "data_ini", "data_fim"})
+    asked = request.model_dump(include={"resource", "mode", "data_ini", "data_fim"})
+    return asked | {"criterio": request.to_command().criterio}
 
 
 async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, publishes: bool) -> int | None:

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 import asyncpg
 import httpx
 
+from simulator.resources import Criterio
 from simulator.world import brasilia_now
 from standalone.system import LaunchError, find_free_port
 from tests.chaos.portal import History, Setting
@@ -29,8 +30,24 @@ from tests.chaos.variants import Patches, make_copy
 T = TypeVar("T")
 
 MODALIDADES = (4, 5, 6, 8)
-PARTS = {"contratacoes": MODALIDADES, "contratos": (0,)}
+PARTS: dict[str, tuple[int, ...]] = {
+    "contratacoes": MODALIDADES,
+    "contratos": (0,),
+    "atas": (0,),
+    "pcas": (0,),
+    "instrumentos_cobranca": (0,),
+}
 """The parts of each resource that are read; 0 where it is not divided."""
+LISTINGS: dict[str, tuple[Criterio, ...]] = {
+    "contratacoes": ("publicacao", "atualizacao"),
+    "contratos": ("publicacao", "atualizacao"),
+    "atas": ("atualizacao",),
+    "pcas": ("atualizacao",),
+    "instrumentos_cobranca": ("atualizacao",),
+}
+"""By which stamps a resource is asked for; the first is the one by which its days are read whole."""
+LISTS = {"contratacoes": "itens_owed", "pcas": "itens_pca_owed"}
+"""The resources whose records have lists, and where those are that are owed."""
 LEASE_SECONDS = 4
 QUEUE = "ingest.pncp"
 DAYS = 8
@@ -312,11 +329,15 @@ class Fleet:
 
         But for those of records that the portal has removed: it says nothing of them any more.
         """
-        await self.query("UPDATE itens_owed SET due_at = now(), set_aside_at = NULL")
-        there = set(self.history().current("contratacoes", MODALIDADES))
+        for debts in LISTS.values():
+            await self.query(f"UPDATE {debts} SET due_at = now(), set_aside_at = NULL")
+        history = self.history()
+        there = {key for resource in LISTS for key in history.current(resource, PARTS[resource])}
 
         async def none_is_owed() -> bool:
-            owed = await self.query("SELECT numero_controle_pncp FROM itens_owed")
+            owed = await self.query("""
+                SELECT numero_controle_pncp FROM itens_owed UNION ALL SELECT id_pca_pncp FROM itens_pca_owed
+            """)
             return not there & {row[0] for row in owed}
 
         return await self.until(none_is_owed, seconds)

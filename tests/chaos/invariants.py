@@ -12,8 +12,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from common.resources import RESOURCES
+from common.resources.description import Child, Resource
 from simulator.records import decode_json
-from tests.chaos.fleet import LEASE_SECONDS, PARTS, Fleet
+from simulator.resources import INSTRUMENTOS_COBRANCA
+from tests.chaos.fleet import LEASE_SECONDS, LISTINGS, PARTS, Fleet
 from tests.chaos.portal import History, Version, Window
 from tests.chaos.triggers import CHECKED
 
@@ -260,12 +263,14 @@ async def check_requests(fleet: Fleet, witness: Witness, findings: Findings) -> 
 
 
 def _asked_for(row: Mapping[str, Any], body: Mapping[str, str]) -> bool:
-    if row["mode"] != body.get("mode", "update") or row["resource"] != body.get("resource", "contratacoes"):
+    resource = body.get("resource", "contratacoes")
+    if row["mode"] != body.get("mode", "update") or row["resource"] != resource:
         return False
     if row["mode"] == "update":
         return True
     window = _wall(row["window_start"]), _wall(row["window_end"])
-    return window == (body["data_ini"], body["data_fim"]) and row["criterio"] == body.get("criterio", "publicacao")
+    criterio = body.get("criterio", LISTINGS[resource][0])
+    return window == (body["data_ini"], body["data_fim"]) and row["criterio"] == criterio
 
 
 def _check_cause(row: Mapping[str, Any], witness: Witness, findings: Findings) -> None:
@@ -356,6 +361,16 @@ _SLICES = """
       FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id WHERE s.status = 'success' ORDER BY s.id
 """
 
+_LOST_CONTRATOS = """
+    SELECT i.chave
+      FROM instrumentos_cobranca i
+     CROSS JOIN LATERAL jsonb_to_record(i.payload -> 'recuperarContratoDTO')
+           AS held ("numeroControlePNCP" text, "dataAtualizacao" timestamp, "dataAtualizacaoGlobal" timestamp)
+      LEFT JOIN contratos c ON c.numero_controle_pncp = held."numeroControlePNCP"
+     WHERE c.numero_controle_pncp IS NULL OR c.data_atualizacao < held."dataAtualizacao"
+        OR c.data_atualizacao_global < held."dataAtualizacaoGlobal"
+"""
+
 
 @dataclass
 class Judged:
@@ -374,7 +389,8 @@ async def check_counts(fleet: Fleet, history: History, findings: Findings) -> Ju
 
     I4: a slice counts at least the records that were in its window all the time and at most those that ever were; over
     frozen days these are the same. An execution counts what its slices count.
-    I5: the former are stored, in the version of the slice's beginning or a newer one.
+    I5: the former are stored, in the version of the slice's beginning or a newer one; so are the contratos that stand
+    in instrumentos, of which no slice needs to have read their own listing.
     """
     judged = Judged()
     stored = await load_mirror(fleet)
@@ -402,6 +418,8 @@ async def check_counts(fleet: Fleet, history: History, findings: Findings) -> Ju
             newer = found.stamps[0] >= version.stamps[0] and found.stamps[1] >= version.stamps[1]
             told = f"{key} was {version.stamps} in slice {slice_id} and is stored as {found.stamps}"
             findings.check("I5", newer, told)
+    lost = await fleet.query(_LOST_CONTRATOS)
+    findings.check("I5", not lost, f"instrumentos are stored, and their contratos are not or are older: {lost[:5]}")
     await _check_executions(fleet, history, findings)
     _check_versions(stored, history, findings)
     return judged
@@ -439,30 +457,52 @@ class Stored:
     has_itens: bool
 
 
-async def load_mirror(fleet: Fleet) -> dict[str, Stored]:
-    """Everything that is stored, by control number."""
-    itens: dict[str, dict[int, str]] = defaultdict(dict)
-    for key, number, payload in await fleet.query(
-        "SELECT numero_controle_pncp, numero_item, payload::text FROM itens_contratacao"
-    ):
-        itens[key][number] = payload
-    rows = await fleet.query("""
-        SELECT numero_controle_pncp AS key, data_atualizacao, data_atualizacao_global, payload::text AS payload,
-               itens_at IS NOT NULL AS has_itens
-          FROM contratacoes
-         UNION ALL
-        SELECT numero_controle_pncp, data_atualizacao, data_atualizacao_global, payload::text, true
-          FROM contratos
+async def load_mirror(fleet: Fleet, resources: Iterable[str] = PARTS) -> dict[str, Stored]:
+    """Everything that is stored of these resources, by control number."""
+    stored: dict[str, Stored] = {}
+    for resource in RESOURCES:
+        if resource.name in resources:
+            stored |= await _load_records(fleet, resource)
+    return stored
+
+
+async def _load_records(fleet: Fleet, resource: Resource) -> dict[str, Stored]:
+    itens = await _load_itens(fleet, resource, resource.child) if resource.child else {}
+    header, whole = resource.version
+    has_itens = f"{resource.child.read_at} IS NOT NULL" if resource.child else "true"
+    rows = await fleet.query(f"""
+        SELECT {resource.key}, {header}, {whole}, payload::text, {has_itens} FROM {resource.name}
     """)
     return {
-        row["key"]: Stored(
-            (_wall(row["data_atualizacao"]), _wall(row["data_atualizacao_global"])),
-            row["payload"],
-            itens[row["key"]],
-            row["has_itens"],
-        )
-        for row in rows
+        control_number(resource.name, key): Stored((_wall(of_header), _wall(of_all)), payload, itens.get(key, {}), read)
+        for key, of_header, of_all, payload, read in rows
     }
+
+
+async def _load_itens(fleet: Fleet, resource: Resource, child: Child) -> dict[str, dict[int, str]]:
+    itens: dict[str, dict[int, str]] = defaultdict(dict)
+    (number,) = child.key
+    rows = await fleet.query(f"SELECT {resource.key} AS key, {number} AS number, payload::text FROM {child.name}")
+    for key, place, payload in rows:
+        itens[key][place] = payload
+    return itens
+
+
+async def load_stamps(fleet: Fleet) -> dict[str, tuple[str, str]]:
+    """The version of everything that is stored, by control number."""
+    found: dict[str, tuple[str, str]] = {}
+    for resource in RESOURCES:
+        rows = await fleet.query(f"SELECT {resource.key}, {', '.join(resource.version)} FROM {resource.name}")
+        found |= {control_number(resource.name, key): (_wall(header), _wall(whole)) for key, header, whole in rows}
+    return found
+
+
+def control_number(resource: str, key: str) -> str:
+    """The number by which the portal's history knows a record; of instrumentos the mirror makes a key of its own."""
+    if resource != INSTRUMENTOS_COBRANCA.name:
+        return key
+    cnpj, ano, contrato, numero = key.split("-")
+    return INSTRUMENTOS_COBRANCA.key(cnpj, int(contrato), int(ano), int(numero))
 
 
 def _check_versions(stored: Mapping[str, Stored], history: History, findings: Findings) -> None:
@@ -493,8 +533,8 @@ def _same(stored: str, shown: bytes) -> bool:
 
 
 _WHOLE_DAYS = """
-    SELECT DISTINCT resource, part, first_day AS day FROM sync_slices
-     WHERE status = 'success' AND criterio = 'publicacao' AND window_start <= first_day
+    SELECT DISTINCT resource, criterio, part, first_day AS day FROM sync_slices
+     WHERE status = 'success' AND first_day = last_day AND window_start <= first_day
        AND window_end >= first_day + interval '1 day' - interval '1 second'
 """
 _MIXED = """
@@ -508,33 +548,35 @@ async def check_resources(fleet: Fleet, findings: Findings) -> int:
     whole, whatever those of another have read.
 
     Looks at the days that had ended when the storm began, each asked for by itself: what was read of other days has no
-    say. Answers how many of them one resource has read whole, and not the other.
+    say. Answers how many of them one resource has read whole, and none of the others.
     """
     mixed = await fleet.query(_MIXED)
     findings.check("I9", not mixed, f"executions with slices of another resource: {mixed[:5]}")
-    read = {(row["resource"], row["part"], row["day"]) for row in await fleet.query(_WHOLE_DAYS)}
+    read = {tuple(row) for row in await fleet.query(_WHOLE_DAYS)}
     whole: Counter[date] = Counter()
     for resource, parts in PARTS.items():
         for day in fleet.days[:-1]:
             asked = {"resource": resource, "from": f"{day}", "to": f"{day}"}
             answer = await fleet.http.get(f"{fleet.api_url}/sync/coverage", params=asked)
             state = answer.raise_for_status().json()["days"][0]["state"]
-            is_whole = all((resource, part, day) in read for part in parts)
+            is_whole = all((resource, LISTINGS[resource][0], part, day) in read for part in parts)
             whole[day] += is_whole
             told = f"{day} of {resource} is {state}, and its slices have read it {'' if is_whole else 'not '}whole"
             findings.check("I9", (state == "complete") == is_whole, told)
     return sum(number == 1 for number in whole.values())
 
 
-async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> Counter[str]:
+async def check_mirror(
+    fleet: Fleet, history: History, findings: Findings, resources: Iterable[str] = PARTS
+) -> Counter[str]:
     """I5 at the very end, after an update and a backfill of everything in calm: the mirror is the portal.
 
     What else is stored was there once and has been removed since. Answers how many records of each resource were
     compared.
     """
-    of_each = {resource: history.current(resource, parts) for resource, parts in PARTS.items()}
+    of_each = {resource: history.current(resource, PARTS[resource]) for resource in resources}
     current = {key: version for versions in of_each.values() for key, version in versions.items()}
-    stored = await load_mirror(fleet)
+    stored = await load_mirror(fleet, of_each)
     for key, version in current.items():
         found = stored.get(key)
         findings.check("I5", found is not None, f"{key} is on the portal and not in the mirror")
@@ -546,18 +588,22 @@ async def check_mirror(fleet: Fleet, history: History, findings: Findings) -> Co
         findings.check("I5", _same(found.payload, history.payload(version)), f"{key} has another payload in the mirror")
         findings.check("I5", found.has_itens, f"{key} is not known to have its items")
         _check_itens(key, found, history.items(version), findings)
-    apart = await fleet.query("""
-        SELECT numero_controle_pncp FROM contratacoes c LEFT JOIN itens_owed o USING (numero_controle_pncp)
-         WHERE (c.itens_at IS NULL) <> (o.as_of IS NOT NULL)
-    """)
-    findings.check("I5", not apart, f"owed and not without items, or without items and not owed: {apart[:5]}")
+    for resource in RESOURCES:
+        if resource.child:
+            apart = await fleet.query(f"""
+                SELECT {resource.key} FROM {resource.name} c LEFT JOIN {resource.child.debts} o USING ({resource.key})
+                 WHERE (c.{resource.child.read_at} IS NULL) <> (o.as_of IS NOT NULL)
+            """)
+            findings.check("I5", not apart, f"owed and not without items, or without items and not owed: {apart[:5]}")
     removed = {key for key, versions in history.versions.items() if versions[-1].until != float("inf")}
     for key in stored.keys() - current.keys():
         findings.check("I5", key in removed, f"{key} is in the mirror and never was removed from the portal")
     left_over = await fleet.query("""
         SELECT (SELECT count(*) FROM sync_pages) AS pages, (SELECT count(*) FROM rejected_records) AS rejected,
                (SELECT count(*) FROM (SELECT orgao_entidade_cnpj FROM contratacoes
-                                       UNION ALL SELECT orgao_entidade_cnpj FROM contratos) AS r
+                                       UNION ALL SELECT orgao_entidade_cnpj FROM contratos
+                                       UNION ALL SELECT orgao_entidade_cnpj FROM pcas
+                                       UNION ALL SELECT cnpj_orgao FROM atas) AS r
                  WHERE NOT EXISTS (SELECT FROM orgaos o WHERE o.cnpj = r.orgao_entidade_cnpj)) AS orphans,
                (SELECT count(*) FROM contratos c
                  WHERE c.tipo_pessoa ~ '\\S' AND c.ni_fornecedor ~ '\\S'

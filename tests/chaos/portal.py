@@ -2,8 +2,9 @@
 
 The journal is also the truth by which a run is judged: `History` tells which records a window held at which moment.
 
-What chaos may change is limited here. Up to `frozen_until` nothing ever enters or leaves a day's listing, by either
+What chaos may change is limited here. Up to `frozen_until` nothing ever enters or leaves a day's listing, by any
 criterio; and no record changes twice within a second, because the portal's stamps could not tell the versions apart.
+Those of atas are days: of them several versions have the same.
 """
 
 import argparse
@@ -12,18 +13,28 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from simulator.app import serve
 from simulator.generated import generate
 from simulator.quirks import Quirks
-from simulator.records import Contratacao, Contrato, Record
-from simulator.resources import Criterio
+from simulator.records import DAY, Ata, Contratacao, Contrato, Instrumento, Pca, Record
+from simulator.resources import CONTRATOS, RESOURCES, Criterio
 from simulator.world import World
+
+MOST_ITEMS = 30
+"""Items of a plan: some pages of ten. Plans of thousands would take longer than all other listings together."""
+_KINDS: dict[str, type[Record]] = {kind.resource.name: kind for kind in (Contratacao, Contrato, Ata, Pca, Instrumento)}
+_VERSION_OF = {
+    "pcas": ("publicacao", "atualizacao_global"),
+    "instrumentos_cobranca": ("publicacao", "atualizacao"),
+}
+"""The stamps by which versions of a resource's records are told apart, where they are not those of most."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,10 @@ class Setting:
     frozen_until: date
 
     def generate(self) -> World:
-        return generate(self.seed, self.first_day, self.moment.date(), self.per_day, now=lambda: self.moment)
+        made = generate(self.seed, self.first_day, self.moment.date(), self.per_day, now=lambda: self.moment)
+        for plan in made.pcas.records.values():
+            plan.item_count = min(plan.item_count, MOST_ITEMS)
+        return made
 
     def to_arguments(self) -> list[str]:
         names = {name.replace("_", "-"): value for name, value in asdict(self).items()}
@@ -49,19 +63,21 @@ class Setting:
 
 
 def _to_json(record: Record) -> dict[str, Any]:
+    if isinstance(record, Instrumento):
+        record = replace(record, contrato=None)  # its payload holds it
+    if isinstance(record, Pca):
+        record = replace(record, listed=None)  # made of its items
     fields = asdict(record) | {"resource": record.resource.name, "payload": record.payload and record.payload.decode()}
-    if isinstance(record, Contratacao):
+    if isinstance(record, Contratacao | Pca):
         fields["itens"] = record.itens and [item.decode() for item in record.itens]
     return fields
 
 
 def _from_json(fields: dict[str, Any]) -> Record:
-    resource, payload = fields.pop("resource"), fields.pop("payload")
-    payload = payload and payload.encode()
-    if resource == Contrato.resource.name:
-        return Contrato(**fields, payload=payload)
-    itens = fields.pop("itens")
-    return Contratacao(**fields, payload=payload, itens=None if itens is None else [item.encode() for item in itens])
+    kind, payload = _KINDS[fields.pop("resource")], fields.pop("payload")
+    if fields.get("itens") is not None:
+        fields["itens"] = [item.encode() for item in fields["itens"]]
+    return kind(**fields, payload=payload and payload.encode())
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -77,11 +93,13 @@ class RememberingWorld(World):
     def __init__(self, setting: Setting, journal: Path) -> None:
         made = setting.generate()
         super().__init__(made.inventor)
-        self.contrato_inventor = made.contrato_inventor  # it knows which numbers are given out
+        # they know which numbers are given out
+        self.contrato_inventor, self.ata_inventor = made.contrato_inventor, made.ata_inventor
+        self.pca_inventor, self.instrumento_inventor = made.pca_inventor, made.instrumento_inventor
         self._frozen_until = setting.frozen_until.isoformat() + "T23:59:59"
         self._journal = None
-        self.add(made.contratacoes.records.values())
-        self.add(made.contratos.records.values())
+        for name in RESOURCES:
+            self.add(made.store(name).records.values())
         entries = read_journal(journal)
         for entry in entries:
             if "removed" in entry:
@@ -89,15 +107,30 @@ class RememberingWorld(World):
             else:
                 record = _from_json(entry["record"])
                 self.add([record])
-                given_out = (self.contrato_inventor if isinstance(record, Contrato) else self.inventor)._next
-                place = record.orgao, record.ano
-                given_out[place] = max(given_out.get(place, 0), record.sequencial + 1)
-        self._random.seed(f"{setting.seed}/changes/{len(entries)}")
-        self._randoms["contratos"].seed(f"{setting.seed}/contratos/changes/{len(entries)}")
+                self._give_out_no_more(record)
+        for name, drawn in self._randoms.items():
+            drawn.seed(f"{setting.seed}/{name}/changes/{len(entries)}")
         content = journal.read_bytes() if journal.exists() else b""
         if not content.endswith(b"\n"):
             journal.write_bytes(content[: content.rfind(b"\n") + 1])
         self._journal = journal.open("a")
+
+    def _give_out_no_more(self, record: Record) -> None:
+        """Have the numbers that are given out from now on come after that of this record."""
+        number = record.numero if isinstance(record, Ata | Instrumento) else record.sequencial
+        given_out, place = self._numbers_beside(record)
+        given_out[place] = max(given_out.get(place, 0), number + 1)
+
+    def _numbers_beside(self, record: Record) -> tuple[dict[Any, int], object]:
+        """The next numbers that an inventor gives out, and where that for records beside this one stands there."""
+        if isinstance(record, Ata):
+            return self.ata_inventor._next, record.compra
+        if isinstance(record, Instrumento):
+            return self.instrumento_inventor._next, CONTRATOS.key(record.cnpj, record.sequencial, record.ano)
+        if isinstance(record, Pca):
+            return self.pca_inventor._next, (record.orgao, record.ano)
+        inventor = self.contrato_inventor if isinstance(record, Contrato) else self.inventor
+        return inventor._next, (record.orgao, record.ano)
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self._journal is not None:
@@ -106,8 +139,15 @@ class RememberingWorld(World):
 
     def add(self, records: Iterable[Record]) -> None:
         records = list(records)
-        super().add(records)
         for record in records:
+            if isinstance(record, Pca) and record.itens is None:
+                record.item_count = min(record.item_count, MOST_ITEMS)
+        super().add(records)
+        if self._journal is None:
+            return
+        for record in records:
+            if isinstance(record, Instrumento):
+                self.payload(record)  # made while it is known as of when its contrato is
             self._write({"record": _to_json(record)})
 
     def _choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
@@ -141,9 +181,10 @@ class Window:
     end: str
 
     def holds(self, record: Record) -> bool:
-        """Whether a version of a record lies in it."""
+        """Whether a version of a record lies in it; one whose stamp is a day, with any part of the day."""
         is_listed = record.resource.name == self.resource and (record.modalidade or 0) == self.part
-        return is_listed and self.start <= record.stamp(self.criterio) <= self.end
+        stamp = record.stamp(self.criterio)
+        return is_listed and self.start[: len(stamp)] <= stamp <= self.end
 
 
 @dataclass(frozen=True)
@@ -156,18 +197,24 @@ class Version:
 
     @property
     def stamps(self) -> tuple[str, str]:
-        return self.record.atualizacao, self.record.atualizacao_global
+        """Those by which versions are told apart, as moments."""
+        header, whole = _VERSION_OF.get(self.record.resource.name, ("atualizacao", "atualizacao_global"))
+        return _moment(getattr(self.record, header)), _moment(getattr(self.record, whole))
+
+
+def _moment(stamp: str) -> str:
+    return stamp if "T" in stamp else f"{stamp}T00:00:00"
 
 
 class History:
-    """All versions of all records there have been, by control number, the oldest first."""
+    """All versions of all records there have been, by control number, the oldest first; `keys`: those of each part."""
 
     def __init__(self, setting: Setting, journal: Path) -> None:
         self.world = setting.generate()
         self.versions: dict[str, list[Version]] = {
             key: [Version(record, float("-inf"))]
-            for store in (self.world.contratacoes, self.world.contratos)
-            for key, record in store.records.items()
+            for name in RESOURCES
+            for key, record in self.world.store(name).records.items()
         }
         for entry in read_journal(journal):
             at = entry["at"]
@@ -177,25 +224,31 @@ class History:
                 known[-1] = replace(known[-1], until=at)
             if "record" in entry:
                 known.append(Version(_from_json(entry["record"]), at))
+        self.keys: dict[tuple[str, int], list[str]] = {}
+        for key, versions in self.versions.items():
+            record = versions[0].record
+            self.keys.setdefault((record.resource.name, record.modalidade or 0), []).append(key)
 
     def payload(self, version: Version) -> bytes:
-        return self.world.payload(version.record)
+        """The JSON of a version; of a plan without its items."""
+        return self.world._own_payload(version.record)
 
     def items(self, version: Version) -> list[bytes]:
+        """The list of a version, of records that have one."""
         record = version.record
-        if not isinstance(record, Contratacao):
+        if not isinstance(record, Contratacao | Pca):
             return []
-        return record.itens if record.itens is not None else self.world.inventor.items(record)
+        if record.itens is not None:
+            return record.itens
+        return self.world.pca_inventor.items(record) if isinstance(record, Pca) else self.world.inventor.items(record)
 
     def current(self, resource: str, parts: Iterable[int]) -> dict[str, Version]:
         """What the portal holds now of these parts of a resource."""
-        wanted = set(parts)
         return {
-            key: versions[-1]
-            for key, versions in self.versions.items()
-            if versions[-1].until == float("inf")
-            and versions[-1].record.resource.name == resource
-            and (versions[-1].record.modalidade or 0) in wanted
+            key: self.versions[key][-1]
+            for part in parts
+            for key in self.keys.get((resource, part), [])
+            if self.versions[key][-1].until == float("inf")
         }
 
     def at(self, key: str, moment: float) -> Version | None:
@@ -208,26 +261,46 @@ class History:
     def always(self, window: Window, during: tuple[float, float]) -> set[str]:
         """The records that stood in a window during the whole of a span of time.
 
-        By `atualizacao` only those that did not change meanwhile: a change takes a record to the end of the listing, to
-        the moment of the change, and there to a request for that moment.
+        Only those whose stamp stayed the same: a change of it takes a record to the end of the listing, to the moment
+        of the change, and there to a request for that moment. Where stamps are days, none of a day that others enter
+        meanwhile: they come to stand among those that are there, and move some of these past the reader.
         """
         since, until = during
-        found = set()
-        for key, versions in self.versions.items():
+        found = set[str]()
+        if self._some_enter_among(window, during):
+            return found
+        for key, versions in self._of(window):
             met = [each for each in versions if each.since <= until and each.until > since]
             if not met or met[0].since > since or met[-1].until <= until:
                 continue
-            moves = window.criterio == "atualizacao" and len(met) > 1
-            if not moves and all(window.holds(each.record) for each in met):
+            stamps = {each.record.stamp(window.criterio) for each in met}
+            if len(stamps) == 1 and all(window.holds(each.record) for each in met):
                 found.add(key)
         return found
+
+    def _some_enter_among(self, window: Window, during: tuple[float, float]) -> bool:
+        """Whether records enter a listing during a span of time, and stand among the others because stamps are days."""
+        since, until = during
+        return any(
+            after.record.stamp_form is DAY
+            and since < after.since <= until
+            and window.holds(after.record)
+            and not (before is not None and window.holds(before.record))
+            for _, versions in self._of(window)
+            for before, after in pairwise([None, *versions])
+            if after is not None
+        )
+
+    def _of(self, window: Window) -> Iterator[tuple[str, list[Version]]]:
+        for key in self.keys.get((window.resource, window.part), []):
+            yield key, self.versions[key]
 
     def ever(self, window: Window, during: tuple[float, float]) -> set[str]:
         """The records that stood in a window at any moment of a span of time."""
         since, until = during
         return {
             key
-            for key, versions in self.versions.items()
+            for key, versions in self._of(window)
             for each in versions
             if each.since <= until and each.until > since and window.holds(each.record)
         }
@@ -241,9 +314,8 @@ async def _serve(world: World, quirks: Quirks, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(world, quirks, port=port) as running:
-        sys.stdout.write(
-            f"portal ready on {running.base_url}, {len(world)} contratações, {len(world.contratos.records)} contratos\n"
-        )
+        held = ", ".join(f"{len(world.store(name).records)} {name}" for name in RESOURCES)
+        sys.stdout.write(f"portal ready on {running.base_url}, {held}\n")
         sys.stdout.flush()
         await stop.wait()
 

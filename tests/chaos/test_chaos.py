@@ -19,6 +19,7 @@ from tests.chaos.invariants import (
     Witness,
     check_counts,
     check_ends,
+    check_mirror,
     check_requests,
     check_resources,
     check_seen,
@@ -29,6 +30,7 @@ from tests.chaos.services import Program, find_rabbitmq
 from tests.chaos.storm import Storm
 from tests.chaos.variants import (
     COVERED_BY_ANOTHER,
+    EQUAL_DAYS_UNCHANGED,
     FAILED_PAGE_SKIPPED,
     GONE_ITEMS_STAY,
     LEASE_IGNORED,
@@ -39,6 +41,7 @@ from tests.chaos.variants import (
     OLDER_VERSION_WINS,
     PLANNED_EXECUTION_REFUSED,
     PROGRESS_APART_FROM_DATA,
+    ROWS_COUNTED_BY_PLAN,
     SABOTAGE,
     SIGTERM_ENDS_AT_ONCE,
     UNBROKEN,
@@ -77,7 +80,8 @@ async def test_after_a_storm_nothing_is_lost_and_nothing_is_counted_twice(
     assert set(result.judged.slices) == set(PARTS)
     assert result.days_of_one >= len(PARTS)
     assert set(result.compared) == set(PARTS)
-    assert min(result.compared.values()) > 150
+    assert min(result.compared.values()) > 20
+    assert min(result.compared[resource] for resource in ("contratacoes", "contratos", "atas")) > 150
     everything = {f"I{number}" for number in range(1, 10)}
     assert set(result.findings.looked) >= (everything if result.has_broker else everything - {"I6", "I7"})
 
@@ -247,6 +251,25 @@ async def contratos_are_read_alone(fleet: Fleet) -> None:
     assert await fleet.until(fleet.is_quiet, 40)
 
 
+async def atas_and_plans_are_read(fleet: Fleet) -> Findings:
+    """Atas that change twice on a day, where nothing but the payload tells the versions apart; and plans whose items,
+    which the portal counts, fill several pages."""
+    findings = Findings()
+    for _ in range(2):
+        await fleet.portal("POST", "changes", {"resource": "atas", "touch": 150})
+        await fleet.force(resource="atas", mode="backfill", **fleet.window(fleet.days[0], fleet.days[-1]))
+        assert await fleet.until(fleet.is_quiet, 40)
+    await check_mirror(fleet, fleet.history(), findings, ["atas"])
+    await fleet.force(resource="pcas", mode="backfill", **fleet.window(fleet.busy_day, fleet.busy_day))
+    await fleet.until(lambda: is_quiet_or_fails(fleet), 30)
+    return findings
+
+
+async def is_quiet_or_fails(fleet: Fleet) -> bool:
+    failing = "SELECT FROM sync_slices WHERE failing_since IS NOT NULL"
+    return await fleet.is_quiet() or bool(await fleet.query(failing))
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A broken copy, the faults that bring the mistake to light, and the invariants that must notice it."""
@@ -279,6 +302,8 @@ TARGETED = {
     "no pause for the others": Mistake(NO_SHARED_PAUSE, one_of_two_is_throttled, {"one pause for all"}, ingestors=2),
     "a watermark that another resource moves": Mistake(WATERMARK_OF_ANOTHER_MOVED, contratos_are_read_alone, {"I9"}),
     "a day that another resource has read": Mistake(COVERED_BY_ANOTHER, contratos_are_read_alone, {"I9"}),
+    "an ata of the same day that counts as unchanged": Mistake(EQUAL_DAYS_UNCHANGED, atas_and_plans_are_read, {"I5"}),
+    "rows of a listing of plans counted by plan": Mistake(ROWS_COUNTED_BY_PLAN, atas_and_plans_are_read, {"I1"}),
     "a SIGTERM that only ends the process": Mistake(SIGTERM_ENDS_AT_ONCE, a_holder_is_asked_to_end, {"F4"}),
 }
 
@@ -329,7 +354,7 @@ async def test_a_mistake_is_noticed_by_the_invariant_that_it_breaks(folder: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TARGETED)
+@pytest.mark.parametrize("name", {mistake.faults: name for name, mistake in TARGETED.items()}.values())
 async def test_the_same_faults_without_the_mistake_break_nothing(folder: Path, name: str) -> None:
     mistake = TARGETED[name]
     if mistake.with_broker and find_rabbitmq() is None:

@@ -3,6 +3,8 @@
 They are the storm's own, in the storm's own database. Each row of `chaos_seen` is a broken rule: `what` names it.
 """
 
+from common.resources import RESOURCES
+
 CHECKED = {
     "stolen": "I2",
     "older": "I5",
@@ -12,6 +14,19 @@ CHECKED = {
 }
 """The invariant that each kind of row breaks."""
 
+_RECORDS = """
+CREATE FUNCTION chaos_watch_{table}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.{header} <= OLD.{header} AND NEW.{whole} <= OLD.{whole}
+       AND (NEW.{header}, NEW.{whole}) <> (OLD.{header}, OLD.{whole}) THEN
+        INSERT INTO chaos_seen (what, told)
+        VALUES ('older', format('%s was %s %s and became %s %s', OLD.{key}, OLD.{header}, OLD.{whole},
+                                NEW.{header}, NEW.{whole}));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_watch_{table} AFTER UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION chaos_watch_{table}();
+"""
 INSTALL = """
 CREATE TABLE chaos_seen (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -52,20 +67,6 @@ END $$;
 CREATE TRIGGER chaos_watch_execution AFTER UPDATE ON sync_executions
    FOR EACH ROW EXECUTE FUNCTION chaos_watch_execution();
 
-CREATE FUNCTION chaos_watch_record() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF NEW.data_atualizacao <= OLD.data_atualizacao AND NEW.data_atualizacao_global <= OLD.data_atualizacao_global
-       AND (NEW.data_atualizacao, NEW.data_atualizacao_global)
-        <> (OLD.data_atualizacao, OLD.data_atualizacao_global) THEN
-        INSERT INTO chaos_seen (what, told)
-        VALUES ('older', format('%s was %s %s and became %s %s', OLD.numero_controle_pncp, OLD.data_atualizacao,
-                                OLD.data_atualizacao_global, NEW.data_atualizacao, NEW.data_atualizacao_global));
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER chaos_watch_record AFTER UPDATE ON contratacoes FOR EACH ROW EXECUTE FUNCTION chaos_watch_record();
-CREATE TRIGGER chaos_watch_record AFTER UPDATE ON contratos FOR EACH ROW EXECUTE FUNCTION chaos_watch_record();
-
 -- Where a watermark has got to, a reading of its own listing has ended, in the same transaction or before. A second is
 -- for the rounding of wall clocks.
 CREATE FUNCTION chaos_watch_watermark() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -83,4 +84,7 @@ BEGIN
 END $$;
 CREATE TRIGGER chaos_watch_watermark AFTER INSERT OR UPDATE ON watermarks
    FOR EACH ROW EXECUTE FUNCTION chaos_watch_watermark();
-"""
+""" + "".join(
+    _RECORDS.format(table=resource.name, key=resource.key, header=resource.version[0], whole=resource.version[1])
+    for resource in RESOURCES
+)

@@ -137,6 +137,18 @@ COVERED_BY_ANOTHER: Patches = {
     "backend/services/coverage.py": (("WHERE resource = :resource AND criterio", "WHERE criterio"),),
 }
 
+EQUAL_DAYS_UNCHANGED: Patches = {
+    "ingestor/sources/pncp/sight.py": (
+        ('(judged == "unchanged" and (has_day_stamps or not has_itens))', '(judged == "unchanged" and not has_itens)'),
+    ),
+}
+
+ROWS_COUNTED_BY_PLAN: Patches = {
+    "ingestor/sources/pncp/sight.py": (
+        ("[name] if counts is None else _entry_names(resource, counts, name, raw)", "[name]"),
+    ),
+}
+
 NO_SHARED_PAUSE: Patches = {
     "ingestor/sources/pncp/shared_state.py": (
         (
@@ -148,6 +160,7 @@ NO_SHARED_PAUSE: Patches = {
 
 SABOTAGE = {
     "covered-by-another": COVERED_BY_ANOTHER,
+    "equal-days-unchanged": EQUAL_DAYS_UNCHANGED,
     "failed-page-skipped": FAILED_PAGE_SKIPPED,
     "gone-items-stay": GONE_ITEMS_STAY,
     "lease-ignored": LEASE_IGNORED,
@@ -158,6 +171,7 @@ SABOTAGE = {
     "older-version-wins": OLDER_VERSION_WINS,
     "planned-execution-refused": PLANNED_EXECUTION_REFUSED,
     "progress-apart-from-data": PROGRESS_APART_FROM_DATA,
+    "rows-counted-by-plan": ROWS_COUNTED_BY_PLAN,
     "sigterm-ends-at-once": SIGTERM_ENDS_AT_ONCE,
     "watermark-of-another-moved": WATERMARK_OF_ANOTHER_MOVED,
 }

@@ -18,10 +18,13 @@ LEASE_NEVER_TAKEN_OVER: Patches = {
     "common/lifecycle/slices.py": (
         (
             (
-                "           AND (lease_until IS NULL OR lease_until < now())\n"
-                "           AND (run_after IS NULL OR run_after <= now())\n"
+                "                  AND (lease_until IS NULL OR lease_until < now())\n"
+                "                  AND (run_after IS NULL OR run_after <= now())\n"
             ),
-            "           AND lease_until IS NULL\n           AND (run_after IS NULL OR run_after <= now())\n",
+            (
+                "                  AND lease_until IS NULL\n"
+                "                  AND (run_after IS NULL OR run_after <= now())\n"
+            ),
         ),
     ),
 }
@@ -73,10 +76,10 @@ LEASE_IGNORED: Patches = {
     "common/lifecycle/slices.py": (
         (
             (
-                "           AND (lease_until IS NULL OR lease_until < now())\n"
-                "           AND (run_after IS NULL OR run_after <= now())\n"
+                "                  AND (lease_until IS NULL OR lease_until < now())\n"
+                "                  AND (run_after IS NULL OR run_after <= now())\n"
             ),
-            "           AND (run_after IS NULL OR run_after <= now())\n",
+            "                  AND (run_after IS NULL OR run_after <= now())\n",
         ),
     ),
 }
@@ -117,7 +120,7 @@ LISTING_NOT_COUNTED: Patches = {
 
 GONE_ITEMS_STAY: Patches = {
     "ingestor/store/lists.py": (
-        ("    if kept:\n        await driver.executemany(statements.delete_gone, kept)\n", ""),
+        ("        await driver.executemany(statements.delete_gone, kept)\n", "        pass\n"),
     ),
 }
 

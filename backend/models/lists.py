@@ -54,7 +54,7 @@ class ListPlanRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     list: ListName | None = None
-    scope: Annotated[str, Field(max_length=20_000), AfterValidator(_scope)] | None = Field(
+    scope: Annotated[str, Field(max_length=10_000), AfterValidator(_scope)] | None = Field(
         None, description="como em PNCP_RESULTADOS; vazio, o que está configurado", examples=["uf=SP,MG;dias=30"]
     )
 

@@ -10,6 +10,7 @@ from tests.acceptance.conftest import Stack
 from tests.support import eventually
 
 ON = {"SCHEDULE_ENABLED": "true"}
+ALONE = {"SCHEDULE_DOMINIOS": "off"}  # the schedules of contratações are looked at
 
 
 async def make_due(stack: Stack) -> str:
@@ -30,7 +31,7 @@ async def last_ticks(stack: Stack) -> dict[str, Any]:
 
 async def test_a_due_tick_starts_one_update_and_one_sweep_however_many_ingestors_look(stack: Stack) -> None:
     cron = await make_due(stack)
-    stack.settings |= {**ON, "SCHEDULE_UPDATE": cron, "SCHEDULE_SWEEP": cron, "PNCP_MODALIDADES": "6,8"}
+    stack.settings |= {**ON, **ALONE, "SCHEDULE_UPDATE": cron, "SCHEDULE_SWEEP": cron, "PNCP_MODALIDADES": "6,8"}
     await stack.start_simulator("--days", "2", "--per-day", "20")
     await stack.start_backend()
     await stack.start_ingestor()
@@ -59,7 +60,7 @@ async def test_a_due_tick_starts_one_update_and_one_sweep_however_many_ingestors
 
 async def test_an_ingestor_whose_schedule_is_off_or_paused_starts_nothing(stack: Stack) -> None:
     cron = await make_due(stack)
-    stack.settings |= {"SCHEDULE_UPDATE": cron, "SCHEDULE_SWEEP": cron, "PNCP_MODALIDADES": "6"}
+    stack.settings |= {**ALONE, "SCHEDULE_UPDATE": cron, "SCHEDULE_SWEEP": cron, "PNCP_MODALIDADES": "6"}
     await stack.start_simulator("--days", "1", "--per-day", "5")
     await stack.start_backend()
     shown = (await stack.api.get("/sync/schedules")).json()["schedules"]

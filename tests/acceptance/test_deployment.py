@@ -25,7 +25,8 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.resources import RESOURCE_NAMES
+from common.resources import RESOURCE_NAMES, RESOURCES
+from common.resources.description import Child, Resource
 from tests.acceptance.conftest import Process, Stack, free_port
 from tests.compose import example_settings, load_compose
 from tests.support import ROOT, SETTINGS_OF_OURS, eventually
@@ -457,10 +458,29 @@ async def filled(stack: Stack) -> str:
         "INSERT INTO schema_drift (resource, path, kind, example) VALUES ('contratacoes', 'a.b', 'object', '{}')",
         "INSERT INTO sync_counted SELECT id, 'a key' FROM sync_executions",
         "INSERT INTO coalesced_keys SELECT 'key ' || id, 'digest', id FROM sync_executions",
-        """INSERT INTO itens_owed (numero_controle_pncp, as_of, reason)
-           SELECT numero_controle_pncp, data_atualizacao_global, 'unread' FROM contratacoes LIMIT 3""",
+        "INSERT INTO dominios (dominio, codigo, payload) VALUES ('modalidades', '6', '{}')",
+        "INSERT INTO list_scopes (list, scope) VALUES ('resultados', 'tudo')",
+        "INSERT INTO coletas (ano_referencia, execution_id) VALUES (2025, 1)",
+        "INSERT INTO coleta_paginas (coleta_id, id_pca_pncp, bytes) SELECT id, 'a plan', 2 FROM coletas",
+        *(statement for resource in RESOURCES for child in lists_of(resource) for statement in fill(resource, child)),
     )
     return stack.database_url
+
+
+def lists_of(resource: Resource) -> list[Child]:
+    """Those that are read with the records, and those that are read later."""
+    return [*([resource.child] if resource.child else []), *resource.later]
+
+
+def fill(resource: Resource, child: Child) -> list[str]:
+    """Statements that make entries and debts of a list."""
+    columns, numbers = ", ".join((resource.key, *child.key)), ", ".join("1" for _ in child.key)
+    few = f"FROM {resource.name} LIMIT 3 ON CONFLICT DO NOTHING"
+    owed = f"{resource.key}, {resource.version[1]}, 'unread'"
+    return [
+        f"INSERT INTO {child.name} ({columns}, payload) SELECT {resource.key}, {numbers}, payload {few}",
+        f"INSERT INTO {child.debts} ({resource.key}, as_of, reason) SELECT {owed} {few}",
+    ]
 
 
 async def test_what_was_backed_up_is_restored_row_by_row(scripts: Scripts, filled: str, empty_database: str) -> None:

@@ -1,6 +1,7 @@
 """What the dashboard answers: how fresh the mirror is, what runs, what failed, and how it has gone lately."""
 
 from datetime import date
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -146,9 +147,12 @@ class SourceState(BaseModel):
 
 
 class OwedCause(BaseModel):
-    """Por que itens faltam, com números e endereços trocados por `…`, para que iguais se somem."""
+    """Por que itens faltam."""
 
-    cause: str
+    reason: Literal["unread", "empty"] = Field(
+        description="`unread`: a lista não pôde ser lida; `empty`: veio vazia, o que nada confirma ainda"
+    )
+    cause: str | None = Field(description="o que houve com a contratação mais recente, em inglês")
     contratacoes: int
     is_set_aside: bool = Field(description="há contratações com esta causa que não são mais tentadas")
 
@@ -162,7 +166,7 @@ class ItensOwed(BaseModel):
     empty: int = Field(description="as cuja lista veio vazia, o que nada confirma ainda")
     set_aside: int = Field(description="as que falharam demais e não são mais tentadas")
     cause: str | None = Field(description="o motivo mais comum")
-    causes: list[OwedCause] = Field(description="os cinco motivos mais comuns")
+    causes: list[OwedCause] = Field(description="por motivo, o mais comum primeiro")
 
 
 class ListOwed(BaseModel):

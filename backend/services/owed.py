@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.resources import LATER
 
-MOST_CAUSES = 5
 MOST_FIELDS = 50
 MOST_COUNTED = 100_000
 """Debts of a list that are counted; of more the number is estimated."""
@@ -26,12 +25,10 @@ COUNT = text("""
            count(*) FILTER (WHERE set_aside_at IS NOT NULL) AS set_aside
       FROM itens_owed
 """)
-# Causes that differ in numbers and addresses alone are one: each contratação's items have a path of their own.
-_LOAD_CAUSES = text(r"""
-    SELECT regexp_replace(left(coalesce(cause, ''), 300),
-                          '(https?://\S+|/[^\s:]+|(?<!status )(?<!\d)\d+(\.\d+)?)', '…', 'g') AS cause,
-           count(*) AS contratacoes, bool_or(set_aside_at IS NOT NULL) AS is_set_aside
-      FROM itens_owed GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :most
+_LOAD_CAUSES = text("""
+    SELECT reason, count(*) AS contratacoes, bool_or(set_aside_at IS NOT NULL) AS is_set_aside,
+           (array_agg(cause ORDER BY as_of DESC))[1] AS cause
+      FROM itens_owed GROUP BY reason ORDER BY contratacoes DESC, reason
 """)
 _LOAD_DRIFT = text("""
     SELECT resource, path, kind, first_seen, last_seen, records, example
@@ -71,8 +68,8 @@ async def load_owed(db: AsyncConnection) -> Row[Any]:
 
 
 async def load_causes(db: AsyncConnection) -> Sequence[Row[Any]]:
-    """Why items are owed, the most frequent causes first; numbers and addresses are replaced by `…`."""
-    return (await db.execute(_LOAD_CAUSES, {"most": MOST_CAUSES})).all()
+    """Why items are owed, in a word (unread, empty), the more frequent first; `cause` is that of the newest record."""
+    return (await db.execute(_LOAD_CAUSES)).all()
 
 
 async def load_drift(db: AsyncConnection, *, within: timedelta | None = None) -> Sequence[Row[Any]]:

@@ -74,12 +74,16 @@ async def test_the_dashboard_tells_how_many_since_when_and_why(
     since = await database.value("SELECT min(owed_since) FROM itens_owed")
     assert datetime.fromisoformat(owed.pop("since")) == since
     assert owed.pop("cause").endswith(": status 503")
+    assert all(one.pop("cause").endswith(": status 503") for one in owed["causes"])
     assert owed == {
         "count": 3,
         "unread": 1,
         "empty": 1,
         "set_aside": 1,
-        "causes": [{"cause": "…: status 503", "contratacoes": 3, "is_set_aside": True}],
+        "causes": [
+            {"reason": "unread", "contratacoes": 2, "is_set_aside": True},
+            {"reason": "empty", "contratacoes": 1, "is_set_aside": False},
+        ],
     }
 
 
@@ -105,7 +109,8 @@ async def test_items_that_are_owed_for_over_a_day_are_an_alert_and_so_are_those_
     assert aside.summary.startswith("faltam os itens de 3 contratações, desde ")
     assert "1 foi posta de lado" in aside.summary
     assert "posta" not in late.summary
-    assert late.details["causes"] == [{"cause": "…: status 503", "contratacoes": 3}]
+    assert [(one["reason"], one["contratacoes"]) for one in late.details["causes"]] == [("unread", 2), ("empty", 1)]
+    assert all(one["cause"].endswith(": status 503") for one in late.details["causes"])
     text = told(late)
     assert "Itens que faltam desde" in text
     assert "python -m ingestor itens" in text

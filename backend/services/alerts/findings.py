@@ -452,7 +452,9 @@ async def _look_for_owed(db: AsyncConnection, now: datetime) -> Finding | None:
     owed = await load_owed(db)
     if not owed.set_aside and (owed.since is None or now - owed.since < OWED_TOO_LONG):
         return None
-    causes = [{"cause": row.cause, "contratacoes": row.contratacoes} for row in await load_causes(db)]
+    causes = [
+        {"reason": row.reason, "cause": row.cause, "contratacoes": row.contratacoes} for row in await load_causes(db)
+    ]
     details = {
         "contratacoes": owed.count,
         "since": owed.since.isoformat(),

@@ -62,7 +62,7 @@ async def test_a_fifth_of_the_answers_failing_and_an_ingestor_killed_halfway_los
     async def all_is_stored() -> bool:  # items that failed several times in a row were owed, and come by themselves
         return await stack.stored() == truth
 
-    await eventually(all_is_stored, seconds=100)
+    await eventually(all_is_stored, seconds=200)
 
 
 async def test_two_ingestors_share_one_backfill_and_a_frozen_one_writes_nothing_when_it_wakes(stack: Stack) -> None:

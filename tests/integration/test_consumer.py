@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from common import clock
+from common.clock import BRASILIA
 from common.database import create_engine
 from common.lifecycle import admission, executions
 from common.lifecycle.executions import PUBLISH_FAILED
@@ -337,7 +338,7 @@ async def test_a_window_is_checked_by_the_clock_of_the_database(
 
     for module in (consumer_module, clock):
         monkeypatch.setattr(module, "datetime", Late)
-    today = datetime.now(UTC).date().isoformat()
+    today = datetime.now(BRASILIA).date().isoformat()
     await consumed.send(dated(f"{today}T00:00:00", f"{today}T23:59:59"))
 
     await eventually(lambda: consumed.announced)

@@ -200,7 +200,8 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help="ingest, api, scale, requests (all of them)")
     parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
-    parser.add_argument("--records", type=_positive, nargs="+", help="contratações for ingest (1000 10000 100000)")
+    parser.add_argument("--resource", choices=RESOURCE_NAMES, help="for ingest (contratacoes)")
+    parser.add_argument("--records", type=_positive, nargs="+", help="records for ingest (1000 10000 100000)")
     parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
     parser.add_argument("--repeats", type=_positive, help="runs of each contender (3)")
 

@@ -8,6 +8,8 @@ Slices are claimed by the turns of their resources.
 Resultados, documents and termos of records are mirrored where they are asked for.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -213,6 +215,37 @@ def _create_instrumentos_cobranca() -> None:
     )
 
 
+def _create_debts(name: str, table: str, key: str, *more: sa.Column[Any]) -> None:
+    """The records of a table whose lists are to be read later; of lists that are only read so, `more` is known."""
+    debts = f"{name}_owed"
+    op.create_table(
+        debts,
+        sa.Column(key, sa.Text, nullable=False),
+        sa.Column("as_of", WALL_CLOCK, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("cause", sa.Text),
+        sa.Column("execution_id", sa.BigInteger),
+        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.Column("set_aside_at", MOMENT),
+        *more,
+        sa.ForeignKeyConstraint(
+            ["execution_id"],
+            ["sync_executions.id"],
+            name=f"fk_{debts}_execution_id_sync_executions",
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint([key], [f"{table}.{key}"], name=f"fk_{debts}_{key}_{table}", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint(key, name=f"pk_{debts}"),
+    )
+    order = ["asked_at", "as_of DESC"] if more else ["as_of DESC"]
+    due = list(map(sa.text, order))
+    op.create_index(f"ix_{debts}_due", debts, due, postgresql_where=sa.text("set_aside_at IS NULL"))
+    op.create_index(f"ix_{debts}_execution_id", debts, ["execution_id"])
+
+
 def _create_pcas() -> None:
     op.create_table(
         "pcas",
@@ -271,36 +304,7 @@ def _create_pcas() -> None:
         ),
         sa.PrimaryKeyConstraint("id_pca_pncp", "numero_item", name="pk_itens_pca"),
     )
-    op.create_table(
-        "itens_pca_owed",
-        sa.Column("id_pca_pncp", sa.Text, nullable=False),
-        sa.Column("as_of", WALL_CLOCK, nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("cause", sa.Text),
-        sa.Column("execution_id", sa.BigInteger),
-        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("set_aside_at", MOMENT),
-        sa.ForeignKeyConstraint(
-            ["execution_id"],
-            ["sync_executions.id"],
-            name="fk_itens_pca_owed_execution_id_sync_executions",
-            ondelete="SET NULL",
-        ),
-        sa.ForeignKeyConstraint(
-            ["id_pca_pncp"], ["pcas.id_pca_pncp"], name="fk_itens_pca_owed_id_pca_pncp_pcas", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id_pca_pncp", name="pk_itens_pca_owed"),
-    )
-    op.create_index(
-        "ix_itens_pca_owed_due",
-        "itens_pca_owed",
-        [sa.text("as_of DESC")],
-        postgresql_where=sa.text("set_aside_at IS NULL"),
-    )
-    op.create_index("ix_itens_pca_owed_execution_id", "itens_pca_owed", ["execution_id"])
+    _create_debts("itens_pca", "pcas", "id_pca_pncp")
 
 
 # Nothing says when a demand ends. An item stands in its plan until the plan's list is to be read again.
@@ -427,46 +431,18 @@ def _create_resultados() -> None:
         sa.PrimaryKeyConstraint("numero_controle_pncp", "numero_item", "sequencial_resultado", name="pk_resultados"),
     )
     op.create_index("ix_resultados_ni_fornecedor", "resultados", ["ni_fornecedor"])
-    op.create_table(
-        "resultados_owed",
-        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
-        sa.Column("as_of", WALL_CLOCK, nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("cause", sa.Text),
-        sa.Column("execution_id", sa.BigInteger),
-        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("set_aside_at", MOMENT),
+    _create_debts(
+        "resultados",
+        "contratacoes",
+        "numero_controle_pncp",
         sa.Column("asked_at", MOMENT),
         sa.Column("parts_left", ARRAY(sa.Integer)),
-        sa.ForeignKeyConstraint(
-            ["execution_id"],
-            ["sync_executions.id"],
-            name="fk_resultados_owed_execution_id_sync_executions",
-            ondelete="SET NULL",
-        ),
-        sa.ForeignKeyConstraint(
-            ["numero_controle_pncp"],
-            ["contratacoes.numero_controle_pncp"],
-            name="fk_resultados_owed_numero_controle_pncp_contratacoes",
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_resultados_owed"),
     )
-    op.create_index(
-        "ix_resultados_owed_due",
-        "resultados_owed",
-        [sa.text("asked_at"), sa.text("as_of DESC")],
-        postgresql_where=sa.text("set_aside_at IS NULL"),
-    )
-    op.create_index("ix_resultados_owed_execution_id", "resultados_owed", ["execution_id"])
 
 
-def _create_arquivos() -> None:
+def _create_arquivos(name: str, table: str) -> None:
     op.create_table(
-        "arquivos_contratacao",
+        name,
         sa.Column("numero_controle_pncp", sa.Text, nullable=False),
         sa.Column("sequencial_documento", sa.Integer, nullable=False),
         sa.Column("titulo", sa.Text),
@@ -481,104 +457,14 @@ def _create_arquivos() -> None:
         sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["numero_controle_pncp"],
-            ["contratacoes.numero_controle_pncp"],
-            name="fk_arquivos_contratacao_numero_controle_pncp_contratacoes",
+            [f"{table}.numero_controle_pncp"],
+            name=f"fk_{name}_numero_controle_pncp_{table}",
             ondelete="CASCADE",
             initially="DEFERRED",
         ),
-        sa.PrimaryKeyConstraint("numero_controle_pncp", "sequencial_documento", name="pk_arquivos_contratacao"),
+        sa.PrimaryKeyConstraint("numero_controle_pncp", "sequencial_documento", name=f"pk_{name}"),
     )
-    op.create_table(
-        "arquivos_contratacao_owed",
-        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
-        sa.Column("as_of", WALL_CLOCK, nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("cause", sa.Text),
-        sa.Column("execution_id", sa.BigInteger),
-        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("set_aside_at", MOMENT),
-        sa.Column("asked_at", MOMENT),
-        sa.ForeignKeyConstraint(
-            ["execution_id"],
-            ["sync_executions.id"],
-            name="fk_arquivos_contratacao_owed_execution_id_sync_executions",
-            ondelete="SET NULL",
-        ),
-        sa.ForeignKeyConstraint(
-            ["numero_controle_pncp"],
-            ["contratacoes.numero_controle_pncp"],
-            name="fk_arquivos_contratacao_owed_numero_controle_pncp_contratacoes",
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_arquivos_contratacao_owed"),
-    )
-    op.create_index(
-        "ix_arquivos_contratacao_owed_due",
-        "arquivos_contratacao_owed",
-        [sa.text("asked_at"), sa.text("as_of DESC")],
-        postgresql_where=sa.text("set_aside_at IS NULL"),
-    )
-    op.create_index("ix_arquivos_contratacao_owed_execution_id", "arquivos_contratacao_owed", ["execution_id"])
-    op.create_table(
-        "arquivos_contrato",
-        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
-        sa.Column("sequencial_documento", sa.Integer, nullable=False),
-        sa.Column("titulo", sa.Text),
-        sa.Column("tipo_documento_id", sa.Integer),
-        sa.Column("tipo_documento_nome", sa.Text),
-        sa.Column("tipo_documento_descricao", sa.Text),
-        sa.Column("url", sa.Text),
-        sa.Column("data_publicacao_pncp", WALL_CLOCK),
-        sa.Column("status_ativo", sa.Boolean),
-        sa.Column("payload", JSONB, nullable=False),
-        sa.Column("created_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["numero_controle_pncp"],
-            ["contratos.numero_controle_pncp"],
-            name="fk_arquivos_contrato_numero_controle_pncp_contratos",
-            ondelete="CASCADE",
-            initially="DEFERRED",
-        ),
-        sa.PrimaryKeyConstraint("numero_controle_pncp", "sequencial_documento", name="pk_arquivos_contrato"),
-    )
-    op.create_table(
-        "arquivos_contrato_owed",
-        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
-        sa.Column("as_of", WALL_CLOCK, nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("cause", sa.Text),
-        sa.Column("execution_id", sa.BigInteger),
-        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("set_aside_at", MOMENT),
-        sa.Column("asked_at", MOMENT),
-        sa.ForeignKeyConstraint(
-            ["execution_id"],
-            ["sync_executions.id"],
-            name="fk_arquivos_contrato_owed_execution_id_sync_executions",
-            ondelete="SET NULL",
-        ),
-        sa.ForeignKeyConstraint(
-            ["numero_controle_pncp"],
-            ["contratos.numero_controle_pncp"],
-            name="fk_arquivos_contrato_owed_numero_controle_pncp_contratos",
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_arquivos_contrato_owed"),
-    )
-    op.create_index(
-        "ix_arquivos_contrato_owed_due",
-        "arquivos_contrato_owed",
-        [sa.text("asked_at"), sa.text("as_of DESC")],
-        postgresql_where=sa.text("set_aside_at IS NULL"),
-    )
-    op.create_index("ix_arquivos_contrato_owed_execution_id", "arquivos_contrato_owed", ["execution_id"])
+    _create_debts(name, table, "numero_controle_pncp", sa.Column("asked_at", MOMENT))
 
 
 def _create_termos() -> None:
@@ -626,47 +512,15 @@ def _create_termos() -> None:
         ),
         sa.PrimaryKeyConstraint("numero_controle_pncp", "sequencial_termo_contrato", name="pk_termos_contrato"),
     )
-    op.create_table(
-        "termos_contrato_owed",
-        sa.Column("numero_controle_pncp", sa.Text, nullable=False),
-        sa.Column("as_of", WALL_CLOCK, nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("cause", sa.Text),
-        sa.Column("execution_id", sa.BigInteger),
-        sa.Column("owed_since", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("tries", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("empty_sights", sa.Integer, server_default=sa.text("0"), nullable=False),
-        sa.Column("due_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.Column("set_aside_at", MOMENT),
-        sa.Column("asked_at", MOMENT),
-        sa.ForeignKeyConstraint(
-            ["execution_id"],
-            ["sync_executions.id"],
-            name="fk_termos_contrato_owed_execution_id_sync_executions",
-            ondelete="SET NULL",
-        ),
-        sa.ForeignKeyConstraint(
-            ["numero_controle_pncp"],
-            ["contratos.numero_controle_pncp"],
-            name="fk_termos_contrato_owed_numero_controle_pncp_contratos",
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("numero_controle_pncp", name="pk_termos_contrato_owed"),
-    )
-    op.create_index(
-        "ix_termos_contrato_owed_due",
-        "termos_contrato_owed",
-        [sa.text("asked_at"), sa.text("as_of DESC")],
-        postgresql_where=sa.text("set_aside_at IS NULL"),
-    )
-    op.create_index("ix_termos_contrato_owed_execution_id", "termos_contrato_owed", ["execution_id"])
+    _create_debts("termos_contrato", "contratos", "numero_controle_pncp", sa.Column("asked_at", MOMENT))
 
 
 def _add_lists() -> None:
     for table, column in LISTS_AT:
         op.add_column(table, sa.Column(column, MOMENT))
     _create_resultados()
-    _create_arquivos()
+    _create_arquivos("arquivos_contratacao", "contratacoes")
+    _create_arquivos("arquivos_contrato", "contratos")
     _create_termos()
     op.create_table(
         "list_scopes",

@@ -1,7 +1,7 @@
 """Atas de registro de preços."""
 
 from common.resources.description import Listing, Mention, Resource, boolean, day, integer, short_text, stamp, text
-from common.resources.parties import ORGAOS, UNIDADES
+from common.resources.parties import ORGAOS, partial_mentions
 
 ATAS = Resource(
     name="atas",
@@ -50,12 +50,7 @@ ATAS = Resource(
     ),
     # without esfera, poder and município, which other records have
     mentions=(
-        Mention(ORGAOS, {"cnpj": "cnpj_orgao", "razao_social": "nome_orgao"}, partial=True),
-        Mention(
-            UNIDADES,
-            {"cnpj": "cnpj_orgao", "codigo_unidade": "codigo_unidade_orgao", "nome_unidade": "nome_unidade_orgao"},
-            partial=True,
-        ),
+        *partial_mentions("cnpj_orgao", "nome_orgao", "codigo_unidade_orgao", "nome_unidade_orgao"),
         Mention(ORGAOS, {"cnpj": "cnpj_orgao_subrogado", "razao_social": "nome_orgao_subrogado"}, partial=True),
     ),
     indexes=(

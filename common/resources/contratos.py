@@ -3,7 +3,6 @@
 from common.resources.arquivos import arquivos_of
 from common.resources.description import (
     Listing,
-    Mention,
     Resource,
     boolean,
     code,
@@ -14,20 +13,15 @@ from common.resources.description import (
     short_text,
     text,
 )
-from common.resources.parties import BOTH_ORGAOS, FORNECEDORES, OF_BOTH_ORGAOS
+from common.resources.parties import (
+    BOTH_ORGAOS,
+    OF_BOTH_ORGAOS,
+    OF_FORNECEDOR,
+    OF_SUB_CONTRATADO,
+    SUB_CONTRATADO,
+    fornecedor_of,
+)
 from common.resources.termos import TERMOS
-
-FORNECEDOR = {
-    "tipo_pessoa": "tipo_pessoa",
-    "ni": "ni_fornecedor",
-    "nome": "nome_razao_social_fornecedor",
-    "codigo_pais": "codigo_pais_fornecedor",
-}
-SUB_CONTRATADO = {
-    "tipo_pessoa": "tipo_pessoa_sub_contratada",
-    "ni": "ni_fornecedor_sub_contratado",
-    "nome": "nome_fornecedor_sub_contratado",
-}
 
 # In their rows `anoCompra` and `sequencialCompra` are the contrato's own, in spite of what they are called.
 ARQUIVOS = arquivos_of("contratos", "arquivos_contrato", "Documentos dos contratos")
@@ -83,29 +77,15 @@ CONTRATOS = Resource(
         number("valor_global", "valorGlobal", "Valor global"),
         number("valor_acumulado", "valorAcumulado", "Valor acumulado"),
         integer("numero_parcelas", "numeroParcelas", "Número de parcelas"),
-        short_text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa do fornecedor: PJ, PF ou PE"),
-        short_text("ni_fornecedor", "niFornecedor", "CNPJ, CPF ou outro número do fornecedor", personal="tipoPessoa"),
-        text("nome_razao_social_fornecedor", "nomeRazaoSocialFornecedor", "Fornecedor", personal="tipoPessoa"),
+        *OF_FORNECEDOR,
         text("codigo_pais_fornecedor", "codigoPaisFornecedor", "País do fornecedor"),
-        short_text("tipo_pessoa_sub_contratada", "tipoPessoaSubContratada", "Tipo de pessoa do subcontratado"),
-        short_text(
-            "ni_fornecedor_sub_contratado",
-            "niFornecedorSubContratado",
-            "CNPJ, CPF ou outro número do subcontratado",
-            personal="tipoPessoaSubContratada",
-        ),
-        text(
-            "nome_fornecedor_sub_contratado",
-            "nomeFornecedorSubContratado",
-            "Subcontratado",
-            personal="tipoPessoaSubContratada",
-        ),
+        *OF_SUB_CONTRATADO,
         text("identificador_cipi", "identificadorCipi", "Identificador no cadastro de projetos de investimento"),
         text("url_cipi", "urlCipi", "Endereço no cadastro de projetos de investimento"),
         text("usuario_nome", "usuarioNome", "Sistema que publicou"),
         *OF_BOTH_ORGAOS,
     ),
-    mentions=(*BOTH_ORGAOS, Mention(FORNECEDORES, FORNECEDOR), Mention(FORNECEDORES, SUB_CONTRATADO, partial=True)),
+    mentions=(*BOTH_ORGAOS, fornecedor_of("codigo_pais_fornecedor"), SUB_CONTRATADO),
     later=(ARQUIVOS, TERMOS),
     indexes=(
         ("data_publicacao_pncp",),

@@ -80,3 +80,50 @@ OF_BOTH_ORGAOS = (
     *_columns_of(ORGAOS, "orgao_sub_rogado", "orgaoSubRogado", "órgão sub-rogado"),
     *_columns_of(UNIDADES, "unidade_sub_rogada", "unidadeSubRogada", "unidade sub-rogada"),
 )
+FORNECEDOR = Mention(
+    FORNECEDORES,
+    {"tipo_pessoa": "tipo_pessoa", "ni": "ni_fornecedor", "nome": "nome_razao_social_fornecedor"},
+    partial=True,
+)
+SUB_CONTRATADO = Mention(
+    FORNECEDORES,
+    {
+        "tipo_pessoa": "tipo_pessoa_sub_contratada",
+        "ni": "ni_fornecedor_sub_contratado",
+        "nome": "nome_fornecedor_sub_contratado",
+    },
+    partial=True,
+)
+OF_FORNECEDOR = (
+    short_text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa do fornecedor: PJ, PF ou PE"),
+    short_text("ni_fornecedor", "niFornecedor", "CNPJ, CPF ou outro número do fornecedor", personal="tipoPessoa"),
+    text("nome_razao_social_fornecedor", "nomeRazaoSocialFornecedor", "Fornecedor", personal="tipoPessoa"),
+)
+OF_SUB_CONTRATADO = (
+    short_text("tipo_pessoa_sub_contratada", "tipoPessoaSubContratada", "Tipo de pessoa do subcontratado"),
+    short_text(
+        "ni_fornecedor_sub_contratado",
+        "niFornecedorSubContratado",
+        "CNPJ, CPF ou outro número do subcontratado",
+        personal="tipoPessoaSubContratada",
+    ),
+    text(
+        "nome_fornecedor_sub_contratado",
+        "nomeFornecedorSubContratado",
+        "Subcontratado",
+        personal="tipoPessoaSubContratada",
+    ),
+)
+
+
+def fornecedor_of(codigo_pais: str) -> Mention:
+    """The supplier of a record that says in this column its country too."""
+    return Mention(FORNECEDORES, {**FORNECEDOR.columns, "codigo_pais": codigo_pais})
+
+
+def partial_mentions(cnpj: str, razao_social: str, codigo_unidade: str, nome_unidade: str) -> tuple[Mention, ...]:
+    """The órgão and the unit of a record that names them by these columns, without esfera, poder and município."""
+    return (
+        Mention(ORGAOS, {"cnpj": cnpj, "razao_social": razao_social}, partial=True),
+        Mention(UNIDADES, {"cnpj": cnpj, "codigo_unidade": codigo_unidade, "nome_unidade": nome_unidade}, partial=True),
+    )

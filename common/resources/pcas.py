@@ -9,7 +9,6 @@ from datetime import date
 from common.resources.description import (
     Child,
     Listing,
-    Mention,
     Resource,
     code,
     day,
@@ -19,7 +18,7 @@ from common.resources.description import (
     short_text,
     text,
 )
-from common.resources.parties import ORGAOS, UNIDADES
+from common.resources.parties import partial_mentions
 
 ITENS_PCA = Child(
     name="itens_pca",
@@ -97,14 +96,7 @@ PCAS = Resource(
         short_text("codigo_unidade", "codigoUnidade", "Código da unidade"),
         text("nome_unidade", "nomeUnidade", "Unidade"),
     ),
-    mentions=(
-        Mention(ORGAOS, {"cnpj": "orgao_entidade_cnpj", "razao_social": "orgao_entidade_razao_social"}, partial=True),
-        Mention(
-            UNIDADES,
-            {"cnpj": "orgao_entidade_cnpj", "codigo_unidade": "codigo_unidade", "nome_unidade": "nome_unidade"},
-            partial=True,
-        ),
-    ),
+    mentions=partial_mentions("orgao_entidade_cnpj", "orgao_entidade_razao_social", "codigo_unidade", "nome_unidade"),
     child=ITENS_PCA,
     indexes=(
         ("data_atualizacao_global_pca",),

@@ -2,7 +2,6 @@
 
 from common.resources.description import (
     Child,
-    Mention,
     Parts,
     boolean,
     code,
@@ -11,18 +10,10 @@ from common.resources.description import (
     json,
     moment,
     number,
-    short_text,
     text,
 )
 from common.resources.itens import ITENS
-from common.resources.parties import FORNECEDORES
-
-FORNECEDOR = {
-    "tipo_pessoa": "tipo_pessoa",
-    "ni": "ni_fornecedor",
-    "nome": "nome_razao_social_fornecedor",
-    "codigo_pais": "codigo_pais",
-}
+from common.resources.parties import OF_FORNECEDOR, fornecedor_of
 
 RESULTADOS = Child(
     name="resultados",
@@ -36,15 +27,13 @@ RESULTADOS = Child(
     read_at="resultados_at",
     debts="resultados_owed",
     keeps_gone=True,
-    mentions=(Mention(FORNECEDORES, FORNECEDOR),),
+    mentions=(fornecedor_of("codigo_pais"),),
     stamp="data_atualizacao",
     indexes=(("ni_fornecedor",),),
     columns=(
         integer("numero_item", "numeroItem", "Número do item", required=True),
         integer("sequencial_resultado", "sequencialResultado", "Número do resultado", required=True),
-        short_text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa do fornecedor: PJ, PF ou PE"),
-        short_text("ni_fornecedor", "niFornecedor", "CNPJ, CPF ou outro número do fornecedor", personal="tipoPessoa"),
-        text("nome_razao_social_fornecedor", "nomeRazaoSocialFornecedor", "Fornecedor", personal="tipoPessoa"),
+        *OF_FORNECEDOR,
         text("codigo_pais", "codigoPais", "País do fornecedor"),
         code("porte_fornecedor_id", "porteFornecedorId", "Código do porte do fornecedor"),
         text("porte_fornecedor_nome", "porteFornecedorNome", "Porte do fornecedor"),

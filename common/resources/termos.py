@@ -1,14 +1,7 @@
 """Termos of contratos: what adds to them, notes on them, and their end."""
 
-from common.resources.description import Child, Mention, boolean, day, integer, moment, number, short_text, text
-from common.resources.parties import FORNECEDORES
-
-FORNECEDOR = {"tipo_pessoa": "tipo_pessoa", "ni": "ni_fornecedor", "nome": "nome_razao_social_fornecedor"}
-SUB_CONTRATADO = {
-    "tipo_pessoa": "tipo_pessoa_sub_contratada",
-    "ni": "ni_fornecedor_sub_contratado",
-    "nome": "nome_fornecedor_sub_contratado",
-}
+from common.resources.description import Child, boolean, day, integer, moment, number, text
+from common.resources.parties import FORNECEDOR, OF_FORNECEDOR, OF_SUB_CONTRATADO, SUB_CONTRATADO
 
 TERMOS = Child(
     name="termos_contrato",
@@ -20,7 +13,7 @@ TERMOS = Child(
     read_at="termos_at",
     debts="termos_contrato_owed",
     # without the country
-    mentions=(Mention(FORNECEDORES, FORNECEDOR, partial=True), Mention(FORNECEDORES, SUB_CONTRATADO, partial=True)),
+    mentions=(FORNECEDOR, SUB_CONTRATADO),
     stamp="data_atualizacao",
     columns=(
         integer("sequencial_termo_contrato", "sequencialTermoContrato", "Número do termo no contrato", required=True),
@@ -46,21 +39,7 @@ TERMOS = Child(
         moment("data_publicacao_pncp", "dataPublicacaoPncp", "Publicação no PNCP"),
         moment("data_inclusao", "dataInclusao", "Inclusão no PNCP"),
         moment("data_atualizacao", "dataAtualizacao", "Última atualização"),
-        short_text("tipo_pessoa", "tipoPessoa", "Tipo de pessoa do fornecedor: PJ, PF ou PE"),
-        short_text("ni_fornecedor", "niFornecedor", "CNPJ, CPF ou outro número do fornecedor", personal="tipoPessoa"),
-        text("nome_razao_social_fornecedor", "nomeRazaoSocialFornecedor", "Fornecedor", personal="tipoPessoa"),
-        short_text("tipo_pessoa_sub_contratada", "tipoPessoaSubContratada", "Tipo de pessoa do subcontratado"),
-        short_text(
-            "ni_fornecedor_sub_contratado",
-            "niFornecedorSubContratado",
-            "CNPJ, CPF ou outro número do subcontratado",
-            personal="tipoPessoaSubContratada",
-        ),
-        text(
-            "nome_fornecedor_sub_contratado",
-            "nomeFornecedorSubContratado",
-            "Subcontratado",
-            personal="tipoPessoaSubContratada",
-        ),
+        *OF_FORNECEDOR,
+        *OF_SUB_CONTRATADO,
     ),
 )

@@ -12,8 +12,8 @@ from sqlalchemy import MetaData
 from backend.services.fornecedores import load_names, root_of
 from common.resources.contratos import CONTRATOS
 from common.resources.derive import add_tables
-from common.resources.description import Mention, Resource, short_text, text
-from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS, ORGAOS, UNIDADES
+from common.resources.description import Resource, short_text, text
+from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS, partial_mentions
 from ingestor.sources.pncp.records import parse_record
 from ingestor.sources.values import Bundle, Record
 from ingestor.store.batch import store_bundles
@@ -35,14 +35,7 @@ FLAT = replace(
         short_text("codigo_unidade_orgao", "codigoUnidadeOrgao", "Código"),
         text("nome_unidade_orgao", "nomeUnidadeOrgao", "Unidade"),
     ),
-    mentions=(
-        Mention(ORGAOS, {"cnpj": "cnpj_orgao", "razao_social": "nome_orgao"}, partial=True),
-        Mention(
-            UNIDADES,
-            {"cnpj": "cnpj_orgao", "codigo_unidade": "codigo_unidade_orgao", "nome_unidade": "nome_unidade_orgao"},
-            partial=True,
-        ),
-    ),
+    mentions=partial_mentions("cnpj_orgao", "nome_orgao", "codigo_unidade_orgao", "nome_unidade_orgao"),
     indexes=(),
     later=(),
 )

@@ -1,4 +1,4 @@
-"""The commands that work on the database itself: verify, rejected, itens, psql, backup, restore, hash-password.
+"""The commands that work on the database itself: verify, rejected, itens, lists, psql, backup and others.
 
 They use the database of the services that run here, else DATABASE_URL, else the data folder of `./pncp up` (or of the
 demonstration, where there is no other), whose server is then started for as long as the command takes.
@@ -25,7 +25,15 @@ from standalone.system import LaunchError, port_is_free
 SERVICES_NOTE = "services.json"
 """What the services that run from a data folder were started with, as far as these commands need it."""
 PORT_NOTE = "backend-port"
-NOTED = ("DATABASE_URL", "PNCP_BASE_URL", "PNCP_REQUESTS_PER_SECOND", "PNCP_ITENS_CONCURRENCY")
+NOTED = (
+    "DATABASE_URL",
+    "PNCP_BASE_URL",
+    "PNCP_REQUESTS_PER_SECOND",
+    "PNCP_ITENS_CONCURRENCY",
+    "PNCP_RESULTADOS",
+    "PNCP_ARQUIVOS",
+    "PNCP_TERMOS",
+)
 
 
 def write_notes(folder: Path, port: int, environment: Settings) -> list[Path]:

@@ -106,6 +106,15 @@ def test_verify_asks_the_portal_of_the_demonstration(demonstration: Demonstratio
     assert listed.returncode == 0, listed.stderr
 
 
+def test_lists_are_planned_in_the_scopes_of_the_demonstration(demonstration: Demonstration) -> None:
+    planned = demonstration.call("lists", "--plan")
+    assert planned.returncode == 0, planned.stderr
+    scopes = {
+        row.split()[0]: row.split()[-1] for row in planned.stdout.splitlines() if "dias=3" in row or "tudo" in row
+    }
+    assert scopes == {"resultados": "dias=3", "arquivos": "dias=3", "termos": "tudo"}
+
+
 @pytest.mark.parametrize("name", ["verify", "rejected"])
 def test_a_tool_has_its_help(demonstration: Demonstration, name: str) -> None:
     asked = demonstration.call(name, "--help")

@@ -7,8 +7,9 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -288,6 +289,16 @@ class Fleet:
         connection = await asyncpg.connect(self.database.url, timeout=5, command_timeout=60)
         try:
             return list(await connection.fetch(statement, *values))
+        finally:
+            connection.terminate()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """A connection whose queries all see one moment: owed items may be paid between two of them."""
+        connection = await asyncpg.connect(self.database.url, timeout=5, command_timeout=60)
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
         finally:
             connection.terminate()
 

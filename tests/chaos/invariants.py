@@ -12,6 +12,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+import asyncpg
+
 from common.resources import RESOURCES
 from common.resources.description import Child, Resource
 from simulator.records import decode_json
@@ -458,19 +460,20 @@ class Stored:
 
 
 async def load_mirror(fleet: Fleet, resources: Iterable[str] = PARTS) -> dict[str, Stored]:
-    """Everything that is stored of these resources, by control number."""
+    """Everything that is stored of these resources at one moment, by control number."""
     stored: dict[str, Stored] = {}
-    for resource in RESOURCES:
-        if resource.name in resources:
-            stored |= await _load_records(fleet, resource)
+    async with fleet.snapshot() as connection:
+        for resource in RESOURCES:
+            if resource.name in resources:
+                stored |= await _load_records(connection, resource)
     return stored
 
 
-async def _load_records(fleet: Fleet, resource: Resource) -> dict[str, Stored]:
-    itens = await _load_itens(fleet, resource, resource.child) if resource.child else {}
+async def _load_records(connection: "asyncpg.Connection[Any]", resource: Resource) -> dict[str, Stored]:
+    itens = await _load_itens(connection, resource, resource.child) if resource.child else {}
     header, whole = resource.version
     has_itens = f"{resource.child.read_at} IS NOT NULL" if resource.child else "true"
-    rows = await fleet.query(f"""
+    rows = await connection.fetch(f"""
         SELECT {resource.key}, {header}, {whole}, payload::text, {has_itens} FROM {resource.name}
     """)
     return {
@@ -479,10 +482,12 @@ async def _load_records(fleet: Fleet, resource: Resource) -> dict[str, Stored]:
     }
 
 
-async def _load_itens(fleet: Fleet, resource: Resource, child: Child) -> dict[str, dict[int, str]]:
+async def _load_itens(
+    connection: "asyncpg.Connection[Any]", resource: Resource, child: Child
+) -> dict[str, dict[int, str]]:
     itens: dict[str, dict[int, str]] = defaultdict(dict)
     (number,) = child.key
-    rows = await fleet.query(f"SELECT {resource.key} AS key, {number} AS number, payload::text FROM {child.name}")
+    rows = await connection.fetch(f"SELECT {resource.key} AS key, {number} AS number, payload::text FROM {child.name}")
     for key, place, payload in rows:
         itens[key][place] = payload
     return itens

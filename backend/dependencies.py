@@ -15,6 +15,7 @@ from backend.middleware import peer_of
 from backend.security import Security, User
 from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
+from backend.services.entities.mirror import Mirrors
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
@@ -30,6 +31,7 @@ class State(TypedDict):
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     lists: ListSettings
+    mirrors: Mirrors
     max_unfinished: int
     dashboard: Dashboard
     security: Security | None

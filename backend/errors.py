@@ -233,6 +233,8 @@ def _message_of(fault: Mapping[str, Any]) -> str:
         return known.format_map(defaultdict(str, values))
     if fault["type"] == "value_error":
         return str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "parameter":  # ours, in words
+        return str(fault["msg"])
     return "não é um valor aceito"
 
 

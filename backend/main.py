@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
 from backend.access import CLOSED, Access, access_of, leaves, methods_of
-from backend.api import alerts, auth, documentation, executions, lists, operations, page, schedules, sync
+from backend.api import alerts, auth, documentation, entities, executions, lists, operations, page, schedules, sync
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -48,6 +48,7 @@ from backend.services.alerts.episodes import Notifier, watch
 from backend.services.alerts.findings import Rules
 from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.dashboard import Dashboard
+from backend.services.entities.mirror import Mirrors
 from backend.services.execution_log import forget_lines
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
@@ -90,6 +91,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     install_error_handlers(app, metrics)
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
+        entities.router,
         *(operations.router, auth.router, page.router),
     ]
     page.mount_assets(app)
@@ -173,6 +175,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         lists=settings,
+                        mirrors=Mirrors(settings.list_scopes),
                         max_unfinished=settings.max_unfinished,
                         dashboard=dashboard,
                         security=security,

@@ -41,7 +41,7 @@ def mask_fields(value: Any, personal: Personal) -> Any:  # JSON, or the values o
     """A record or a row, however deep, with the CPFs in its personal fields masked; the rest is as it was."""
     if isinstance(value, Mapping):
         return {
-            name: _mask_field(inner, _kind_beside(value, personal[name]))
+            name: mask_field(inner, _kind_beside(value, personal[name]))
             if name in personal and not isinstance(inner, Mapping | list)
             else mask_fields(inner, personal)
             for name, inner in value.items()
@@ -55,7 +55,8 @@ def _kind_beside(record: Mapping[str, Any], names: tuple[str, ...]) -> object:
     return next((record[name] for name in names if name in record), None)
 
 
-def _mask_field(value: object, kind: object) -> object:
+def mask_field(value: object, kind: object) -> object:
+    """The value of a personal field, masked; `kind`: that of the person it is about, null where nothing says it."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return value
     text = f"{value:011}" if isinstance(value, int) else value  # a number has lost its leading zeros

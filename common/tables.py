@@ -27,7 +27,7 @@ from common.resources.derive import moment_column as _moment
 from common.resources.derive import now_column as _now
 from common.resources.parties import PARTIES
 
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0009"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(

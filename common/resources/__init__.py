@@ -37,7 +37,7 @@ def _personal_fields(tables: Iterable[Iterable[Column]]) -> dict[str, tuple[str,
         kinds = {column.path: column.name for column in columns}
         for column in columns:
             if column.personal is not None:
-                beside = (_last_key(column.personal), kinds[column.personal])
+                beside = (_last_key(column.personal), kinds[column.personal]) if column.personal else ()
                 for name in (_last_key(column.path), column.name):
                     found[name] = tuple(dict.fromkeys((*found.get(name, ()), *beside)))
     return found

@@ -14,6 +14,7 @@ def arquivos_of(parents: str, table: str, label: str) -> Child:
         service="arquivos",
         read_at="arquivos_at",
         debts=f"{table}_owed",
+        address="documentos",
         columns=(
             integer("sequencial_documento", "sequencialDocumento", "Número do documento", required=True),
             text("titulo", "titulo", "Título"),

@@ -1,6 +1,18 @@
 """Atas de registro de preços."""
 
-from common.resources.description import Listing, Mention, Resource, boolean, day, integer, short_text, stamp, text
+from common.resources.description import (
+    Condition,
+    Kind,
+    Listing,
+    Mention,
+    Resource,
+    boolean,
+    day,
+    integer,
+    short_text,
+    stamp,
+    text,
+)
 from common.resources.parties import ORGAOS, partial_mentions
 
 ATAS = Resource(
@@ -17,7 +29,13 @@ ATAS = Resource(
     update_cron="50 * * * *",
     sweep_cron="0 4 * * *",
     columns=(
-        text("numero_controle_pncp_ata", "numeroControlePNCPAta", "Número de controle no PNCP", required=True),
+        text(
+            "numero_controle_pncp_ata",
+            "numeroControlePNCPAta",
+            "Número de controle no PNCP",
+            required=True,
+            filter="numero_controle_pncp",
+        ),
         stamp("data_atualizacao", "dataAtualizacao", "Última atualização", required=True),
         stamp(
             "data_atualizacao_global",
@@ -25,29 +43,44 @@ ATAS = Resource(
             "Última atualização, também do que depende dela",
             required=True,
         ),
-        day("data_publicacao_pncp", "dataPublicacaoPncp", "Publicação no PNCP"),
+        day("data_publicacao_pncp", "dataPublicacaoPncp", "Publicação no PNCP", filter="data_publicacao"),
         day("data_inclusao", "dataInclusao", "Inclusão no PNCP"),
-        short_text("numero_controle_pncp_compra", "numeroControlePNCPCompra", "Contratação de que resulta"),
+        short_text(
+            "numero_controle_pncp_compra",
+            "numeroControlePNCPCompra",
+            "Contratação de que resulta",
+            filter="numero_controle_compra",
+            refers="contratacoes",
+        ),
         text("numero_ata_registro_preco", "numeroAtaRegistroPreco", "Número da ata"),
-        integer("ano_ata", "anoAta", "Ano da ata"),
-        boolean("cancelado", "cancelado", "Cancelada"),
+        integer("ano_ata", "anoAta", "Ano da ata", filter="ano"),
+        boolean("cancelado", "cancelado", "Cancelada", filter="cancelada"),
         day("data_cancelamento", "dataCancelamento", "Cancelamento"),
         day("data_assinatura", "dataAssinatura", "Assinatura"),
         day("vigencia_inicio", "vigenciaInicio", "Início da vigência"),
         day("vigencia_fim", "vigenciaFim", "Fim da vigência"),
         text("objeto_contratacao", "objetoContratacao", "Objeto"),
         # missing before 2026, which does not say that it is not possible
-        boolean("possibilidade_adesao", "possibilidadeAdesao", "Possibilidade de adesão"),
-        text("usuario", "usuario", "Sistema que publicou"),
-        short_text("cnpj_orgao", "cnpjOrgao", "CNPJ do órgão"),
+        boolean("possibilidade_adesao", "possibilidadeAdesao", "Possibilidade de adesão", filter="adesao_possivel"),
+        text("usuario", "usuario", "Sistema que publicou", filter="plataforma"),
+        short_text("cnpj_orgao", "cnpjOrgao", "CNPJ do órgão", filter="cnpj"),
         text("nome_orgao", "nomeOrgao", "Órgão"),
-        short_text("codigo_unidade_orgao", "codigoUnidadeOrgao", "Código da unidade do órgão"),
+        short_text("codigo_unidade_orgao", "codigoUnidadeOrgao", "Código da unidade do órgão", filter="codigo_unidade"),
         text("nome_unidade_orgao", "nomeUnidadeOrgao", "Unidade do órgão"),
         short_text("cnpj_orgao_subrogado", "cnpjOrgaoSubrogado", "CNPJ do órgão sub-rogado"),
         text("nome_orgao_subrogado", "nomeOrgaoSubrogado", "Órgão sub-rogado"),
         text("codigo_unidade_orgao_subrogado", "codigoUnidadeOrgaoSubrogado", "Código da unidade sub-rogada"),
         text("nome_unidade_orgao_subrogado", "nomeUnidadeOrgaoSubrogado", "Unidade sub-rogada"),
     ),
+    conditions=(
+        Condition(
+            Kind.DAY,
+            "vigente_em",
+            "Em vigor neste dia, e não cancelada",
+            "{t}.vigencia_inicio <= {value} AND {t}.vigencia_fim >= {value} AND {t}.cancelado IS NOT TRUE",
+        ),
+    ),
+    page="https://pncp.gov.br/app/atas/{cnpj}/{ano}/{sequencial}/{numero}",
     # without esfera, poder and município, which other records have
     mentions=(
         *partial_mentions("cnpj_orgao", "nome_orgao", "codigo_unidade_orgao", "nome_unidade_orgao"),

@@ -133,6 +133,7 @@ def add_party(metadata: sa.MetaData, party: Party) -> None:
         metadata,
         *_columns(party_columns(party), set(party_key(party))),
         sa.Column("payload", JSONB, nullable=False),
+        *_row_number(party),
         # the stamp of the record's version that these values were read from
         sa.Column("as_of", WALL_CLOCK, nullable=False),
         # whether only mentions that say less than others, or no name, have named it
@@ -140,6 +141,11 @@ def add_party(metadata: sa.MetaData, party: Party) -> None:
         now_column("created_at"),
         now_column("updated_at"),
     )
+
+
+def _row_number(party: Party) -> list[sa.Column[object]]:
+    is_needed = party_row_key(party) != party_key(party)
+    return [sa.Column("id", sa.BigInteger, sa.Identity(always=True), unique=True)] if is_needed else []
 
 
 def add_dominios(metadata: sa.MetaData) -> None:
@@ -173,6 +179,15 @@ def stored_columns(resource: Resource) -> tuple[Column, ...]:
 def party_key(party: Party) -> tuple[str, ...]:
     """The columns of a party's key, its owner's first."""
     return (*(party_key(party.owner) if party.owner else ()), *party.key)
+
+
+def party_row_key(party: Party) -> tuple[str, ...]:
+    """The columns by which readers page through a party: its key, or a number of ours where that holds personal data.
+
+    What readers page by stands in addresses, where nothing is masked.
+    """
+    is_personal = any(column.personal is not None for column in party.columns if column.name in party.key)
+    return ("id",) if is_personal else party_key(party)
 
 
 def party_columns(party: Party) -> tuple[Column, ...]:
@@ -240,6 +255,7 @@ _OWN = {
     "payload": "O registro como veio do portal",
     "as_of": "Carimbo da versão do registro de que estes dados foram lidos, do último dia em que um registro os disse",
     "is_partial": "Se até aqui só foi citado por registros que dizem menos do que outros, ou sem nome",
+    "id": "Número do espelho, por que leitores passam de página em página: a chave pode conter um CPF",
     "created_at": "Quando esta linha foi criada",
     "updated_at": "Quando esta linha mudou pela última vez",
 }

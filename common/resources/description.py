@@ -45,7 +45,8 @@ class Column:
     `path` names the keys from the record's outermost object to the value, joined with dots. `label` is for readers, in
     Portuguese. A record without a `required` column is rejected; what does not fit any other leaves it null.
     `personal`: it may be or hold the number of a natural person; the path of the value that says which kind of person
-    it is about.
+    it is about, empty where nothing does. `filter`: the name by which readers filter and sort, where it is not the
+    column's; a text is a filter only with it. `refers`: the resource whose key it holds.
     """
 
     kind: Kind
@@ -54,6 +55,8 @@ class Column:
     label: str
     required: bool = False
     personal: str | None = None
+    filter: str = ""
+    refers: str = ""
 
 
 text = partial(Column, Kind.TEXT)
@@ -66,6 +69,19 @@ day = partial(Column, Kind.DAY)
 moment = partial(Column, Kind.MOMENT)
 stamp = partial(Column, Kind.STAMP)
 json = partial(Column, Kind.JSON)
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """A filter for readers that is more than one column: `sql` about the table `{t}`, at the moment `{now}`.
+
+    Of kind BOOLEAN it holds or not; else `{value}` is what it is asked with. The moment is Brasília's wall clock.
+    """
+
+    kind: Kind
+    name: str
+    label: str
+    sql: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +183,7 @@ class Child:
     mentions: tuple[Mention, ...] = ()
     stamp: str | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +227,10 @@ class Resource:
 
     `child` is the list that is read with each record, and owed where it does not come. `later` are lists that are only
     ever read later than their record, and only of records that are in their scope (`common.lists`).
+
+    `conditions` are filters for readers beside those that are columns. `page`: where the portal shows a record to
+    people, made of the groups of `key_pattern`, numbers without zeros in front. `context`: the columns that readers of
+    its lists see beside each entry, with those by which they filter.
     """
 
     name: str
@@ -234,6 +255,9 @@ class Resource:
     shows_changes: bool = True
     omits: tuple[str, ...] = ()
     is_collected: bool = False
+    conditions: tuple[Condition, ...] = ()
+    page: str = ""
+    context: tuple[str, ...] = ()
 
     @property
     def day_criterio(self) -> Criterio:

@@ -10,10 +10,10 @@ ORGAOS = Party(
     key=("cnpj",),
     called="razao_social",
     columns=(
-        short_text("cnpj", "cnpj", "CNPJ"),
+        short_text("cnpj", "cnpj", "CNPJ", filter="cnpj"),
         text("razao_social", "razaoSocial", "Razão social"),
-        text("poder_id", "poderId", "Poder"),
-        text("esfera_id", "esferaId", "Esfera"),
+        text("poder_id", "poderId", "Poder", filter="poder"),
+        text("esfera_id", "esferaId", "Esfera", filter="esfera"),
     ),
 )
 UNIDADES = Party(
@@ -23,11 +23,11 @@ UNIDADES = Party(
     key=("codigo_unidade",),
     called="nome_unidade",
     columns=(
-        short_text("codigo_unidade", "codigoUnidade", "Código"),
+        short_text("codigo_unidade", "codigoUnidade", "Código", filter="codigo_unidade"),
         text("nome_unidade", "nomeUnidade", "Nome"),
-        text("codigo_ibge", "codigoIbge", "Código IBGE do município"),
-        text("municipio_nome", "municipioNome", "Município"),
-        text("uf_sigla", "ufSigla", "Sigla da UF"),
+        text("codigo_ibge", "codigoIbge", "Código IBGE do município", filter="codigo_ibge"),
+        text("municipio_nome", "municipioNome", "Município", filter="municipio"),
+        text("uf_sigla", "ufSigla", "Sigla da UF", filter="uf"),
         text("uf_nome", "ufNome", "Nome da UF"),
     ),
 )
@@ -52,14 +52,15 @@ def _prefixed(party: Party, prefix: str) -> dict[str, str]:
     return {column.name: f"{prefix}_{column.name}" for column in party.columns}
 
 
-def _columns_of(party: Party, prefix: str, path: str, label: str) -> tuple[Column, ...]:
-    """The columns in which a record repeats what its object at `path` says of a party."""
+def _columns_of(party: Party, prefix: str, path: str, label: str, *, filters: bool = False) -> tuple[Column, ...]:
+    """The columns in which a record repeats what its object at `path` says of a party; `filters`: as its filters."""
     return tuple(
         replace(
             column,
             name=f"{prefix}_{column.name}",
             path=f"{path}.{column.path}",
             label=f"{column.label} ({label})",
+            filter=column.filter if filters else "",
         )
         for column in party.columns
     )
@@ -75,8 +76,8 @@ UNIDADE_SUB_ROGADA = Mention(
 )
 BOTH_ORGAOS = (ORGAO_ENTIDADE, UNIDADE_ORGAO, ORGAO_SUB_ROGADO, UNIDADE_SUB_ROGADA)
 OF_BOTH_ORGAOS = (
-    *_columns_of(ORGAOS, "orgao_entidade", "orgaoEntidade", "órgão"),
-    *_columns_of(UNIDADES, "unidade_orgao", "unidadeOrgao", "unidade do órgão"),
+    *_columns_of(ORGAOS, "orgao_entidade", "orgaoEntidade", "órgão", filters=True),
+    *_columns_of(UNIDADES, "unidade_orgao", "unidadeOrgao", "unidade do órgão", filters=True),
     *_columns_of(ORGAOS, "orgao_sub_rogado", "orgaoSubRogado", "órgão sub-rogado"),
     *_columns_of(UNIDADES, "unidade_sub_rogada", "unidadeSubRogada", "unidade sub-rogada"),
 )

@@ -1,0 +1,173 @@
+"""Whether the mirror has everything of what was asked for, said in every answer and in every file."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.services.entities.entity import Entity
+from common.lists import ALL, NONE, Scopes
+from common.resources.description import Child, Resource
+
+# ruff: noqa: S608  # names in these statements stand in descriptions
+
+KEPT_SECONDS = 2.0
+MOST_KEPT = 500
+MOST_OWED = 10_000
+
+# A day is complete where all parts of the resource were read whole after its end, or where its changes have been read
+# without a gap since a day from which on everything is stored. What is not over yet is told by `ate`.
+_DAYS = text("""
+    WITH parts AS (
+        SELECT part FROM watermarks WHERE resource = :resource
+        UNION SELECT part FROM read_days WHERE resource = :resource AND criterio = :criterio
+    ), span AS (
+        SELECT coalesce(CAST(:first AS date), LEAST(
+                   (SELECT min(day) FROM read_days WHERE resource = :resource AND criterio = :criterio),
+                   (SELECT min(complete_from) FROM watermarks WHERE resource = :resource))) AS first,
+               LEAST(CAST(:last AS date), CAST(timezone('America/Sao_Paulo', now()) AS date) - 1) AS last
+    ), missing AS (
+        SELECT DISTINCT d.day
+          FROM span CROSS JOIN LATERAL generate_series(span.first, span.last, interval '1 day') AS d (day)
+         CROSS JOIN parts p
+          LEFT JOIN read_days r ON r.resource = :resource AND r.criterio = :criterio AND r.part = p.part
+                               AND r.day = CAST(d.day AS date)
+          LEFT JOIN watermarks w ON w.resource = :resource AND w.part = p.part
+                                AND w.complete_from <= d.day AND w.reached >= d.day + interval '1 day'
+         WHERE r.day IS NULL AND w.part IS NULL
+    )
+    SELECT span.first, span.last, (SELECT count(*) FROM missing) AS missing,
+           (SELECT count(*) FROM parts) AS parts,
+           (SELECT min(reached) FROM watermarks WHERE resource = :resource) AS reached,
+           (SELECT count(*) FROM rejected_records
+             WHERE resolved_at IS NULL AND resource = ANY(CAST(:tables AS text[]))
+               AND (day IS NULL OR span.first IS NULL OR day BETWEEN span.first AND span.last)) AS rejected
+      FROM span
+""")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What is known of the mirror about a period of an entity.
+
+    `fresh_until`: up to when changes have been read without a gap, on Brasília's clock, null where they never were.
+    `first`: from which day on days were looked at, that of the reader's period or the first that was ever read.
+    `missing_days` of those that are over are not proved complete; null where no day has ever been read. `rejected`
+    records could not be stored, and `owed` lists have not come yet. `scopes`: of which records lists are read at all.
+    """
+
+    fresh_until: datetime | None
+    first: date | None
+    missing_days: int | None
+    rejected: int
+    owed: int
+    scopes: tuple[str, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing of what was asked for, as far as days are over."""
+        has_scope = any(scope != ALL for scope in self.scopes)
+        return self.missing_days == 0 and not self.rejected and not self.owed and not has_scope
+
+    def to_object(self) -> dict[str, Any]:
+        """As readers see it."""
+        return {
+            "ate": self.fresh_until,
+            "de": self.first,
+            "completo": self.is_complete,
+            "dias_faltando": self.missing_days,
+            "registros_recusados": self.rejected,
+            "listas_faltando": self.owed,
+            "escopo": "; ".join(self.scopes) or None,
+        }
+
+    def to_sentence(self) -> str:
+        """For people, in one line, as files have it."""
+        until = f"{self.fresh_until:%d/%m/%Y %H:%M}" if self.fresh_until else "nunca"
+        if self.is_complete:
+            return f"Espelho completo; atualizado até {until}."
+        faults = [
+            *(["nenhum dia foi lido por inteiro"] if self.missing_days is None else []),
+            *([f"{self.missing_days} dias sem prova de que estão completos"] if self.missing_days else []),
+            *([f"{self.rejected} registros recusados"] if self.rejected else []),
+            *([f"{self.owed} listas por ler"] if self.owed else []),
+            *([f"só o escopo {scope}" for scope in self.scopes if scope != ALL]),
+        ]
+        return f"Espelho incompleto: {', '.join(faults)}; atualizado até {until}."
+
+
+class Mirrors:
+    """Completeness, asked again at most every two seconds for each period of an entity."""
+
+    def __init__(self, scopes: Scopes) -> None:
+        self._scopes = scopes
+        self._kept: dict[tuple[str, date | None, date | None], tuple[float, Mirror]] = {}
+        self._turn = asyncio.Lock()
+
+    async def load(self, db: AsyncConnection, entity: Entity, period: tuple[date | None, date | None]) -> Mirror:
+        """What is known of the mirror about a period, ends included; open ends are the first day read, and now."""
+        key = (entity.name, *period)
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] > time.monotonic():
+            return kept[1]
+        async with self._turn:
+            kept = self._kept.get(key)
+            if kept is not None and kept[0] > time.monotonic():
+                return kept[1]
+            mirror = await self._load(db, entity, period)
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = time.monotonic() + KEPT_SECONDS, mirror
+        return mirror
+
+    async def _load(self, db: AsyncConnection, entity: Entity, period: tuple[date | None, date | None]) -> Mirror:
+        found = [await self._of_resource(db, entity, each, period) for each in entity.resources]
+        owed = sum([await _count_owed(db, child) for child in _lists_of(entity)])
+        scopes = [
+            self._scopes.get(child.service)
+            for resource, child in ((resource, child) for resource in entity.resources for child in resource.later)
+            if child in entity.children
+        ]
+        missing = [each.missing_days for each in found]
+        fresh = [each.fresh_until for each in found]
+        return Mirror(
+            None if None in fresh else min(each for each in fresh if each is not None),
+            min((each.first for each in found if each.first is not None), default=None),
+            None if None in missing else sum(each for each in missing if each is not None),
+            sum(each.rejected for each in found),
+            owed,
+            tuple(dict.fromkeys(NONE if scope is None else str(scope) for scope in scopes)),
+        )
+
+    @staticmethod
+    async def _of_resource(
+        db: AsyncConnection, entity: Entity, resource: Resource, period: tuple[date | None, date | None]
+    ) -> Mirror:
+        first, last = period
+        tables = [child.name for child in entity.children if child in resource.lists]
+        asked = {
+            "resource": resource.name,
+            "criterio": resource.day_criterio,
+            "first": first,
+            "last": last,
+            "tables": [resource.name, *(tables or ([resource.child.name] if resource.child else []))],
+        }
+        row = (await db.execute(_DAYS, asked)).one()
+        return Mirror(row.reached, row.first, row.missing if row.parts and row.first else None, row.rejected, 0, ())
+
+
+def _lists_of(entity: Entity) -> Iterable[Child]:
+    """The lists whose debts are missing rows of the entity, or of what belongs to its records."""
+    if entity.children:
+        return entity.children
+    return [each.child for each in entity.resources if each.child is not None and entity.resource is not None]
+
+
+async def _count_owed(db: AsyncConnection, child: Child) -> int:
+    statement = text(f"SELECT count(*) FROM (SELECT FROM {child.debts} LIMIT {MOST_OWED}) AS counted")
+    return int((await db.execute(statement)).scalar_one())

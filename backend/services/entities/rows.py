@@ -1,0 +1,225 @@
+"""The rows of an entity, and how many there are, as SQL and as JSON."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+import asyncpg
+import orjson
+
+from backend.services.entities.cursor import Place, to_cursor
+from backend.services.entities.entity import Entity, Field, Order
+from backend.services.entities.question import Question, Where
+from common.masking import mask_field, mask_fields
+from common.resources import PERSONAL
+from common.resources.description import Kind
+
+# ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters
+
+COUNTED = 10_000
+"""How many rows are counted where a count is not asked for in full."""
+LIST_SECONDS = 10.0
+COUNT_SECONDS = 5.0
+FAR = 1_000
+"""From so many skipped rows on, keys are looked for alone: an index has them, and rows are wide."""
+
+TotalKind = Literal["exato", "minimo", "estimado", "nenhum"]
+Driver = "asyncpg.Connection[Any]"
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many rows there are, and what kind of number that is: exact, at least so many, estimated, not counted."""
+
+    number: int | None
+    kind: TotalKind
+
+
+@dataclass(frozen=True)
+class Page:
+    """The rows of a page as they are shown, and the cursor of the next one, if there is one."""
+
+    rows: list[dict[str, Any]]
+    next_cursor: str | None
+    total: Total
+
+
+# --- statements -------------------------------------------------------------------------------------------------
+
+
+def ordered(order: Order, key: Iterable[Field]) -> str:
+    """What stands behind ORDER BY, for rows that have a value in the order."""
+    direction = " DESC" if order.is_descending else ""
+    return ", ".join(f"{sql}{direction}" for sql in (order.sql, *(each.sql for each in key)))
+
+
+def _by_key(order: Order, key: Iterable[Field]) -> str:
+    direction = " DESC" if order.is_descending else ""
+    return ", ".join(f"{each.sql}{direction}" for each in key)
+
+
+def _after(where: Where, order: Order, key: Sequence[Field], place: Place) -> None:
+    """Add the condition of the rows after a place, among those with a value in the order if it has one."""
+    columns = [each.sql for each in key]
+    values = list(place.key)
+    if place.value is not None:
+        columns, values = [order.sql, *columns], [place.value, *values]
+    sign = "<" if order.is_descending else ">"
+    parameters = ", ".join(where.parameter(value) for value in values)
+    where.conditions.append(f"({', '.join(columns)}) {sign} ({parameters})")
+
+
+def _select(entity: Entity, columns: str, where: Where, *, order_by: str, limit: int, skip: int) -> str:
+    paged = f"ORDER BY {order_by} LIMIT {limit}" + (f" OFFSET {skip}" if skip else "")
+    if skip < FAR:
+        return f"SELECT {columns} FROM {entity.source}{where.sql} {paged}"
+    keys = [each.sql for each in entity.key]
+    inner = ", ".join(f"{sql} AS k{n}" for n, sql in enumerate(keys))
+    on = " AND ".join(f"{sql} = far.k{n}" for n, sql in enumerate(keys))
+    return f"""
+    SELECT {columns} FROM {entity.source}
+      JOIN (SELECT {inner} FROM {entity.source}{where.sql} {paged}) far ON {on} ORDER BY {order_by}"""
+
+
+def shown_columns(question: Question) -> tuple[Field, ...]:
+    """The fields that are read: those that are asked for, and those that say which kind of person they are about."""
+    wanted = {each.name: each for each in question.fields}
+    if not question.sees_all:
+        people = (each.person for each in question.fields if each.person)
+        wanted |= {name: question.entity.fields[name] for name in people if name not in wanted}
+    return tuple(wanted.values())
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+async def load_page(driver: "asyncpg.Connection[Any]", question: Question) -> Page:
+    """A page of rows, and their total.
+
+    Raises:
+        TimeoutError: the question takes too long.
+
+    """
+    rows = await _load_rows(driver, question)
+    has_more = len(rows) > question.limit
+    rows = rows[: question.limit]
+    cursor = None
+    if has_more:
+        last = list(rows[-1].values())[-1 - len(question.entity.key) :]
+        cursor = to_cursor(Place(last[0], tuple(last[1:])), question.order, question.entity.key)
+    if question.place is None and not has_more and (rows or not question.skip):
+        total = Total(question.skip + len(rows), "exato")
+    else:
+        total = await load_total(driver, question)
+    return Page(to_objects(question, rows), cursor, total)
+
+
+async def _load_rows(driver: "asyncpg.Connection[Any]", question: Question) -> list[asyncpg.Record]:
+    """One row more than asked for, if there is one; at the end of each its value in the order, and its key."""
+    order, entity, place = question.order, question.entity, question.place
+    wanted, skip = question.limit + 1, question.skip
+    rows: list[asyncpg.Record] = []
+    if place is None or place.value is not None:
+        where = question.where()
+        if place is not None:
+            _after(where, order, entity.key, place)
+        if not order.is_required:
+            where.conditions.append(f"{order.sql} IS NOT NULL")
+        rows = await _fetch(driver, question, where, order_by=ordered(order, entity.key), limit=wanted, skip=skip)
+        place = None
+    if order.is_required or len(rows) == wanted:
+        return rows
+    where = question.where()
+    if skip and not rows:  # how many of those to be skipped have a value
+        where.conditions.append(f"{order.sql} IS NOT NULL")
+        counted = f"SELECT count(*) FROM (SELECT FROM {entity.source}{where.sql} LIMIT {skip}) AS counted"
+        skip -= await driver.fetchval(counted, *where.values, timeout=LIST_SECONDS)
+        where = question.where()
+    else:
+        skip = 0
+    where.conditions.append(f"{order.sql} IS NULL")
+    if place is not None:
+        _after(where, order, entity.key, place)
+    return rows + await _fetch(
+        driver, question, where, order_by=_by_key(order, entity.key), limit=wanted - len(rows), skip=skip
+    )
+
+
+async def _fetch(
+    driver: "asyncpg.Connection[Any]", question: Question, where: Where, *, order_by: str, limit: int, skip: int
+) -> list[asyncpg.Record]:
+    # JSON as text: the driver would read it, and numbers would lose digits
+    shown = [
+        f"CAST({each.sql} AS text) AS {each.name}" if each.kind is Kind.JSON else f"{each.sql} AS {each.name}"
+        for each in shown_columns(question)
+    ]
+    places = [
+        f"{question.order.sql} AS place_",
+        *(f"{each.sql} AS k{n}_" for n, each in enumerate(question.entity.key)),
+    ]
+    columns = ", ".join((*shown, *places))
+    statement = _select(question.entity, columns, where, order_by=order_by, limit=limit, skip=skip)
+    return await driver.fetch(statement, *where.values, timeout=LIST_SECONDS)
+
+
+async def load_total(driver: "asyncpg.Connection[Any]", question: Question) -> Total:
+    """How many rows the question has, counted as it says."""
+    if question.counting == "nao":
+        return Total(None, "nenhum")
+    where, source = question.where(), question.entity.source
+    if question.counting == "exata":
+        try:
+            number = await driver.fetchval(
+                f"SELECT count(*) FROM {source}{where.sql}", *where.values, timeout=COUNT_SECONDS
+            )
+        except TimeoutError:
+            return Total(await _estimate(driver, f"SELECT FROM {source}{where.sql}", where), "estimado")
+        return Total(number, "exato")
+    statement = f"SELECT count(*) FROM (SELECT FROM {source}{where.sql} LIMIT {COUNTED + 1}) AS counted"
+    number = await driver.fetchval(statement, *where.values, timeout=LIST_SECONDS)
+    return Total(COUNTED, "minimo") if number > COUNTED else Total(number, "exato")
+
+
+async def _estimate(driver: "asyncpg.Connection[Any]", statement: str, where: Where) -> int:
+    """How many rows the planner expects."""
+    plan = orjson.loads(await driver.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *where.values))
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------
+
+
+def to_objects(question: Question, rows: Iterable[asyncpg.Record]) -> list[dict[str, Any]]:
+    """Rows as they are shown: JSON as it is stored, and the numbers of natural persons masked."""
+    names = [each.name for each in question.fields]
+    as_json = [each for each in question.fields if each.kind is Kind.JSON]
+    personal = [] if question.sees_all else [each for each in question.fields if each.is_personal]
+    shown = []
+    for row in rows:
+        made = {name: row[name] for name in names}
+        for each in personal:
+            value = made[each.name]
+            if value is not None:
+                made[each.name] = (
+                    mask_fields(json.loads(value, parse_float=Decimal), PERSONAL)
+                    if each.kind is Kind.JSON
+                    else mask_field(value, row[each.person] if each.person else None)
+                )
+        for each in as_json:
+            if isinstance(made[each.name], str):
+                made[each.name] = orjson.Fragment(made[each.name])
+        shown.append(made)
+    return shown
+
+
+def to_json(value: Mapping[str, Any]) -> bytes:
+    """JSON with every decimal as a number with all its digits."""
+    return orjson.dumps(value, default=_number)
+
+
+def _number(value: object) -> orjson.Fragment:
+    if not isinstance(value, Decimal):
+        raise TypeError
+    return orjson.Fragment(f"{value:f}" if value.is_finite() else "null")

@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.entities.entity import Entity
@@ -169,5 +170,13 @@ def _lists_of(entity: Entity) -> Iterable[Child]:
 
 
 async def _count_owed(db: AsyncConnection, child: Child) -> int:
-    statement = text(f"SELECT count(*) FROM (SELECT FROM {child.debts} LIMIT {MOST_OWED}) AS counted")
-    return int((await db.execute(statement)).scalar_one())
+    return int((await db.execute(_owed_of(child))).scalar_one())
+
+
+@cache
+def _owed_of(child: Child) -> TextClause:
+    return text(_counted(child.debts))
+
+
+def _counted(debts: str) -> str:
+    return f"SELECT count(*) FROM (SELECT FROM {debts} LIMIT {MOST_OWED}) AS counted"

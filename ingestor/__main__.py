@@ -81,6 +81,7 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         history_days=settings.history_days,
         keeps_coletas=settings.coletas_enabled,
         coletas_days=settings.coletas_retention_days,
+        searches_itens=settings.search_itens,
         kinds=tuple(settings.worker_kinds),
         scopes=settings.list_scopes,
     )

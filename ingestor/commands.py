@@ -198,7 +198,11 @@ async def rejected(settings: IngestorSettings, options: argparse.Namespace) -> i
         entries = await load_unresolved(engine, RESOURCES_BY_NAME.get(options.resource))
         async with make_client(settings, engine, waits=False) as client:
             for entry in entries:
-                reason = await try_again(engine, client, entry, settings.list_scopes) if options.retry else entry.reason
+                reason: str | None = entry.reason
+                if options.retry:
+                    reason = await try_again(
+                        engine, client, entry, settings.list_scopes, searches_itens=settings.search_itens
+                    )
                 if reason is not None:
                     left += 1
                     print(mask_text(f"{entry.resource} {entry.natural_key or '(no key)'}: {reason}"))

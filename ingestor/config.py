@@ -94,5 +94,6 @@ class IngestorSettings(
     history_days: Annotated[int, Field(ge=0, le=36500), AfterValidator(_history_days)] = 180
     coletas_enabled: bool = False
     coletas_retention_days: Annotated[int, Field(ge=0, le=36500)] = 90
+    search_itens: bool = True
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] = 0

@@ -61,6 +61,7 @@ class Turn:
     `wanted` are the services whose debts may be read now; of others only what was asked for by hand, which comes first.
     `scopes`: of the lists that are only read later, for what becomes owed meanwhile.
     `keeps_coletas`: what is read is also kept as it was read, where that is done for the resource.
+    `searches_itens`: entries of lists are found by a search.
     """
 
     lists: tuple[List, ...] = INLINE
@@ -68,6 +69,7 @@ class Turn:
     wanted: Collection[str] = ()
     scopes: Scopes = field(default_factory=dict)
     keeps_coletas: bool = False
+    searches_itens: bool = True
 
     @property
     def open(self) -> list[List]:
@@ -98,11 +100,12 @@ class Debt:
     """Of a list that is read in parts; `None` before the first."""
     keeps_coleta: bool = False
     """Whether what is read of it is also kept as it was read."""
+    searches_itens: bool = True
 
     @property
     def lists(self) -> ListStatements:
         """The statements of its list."""
-        return list_statements(self.resource, self.child)
+        return list_statements(self.resource, self.child, searches_itens=self.searches_itens)
 
 
 # Not while an update waits for a worker, unless it waits for the portal's listings.
@@ -242,6 +245,7 @@ async def claim_debts(db: AsyncConnection, most: int, turn: Turn = OF_RECORDS) -
                     row.execution_id,
                     row.parts_left,
                     turn.keeps_coletas and resource.is_collected and child is resource.child,
+                    turn.searches_itens,
                 )
                 for row in rows
             ]

@@ -46,6 +46,7 @@ class Tools:
 
     `stopping` asks them to end after the present page; `room` bounds what is in memory, `commits` the transactions.
     `scopes` are those of lists that are read later. `keeps_coletas`: what is read is also kept as it was read.
+    `searches_itens`: entries of lists are found by a search.
     """
 
     engine: AsyncEngine
@@ -57,6 +58,7 @@ class Tools:
     metrics: Metrics = field(default_factory=Metrics)
     scopes: Scopes = field(default_factory=dict)
     keeps_coletas: bool = False
+    searches_itens: bool = True
 
 
 @dataclass
@@ -302,7 +304,13 @@ async def _write(
     )
     shows_new = progress.evidence.is_new(batch.keys)
     batch, counts = await store_page(
-        db, work.claim, batch, progress, keeps_page=is_whole and not completes, scopes=work.tools.scopes
+        db,
+        work.claim,
+        batch,
+        progress,
+        keeps_page=is_whole and not completes,
+        scopes=work.tools.scopes,
+        searches_itens=work.tools.searches_itens,
     )
     if work.tools.keeps_coletas and batch.resource.is_collected:
         await add_to_coletas(db, batch.resource, batch.bundles, work.claim.execution_id)

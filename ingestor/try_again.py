@@ -21,11 +21,14 @@ _PARENTS = {child.name: resource for resource, child in INLINE}
 _LATER = {child.name: (resource, child) for resource, child in LATER}
 
 
-async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved, scopes: Scopes) -> str | None:
+async def try_again(
+    engine: AsyncEngine, client: PncpClient, entry: Unresolved, scopes: Scopes, *, searches_itens: bool = True
+) -> str | None:
     """Store a rejected record, with its items as they are now; answers why it cannot be, `None` where it is stored.
 
     Of a contratação whose items do not come just now they are owed; a rejected item is then not stored. `scopes`: of
-    the lists that are read later; of these the ingestors are asked for the whole list of the record.
+    the lists that are read later; of these the ingestors are asked for the whole list of the record. `searches_itens`:
+    items are found by a search.
     """
     if entry.resource in _LATER:
         return await _ask_again(engine, entry)
@@ -40,7 +43,9 @@ async def try_again(engine: AsyncEngine, client: PncpClient, entry: Unresolved, 
     async with engine.connect() as db, db.begin() as transaction:
         if parent:
             await want_list(db, parent, bundle.key)
-        _, refused = await store_bundles(db, resource, [bundle], entry.execution_id, scopes)
+        _, refused = await store_bundles(
+            db, resource, [bundle], entry.execution_id, scopes, searches_itens=searches_itens
+        )
         still = [rejected.reason for rejected in refused]
         if still:
             await transaction.rollback()

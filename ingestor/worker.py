@@ -35,6 +35,7 @@ from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
 from ingestor.store.coletas import settle_one
 from ingestor.store.later import widen
+from ingestor.store.search import fill_words
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,7 @@ DEBT_SECONDS = 5.0
 DEBTS_AT_ONCE = 4
 LATER_DEBTS_AT_ONCE = 2
 HISTORY_SECONDS = 3600.0
+WORDS_SECONDS = 60.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
 LOOPS_SECONDS = 0.5  # and that of its loops to end by themselves
@@ -80,6 +82,8 @@ class WorkerOptions:
     """Whether what is read of plans is also kept as it was read."""
     coletas_days: int = 0
     """After how many days that is deleted; 0 for never."""
+    searches_itens: bool = True
+    """Whether entries of lists are found by a search."""
     kinds: tuple[Kind, ...] = KINDS
     """The kinds of slices that it works on."""
     scopes: Scopes = field(default_factory=dict)
@@ -133,6 +137,7 @@ class Worker:
             metrics=self._metrics,
             scopes=options.scopes,
             keeps_coletas=options.keeps_coletas,
+            searches_itens=options.searches_itens,
         )
 
     def announce(self, execution_id: int) -> None:
@@ -158,6 +163,7 @@ class Worker:
                 tasks.create_task(self._keep(step, DEBT_SECONDS, self.stopping))
                 for step in (self._work_off_debts, self._work_off_later, self._widen_scopes)
             ]
+            loops.append(tasks.create_task(self._keep(self._fill_words, WORDS_SECONDS, self.stopping)))
             if self._options.history_days or self._options.coletas_days:
                 loops.append(tasks.create_task(self._keep(self._delete_old, HISTORY_SECONDS, self.stopping)))
             await self.stopping.wait()
@@ -277,11 +283,18 @@ class Worker:
         options = self._options
         await delete_old(self._engine, options.history_days, self.stopping, coletas_days=options.coletas_days)
 
+    async def _fill_words(self) -> None:
+        """Make the words of rows that a search does not find yet, unless another worker is doing it."""
+        await fill_words(self._engine, self.stopping, searches_itens=self._options.searches_itens)
+
     async def _work_off_debts(self) -> None:
         """Read lists that are owed, as long as any come."""
         while not self.stopping.is_set():
             turn = Turn(
-                paused=self._paused_services(), scopes=self._options.scopes, keeps_coletas=self._options.keeps_coletas
+                paused=self._paused_services(),
+                scopes=self._options.scopes,
+                keeps_coletas=self._options.keeps_coletas,
+                searches_itens=self._options.searches_itens,
             )
             if not await self._work_off(turn):
                 break

@@ -26,7 +26,7 @@ def _list_of(entity: Entity) -> Endpoint:
         async with state["reading"].connect() as db:
             with network_errors():
                 page = await load_page(await raw_driver_of(db), question)
-            mirror = await state["mirrors"].load(db, entity, question.period)
+            mirror = await state["mirrors"].load(db, question)
         body = to_json(
             {
                 "registros": page.rows,

@@ -86,11 +86,13 @@ ATAS = Resource(
         *partial_mentions("cnpj_orgao", "nome_orgao", "codigo_unidade_orgao", "nome_unidade_orgao"),
         Mention(ORGAOS, {"cnpj": "cnpj_orgao_subrogado", "razao_social": "nome_orgao_subrogado"}, partial=True),
     ),
+    searched=("numero_ata_registro_preco", "objeto_contratacao"),
+    # what leads a list, whose rows come by the day of publication
     indexes=(
         ("data_atualizacao_global",),
-        ("data_publicacao_pncp",),
-        ("cnpj_orgao", "data_atualizacao_global"),
+        ("data_publicacao_pncp", "numero_controle_pncp_ata"),
+        ("cnpj_orgao", "data_publicacao_pncp"),
         ("numero_controle_pncp_compra",),
-        ("vigencia_fim",),
+        ("vigencia_fim", "numero_controle_pncp_ata"),
     ),
 )

@@ -122,9 +122,15 @@ CONTRATACOES = Resource(
     mentions=BOTH_ORGAOS,
     child=ITENS,
     later=(RESULTADOS, ARQUIVOS),
+    searched=("numero_compra", "processo", "objeto_compra"),
+    # what leads a list, whose rows come by the day of publication; and proposals that are open
     indexes=(
-        ("data_publicacao_pncp", "modalidade_id"),
+        ("data_publicacao_pncp",),
         ("data_atualizacao_global",),
-        ("orgao_entidade_cnpj", "data_atualizacao_global"),
+        ("modalidade_id", "data_publicacao_pncp"),
+        ("orgao_entidade_cnpj", "data_publicacao_pncp"),
+        ("unidade_orgao_uf_sigla", "data_publicacao_pncp"),
+        ("unidade_orgao_codigo_ibge", "data_publicacao_pncp"),
+        ("data_encerramento_proposta",),
     ),
 )

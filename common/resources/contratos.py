@@ -63,7 +63,7 @@ CONTRATOS = Resource(
             filter="numero_controle_compra",
             refers="contratacoes",
         ),
-        text(
+        short_text(
             "numero_controle_pncp_ata",
             "numeroControlePncpAta",
             "Ata de que resulta",
@@ -120,11 +120,17 @@ CONTRATOS = Resource(
     page="https://pncp.gov.br/app/contratos/{cnpj}/{ano}/{sequencial}",
     mentions=(*BOTH_ORGAOS, fornecedor_of("codigo_pais_fornecedor"), SUB_CONTRATADO),
     later=(ARQUIVOS, TERMOS),
+    searched=("numero_contrato_empenho", "processo", "objeto_contrato"),
+    # what leads a list, whose rows come by the day of publication; those that end on one day are too many to sort
     indexes=(
         ("data_publicacao_pncp",),
         ("data_atualizacao_global",),
-        ("orgao_entidade_cnpj", "data_atualizacao_global"),
+        ("orgao_entidade_cnpj", "data_publicacao_pncp"),
+        ("unidade_orgao_uf_sigla", "data_publicacao_pncp"),
+        ("unidade_orgao_codigo_ibge", "data_publicacao_pncp"),
+        ("ni_fornecedor", "data_publicacao_pncp"),
+        ("data_vigencia_fim", "numero_controle_pncp"),
         ("numero_controle_pncp_compra",),
-        ("ni_fornecedor",),
+        ("numero_controle_pncp_ata",),
     ),
 )

@@ -10,12 +10,16 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.types import TypeEngine
 
 from common.clock import BRASILIA
 from common.resources import coletas, dominios
 from common.resources.description import Child, Column, Kind, Party, Resource
+
+Searchable = Resource | Child | Party
+BUSCA = "busca"
+"""The column with the words of a row."""
 
 WALL_CLOCK = sa.DateTime(timezone=False)  # Brasília's, as the source writes it
 MOMENT = sa.DateTime(timezone=True)  # an event of ours
@@ -60,6 +64,9 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
         *(moment_column(child.read_at) for child in resource.lists),
         now_column("created_at"),
         now_column("updated_at"),
+        *_search(resource),
+        # what has changed since a moment
+        sa.Index(f"ix_{resource.name}_updated_at", "updated_at"),
         *(sa.Index(f"ix_{resource.name}_{names[0]}", *names) for names in resource.indexes),
     )
     for child in resource.lists:
@@ -76,6 +83,7 @@ def _add_list(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
         sa.Column("payload", JSONB, nullable=False),
         now_column("created_at"),
         now_column("updated_at"),
+        *_search(child),
         sa.ForeignKeyConstraint(
             [resource.key], [f"{resource.name}.{resource.key}"], ondelete="CASCADE", initially="DEFERRED"
         ),
@@ -126,6 +134,28 @@ def _count_column(name: str) -> sa.Column[object]:
     return sa.Column(name, sa.Integer, nullable=False, server_default=sa.text("0"))
 
 
+def _search(described: Searchable) -> list[sa.schema.SchemaItem]:
+    """The column with the words of a row, their index, and that of rows which have none yet."""
+    if not described.searched:
+        return []
+    name = described.name
+    return [
+        # null: not made yet, which is done in the background
+        sa.Column(BUSCA, TSVECTOR),
+        sa.Index(f"ix_{name}_{BUSCA}", BUSCA, postgresql_using="gin"),
+        sa.Index(f"ix_{name}_unsearched", search_order(described), postgresql_where=sa.text(f"{BUSCA} IS NULL")),
+    ]
+
+
+def search_order(described: Searchable) -> str:
+    """The column by which vectors that are missing are made, from its highest value down.
+
+    It is never null. Of a resource it has an index anyway, of others it never changes, so that their rows can be
+    changed without a new entry in every index.
+    """
+    return described.version[1] if isinstance(described, Resource) else "created_at"
+
+
 def add_party(metadata: sa.MetaData, party: Party) -> None:
     """Add the table of a party."""
     sa.Table(
@@ -140,6 +170,7 @@ def add_party(metadata: sa.MetaData, party: Party) -> None:
         sa.Column("is_partial", sa.Boolean, nullable=False, server_default=sa.false()),
         now_column("created_at"),
         now_column("updated_at"),
+        *_search(party),
     )
 
 
@@ -249,6 +280,21 @@ def _expression(column: Column) -> str:
     )
 
 
+# The parser takes what these characters join for one word: "materiais/bens" for a file, "lote.conforme" for a host. A
+# replacement of each costs a tenth of `translate`. The length keeps a vector under its limit of 1 MiB, which the
+# database would refuse with the whole record.
+_JOINING = "/.-_@<&+~"
+_SEARCHED_CHARACTERS = 100_000
+
+
+def search_vector(texts: Iterable[str]) -> str:
+    """SQL of the words of several texts, each SQL of its own, as `busca` has them."""
+    words = f"left(concat_ws(' ', {', '.join(texts)}), {_SEARCHED_CHARACTERS})"
+    for character in _JOINING:
+        words = f"replace({words}, '{character}', ' ')"
+    return f"to_tsvector('pncp', {words})"
+
+
 # --- documentation ----------------------------------------------------------------------------------------------
 
 _OWN = {
@@ -284,7 +330,7 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
     lines = [_INTRODUCTION]
     for resource in resources:
         add_tables(metadata, resource)
-        own = {child.read_at: _READ_AT.format(child.name) for child in resource.lists}
+        own = {child.read_at: _READ_AT.format(child.name) for child in resource.lists} | _busca(resource)
         places = " and ".join(f"`{each.path}` by `{each.stamp}`" for each in resource.listings.values())
         lines += _lines(
             metadata.tables[resource.name], resource.label, stored_columns(resource), own, f"Listed at {places}."
@@ -292,10 +338,10 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
         for child in resource.lists:
             columns = (key_column(resource), *child.columns)
             note = f"Listed at `{child.path}`."
-            lines += _lines(metadata.tables[child.name], child.label, columns, note=note)
+            lines += _lines(metadata.tables[child.name], child.label, columns, _busca(child), note)
     for party in parties:
         add_party(metadata, party)
-        lines += _lines(metadata.tables[party.name], party.label, party_columns(party))
+        lines += _lines(metadata.tables[party.name], party.label, party_columns(party), _busca(party))
     add_dominios(metadata)
     lists = ", ".join(f"`{each.name}`" for each in dominios.DOMAIN_TABLES)
     note = f"Each `dominio` is a list of the portal below `/pncp/v1/`: {lists}."
@@ -305,6 +351,10 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
         name = table.name
         lines += _lines(table, coletas.LABELS[name], (), coletas.MEANINGS[name], coletas.NOTES.get(name, ""))
     return "\n".join((*lines, ""))
+
+
+def _busca(described: Searchable) -> dict[str, str]:
+    return {BUSCA: f"Palavras de {', '.join(described.searched)}; nulo enquanto a busca não as conhece"}
 
 
 def _lines(

@@ -88,7 +88,8 @@ class Condition:
 class Party:
     """A table of parties that records name. Its key is that of `owner`, if it has one, and the columns `key`.
 
-    The paths of its columns begin at the object that names it. `called` is the column with its name.
+    The paths of its columns begin at the object that names it. `called` is the column with its name. `searched` are the
+    columns whose words are found by a search.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Party:
     called: str
     columns: tuple[Column, ...]
     owner: "Party | None" = None
+    searched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +186,7 @@ class Child:
     stamp: str | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
     address: str = ""
+    searched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +222,8 @@ class Resource:
     loaded and covered. `shows_changes`: a record that changes comes again in it.
 
     `page_size`: the most records that a page of its listings holds. `omits` are keys of a record that its payload is
-    kept without, as a table of its own has them. `indexes` are those beside the key, each by its columns.
+    kept without, as a table of its own has them. `indexes` are those beside the key and `updated_at`, each by its
+    columns. `searched` are the columns whose words are found by a search.
     `is_collected`: what is read of it may also be kept as it was read (`coletas`), by the `ano` of its key.
 
     `update_cron` and `sweep_cron`: when its updates and its sweeps start, unless settings or administrators say
@@ -254,6 +258,7 @@ class Resource:
     has_day_stamps: bool = False
     shows_changes: bool = True
     omits: tuple[str, ...] = ()
+    searched: tuple[str, ...] = ()
     is_collected: bool = False
     conditions: tuple[Condition, ...] = ()
     page: str = ""

@@ -12,6 +12,7 @@ ITENS = Child(
     read_at="itens_at",
     debts="itens_owed",
     address="itens",
+    searched=("descricao",),
     columns=(
         integer("numero_item", "numeroItem", "Número do item", required=True),
         text("descricao", "descricao", "Descrição"),

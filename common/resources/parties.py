@@ -15,6 +15,7 @@ ORGAOS = Party(
         text("poder_id", "poderId", "Poder", filter="poder"),
         text("esfera_id", "esferaId", "Esfera", filter="esfera"),
     ),
+    searched=("razao_social",),
 )
 UNIDADES = Party(
     name="unidades",
@@ -25,11 +26,12 @@ UNIDADES = Party(
     columns=(
         short_text("codigo_unidade", "codigoUnidade", "Código", filter="codigo_unidade"),
         text("nome_unidade", "nomeUnidade", "Nome"),
-        text("codigo_ibge", "codigoIbge", "Código IBGE do município", filter="codigo_ibge"),
+        short_text("codigo_ibge", "codigoIbge", "Código IBGE do município", filter="codigo_ibge"),
         text("municipio_nome", "municipioNome", "Município", filter="municipio"),
-        text("uf_sigla", "ufSigla", "Sigla da UF", filter="uf"),
+        short_text("uf_sigla", "ufSigla", "Sigla da UF", filter="uf"),
         text("uf_nome", "ufNome", "Nome da UF"),
     ),
+    searched=("nome_unidade", "municipio_nome"),
 )
 
 FORNECEDORES = Party(
@@ -43,6 +45,7 @@ FORNECEDORES = Party(
         text("nome", "nome", "Nome ou razão social", personal="tipoPessoa"),
         text("codigo_pais", "codigoPais", "País"),
     ),
+    searched=("nome",),
 )
 PARTIES = (ORGAOS, UNIDADES, FORNECEDORES)
 """In the order in which records write them, so that two that name the same ones cannot deadlock."""

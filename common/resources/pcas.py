@@ -29,6 +29,8 @@ ITENS_PCA = Child(
     service="itens_pca",
     read_at="itens_at",
     debts="itens_pca_owed",
+    # many have no description of their own
+    searched=("descricao", "pdm_descricao", "grupo_contratacao_nome", "classificacao_superior_nome"),
     columns=(
         integer("numero_item", "numeroItem", "Número do item", required=True),
         text("descricao", "descricao", "Descrição"),
@@ -118,8 +120,11 @@ PCAS = Resource(
     page="https://pncp.gov.br/app/pca/{cnpj}/{ano}/{sequencial}",
     mentions=partial_mentions("orgao_entidade_cnpj", "orgao_entidade_razao_social", "codigo_unidade", "nome_unidade"),
     child=ITENS_PCA,
+    # without texts of their own: their items and the parties that they name are searched
     indexes=(
+        ("data_publicacao_pncp",),
         ("data_atualizacao_global_pca",),
-        ("orgao_entidade_cnpj", "data_atualizacao_global_pca"),
+        ("orgao_entidade_cnpj", "data_publicacao_pncp"),
+        ("ano_pca", "data_publicacao_pncp"),
     ),
 )

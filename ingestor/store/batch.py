@@ -81,17 +81,20 @@ async def store_page(
     *,
     keeps_page: bool = True,
     scopes: Scopes = NO_SCOPES,
+    searches_itens: bool = True,
 ) -> tuple[Batch, PageCounts]:
     """Write a page: records, their lists, the parties that they name, what was rejected, and the page's own row.
 
     Runs inside the caller's transaction, which holds the slice. Answers the batch as it really went (a record that
     the database itself refuses is rejected here) and what it adds to the slice's counts. `keeps_page`: false where the
-    slice ends in this transaction, which it does not with a page that is `unfit`. `scopes`: of lists that are only read
-    later.
+    slice ends in this transaction, which it does not with a page that is `unfit`. `scopes` and `searches_itens` as of
+    `store_bundles`.
     """
     stored, refused = BundleCounts(), list[Rejected]()
     if batch.bundles:
-        stored, refused = await store_bundles(db, batch.resource, batch.bundles, claim.execution_id, scopes)
+        stored, refused = await store_bundles(
+            db, batch.resource, batch.bundles, claim.execution_id, scopes, searches_itens=searches_itens
+        )
     if refused:
         lost = {record.natural_key for record in refused if record.resource == batch.resource.name}
         batch = replace(batch, processed=batch.processed - lost, rejected=[*batch.rejected, *refused])
@@ -121,20 +124,24 @@ async def store_bundles(
     bundles: list[Bundle],
     execution_id: int | None = None,
     scopes: Scopes = NO_SCOPES,
+    *,
+    searches_itens: bool = True,
 ) -> tuple[BundleCounts, list[Rejected]]:
     """Write all bundles at once; where the database refuses a value, one at a time, to find which.
 
     `execution_id`: who met them, for what is owed of their lists. `scopes`: of lists that are read later.
+    `searches_itens`: entries of their lists are found by a search.
     """
-    stored = await _store_bundles(db, resource, bundles, execution_id)
+    statements = statements_of(resource, searches_itens=searches_itens)
+    stored = await _store_bundles(db, statements, bundles, execution_id)
     await owe_later(db, resource, [bundle.key for bundle in bundles], scopes, execution_id=execution_id)
     return stored
 
 
 async def _store_bundles(
-    db: AsyncConnection, resource: Resource, bundles: list[Bundle], execution_id: int | None
+    db: AsyncConnection, statements: Statements, bundles: list[Bundle], execution_id: int | None
 ) -> tuple[BundleCounts, list[Rejected]]:
-    driver, statements = await driver_of(db), statements_of(resource)
+    driver = await driver_of(db)
     try:
         async with driver.transaction():  # a savepoint
             return await _merge(driver, statements, bundles, execution_id), []
@@ -147,7 +154,7 @@ async def _store_bundles(
             async with driver.transaction():
                 counts, refused_itens = await _merge_with_care(driver, statements, bundle, execution_id)
         except VALUE_REFUSED as error:
-            refused.append(Rejected(bundle.key, str(error), bundle.record.payload, resource.name))
+            refused.append(Rejected(bundle.key, str(error), bundle.record.payload, statements.table))
         else:
             stored = stored.plus(counts)
             refused += refused_itens

@@ -10,7 +10,7 @@ from functools import cache
 
 from sqlalchemy import TextClause, text
 
-from common.resources.derive import json_object, party_columns, party_key, to_sql
+from common.resources.derive import BUSCA, json_object, party_columns, party_key, search_vector, to_sql
 from common.resources.description import Child, Mention, Resource
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions
@@ -72,8 +72,8 @@ class Statements:
 
 
 @cache
-def statements_of(resource: Resource) -> Statements:
-    """The statements of a resource."""
+def statements_of(resource: Resource, *, searches_itens: bool = True) -> Statements:
+    """The statements of a resource; `searches_itens`: entries of its list are written with their words."""
     judged = ", ".join((resource.key, *resource.version))
     page = "unnest($1::text[], $2::timestamp[], $3::timestamp[], $4::bool[], $5::int[], $6::int[]"
     names = f"{judged}, has_list, begins, bytes"
@@ -96,7 +96,7 @@ def statements_of(resource: Resource) -> Statements:
         holds={criterio: text(_holds(resource, listing.stamp)) for criterio, listing in resource.listings.items()},
         payload=text(_payload(resource)),
         entries=text(_entries(resource)),
-        list=list_statements(resource, resource.child) if resource.child else None,
+        list=list_statements(resource, resource.child, searches_itens=searches_itens) if resource.child else None,
     )
 
 
@@ -178,6 +178,8 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
         also = f"""
             OR (excluded.{header} = known.{header} AND excluded.{whole} = known.{whole}
                 AND known.payload IS DISTINCT FROM excluded.payload)"""
+    if resource.searched:
+        values[BUSCA] = search_vector(values[name] for name in resource.searched)
     rejected = f"r.resource = '{resource.name}'"
     if child:
         values[child.read_at] = "CASE WHEN has_list THEN now() END"
@@ -223,12 +225,12 @@ def _parties(mentions: tuple[Mention, ...], stamp: str) -> Iterator[str]:
         key = party_key(party)
         keys, columns = ", ".join(key), [column.name for column in party_columns(party)]
         same_party = " AND ".join(f"p.{name} = newest.{name}" for name in key)
-        changing = (*(name for name in columns if name not in key), "payload", "as_of", "is_partial")
+        changing = (*(name for name in columns if name not in key), "payload", "as_of", "is_partial", BUSCA)
         yield f"""named_{party.name} AS (
         {named}
     ), written_{party.name} AS (
-        INSERT INTO {party.name} AS known ({", ".join(columns)}, payload, as_of, is_partial)
-        SELECT newest.*
+        INSERT INTO {party.name} AS known ({", ".join(columns)}, payload, as_of, is_partial, {BUSCA})
+        SELECT newest.*, {search_vector(party.searched)}
           FROM (SELECT DISTINCT ON ({keys}) * FROM named_{party.name} ORDER BY {keys}, is_partial, as_of DESC) newest
           LEFT JOIN LATERAL (SELECT as_of, payload, is_partial FROM {party.name} p WHERE {same_party} LIMIT 1) stored
                  ON true
@@ -269,8 +271,8 @@ def _payload_of(mention: Mention, said: Mapping[str, str]) -> str:
 
 
 @cache
-def list_statements(resource: Resource, child: Child) -> ListStatements:
-    """The statements of the lists that belong to a resource's records."""
+def list_statements(resource: Resource, child: Child, *, searches_itens: bool = True) -> ListStatements:
+    """The statements of the lists that belong to a resource's records; `searches_itens` as of `statements_of`."""
     table, key = child.name, resource.key
     header, whole = resource.version
     entries = f"""
@@ -281,9 +283,12 @@ def list_statements(resource: Resource, child: Child) -> ListStatements:
       FROM unnest($1::text[], $2::int[], $3::int[], $5::int[], $6::int[])
            AS page ({key}, begins, bytes, came_begins, came_bytes)"""
     names = ", ".join(child.key)
+    values = to_sql(child.columns)
+    if child.searched:  # an entry whose words change without being made again has none
+        values[BUSCA] = search_vector(values[name] for name in child.searched) if searches_itens else "NULL"
     on_change = f"""
     ON CONFLICT ({key}, {names}) DO UPDATE
-       SET {_set(name for name in to_sql(child.columns) if name not in child.key)}, updated_at = now()
+       SET {_set(name for name in values if name not in child.key)}, updated_at = now()
      WHERE known.payload IS DISTINCT FROM excluded.payload
 """
     gone = None if child.keeps_gone else f"FROM {table} WHERE {key} = $1 AND {names} <> ALL($2::int[])"
@@ -292,9 +297,9 @@ def list_statements(resource: Resource, child: Child) -> ListStatements:
         table=table,
         # A record that was not there has no entries (they refer to it), so that there is no conflict to look for; that
         # spares a seventh of the database's work.
-        insert=_insert(resource, child, entries),
-        merge=_insert(resource, child, entries, on_change=on_change),
-        merge_drifted=_insert(resource, child, drifted, payload="came", on_change=on_change),
+        insert=_insert(resource, child, values, entries),
+        merge=_insert(resource, child, values, entries, on_change),
+        merge_drifted=_insert(resource, child, values | {"payload": "came"}, drifted, on_change),
         delete_gone=gone and f"DELETE {gone}",
         would_go=gone and f"SELECT {gone} LIMIT 1",
         want=f"UPDATE {resource.name} SET {child.read_at} = NULL WHERE {key} = $1",
@@ -324,8 +329,7 @@ def list_statements(resource: Resource, child: Child) -> ListStatements:
     )
 
 
-def _insert(resource: Resource, child: Child, entries: str, payload: str = "payload", on_change: str = "") -> str:
-    values = to_sql(child.columns) | {"payload": payload}
+def _insert(resource: Resource, child: Child, values: Mapping[str, str], entries: str, on_change: str = "") -> str:
     insert = f"""
     INSERT INTO {child.name} AS known ({resource.key}, {", ".join(values)})
     SELECT {resource.key}, {", ".join(values.values())} FROM ({entries} OFFSET 0) entry

@@ -25,8 +25,19 @@ def test_what_a_resource_names_are_columns_of_it(resource: Resource) -> None:
     key = resource.key_columns or (resource.key,)
     named = {*key, *resource.version, *(name for index in resource.indexes for name in index)}
     named |= {listing.stamp for listing in resource.listings.values()}
+    named |= set(resource.searched)
     named |= {resource.axis.column} if resource.axis else set()
     assert named <= columns
+    for child in resource.lists:
+        assert set(child.searched) <= names(child.columns)
+
+
+@every_resource
+def test_what_is_in_an_index_is_short(resource: Resource) -> None:
+    """PostgreSQL refuses a row whose value is too long for one."""
+    kinds = {column.name: column.kind for column in resource.columns}
+    indexed = {name for index in resource.indexes for name in index} - {resource.key}
+    assert not {name for name in indexed if kinds[name] is Kind.TEXT}
 
 
 @every_resource
@@ -70,4 +81,4 @@ def test_every_resource_writes_its_parties_in_the_same_order(resource: Resource)
 
 @pytest.mark.parametrize("party", PARTIES, ids=lambda party: party.name)
 def test_a_party_s_key_and_name_are_among_its_columns(party: Party) -> None:
-    assert {*party_key(party), party.called} <= names(party_columns(party))
+    assert {*party_key(party), party.called, *party.searched} <= names(party_columns(party))

@@ -85,7 +85,7 @@ def _page(entity: Entity) -> dict[str, Any]:
 
 MIRROR: dict[str, Any] = {
     "type": "object",
-    "required": ["ate", "de", "completo", "dias_faltando", "registros_recusados", "listas_faltando", "escopo"],
+    "required": ["ate", "de", "completo", "dias_faltando", "registros_recusados", "listas_faltando", "escopo", "busca_completa"],
     "properties": {
         "ate": {
             "type": ["string", "null"],
@@ -99,6 +99,10 @@ MIRROR: dict[str, Any] = {
         "escopo": {
             "type": ["string", "null"],
             "description": "de quais registros esta lista é lida; nulo onde é lida de todos",
+        },
+        "busca_completa": {
+            "type": "boolean",
+            "description": "falso numa busca por palavras enquanto as de alguns registros ainda não estão no índice",
         },
     },
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from common.resources import RESOURCES
-from common.resources.derive import key_column, party_columns, party_key, party_row_key, stored_columns
+from common.resources.derive import BUSCA, Searchable, key_column, party_columns, party_key, party_row_key, stored_columns
 from common.resources.description import Child, Column, Condition, Kind, Mention, Party, Resource
 from common.resources.parties import PARTIES
 
@@ -18,6 +18,8 @@ from common.resources.parties import PARTIES
 
 MAIN = "e"
 """What the entity's own table is called in statements."""
+SEARCH = "q"
+"""The filter on words."""
 RECORD = "r"
 """And the table of the records that its entries belong to."""
 NOW = "timezone('America/Sao_Paulo', now())"
@@ -38,6 +40,8 @@ class Form(Enum):
     """A condition of its own that is true or false."""
     WITH = "with"
     """A condition of its own that is asked with one value."""
+    SEARCH = "search"
+    """Words that a text has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +219,14 @@ def _add_own(parts: _Parts) -> None:
         parts.filters["cnpj_raiz"] = Filter("cnpj_raiz", label, Kind.SHORT_TEXT, Form.WITH, sql, cnpj.leads)
 
 
+def _add_search(parts: _Parts, described: Searchable) -> None:
+    """Add the filter on words, where the table has them."""
+    if described.searched:
+        columns = ", ".join(f"`{name}`" for name in described.searched)
+        label = f"Palavras em {columns}: todas, em qualquer número; também `OU`, `-palavra`, `\"frase\"`, `prefixo*`"
+        parts.filters[SEARCH] = Filter(SEARCH, label, Kind.TEXT, Form.SEARCH, f"{MAIN}.{BUSCA}", leads=True)
+
+
 def _leading(indexes: Iterable[tuple[str, ...]], key: Iterable[str]) -> frozenset[str]:
     return frozenset(columns[0] for columns in (*indexes, tuple(key)))
 
@@ -253,6 +265,7 @@ def _day_order(resource: Resource, table: str) -> Order:
 def _of_resource(resource: Resource) -> Entity:
     parts, order = _Parts(), _day_order(resource, MAIN)
     parts.orders[order.name] = order
+    _add_search(parts, resource)
     _add_record(parts, resource, MAIN, is_whole=True)
     _add_own(parts)
     return Entity(
@@ -273,6 +286,7 @@ def _of_resource(resource: Resource) -> Entity:
 def _of_child(resource: Resource, child: Child) -> Entity:
     parts, order = _Parts(), _day_order(resource, RECORD)
     parts.orders[order.name] = order
+    _add_search(parts, child)
     columns, leads = (key_column(resource), *child.columns), _leading(child.indexes, (resource.key,))
     _add_columns(parts, MAIN, columns, leads=leads, seldom=_seldom_wanted(child.mentions))
     _add_record(parts, resource, RECORD, is_whole=False)
@@ -328,6 +342,7 @@ def _together(address: str, entities: Sequence[Entity]) -> Entity:
 
 def _of_party(party: Party) -> Entity:
     parts, names = _Parts(), party_row_key(party)
+    _add_search(parts, party)
     _add_columns(parts, MAIN, party_columns(party), leads=frozenset(names[:1]))
     _add_own(parts)
     key = tuple(parts.fields.get(name) or Field(name, "Número", Kind.INTEGER, f"{MAIN}.{name}") for name in names)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.services.entities.entity import Entity
+from backend.services.entities.entity import SEARCH, Entity
+from backend.services.entities.question import Question
+from backend.services.search import is_search_complete
 from common.lists import ALL, NONE, Scopes
 from common.resources.description import Child, Resource
 
@@ -60,6 +62,7 @@ class Mirror:
     `first`: from which day on days were looked at, that of the reader's period or the first that was ever read.
     `missing_days` of those that are over are not proved complete; null where no day has ever been read. `rejected`
     records could not be stored, and `owed` lists have not come yet. `scopes`: of which records lists are read at all.
+    `search_finds_all`: the words of every row are indexed, or are not asked for.
     """
 
     fresh_until: datetime | None
@@ -68,12 +71,13 @@ class Mirror:
     rejected: int
     owed: int
     scopes: tuple[str, ...]
+    search_finds_all: bool = True
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing is missing of what was asked for, as far as days are over."""
         has_scope = any(scope != ALL for scope in self.scopes)
-        return self.missing_days == 0 and not self.rejected and not self.owed and not has_scope
+        return self.missing_days == 0 and not self.rejected and not self.owed and not has_scope and self.search_finds_all
 
     def to_object(self) -> dict[str, Any]:
         """As readers see it."""
@@ -85,6 +89,7 @@ class Mirror:
             "registros_recusados": self.rejected,
             "listas_faltando": self.owed,
             "escopo": "; ".join(self.scopes) or None,
+            "busca_completa": self.search_finds_all,
         }
 
     def to_sentence(self) -> str:
@@ -97,6 +102,7 @@ class Mirror:
             *([f"{self.missing_days} dias sem prova de que estão completos"] if self.missing_days else []),
             *([f"{self.rejected} registros recusados"] if self.rejected else []),
             *([f"{self.owed} listas por ler"] if self.owed else []),
+            *([] if self.search_finds_all else ["a busca ainda não encontra todos os textos"]),
             *([f"só o escopo {scope}" for scope in self.scopes if scope != ALL]),
         ]
         return f"Espelho incompleto: {', '.join(faults)}; atualizado até {until}."
@@ -110,8 +116,15 @@ class Mirrors:
         self._kept: dict[tuple[str, date | None, date | None], tuple[float, Mirror]] = {}
         self._turn = asyncio.Lock()
 
-    async def load(self, db: AsyncConnection, entity: Entity, period: tuple[date | None, date | None]) -> Mirror:
-        """What is known of the mirror about a period, ends included; open ends are the first day read, and now."""
+    async def load(self, db: AsyncConnection, question: Question) -> Mirror:
+        """What is known of the mirror about what is asked."""
+        mirror = await self.load_period(db, question.entity, question.period)
+        if SEARCH in question.asked and not await is_search_complete(db, question.entity.name):
+            return replace(mirror, search_finds_all=False)
+        return mirror
+
+    async def load_period(self, db: AsyncConnection, entity: Entity, period: tuple[date | None, date | None]) -> Mirror:
+        """What is known about a period, ends included; open ends are the first day read, and now."""
         key = (entity.name, *period)
         kept = self._kept.get(key)
         if kept is not None and kept[0] > time.monotonic():

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 
 from backend.services.entities.cursor import Place, parse_cursor
 from backend.services.entities.entity import DATES, Entity, Field, Filter, Form, Order
+from backend.services.search import Unanswerable, to_tsquery_text
 from common.resources.description import Kind
 
 Counting = Literal["limitada", "exata", "nao"]
@@ -254,6 +255,8 @@ def _ask(chosen: Filter, values: list[str]) -> Asked:
         return Asked(chosen, lambda where: f"{chosen.sql} = ANY({where.parameter(read)})")
     if len(values) > 1:
         refuse(name, "foi informado mais de uma vez")
+    if chosen.form is Form.SEARCH:
+        return _ask_words(chosen, values[0])
     value = _value(chosen, values[0])
     if chosen.form is Form.HOLDS:
         return Asked(chosen, lambda _: f"({chosen.sql})" if value else f"({chosen.sql}) IS NOT TRUE")
@@ -268,6 +271,15 @@ def _ask(chosen: Filter, values: list[str]) -> Asked:
         after = value + timedelta(days=1)
         return Asked(chosen, lambda where: f"{chosen.sql} < {where.parameter(after)}")
     return Asked(chosen, lambda where: f"{chosen.sql} <= {where.parameter(value)}")
+
+
+def _ask_words(chosen: Filter, written: str) -> Asked:
+    if len(written) > LONGEST_VALUE:
+        refuse(chosen.name, "é longo demais")
+    query = to_tsquery_text(written)
+    if isinstance(query, Unanswerable):
+        refuse(chosen.name, f"não serve: {query.value}")
+    return Asked(chosen, lambda where: f"{chosen.sql} @@ to_tsquery('pncp', {where.parameter(query)})")
 
 
 _CASTS = {

@@ -85,7 +85,16 @@ def _page(entity: Entity) -> dict[str, Any]:
 
 MIRROR: dict[str, Any] = {
     "type": "object",
-    "required": ["ate", "de", "completo", "dias_faltando", "registros_recusados", "listas_faltando", "escopo", "busca_completa"],
+    "required": [
+        "ate",
+        "de",
+        "completo",
+        "dias_faltando",
+        "registros_recusados",
+        "listas_faltando",
+        "escopo",
+        "busca_completa",
+    ],
     "properties": {
         "ate": {
             "type": ["string", "null"],

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from common.resources import RESOURCES
-from common.resources.derive import BUSCA, Searchable, key_column, party_columns, party_key, party_row_key, stored_columns
+from common.resources.derive import (
+    BUSCA,
+    Searchable,
+    key_column,
+    party_columns,
+    party_key,
+    party_row_key,
+    stored_columns,
+)
 from common.resources.description import Child, Column, Condition, Kind, Mention, Party, Resource
 from common.resources.parties import PARTIES
 
@@ -223,7 +231,7 @@ def _add_search(parts: _Parts, described: Searchable) -> None:
     """Add the filter on words, where the table has them."""
     if described.searched:
         columns = ", ".join(f"`{name}`" for name in described.searched)
-        label = f"Palavras em {columns}: todas, em qualquer número; também `OU`, `-palavra`, `\"frase\"`, `prefixo*`"
+        label = f'Palavras em {columns}: todas, em qualquer número; também `OU`, `-palavra`, `"frase"`, `prefixo*`'
         parts.filters[SEARCH] = Filter(SEARCH, label, Kind.TEXT, Form.SEARCH, f"{MAIN}.{BUSCA}", leads=True)
 
 

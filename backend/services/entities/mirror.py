@@ -77,7 +77,9 @@ class Mirror:
     def is_complete(self) -> bool:
         """Whether nothing is missing of what was asked for, as far as days are over."""
         has_scope = any(scope != ALL for scope in self.scopes)
-        return self.missing_days == 0 and not self.rejected and not self.owed and not has_scope and self.search_finds_all
+        return (
+            self.missing_days == 0 and not self.rejected and not self.owed and not has_scope and self.search_finds_all
+        )
 
     def to_object(self) -> dict[str, Any]:
         """As readers see it."""

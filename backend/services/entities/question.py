@@ -7,7 +7,7 @@ country.
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -26,6 +26,7 @@ COUNTINGS: tuple[Counting, ...] = get_args(Counting)
 DEFAULT_LIMIT, MOST_ROWS, MOST_SKIPPED = 100, 500, 100_000
 MOST_VALUES, LONGEST_VALUE = 200, 1_000
 LARGEST_INTEGER = 2**31 - 1
+VALUE = "{value}"
 ALL_FIELDS = "todos"
 ASCENDING = ":asc"
 PERSONAL = "dados_pessoais"
@@ -63,10 +64,11 @@ class Where:
 
 @dataclass(frozen=True)
 class Asked:
-    """Values of one filter, as a reader wrote them, and the condition that they make."""
+    """What is asked of one filter: the condition, in which `{value}` stands for the value, if it has one."""
 
     filter: Filter
-    add: Callable[[Where], str]
+    sql: str
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Question:
         where = Where()
         for name, asked in self.asked.items():
             if name != without:
-                where.conditions.append(asked.add(where))
+                sql = asked.sql if asked.value is None else asked.sql.replace(VALUE, where.parameter(asked.value))
+                where.conditions.append(sql)
         return where
 
 
@@ -247,39 +250,32 @@ def _order(entity: Entity, written: str | None) -> Order:
 
 
 def _ask(chosen: Filter, values: list[str]) -> Asked:
-    name, kind = chosen.name, chosen.kind
     if chosen.form is Form.ANY:
-        read = [_value(chosen, each) for value in values for each in _split(kind, value)]
+        read = [_value(chosen, each) for value in values for each in _split(chosen.kind, value)]
         if len(read) > MOST_VALUES:
-            refuse(name, f"tem mais de {MOST_VALUES} valores")
-        return Asked(chosen, lambda where: f"{chosen.sql} = ANY({where.parameter(read)})")
+            refuse(chosen.name, f"tem mais de {MOST_VALUES} valores")
+        return Asked(chosen, f"{chosen.sql} = ANY({VALUE})", read)
     if len(values) > 1:
-        refuse(name, "foi informado mais de uma vez")
+        refuse(chosen.name, "foi informado mais de uma vez")
     if chosen.form is Form.SEARCH:
-        return _ask_words(chosen, values[0])
+        return Asked(chosen, f"{chosen.sql} @@ to_tsquery('pncp', {VALUE})", _words(chosen, values[0]))
     value = _value(chosen, values[0])
     if chosen.form is Form.HOLDS:
-        return Asked(chosen, lambda _: f"({chosen.sql})" if value else f"({chosen.sql}) IS NOT TRUE")
+        return Asked(chosen, f"({chosen.sql})" if value else f"({chosen.sql}) IS NOT TRUE")
     if chosen.form is Form.WITH:
-        cast = _CASTS[kind]
-        return Asked(
-            chosen, lambda where: "(" + chosen.sql.replace("{value}", f"CAST({where.parameter(value)} AS {cast})") + ")"
-        )
-    if chosen.form is Form.FROM:
-        return Asked(chosen, lambda where: f"{chosen.sql} >= {where.parameter(value)}")
-    if kind in DATES and kind is not Kind.DAY and _DAY.fullmatch(values[0]):
-        after = value + timedelta(days=1)
-        return Asked(chosen, lambda where: f"{chosen.sql} < {where.parameter(after)}")
-    return Asked(chosen, lambda where: f"{chosen.sql} <= {where.parameter(value)}")
+        return Asked(chosen, f"({chosen.sql.replace(VALUE, f'CAST({VALUE} AS {_CASTS[chosen.kind]})')})", value)
+    if chosen.form is Form.TO and isinstance(value, datetime) and _DAY.fullmatch(values[0].strip()):
+        return Asked(chosen, f"{chosen.sql} < {VALUE}", value + timedelta(days=1))
+    return Asked(chosen, f"{chosen.sql} {'>=' if chosen.form is Form.FROM else '<='} {VALUE}", value)
 
 
-def _ask_words(chosen: Filter, written: str) -> Asked:
+def _words(chosen: Filter, written: str) -> str:
     if len(written) > LONGEST_VALUE:
         refuse(chosen.name, "é longo demais")
     query = to_tsquery_text(written)
     if isinstance(query, Unanswerable):
         refuse(chosen.name, f"não serve: {query.value}")
-    return Asked(chosen, lambda where: f"{chosen.sql} @@ to_tsquery('pncp', {where.parameter(query)})")
+    return query
 
 
 _CASTS = {

@@ -25,7 +25,9 @@ from common.resources.coletas import add_coletas
 from common.resources.derive import MOMENT, WALL_CLOCK, add_dominios, add_party, add_tables
 from common.resources.derive import moment_column as _moment
 from common.resources.derive import now_column as _now
+from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
+from common.resources.resumo import add_resumo
 
 SCHEMA_REVISION = "0009"
 """The newest migration; a service refuses to start on a database that is at another one."""
@@ -503,6 +505,44 @@ alerts = Table(
     Index("uq_alerts_open", "kind", unique=True, postgresql_where=text("resolved_at IS NULL")),
 )
 
+# How far the rollup counts what was stored before there was one, for each table.
+rollup_state = Table(
+    "rollup_state",
+    metadata,
+    Column("entidade", Text, primary_key=True),
+    # the earliest day that is counted; all later ones are too
+    Column("counted_from", Date),
+    # when all were; null while some are not
+    _moment("complete_at"),
+    # when a day was last compared with the table, and how often it differed
+    _moment("verified_at"),
+    _count("mismatches"),
+)
+
+# Up to which number all changes are visible: readers go no further, as an open transaction may hold an earlier one.
+change_horizon = Table(
+    "change_horizon",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False, server_default=text("0")),
+    # the next one, which holds as soon as all transactions before this one have ended
+    Column("next_seq", BigInteger),
+    Column("next_xid", BigInteger),
+    # the last number that was deleted for its age
+    Column("deleted_to", BigInteger, nullable=False, server_default=text("0")),
+)
+
+# The bytes of each table on each day.
+table_sizes = Table(
+    "table_sizes",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("table_name", Text, primary_key=True),
+    Column("heap_bytes", BigInteger, nullable=False),
+    Column("index_bytes", BigInteger, nullable=False),
+    Column("toast_bytes", BigInteger, nullable=False),
+)
+
 
 # The mirror: what the portal publishes, as it is described.
 for _resource in RESOURCES:
@@ -511,3 +551,5 @@ for _party in PARTIES:
     add_party(metadata, _party)
 add_dominios(metadata)
 add_coletas(metadata)
+add_resumo(metadata)
+add_mudancas(metadata)

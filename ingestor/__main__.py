@@ -82,6 +82,7 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         keeps_coletas=settings.coletas_enabled,
         coletas_days=settings.coletas_retention_days,
         searches_itens=settings.search_itens,
+        changes_days=settings.mudancas_days,
         kinds=tuple(settings.worker_kinds),
         scopes=settings.list_scopes,
     )

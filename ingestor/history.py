@@ -1,4 +1,4 @@
-"""Deletes what is old: executions with their slices and lines of the log, resolved rejections, and coletas.
+"""Deletes what is old: executions with their slices and lines of the log, resolved rejections, coletas, and changes.
 
 What the mirror knows does not depend on it: what has been read is in the ledger (`common/coverage.py`), items that are
 owed and records that are rejected stay, and metrics go on counting what was deleted. Of the executions that stay
@@ -75,6 +75,20 @@ _DELETE_PAGES = text("""
      WHERE id IN (SELECT id FROM coleta_paginas WHERE coleta_id = ANY(CAST(:ids AS bigint[])) LIMIT :most)
 """)
 _DELETE_COLETAS = text("DELETE FROM coletas WHERE id = ANY(CAST(:ids AS bigint[]))")
+# In the order of their numbers, which is nearly that of time; readers are told up to which one they have gone.
+_DELETE_CHANGES = text("""
+    WITH oldest AS (
+        SELECT seq, quando FROM mudancas ORDER BY seq LIMIT :most
+    ), deleted AS (
+        DELETE FROM mudancas m USING oldest o
+         WHERE m.seq = o.seq AND o.quando < now() - make_interval(days => :days)
+        RETURNING m.seq
+    ), noted AS (
+        INSERT INTO change_horizon AS known (id, deleted_to) SELECT 1, max(seq) FROM deleted HAVING count(*) > 0
+        ON CONFLICT (id) DO UPDATE SET deleted_to = greatest(known.deleted_to, excluded.deleted_to)
+    )
+    SELECT count(*) FROM deleted
+""")
 
 
 @dataclass(frozen=True)
@@ -87,13 +101,16 @@ class Deleted:
     rejections: int = 0
     coletas: int = 0
     pages: int = 0
+    changes: int = 0
     is_all: bool = True
 
 
-async def delete_old(engine: AsyncEngine, days: int, stopping: asyncio.Event, *, coletas_days: int = 0) -> None:
+async def delete_old(
+    engine: AsyncEngine, days: int, stopping: asyncio.Event, *, coletas_days: int = 0, changes_days: int = 0
+) -> None:
     """Delete what ended more than so many days ago, in small transactions, until nothing is left or `stopping` is set.
 
-    Coletas have days of their own; 0 keeps all. Of several ingestors one does it.
+    Coletas and changes have days of their own; 0 keeps all. Of several ingestors one does it.
     """
     if days:
         async with engine.connect() as db:
@@ -106,6 +123,10 @@ async def delete_old(engine: AsyncEngine, days: int, stopping: asyncio.Event, *,
         total = await _repeat(engine, stopping, lambda db: _delete_some_coletas(db, coletas_days), ("coletas", "pages"))
         if any(total.values()):
             log.info("old coletas deleted", days=coletas_days, **total)
+    if changes_days:
+        total = await _repeat(engine, stopping, lambda db: _delete_some_changes(db, changes_days), ("changes",))
+        if any(total.values()):
+            log.info("old changes deleted", days=changes_days, **total)
 
 
 async def _repeat(
@@ -136,6 +157,13 @@ async def _delete_some_coletas(db: AsyncConnection, days: int) -> Deleted:
         return Deleted(pages=pages, is_all=False)
     await db.execute(_DELETE_COLETAS, {"ids": ids})
     return Deleted(pages=pages, coletas=len(ids), is_all=len(ids) < COLETAS_AT_ONCE)
+
+
+async def _delete_some_changes(db: AsyncConnection, days: int) -> Deleted:
+    if not (await db.execute(_TRY_LOCK, {"key": ONE_DELETER})).scalar_one():
+        return Deleted()
+    changes: int = (await db.execute(_DELETE_CHANGES, {"days": days, "most": ROWS_AT_ONCE})).scalar_one()
+    return Deleted(changes=changes, is_all=changes < ROWS_AT_ONCE)
 
 
 async def _delete_some(db: AsyncConnection, days: int, kept: Iterable[int]) -> Deleted:

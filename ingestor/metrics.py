@@ -64,6 +64,9 @@ class Metrics:
         self.transaction_retries = counter(
             "pncp_ingestor_transaction_retries", "Page transactions run again after a deadlock or the like."
         )
+        self.rollup_mismatches = counter(
+            "pncp_ingestor_rollup_mismatches", "Days whose rollup differed from their table, and was repaired."
+        )
         self.held_slices = Gauge("pncp_ingestor_held_slices", "Slices being worked on now.", registry=registry)
         self._last_page = Gauge(
             "pncp_ingestor_last_page_timestamp_seconds",

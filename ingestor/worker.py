@@ -24,12 +24,15 @@ from common.resources import LATER, RESOURCES, SERVICE_OF, SERVICES
 from common.resources.description import Child
 from common.resources.dominios import DOMINIOS
 from ingestor import settling
+from ingestor.changes import move_horizon
 from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
 from ingestor.dominios import ingest_dominios
 from ingestor.history import delete_old
 from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
+from ingestor.rollup import keep_rollup
 from ingestor.schedule import tick
+from ingestor.sizes import note_sizes
 from ingestor.slices import SliceIngestion, Tools, ingest_slice
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
@@ -46,6 +49,8 @@ DEBTS_AT_ONCE = 4
 LATER_DEBTS_AT_ONCE = 2
 HISTORY_SECONDS = 3600.0
 WORDS_SECONDS = 60.0
+ROLLUP_SECONDS = 5.0
+HORIZON_SECONDS = 2.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
 LOOPS_SECONDS = 0.5  # and that of its loops to end by themselves
@@ -84,6 +89,8 @@ class WorkerOptions:
     """After how many days that is deleted; 0 for never."""
     searches_itens: bool = True
     """Whether entries of lists are found by a search."""
+    changes_days: int = 0
+    """After how many days a change is deleted from the feed; 0 for never."""
     kinds: tuple[Kind, ...] = KINDS
     """The kinds of slices that it works on."""
     scopes: Scopes = field(default_factory=dict)
@@ -163,9 +170,16 @@ class Worker:
                 tasks.create_task(self._keep(step, DEBT_SECONDS, self.stopping))
                 for step in (self._work_off_debts, self._work_off_later, self._widen_scopes)
             ]
-            loops.append(tasks.create_task(self._keep(self._fill_words, WORDS_SECONDS, self.stopping)))
-            if self._options.history_days or self._options.coletas_days:
-                loops.append(tasks.create_task(self._keep(self._delete_old, HISTORY_SECONDS, self.stopping)))
+            loops += [
+                tasks.create_task(self._keep(step, seconds, self.stopping))
+                for step, seconds in (
+                    (self._fill_words, WORDS_SECONDS),
+                    (self._keep_rollup, ROLLUP_SECONDS),
+                    (self._move_horizon, HORIZON_SECONDS),
+                    (self._note_sizes, HISTORY_SECONDS),
+                    (self._delete_old, HISTORY_SECONDS),
+                )
+            ]
             await self.stopping.wait()
             self._source.stop_waiting()
             self._wake_planner.set()
@@ -281,7 +295,25 @@ class Worker:
     async def _delete_old(self) -> None:
         """Delete what is old of the history, and of what was kept as it was read, unless another worker is doing it."""
         options = self._options
-        await delete_old(self._engine, options.history_days, self.stopping, coletas_days=options.coletas_days)
+        await delete_old(
+            self._engine,
+            options.history_days,
+            self.stopping,
+            coletas_days=options.coletas_days,
+            changes_days=options.changes_days,
+        )
+
+    async def _keep_rollup(self) -> None:
+        """Add up what triggers have noted for the rollup, and count and compare what is due."""
+        self._metrics.rollup_mismatches.inc(await keep_rollup(self._engine, self.stopping))
+
+    async def _move_horizon(self) -> None:
+        """Let readers of the feed go on to the changes that are all visible now."""
+        await in_transaction(self._engine, move_horizon)
+
+    async def _note_sizes(self) -> None:
+        """Note the size of each table, unless another worker has done it today."""
+        await in_transaction(self._engine, note_sizes)
 
     async def _fill_words(self) -> None:
         """Make the words of rows that a search does not find yet, unless another worker is doing it."""

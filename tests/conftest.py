@@ -16,21 +16,29 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.database import create_engine
+from common.resources.mudancas import MUDANCAS
+from common.resources.resumo import DELTAS
 from common.tables import deleted_execution_counts, metadata, sync_execution_counts
 from standalone.postgres import EmbeddedPostgres
 from tests.support import ROOT, migrate
 
 os.environ.pop("PNCP_HOME", None)  # a person's folder is not for tests; what they start makes its own
 RECORDED = ROOT.parent / "shared" / "pncp" / "real"
-# Tenfold faster than TRUNCATE, which makes new files for every table and index. The counts come last: the triggers of
-# what is deleted write them.
-_COUNTS = [sync_execution_counts, deleted_execution_counts]
-_TABLES = [table for table in reversed(metadata.sorted_tables) if table not in _COUNTS]
-_IDENTITIES = [table.name for table in _TABLES if any(column.identity for column in table.columns)]
+# Tenfold faster than TRUNCATE, which makes new files for every table and index. These come last: the triggers of what
+# is deleted write them.
+_BY_TRIGGERS = [
+    *(metadata.tables[name] for name in (DELTAS, MUDANCAS)),
+    sync_execution_counts,
+    deleted_execution_counts,
+]
+_TABLES = [*(table for table in reversed(metadata.sorted_tables) if table not in _BY_TRIGGERS), *_BY_TRIGGERS]
+_IDENTITIES = [(table.name, column.name) for table in _TABLES for column in table.columns if column.identity]
 EMPTY = text(
     "DO $$ BEGIN "
-    + " ".join(f"DELETE FROM {table.name};" for table in [*_TABLES, *_COUNTS])
-    + " ".join(f" PERFORM setval(pg_get_serial_sequence('{name}', 'id'), 1, false);" for name in _IDENTITIES)
+    + " ".join(f"DELETE FROM {table.name};" for table in _TABLES)
+    + " ".join(
+        f" PERFORM setval(pg_get_serial_sequence('{table}', '{name}'), 1, false);" for table, name in _IDENTITIES
+    )
     + " END $$"
 )
 DEFAULT_RABBITMQ_URL = "amqp://guest:guest@127.0.0.1:5672/"

@@ -6,6 +6,7 @@ from common.resources.description import (
     Listing,
     Mention,
     Resource,
+    Rollup,
     boolean,
     day,
     integer,
@@ -86,6 +87,7 @@ ATAS = Resource(
         *partial_mentions("cnpj_orgao", "nome_orgao", "codigo_unidade_orgao", "nome_unidade_orgao"),
         Mention(ORGAOS, {"cnpj": "cnpj_orgao_subrogado", "razao_social": "nome_orgao_subrogado"}, partial=True),
     ),
+    rollup=Rollup("data_publicacao_pncp", {"plataforma": "usuario"}),
     searched=("numero_ata_registro_preco", "objeto_contratacao"),
     # what leads a list, whose rows come by the day of publication
     indexes=(

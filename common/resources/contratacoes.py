@@ -7,6 +7,7 @@ from common.resources.description import (
     Kind,
     Listing,
     Resource,
+    Rollup,
     boolean,
     code,
     integer,
@@ -121,6 +122,16 @@ CONTRATACOES = Resource(
     page="https://pncp.gov.br/app/editais/{cnpj}/{ano}/{sequencial}",
     mentions=BOTH_ORGAOS,
     child=ITENS,
+    rollup=Rollup(
+        "data_publicacao_pncp",
+        {
+            "uf": "unidade_orgao_uf_sigla",
+            "esfera": "orgao_entidade_esfera_id",
+            "modalidade": "modalidade_id",
+            "plataforma": "usuario_nome",
+        },
+        {"valor_estimado": "valor_total_estimado", "valor_homologado": "valor_total_homologado"},
+    ),
     later=(RESULTADOS, ARQUIVOS),
     searched=("numero_compra", "processo", "objeto_compra"),
     # what leads a list, whose rows come by the day of publication; and proposals that are open

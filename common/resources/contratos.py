@@ -6,6 +6,7 @@ from common.resources.description import (
     Kind,
     Listing,
     Resource,
+    Rollup,
     boolean,
     code,
     day,
@@ -27,6 +28,9 @@ from common.resources.termos import TERMOS
 
 # In their rows `anoCompra` and `sequencialCompra` are the contrato's own, in spite of what they are called.
 ARQUIVOS = arquivos_of("contratos", "arquivos_contrato", "Documentos dos contratos")
+
+EMPENHO = 7
+"""The type of what is no contrato, but an order that commits money: two in five of all."""
 
 CONTRATOS = Resource(
     name="contratos",
@@ -119,6 +123,17 @@ CONTRATOS = Resource(
     ),
     page="https://pncp.gov.br/app/contratos/{cnpj}/{ano}/{sequencial}",
     mentions=(*BOTH_ORGAOS, fornecedor_of("codigo_pais_fornecedor"), SUB_CONTRATADO),
+    rollup=Rollup(
+        "data_publicacao_pncp",
+        {
+            "uf": "unidade_orgao_uf_sigla",
+            "esfera": "orgao_entidade_esfera_id",
+            "tipo": "tipo_contrato_id",
+            "receita": "receita",
+            "plataforma": "usuario_nome",
+        },
+        {"valor_global": "valor_global"},
+    ),
     later=(ARQUIVOS, TERMOS),
     searched=("numero_contrato_empenho", "processo", "objeto_contrato"),
     # what leads a list, whose rows come by the day of publication; those that end on one day are too many to sort

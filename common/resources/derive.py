@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.types import TypeEngine
 
 from common.clock import BRASILIA
-from common.resources import coletas, dominios
+from common.resources import coletas, dominios, mudancas, resumo
 from common.resources.description import Child, Column, Kind, Party, Resource
 
 Searchable = Resource | Child | Party
@@ -350,6 +350,11 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
     for table in (metadata.tables[coletas.COLETAS], metadata.tables[coletas.PAGINAS], coletas.demandas()):
         name = table.name
         lines += _lines(table, coletas.LABELS[name], (), coletas.MEANINGS[name], coletas.NOTES.get(name, ""))
+    resumo.add_resumo(metadata)
+    for name in (resumo.DAILY, resumo.MONTHLY, resumo.DELTAS):
+        lines += _lines(metadata.tables[name], resumo.LABELS[name], (), resumo.MEANINGS[name], resumo.NOTES[name])
+    mudancas.add_mudancas(metadata)
+    lines += _lines(metadata.tables[mudancas.MUDANCAS], mudancas.LABEL, (), mudancas.MEANINGS, mudancas.NOTE)
     return "\n".join((*lines, ""))
 
 
@@ -363,12 +368,11 @@ def _lines(
     """The part of one table; `own` has the meaning of columns that only this table has for the mirror itself."""
     described = {column.name: column for column in columns}
     meanings = {**_OWN, **(own or {})}
-    yield from (
-        "",
-        f"## `{table.name}`: {label}",
-        "",
-        f"Key: {', '.join(f'`{key.name}`' for key in table.primary_key)}.",
-    )
+    yield from ("", f"## `{table.name}`: {label}", "")
+    unique = [column for index in table.indexes if index.unique for column in index.columns]
+    key = ", ".join(f"`{column.name}`" for column in list(table.primary_key) or unique)
+    if key:
+        yield f"Key: {key}."
     for constraint in table.foreign_key_constraints:
         names = ", ".join(f"`{name}`" for name in constraint.column_keys)
         yield f"Each row belongs to the one of `{constraint.referred_table.name}` with the same {names}."

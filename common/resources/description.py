@@ -5,7 +5,7 @@ in `ingestor.store.statements`. Descriptions are compared by identity, so that t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum, auto
 from functools import partial
@@ -210,6 +210,18 @@ class Nested:
 
 
 @dataclass(frozen=True, eq=False)
+class Rollup:
+    """What of a resource is counted and added up for each day, the one in its column `day`.
+
+    `dimensions` and `amounts`: its columns by those of the rollup (`common.resources.resumo`).
+    """
+
+    day: str
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    amounts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Resource:
     """A kind of record that the portal lists, by the name of its table.
 
@@ -228,6 +240,8 @@ class Resource:
 
     `update_cron` and `sweep_cron`: when its updates and its sweeps start, unless settings or administrators say
     otherwise, on Brasília's clock. Those of no two resources start at the same minute.
+
+    `rollup`: what is added up of its records as they are written.
 
     `child` is the list that is read with each record, and owed where it does not come. `later` are lists that are only
     ever read later than their record, and only of records that are in their scope (`common.lists`).
@@ -253,6 +267,7 @@ class Resource:
     child: Child | None = None
     later: tuple[Child, ...] = ()
     nested: Nested | None = None
+    rollup: Rollup | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
     key_columns: tuple[str, ...] = ()
     has_day_stamps: bool = False

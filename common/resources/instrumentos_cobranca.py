@@ -1,7 +1,7 @@
 """Instrumentos de cobrança: invoices of contratos."""
 
 from common.resources.contratos import CONTRATOS
-from common.resources.description import Listing, Nested, Resource, code, day, integer, moment, short_text, text
+from common.resources.description import Listing, Nested, Resource, Rollup, code, day, integer, moment, short_text, text
 
 INSTRUMENTOS_COBRANCA = Resource(
     name="instrumentos_cobranca",
@@ -68,6 +68,7 @@ INSTRUMENTOS_COBRANCA = Resource(
         ),
         text("nota_fiscal_nome_emitente", "notaFiscalEletronica.nomeEmitente", "Emitente da NF-e", personal=""),
     ),
+    rollup=Rollup("data_inclusao", {"tipo": "tipo_instrumento_cobranca_id"}),
     indexes=(
         ("data_inclusao",),
         ("numero_controle_pncp_contrato",),

@@ -10,6 +10,7 @@ from common.resources.description import (
     Child,
     Listing,
     Resource,
+    Rollup,
     code,
     day,
     integer,
@@ -120,6 +121,7 @@ PCAS = Resource(
     page="https://pncp.gov.br/app/pca/{cnpj}/{ano}/{sequencial}",
     mentions=partial_mentions("orgao_entidade_cnpj", "orgao_entidade_razao_social", "codigo_unidade", "nome_unidade"),
     child=ITENS_PCA,
+    rollup=Rollup("data_publicacao_pncp"),
     # without texts of their own: their items and the parties that they name are searched
     indexes=(
         ("data_publicacao_pncp",),

@@ -16,7 +16,9 @@ from common.config import DatabaseSettings, find_typos, secrets_of
 from common.resources import RESOURCES
 from common.resources.coletas import COLETAS, PAGINAS, demandas
 from common.resources.derive import to_markdown
+from common.resources.mudancas import MUDANCAS
 from common.resources.parties import PARTIES
+from common.resources.resumo import DAILY, DELTAS, MONTHLY
 from common.tables import SCHEMA_REVISION, metadata
 from ingestor.config import IngestorSettings
 from tests.compose import example_settings, interpolated_names, load_compose
@@ -192,7 +194,7 @@ def test_the_data_dictionary_has_every_column_of_every_table_of_the_mirror() -> 
     mirror = [
         table for table in metadata.tables.values() if isinstance(getattr(table.c.get("payload"), "type", None), JSONB)
     ]
-    mirror += [metadata.tables[name] for name in (COLETAS, PAGINAS)] + [demandas()]
+    mirror += [metadata.tables[name] for name in (COLETAS, PAGINAS, DAILY, MONTHLY, DELTAS, MUDANCAS)] + [demandas()]
     assert documented == {table.name: table.columns.keys() for table in mirror}
 
 

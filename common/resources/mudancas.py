@@ -1,0 +1,41 @@
+"""The feed of changes: what was inserted, altered or removed, written by triggers in the transaction that does it."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+MUDANCAS = "mudancas"
+LABEL = "O que mudou, na ordem em que foi gravado"
+MEANINGS = {
+    "seq": "Número, crescente e com lacunas",
+    "entidade": "Tabela do registro",
+    "chave": "Chave do registro",
+    "tipo": "inserido; alterado, se o payload mudou; ausente, se a linha foi apagada",
+    "quando": "Começo da transação que gravou",
+    "campos": "De alterado: as chaves do payload que mudaram, com o valor de antes; nulo se não existiam",
+}
+NOTE = "Kept for `MUDANCAS_DAYS`. A row may become visible after one with a greater `seq`; `change_horizon` knows."
+
+NEXT_HOLDS = """
+    (next_xid <= CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)
+     OR next_xid > CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint))
+"""
+"""SQL: whether all changes up to `next_seq` of `change_horizon` are visible.
+
+Its number was drawn before `next_xid` was the next transaction's id. So those that may hold it or an earlier one have
+ended once no older transaction is under way; or the whole database was restored on another server, which has not come
+to this id.
+"""
+
+
+def add_mudancas(metadata: sa.MetaData) -> None:
+    """Add the table of changes."""
+    sa.Table(
+        MUDANCAS,
+        metadata,
+        sa.Column("seq", sa.BigInteger, sa.Identity(always=False), primary_key=True),
+        sa.Column("entidade", sa.Text, nullable=False),
+        sa.Column("chave", sa.Text, nullable=False),
+        sa.Column("tipo", sa.Text, nullable=False),
+        sa.Column("quando", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
+        sa.Column("campos", JSONB),
+    )

@@ -14,7 +14,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
 from backend.access import CLOSED, Access, access_of, leaves, methods_of
-from backend.api import alerts, auth, documentation, entities, executions, lists, operations, page, schedules, sync
+from backend.api import (
+    alerts,
+    auth,
+    documentation,
+    entities,
+    executions,
+    lists,
+    mirror,
+    operations,
+    page,
+    schedules,
+    sync,
+)
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import (
@@ -92,7 +104,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
         entities.router,
-        *(operations.router, auth.router, page.router),
+        *(operations.router, auth.router, page.router, mirror.router),
     ]
     page.mount_assets(app)
     if settings.shows_documentation:

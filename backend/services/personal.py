@@ -1,8 +1,12 @@
 """What viewers see of values that the portal sent: CPFs are masked. Administrators see the whole."""
 
+from typing import Any
+
+from backend.models.changes import Changes
 from backend.models.dashboard import SyncDashboard
 from backend.models.sync import SyncExecutionDetail
-from common.masking import mask_numbers, mask_text
+from common.masking import mask_fields, mask_numbers, mask_text
+from common.resources import PERSONAL
 
 
 def mask_dashboard(dashboard: SyncDashboard) -> SyncDashboard:
@@ -23,3 +27,20 @@ def mask_detail(detail: SyncExecutionDetail) -> SyncExecutionDetail:
         for record in detail.rejected_records
     ]
     return detail.model_copy(update={"rejected_records": rejected})
+
+
+def mask_changes(changes: Changes) -> Changes:
+    """Changes for a viewer. A kind of person that has not changed is not there, so that eleven digits are a CPF."""
+    masked = [
+        change.model_copy(update={"campos": change.campos and _mask_texts(mask_fields(change.campos, PERSONAL))})
+        for change in changes.registros
+    ]
+    return changes.model_copy(update={"registros": masked})
+
+
+def _mask_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _mask_texts(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_mask_texts(inner) for inner in value]
+    return mask_text(value) if isinstance(value, str) else value

@@ -49,6 +49,46 @@ DOMAIN_TABLES = (
 )
 """In the order in which they are read."""
 
+
+@dataclass(frozen=True)
+class Seen:
+    """Where records say a code and its name: two columns of a table."""
+
+    table: str
+    code: str
+    name: str
+
+
+SEEN = {
+    "modalidades": (Seen("contratacoes", "modalidade_id", "modalidade_nome"),),
+    "modos-disputas": (Seen("contratacoes", "modo_disputa_id", "modo_disputa_nome"),),
+    "criterios-julgamentos": (Seen("itens_contratacao", "criterio_julgamento_id", "criterio_julgamento_nome"),),
+    "amparos-legais": (Seen("contratacoes", "amparo_legal_codigo", "amparo_legal_nome"),),
+    "tipos-instrumentos-convocatorios": (
+        Seen("contratacoes", "tipo_instrumento_convocatorio_codigo", "tipo_instrumento_convocatorio_nome"),
+    ),
+    "tipos-instrumentos-cobranca": (
+        Seen("instrumentos_cobranca", "tipo_instrumento_cobranca_id", "tipo_instrumento_cobranca_nome"),
+    ),
+    "tipos-contratos": (Seen("contratos", "tipo_contrato_id", "tipo_contrato_nome"),),
+    "tipos-documentos": (
+        Seen("arquivos_contratacao", "tipo_documento_id", "tipo_documento_nome"),
+        Seen("arquivos_contrato", "tipo_documento_id", "tipo_documento_nome"),
+    ),
+    "portes-empresa": (Seen("resultados", "porte_fornecedor_id", "porte_fornecedor_nome"),),
+    "catalogos": (Seen("itens_pca", "catalogo_id", "nome_catalogo"),),
+    "categoriaItemPcas": (Seen("itens_pca", "categoria_item_pca_id", "categoria_item_pca_nome"),),
+    "situacoes-compra": (Seen("contratacoes", "situacao_compra_id", "situacao_compra_nome"),),
+    "categorias-processo": (Seen("contratos", "categoria_processo_id", "categoria_processo_nome"),),
+    "categorias-item": (Seen("itens_contratacao", "item_categoria_id", "item_categoria_nome"),),
+    "situacoes-item": (Seen("itens_contratacao", "situacao_compra_item", "situacao_compra_item_nome"),),
+    "tipos-beneficio": (Seen("itens_contratacao", "tipo_beneficio", "tipo_beneficio_nome"),),
+    "situacoes-resultado": (
+        Seen("resultados", "situacao_compra_item_resultado_id", "situacao_compra_item_resultado_nome"),
+    ),
+}
+"""Where records use the codes of a domain table, by its name; of the last six the portal has none."""
+
 COLUMNS = (
     short_text("codigo", "id", "Código; de uma combinação, os códigos que a formam, com barras", required=True),
     text("nome", "nome", "Nome; de uma combinação, os nomes que a formam, com barras"),

@@ -1,0 +1,46 @@
+"""What the feed of changes takes and answers."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from backend.models.sync import Moment, ResourceName
+
+
+class ChangesQuery(BaseModel):
+    """De onde ler, e de que entidade."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    entidade: ResourceName | None = Field(None, description="só esta; sem ela, todas")
+    desde: int = Field(0, ge=0, le=2**63 - 1, description="`proximo` da página anterior; 0 para começar")
+    limite: int = Field(100, ge=1, le=500)
+
+
+class Change(BaseModel):
+    """Uma mudança de um registro do espelho."""
+
+    seq: int
+    entidade: str
+    chave: str = Field(description="a chave do registro: o número de controle, ou a que a tabela tem")
+    tipo: Literal["inserido", "alterado", "ausente"] = Field(description="`ausente`: a linha foi apagada do espelho")
+    quando: Moment
+    campos: dict[str, Any] | None = Field(
+        description="de `alterado`: as chaves do payload que mudaram, com o valor de antes; nulo se não existiam"
+    )
+
+
+class Changes(BaseModel):
+    """Mudanças, da mais antiga para a mais nova.
+
+    Quem guarda uma cópia começa por ela: lê `proximo` com `desde=0`, copia, e segue daí. Uma mudança aparece até poucos
+    segundos depois de gravada, e nenhuma fica para trás de `proximo`. Itens e outras listas não estão aqui: quando
+    mudam, muda a data de atualização global do registro.
+    """
+
+    registros: list[Change]
+    proximo: int = Field(description="até onde se leu; vai em `desde` do próximo pedido")
+    ha_mais: bool = Field(description="há mais depois de `proximo`")
+    ultimo: int = Field(description="até onde se pode ler agora")
+    apagadas_ate: int = Field(description="as mudanças até este número podem ter sido apagadas pela idade")
+    lacuna: bool = Field(description="entre `desde` e a primeira mudança guardada há mudanças apagadas: copie de novo")

@@ -1,0 +1,246 @@
+"""Sums and facets out of the rollup, as the tables have them; nothing is asked of the tables themselves."""
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.services.facets import load_facets
+from backend.services.summary import load_rollup_facets, load_summary, load_total
+from common.resources.atas import ATAS
+from common.resources.contratos import CONTRATOS
+from common.resources.description import Resource
+from tests.integration.conftest import Database
+from tests.integration.test_rollup import forget, keep, resource, store_some
+
+assert resource  # a fixture
+
+MONTHS = """
+    UPDATE {table} SET data_publicacao_pncp = data_publicacao_pncp
+           + make_interval(months => (random() * 3)::int)
+"""
+
+
+async def fill(database: Database, resource: Resource, *, adds_up: bool) -> None:
+    """Records of several months, some of them not added up yet."""
+    await store_some(database, resource, 40, seed=1)
+    await database.rows(MONTHS.format(table=resource.name))
+    await keep(database)
+    await store_some(database, resource, 50, seed=2, version=2)
+    await database.rows(MONTHS.format(table=resource.name))
+    if adds_up:
+        await keep(database)
+
+
+COLUMNS = {
+    "contratacoes": {
+        "uf": "unidade_orgao_uf_sigla",
+        "esfera": "orgao_entidade_esfera_id",
+        "modalidade": "modalidade_id",
+        "plataforma": "left(usuario_nome, 100)",
+    },
+    "contratos": {
+        "uf": "unidade_orgao_uf_sigla",
+        "esfera": "orgao_entidade_esfera_id",
+        "tipo": "tipo_contrato_id",
+        "receita": "receita",
+        "plataforma": "left(usuario_nome, 100)",
+    },
+}
+
+
+async def expected(database: Database, resource: Resource, group: str, where: str = "true") -> dict[str | None, Any]:
+    """What the table says, by the values of a group."""
+    columns = {
+        **COLUMNS[resource.name],
+        "mes": "date_trunc('month', data_publicacao_pncp)::date",
+        "dia": "data_publicacao_pncp::date",
+    }
+    amounts = {
+        "contratacoes": "sum(valor_total_estimado), sum(valor_total_homologado), NULL::numeric, NULL::numeric",
+        "contratos": """NULL::numeric, NULL::numeric, sum(valor_global) FILTER (WHERE receita IS NOT TRUE),
+                        sum(valor_global) FILTER (WHERE receita)""",
+    }[resource.name]
+    rows = await database.rows(
+        f"SELECT ({columns[group]})::text, count(*), {amounts} FROM {resource.name} WHERE {where} GROUP BY 1"
+    )
+    return {row[0]: (row[1], *(amount or 0 for amount in row[2:])) for row in rows}
+
+
+def found(rows: Any) -> dict[str | None, Any]:
+    return {
+        row.valor: (
+            row.registros,
+            *(
+                amount or 0
+                for amount in (row.valor_estimado, row.valor_homologado, row.valor_global, row.valor_receita)
+            ),
+        )
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize("adds_up", [True, False])
+async def test_every_group_is_what_the_table_says(database: Database, resource: Resource, *, adds_up: bool) -> None:
+    await fill(database, resource, adds_up=adds_up)
+    groups: list[Any] = ["mes", *COLUMNS[resource.name]]
+    async with database.engine.connect() as db:
+        by_month = await load_summary(db, resource, groups, {})
+        by_day = await load_summary(db, resource, [*groups, "dia"], {})
+        total = await load_total(db, resource)
+    assert by_month.completo
+    assert (by_month.registros, total) == (50, (50, True))
+    for group in groups:
+        assert found(by_month.grupos[group]) == await expected(database, resource, group), group
+        assert by_day.grupos[group] == by_month.grupos[group], group
+    assert found(by_day.grupos["dia"]) == await expected(database, resource, "dia")
+    of_all = by_month.model_dump(exclude={"grupos"})
+    assert of_all == by_day.model_dump(exclude={"grupos"})
+
+
+async def test_filters_hold_together_and_days_include_both_ends(database: Database, resource: Resource) -> None:
+    await fill(database, resource, adds_up=False)
+    where = """unidade_orgao_uf_sigla IN ('SP', 'MG') AND left(usuario_nome, 100) = repeat('A', 100)
+               AND data_publicacao_pncp >= '2025-03-11' AND data_publicacao_pncp < '2025-05-13'"""
+    span = await database.row("SELECT CAST('2025-03-11' AS date), CAST('2025-05-12' AS date)")
+    async with database.engine.connect() as db:
+        filters = {"uf": ["SP", "MG"], "plataforma": ["A" * 100]}
+        summary = await load_summary(db, resource, ["uf", "mes"], filters, tuple(span))  # type: ignore[arg-type]
+        months = await load_summary(db, resource, ["mes"], {}, (span[0].replace(day=1), span[1].replace(day=31)))
+    assert found(summary.grupos["uf"]) == await expected(database, resource, "uf", where)
+    assert found(summary.grupos["mes"]) == await expected(database, resource, "mes", where)
+    of_months = "data_publicacao_pncp >= '2025-03-01' AND data_publicacao_pncp < '2025-06-01'"
+    assert found(months.grupos["mes"]) == await expected(database, resource, "mes", of_months)
+
+
+async def test_contratos_can_be_asked_for_without_empenhos(database: Database) -> None:
+    await fill(database, CONTRATOS, adds_up=True)
+    async with database.engine.connect() as db:
+        by_month = await load_summary(db, CONTRATOS, ["uf"], {}, empenhos=False)
+        by_day = await load_summary(db, CONTRATOS, ["uf"], {"uf": ["SP", "MG"]}, empenhos=False)
+    assert found(by_month.grupos["uf"]) == await expected(database, CONTRATOS, "uf", "tipo_contrato_id <> 7")
+    assert {row.valor for row in by_day.grupos["uf"]} == {"SP", "MG"}
+    assert by_day.grupos["uf"] == [row for row in by_month.grupos["uf"] if row.valor]
+
+
+async def test_an_empty_mirror_has_sums_of_nothing(database: Database, api: httpx.AsyncClient) -> None:
+    await keep(database)
+    answer = (await api.get("/atas/resumo")).json()
+    assert (answer["registros"], answer["completo"], answer["grupos"]) == (0, True, {"mes": [], "plataforma": []})
+    async with database.engine.connect() as db:
+        assert await load_total(db, ATAS) == (0, True)
+
+
+async def test_the_endpoint_gives_exact_decimals_as_text(database: Database, api: httpx.AsyncClient) -> None:
+    await store_some(database, CONTRATOS, 50)
+    exact = await database.value("SELECT sum(valor_global) FROM contratos WHERE receita IS NOT TRUE")
+    answer = (await api.get("/contratos/resumo", params={"agrupar": "receita,mes"})).json()
+    assert Decimal(answer["valor_global"]) == exact
+    assert answer["valor_global"] == str(exact)
+    assert set(answer["grupos"]) == {"receita", "mes"}
+    assert {row["valor"] for row in answer["grupos"]["receita"]} == {"true", "false", None}
+    assert answer["grupos"]["mes"][0]["valor"] == "2025-03-01"
+    defaults = (await api.get("/contratos/resumo")).json()
+    assert list(defaults["grupos"]) == ["mes", "uf", "tipo", "plataforma"]
+    filtered = (await api.get("/contratos/resumo?uf=SP,MG&uf=RJ&tipo=7&plataforma=B&agrupar=uf")).json()
+    where = "tipo_contrato_id = 7 AND usuario_nome = 'B' AND unidade_orgao_uf_sigla IN ('SP', 'MG')"
+    assert filtered["registros"] == await database.value(f"SELECT count(*) FROM contratos WHERE {where}")
+
+
+async def test_a_rollup_that_is_still_counted_says_so(database: Database, api: httpx.AsyncClient) -> None:
+    await store_some(database, CONTRATOS, 10)
+    await forget(database)
+    answer = (await api.get("/contratos/resumo")).json()
+    assert (answer["completo"], answer["contado_desde"]) == (False, None)
+    await keep(database)
+    answer = (await api.get("/contratos/resumo")).json()
+    assert (answer["completo"], answer["registros"]) == (True, 10)
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "says"),
+    [
+        ("/orgaos/resumo", 404, "Não há resumo de orgaos"),
+        ("/atas/resumo?uf=SP", 422, "atas não tem uf"),
+        ("/atas/resumo?agrupar=uf", 422, "atas não tem uf"),
+        ("/contratos/resumo?agrupar=municipio", 422, "deve ser 'dia', 'mes'"),
+        ("/contratos/resumo?municipio=1", 422, "não é um campo conhecido"),
+        ("/contratos/resumo?agrupar=dia", 422, "agrupar por dia pede"),
+        ("/contratos/resumo?agrupar=dia&data_publicacao_de=2024-01-01&data_publicacao_ate=2025-06-01", 422, "366"),
+        ("/contratos/resumo?data_publicacao_de=2025-02-30", 422, "inexistente"),
+        ("/contratos/resumo?data_publicacao_de=2025-02-03&data_publicacao_ate=2025-02-01", 422, "anterior"),
+        ("/contratacoes/resumo?modalidade=x", 422, "número inteiro"),
+    ],
+)
+async def test_what_cannot_be_answered_is_said(api: httpx.AsyncClient, address: str, status: int, says: str) -> None:
+    answer = await api.get(address)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert says in answer.json()["detail"]
+
+
+async def test_the_last_day_of_the_calendar_is_a_day(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/contratos/resumo?data_publicacao_ate=9999-12-31")).status_code == 200
+
+
+# --- facets -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_facet_is_counted_without_its_own_filter(database: Database) -> None:
+    await store_some(database, CONTRATOS, 60)
+    columns = {"uf": "unidade_orgao_uf_sigla", "tipo": "tipo_contrato_id"}
+    conditions = {
+        "uf": "unidade_orgao_uf_sigla = ANY(:uf)",
+        "tipo": "tipo_contrato_id = :tipo",
+        "q": "usuario_nome = :q",
+    }
+    async with database.engine.connect() as db:
+        facets = await load_facets(db, "contratos", conditions, {"uf": ["SP"], "tipo": 7, "q": "B"}, columns)
+        in_rollup = await load_rollup_facets(db, CONTRATOS, ["uf", "tipo"], {"uf": ["SP"], "plataforma": ["B"]})
+    where = {
+        "uf": "tipo_contrato_id = 7 AND usuario_nome = 'B'",
+        "tipo": "unidade_orgao_uf_sigla = 'SP' AND usuario_nome = 'B'",
+    }
+    for name, column in columns.items():
+        rows = await database.rows(f"SELECT {column}::text, count(*) FROM contratos WHERE {where[name]} GROUP BY 1")
+        assert {value.valor: value.registros for value in facets[name].valores} == {row[0]: row[1] for row in rows}
+        assert (facets[name].outros, facets[name].incompleta) == (0, False)
+    assert {value.valor for value in in_rollup["uf"].valores} == {"SP", "MG", None}
+    assert [value.registros for value in in_rollup["tipo"].valores] == [
+        value.registros for value in facets["tipo"].valores
+    ]
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+async def test_a_facet_that_takes_too_long_is_incomplete_and_the_others_are_there(
+    database: Database, *, autocommit: bool
+) -> None:
+    await store_some(database, CONTRATOS, 5)
+    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else database.engine
+    async with engine.connect() as db:
+        before = (await db.exec_driver_sql("SHOW statement_timeout")).scalar_one()
+        facets = await load_facets(
+            db,
+            "contratos",
+            {"tipo": "pg_sleep(0.5) IS NOT NULL"},
+            {},
+            {"uf": "unidade_orgao_uf_sigla", "tipo": "tipo_contrato_id"},
+        )
+        if autocommit:
+            assert (await db.exec_driver_sql("SHOW statement_timeout")).scalar_one() == before
+    assert (facets["uf"].incompleta, facets["uf"].valores) == (True, [])
+    assert not facets["tipo"].incompleta
+    assert sum(value.registros for value in facets["tipo"].valores) == 5
+
+
+async def test_of_many_values_fifty_are_named_and_the_others_counted(database: Database) -> None:
+    await store_some(database, CONTRATOS, 60)
+    async with database.engine.connect() as db:
+        facets = await load_facets(db, "contratos", {}, {}, {"chave": "numero_controle_pncp"})
+        too_many = {str(number): "receita" for number in range(7)}
+        with pytest.raises(ValueError, match="more than 6"):
+            await load_facets(db, "contratos", {}, {}, too_many)
+    assert (len(facets["chave"].valores), facets["chave"].outros) == (50, 10)
+    names = [value.valor or "" for value in facets["chave"].valores]
+    assert all(first < second for first, second in itertools.pairwise(names))

@@ -103,6 +103,10 @@ class TooManyUnfinishedError(Exception):
     """The limit of unfinished executions is reached."""
 
 
+class TooSlowError(Exception):
+    """What is asked takes too long just now; the text says what to do."""
+
+
 class RefusedError(Exception):
     """The request is refused; answered alike by the gate and by endpoints."""
 
@@ -180,6 +184,7 @@ _PLAIN: dict[type[Exception], int] = {
     IdempotencyKeyReusedError: 422,
     TooManyUnfinishedError: 429,
     PublishFailedError: 503,
+    TooSlowError: 503,
 }
 _WORTH_REPEATING = (409, 429, 503)
 

@@ -1,20 +1,25 @@
-"""Facets: how many records have each value of a column, within a limit of time."""
+"""Facets: how many rows have each value of a filter, within a limit of time."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.models.summary import Facet, FacetValue
-from backend.services.summary import MOST_VALUES
+from backend.models.summary import Facet, FacetValue, Group
+from backend.services.entities.entity import Entity, Filter, Form
+from backend.services.entities.question import Question
+from backend.services.summary import MOST_VALUES, load_rollup_facets, to_rollup
 from common.database import driver_of
+from common.resources.description import Kind
 
-# ruff: noqa: S608  # names and conditions are the caller's own, values are parameters
+# ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters
 
 MOST_FACETS = 6
 FACET_SECONDS = 0.2
+DEFAULT_FACETS = ("uf", "esfera", "modalidade", "tipo_contrato", "tipo", "situacao", "plataforma")
+"""Of these, those that an entity has, where none are named."""
 _TIMED_OUT = "57014"
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
@@ -33,36 +38,54 @@ async def rows_within(
         return None
 
 
-async def load_facets(
-    db: AsyncConnection,
-    table: str,
-    conditions: Mapping[str, str],
-    parameters: Mapping[str, Any],
-    facets: Mapping[str, str],
-) -> dict[str, Facet]:
-    """The facets of a table, each by the column that it counts.
+def facets_of(entity: Entity) -> list[str]:
+    """The filters whose values can be counted."""
+    return [name for name, each in entity.filters.items() if each.form is Form.ANY and _is_of_few_values(each)]
 
-    `conditions`: SQL by the names of filters; all hold but that of the facet's own name. `parameters`: of all of them.
-    """
-    if len(facets) > MOST_FACETS:
-        raise ValueError(f"more than {MOST_FACETS} facets")
+
+def _is_of_few_values(each: Filter) -> bool:
+    return each.kind in (Kind.CODE, Kind.BOOLEAN, Kind.TEXT) or each.name in DEFAULT_FACETS or each.name == "ano"
+
+
+def default_facets_of(entity: Entity) -> list[str]:
+    """The facets where none are named."""
+    return [name for name in DEFAULT_FACETS if name in entity.filters][:MOST_FACETS]
+
+
+async def load_facets(db: AsyncConnection, question: Question, names: Iterable[str]) -> dict[str, Facet]:
+    """How many rows there are of each value of these filters, each counted by all filters but itself."""
     found = {}
-    for name, column in facets.items():
-        others = [condition for filter_, condition in conditions.items() if filter_ != name]
-        statement = text(_to_count(table, column, " AND ".join(others) or "true"))
-        rows = await rows_within(db, statement, parameters, seconds=FACET_SECONDS)
-        if rows is None:
-            found[name] = Facet(valores=[], outros=0, incompleta=True)
-            continue
-        values = [FacetValue(valor=row.valor, registros=row.registros) for row in rows]
-        outros = rows[0].valores - len(rows) if rows else 0
-        found[name] = Facet(valores=values, outros=outros, incompleta=False)
+    for name in names:
+        facet = await _in_rollup(db, question, name)
+        found[name] = await _counted(db, question, name) if facet is None else facet
     return found
 
 
-def _to_count(table: str, column: str, where: str) -> str:
-    return f"""
-    WITH counted AS (SELECT {column} AS valor, count(*) AS registros FROM {table} WHERE {where} GROUP BY {column})
+async def _in_rollup(db: AsyncConnection, question: Question, name: str) -> Facet | None:
+    """The facet of a dimension of the rollup, where that can answer the question and has counted everything."""
+    asked, resource = to_rollup(question), question.entity.resource
+    if asked is None or resource is None or resource.rollup is None:
+        return None
+    column = question.entity.filters[name].sql.partition(".")[2]
+    dimension = next((each for each, stored in resource.rollup.dimensions.items() if stored == column), None)
+    if dimension is None or not asked.empenhos:
+        return None
+    group = cast("Group", dimension)
+    facet = (await load_rollup_facets(db, resource, [group], asked.filters, asked.span))[group]
+    return None if facet.incompleta else facet
+
+
+async def _counted(db: AsyncConnection, question: Question, name: str) -> Facet:
+    where, column = question.where(without=name), question.entity.filters[name].sql
+    statement = f"""
+    WITH counted AS (
+        SELECT {column} AS valor, count(*) AS registros FROM {question.entity.source}{where.sql} GROUP BY 1
+    )
     SELECT CAST(valor AS text) AS valor, registros, (SELECT count(*) FROM counted) AS valores
-      FROM counted ORDER BY registros DESC, valor LIMIT {MOST_VALUES}
-"""
+      FROM counted ORDER BY registros DESC, valor LIMIT {MOST_VALUES}"""
+    try:
+        rows = await (await driver_of(db)).fetch(statement, *where.values, timeout=FACET_SECONDS)
+    except TimeoutError:
+        return Facet(valores=[], outros=0, incompleta=True)
+    values = [FacetValue(valor=row["valor"], registros=row["registros"]) for row in rows]
+    return Facet(valores=values, outros=rows[0]["valores"] - len(rows) if rows else 0, incompleta=False)

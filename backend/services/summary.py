@@ -3,25 +3,49 @@
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.errors import TooSlowError
 from backend.models.summary import Facet, FacetValue, Group, Summary, SummaryGroup
-from common.resources.contratos import EMPENHO
+from backend.services.entities.entity import MAIN, Form
+from backend.services.entities.question import Question
+from common.database import driver_of
+from common.resources.contratos import EMPENHO, NO_EMPENHOS
 from common.resources.description import Resource, Rollup
-from common.resources.resumo import DAILY, DELTAS, MARGINS, MARGINS_OF, MONTH_OF_DAY, MONTHLY, SUMS
+from common.resources.resumo import (
+    DAILY,
+    DELTAS,
+    LONGEST,
+    MARGINS,
+    MARGINS_OF,
+    MONTH_OF_DAY,
+    MONTHLY,
+    SUMS,
+    day_of,
+    picked,
+)
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions, or in the closed list of groups
 
 MOST_VALUES = 50
+FILTERED_SECONDS = 5.0
 
 _STATE = text(
     "SELECT counted_from, complete_at IS NOT NULL AS is_complete FROM rollup_state WHERE entidade = :entidade"
 )
-_ARRAYS = {"uf": "text", "esfera": "text", "modalidade": "integer", "tipo": "integer", "plataforma": "text"}
+_ARRAYS = {
+    "uf": "text",
+    "esfera": "text",
+    "modalidade": "integer",
+    "tipo": "integer",
+    "receita": "boolean",
+    "plataforma": "text",
+}
 _FIGURES = """
     CAST(coalesce(sum(n), 0) AS bigint) AS registros, sum(valor_estimado) AS valor_estimado,
     sum(valor_homologado) AS valor_homologado, sum(valor_global) FILTER (WHERE receita IS NOT TRUE) AS valor_global,
@@ -44,6 +68,38 @@ def groups_of(rollup: Rollup) -> list[Group]:
 def default_groups_of(rollup: Rollup) -> list[Group]:
     """What it is grouped by where nothing is asked for."""
     return [name for name in groups_of(rollup) if name not in ("dia", "esfera", "receita")]
+
+
+@dataclass(frozen=True)
+class InRollup:
+    """A question that the rollup can answer: values of its dimensions, the first and the last day, without empenhos."""
+
+    filters: dict[str, list[Any]]
+    span: tuple[date | None, date | None]
+    empenhos: bool
+
+
+def to_rollup(question: Question) -> InRollup | None:
+    """What is asked, in dimensions of the rollup and whole days; `None` where the rollup does not know it."""
+    resource = question.entity.resource
+    if resource is None or resource.rollup is None:
+        return None
+    dimensions = {f"{MAIN}.{column}": name for name, column in resource.rollup.dimensions.items()}
+    day = f"{MAIN}.{resource.rollup.day}"
+    filters, ends, empenhos = dict[str, list[Any]](), dict[Form, date](), True
+    for name, asked in question.asked.items():
+        chosen, value = asked.filter, asked.value
+        if chosen.form is Form.ANY and chosen.sql in dimensions:
+            if any(isinstance(each, str) and len(each) > LONGEST for each in value):
+                return None
+            filters[dimensions[chosen.sql]] = value
+        elif chosen.form in (Form.FROM, Form.TO) and chosen.sql == day and asked.day is not None:
+            ends[chosen.form] = asked.day
+        elif name == NO_EMPENHOS and asked.sql == f"({chosen.sql})":
+            empenhos = False
+        else:
+            return None
+    return InRollup(filters, (ends.get(Form.FROM), ends.get(Form.TO)), empenhos)
 
 
 async def load_total(db: AsyncConnection, resource: Resource) -> tuple[int, bool]:
@@ -82,10 +138,7 @@ async def load_summary(
     to_sql = _by_month if is_by_month else _by_day
     statement = text(to_sql(groups, " AND ".join(conditions)))
     state = (await db.execute(_STATE, {"entidade": resource.name})).one_or_none()
-    found: defaultdict[str, list[SummaryGroup]] = defaultdict(list)
-    for row in await db.execute(statement, parameters):
-        if row.registros or row.por == "total":
-            found[row.por].append(SummaryGroup.model_validate(row, from_attributes=True))
+    found = _by_group((await db.execute(statement, parameters)).mappings())
     total = found["total"][0].model_dump(exclude={"valor"})
     is_complete = state is not None and state.is_complete
     return Summary(
@@ -108,18 +161,76 @@ def _in_order(group: Group, rows: Iterable[SummaryGroup]) -> list[SummaryGroup]:
     return sorted(rows, key=lambda row: (-row.registros, row.valor is None, row.valor))
 
 
+async def load_summary_of(db: AsyncConnection, question: Question, groups: Collection[Group]) -> Summary:
+    """The sums of what a question asks for: out of the rollup if it can answer, else out of the table.
+
+    Raises:
+        TooSlowError: the table is too large for these filters.
+
+    """
+    asked, resource = to_rollup(question), question.entity.resource
+    if asked is not None and resource is not None:
+        return await load_summary(db, resource, groups, asked.filters, asked.span, empenhos=asked.empenhos)
+    summary = await load_filtered_summary(db, question, groups)
+    if summary is None:
+        raise TooSlowError(
+            f"Somar passou de {FILTERED_SECONDS:.0f} segundos. Peça um período menor, ou só os filtros que o resumo"
+            f" conhece: período, {', '.join(name for name in groups if name not in ('dia', 'mes'))}."
+        )
+    return summary
+
+
+async def load_filtered_summary(db: AsyncConnection, question: Question, groups: Collection[Group]) -> Summary | None:
+    """The sums of the records that a question asks for, and by each of these groups, out of the table itself.
+
+    `None` where that would take too long.
+    """
+    resource = question.entity.resource
+    assert resource is not None  # noqa: S101  # only of records there are sums
+    where = question.where()
+    known = f"""
+        SELECT CAST({day_of(resource)} AS date) AS dia, {picked(resource)}, 1 AS n
+          FROM (SELECT {MAIN}.* FROM {question.entity.source}{where.sql}) AS asked"""
+    driver = await driver_of(db)
+    try:
+        rows = await driver.fetch(_grouped(groups, known), *where.values, timeout=FILTERED_SECONDS)
+    except TimeoutError:
+        return None
+    found = _by_group(rows)
+    total = found["total"][0].model_dump(exclude={"valor"})
+    return Summary(
+        **total,
+        entidade=resource.name,
+        completo=True,
+        contado_desde=None,
+        grupos={group: _in_order(group, found[group]) for group in groups},
+    )
+
+
+def _by_group(rows: Iterable[Any]) -> defaultdict[str, list[SummaryGroup]]:
+    found: defaultdict[str, list[SummaryGroup]] = defaultdict(list)
+    for row in rows:
+        if row["registros"] or row["por"] == "total":
+            found[row["por"]].append(SummaryGroup.model_validate(dict(row)))
+    return found
+
+
 def _by_day(groups: Collection[Group], where: str) -> str:
     """By days with all dimensions, in one pass."""
-    columns = f"dia, {MONTH_OF_DAY} AS mes, {', '.join(_ARRAYS)}, receita, {', '.join(SUMS)}"
+    columns = f"dia, {', '.join(_ARRAYS)}, {', '.join(SUMS)}"
+    known = f"SELECT {columns} FROM {DAILY} WHERE {where} UNION ALL SELECT {columns} FROM {DELTAS} WHERE {where}"
+    return _grouped(groups, known)
+
+
+def _grouped(groups: Collection[Group], known: str) -> str:
+    """The sums of rows with a day and all dimensions, in one pass."""
     por = " ".join(f"WHEN GROUPING({name}) = 0 THEN '{name}'" for name in groups)
     valor = " ".join(f"WHEN GROUPING({name}) = 0 THEN CAST({name} AS text)" for name in groups)
     sets = ", ".join(["()", *(f"({name})" for name in groups)])
     return f"""
     SELECT {f"CASE {por} ELSE 'total' END" if groups else "'total'"} AS por,
            {f"CASE {valor} END" if groups else "CAST(NULL AS text)"} AS valor, {_FIGURES}
-      FROM (SELECT {columns} FROM {DAILY} WHERE {where}
-             UNION ALL
-            SELECT {columns} FROM {DELTAS} WHERE {where}) known
+      FROM (SELECT *, {MONTH_OF_DAY} AS mes FROM ({known}) AS by_day) AS known
      GROUP BY GROUPING SETS ({sets})
 """
 

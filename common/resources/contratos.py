@@ -30,6 +30,7 @@ from common.resources.termos import TERMOS
 ARQUIVOS = arquivos_of("contratos", "arquivos_contrato", "Documentos dos contratos")
 
 EMPENHO = 7
+NO_EMPENHOS = "sem_empenhos"
 """The type of what is no contrato, but an order that commits money: two in five of all."""
 
 CONTRATOS = Resource(
@@ -106,7 +107,7 @@ CONTRATOS = Resource(
         *OF_BOTH_ORGAOS,
     ),
     conditions=(
-        Condition(Kind.BOOLEAN, "sem_empenhos", "Não é empenho", "{t}.tipo_contrato_id IS DISTINCT FROM 7"),
+        Condition(Kind.BOOLEAN, NO_EMPENHOS, "Não é empenho", f"{{t}}.tipo_contrato_id IS DISTINCT FROM {EMPENHO}"),
         Condition(
             Kind.BOOLEAN,
             "vigente",

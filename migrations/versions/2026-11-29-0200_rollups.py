@@ -196,7 +196,6 @@ def _create_resumo() -> None:
         sa.Column("mismatches", sa.Integer, server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("entidade", name="pk_rollup_state"),
     )
-    op.create_index("ix_pcas_data_publicacao_pncp", "pcas", ["data_publicacao_pncp"])
 
 
 def _create_changes() -> None:
@@ -246,7 +245,6 @@ def downgrade() -> None:
                 op.execute(f"DROP TRIGGER {function}_{event} ON {table}")
     op.execute("DROP FUNCTION sum_rollup()")
     op.execute("DROP FUNCTION note_changes()")
-    op.drop_index("ix_pcas_data_publicacao_pncp", table_name="pcas")
     for table in ("table_sizes", "change_horizon", "mudancas", "rollup_state", "resumo_mensal"):
         op.drop_table(table)
     for table in ("resumo_diario", "resumo_deltas"):

@@ -1,14 +1,19 @@
 """Sums and facets out of the rollup, as the tables have them; nothing is asked of the tables themselves."""
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
+from backend.models.summary import Summary
+from backend.services import facets as facets_module
+from backend.services.entities.entity import ENTITIES_BY_ADDRESS
+from backend.services.entities.question import parse_question
 from backend.services.facets import load_facets
-from backend.services.summary import load_rollup_facets, load_summary, load_total
+from backend.services.summary import load_summary, load_total
 from common.resources.atas import ATAS
 from common.resources.contratos import CONTRATOS
 from common.resources.description import Resource
@@ -144,7 +149,7 @@ async def test_the_endpoint_gives_exact_decimals_as_text(database: Database, api
     assert answer["grupos"]["mes"][0]["valor"] == "2025-03-01"
     defaults = (await api.get("/contratos/resumo")).json()
     assert list(defaults["grupos"]) == ["mes", "uf", "tipo", "plataforma"]
-    filtered = (await api.get("/contratos/resumo?uf=SP,MG&uf=RJ&tipo=7&plataforma=B&agrupar=uf")).json()
+    filtered = (await api.get("/contratos/resumo?uf=SP,MG&uf=RJ&tipo_contrato=7&plataforma=B&agrupar=uf")).json()
     where = "tipo_contrato_id = 7 AND usuario_nome = 'B' AND unidade_orgao_uf_sigla IN ('SP', 'MG')"
     assert filtered["registros"] == await database.value(f"SELECT count(*) FROM contratos WHERE {where}")
 
@@ -162,22 +167,47 @@ async def test_a_rollup_that_is_still_counted_says_so(database: Database, api: h
 @pytest.mark.parametrize(
     ("address", "status", "says"),
     [
-        ("/orgaos/resumo", 404, "Não há resumo de orgaos"),
-        ("/atas/resumo?uf=SP", 422, "atas não tem uf"),
-        ("/atas/resumo?agrupar=uf", 422, "atas não tem uf"),
-        ("/contratos/resumo?agrupar=municipio", 422, "deve ser 'dia', 'mes'"),
-        ("/contratos/resumo?municipio=1", 422, "não é um campo conhecido"),
-        ("/contratos/resumo?agrupar=dia", 422, "agrupar por dia pede"),
-        ("/contratos/resumo?agrupar=dia&data_publicacao_de=2024-01-01&data_publicacao_ate=2025-06-01", 422, "366"),
-        ("/contratos/resumo?data_publicacao_de=2025-02-30", 422, "inexistente"),
-        ("/contratos/resumo?data_publicacao_de=2025-02-03&data_publicacao_ate=2025-02-01", 422, "anterior"),
+        ("/orgaos/resumo", 404, "Não existe nada neste endereço"),
+        ("/atas/resumo?agrupar=uf", 422, "deve ser dia, mes, plataforma"),
+        ("/contratos/resumo?agrupar=municipio", 422, "deve ser dia, mes"),
+        ("/contratos/resumo?municipo=1", 422, "o mais próximo é municipio"),
+        ("/contratos/resumo?limite=1", 422, "não é um parâmetro"),
+        ("/contratos/resumo?data_publicacao_de=2025-02-30", 422, "não existe no calendário"),
         ("/contratacoes/resumo?modalidade=x", 422, "número inteiro"),
+        ("/contratos/facetas?facetas=objeto_contrato", 422, "deve ser"),
+        ("/contratos/facetas?facetas=uf,esfera,tipo_contrato,plataforma,receita,categoria,ano", 422, "no máximo 6"),
     ],
 )
 async def test_what_cannot_be_answered_is_said(api: httpx.AsyncClient, address: str, status: int, says: str) -> None:
     answer = await api.get(address)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        ("uf=SP,MG", "unidade_orgao_uf_sigla IN ('SP', 'MG')"),
+        ("sem_empenhos=true", "tipo_contrato_id IS DISTINCT FROM 7"),
+        ("sem_empenhos=false", "tipo_contrato_id = 7"),
+        ("receita=true&data_publicacao_de=2025-04-01", "receita AND data_publicacao_pncp >= '2025-04-01'"),
+        ("data_publicacao_ate=2025-04-10", "data_publicacao_pncp < '2025-04-11'"),
+        ("data_publicacao_ate=2025-04-10T12:00:00", "data_publicacao_pncp <= '2025-04-10 12:00'"),
+        ("valor_min=1000", "valor_global >= 1000"),
+        ("cnpj_raiz=00000000&uf=SP", "left(orgao_entidade_cnpj, 8) = '00000000' AND unidade_orgao_uf_sigla = 'SP'"),
+    ],
+)
+async def test_sums_with_any_filter_are_those_of_the_table(
+    database: Database, api: httpx.AsyncClient, asked: str, where: str
+) -> None:
+    await fill(database, CONTRATOS, adds_up=False)
+    answer = await api.get(f"/contratos/resumo?{asked}&agrupar=uf,mes")
+    assert answer.status_code == 200, answer.text
+    summary = Summary(**answer.json())
+    assert summary.registros == await database.value(f"SELECT count(*) FROM contratos WHERE {where}")
+    assert found(summary.grupos["uf"]) == await expected(database, CONTRATOS, "uf", where)
+    assert found(summary.grupos["mes"]) == await expected(database, CONTRATOS, "mes", where)
+    assert summary.espelho is not None
 
 
 async def test_the_last_day_of_the_calendar_is_a_day(api: httpx.AsyncClient) -> None:
@@ -187,60 +217,48 @@ async def test_the_last_day_of_the_calendar_is_a_day(api: httpx.AsyncClient) -> 
 # --- facets -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_facet_is_counted_without_its_own_filter(database: Database) -> None:
-    await store_some(database, CONTRATOS, 60)
-    columns = {"uf": "unidade_orgao_uf_sigla", "tipo": "tipo_contrato_id"}
-    conditions = {
-        "uf": "unidade_orgao_uf_sigla = ANY(:uf)",
-        "tipo": "tipo_contrato_id = :tipo",
-        "q": "usuario_nome = :q",
-    }
-    async with database.engine.connect() as db:
-        facets = await load_facets(db, "contratos", conditions, {"uf": ["SP"], "tipo": 7, "q": "B"}, columns)
-        in_rollup = await load_rollup_facets(db, CONTRATOS, ["uf", "tipo"], {"uf": ["SP"], "plataforma": ["B"]})
-    where = {
-        "uf": "tipo_contrato_id = 7 AND usuario_nome = 'B'",
-        "tipo": "unidade_orgao_uf_sigla = 'SP' AND usuario_nome = 'B'",
-    }
-    for name, column in columns.items():
-        rows = await database.rows(f"SELECT {column}::text, count(*) FROM contratos WHERE {where[name]} GROUP BY 1")
-        assert {value.valor: value.registros for value in facets[name].valores} == {row[0]: row[1] for row in rows}
-        assert (facets[name].outros, facets[name].incompleta) == (0, False)
-    assert {value.valor for value in in_rollup["uf"].valores} == {"SP", "MG", None}
-    assert [value.registros for value in in_rollup["tipo"].valores] == [
-        value.registros for value in facets["tipo"].valores
-    ]
+def counts(facet: dict[str, Any]) -> dict[str | None, int]:
+    return {value["valor"]: value["registros"] for value in facet["valores"]}
 
 
-@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("also", ["", "&valor_min=0"])
+async def test_a_facet_is_counted_without_its_own_filter(database: Database, api: httpx.AsyncClient, also: str) -> None:
+    """Out of the rollup, and with a filter that it does not know out of the table."""
+    await fill(database, CONTRATOS, adds_up=True)
+    answer = (await api.get(f"/contratos/facetas?facetas=uf,tipo_contrato&uf=SP&tipo_contrato=7{also}")).json()
+    for name, column, where in (
+        ("uf", "unidade_orgao_uf_sigla", "tipo_contrato_id = 7"),
+        ("tipo_contrato", "tipo_contrato_id", "unidade_orgao_uf_sigla = 'SP'"),
+    ):
+        whole = where + (" AND valor_global >= 0" if also else "")
+        rows = await database.rows(f"SELECT {column}::text, count(*) FROM contratos WHERE {whole} GROUP BY 1")
+        assert counts(answer["facetas"][name]) == {row[0]: row[1] for row in rows}
+        assert (answer["facetas"][name]["outros"], answer["facetas"][name]["incompleta"]) == (0, False)
+    assert not answer["espelho"]["completo"]
+    defaults = (await api.get("/contratos/facetas")).json()["facetas"]
+    assert list(defaults) == ["uf", "esfera", "tipo_contrato", "plataforma"]
+
+
 async def test_a_facet_that_takes_too_long_is_incomplete_and_the_others_are_there(
-    database: Database, *, autocommit: bool
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store_some(database, CONTRATOS, 5)
-    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else database.engine
-    async with engine.connect() as db:
-        before = (await db.exec_driver_sql("SHOW statement_timeout")).scalar_one()
-        facets = await load_facets(
-            db,
-            "contratos",
-            {"tipo": "pg_sleep(0.5) IS NOT NULL"},
-            {},
-            {"uf": "unidade_orgao_uf_sigla", "tipo": "tipo_contrato_id"},
-        )
-        if autocommit:
-            assert (await db.exec_driver_sql("SHOW statement_timeout")).scalar_one() == before
+    entity = ENTITIES_BY_ADDRESS["contratos"]
+    question = parse_question(entity, [("tipo_contrato", "7"), ("valor_min", "0")])
+    slow = replace(question.asked["valor_min"], sql="pg_sleep(0.5) IS NOT NULL", value=None)
+    question = replace(question, asked={**question.asked, "valor_min": slow})
+    monkeypatch.setattr(facets_module, "FACET_SECONDS", 0.1)
+    async with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as db:
+        facets = await load_facets(db, question, ["uf", "tipo_contrato"])
+        assert (await db.exec_driver_sql("SELECT 1")).scalar_one() == 1
     assert (facets["uf"].incompleta, facets["uf"].valores) == (True, [])
-    assert not facets["tipo"].incompleta
-    assert sum(value.registros for value in facets["tipo"].valores) == 5
 
 
 async def test_of_many_values_fifty_are_named_and_the_others_counted(database: Database) -> None:
     await store_some(database, CONTRATOS, 60)
+    question = parse_question(ENTITIES_BY_ADDRESS["contratos"], [])
     async with database.engine.connect() as db:
-        facets = await load_facets(db, "contratos", {}, {}, {"chave": "numero_controle_pncp"})
-        too_many = {str(number): "receita" for number in range(7)}
-        with pytest.raises(ValueError, match="more than 6"):
-            await load_facets(db, "contratos", {}, {}, too_many)
-    assert (len(facets["chave"].valores), facets["chave"].outros) == (50, 10)
-    names = [value.valor or "" for value in facets["chave"].valores]
+        facets = await load_facets(db, question, ["numero_controle_pncp"])
+    assert (len(facets["numero_controle_pncp"].valores), facets["numero_controle_pncp"].outros) == (50, 10)
+    names = [value.valor or "" for value in facets["numero_controle_pncp"].valores]
     assert all(first < second for first, second in itertools.pairwise(names))

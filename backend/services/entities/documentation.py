@@ -1,8 +1,9 @@
 """The OpenAPI document of lists, derived from entities: FastAPI sees no parameters, since we read them ourselves."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from backend.models.entities import Mirror
 from backend.services.entities.entity import Entity, Field, Filter, Form
 from backend.services.entities.question import MOST_VALUES, parameters_of
 from common.resources.description import Kind
@@ -39,6 +40,14 @@ def document_list(entity: Entity) -> dict[str, Any]:
         "responses": {200: {"description": "Uma página", "content": {"application/json": {"schema": _page(entity)}}}},
         "openapi_extra": {"parameters": list(parameters(entity))},
     }
+
+
+def document_parameters(entity: Entity, own: tuple[str, Sequence[str], str]) -> dict[str, Any]:
+    """What the document says of a route that takes an entity's filters, and names out of a closed list."""
+    name, known, description = own
+    schema = {"type": "array", "items": {"type": "string", "enum": list(known)}, "minItems": 1}
+    parameter = {"name": name, "in": "query", "description": description, "schema": schema}
+    return {"parameters": [*parameters(entity, has_pages=False), parameter]}
 
 
 def parameters(entity: Entity, *, has_pages: bool = True) -> Iterable[dict[str, Any]]:
@@ -78,43 +87,9 @@ def _page(entity: Entity) -> dict[str, Any]:
             "proximo": {"type": ["string", "null"], "description": "o `cursor` da próxima página; nulo na última"},
             "pular": {"type": "integer"},
             "limite": {"type": "integer"},
-            "espelho": MIRROR,
+            "espelho": Mirror.model_json_schema(),
         },
     }
-
-
-MIRROR: dict[str, Any] = {
-    "type": "object",
-    "required": [
-        "ate",
-        "de",
-        "completo",
-        "dias_faltando",
-        "registros_recusados",
-        "listas_faltando",
-        "escopo",
-        "busca_completa",
-    ],
-    "properties": {
-        "ate": {
-            "type": ["string", "null"],
-            "description": "até quando as mudanças foram lidas sem lacuna, no horário de Brasília",
-        },
-        "de": {"type": ["string", "null"], "description": "o primeiro dia considerado"},
-        "completo": {"type": "boolean", "description": "nada falta do período, nos dias que já acabaram"},
-        "dias_faltando": {"type": ["integer", "null"], "description": "nulo: nenhum dia foi lido ainda"},
-        "registros_recusados": {"type": "integer"},
-        "listas_faltando": {"type": "integer"},
-        "escopo": {
-            "type": ["string", "null"],
-            "description": "de quais registros esta lista é lida; nulo onde é lida de todos",
-        },
-        "busca_completa": {
-            "type": "boolean",
-            "description": "falso numa busca por palavras enquanto as de alguns registros ainda não estão no índice",
-        },
-    },
-}
 
 
 def row_schema(fields: Iterable[Field]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, NoReturn, get_args
 
@@ -64,11 +64,15 @@ class Where:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of one filter: the condition, in which `{value}` stands for the value, if it has one."""
+    """What is asked of one filter: the condition, in which `{value}` stands for the value, if it has one.
+
+    `day`: the value as it was written, where that is a whole day.
+    """
 
     filter: Filter
     sql: str
     value: Any = None
+    day: date | None = None
 
 
 @dataclass(frozen=True)
@@ -154,12 +158,18 @@ PAGING = ("limite", "pular", "cursor", "contagem")
 
 
 def parse_question(
-    entity: Entity, parameters: Iterable[tuple[str, str]], *, may_see_all: bool, has_pages: bool = True
+    entity: Entity,
+    parameters: Iterable[tuple[str, str]],
+    *,
+    may_see_all: bool = False,
+    has_pages: bool = True,
+    instead: tuple[str, ...] | None = None,
 ) -> Question:
     """Read a query string.
 
     `may_see_all`: the reader may ask for the numbers of natural persons. `has_pages`: false for what is answered
-    whole, to which the parameters of pages do not belong.
+    whole, to which the parameters of pages do not belong. `instead` of all own parameters, these are known beside the
+    filters; the caller reads them.
 
     Raises:
         RequestValidationError: a parameter is unknown, repeated or has a value that does not serve.
@@ -168,8 +178,8 @@ def parse_question(
     given: defaultdict[str, list[str]] = defaultdict(list)
     for name, value in parameters:
         given[name].append(value)
-    own = _OWN if has_pages else tuple(name for name in _OWN if name not in PAGING)
-    _refuse_unknown(entity, given, own)
+    own = () if instead is not None else _OWN if has_pages else tuple(name for name in _OWN if name not in PAGING)
+    _refuse_unknown(entity, given, own if instead is None else instead)
     for name in own:
         if len(given.get(name, ())) > 1:
             refuse(name, "foi informado mais de uma vez")
@@ -264,9 +274,10 @@ def _ask(chosen: Filter, values: list[str]) -> Asked:
         return Asked(chosen, f"({chosen.sql})" if value else f"({chosen.sql}) IS NOT TRUE")
     if chosen.form is Form.WITH:
         return Asked(chosen, f"({chosen.sql.replace(VALUE, f'CAST({VALUE} AS {_CASTS[chosen.kind]})')})", value)
-    if chosen.form is Form.TO and isinstance(value, datetime) and _DAY.fullmatch(values[0].strip()):
-        return Asked(chosen, f"{chosen.sql} < {VALUE}", value + timedelta(days=1))
-    return Asked(chosen, f"{chosen.sql} {'>=' if chosen.form is Form.FROM else '<='} {VALUE}", value)
+    day = date.fromisoformat(values[0].strip()) if chosen.kind in DATES and _DAY.fullmatch(values[0].strip()) else None
+    if chosen.form is Form.TO and isinstance(value, datetime) and day is not None:
+        value = datetime.combine(day, time.max)  # all of the day
+    return Asked(chosen, f"{chosen.sql} {'>=' if chosen.form is Form.FROM else '<='} {VALUE}", value, day)
 
 
 def _words(chosen: Filter, written: str) -> str:
@@ -345,8 +356,6 @@ def _date(name: str, written: str, kind: Kind) -> date | datetime:
     try:
         value = datetime.fromisoformat(written)
     except ValueError:
-        refuse(name, "não existe no calendário")
-    if not 1 < value.year < 9999:  # noqa: PLR2004  # a day more or less must still be one
         refuse(name, "não existe no calendário")
     return value.date() if kind is Kind.DAY else value
 

@@ -105,7 +105,7 @@ async def store_page(
     rejected = 0
     for record in sorted(batch.rejected, key=lambda record: record.hash):  # as any other worker does
         rejected += await keep_rejected(db, record, execution_id=claim.execution_id, slice_id=claim.slice_id)
-    fresh = batch.processed - progress.processed
+    fresh = frozenset(key for key in batch.processed if key not in progress.processed)
     if keeps_page or batch.unfit:
         await keep_page(db, claim, batch, progress, fresh)
     processed = await _count_once(db, claim, fresh) if claim.counts_once and fresh else len(fresh)

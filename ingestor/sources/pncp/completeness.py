@@ -18,31 +18,48 @@ MOST_READINGS = 20
 """Readings of one claim, whatever they show."""
 
 
+_SHOWN, _KNOWN, _STANDING = 1, 2, 4
+"""Marks of a row: shown in the present reading; in an earlier one; since `totalRegistros` last fell, in whichever.
+
+A row that stands is not known to have left the listing.
+"""
+
+
 @dataclass
 class Evidence:
     """What the pages of a slice's listing have shown so far, over all its readings.
 
-    `shown` holds the rows of the present reading, `known` those of earlier ones; `standing` those that pages have shown
-    since `totalRegistros` last fell, in whichever reading: none of them is known to have left the listing.
+    `rows` has the marks of every row: one dictionary takes a fifth of the memory of a set for each mark.
     `promised` is the last `totalRegistros`, `highest` the highest of the present reading. `has_vanished` says that the
     last page was without rows though the reading had been promised some. Of the readings since this was made or loaded,
     `idle` counts the last ones that have shown nothing new; `is_unordered`: one of them has left out rows that stand.
     """
 
-    shown: set[str] = field(default_factory=set)
-    known: set[str] = field(default_factory=set)
-    standing: set[str] = field(default_factory=set)
+    rows: dict[str, int] = field(default_factory=dict)
     promised: int = 0
     highest: int = 0
     has_vanished: bool = False
     idle: int = field(default=0, compare=False)
     is_unordered: bool = field(default=False, compare=False)
 
+    @property
+    def shown(self) -> set[str]:
+        """The rows of the present reading."""
+        return self._marked(_SHOWN)
+
+    @property
+    def known(self) -> set[str]:
+        """The rows of earlier readings."""
+        return self._marked(_KNOWN)
+
+    @property
+    def standing(self) -> set[str]:
+        """The rows that stand."""
+        return self._marked(_STANDING)
+
     def copy(self) -> "Evidence":
         """The same evidence, which may grow apart from this one."""
-        return Evidence(
-            set(self.shown), set(self.known), set(self.standing), self.promised, self.highest, self.has_vanished
-        )
+        return Evidence(self.rows.copy(), self.promised, self.highest, self.has_vanished)
 
     def add(self, rows: AbstractSet[str], promised: int) -> None:
         """Take in a page, in the order of reading."""
@@ -50,33 +67,69 @@ class Evidence:
         if self.has_vanished:  # it is doubted: what it promises counts if the next reading says the same
             return
         if promised < self.promised:
-            self.standing = set()
-        self.shown |= rows
-        self.standing |= rows
+            for row, marks in self.rows.items():
+                self.rows[row] = marks & ~_STANDING
+        self._mark(rows, _SHOWN | _STANDING)
         self.promised = promised
         self.highest = max(self.highest, promised)
 
-    def count(self, rows: AbstractSet[str]) -> int:
-        """How many of these rows count; a repeat does once this reading and an earlier one have shown it."""
-        doubtful = sum(_REPEAT in row and not (row in self.known and row in self.shown) for row in rows)
-        return len(rows) - doubtful
+    def add_earlier(self, rows: AbstractSet[str]) -> None:
+        """Take in what earlier readings have shown, and what may have left the listing since."""
+        self._mark(rows, _KNOWN)
+
+    def add_standing(self, rows: AbstractSet[str], promised: int) -> None:
+        """Take in what earlier readings have shown and what stands, with the last `totalRegistros` of them."""
+        self._mark(rows, _KNOWN | _STANDING)
+        self.promised = promised
+
+    def count_shown(self) -> int:
+        """How many rows of the present reading count."""
+        return self._count(_SHOWN)
+
+    def count_standing(self) -> int:
+        """How many rows that stand count."""
+        return self._count(_STANDING)
+
+    def count_vanished(self) -> int:
+        """How many rows of earlier readings the present one has not shown."""
+        return sum(marks & (_KNOWN | _SHOWN) == _KNOWN for marks in self.rows.values())
+
+    def is_shown(self, row: str) -> bool:
+        """Whether a page of the present reading has shown this row."""
+        return bool(self.rows.get(row, 0) & _SHOWN)
 
     def is_new_to_reading(self, rows: AbstractSet[str]) -> bool:
         """Whether a page shows a row that no page of the present reading has shown."""
-        return not rows <= self.shown
+        return not all(self.is_shown(row) for row in rows)
 
     def is_new(self, rows: AbstractSet[str]) -> bool:
         """Whether a page shows a row that no page of any reading has shown."""
-        return any(row not in self.known and row not in self.shown for row in rows)
+        return any(row not in self.rows for row in rows)
 
     def begin_anew(self) -> None:
         """Start the next reading."""
-        self.idle = self.idle + 1 if self.shown <= self.known else 0
-        self.is_unordered |= not self.standing <= self.shown
-        self.known |= self.shown
-        self.shown = set()
+        shows_new = any(marks & (_SHOWN | _KNOWN) == _SHOWN for marks in self.rows.values())
+        self.idle = 0 if shows_new else self.idle + 1
+        self.is_unordered |= any(marks & (_STANDING | _SHOWN) == _STANDING for marks in self.rows.values())
+        for row, marks in self.rows.items():
+            self.rows[row] = _KNOWN | marks & _STANDING
         self.highest = 0
         self.has_vanished = False
+
+    def _mark(self, rows: AbstractSet[str], marks: int) -> None:
+        known = self.rows
+        for row in rows:
+            known[row] = known.get(row, 0) | marks
+
+    def _marked(self, mark: int) -> set[str]:
+        return {row for row, marks in self.rows.items() if marks & mark}
+
+    def _count(self, mark: int) -> int:
+        """How many rows with this mark count; a repeat does once this reading and an earlier one have shown it."""
+        twice = _SHOWN | _KNOWN
+        return sum(
+            marks & mark != 0 and (marks & twice == twice or _REPEAT not in row) for row, marks in self.rows.items()
+        )
 
 
 _REPEAT = "#"
@@ -104,17 +157,16 @@ def missing_rows(evidence: Evidence) -> int:
       lower number is believed only as far as rows of earlier readings are really gone;
     - all readings together show as many, provided that `totalRegistros` has not fallen during the present one.
     """
-    shown, vanished = evidence.count(evidence.shown), len(evidence.known - evidence.shown)
-    by_reading = max(evidence.promised, evidence.highest - vanished) - shown
+    by_reading = max(evidence.promised, evidence.highest - evidence.count_vanished()) - evidence.count_shown()
     if evidence.promised < evidence.highest:
         return max(by_reading, 0)
-    return max(min(by_reading, evidence.promised - evidence.count(evidence.standing)), 0)
+    return max(min(by_reading, evidence.promised - evidence.count_standing()), 0)
 
 
 def may_stop_early(evidence: Evidence, reading: int) -> bool:
     """Whether a reading after the first may end before its last page, because all readings together show every row."""
     stands = evidence.promised == evidence.highest > 0
-    return reading > 1 and stands and evidence.count(evidence.standing) >= evidence.promised
+    return reading > 1 and stands and evidence.count_standing() >= evidence.promised
 
 
 def shortfall(evidence: Evidence, *, moves: bool, rows: int | None = None) -> str | None:

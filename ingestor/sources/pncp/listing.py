@@ -9,6 +9,7 @@ What the pages prove about the listing is in `completeness` (docs/adr/0022).
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -23,7 +24,7 @@ from ingestor.errors import ListingShrank, NoRoomError, PageAbsent, PncpUnavaila
 from ingestor.room import LONE_RECORD_BYTES, RECORD_BYTES, Charge, Room, Share, counting
 from ingestor.sources.pncp.children import fetch_lists
 from ingestor.sources.pncp.client import PncpClient, Span
-from ingestor.sources.pncp.completeness import last_page_with_rows, may_stop_early
+from ingestor.sources.pncp.completeness import Evidence, last_page_with_rows, may_stop_early
 from ingestor.sources.pncp.envelope import Page
 from ingestor.sources.pncp.order import OrderProof, pages_to_read
 from ingestor.sources.pncp.records import parse_nested
@@ -138,7 +139,8 @@ class Reading:
         self._total_paginas = progress.total_paginas
         self._done = set(progress.pages)
         self._reading = progress.reading
-        self._evidence = progress.evidence.copy()  # of the pages read, which are ahead of those committed
+        self._progress = progress
+        self._in_hand: deque[tuple[frozenset[str], int]] = deque()  # rows and totals of pages read, not yet let go
         self._page_size = claim.page_size or client.page_size(resource)
         self._record_bytes = RECORD_BYTES if resource.child else LONE_RECORD_BYTES
         self._full_page = min(self._page_size, progress.first_records)
@@ -176,6 +178,7 @@ class Reading:
 
     def _let_go(self, page: PageInHand) -> None:
         """A page has been committed, and with it what was under way."""
+        self._in_hand.popleft()  # pages are committed in the order of reading
         for record in page.wanted:
             self._underway.pop(record.key, None)
         self._drop(page.share)
@@ -229,7 +232,7 @@ class Reading:
         finally:
             self._drop(share)
         full_page = min(first.rows, self._page_size)
-        promised = max(first.total_registros, self._evidence.highest)
+        promised = max(first.total_registros, self._evidence().highest)
         last = last_page_with_rows(number, promised, first.total_paginas, full_page)
         if last is None:
             raise PncpUnavailable(f"{absent}; page 1 still promises {first.total_paginas} pages", "incomplete")
@@ -272,8 +275,8 @@ class Reading:
             self._drop(share)
             raise
         judged = judge_records(self._resource, page, self._claim)
-        shows_new = self._evidence.is_new_to_reading(judged.keys)
-        self._evidence.add(judged.keys, page.total_registros)
+        shows_new = self._shows_new(judged.keys)
+        self._in_hand.append((judged.keys, page.total_registros))
         self._proof.add(number, judged.stamps)
         if number == 1 and not is_second_look:
             self._full_page = min(self._page_size, page.rows)
@@ -306,11 +309,23 @@ class Reading:
         )
         return PageInHand(batch, wanted, itens, share, shows_new, self._let_go)
 
+    def _shows_new(self, rows: frozenset[str]) -> bool:
+        """Whether a page shows a row that no page of this reading has shown, committed or in hand."""
+        evidence, in_hand = self._progress.evidence, [keys for keys, _ in self._in_hand]
+        return any(not (evidence.is_shown(row) or any(row in keys for keys in in_hand)) for row in rows)
+
+    def _evidence(self) -> Evidence:
+        """That of the pages committed and in hand; one that has just been committed is in both, and counts once."""
+        evidence = self._progress.evidence.copy()
+        for keys, total_registros in self._in_hand:
+            evidence.add(keys, total_registros)
+        return evidence
+
     def _ends_with(self, page: Page, judged: JudgedPage, *, is_second_look: bool) -> Ended | None:
         """How the reading ends with this page."""
         if is_second_look or (page.number == 1 and page.total_paginas <= 1):
             return Ended.AT_THE_END
-        if may_stop_early(self._evidence, self._reading):
+        if self._reading > 1 and may_stop_early(self._evidence(), self._reading):
             return Ended.AT_THE_END
         if page.number > 1 and self._proof.allows_stop(judged.stamps, self._claim.window_start):
             log.info("the listing is ascending and the rest of it older than the window", page=page.number)

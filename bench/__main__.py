@@ -7,7 +7,7 @@ import time
 
 from bench.api import run_api
 from bench.databases import Databases, query
-from bench.ingest import run_ingest
+from bench.ingest import PER_DAY, run_ingest
 from bench.requests_cost import run_requests
 from bench.scale_out import run_scale
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
@@ -39,7 +39,8 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
         resource = RESOURCES_BY_NAME[options.resource]
         sizes = options.records or ([150] if quick else [1_000, 10_000, 100_000])
         latencies = options.latency or ([0, 50] if quick else [0, 50, 200])
-        run_ingest(databases, sizes, latencies, options.repeats or (1 if quick else 3), resource)
+        repeats = options.repeats or (1 if quick else 3)
+        run_ingest(databases, sizes, latencies, repeats, resource, per_day=options.per_day, settings=options.set)
     if "api" in parts:
         rows = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
         run_api(databases, rows, seconds=1 if quick else 5, repeats=options.repeats or (1 if quick else 3))
@@ -63,6 +64,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
     parser.add_argument("--records", type=int, nargs="+", help="records for ingest (1000 10000 100000)")
     parser.add_argument("--resource", choices=RESOURCE_NAMES, default="contratacoes", help="for ingest (contratacoes)")
+    parser.add_argument("--per-day", type=int, default=PER_DAY, help="records of a weekday for ingest (5000)")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="for ingest, one more run of PNCP Sync with each"
+    )
     parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
     parser.add_argument("--repeats", type=int, help="runs of each contender (3)")
     return parser.parse_args(words)

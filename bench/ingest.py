@@ -22,7 +22,11 @@ from common.resources.description import Resource
 
 FIRST_DAY = date(2025, 3, 10)  # a Monday
 PER_DAY = 5_000
-"""Records on a weekday, of contratações somewhat more than the portal publishes; a small run takes part of one day."""
+"""Records on a weekday, of contratações somewhat more than the portal publishes; a small run takes part of one day.
+
+Days stay this large when there are more records: a slice holds the keys of its day, and 20 days of 5,000 are read as in
+production, where one day of 100,000 is not.
+"""
 
 MOST_FOR_SCRIPT = 1_000
 LONGEST_WAIT_FOR_SCRIPT = 50  # ms; at 200 it takes four minutes and says nothing new
@@ -45,9 +49,9 @@ class Results:
     again: list[Run] = field(default_factory=list)
 
 
-def span(records: int) -> tuple[date, date, int]:
+def span(records: int, per_day: int = PER_DAY) -> tuple[date, date, int]:
     """The days that hold about so many records, and how many each weekday has; from a Monday on."""
-    weekdays = max(1, round(records / PER_DAY))
+    weekdays = max(1, round(records / per_day))
     weeks, rest = divmod(weekdays - 1, 5)
     return FIRST_DAY, FIRST_DAY + timedelta(days=7 * weeks + rest), round(records / weekdays)
 
@@ -58,20 +62,23 @@ def run_ingest(
     latencies: Sequence[float],
     repeats: int,
     resource: Resource = CONTRATACOES,
+    *,
+    per_day: int = PER_DAY,
+    settings: Sequence[str] = (),
 ) -> None:
-    """Every size with every latency."""
+    """Every size with every latency; PNCP Sync takes part once more with each of the `settings`, as `NAME=value`."""
     script_rates: dict[float, float] = {}
     dlt_rates: dict[float, tuple[float, float]] = {}
     for records in sizes:
-        first_day, last_day, per_day = span(records)
-        with Portal(first_day, last_day, per_day, resource=resource.name) as portal:
+        first_day, last_day, each_day = span(records, per_day)
+        with Portal(first_day, last_day, each_day, resource=resource.name) as portal:
             print(
                 f"\n{portal.records:,} {resource.name} with {portal.itens:,} items on {first_day}..{last_day}; "
                 f"the portal of the benchmark answers {ceiling(portal):,.0f} requests/s by itself"
             )
             for latency in latencies:
                 task = Task(portal.url, "", first_day, last_day, resource=resource.name)
-                results = _run_case(databases, portal, task, latency, repeats)
+                results = _run_case(databases, portal, task, latency, repeats, settings=settings)
                 if SCRIPT in results:
                     script_rates[latency] = rate(results[SCRIPT].first)
                 if DLT in results:
@@ -98,23 +105,27 @@ def contenders(records: int, latency: float, resource: Resource = CONTRATACOES) 
     return names
 
 
-def _run_case(databases: Databases, portal: Portal, task: Task, latency: float, repeats: int) -> dict[str, Results]:
+def _run_case(
+    databases: Databases, portal: Portal, task: Task, latency: float, repeats: int, *, settings: Sequence[str]
+) -> dict[str, Results]:
     results: dict[str, Results] = defaultdict(Results)
-    size = round(portal.records, -2)
+    names = contenders(round(portal.records, -2), latency, portal.resource)
+    names[1:1] = [f"{OURS}, {setting}" for setting in settings]
     for _ in range(repeats):
-        for name in contenders(size, latency, portal.resource):
-            url = databases.fresh("run", migrated=name in (OURS, COPY))
+        for name in names:
+            is_ours = name.startswith(OURS)
+            url = databases.fresh("run", migrated=is_ours or name == COPY)
             runs = results[name]
             runs.first.append(_run(name, portal, replace(task, database_url=url), latency))
-            if name == OURS or (name in (DLT, SCRIPT) and not latency):
+            if is_ours or (name in (DLT, SCRIPT) and not latency):
                 runs.again.append(_run(name, portal, replace(task, database_url=url), latency))
             databases.drop(url)
     return dict(results)
 
 
 def _run(name: str, portal: Portal, task: Task, latency: float) -> Run:
-    if name == OURS:
-        with ingestor(task) as process:
+    if name.startswith(OURS):
+        with ingestor(task, name.split(", ", 1)[1:]) as process:
             portal.reset(latency)
             done = backfill(task, [process])
     else:

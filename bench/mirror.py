@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import asyncpg
@@ -33,8 +33,8 @@ _WORKERS = "SELECT count(*) FROM workers WHERE stopped_at IS NULL"
 
 
 @contextmanager
-def ingestor(task: Task) -> Iterator[subprocess.Popen[bytes]]:
-    """An ingestor process, up and waiting for work."""
+def ingestor(task: Task, settings: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """An ingestor process, up and waiting for work, with settings of its own given as `NAME=value`."""
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
         "DATABASE_URL": task.database_url,
@@ -45,6 +45,7 @@ def ingestor(task: Task) -> Iterator[subprocess.Popen[bytes]]:
         "WORKER_CONCURRENCY": str(task.slots),
         "SCHEDULE_ENABLED": "false",
         "LOG_FORMAT": "json",
+        **dict(setting.split("=", 1) for setting in settings),
     }
     known = query(task.database_url, _WORKERS)[0][0]
     process = subprocess.Popen(

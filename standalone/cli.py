@@ -202,6 +202,10 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
     parser.add_argument("--resource", choices=RESOURCE_NAMES, help="for ingest (contratacoes)")
     parser.add_argument("--records", type=_positive, nargs="+", help="records for ingest (1000 10000 100000)")
+    parser.add_argument("--per-day", type=_positive, help="records of a weekday for ingest (5000)")
+    parser.add_argument(
+        "--set", nargs="+", metavar="NAME=VALUE", help="for ingest, one more run of PNCP Sync with each setting"
+    )
     parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
     parser.add_argument("--repeats", type=_positive, help="runs of each contender (3)")
 

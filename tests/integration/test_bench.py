@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import httpx
 import pytest
 
+from bench import ingest
 from bench.contender import Task, run
 from bench.databases import Databases
 from bench.mirror import backfill, ingestor
@@ -110,19 +111,33 @@ def test_of_every_resource_a_backfill_is_a_whole_one_and_so_is_what_is_fetched_a
     assert ours.records == theirs.records == portal.records == RECORDS
 
 
+def test_a_setting_is_measured_beside_the_defaults_and_days_are_as_large_as_was_asked_for(
+    databases: Databases, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "contenders", lambda *_: [ingest.OURS])
+
+    ingest.run_ingest(
+        databases, [RECORDS], [0], 1, RESOURCES_BY_NAME["pcas"], per_day=RECORDS // 2, settings=["COLETAS_ENABLED=true"]
+    )
+
+    printed = capsys.readouterr().out
+    assert f"{RECORDS} pcas" in printed
+    assert f"{DAY}..{DAY + timedelta(days=1)}" in printed
+    for contender in ("PNCP Sync", "PNCP Sync, COLETAS_ENABLED=true"):
+        assert re.search(rf"^{contender} +\| +[0-9,]+ \|", printed, re.MULTILINE), contender
+
+
 @pytest.mark.slow
 @every_other_resource
 def test_every_contender_does_the_whole_task_of_every_resource(
     databases: Databases, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     pytest.importorskip("dlt", reason="requirements-bench.txt is not installed")
-    from bench.ingest import contenders, run_ingest  # noqa: PLC0415
-
     resource = RESOURCES_BY_NAME[name]
-    run_ingest(databases, [RECORDS], [0], repeats=1, resource=resource)
+    ingest.run_ingest(databases, [RECORDS], [0], repeats=1, resource=resource)
 
     printed = capsys.readouterr().out
-    for contender in contenders(RECORDS, 0, resource):
+    for contender in ingest.contenders(RECORDS, 0, resource):
         assert re.search(rf"^{contender} +\| +[0-9,]+ \|", printed, re.MULTILINE), contender
 
 
@@ -130,9 +145,8 @@ def test_every_contender_does_the_whole_task_of_every_resource(
 def test_every_contender_does_the_whole_task(databases: Databases, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("dlt", reason="requirements-bench.txt is not installed")
     pytest.importorskip("requests", reason="requirements-bench.txt is not installed")
-    from bench.ingest import run_ingest  # noqa: PLC0415
-
-    run_ingest(databases, [RECORDS], [0], repeats=1)  # it refuses a contender that did fewer records than there are
+    # It refuses a contender that did fewer records than there are.
+    ingest.run_ingest(databases, [RECORDS], [0], repeats=1)
 
     printed = capsys.readouterr().out
     for name in ("PNCP Sync", "fetch and discard", "COPY of the rows", "dlt", "plain script"):

@@ -129,10 +129,16 @@ async def _start(db: AsyncConnection, rules: Rules, name: str, due_at: datetime,
         return Outcome(skipped_reason=f"a execução {predecessor} ainda não terminou")
     if action == "update":
         return Outcome(await _create(db, resource, mode="update", trigger="schedule"))
-    started: list[int] = []
     today = to_wall_clock(due_at).date()
-    for criterio in RESOURCES_BY_NAME[resource].listings:
-        for first, last in await _note_owed(db, resource, criterio, rules.parts_of(resource), today):
+    owed = {
+        criterio: await _note_owed(db, resource, criterio, rules.parts_of(resource), today)
+        for criterio in RESOURCES_BY_NAME[resource].listings
+    }
+    if not any(owed.values()):
+        return Outcome(skipped_reason="não há dia por ler")
+    started: list[int] = []
+    for criterio, spans in owed.items():
+        for first, last in spans:
             window = (datetime.combine(first, time.min), datetime.combine(last, _LAST_SECOND))
             started += await _create(
                 db, resource, mode="backfill", trigger="sweep", criterio=criterio, window=window, at_most=at_most

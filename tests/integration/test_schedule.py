@@ -490,3 +490,12 @@ async def test_where_a_change_shows_on_the_day_of_inclusion_alone_sundays_read_t
     assert await sweep(engine, SUNDAY_NIGHT, name) == {1: ("atualizacao", "2026-02-13", "2026-03-14")}
     await finish(engine, 1)
     assert await sweep(engine, SUNDAY_NIGHT + DAY, name) == {2: ("atualizacao", "2026-03-15", "2026-03-15")}
+
+
+async def test_a_sweep_that_has_nothing_to_read_says_so_and_speaks_of_no_executions(engine: AsyncEngine) -> None:
+    for execution_id in await sweep(engine, NIGHT, "instrumentos_cobranca.sweep"):
+        await finish(engine, execution_id)
+
+    again = await run_tick(engine, RULES, "instrumentos_cobranca.sweep", NIGHT + timedelta(hours=5))
+
+    assert again == Outcome(skipped_reason="não há dia por ler")

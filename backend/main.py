@@ -159,7 +159,7 @@ def _lifespan(
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
         reading = ReadConnections(engine)
         figures = FiguresReader(engine, settings.update_crons)
-        dashboard = Dashboard(reading)
+        dashboard = Dashboard(reading, settings.list_scopes)
         try:
             try:
                 await check_schema(engine)

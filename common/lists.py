@@ -7,6 +7,7 @@ that all of them take.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import BRASILIA
-from common.resources.description import Child, Resource
+from common.resources.description import Child, Parts, Resource
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions
 
@@ -184,6 +185,15 @@ async def ask_for(db: AsyncConnection, resource: Resource, child: Child, key: st
 
 
 @dataclass(frozen=True)
+class OwedList:
+    """How many records wait for a list, the oldest since `since`, and how many have been given up."""
+
+    owed: int
+    since: datetime | None
+    set_aside: int
+
+
+@dataclass(frozen=True)
 class ListPlan:
     """What is to be read of one list of a resource's records.
 
@@ -198,36 +208,80 @@ class ListPlan:
 
 
 @cache
+def _count(child: Child) -> TextClause:
+    return text(_to_count(child))
+
+
+def _to_count(child: Child) -> str:
+    return f"""
+    SELECT count(*) FILTER (WHERE set_aside_at IS NULL) AS owed,
+           min(owed_since) FILTER (WHERE set_aside_at IS NULL) AS since,
+           count(*) FILTER (WHERE set_aside_at IS NOT NULL) AS set_aside
+      FROM {child.debts}
+"""
+
+
+@cache
+def _count_requests(resource: Resource, child: Child) -> TextClause:
+    return text(_to_count_requests(resource, child))
+
+
+def _to_count_requests(resource: Resource, child: Child) -> str:
+    of_one = "1"
+    if child.parts:
+        of_one = f"coalesce(cardinality(o.parts_left), ({_parts_of('o', resource, child.parts)}))"
+    return f"SELECT CAST(coalesce(sum({of_one}), 0) AS bigint) FROM {child.debts} o WHERE set_aside_at IS NULL"
+
+
+@cache
 def _plan(resource: Resource, child: Child) -> TextClause:
     return text(_to_plan(resource, child))
 
 
 def _to_plan(resource: Resource, child: Child) -> str:
-    key, parts = resource.key, child.parts
-    owed = f"SELECT count(*) FROM {child.debts} WHERE set_aside_at IS NULL"
-    requests_owed, requests_new = f"({owed})", "(SELECT count(*) FROM new)"
-    if parts:
-        of = f"FROM {parts.child.name} e WHERE e.{parts.has} AND e.{key}"
-        of_one = f"coalesce(cardinality(o.parts_left), (SELECT count(*) {of} = o.{key}))"
-        requests_owed = f"(SELECT coalesce(sum({of_one}), 0) FROM {child.debts} o WHERE o.set_aside_at IS NULL)"
-        requests_new = f"(SELECT coalesce(sum((SELECT count(*) {of} = n.{key})), 0) FROM new n)"
+    key = resource.key
+    of_one = f"({_parts_of('n', resource, child.parts)})" if child.parts else "1"
     return f"""
     WITH new AS MATERIALIZED (
         SELECT c.{key} FROM {resource.name} c
-         WHERE CAST(:is_wanted AS boolean) AND {is_to_be_read(resource, child)}
-               AND {in_scope(resource)}
+         WHERE {is_to_be_read(resource, child)} AND {in_scope(resource)}
                AND NOT EXISTS (SELECT FROM {child.debts} o WHERE o.{key} = c.{key})
     )
-    SELECT ({owed}) AS owed, (SELECT count(*) FROM {child.debts} WHERE set_aside_at IS NOT NULL) AS set_aside,
-           (SELECT count(*) FROM new) AS new, CAST({requests_owed} + {requests_new} AS bigint) AS requests
+    SELECT count(*) AS new, CAST(coalesce(sum({of_one}), 0) AS bigint) AS requests FROM new n
 """
+
+
+def _parts_of(record: str, resource: Resource, parts: Parts) -> str:
+    """SQL that counts the parts of the list of a record."""
+    return (
+        f"SELECT count(*) FROM {parts.child.name} e WHERE e.{parts.has} AND e.{resource.key} = {record}.{resource.key}"
+    )
+
+
+async def count_list(db: AsyncConnection, child: Child) -> OwedList:
+    """How much is owed of a list."""
+    return OwedList(*(await db.execute(_count(child))).one())
+
+
+async def count_requests(db: AsyncConnection, resource: Resource, child: Child) -> int:
+    """What is owed of a list in requests; of one that has parts this takes ten seconds for a million records."""
+    found: int = (await db.execute(_count_requests(resource, child))).scalar_one()
+    return found
 
 
 async def plan_list(db: AsyncConnection, resource: Resource, child: Child, scope: Scope | None) -> ListPlan:
     """What reading the lists comes to of records that are mirrored, in this scope and those that are owed already."""
-    values = (scope or Scope()).values
-    row = (await db.execute(_plan(resource, child), {"is_wanted": scope is not None, **values})).one()
-    return ListPlan(*row)
+    known = await count_list(db, child)
+    new, requests = 0, await count_requests(db, resource, child)
+    if scope is not None:
+        row = (await db.execute(_plan(resource, child), scope.values)).one()
+        new, requests = row.new, requests + row.requests
+    return ListPlan(known.owed, known.set_aside, new, requests)
+
+
+def write_scope(scope: Scope | None) -> str:
+    """A scope as `parse_scope` reads it."""
+    return NONE if scope is None else str(scope)
 
 
 def hours_of(requests: int, per_second: float) -> float:

@@ -12,7 +12,7 @@ from sqlalchemy import text as sa_text
 
 from common.database import check_schema
 from common.lifecycle import DEFAULT_RESOURCE
-from common.lists import NONE, Scope, hours_of, parse_scope, plan_list
+from common.lists import Scope, hours_of, parse_scope, plan_list, write_scope
 from common.masking import mask_text
 from common.resources import INLINE, LATER, LATER_SERVICES, RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Child, Resource
@@ -255,7 +255,6 @@ async def lists(settings: IngestorSettings, options: argparse.Namespace) -> int:
                 one = await plan_list(db, resource, child, scope)
             total += one.requests
             hours = hours_of(one.requests, pace)
-            said = NONE if scope is None else str(scope)
             _row(
                 child.service,
                 f"{resource.name:>14}",
@@ -264,7 +263,7 @@ async def lists(settings: IngestorSettings, options: argparse.Namespace) -> int:
                 one.new,
                 one.requests,
                 hours,
-                f"  {said}",
+                f"  {write_scope(scope)}",
             )
     finally:
         await engine.dispose()

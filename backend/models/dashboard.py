@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from backend.models.sync import Mode, Moment, Progress, SyncExecution, SyncStatus
 from common.lifecycle.causes import Cause
@@ -147,35 +147,59 @@ class SourceState(BaseModel):
 
 
 class OwedCause(BaseModel):
-    """Por que itens faltam."""
+    """Por que itens de um recurso faltam."""
 
+    resource: str
     reason: Literal["unread", "empty"] = Field(
         description="`unread`: a lista não pôde ser lida; `empty`: veio vazia, o que nada confirma ainda"
     )
-    cause: str | None = Field(description="o que houve com a contratação mais recente, em inglês")
-    contratacoes: int
-    is_set_aside: bool = Field(description="há contratações com esta causa que não são mais tentadas")
+    cause: str | None = Field(description="o que houve com o registro mais recente, em inglês")
+    records: int
+    is_set_aside: bool = Field(description="há registros com esta causa que não são mais tentados")
+
+    @computed_field(description="o mesmo que `records`, de um tempo em que só contratações tinham itens")  # type: ignore[prop-decorator]
+    @property
+    def contratacoes(self) -> int:
+        """As `records`."""
+        return self.records
 
 
-class ItensOwed(BaseModel):
-    """Contratações gravadas sem os seus itens, que são lidos depois."""
+class OwedCount(BaseModel):
+    """Registros gravados sem os seus itens, que são lidos depois."""
 
     count: int
     since: Moment | None = Field(description="desde quando falta o mais antigo")
-    unread: int = Field(description="as cuja lista não pôde ser lida")
-    empty: int = Field(description="as cuja lista veio vazia, o que nada confirma ainda")
-    set_aside: int = Field(description="as que falharam demais e não são mais tentadas")
-    cause: str | None = Field(description="o motivo mais comum")
-    causes: list[OwedCause] = Field(description="por motivo, o mais comum primeiro")
+    unread: int = Field(description="os cuja lista não pôde ser lida")
+    empty: int = Field(description="os cuja lista veio vazia, o que nada confirma ainda")
+    set_aside: int = Field(description="os que falharam demais e não são mais tentados")
+    cause: str | None = Field(description="o motivo mais comum, em inglês")
+
+
+class ResourceOwed(OwedCount):
+    """Os de um recurso."""
+
+    resource: str
+    label: str = Field(description="o nome dos itens, para pessoas")
+
+
+class ItensOwed(OwedCount):
+    """Os de todos os recursos que têm itens."""
+
+    causes: list[OwedCause] = Field(description="por recurso e motivo, o mais comum primeiro")
+    resources: list[ResourceOwed] = Field(description="por recurso, dos que têm algum")
 
 
 class ListOwed(BaseModel):
-    """Listas que são lidas depois dos seus registros; nenhuma execução espera por elas."""
+    """Uma lista que é lida depois dos seus registros; nenhuma execução espera por ela."""
 
     list: str = Field(description="`resultados`, `arquivos` ou `termos`")
     resource: str
+    label: str = Field(description="o nome para pessoas")
+    scope: str = Field(description="de que registros é lida: `nenhum`, `tudo` ou filtros, como em PNCP_RESULTADOS")
     owed: int = Field(description="registros cuja lista está por ler; acima de cem mil, uma estimativa")
+    since: Moment | None = Field(description="desde quando espera o mais antigo; nulo onde se estima")
     set_aside: int | None = Field(description="os que falharam demais; nulo onde se estima")
+    requests: int | None = Field(description="pedidos ao portal que faltam, no mínimo; nulo acima de dez mil registros")
 
 
 class DriftedField(BaseModel):
@@ -225,7 +249,7 @@ class SyncDashboard(BaseModel):
     failed_updates_count: int = Field(description="delas, as atualizações, que a próxima com sucesso supre")
     rejections: Rejections
     itens_owed: ItensOwed
-    lists_owed: list[ListOwed] = Field(description="listas que são lidas depois, das que têm algo por ler")
+    lists_owed: list[ListOwed] = Field(description="as listas que são lidas depois dos seus registros")
     drift: list[DriftedField] = Field(description="dos últimos sete dias")
     freshness: Freshness = Field(description="de contratações")
     resources: list[ResourceFreshness] = Field(description="o mesmo, de cada recurso que tem alguma atualização")

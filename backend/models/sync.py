@@ -201,7 +201,7 @@ class SyncExecution(BaseModel):
     records_processed: int = Field(description="registros distintos da janela que foram processados")
     records_rejected: int = Field(description="registros que não puderam ser gravados; guardados com o motivo")
     itens_owed: int = Field(
-        description="contratações que esta execução gravou sem os itens, que ainda faltam; virão por si, sem pedido"
+        description="registros que esta execução gravou sem os itens, que ainda faltam; virão por si, sem pedido"
     )
     duration_seconds: float | None
     cause: Cause | None = Field(description="por que falhou, em uma palavra; a lista está em docs/operating.md")
@@ -263,7 +263,7 @@ class SyncStatus(BaseModel):
     window_start: WallClock | None
     window_end: WallClock | None
     records_processed: int
-    itens_owed: int = Field(description="contratações gravadas sem os itens, que ainda faltam")
+    itens_owed: int = Field(description="registros que a execução gravou sem os itens, que ainda faltam")
     duration_seconds: float | None
     cause: Cause | None = Field(description="por que falhou, em uma palavra; a lista está em docs/operating.md")
     error_message: str | None = Field(description="o mesmo em uma frase")

@@ -3,9 +3,13 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.models.dashboard import DriftedField, ItensOwed, ListOwed, OwedCause, SourceState
+from backend.models.dashboard import DriftedField, ItensOwed, ListOwed, OwedCause, ResourceOwed, SourceState
 from backend.services import owed
 from common.lifecycle.executions import STALE_OUTAGE
+from common.lists import Scopes, write_scope
+from common.resources import INLINE
+
+_LABELS = {resource.name: child.label for resource, child in INLINE}
 
 _SOURCE = text("""
     SELECT source AS service, reason, cause, error_message, failing_since, paused_until AS next_try_at
@@ -22,16 +26,22 @@ async def load_source(db: AsyncConnection) -> list[SourceState]:
 
 
 async def load_itens_owed(db: AsyncConnection) -> ItensOwed:
-    """The contratações that are stored without their items."""
-    found = (await db.execute(owed.COUNT)).mappings().one()
-    causes = await owed.load_causes(db) if found["count"] else []
-    return ItensOwed(**found, causes=[OwedCause.model_validate(row, from_attributes=True) for row in causes])
+    """The records that are stored without their items, of all resources and of each."""
+    total, *rows = [row._asdict() for row in await owed.load_owed(db)]
+    causes = await owed.load_causes(db) if rows else []
+    return ItensOwed(
+        **total,
+        causes=[OwedCause.model_validate(row, from_attributes=True) for row in causes],
+        resources=[ResourceOwed(**row, label=_LABELS[row["resource"]]) for row in rows],
+    )
 
 
-async def load_lists_owed(db: AsyncConnection) -> list[ListOwed]:
-    """The lists that are only read later, of which some are still to be read."""
-    rows = await owed.load_lists(db)
-    return [ListOwed.model_validate(row, from_attributes=True) for row in rows if row.owed or row.set_aside]
+async def load_lists_owed(db: AsyncConnection, scopes: Scopes) -> list[ListOwed]:
+    """The lists that are only read later, with the scopes that are set."""
+    return [
+        ListOwed(**vars(one), scope=write_scope(scopes.get(one.list)))
+        for one in await owed.load_lists(db, with_requests=True)
+    ]
 
 
 async def load_drift(db: AsyncConnection) -> list[DriftedField]:

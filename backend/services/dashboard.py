@@ -40,6 +40,7 @@ from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
 from common.lifecycle import DEFAULT_RESOURCE
+from common.lists import NO_SCOPES, Scopes
 from common.resources import RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
 from common.resources.parties import PARTIES
 from common.tables import metadata, sync_executions
@@ -145,8 +146,10 @@ class _Lately:
 class Dashboard:
     """Loads the dashboard once for simultaneous requests; caches what changes only with the counts."""
 
-    def __init__(self, reading: ReadConnections) -> None:
+    def __init__(self, reading: ReadConnections, scopes: Scopes = NO_SCOPES) -> None:
+        """`scopes`: of the lists that are read later, as they are set."""
         self._reading = reading
+        self._scopes = scopes
         self._lately: _Lately | None = None
         self._shared: asyncio.Task[SyncDashboard] | None = None
         self._began = 0.0
@@ -195,7 +198,7 @@ class Dashboard:
     async def _look_back(self, db: AsyncConnection, counts: Sequence[Row[Any]], now: datetime) -> dict[str, Any]:
         known, minute = self._lately, now.replace(second=0, microsecond=0)
         if known is None or known.counts != counts or known.minute != minute:
-            known = self._lately = _Lately(counts, minute, await _load_lately(db, now))
+            known = self._lately = _Lately(counts, minute, await _load_lately(db, now, self._scopes))
         return known.fields
 
 
@@ -279,7 +282,7 @@ def _age(moment: datetime | None, now: datetime) -> float | None:
     return None if moment is None else (now - moment).total_seconds()
 
 
-async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
+async def _load_lately(db: AsyncConnection, now: datetime, scopes: Scopes) -> dict[str, Any]:
     in_brasilia = {"zone": BRASILIA.key}
     modes = (await db.execute(_MODES)).all()
     together = next((row for row in modes if row.mode is None and row.executions), None)
@@ -296,7 +299,7 @@ async def _load_lately(db: AsyncConnection, now: datetime) -> dict[str, Any]:
         "failed_count": len(failed),
         "failed_updates_count": sum(row.mode == "update" for row in failed),
         "itens_owed": await load_itens_owed(db),
-        "lists_owed": await load_lists_owed(db),
+        "lists_owed": await load_lists_owed(db, scopes),
         "drift": await load_drift(db),
         "rejections": _to_rejections(await load_rejected_days(db, now)),
         "mirror": await _load_sizes(db),

@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
-from backend.services.owed import load_drift, load_lists, load_owed
+from backend.services.owed import CountedList, load_drift, load_lists, load_owed
 from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
 from common.lifecycle.executions import STALE_OUTAGE
-from common.resources import RESOURCE_NAMES, SERVICES
+from common.resources import INLINE, RESOURCE_NAMES, SERVICES
 from common.watermarks import Watermark
 
 FRESH_SECONDS = 5.0
@@ -110,8 +110,8 @@ class Figures:
     workers: int
     paused: bool
     failing: Rows
-    owed: Row[Any]
-    lists_owed: Rows
+    owed: Rows
+    lists_owed: Sequence[CountedList]
     drift: Rows
 
 
@@ -250,20 +250,28 @@ def _of_marks(marks: Mapping[tuple[str, int], Watermark | None]) -> Iterable[Met
 def _of_owed(figures: Figures) -> Iterable[Metric]:
     owed = GaugeMetricFamily(
         "pncp_itens_owed",
-        "Contratações stored without their items: not read, empty and not confirmed, given up.",
-        labels=["state"],
+        "Records stored without their items: not read, empty and not confirmed, given up.",
+        labels=["resource", "state"],
     )
-    for state in ("unread", "empty", "set_aside"):
-        owed.add_metric([state], getattr(figures.owed, state))
-    since = figures.owed.since
+    since = GaugeMetricFamily(
+        "pncp_itens_owed_since_timestamp_seconds",
+        "Since when the items that are owed the longest are; 0 where none are.",
+        labels=["resource"],
+    )
+    known = {row.resource: row for row in figures.owed}
+    for resource, _ in INLINE:
+        row = known.get(resource.name)
+        for state in ("unread", "empty", "set_aside"):
+            owed.add_metric([resource.name, state], getattr(row, state, 0))
+        since.add_metric([resource.name], row.since.timestamp() if row else 0.0)
     lists = GaugeMetricFamily(
         "pncp_lists_owed",
         "Records whose lists are read later and still to be read, or given up; more than 100,000 are estimated.",
         labels=["list", "resource", "state"],
     )
-    for row in figures.lists_owed:
-        lists.add_metric([row.list, row.resource, "unread"], row.owed)
-        lists.add_metric([row.list, row.resource, "set_aside"], row.set_aside or 0)
+    for one in figures.lists_owed:
+        lists.add_metric([one.list, one.resource, "unread"], one.owed)
+        lists.add_metric([one.list, one.resource, "set_aside"], one.set_aside or 0)
     drift = CounterMetricFamily(
         "pncp_schema_drift_records",
         "Records written with a field that does not fit its column, by table, field and what came.",
@@ -271,16 +279,7 @@ def _of_owed(figures: Figures) -> Iterable[Metric]:
     )
     for row in figures.drift:
         drift.add_metric([row.resource, row.path, row.kind], row.records)
-    return [
-        owed,
-        GaugeMetricFamily(
-            "pncp_itens_owed_since_timestamp_seconds",
-            "Since when the items that are owed the longest are; 0 where none are.",
-            since.timestamp() if since else 0.0,
-        ),
-        lists,
-        drift,
-    ]
+    return [owed, since, lists, drift]
 
 
 def _of_counts(figures: Figures) -> Iterable[Metric]:

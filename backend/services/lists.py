@@ -10,7 +10,7 @@ from backend.errors import NotFoundError
 from backend.models.lists import ListAccepted, ListPlan, ListPlanRequest, ListRequest, PlannedList
 from common.config import ListSettings
 from common.database import run_again
-from common.lists import NONE, ask_for, hours_of, plan_list
+from common.lists import ask_for, hours_of, plan_list, write_scope
 from common.resources import LATER
 from common.resources.description import Child, Resource
 
@@ -74,7 +74,7 @@ async def plan_lists(engine: AsyncEngine, settings: ListSettings, request: ListP
             PlannedList(
                 list=child.service,
                 resource=resource.name,
-                scope=NONE if scope is None else str(scope),
+                scope=write_scope(scope),
                 owed=one.owed,
                 set_aside=one.set_aside,
                 new=one.new,

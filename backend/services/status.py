@@ -47,12 +47,12 @@ from backend.models.sync import (
 )
 from common.clock import BRASILIA, parse_wall_clock
 from common.lifecycle import Mode, admission, executions
-from common.resources import RESOURCES
+from common.resources import INLINE
 from common.tables import metadata, rejected_records, sync_execution_counts, sync_executions, sync_slices
 
 SHOWN = 100
 
-OWED_TABLES = [metadata.tables[resource.child.debts] for resource in RESOURCES if resource.child]
+OWED_TABLES = [metadata.tables[child.debts] for _, child in INLINE]
 
 _execution = sync_executions.c
 _slice = sync_slices.c

@@ -12,7 +12,7 @@ from common.clock import to_wall_clock
 from common.lifecycle import PATIENCE, Mode
 from common.lifecycle.causes import Cause
 from common.lifecycle.slices import UNHELD, PlannedSlice
-from common.resources import SERVICE_OF
+from common.resources import INLINE, SERVICE_OF
 from common.resources.description import Criterio
 from common.tables import sync_executions, sync_pages, sync_slices
 
@@ -275,17 +275,25 @@ async def cancel(db: AsyncConnection, execution_id: int, who: str) -> bool:
     )
 
 
-_SUMMARIZE = text("""
+_COUNT_OWED = " + ".join(
+    f"(SELECT count(*) FROM {child.debts} WHERE execution_id = e.id)"  # noqa: S608  # names of descriptions
+    for _, child in INLINE
+)
+_SUMMARIZE = text(
+    """
     SELECT e.status, e.resource, e.mode, e.criterio, e.trigger, e.records_processed,
            coalesce(sum(s.records_inserted), 0), coalesce(sum(s.records_updated), 0), e.records_rejected,
            coalesce(sum(s.itens_written), 0),
-           (SELECT count(*) FROM itens_owed WHERE execution_id = e.id), count(s.id),
+           """  # noqa: S608
+    + _COUNT_OWED
+    + """, count(s.id),
            count(s.id) FILTER (WHERE s.status = 'error'), coalesce(sum(s.pages_done), 0),
            CAST(e.duration_seconds AS float), e.cause, e.error_message
       FROM sync_executions e LEFT JOIN sync_slices s ON s.execution_id = e.id
      WHERE e.id = :id
      GROUP BY e.id
-""")
+"""
+)
 
 
 async def summarize(db: AsyncConnection, execution_id: int) -> Summary:

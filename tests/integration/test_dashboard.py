@@ -492,6 +492,7 @@ async def test_owed_items_and_drifted_fields_are_told(api: httpx.AsyncClient, da
         "set_aside": 0,
         "cause": None,
         "causes": [],
+        "resources": [],
     }
     assert found["drift"] == []
     await database.rows("""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -526,9 +527,36 @@ async def test_the_plan_says_records_requests_and_hours_of_each_list(
     refused = await api.post("/sync/lists/plan", json={"scope": "estado=SP"})
     assert refused.status_code == 422
 
-    dashboard = (await api.get("/sync/dashboard")).json()
-    assert dashboard["lists_owed"] == [
-        {"list": "resultados", "resource": "contratacoes", "owed": len(in_sp), "set_aside": 0}
+    first, *others = (await api.get("/sync/dashboard")).json()["lists_owed"]
+    since = await database.value("SELECT min(owed_since) FROM resultados_owed")
+    assert datetime.fromisoformat(first.pop("since")) == since
+    assert first == {
+        "list": "resultados",
+        "resource": "contratacoes",
+        "label": "Resultados dos itens das contratações",
+        "scope": "tudo",
+        "owed": len(in_sp),
+        "set_aside": 0,
+        "requests": sum(len(results.get(key, [])) for key in in_sp),
+    }
+    assert [(one["list"], one["resource"], one["scope"], one["owed"], one["since"]) for one in others] == [
+        ("arquivos", "contratacoes", "nenhum", 0, None),
+        ("arquivos", "contratos", "nenhum", 0, None),
+        ("termos", "contratos", "tudo", 0, None),
     ]
     metrics = (await api.get("/metrics")).text
     assert 'pncp_lists_owed{list="resultados",resource="contratacoes",state="unread"} 2.0' in metrics
+
+
+async def test_of_a_list_with_too_many_debts_the_number_is_estimated(
+    api: httpx.AsyncClient, database: Database, portals: Portals, day: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, ALL)
+    await database.rows("ANALYZE arquivos_contratacao_owed")
+    monkeypatch.setattr("backend.services.owed.MOST_COUNTED", 2)
+
+    lists = (await api.get("/sync/dashboard")).json()["lists_owed"]
+
+    [found] = [one for one in lists if (one["list"], one["resource"]) == ("arquivos", "contratacoes")]
+    assert (found["owed"], found["set_aside"], found["since"], found["requests"]) == (6, None, None, None)

@@ -74,17 +74,68 @@ async def test_the_dashboard_tells_how_many_since_when_and_why(
     since = await database.value("SELECT min(owed_since) FROM itens_owed")
     assert datetime.fromisoformat(owed.pop("since")) == since
     assert owed.pop("cause").endswith(": status 503")
-    assert all(one.pop("cause").endswith(": status 503") for one in owed["causes"])
+    assert all(one.pop("cause").endswith(": status 503") for one in (*owed["causes"], *owed["resources"]))
+    assert owed["resources"][0].pop("since")
     assert owed == {
         "count": 3,
         "unread": 1,
         "empty": 1,
         "set_aside": 1,
         "causes": [
-            {"reason": "unread", "contratacoes": 2, "is_set_aside": True},
-            {"reason": "empty", "contratacoes": 1, "is_set_aside": False},
+            {"resource": "contratacoes", "reason": "unread", "records": 2, "contratacoes": 2, "is_set_aside": True},
+            {"resource": "contratacoes", "reason": "empty", "records": 1, "contratacoes": 1, "is_set_aside": False},
+        ],
+        "resources": [
+            {"resource": "contratacoes", "label": "Itens das contratações", "count": 3}
+            | {"unread": 1, "empty": 1, "set_aside": 1}
         ],
     }
+
+
+@pytest.fixture
+async def owing_plans(database: Database, owing: int) -> int:
+    """Of two plans, too, that the same execution has stored, the items are owed, for 25 hours."""
+    await database.rows("""
+        INSERT INTO pcas (id_pca_pncp, data_publicacao_pncp, data_atualizacao_global_pca, payload)
+        SELECT 'p' || n, now(), now(), '{}' FROM generate_series(1, 2) n
+    """)
+    await database.rows(
+        """INSERT INTO itens_pca_owed (id_pca_pncp, as_of, reason, cause, execution_id, owed_since)
+           SELECT id_pca_pncp, now(), 'unread', 'status 500', :id, now() - interval '25 hours' FROM pcas""",
+        id=owing,
+    )
+    return owing
+
+
+async def test_owed_items_of_every_resource_are_told(
+    api: httpx.AsyncClient, database: Database, owing_plans: int
+) -> None:
+    owed = (await api.get("/sync/dashboard")).json()["itens_owed"]
+    samples = await scrape(api)
+    alert = (await findings(database))["itens"]
+    async with database.engine.connect() as db:
+        summary = await executions.summarize(db, owing_plans)
+
+    assert (owed["count"], owed["unread"], owed["empty"]) == (5, 4, 1)
+    assert {(one["resource"], one["count"], one["label"]) for one in owed["resources"]} == {
+        ("contratacoes", 3, "Itens das contratações"),
+        ("pcas", 2, "Itens dos planos de contratação anual"),
+    }
+    assert {(one["resource"], one["reason"], one["records"]) for one in owed["causes"]} == {
+        ("contratacoes", "unread", 2),
+        ("contratacoes", "empty", 1),
+        ("pcas", "unread", 2),
+    }
+    assert value(samples, "pncp_itens_owed", resource="pcas", state="unread") == 2
+    assert value(samples, "pncp_itens_owed", resource="contratacoes", state="unread") == 2
+    since = [
+        value(samples, "pncp_itens_owed_since_timestamp_seconds", resource=one) for one in ("pcas", "contratacoes")
+    ]
+    assert 0 < since[0] < since[1]
+    assert alert.summary.startswith("Planos de contratação anual: faltam os itens de 2 registros, desde ")
+    assert "Contratações" not in alert.summary, "those are owed for less than a day"
+    assert "Planos de contratação anual: itens: status 500" in told(alert)
+    assert summary.itens_owed == 5
 
 
 async def test_metrics_count_what_is_owed_by_its_state(api: httpx.AsyncClient, database: Database, owing: int) -> None:
@@ -92,8 +143,11 @@ async def test_metrics_count_what_is_owed_by_its_state(api: httpx.AsyncClient, d
 
     samples = await scrape(api)
 
-    assert [value(samples, "pncp_itens_owed", state=state) for state in ("unread", "empty", "set_aside")] == [1, 1, 1]
-    assert value(samples, "pncp_itens_owed_since_timestamp_seconds") > 0
+    for resource, count in (("contratacoes", 1), ("pcas", 0)):
+        for state in ("unread", "empty", "set_aside"):
+            assert value(samples, "pncp_itens_owed", resource=resource, state=state) == count
+    assert value(samples, "pncp_itens_owed_since_timestamp_seconds", resource="contratacoes") > 0
+    assert samples["pncp_itens_owed_since_timestamp_seconds"][("resource", "pcas"),] == 0
 
 
 async def test_items_that_are_owed_for_over_a_day_are_an_alert_and_so_are_those_set_aside(
@@ -106,10 +160,10 @@ async def test_items_that_are_owed_for_over_a_day_are_an_alert_and_so_are_those_
     await database.rows("UPDATE itens_owed SET set_aside_at = NULL, owed_since = now() - interval '25 hours'")
     late = (await findings(database))["itens"]
 
-    assert aside.summary.startswith("faltam os itens de 3 contratações, desde ")
-    assert "1 foi posta de lado" in aside.summary
-    assert "posta" not in late.summary
-    assert [(one["reason"], one["contratacoes"]) for one in late.details["causes"]] == [("unread", 2), ("empty", 1)]
+    assert aside.summary.startswith("Contratações: faltam os itens de 3 registros, desde ")
+    assert "1 foi posto de lado" in aside.summary
+    assert "posto" not in late.summary
+    assert [(one["reason"], one["records"]) for one in late.details["causes"]] == [("unread", 2), ("empty", 1)]
     assert all(one["cause"].endswith(": status 503") for one in late.details["causes"])
     text = told(late)
     assert "Itens que faltam desde" in text

@@ -245,7 +245,12 @@ def test_an_episode_of_an_earlier_version_has_no_cause_and_is_told_all_the_same(
     [
         ("source", {"services": [{"service": "itens", "error_message": "status 503"}]}, "serviço itens: status 503"),
         ("database", {"error_message": "could not extend file"}, "banco de dados: could not extend file"),
-        ("itens", {"causes": [{"cause": "status 500", "contratacoes": 3}]}, "itens de 3: status 500"),
+        (
+            "itens",
+            {"causes": [{"resource": "pcas", "cause": "status 500", "records": 3}]},
+            "Planos de contratação anual: itens: status 500",
+        ),
+        ("itens", {"causes": [{"cause": "status 500", "contratacoes": 3}]}, "itens: status 500"),  # of earlier versions
     ],
 )
 def test_the_technical_detail_of_each_kind_follows_what_is_said_in_portuguese(

@@ -2,7 +2,7 @@
 
 `sync`: executions that failed and were not made good since, or overdue updates. Both are one kind, so that a night in
 which the portal is down is one message. `empty`: listings that were empty and never are. `rejected`: days with records
-that could not be stored. `itens`: contratações without their items for over a day, or given up. `drift`: fields that do
+that could not be stored. `itens`: records without their items for over a day, or given up. `drift`: fields that do
 not fit their columns. `database`: the database answers and does not store. `source`: the portal refuses us or does not
 answer; failures caused by that are not reported as `sync` as well.
 """
@@ -25,7 +25,7 @@ from common.clock import to_wall_clock
 from common.config import schedule_name
 from common.cron import next_runs
 from common.lifecycle import DEFAULT_RESOURCE, slices
-from common.resources import RESOURCES
+from common.resources import LABELS, RESOURCES
 
 Details = dict[str, Any]
 
@@ -449,28 +449,39 @@ def summarise_rejected(details: Details) -> str:
 
 
 async def _look_for_owed(db: AsyncConnection, now: datetime) -> Finding | None:
-    owed = await load_owed(db)
-    if not owed.set_aside and (owed.since is None or now - owed.since < OWED_TOO_LONG):
+    _, *rows = await load_owed(db)
+    late = [row for row in rows if row.set_aside or now - row.since >= OWED_TOO_LONG]
+    if not late:
         return None
-    causes = [
-        {"reason": row.reason, "cause": row.cause, "contratacoes": row.contratacoes} for row in await load_causes(db)
+    resources = [
+        {
+            "resource": row.resource,
+            "records": row.count,
+            "since": row.since.isoformat(),
+            "set_aside": row.set_aside,
+        }
+        for row in late
     ]
-    details = {
-        "contratacoes": owed.count,
-        "since": owed.since.isoformat(),
-        "set_aside": owed.set_aside,
-        "causes": causes,
-    }
-    return Finding("itens", summarise_owed(details), details)
+    names = {row.resource for row in late}
+    causes = [
+        {"resource": row.resource, "reason": row.reason, "cause": row.cause, "records": row.records}
+        for row in await load_causes(db)
+        if row.resource in names
+    ]
+    return Finding("itens", summarise_owed(resources), {"resources": resources, "causes": causes})
 
 
-def summarise_owed(details: Details) -> str:
+def summarise_owed(resources: Sequence[Details]) -> str:
     """One line for people."""
-    count, aside = details["contratacoes"], details["set_aside"]
-    words = f"faltam os itens de {count} {'contratação' if count == 1 else 'contratações'}"
-    words += f", desde {at_brasilia(details['since'])}"
+    return "; ".join(_owed_line(one) for one in resources)
+
+
+def _owed_line(owed: Details) -> str:
+    records, aside = owed["records"], owed["set_aside"]
+    words = f"{LABELS[owed['resource']]}: faltam os itens de {records} {'registro' if records == 1 else 'registros'}"
+    words += f", desde {at_brasilia(owed['since'])}"
     if aside:
-        words += f"; {aside} {'foi posta' if aside == 1 else 'foram postas'} de lado após muitas tentativas"
+        words += f"; {aside} {'foi posto' if aside == 1 else 'foram postos'} de lado após muitas tentativas"
     return words
 
 

@@ -113,7 +113,9 @@ def technical_detail(details: Details) -> list[str]:
     """The words of the program, of the portal and of the database, in whatever language; a line for each."""
     told = [(f"execução {one['id']}", one["error_message"]) for one in _shown_executions(details)]
     told += [(f"serviço {one['service']}", one.get("error_message")) for one in details.get("services", [])]
-    told += [(f"itens de {one['contratacoes']}", one["cause"]) for one in details.get("causes", [])]
+    told += [
+        (of_resource(one.get("resource", DEFAULT_RESOURCE), "itens"), one["cause"]) for one in details.get("causes", [])
+    ]
     told += [("banco de dados", details.get("error_message"))]
     return [f"{about}: {words}" for about, words in told if words]
 

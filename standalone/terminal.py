@@ -274,7 +274,8 @@ def _status(api: Api, options: argparse.Namespace) -> int:
     execution = api.get(f"/sync/executions/{execution_id}")
     parts = list(details_of(execution))
     if not options.json and execution_id is not options.id and not options.resource:
-        parts += freshness_of(api.get("/sync/dashboard"))
+        dashboard = api.get("/sync/dashboard")
+        parts += [*freshness_of(dashboard), owed_of(dashboard)]
     show(execution, *parts, as_json=options.json)
     return 0
 
@@ -549,6 +550,22 @@ def freshness_of(dashboard: Answer) -> Iterator[RenderableType]:
             table.add_row(resource, rows, *(_ago(freshness.get(name)) for name in ("updated_until", "complete_until")))
     if table.row_count:
         yield table
+
+
+def owed_of(dashboard: Answer) -> RenderableType:
+    """What is still to be read: items that did not come with their records, and the lists that are only read later."""
+    heads = ["LIST", "OF", "SCOPE", "OWED", "OLDEST", "SET ASIDE", "REQUESTS"]
+    columns = (Column(head, no_wrap=head != "SCOPE") for head in heads)
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for one in dashboard["itens_owed"]["resources"]:
+        owed = f"{one['count'] - one['set_aside']:,}"
+        table.add_row("items", one["resource"], "-", owed, _ago(one["since"]), f"{one['set_aside']:,}", "-")
+    for one in dashboard["lists_owed"]:
+        counts = (one["set_aside"], one["requests"])
+        aside, requests = ("-" if count is None else f"{count:,}" for count in counts)
+        owed = f"{'about ' if one['set_aside'] is None else ''}{one['owed']:,}"
+        table.add_row(one["list"], one["resource"], one["scope"], owed, _ago(one["since"]), aside, requests)
+    return table
 
 
 def _ago(moment: str | None) -> str:

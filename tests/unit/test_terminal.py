@@ -530,7 +530,7 @@ def test_years_are_asked_for_in_several_requests_the_newest_days_first(capsys: p
     ]
 
 
-def test_the_status_of_everything_says_how_much_of_each_resource_there_is_and_how_fresh(
+def test_the_status_of_everything_says_how_much_there_is_how_fresh_it_is_and_what_is_owed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
@@ -540,6 +540,19 @@ def test_the_status_of_everything_says_how_much_of_each_resource_there_is_and_ho
             {"table": "contratacoes", "rows": 1234, "exact": True},
             {"table": "contratos", "rows": 0, "exact": True},
             {"table": "atas", "rows": 50_000, "exact": False},
+        ],
+        "itens_owed": {
+            "resources": [
+                {"resource": "pcas", "label": "Itens dos planos", "count": 6, "since": hour_ago, "set_aside": 1}
+            ]
+        },
+        "lists_owed": [
+            {"list": "resultados", "resource": "contratacoes", "scope": "uf=SP", "owed": 1234, "since": hour_ago}
+            | {"set_aside": 2, "requests": 5678},
+            {"list": "arquivos", "resource": "contratos", "scope": "tudo", "owed": 2_000_000, "since": None}
+            | {"set_aside": None, "requests": None},
+            {"list": "termos", "resource": "contratos", "scope": "nenhum", "owed": 0, "since": None}
+            | {"set_aside": 0, "requests": 0},
         ],
     }
     answers = {
@@ -553,10 +566,15 @@ def test_the_status_of_everything_says_how_much_of_each_resource_there_is_and_ho
 
     assert terminal._status(api_of(serve), options("status")) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[-3:] == [
+    assert lines[-8:] == [
         ["RESOURCE", "RECORDS", "UPDATED", "UNTIL", "COMPLETE", "UNTIL"],
         ["contratacoes", "1,234", "-", "-"],
         ["atas", "about", "50,000", "1", "h", "00", "min", "ago", "-"],
+        ["LIST", "OF", "SCOPE", "OWED", "OLDEST", "SET", "ASIDE", "REQUESTS"],
+        ["items", "pcas", "-", "5", "1", "h", "00", "min", "ago", "1", "-"],
+        ["resultados", "contratacoes", "uf=SP", "1,234", "1", "h", "00", "min", "ago", "2", "5,678"],
+        ["arquivos", "contratos", "tudo", "about", "2,000,000", "-", "-", "-"],
+        ["termos", "contratos", "nenhum", "0", "-", "0", "0"],
     ]
     assert terminal._status(api_of(serve), options("status", "--json")) == 0
     assert json.loads(capsys.readouterr().out)["id"] == 42

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, Route, async_playwright, expect
 from sqlalchemy import text
 
 from common.clock import BRASILIA
@@ -293,6 +293,15 @@ async def test_an_administrator_logs_in_finds_out_why_last_night_s_sweep_failed_
     assert await page.evaluate("sessionStorage.length") == 0
 
 
+ALERTS_TOLD = """async () => {
+    const { judgeTroubles } = await import("/assets/judgement.js");
+    const dashboard = await (await fetch("/sync/dashboard")).json();
+    const alerts = ["source", "itens", "drift", "database"].map((kind, id) => ({ id, kind, summary: kind }));
+    return judgeTroubles({ dashboard, alerts }).filter((one) => one.kind === "alert").map((one) => one.title);
+}"""
+"""Of open alerts those that say more than what the page has found itself."""
+
+
 async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stack: Stack, visit: Open) -> None:
     """A portal that does not answer, owed items, a field of another type, and failed updates in one line."""
     await last_night_failed(stack)
@@ -306,6 +315,12 @@ async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stac
                SELECT 'k' || n, now(), now(), now(), '{}' FROM generate_series(1, 1234) n""",
             """INSERT INTO itens_owed (numero_controle_pncp, as_of, reason, cause)
                SELECT numero_controle_pncp, now(), 'unread', 'status 503' FROM contratacoes""",
+            """INSERT INTO pcas (id_pca_pncp, data_publicacao_pncp, data_atualizacao_global_pca, payload)
+               VALUES ('p', now(), now(), '{}')""",
+            """INSERT INTO itens_pca_owed (id_pca_pncp, as_of, reason) VALUES ('p', now(), 'empty')""",
+            """INSERT INTO resultados_owed (numero_controle_pncp, as_of, reason, set_aside_at, parts_left)
+               SELECT numero_controle_pncp, now(), 'unread', CASE WHEN numero_controle_pncp = 'k1' THEN now() END,
+                      '{1,2}' FROM contratacoes""",
             """INSERT INTO schema_drift (resource, path, kind, records, example)
                VALUES ('contratacoes', 'valorTotalEstimado', 'string', 12, '"1,0"')""",
             """INSERT INTO sync_executions (mode, criterio, trigger, status, cause, planned_at, finished_at)
@@ -313,18 +328,33 @@ async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stac
                  FROM generate_series(1, 113)""",
         ):
             await db.execute(text(statement))
-    await stack.start_backend()
+    await stack.start_backend(PNCP_RESULTADOS="uf=SP", PNCP_TERMOS="tudo")
     page = await visit()
     verdict = page.get_by_role("heading", level=1)
     await expect(verdict).to_have_text(
         re.compile(r"^O portal não responde desde .*\d\d:\d\d; nova tentativa em \d+ min")
     )
     troubles = page.get_by_role("region", name="Precisa de você")
-    await expect(troubles).to_contain_text("1.234 contratações esperam os seus itens desde")
+    items = troubles.get_by_role("listitem").filter(has_text="Itens das contratações: 1.234 registros esperam desde")
+    await expect(items).to_contain_text("A lista não pôde ser lida (1.234)")
+    await expect(items.get_by_text("status 503")).to_be_hidden()
+    await items.get_by_text("texto original").click()
+    await expect(items.get_by_text("status 503")).to_be_visible()
+    await expect(troubles).to_contain_text("Itens dos planos de contratação anual: 1 registro espera desde")
+    await expect(troubles).to_contain_text("A lista veio vazia, o que nada confirma ainda (1)")
+    await expect(troubles).to_contain_text("Resultados dos itens das contratações: 1 registro posto de lado")
     await expect(troubles).to_contain_text("1 campo mudou de tipo no portal")
     await expect(troubles).to_contain_text("valorTotalEstimado (string, 12 registros)")
     await expect(troubles).not_to_contain_text("114 execuções falharam")  # the alert says nothing new
     await expect(troubles).to_contain_text("113 atualizações falharam; a última")
+    lists = page.get_by_role("region", name="Listas lidas depois").get_by_role("listitem")
+    results = lists.filter(has_text="Resultados dos itens das contratações")
+    await expect(results).to_contain_text("1.233 por ler")
+    await expect(results).to_contain_text("só uf=SP · 2.466 pedidos · 1 de lado")
+    await expect(lists.filter(has_text="Termos dos contratos")).to_contain_text("em dia")
+    await expect(lists.filter(has_text="Documentos")).to_have_count(2)
+    await expect(lists.filter(has_text="não lida")).to_have_count(2)
+    assert await page.evaluate(ALERTS_TOLD) == ["database"]
     await expect(page.get_by_text("Nenhum problema")).to_have_count(0)
     await expect(page.get_by_text("sem queixas")).to_have_count(0)
     await assert_accessible(page)
@@ -335,8 +365,8 @@ async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stac
         await db.execute(text("DELETE FROM rejected_records"))
         await db.execute(text("DELETE FROM alerts"))
     await page.reload()
-    await expect(troubles).to_contain_text("1.234 contratações esperam os seus itens desde")
-    await expect(page.get_by_text("2 avisos")).to_be_visible()
+    await expect(troubles).to_contain_text("Itens das contratações: 1.234 registros esperam desde")
+    await expect(page.get_by_text("4 avisos")).to_be_visible()
     await expect(page.get_by_text("Nenhum problema")).to_have_count(0)
 
 
@@ -451,6 +481,52 @@ async def test_the_calendar_the_history_and_the_schedules_of_another_resource(st
     await expect(button(page, "Retomar: Varredura noturna de atas de registro de preços")).to_be_visible()
     schedules = (await stack.api.get("/sync/schedules")).json()["schedules"]
     assert [one["name"] for one in schedules if one["paused"]] == ["atas.sweep"]
+
+
+async def test_an_update_of_all_that_is_scheduled_or_of_what_is_chosen_of_it(stack: Stack, visit: Open) -> None:
+    await stack.start_backend(PNCP_RESOURCES="contratacoes,contratos,atas")
+    page = await visit(size=PHONE)
+    await button(page, "Atualizar agora").click()
+    dialog = page.get_by_role("dialog")
+    choices = dialog.get_by_role("checkbox")
+    await expect(choices).to_have_count(3)
+    assert [await each.is_checked() for each in await choices.all()] == [True] * 3
+    await assert_accessible(page)
+    for name in ("Contratações", "Contratos e empenhos", "Atas de registro de preços"):
+        await dialog.get_by_role("checkbox", name=name).focus()
+        await page.keyboard.press("Space")
+    await button(dialog, "Atualizar agora").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("Escolha ao menos um.")
+    for name in ("Contratações", "Atas de registro de preços"):
+        await dialog.get_by_role("checkbox", name=name).check()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Execuções 1 e 2 iniciadas.")).to_be_visible()
+    await expect(dialog).to_have_count(0)
+    executions = (await stack.api.get("/sync/history")).json()["executions"]
+    assert [(one["resource"], one["mode"]) for one in executions] == [("atas", "update"), ("contratacoes", "update")]
+
+
+async def test_an_update_that_is_accepted_in_part_starts_nothing_twice(stack: Stack, visit: Open) -> None:
+    await stack.start_backend(PNCP_RESOURCES="contratacoes,contratos")
+    page = await visit()
+    problem = '{"detail": "O banco de dados está indisponível."}'
+
+    async def refuse_contratos(route: Route) -> None:
+        if "contratos" in (route.request.post_data or ""):
+            await route.fulfill(status=503, content_type="application/problem+json", body=problem)
+        else:
+            await route.continue_()
+
+    await page.route("**/sync/force", refuse_contratos)
+    await button(page, "Atualizar agora").click()
+    dialog = page.get_by_role("dialog")
+    await button(dialog, "Atualizar agora").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("O banco de dados está indisponível.")
+    await expect(page.get_by_text("Execução 1 iniciada.")).to_be_visible()
+    await page.unroute_all()
+    await button(dialog, "Atualizar agora").click()
+    await expect(page.get_by_text("Execuções 1 e 2 iniciadas.")).to_be_visible()
+    assert (await stack.api.get("/sync/history")).json()["total_count"] == 2
 
 
 async def test_every_view_is_accessible_in_both_themes_on_a_desk_and_on_a_phone(stack: Stack, visit: Open) -> None:

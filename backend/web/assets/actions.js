@@ -18,14 +18,19 @@ export function DialogHost() {
 }
 
 // Ask before doing; `act` does it, and the dialog stays open with what went wrong, if it does.
-export function confirm({ title, text, action, kind = "primary", act, field }) {
+// `act` is given what was written in `field`, or the names of those of `choices` that were left marked.
+export function confirm({ title, text, action, kind = "primary", act, field, choices }) {
   showDialog(function Confirm({ close }) {
     const [busy, setBusy] = useState(false);
     const [trouble, tell] = useState("");
-    const [value, setValue] = useState(field?.value ?? "");
+    const [value, setValue] = useState(field?.value ?? choices?.map((one) => one.name) ?? "");
     const submit = async (event) => {
       event.preventDefault();
       if (busy) return;
+      if (choices && !value.length) {
+        tell("Escolha ao menos um.");
+        return;
+      }
       setBusy(true);
       tell("");
       try {
@@ -45,6 +50,7 @@ export function confirm({ title, text, action, kind = "primary", act, field }) {
             maxlength=${field.maxlength ?? 500} placeholder=${field.placeholder} autocomplete="off" spellcheck=${false} class=${field.kind ?? ""} />
             ${field.hint && html`<span class="hint">${field.hint}</span>`}</label>`
         }
+        ${choices && html`<${Choices} all=${choices} chosen=${value} choose=${setValue} />`}
         <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
         <div class="dialog-actions"><${Button} onClick=${close}>Voltar<//>
           <${Button} type="submit" kind=${kind} busy=${busy}>${action}<//></div>
@@ -52,6 +58,13 @@ export function confirm({ title, text, action, kind = "primary", act, field }) {
     <//>`;
   });
 }
+
+const Choices = ({ all, chosen, choose }) =>
+  html`<fieldset><legend class="unseen">O quê</legend>${all.map(
+    ({ name, label }) => html`<label class="choice" key=${name}><input type="checkbox" checked=${chosen.includes(name)}
+      onChange=${({ target }) => choose(all.map((one) => one.name).filter((one) => (one === name ? target.checked : chosen.includes(one))))} />
+      <span>${label}</span></label>`,
+  )}</fieldset>`;
 
 export function whatWentWrong(error) {
   if (error.status === 429 && error.retryAfter) return `${error.message} (daqui a ${error.retryAfter} s)`;
@@ -63,21 +76,34 @@ export function whatWentWrong(error) {
 const linkTo = (id) => ({ href: hashOf(`/execucoes/${id}`), text: "Acompanhar" });
 const afterChange = () => refresh("/sync/dashboard", "/sync/history", "/sync/executions", "/sync/coverage");
 
-// Start an update or a backfill; one key for all tries of the same request.
-export async function start(body, key) {
-  const answer = await request("POST", "/sync/force", { json: body, key });
-  toast(`Execução ${answer.request_id} iniciada.`, "good", linkTo(answer.request_id));
-  await afterChange();
-  return answer.request_id;
+// Start updates or a backfill: [{body, key}]; one key for all tries of the same request. Says what has begun, also
+// where one of them is refused.
+export async function start(...requests) {
+  const ids = [];
+  try {
+    for (const { body, key } of requests) {
+      const answer = await request("POST", "/sync/force", { json: body, key });
+      ids.push(answer.request_id);
+    }
+  } finally {
+    if (ids.length === 1) toast(`Execução ${ids[0]} iniciada.`, "good", linkTo(ids[0]));
+    if (ids.length > 1) toast(`Execuções ${ands.format(ids)} iniciadas.`, "good", { href: hashOf("/historico"), text: "Ver" });
+    if (ids.length) await afterChange();
+  }
 }
 
-export function askUpdate({ resource = "contratacoes", label = "Contratações" } = {}) {
-  const key = newKey();
+const ands = new Intl.ListFormat("pt-BR");
+
+// Of these resources ({name, label}): of several the reader chooses.
+export function askUpdate(resources) {
+  const requests = resources.map(({ name }) => ({ body: { resource: name, mode: "update" }, key: newKey() }));
+  const isOne = resources.length === 1;
   confirm({
     title: "Atualizar agora",
-    text: html`<p>${label}: busca no portal o que mudou desde a última atualização. Costuma levar poucos minutos e pode ser cancelada.</p>`,
+    text: html`<p>${isOne && `${resources[0].label}: `}${isOne ? "busca" : "Busca"} no portal o que mudou desde a última atualização. Costuma levar poucos minutos e pode ser cancelada.</p>`,
     action: "Atualizar agora",
-    act: () => start({ resource, mode: "update" }, key),
+    choices: isOne ? null : resources,
+    act: (chosen) => start(...requests.filter(({ body }) => isOne || chosen.includes(body.resource))),
   });
 }
 

@@ -98,7 +98,7 @@ function Backfill({ close, given }) {
   const submit = (event) => {
     event.preventDefault();
     attempt("start", async () => {
-      await start(body, key.current);
+      await start({ body, key: key.current });
       close();
     });
   };

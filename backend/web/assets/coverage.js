@@ -157,7 +157,7 @@ function Day({ day, known, only, resource }) {
     setBusy(true);
     tell("");
     try {
-      await start(bodyOf(day, day, resource.criterios[0], resource.name), key.current);
+      await start({ body: bodyOf(day, day, resource.criterios[0], resource.name), key: key.current });
       key.current = newKey();
     } catch (failure) {
       tell(whatWentWrong(failure));

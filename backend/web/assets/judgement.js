@@ -1,6 +1,6 @@
 // What an administrator should know first: how the mirror is, in one sentence, and what wants doing, with the button.
 import { ago, duration, exactly, integer, now, plural, roughly, shortDay, when } from "./format.js";
-import { meaningOf, schedule, TABLE, who } from "./words.js";
+import { lacksOf, meaningOf, schedule, TABLE, who } from "./words.js";
 
 const QUARTER = 15 * 60;
 
@@ -20,8 +20,12 @@ const REASON = {
 
 export const reasonOf = ({ reason }) => REASON[reason] ?? REASON.throttled;
 
-const NAME = { itens: "O serviço de itens do portal", itens_pca: "O serviço de itens de planos do portal" };
-const nameOf = (service) => NAME[service] ?? (TABLE[service] ? `A listagem de ${TABLE[service]} do portal` : "O portal");
+// A service is a listing, by the name of its resource, or what has the lists of records.
+function nameOf(service) {
+  if (service === "consulta") return "O portal";
+  if (service === "itens_pca") return "O serviço de itens de planos do portal";
+  return TABLE[service] ? `A listagem de ${TABLE[service]} do portal` : `O serviço de ${service} do portal`;
+}
 
 // "O portal não responde desde 10:16; nova tentativa em 21 s"
 function sourceLine(one) {
@@ -136,7 +140,7 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       tone: isFailing(one) ? "bad" : "warn",
       title: sourceLine(one),
       text: `${one.cause ? `${meaningOf(one)}. ` : ""}Todos os ingestores esperam; depois seguem sozinhos.`,
-      hint: one.error_message,
+      original: one.error_message,
     });
   }
   troubles.push(...failedLines(dashboard));
@@ -151,17 +155,7 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       text: `${rejections.days ? `${plural(rejections.days, "dia não está completo", "dias não estão completos")}${span}. ` : ""}./pncp rejected diz quais e por quê.`,
     });
   }
-  const owed = dashboard?.itens_owed;
-  if (owed?.count) {
-    const aside = owed.set_aside ? ` ${plural(owed.set_aside, "já não é tentada", "já não são tentadas")}.` : "";
-    troubles.push({
-      id: "itens-owed",
-      tone: "warn",
-      title: `${plural(owed.count, "contratação espera", "contratações esperam")} os seus itens desde ${when(owed.since)}`,
-      text: `São lidos assim que o portal os der.${aside}`,
-      hint: owed.cause,
-    });
-  }
+  troubles.push(...owedLines(dashboard));
   if (dashboard?.drift.length) {
     const fields = dashboard.drift.map((one) => `${one.path} (${one.kind}, ${plural(one.records, "registro", "registros")})`);
     troubles.push({
@@ -172,11 +166,17 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
       hint: fields.join("\n"),
     });
   }
-  // an alert that only tells of failures that stand here already says nothing new
+  // an alert that only tells of what stands here already says nothing new
+  const stands = {
+    source: dashboard?.source.length,
+    rejected: rejections?.records,
+    itens: dashboard?.itens_owed.count,
+    drift: dashboard?.drift.length,
+  };
   const told = new Set(dashboard?.failed.map((one) => one.id));
   for (const alert of alerts ?? []) {
     const isTold =
-      (alert.kind === "rejected" && rejections?.records) ||
+      stands[alert.kind] ||
       (alert.execution_ids?.length &&
         (alert.execution_ids.every((id) => told.has(id)) || alert.execution_ids.length <= dashboard.failed_count));
     if (!alert.resolved_at && !isTold)
@@ -202,6 +202,32 @@ export function judgeTroubles({ dashboard, schedules, health, alerts }) {
     });
   }
   return troubles;
+}
+
+// Items that did not come with their records, of each resource; and lists that are read later and were given up.
+function owedLines(dashboard) {
+  const { resources = [], causes = [] } = dashboard?.itens_owed ?? {};
+  const items = resources.map((one) => {
+    const reasons = causes.filter((each) => each.resource === one.resource);
+    const aside = one.set_aside ? ` ${plural(one.set_aside, "já não é tentado", "já não são tentados")}.` : "";
+    return {
+      id: `owed-${one.resource}`,
+      tone: "warn",
+      title: `${one.label}: ${plural(one.count, "registro espera", "registros esperam")} desde ${when(one.since)}`,
+      text: `${lacksOf(reasons)}. São lidos assim que o portal os der.${aside}`,
+      original: reasons.flatMap((each) => each.cause ?? []).join("\n"),
+    };
+  });
+  const lists = (dashboard?.lists_owed ?? []).filter((one) => one.set_aside);
+  return [
+    ...items,
+    ...lists.map((one) => ({
+      id: `aside-${one.resource}-${one.list}`,
+      tone: "warn",
+      title: `${one.label}: ${plural(one.set_aside, "registro posto de lado", "registros postos de lado")}`,
+      text: `A leitura falhou demais e já não é tentada. ./pncp itens --list ${one.list} diz por quê; com --retry, tenta de novo.`,
+    })),
+  ];
 }
 
 // Updates of further resources that are late by their own schedule; contratações are the first thing that the page says.

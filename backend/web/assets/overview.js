@@ -23,8 +23,9 @@ import { judgeMirror, judgeTroubles, reasonOf } from "./judgement.js";
 import { refresh, useLive, useTick } from "./live.js";
 import { html } from "./preact.js";
 import { hashOf } from "./router.js";
+import { useResources } from "./resources.js";
 import { Running } from "./running.js";
-import { Ago, Badge, Button, Card, Empty, Icon, Meaning, Skeleton, Trouble, When } from "./ui.js";
+import { Ago, Badge, Button, Card, Empty, Icon, Meaning, Original, Skeleton, Trouble, When } from "./ui.js";
 import { COVERAGE, MODE, modalidade, schedule } from "./words.js";
 
 const BUSY = 2000;
@@ -58,6 +59,7 @@ export function Overview() {
         <${Parts} dashboard=${dashboard} health=${health} />
         ${!isNew && html`<${LatestDays} busy=${dashboard.unfinished.length > 0} />`}
         ${!isNew && html`<${FreshnessOfAll} dashboard=${dashboard} />`}
+        ${!isNew && html`<${Lists} lists=${dashboard.lists_owed} />`}
       </div>
     </div>
     ${!isNew && html`<${Latest} busy=${dashboard.unfinished.length > 0} />`}`;
@@ -74,6 +76,7 @@ const FirstLoad = () => html`<div class="hero card"><${Skeleton} lines=${2} /></
 function Hero({ dashboard, schedules, troubles }) {
   const verdict = judgeMirror(dashboard, schedules);
   const { unfinished } = dashboard;
+  const resources = useResources();
   const bad = troubles.filter((one) => one.tone === "bad").length;
   return html`<section class="hero card ${verdict.tone}" aria-labelledby="hero-title">
     <div class="hero-mark">
@@ -105,7 +108,7 @@ function Hero({ dashboard, schedules, troubles }) {
         }</li>
       </ul>
     </div>
-    <div class="hero-actions"><${Button} writes kind="primary" icon="refresh" onClick=${() => askUpdate()}>Atualizar agora<//>
+    <div class="hero-actions"><${Button} writes kind="primary" icon="refresh" onClick=${() => askUpdate(resources.filter((one) => one.is_scheduled))}>Atualizar agora<//>
       <${Button} writes icon="calendar" onClick=${() => askBackfill()}>Carregar período<//></div>
   </section>`;
 }
@@ -157,7 +160,8 @@ const Troubles = ({
 }) => html`<${Card} id="troubles" title="Precisa de você" aside=${html`<${Badge} tone="bad">${troubles.length}<//>`}>
   <ul class="troubles">${troubles.map(
     (one) => html`<li key=${one.id} class=${one.tone}><span class="trouble-mark"><${Icon} name="error" /></span><div>
-      <p class="trouble-title">${one.title}</p><p class="muted" title=${one.hint}>${one.text}</p></div>
+      <p class="trouble-title">${one.title}</p><p class="muted" title=${one.hint}>${one.text}</p>
+      ${one.original && html`<${Original} text=${one.original} />`}</div>
       <div class="trouble-actions"><${TroubleButton} trouble=${one} /></div></li>`,
   )}</ul><//>`;
 
@@ -323,7 +327,7 @@ function FreshnessOfAll({ dashboard: { freshness, resources } }) {
     <ul class="rows">${resources.map(
       (one) => html`<li key=${one.resource}><span class="clip">${one.label}</span><span class="row-end">
         <${Ago} moment=${one.updated_until} />
-        <${Button} writes kind="small" icon="refresh" label=${`Atualizar: ${one.label}`} onClick=${() => askUpdate(one)}>Atualizar<//></span></li>`,
+        <${Button} writes kind="small" icon="refresh" label=${`Atualizar: ${one.label}`} onClick=${() => askUpdate([{ name: one.resource, label: one.label }])}>Atualizar<//></span></li>`,
     )}</ul>
     ${
       oldest.length > 1 &&
@@ -334,6 +338,28 @@ function FreshnessOfAll({ dashboard: { freshness, resources } }) {
       )}</ul></details>`
     }<//>`;
 }
+
+const SCOPE = { nenhum: "de nenhum registro", tudo: "de todos os registros" };
+
+// Lists that are only ever read later than their records: of which, and what is still to be read.
+const Lists = ({ lists }) => html`<${Card} id="lists" title="Listas lidas depois"><ul class="rows">${lists.map(
+  (one) => {
+    const isEstimated = one.set_aside === null;
+    const facts = [
+      SCOPE[one.scope] ?? `só ${one.scope.replace(/[,;]/g, "$& ")}`,
+      one.requests > 0 && plural(one.requests, "pedido", "pedidos"),
+      one.set_aside > 0 && `${integer(one.set_aside)} de lado`,
+    ];
+    return html`<li key=${`${one.list} ${one.resource}`}><div>${one.label}<p class="muted">${facts.filter(Boolean).join(" · ")}</p></div>
+      <div class="row-end">${
+        one.owed
+          ? html`${isEstimated ? "≈ " : ""}${integer(one.owed)} por ler${one.since && html`<p class="muted"><${Ago} moment=${one.since} /></p>`}`
+          : one.scope === "nenhum"
+            ? html`<${Badge} tone="quiet">não lida<//>`
+            : html`<${Badge} tone="good">em dia<//>`
+      }</div></li>`;
+  },
+)}</ul><//>`;
 
 function Errors({ errors }) {
   return html`<${Card} id="errors" title="Erros mais comuns" aside=${html`<span class="muted">30 dias</span>`}>

@@ -2,7 +2,7 @@
 import { useLive } from "./live.js";
 import { html } from "./preact.js";
 
-const MAIN = { name: "contratacoes", label: "Contratações", criterios: ["publicacao", "atualizacao"], is_divided: true };
+const MAIN = { name: "contratacoes", label: "Contratações", criterios: ["publicacao", "atualizacao"], is_divided: true, is_scheduled: true };
 
 // Contratações alone until the answer is there, or where a server has no such list.
 export const useResources = () => useLive("/sync/resources", 300000).data?.resources ?? [MAIN];

@@ -111,9 +111,12 @@ export function Meaning({ of }) {
   const said = meaningOf(of);
   const message = of.error_message;
   if (said === message || !message) return html`<span class="meaning">${said}</span>`;
-  return html`<span class="meaning">${said}<details class="original"><summary>texto original</summary>
-    <code>${message}</code></details></span>`;
+  return html`<span class="meaning">${said}<${Original} text=${message} /></span>`;
 }
+
+// What the program, the portal or the database said.
+export const Original = ({ text }) =>
+  html`<details class="original"><summary>texto original</summary><code>${text}</code></details>`;
 
 // What to show where data could not be loaded and there is none from before.
 export function Trouble({ error, again }) {

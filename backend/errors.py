@@ -103,6 +103,10 @@ class TooManyUnfinishedError(Exception):
     """The limit of unfinished executions is reached."""
 
 
+class TooBroadError(Exception):
+    """What is asked takes too long, and would take less with a filter; the text names some."""
+
+
 class TooSlowError(Exception):
     """What is asked takes too long just now; the text says what to do."""
 
@@ -183,6 +187,7 @@ _PLAIN: dict[type[Exception], int] = {
     ConflictError: 409,
     IdempotencyKeyReusedError: 422,
     TooManyUnfinishedError: 429,
+    TooBroadError: 422,
     PublishFailedError: 503,
     TooSlowError: 503,
 }

@@ -25,6 +25,7 @@ from backend.api import (
     operations,
     page,
     schedules,
+    summaries,
     sync,
 )
 from backend.config import OWN_PREFIXES, BackendSettings
@@ -103,7 +104,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     install_error_handlers(app, metrics)
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
-        entities.router,
+        *(summaries.router, entities.router),  # sums first: the address of a party takes anything
         *(operations.router, auth.router, page.router, mirror.router),
     ]
     page.mount_assets(app)

@@ -213,7 +213,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _PAGE_POLICY = (
@@ -251,6 +250,7 @@ class SecurityHeaders:
 def _add_headers(headers: MutableHeaders, scope: Scope) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
+    headers.setdefault("Cache-Control", "no-store")  # but where an endpoint knows better
     if headers.get("content-type", "").startswith("text/html"):
         headers["Content-Security-Policy"] = _REDOC_POLICY if scope["path"] == "/redoc" else _PAGE_POLICY
     if scope["path"].startswith("/docs/assets/"):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.database import network_errors
+from common.database import UnreachableDatabaseError, network_errors
 
 READS_AT_ONCE = 8
 """Of the process's ten connections; the others are for writes and background loops."""
@@ -29,7 +29,7 @@ class ReadConnections:
         """A connection, in the order of requests.
 
         Raises:
-            UnreachableDatabaseError: none was free within ten seconds.
+            UnreachableDatabaseError: none was free within ten seconds, or the driver met a network error.
 
         """
         with network_errors():  # a time-out counts as a network error
@@ -37,6 +37,11 @@ class ReadConnections:
                 await self._turns.acquire()
         try:
             async with self.engine.connect() as db:
-                yield db
+                try:
+                    with network_errors():
+                        yield db
+                except UnreachableDatabaseError:
+                    await db.invalidate()  # the server may be silent, and its answer still come
+                    raise
         finally:
             self._turns.release()

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -11,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from backend.services.entities.entity import MOMENTS, Field, Order
+from backend.services.entities.entity import MOMENTS, Entity, Order
 from common.resources.description import Kind
 
 LONGEST = 1_000
@@ -25,33 +24,33 @@ class Place:
     key: tuple[Any, ...]
 
 
-def _mark(order: Order, key: Sequence[Field]) -> str:
-    """What tells the cursors of one order from those of all others."""
-    told = f"{order.sql} {order.is_descending} {' '.join(each.sql for each in key)}"
+def _mark(entity: Entity, order: Order) -> str:
+    """What tells the cursors of one order of an entity from all others."""
+    told = f"{entity.name} {order.sql} {order.is_descending} {' '.join(each.sql for each in entity.key)}"
     return hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
 
 
-def to_cursor(place: Place, order: Order, key: Sequence[Field]) -> str:
+def to_cursor(place: Place, entity: Entity, order: Order) -> str:
     """The cursor of a place."""
-    content = [_mark(order, key), place.value, *place.key]
+    content = [_mark(entity, order), place.value, *place.key]
     return base64.urlsafe_b64encode(orjson.dumps(content, default=str)).decode().rstrip("=")
 
 
-def parse_cursor(written: str, order: Order, key: Sequence[Field]) -> Place | None:
-    """The place of a cursor; `None` where it is none, or of another order."""
+def parse_cursor(written: str, entity: Entity, order: Order) -> Place | None:
+    """The place of a cursor; `None` where it is none, or of another entity or order."""
     if len(written) > LONGEST:
         return None
     try:
         content = orjson.loads(base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         return None
-    if not isinstance(content, list) or len(content) != 2 + len(key):
+    if not isinstance(content, list) or len(content) != 2 + len(entity.key):
         return None
     mark, value, *values = content
-    if mark != _mark(order, key) or (value is None and order.is_required):
+    if mark != _mark(entity, order) or (value is None and order.is_required):
         return None
     try:
-        kinds = [each.kind for each in key]
+        kinds = [each.kind for each in entity.key]
         return Place(
             None if value is None else _parse(value, order.kind),
             tuple(_parse(each, kind) for each, kind in zip(values, kinds, strict=True)),

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from backend.errors import NOT_FOUND_RESPONSE
 from backend.models.entities import Mirror
+from backend.services.entities.address import LONGEST, Part
+from backend.services.entities.detail import MOST_LISTED, SITUATIONS, address_name
 from backend.services.entities.entity import Entity, Field, Filter, Form
-from backend.services.entities.question import MOST_VALUES, parameters_of
+from backend.services.entities.question import MOST_VALUES, PERSONAL_DATA, Parameter, parameters_of
 from common.resources.description import Kind
 
 _NUMBER = {"type": "number"}
@@ -28,6 +31,7 @@ _TYPES: Mapping[Kind, Mapping[str, Any]] = {
     Kind.STAMP: _MOMENT,
     Kind.JSON: {},
 }
+MIRROR = Mirror.model_json_schema()
 _SEARCHES = "um índice conduz a busca por ele"
 
 
@@ -50,15 +54,41 @@ def document_parameters(entity: Entity, own: tuple[str, Sequence[str], str]) -> 
     return {"parameters": [*parameters(entity, has_pages=False), parameter]}
 
 
+def document_detail(entity: Entity, parts: Iterable[Part]) -> dict[str, Any]:
+    """The arguments of a route that describe one row."""
+    record = entity.resource is not None
+    said = "o que lhe pertence, o que ele cita e o que o cita" if record else "onde é citado"
+    schema = _record(entity) if record else _party(entity)
+    return {
+        "description": f"Um registro ({entity.label}), com todos os campos e {said}.\n\n"
+        "O 404 diz se o espelho está completo.",
+        "responses": {
+            200: {"description": "O registro", "content": {"application/json": {"schema": schema}}},
+            **NOT_FOUND_RESPONSE,
+        },
+        "openapi_extra": {"parameters": [*map(_path_parameter, parts), PERSONAL_PARAMETER]},
+    }
+
+
+def _path_parameter(part: Part) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": f"^{part.pattern}$", "maxLength": LONGEST}
+    return {"name": part.name, "in": "path", "required": True, "schema": schema}
+
+
 def parameters(entity: Entity, *, has_pages: bool = True) -> Iterable[dict[str, Any]]:
     """The parameters of an entity's filters, and those of pages."""
     for each in entity.filters.values():
         yield _parameter(each)
     if has_pages:
-        for own in parameters_of(entity):
-            schema = dict(own.schema)
-            extra = {"style": "form", "explode": False} if schema.get("type") == "array" else {}
-            yield {"name": own.name, "in": "query", "description": own.description, "schema": schema, **extra}
+        yield from map(_own_parameter, parameters_of(entity))
+
+
+def _own_parameter(own: Parameter) -> dict[str, Any]:
+    extra = {"style": "form", "explode": False} if own.schema.get("type") == "array" else {}
+    return {"name": own.name, "in": "query", "description": own.description, "schema": dict(own.schema), **extra}
+
+
+PERSONAL_PARAMETER = _own_parameter(PERSONAL_DATA)
 
 
 def _parameter(each: Filter) -> dict[str, Any]:
@@ -71,25 +101,103 @@ def _parameter(each: Filter) -> dict[str, Any]:
     return {"name": each.name, "in": "query", "description": description, "schema": schema}
 
 
-def _page(entity: Entity) -> dict[str, Any]:
-    nullable_integer = {"type": ["integer", "null"]}
+def _total_kind() -> dict[str, Any]:
     return {
-        "type": "object",
-        "required": ["registros", "total", "total_tipo", "proximo", "pular", "limite", "espelho"],
-        "properties": {
-            "registros": {"type": "array", "items": row_schema(entity.fields.values())},
-            "total": nullable_integer,
-            "total_tipo": {
-                "type": "string",
-                "enum": ["exato", "minimo", "estimado", "nenhum"],
-                "description": "`minimo`: há pelo menos tantos",
-            },
-            "proximo": {"type": ["string", "null"], "description": "o `cursor` da próxima página; nulo na última"},
-            "pular": {"type": "integer"},
-            "limite": {"type": "integer"},
-            "espelho": Mirror.model_json_schema(),
+        "type": "string",
+        "enum": ["exato", "minimo", "estimado", "nenhum"],
+        "description": "`minimo`: há pelo menos tantos",
+    }
+
+
+def _page(entity: Entity) -> dict[str, Any]:
+    return _object(
+        registros={"type": "array", "items": row_schema(entity.fields.values())},
+        total={"type": ["integer", "null"]},
+        total_tipo=_total_kind(),
+        proximo={"type": ["string", "null"], "description": "o `cursor` da próxima página; nulo na última"},
+        pular={"type": "integer"},
+        limite={"type": "integer"},
+        espelho=MIRROR,
+    )
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _section(rows: dict[str, Any], **more: dict[str, Any]) -> dict[str, Any]:
+    return _object(
+        registros={"type": "array", "items": rows, "maxItems": MOST_LISTED},
+        total={"type": ["integer", "null"]},
+        total_tipo=_total_kind(),
+        endereco={"type": ["string", "null"], "description": "a lista inteira"},
+        **more,
+    )
+
+
+_ADDRESS = {"type": "string", "description": "do detalhe, neste espelho"}
+_ANY_ADDRESS = {**_ADDRESS, "type": ["string", "null"]}
+_SOURCE = {"type": ["string", "null"], "description": "a página do registro no portal"}
+_NAME, _COUNT, _NAMES = {"type": "string"}, {"type": "integer"}, {"type": "array", "items": {"type": "string"}}
+_UNTIL = {"type": ["string", "null"], "description": "até quando as mudanças foram lidas, no horário de Brasília"}
+_ROW = {"type": "object"}
+
+
+def _record(entity: Entity) -> dict[str, Any]:
+    assert entity.resource is not None  # noqa: S101  # the caller has looked
+    lists = {
+        address_name(child): _section(
+            _ROW, lida_em={"type": ["string", "null"]}, situacao={"type": "string", "enum": list(SITUATIONS)}
+        )
+        for child in entity.resource.lists
+    }
+    referred = _object(
+        entidade=_NAME,
+        campo=_NAME,
+        chave=_NAME,
+        endereco=_ANY_ADDRESS,
+        fonte=_SOURCE,
+        registro={"type": ["object", "null"], "description": "nulo: o espelho não o tem"},
+    )
+    referring = _section(_ROW, entidade=_NAME, campo=_NAME)
+    return _object(
+        entidade=_NAME,
+        registro=row_schema(entity.fields.values()),
+        endereco=_ADDRESS,
+        fonte=_SOURCE,
+        listas=_object(**lists),
+        refere={"type": "array", "items": referred},
+        referido_por={"type": "array", "items": referring},
+        partes={"type": "array", "items": _object(entidade=_NAME, campo=_NAME, endereco=_ADDRESS)},
+        espelho=_object(
+            ate=_UNTIL,
+            completo={"type": "boolean", "description": "nada falta do registro e das suas listas"},
+            registros_recusados=_COUNT,
+            listas_faltando=_NAMES,
+            listas_fora_do_escopo=_NAMES,
+        ),
+    )
+
+
+def _party(entity: Entity) -> dict[str, Any]:
+    named = _object(entidade=_NAME, campo=_NAME, endereco=_ADDRESS)
+    described = _object(
+        entidade=_NAME,
+        registro=row_schema(entity.fields.values()),
+        endereco=_ADDRESS,
+        citada_em={"type": "array", "items": named, "description": "vazia onde o número está mascarado"},
+        espelho=MIRROR,
+    )
+    described["properties"] |= {
+        "pertence_a": _ADDRESS,
+        "raiz": {"type": ["string", "null"], "description": "o início do CNPJ da empresa e de suas filiais"},
+        "nomes": {
+            "type": "array",
+            "items": _object(nome=_NAME, contratos=_COUNT, ate=_NAME),
+            "description": "os mais frequentes nos contratos",
         },
     }
+    return described
 
 
 def row_schema(fields: Iterable[Field]) -> dict[str, Any]:

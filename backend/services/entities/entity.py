@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache
 
 from common.resources import RESOURCES
 from common.resources.derive import (
@@ -102,7 +103,7 @@ class Entity:
 
     `resources`: whose completeness is that of the entity; `children`: the lists whose entries these are. `period`: the
     filter, without `_de` and `_ate`, of the days by which the resources are covered; empty where rows have none.
-    `resource`: whose records these are, if they are records.
+    `resource`: whose records these are, if they are records; `party`: which party, if they are parties.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Entity:
     children: tuple[Child, ...] = ()
     period: str = ""
     resource: Resource | None = None
+    party: Party | None = None
 
     @property
     def default_order(self) -> Order:
@@ -270,7 +272,9 @@ def _day_order(resource: Resource, table: str) -> Order:
     return Order(column.filter or stamp, column.label, f"{table}.{stamp}", column.kind, is_required=True)
 
 
-def _of_resource(resource: Resource) -> Entity:
+@cache
+def of_resource(resource: Resource) -> Entity:
+    """The records of a resource."""
     parts, order = _Parts(), _day_order(resource, MAIN)
     parts.orders[order.name] = order
     _add_search(parts, resource)
@@ -291,7 +295,9 @@ def _of_resource(resource: Resource) -> Entity:
     )
 
 
-def _of_child(resource: Resource, child: Child) -> Entity:
+@cache
+def of_child(resource: Resource, child: Child) -> Entity:
+    """The entries of a list of a resource's records."""
     parts, order = _Parts(), _day_order(resource, RECORD)
     parts.orders[order.name] = order
     _add_search(parts, child)
@@ -348,7 +354,9 @@ def _together(address: str, entities: Sequence[Entity]) -> Entity:
     )
 
 
-def _of_party(party: Party) -> Entity:
+@cache
+def of_party(party: Party) -> Entity:
+    """The parties of a kind."""
     parts, names = _Parts(), party_row_key(party)
     _add_search(parts, party)
     _add_columns(parts, MAIN, party_columns(party), leads=frozenset(names[:1]))
@@ -366,6 +374,7 @@ def _of_party(party: Party) -> Entity:
         filters=parts.filters,
         orders=parts.orders,
         resources=tuple(each for each in RESOURCES if _names(each, party)),
+        party=party,
     )
 
 
@@ -375,15 +384,15 @@ def _names(resource: Resource, party: Party) -> bool:
 
 
 def _all() -> Iterable[Entity]:
-    yield from map(_of_resource, RESOURCES)
+    yield from map(of_resource, RESOURCES)
     by_address: defaultdict[str, list[Entity]] = defaultdict(list)
     for resource in RESOURCES:
         for child in resource.lists:
-            made = _of_child(resource, child)
+            made = of_child(resource, child)
             by_address[made.address].append(made)
     for address, entities in by_address.items():
         yield entities[0] if len(entities) == 1 else _together(address, entities)
-    yield from map(_of_party, PARTIES)
+    yield from map(of_party, PARTIES)
 
 
 ENTITIES: tuple[Entity, ...] = tuple(_all())

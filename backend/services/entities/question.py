@@ -112,6 +112,11 @@ class Parameter:
     schema: Mapping[str, Any]
 
 
+PERSONAL_DATA = Parameter(
+    PERSONAL, "`true`: CPFs por inteiro; só para administradores", {"type": "boolean", "default": False}
+)
+
+
 def parameters_of(entity: Entity) -> tuple[Parameter, ...]:
     """The parameters of a list beside its filters."""
     orders = [name + suffix for name in entity.orders for suffix in ("", ASCENDING, ":desc")]
@@ -135,7 +140,7 @@ def parameters_of(entity: Entity) -> tuple[Parameter, ...]:
         ),
         Parameter(
             "contagem",
-            "`limitada` conta até 10.000; `exata` pode demorar, e vira estimativa depois de 5 segundos",
+            "`limitada` conta até 10.000, e `exata` até o fim; depois de 5 segundos, as duas viram estimativa",
             {"type": "string", "enum": list(COUNTINGS), "default": COUNTINGS[0]},
         ),
         Parameter(
@@ -147,7 +152,7 @@ def parameters_of(entity: Entity) -> tuple[Parameter, ...]:
                 "items": {"type": "string", "enum": [ALL_FIELDS, *entity.fields]},
             },
         ),
-        Parameter(PERSONAL, "`true`: CPFs por inteiro; só para administradores", {"type": "boolean", "default": False}),
+        PERSONAL_DATA,
     )
 
 
@@ -191,12 +196,10 @@ def parse_question(
     if "cursor" in one:
         if skip:
             refuse("cursor", "não vale junto com pular")
-        place = parse_cursor(one["cursor"], order, entity.key)
+        place = parse_cursor(one["cursor"], entity, order)
         if place is None:
             refuse("cursor", "não é desta lista e desta ordem: use o valor de proximo, sem mudar os outros parâmetros")
-    sees_all = _boolean(PERSONAL, one.get(PERSONAL, "false"))
-    if sees_all and not may_see_all:
-        refuse(PERSONAL, "só vale para administradores")
+    sees_all = _sees_all(given.get(PERSONAL, []), may_see_all=may_see_all)
     counting = one.get("contagem", COUNTINGS[0])
     if counting not in COUNTINGS:
         refuse("contagem", f"deve ser {_or(COUNTINGS)}")
@@ -212,6 +215,30 @@ def parse_question(
         (_end(entity, given, "_de"), _end(entity, given, "_ate")),
         sees_all,
     )
+
+
+def parse_sees_all(parameters: Iterable[tuple[str, str]], *, may_see_all: bool) -> bool:
+    """Read the query string of one row, which has one parameter: whether the numbers of natural persons are shown.
+
+    Raises:
+        RequestValidationError: as for `parse_question`.
+
+    """
+    values: list[str] = []
+    for name, value in parameters:
+        if name != PERSONAL:
+            refuse(name, f"não é um parâmetro de um registro, que só tem {PERSONAL}")
+        values.append(value)
+    return _sees_all(values, may_see_all=may_see_all)
+
+
+def _sees_all(values: list[str], *, may_see_all: bool) -> bool:
+    if len(values) > 1:
+        refuse(PERSONAL, "foi informado mais de uma vez")
+    sees_all = bool(values) and _boolean(PERSONAL, values[0])
+    if sees_all and not may_see_all:
+        refuse(PERSONAL, "só vale para administradores")
+    return sees_all
 
 
 def refuse(name: str, message: str) -> NoReturn:

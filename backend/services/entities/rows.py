@@ -9,6 +9,7 @@ from typing import Any, Literal
 import asyncpg
 import orjson
 
+from backend.errors import TooBroadError, TooSlowError
 from backend.services.entities.cursor import Place, to_cursor
 from backend.services.entities.entity import Entity, Field, Order
 from backend.services.entities.question import Question, Where
@@ -22,6 +23,8 @@ COUNTED = 10_000
 """How many rows are counted where a count is not asked for in full."""
 LIST_SECONDS = 10.0
 COUNT_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
+"""How long the database may take to answer anything at all, after a question that took too long."""
 FAR = 1_000
 """From so many skipped rows on, keys are looked for alone: an index has them, and rows are wide."""
 
@@ -99,16 +102,39 @@ async def load_page(driver: "asyncpg.Connection[Any]", question: Question) -> Pa
     """A page of rows, and their total.
 
     Raises:
-        TimeoutError: the question takes too long.
+        TooBroadError: it takes too long, and no filter is given that an index begins with.
+        TooSlowError: it takes too long all the same.
+        TimeoutError: the database does not answer any more.
 
     """
+    try:
+        return await _load_page(driver, question)
+    except TimeoutError as error:
+        if not driver.is_in_transaction():  # which has failed, and takes no more
+            await driver.execute("SELECT", timeout=ANSWER_SECONDS)
+        raise _too_slow(question) from error
+
+
+def _too_slow(question: Question) -> TooBroadError | TooSlowError:
+    leading = [each.name for each in question.entity.filters.values() if each.leads]
+    if not leading or any(each.filter.leads for each in question.asked.values()):
+        return TooSlowError(
+            f"A consulta passou de {LIST_SECONDS:.0f} segundos. Peça um período menor, ou tente de novo mais tarde."
+        )
+    return TooBroadError(
+        f"A consulta passou de {LIST_SECONDS:.0f} segundos. Acrescente um filtro que um índice conduz:"
+        f" {', '.join(leading)}."
+    )
+
+
+async def _load_page(driver: "asyncpg.Connection[Any]", question: Question) -> Page:
     rows = await _load_rows(driver, question)
     has_more = len(rows) > question.limit
     rows = rows[: question.limit]
     cursor = None
     if has_more:
         last = list(rows[-1].values())[-1 - len(question.entity.key) :]
-        cursor = to_cursor(Place(last[0], tuple(last[1:])), question.order, question.entity.key)
+        cursor = to_cursor(Place(last[0], tuple(last[1:])), question.entity, question.order)
     if question.place is None and not has_more and (rows or not question.skip):
         total = Total(question.skip + len(rows), "exato")
     else:
@@ -169,22 +195,24 @@ async def load_total(driver: "asyncpg.Connection[Any]", question: Question) -> T
     if question.counting == "nao":
         return Total(None, "nenhum")
     where, source = question.where(), question.entity.source
-    if question.counting == "exata":
-        try:
-            number = await driver.fetchval(
-                f"SELECT count(*) FROM {source}{where.sql}", *where.values, timeout=COUNT_SECONDS
-            )
-        except TimeoutError:
-            return Total(await _estimate(driver, f"SELECT FROM {source}{where.sql}", where), "estimado")
-        return Total(number, "exato")
-    statement = f"SELECT count(*) FROM (SELECT FROM {source}{where.sql} LIMIT {COUNTED + 1}) AS counted"
-    number = await driver.fetchval(statement, *where.values, timeout=LIST_SECONDS)
-    return Total(COUNTED, "minimo") if number > COUNTED else Total(number, "exato")
+    selected, limit = (
+        f"SELECT FROM {source}{where.sql}",
+        "" if question.counting == "exata" else f" LIMIT {COUNTED + 1}",
+    )
+    statement = f"SELECT count(*) FROM ({selected}{limit}) AS counted"
+    try:
+        number = await driver.fetchval(statement, *where.values, timeout=COUNT_SECONDS)
+    except TimeoutError:
+        if driver.is_in_transaction():  # in which nothing can be asked any more
+            raise
+        return Total(await _estimate(driver, selected, where), "estimado")
+    return Total(COUNTED, "minimo") if limit and number > COUNTED else Total(number, "exato")
 
 
 async def _estimate(driver: "asyncpg.Connection[Any]", statement: str, where: Where) -> int:
     """How many rows the planner expects."""
-    plan = orjson.loads(await driver.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *where.values))
+    explained = f"EXPLAIN (FORMAT JSON) {statement}"
+    plan = await driver.fetchval(explained, *where.values, timeout=LIST_SECONDS)
     return int(plan[0]["Plan"]["Plan Rows"])
 
 

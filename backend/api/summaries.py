@@ -1,0 +1,80 @@
+"""What the rows of an entity come to: sums, and how many there are of each value."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+from fastapi import APIRouter, Request
+
+from backend.access import reads
+from backend.dependencies import AppState
+from backend.models.entities import Mirror
+from backend.models.summary import Facets, Group, Summary
+from backend.services.entities.documentation import document_parameters
+from backend.services.entities.entity import ENTITIES, Entity
+from backend.services.entities.question import parse_question, refuse
+from backend.services.facets import MOST_FACETS, default_facets_of, facets_of, load_facets
+from backend.services.summary import default_groups_of, groups_of, load_summary_of
+from common.resources.description import Rollup
+
+router = APIRouter(tags=["dados"])
+Endpoint = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def _values_of(request: Request, name: str, known: Sequence[str], default: Sequence[str]) -> list[str]:
+    """The values of a parameter that names some of these, by repetition or commas."""
+    given = [part.strip() for value in request.query_params.getlist(name) for part in value.split(",")]
+    for value in given:
+        if value not in known:
+            refuse(name, f"deve ser {', '.join(known)}")
+    return list(dict.fromkeys(given)) or list(default)
+
+
+def _facets_of(entity: Entity) -> Endpoint:
+    @reads
+    async def count_values(request: Request, state: AppState) -> Facets:
+        question = parse_question(entity, request.query_params.multi_items(), instead=("facetas",))
+        names = _values_of(request, "facetas", facets_of(entity), default_facets_of(entity))
+        if len(names) > MOST_FACETS:
+            refuse("facetas", f"são no máximo {MOST_FACETS}")
+        async with state["reading"].connect() as db:
+            facets = await load_facets(db, question, names)
+            mirror = await state["mirrors"].load(db, question)
+        return Facets(facetas=facets, espelho=Mirror(**mirror.to_object()))
+
+    return count_values
+
+
+def _summary_of(entity: Entity, rollup: Rollup) -> Endpoint:
+    @reads
+    async def add_up(request: Request, state: AppState) -> Summary:
+        question = parse_question(entity, request.query_params.multi_items(), instead=("agrupar",))
+        groups = cast("list[Group]", _values_of(request, "agrupar", groups_of(rollup), default_groups_of(rollup)))
+        async with state["reading"].connect() as db:
+            summary = await load_summary_of(db, question, groups)
+            mirror = await state["mirrors"].load(db, question)
+        return summary.model_copy(update={"espelho": Mirror(**mirror.to_object())})
+
+    return add_up
+
+
+for _entity in ENTITIES:
+    if _entity.resource is not None and _entity.resource.rollup is not None:
+        router.add_api_route(
+            f"/{_entity.address}/resumo",
+            _summary_of(_entity, _entity.resource.rollup),
+            name=f"add up {_entity.name}",
+            summary=f"{_entity.label}: quantos são, e quanto somam",
+            description="Sem filtros, ou com os que o resumo conhece, em milissegundos em qualquer tamanho do espelho;"
+            " com outros, os registros são somados na hora.",
+            openapi_extra=document_parameters(
+                _entity, ("agrupar", groups_of(_entity.resource.rollup), "por que somar")
+            ),
+        )
+    router.add_api_route(
+        f"/{_entity.address}/facetas",
+        _facets_of(_entity),
+        name=f"count values of {_entity.name}",
+        summary=f"{_entity.label}: quantos há de cada valor",
+        description="Cada faceta é contada com todos os filtros menos o dela, em até 0,2 segundo.",
+        openapi_extra=document_parameters(_entity, ("facetas", facets_of(_entity), "que filtros, no máximo seis")),
+    )

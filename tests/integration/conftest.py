@@ -28,6 +28,7 @@ from simulator.app import Simulator, serve
 from simulator.invention import Inventor
 from simulator.records import Contratacao
 from simulator.world import World
+from tests.rows import fill
 from tests.support import eventually
 
 CLOSED_DAY = date(2025, 3, 10)
@@ -175,6 +176,13 @@ def world() -> World:
 @pytest.fixture
 def database(engine: AsyncEngine) -> Database:
     return Database(engine)
+
+
+@pytest.fixture
+async def filled(database: Database) -> Database:
+    """A database with some rows in every table of the mirror."""
+    await fill(database.engine)
+    return database
 
 
 class Portals:

@@ -7,8 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
 from sqlalchemy import MetaData
 
+from backend.api import entities
+from backend.services.entities.entity import of_resource
 from common.resources.derive import add_tables
 from common.resources.description import Listing, Resource, code, day, moment, number, text
 from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS
@@ -17,13 +20,13 @@ from ingestor.sources.pncp.sight import Seen, see
 from ingestor.sources.values import Bundle, Drift, Record, Rejected
 from ingestor.store.batch import load_versions, store_bundles
 from ingestor.store.statements import statements_of
-from tests.integration.conftest import Database
+from tests.integration.conftest import Database, OpenApi
 
 CONTRATOS = Resource(
     name="contratos_for_a_test",
     label="Contratos",
     key="numero_controle_pncp",
-    key_pattern=r"[0-9A-Z]{14}-2-[0-9]{6,9}/[0-9]{4}",
+    key_pattern=r"(?P<cnpj>[0-9A-Z]{14})-2-(?P<sequencial>[0-9]{6,9})/(?P<ano>[0-9]{4})",
     key_form="CNPJ-2-SSSSSS/AAAA",
     version=("data_atualizacao", "data_atualizacao_global"),
     page_size=500,
@@ -159,3 +162,28 @@ def test_what_is_seen_of_a_record_goes_by_the_listing() -> None:
     changed = datetime.fromisoformat("2025-07-10T11:34:05")
     assert see(CONTRATOS, raw(), "publicacao") == Seen(KEY, parsed().version, published, raw())
     assert see(CONTRATOS, raw(), "atualizacao") == Seen(KEY, parsed().version, changed, raw())
+
+
+async def test_readers_find_its_list_its_filters_its_records_and_their_description(
+    database_of_contratos: Database, open_api: OpenApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for serial in range(3):
+        await store(
+            database_of_contratos, numeroControlePNCP=f"03112386000111-2-00008{serial}/2024", valorGlobal=serial
+        )
+    router = APIRouter()
+    entities.add_routes(router, of_resource(CONTRATOS))
+    monkeypatch.setattr(entities, "router", router)
+    api = await open_api()
+
+    listed = (await api.get("/contratos-for-a-test?valor_global_min=1&valor_global_max=1&uf=DF")).json()
+    assert [row["numero_controle_pncp"] for row in listed["registros"]] == ["03112386000111-2-000081/2024"]
+    assert (listed["total"], listed["espelho"]["completo"]) == (1, False)
+    assert (await api.get("/contratos-for-a-test?tipo_contrato=8")).status_code == 422
+    shown = (await api.get("/contratos-for-a-test/03112386000111/2024/81")).json()
+    assert shown["registro"]["payload"]["valorGlobal"] == 1
+    assert [each["entidade"] for each in shown["partes"]] == ["orgaos", "unidades"]
+    described = (await api.get("/openapi.json")).json()["paths"]
+    names = {each["name"] for each in described["/contratos-for-a-test"]["get"]["parameters"]}
+    assert {"valor_global_min", "data_assinatura_de", "cnpj", "uf", "limite", "cursor"} <= names
+    assert "/contratos-for-a-test/{cnpj}/{ano}/{sequencial}" in described

@@ -11,22 +11,16 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from backend.services.entities import rows
+from backend.services.entities import mirror, rows
 from backend.services.entities.entity import DATES, ENTITIES, Entity, Filter, Form, of_resource
 from backend.services.entities.question import MOST_ROWS
 from common.clock import BRASILIA
 from common.resources.description import Kind
 from tests.integration.conftest import Database, OpenApi
-from tests.rows import CNPJS, NOW, fill
+from tests.rows import CNPJS, NOW
 
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=[each.address for each in ENTITIES])
 Row = dict[str, Any]
-
-
-@pytest.fixture
-async def filled(database: Database) -> Database:
-    await fill(database.engine)
-    return database
 
 
 def loads(answer: httpx.Response) -> Any:
@@ -413,3 +407,108 @@ async def test_a_viewer_cannot_ask_for_cpfs_and_finds_by_them_all_the_same(open_
     for number in (CPF, "529.982.247-25"):
         found = loads(await api.get(f"/contratos?ni_fornecedor={number}&limite=500", auth=viewer))["registros"]
         assert {row["ni_fornecedor"] for row in found} == {MASKED}
+
+
+# --- the mirror -------------------------------------------------------------------------------------------------
+
+DAY = date(2025, 3, 10)
+OF_DAY = f"data_publicacao_de={DAY}&data_publicacao_ate={DAY}"
+
+
+@pytest.fixture
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "KEPT_SECONDS", 0.0)
+
+
+async def mirror_of(api: httpx.AsyncClient, query: str = OF_DAY, address: str = "contratos") -> dict[str, Any]:
+    found: dict[str, Any] = loads(await api.get(f"/{address}?{query}"))["espelho"]
+    return found
+
+
+async def read_day(database: Database, day: date = DAY, resource: str = "contratos", part: int = 0) -> None:
+    await database.rows(
+        "INSERT INTO read_days (resource, criterio, part, day, began_at, complete_at, slice_id, execution_id, pages,"
+        " records, stored) VALUES (:resource, 'publicacao', :part, :day, now(), now(), 1, 1, 1, 1, 1)",
+        resource=resource,
+        part=part,
+        day=day,
+    )
+
+
+async def test_a_list_says_which_days_are_not_proved_complete(
+    api: httpx.AsyncClient, database: Database, asked_anew: None
+) -> None:
+    nothing = await mirror_of(api)
+    assert (nothing["completo"], nothing["dias_faltando"], nothing["ate"]) == (False, None, None)
+    await read_day(database)
+    whole = await mirror_of(api)
+    assert (whole["completo"], whole["dias_faltando"], whole["de"]) == (True, 0, str(DAY))
+    gap = await mirror_of(api, f"data_publicacao_de={DAY}&data_publicacao_ate={DAY + timedelta(days=2)}")
+    assert (gap["completo"], gap["dias_faltando"]) == (False, 2)
+    before = await mirror_of(api, f"data_publicacao_ate={DAY - timedelta(days=1)}")
+    assert (before["completo"], before["dias_faltando"]) == (False, 1), "nothing is known of what was before"
+    assert (await mirror_of(api, ""))["dias_faltando"] == (TODAY.date() - DAY).days - 1
+
+
+async def test_a_day_is_complete_by_its_changes_too(
+    api: httpx.AsyncClient, database: Database, asked_anew: None
+) -> None:
+    await database.rows(
+        "INSERT INTO watermarks (resource, part, since, reached, complete_from)"
+        " VALUES ('contratos', 0, '2025-03-01', '2025-03-12T10:00:00', '2025-03-09')"
+    )
+    whole = await mirror_of(api)
+    assert (whole["completo"], whole["ate"]) == (True, "2025-03-12T10:00:00")
+    later = await mirror_of(api, f"data_publicacao_de={DAY}&data_publicacao_ate={DAY + timedelta(days=2)}")
+    assert later["dias_faltando"] == 1, "the day at whose noon the changes end"
+    await database.rows("UPDATE watermarks SET complete_from = NULL")
+    assert (await mirror_of(api))["dias_faltando"] == 1
+
+
+async def test_a_day_of_which_a_part_failed_is_missing(
+    api: httpx.AsyncClient, database: Database, asked_anew: None
+) -> None:
+    for part in (6, 8):
+        await read_day(database, resource="contratacoes", part=part)
+    assert (await mirror_of(api, address="contratacoes"))["completo"]
+    await read_day(database, DAY + timedelta(days=1), resource="contratacoes", part=6)
+    both = f"data_publicacao_de={DAY}&data_publicacao_ate={DAY + timedelta(days=1)}"
+    assert (await mirror_of(api, both, "contratacoes"))["dias_faltando"] == 1
+    assert (await mirror_of(api, both, "itens"))["dias_faltando"] == 1
+    assert (await mirror_of(api, "", "orgaos"))["dias_faltando"] is None, "of all resources that name them"
+
+
+async def test_what_was_rejected_or_is_owed_is_missing(
+    api: httpx.AsyncClient, filled: Database, asked_anew: None
+) -> None:
+    await read_day(filled, resource="contratacoes", part=6)
+    assert (await mirror_of(api, address="contratacoes"))["completo"]
+    await filled.rows(
+        "INSERT INTO itens_owed (numero_controle_pncp, as_of, reason)"
+        " SELECT numero_controle_pncp, now(), 'unread' FROM contratacoes LIMIT 2"
+    )
+    for address in ("contratacoes", "itens"):
+        owed = await mirror_of(api, address=address)
+        assert (owed["completo"], owed["listas_faltando"]) == (False, 2)
+    await filled.rows("DELETE FROM itens_owed")
+    for day, counts in ((str(DAY), 1), (None, 2), ("2025-03-11", 2)):
+        await filled.rows(
+            "INSERT INTO rejected_records (resource, natural_key, reason, payload_hash, payload, day)"
+            " VALUES ('contratacoes', 'x', 'x', CAST(:hash AS text), '{}', CAST(CAST(:day AS text) AS date))",
+            hash=str(day),
+            day=day,
+        )
+        assert (await mirror_of(api, address="contratacoes"))["registros_recusados"] == counts
+    await filled.rows("UPDATE rejected_records SET resolved_at = now()")
+    assert (await mirror_of(api, address="contratacoes"))["completo"]
+
+
+async def test_a_list_that_is_read_of_some_records_only_says_of_which(
+    open_api: OpenApi, database: Database, asked_anew: None
+) -> None:
+    await read_day(database, resource="contratacoes", part=6)
+    for scope, told in (("nenhum", "nenhum"), ("tudo", "tudo"), ("uf=SP", "uf=SP")):
+        api = await open_api(pncp_resultados=scope)
+        found = await mirror_of(api, address="resultados")
+        assert (found["escopo"], found["completo"]) == (told, scope == "tudo")
+    assert (await mirror_of(api, address="contratacoes"))["escopo"] is None

@@ -15,7 +15,7 @@ from backend.errors import NotFoundError
 from backend.services.entities.address import party_path, portal_page, record_parts, record_path, to_key, to_party_key
 from backend.services.entities.entity import MAIN, Entity, Field, Filter, Form, Order, of_child, of_party, of_resource
 from backend.services.entities.mirror import Mirrors
-from backend.services.entities.question import VALUE, Asked, Question
+from backend.services.entities.question import VALUE, Asked, Question, Where
 from backend.services.entities.rows import LIST_SECONDS, load_page
 from backend.services.fornecedores import load_names, root_of
 from common.database import raw_driver_of
@@ -113,7 +113,7 @@ async def load_party(
         raise NotFoundError(f"Nenhum registro do espelho cita quem é pedido ({entity.label}). {mirror.to_sentence()}")
     shown = found[0]
     where = Where()
-    where.conditions.append(_is_key(where, key))
+    where.conditions += [f"{MAIN}.{name} = {where.parameter(value)}" for name, value in key.items()]
     statement = f"SELECT {', '.join(party_key(party))} FROM {party.name} {MAIN}{where.sql}"
     row = dict(await sight.driver.fetchrow(statement, *where.values, timeout=LIST_SECONDS) or shown)
     is_masked = any(shown[name] != value for name, value in row.items())

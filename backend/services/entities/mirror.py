@@ -32,7 +32,8 @@ _DAYS = text("""
     ), span AS (
         SELECT coalesce(CAST(:first AS date), LEAST(
                    (SELECT min(day) FROM read_days WHERE resource = :resource AND criterio = :criterio),
-                   (SELECT min(complete_from) FROM watermarks WHERE resource = :resource))) AS first,
+                   (SELECT min(complete_from) FROM watermarks WHERE resource = :resource),
+                   CAST(:last AS date))) AS first,
                LEAST(CAST(:last AS date), CAST(timezone('America/Sao_Paulo', now()) AS date) - 1) AS last
     ), missing AS (
         SELECT DISTINCT d.day

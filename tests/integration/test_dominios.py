@@ -21,6 +21,7 @@ from ingestor.sources.pncp.client import PncpClient
 from simulator.world import World
 from tests.integration.conftest import Database, Portals, piece
 from tests.integration.test_worker import OPTIONS, Workers, finished, quick_polls, workers  # noqa: F401  # fixtures
+from tests.support import eventually
 
 NAMES = [table.name for table in DOMAIN_TABLES]
 
@@ -202,7 +203,7 @@ async def test_the_next_claim_reads_only_what_is_left(lists: Lists, client: Pncp
 
 @pytest.mark.parametrize(
     ("answers", "kind"),
-    [({"modalidades": 410}, PncpRejected), ({"modalidades": 410, "catalogos": 500}, PncpUnavailable)],
+    [({"modalidades": 422}, PncpRejected), ({"modalidades": 422, "catalogos": 500}, PncpUnavailable)],
 )
 async def test_another_try_is_of_use_where_it_is_for_any_list(
     lists: Lists, client: PncpClient, database: Database, answers: dict[str, Any], kind: type[PncpError]
@@ -211,6 +212,17 @@ async def test_another_try_is_of_use_where_it_is_for_any_list(
     with pytest.raises(PncpError) as caught:
         await ingest_dominios(await begun(database, client))
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("status", [302, 401, 403])
+async def test_a_portal_that_refuses_us_is_asked_again(
+    lists: Lists, client: PncpClient, database: Database, status: int
+) -> None:
+    whole, lists.answers = lists.answers, dict.fromkeys(NAMES, status)
+    work = asyncio.create_task(read(database, client))
+    await eventually(lambda: database.rows("SELECT 1 FROM source_pauses WHERE reason = 'refused'"))
+    lists.answers = whole
+    assert (await work).committed == len(NAMES)
 
 
 async def test_a_worker_that_has_lost_its_slice_writes_nothing(
@@ -276,7 +288,7 @@ async def test_a_night_that_failed_is_pending_until_a_later_one_succeeds(
     workers: Workers,  # noqa: F811
     database: Database,
 ) -> None:
-    lists.answers["modalidades"] = 410
+    lists.answers["modalidades"] = 422
     workers.start(client)
     failed = await ticked(database)
     told = await finished(database, failed)

@@ -440,7 +440,7 @@ class PncpClient:
             async with self._itens_slots:
                 status, body = await self._get(service, path, {}, level)
             if status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
-                raise _fault_of_list(status, path, body)
+                raise _fault_of_listing(status, path, body)  # it belongs to no record that a 4xx could speak of
             try:
                 return parse(body if status == HTTPStatus.OK else b"[]")
             except NotAPageError as error:

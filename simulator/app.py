@@ -410,11 +410,11 @@ async def post_tables(request: web.Request) -> web.Response:
 
 
 async def post_changes(request: web.Request) -> web.Response:
-    """Change the world: {"publish": n, "touch": n or [keys], "lose_item": n or [keys], "remove": n or [keys],
-    "at": ..., "modalidade": ..., "resource": ...}.
+    """Change the world: {"publish": n, "touch": n or [keys], "lose_item": n or [keys], "lose_document": n or [keys],
+    "remove": n or [keys], "at": ..., "modalidade": ..., "resource": ...}.
 
     `at` and `modalidade` are for what is published, `resource` (contratacoes if left out) for numbers in place of keys.
-    The answer has the control numbers under published, touched, lost_item and removed.
+    The answer has the control numbers under published, touched, lost_item, lost_document and removed.
     """
     try:
         return _json(_change(request.app[SIMULATOR].world, await _read_object(request)))
@@ -423,7 +423,10 @@ async def post_changes(request: web.Request) -> web.Response:
 
 
 def _change(world: World, given: dict[str, Any]) -> dict[str, list[str]]:
-    unknown = set(given) - {"publish", "touch", "lose_item", "remove", "at", "modalidade", "resource"}
+    unknown = set(given) - {
+        *("publish", "touch", "lose_item", "lose_document", "remove"),
+        *("at", "modalidade", "resource"),
+    }
     if unknown:
         raise ValueError(f"no change is called {', '.join(sorted(unknown))}")
     resource = given.get("resource", CONTRATACOES.name)
@@ -433,6 +436,7 @@ def _change(world: World, given: dict[str, Any]) -> dict[str, list[str]]:
         "lost_item": world.lose_item(
             given.get("lose_item", 0), resource=resource if resource == PCAS.name else CONTRATACOES.name
         ),
+        "lost_document": children.lose_document(world, given.get("lose_document", 0), resource=resource),
         "published": world.publish(
             given.get("publish", 0), at=given.get("at"), modalidade=given.get("modalidade"), resource=resource
         ),

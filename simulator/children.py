@@ -5,7 +5,7 @@ always the same ones.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -100,7 +100,7 @@ def find_children(world: World, children: ChildKey) -> list[bytes]:
     parent = _find_parent(world, children)
     if world.child_inventor is None:
         return []
-    return [encode_json(row) for row in _invent(world.child_inventor, children.kind, parent)]
+    return [encode_json(row) for row in invent_children(world.child_inventor, children.kind, parent)]
 
 
 def put_children(
@@ -137,7 +137,20 @@ def put_children(
     ]
     payload = encode_json(parent.record | {"dataAtualizacaoGlobal": stamp})
     world.add([replace(parent.head, atualizacao_global=stamp, payload=payload)])
-    world.given_children[children] = made
+    world.give_children(children, made)
+
+
+def lose_document(world: World, which: int | Iterable[str], *, resource: str) -> list[str]:
+    """Change contratações or contratos by taking a document away, of those that have several: the control numbers of
+    those changed.
+    """
+    touched = []
+    for key in world.choose(which, resource):
+        rows = find_children(world, ChildKey("arquivos", key))
+        if len(rows) > 1:
+            put_children(world, "arquivos", key, [decode_json(row) for row in rows[1:]])
+            touched.append(key)
+    return touched
 
 
 def _find_parent(world: World, children: ChildKey) -> Parent:
@@ -155,7 +168,8 @@ def _find_parent(world: World, children: ChildKey) -> Parent:
     raise NoParent(NO_ITEM)
 
 
-def _invent(inventor: ChildInventor, kind: str, parent: Parent) -> list[JsonObject]:
+def invent_children(inventor: ChildInventor, kind: str, parent: Parent) -> list[JsonObject]:
+    """All children of a kind that hang on a parent, where none were recorded or put by hand."""
     head, record, item = parent
     if kind == "resultados" and isinstance(head, Contratacao):
         return inventor.resultados(head, record, item) if item.get("temResultado") is True else []

@@ -182,6 +182,10 @@ class World:
             self._given = {**made, **self._given}
         return self._given
 
+    def give_children(self, children: ChildKey, rows: list[bytes]) -> None:
+        """Have these children, as JSON bytes, in place of those that there are."""
+        self.given_children[children] = rows
+
     def give_children_later(self, make: Callable[[], Mapping[ChildKey, list[bytes]]]) -> None:
         """Have no children but those that `make` returns when any are first asked for, and those put by hand."""
         self.child_inventor = None
@@ -317,7 +321,7 @@ class World:
         observacao changes, with dataAtualizacao.
         """
         moment = at or self.now()
-        touched = self._choose(which, resource)
+        touched = self.choose(which, resource)
         for key in touched:
             record = self._known(key)
             stamp = moment.isoformat() if record.stamp_form is STAMP else moment.date().isoformat()
@@ -365,7 +369,7 @@ class World:
         """
         stamp = self.now().isoformat()
         touched = []
-        for key in self._choose(which, resource):
+        for key in self.choose(which, resource):
             record = self._known(key)
             if not isinstance(record, Contratacao | Pca) or record.item_count <= 1:
                 continue
@@ -383,7 +387,7 @@ class World:
 
     def remove(self, which: int | Iterable[str] = 1, *, resource: str = "contratacoes") -> list[str]:
         """Make records vanish, as the portal does, without a trace: their control numbers."""
-        gone = self._choose(which, resource)
+        gone = self.choose(which, resource)
         for key in gone:
             self.store(self._known(key).resource.name).drop(key)
             self._items.pop(key, None)
@@ -530,7 +534,8 @@ class World:
         rng = random.Random(head.seed + number)
         return self.pca_inventor.item(rng, head, number) if isinstance(head, Pca) else invent_item(rng, head, number)
 
-    def _choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
+    def choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
+        """The control numbers of `which` records; KeyError where one is not there."""
         if isinstance(which, int):
             records = self.store(resource).records
             return self._randoms[resource].sample(list(records), min(which, len(records)))

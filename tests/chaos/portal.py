@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
@@ -21,12 +21,27 @@ from pathlib import Path
 from typing import Any
 
 from simulator.app import serve
+from simulator.children import Parent, invent_children
 from simulator.generated import generate
 from simulator.quirks import Quirks
-from simulator.records import DAY, Ata, Contratacao, Contrato, Instrumento, Pca, Record
+from simulator.records import (
+    DAY,
+    Ata,
+    ChildKey,
+    Contratacao,
+    Contrato,
+    Instrumento,
+    Pca,
+    Record,
+    decode_json,
+    encode_json,
+)
 from simulator.resources import CONTRATOS, RESOURCES, Criterio
+from simulator.tables import TABLES, Tables
 from simulator.world import World
 
+DOMINIOS = "dominios"
+"""The name under which all domain tables are read."""
 MOST_ITEMS = 30
 """Items of a plan: some pages of ten. Plans of thousands would take longer than all other listings together."""
 _KINDS: dict[str, type[Record]] = {kind.resource.name: kind for kind in (Contratacao, Contrato, Ata, Pca, Instrumento)}
@@ -87,6 +102,49 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
+def _encoded(rows: Iterable[str]) -> list[bytes]:
+    return [row.encode() for row in rows]
+
+
+def _child_key(entry: dict[str, Any]) -> ChildKey:
+    return ChildKey(*entry["children"])
+
+
+class RememberingTables(Tables):
+    """Domain tables that write down what happens to them; `entries` are what has happened before."""
+
+    def __init__(
+        self, now: Callable[[], datetime], write: Callable[[dict[str, Any]], None], entries: Iterable[dict[str, Any]]
+    ) -> None:
+        super().__init__(now)
+        self._write = write
+        for entry in entries:
+            change_table(self, entry)
+
+    def put(self, name: str, entry: Mapping[str, Any]) -> None:
+        super().put(name, entry)
+        code = TABLES[name].code_of(entry)
+        self._write({"table": name, "code": code, "entry": self.entries(name)[code]})
+
+    def remove(self, name: str, code: int | Sequence[int]) -> None:
+        super().remove(name, code)
+        self._write({"table": name, "code": [code] if isinstance(code, int) else code, "entry": None})
+
+
+def code_in(table: str, code: Iterable[int]) -> str:
+    """An entry of a domain table, by the name of the table and its code."""
+    return f"{table} {'/'.join(map(str, code))}"
+
+
+def change_table(tables: Tables, entry: dict[str, Any]) -> None:
+    """Change a domain table as an entry of the journal says."""
+    entries, code = tables.entries(entry["table"]), tuple(entry["code"])
+    if entry["entry"] is None:
+        del entries[code]
+    else:
+        entries[code] = entry["entry"]
+
+
 class RememberingWorld(World):
     """A world that writes down what happens to it, and spares what must stand still."""
 
@@ -104,10 +162,13 @@ class RememberingWorld(World):
         for entry in entries:
             if "removed" in entry:
                 super().remove([entry["removed"]])
-            else:
+            elif "children" in entry:
+                super().give_children(_child_key(entry), _encoded(entry["rows"]))
+            elif "record" in entry:
                 record = _from_json(entry["record"])
                 self.add([record])
                 self._give_out_no_more(record)
+        self.tables = RememberingTables(self.now, self._write, (entry for entry in entries if "table" in entry))
         for name, drawn in self._randoms.items():
             drawn.seed(f"{setting.seed}/{name}/changes/{len(entries)}")
         content = journal.read_bytes() if journal.exists() else b""
@@ -150,14 +211,18 @@ class RememberingWorld(World):
                 self.payload(record)  # made while it is known as of when its contrato is
             self._write({"record": _to_json(record)})
 
-    def _choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
+    def give_children(self, children: ChildKey, rows: list[bytes]) -> None:
+        super().give_children(children, rows)
+        self._write({"children": children, "rows": [row.decode() for row in rows]})
+
+    def choose(self, which: int | Iterable[str], resource: str = "contratacoes") -> list[str]:
         """Of what is asked for, what may be touched."""
         now = self.now().isoformat()
-        chosen = super()._choose(which, resource)
+        chosen = super().choose(which, resource)
         return [key for key in chosen if self._frozen_until < self._known(key).atualizacao_global < now]
 
     def remove(self, which: int | Iterable[str] = 1, *, resource: str = "contratacoes") -> list[str]:
-        chosen = self._choose(which, resource)
+        chosen = self.choose(which, resource)
         gone = super().remove([key for key in chosen if self._known(key).publicacao > self._frozen_until])
         for key in gone:
             self._write({"removed": key})
@@ -207,7 +272,10 @@ def _moment(stamp: str) -> str:
 
 
 class History:
-    """All versions of all records there have been, by control number, the oldest first; `keys`: those of each part."""
+    """All versions of all records there have been, by control number, the oldest first; `keys`: those of each part.
+
+    Of the domain tables, when each entry was listed.
+    """
 
     def __init__(self, setting: Setting, journal: Path) -> None:
         self.world = setting.generate()
@@ -216,8 +284,21 @@ class History:
             for name in RESOURCES
             for key, record in self.world.store(name).records.items()
         }
+        self._tables = self.world.tables
+        self._listed: dict[str, list[tuple[float, float]]] = {
+            code_in(name, code): [(float("-inf"), float("inf"))]
+            for name in TABLES
+            for code in self._tables.entries(name)
+        }
+        self._given: dict[ChildKey, list[tuple[float, list[bytes]]]] = {}
         for entry in read_journal(journal):
             at = entry["at"]
+            if "table" in entry:
+                self._change_table(entry, at)
+                continue
+            if "children" in entry:
+                self._given.setdefault(_child_key(entry), []).append((at, _encoded(entry["rows"])))
+                continue
             key = entry.get("removed") or entry["record"]["numero_controle_pncp"]
             known = self.versions.setdefault(key, [])
             if known and known[-1].until == float("inf"):
@@ -242,6 +323,43 @@ class History:
             return record.itens
         return self.world.pca_inventor.items(record) if isinstance(record, Pca) else self.world.inventor.items(record)
 
+    def _change_table(self, entry: dict[str, Any], at: float) -> None:
+        change_table(self._tables, entry)
+        listed = self._listed.setdefault(code_in(entry["table"], entry["code"]), [])
+        is_listed = bool(listed) and listed[-1][1] == float("inf")
+        if entry["entry"] is None:
+            listed[-1] = listed[-1][0], at
+        elif not is_listed:
+            listed.append((at, float("inf")))
+
+    def entries(self) -> dict[str, bytes]:
+        """All entries of the domain tables as they are now, by their codes."""
+        return {
+            code_in(name, code): encode_json(entry)
+            for name in TABLES
+            for code, entry in self._tables.entries(name).items()
+        }
+
+    def has_listed(self, code: str) -> bool:
+        """Whether a domain table ever had an entry with this code."""
+        return code in self._listed
+
+    def children(self, version: Version, kind: str) -> list[bytes]:
+        """What hung on a version of a record, of one kind, when the portal showed it last."""
+        key = ChildKey(kind, version.record.numero_controle_pncp)
+        given = [rows for at, rows in self._given.get(key, []) if at < version.until]
+        if given:
+            return given[-1]
+        inventor = self.world.child_inventor
+        assert inventor is not None
+        record = decode_json(self.payload(version))
+        items = map(decode_json, self.items(version)) if kind == "resultados" else ({},)
+        return [
+            encode_json(row)
+            for item in items
+            for row in invent_children(inventor, kind, Parent(version.record, record, item))
+        ]
+
     def current(self, resource: str, parts: Iterable[int]) -> dict[str, Version]:
         """What the portal holds now of these parts of a resource."""
         return {
@@ -252,20 +370,22 @@ class History:
         }
 
     def at(self, key: str, moment: float) -> Version | None:
-        """The version that the portal showed at a moment."""
-        for version in self.versions[key]:
+        """The version of a record that the portal showed at a moment."""
+        for version in self.versions.get(key, ()):
             if version.since <= moment < version.until:
                 return version
         return None
 
     def always(self, window: Window, during: tuple[float, float]) -> set[str]:
-        """The records that stood in a window during the whole of a span of time.
+        """The records, or entries of domain tables, that stood in a window during the whole of a span of time.
 
         Only those whose stamp stayed the same: a change of it takes a record to the end of the listing, to the moment
         of the change, and there to a request for that moment. Where stamps are days, none of a day that others enter
         meanwhile: they come to stand among those that are there, and move some of these past the reader.
         """
         since, until = during
+        if window.resource == DOMINIOS:
+            return {code for code, spans in self._listed.items() if any(a <= since and b > until for a, b in spans)}
         found = set[str]()
         if self._some_enter_among(window, during):
             return found
@@ -296,8 +416,10 @@ class History:
             yield key, self.versions[key]
 
     def ever(self, window: Window, during: tuple[float, float]) -> set[str]:
-        """The records that stood in a window at any moment of a span of time."""
+        """The records, or entries of domain tables, that stood in a window at any moment of a span of time."""
         since, until = during
+        if window.resource == DOMINIOS:
+            return {code for code, spans in self._listed.items() if any(a <= until and b > since for a, b in spans)}
         return {
             key
             for key, versions in self._of(window)

@@ -204,6 +204,20 @@ def test_some_contratos_have_termos_in_ascending_order() -> None:
 # Over HTTP
 
 
+async def test_a_record_can_lose_a_document_of_several(client: Client, world: World) -> None:
+    for resource in ("contratacoes", "contratos"):
+        several, single = world.put(resource=resource), world.put(resource=resource)
+        put_children(world, "arquivos", several, 3, at="2025-01-20T11:00:00")
+        put_children(world, "arquivos", single, 1)
+        _, before = await client.get(path_of(several, "arquivos"))
+        body = {"lose_document": [several, single]}
+        async with client.session.post(f"{client.simulator.control_url}/changes", json=body) as answer:
+            assert (await answer.json())["lost_document"] == [several]
+        assert await client.get(path_of(several, "arquivos")) == (200, before[1:])
+        assert await client.get(path_of(several, "arquivos/quantidade")) == (200, 2)
+        assert world.record(several)["dataAtualizacaoGlobal"] == NOW.isoformat()
+
+
 async def test_resultados_are_an_array_that_has_no_pages(client: Client, world: World) -> None:
     key = world.put(items=[{}, {"temResultado": False}])
     put_children(world, "resultados", key, 12, item=1)

@@ -19,6 +19,8 @@ from typing import Any, Self, TypeVar
 import asyncpg
 import httpx
 
+from common.resources import INLINE, LATER
+from common.resources.description import Child, Resource
 from simulator.resources import Criterio
 from simulator.world import brasilia_now
 from standalone.system import LaunchError, find_free_port
@@ -29,6 +31,7 @@ from tests.chaos.triggers import INSTALL
 from tests.chaos.variants import Patches, make_copy
 
 T = TypeVar("T")
+Lists = tuple[tuple[Resource, Child], ...]
 
 MODALIDADES = (4, 5, 6, 8)
 PARTS: dict[str, tuple[int, ...]] = {
@@ -47,8 +50,10 @@ LISTINGS: dict[str, tuple[Criterio, ...]] = {
     "instrumentos_cobranca": ("atualizacao",),
 }
 """By which stamps a resource is asked for; the first is the one by which its days are read whole."""
-LISTS = {"contratacoes": "itens_owed", "pcas": "itens_pca_owed"}
-"""The resources whose records have lists, and where those are that are owed."""
+LISTS = tuple(resource.name for resource, _ in INLINE)
+"""The resources whose records have lists that are read with them."""
+SCOPES = {"resultados": "modalidade=6", "arquivos": "uf=SP,MG,PE,SC", "termos": "tudo"}
+"""Of which records the lists are read that are only ever read later, by kind."""
 LEASE_SECONDS = 4
 QUEUE = "ingest.pncp"
 DAYS = 8
@@ -145,6 +150,8 @@ class Fleet:
             "HTTP_TIMEOUT": "3",
             "SLICE_RETRY_SECONDS": "1",
             "LEASE_SECONDS": str(LEASE_SECONDS),
+            **{f"PNCP_{kind.upper()}": scope for kind, scope in SCOPES.items()},
+            "PNCP_LISTS_PER_SECOND": "1000",
             "SCHEDULE_ENABLED": "false",  # every row has to answer to a request of the storm
             "PYTHONPATH": str(self.root),
         }
@@ -336,22 +343,27 @@ class Fleet:
         return not await self.query("SELECT FROM sync_executions WHERE status = 'running' LIMIT 1")
 
     async def pay_debts(self, seconds: float) -> bool:
-        """Have owed items read now, however late they are due; whether all were in time.
+        """Have owed lists read now, however late they are due; whether all were in time.
 
-        But for those of records that the portal has removed: it says nothing of them any more.
+        Items first: they say which resultados there are. But for lists of records that the portal has removed: it says
+        nothing of them any more.
         """
-        for debts in LISTS.values():
-            await self.query(f"UPDATE {debts} SET due_at = now(), set_aside_at = NULL")
         history = self.history()
-        there = {key for resource in LISTS for key in history.current(resource, PARTS[resource])}
+        there = {key for resource, parts in PARTS.items() for key in history.current(resource, parts)}
+        for lists in (INLINE, LATER):
+            await self.make_due(lists)
+            if not await self.until(lambda lists=lists: self._owes_none(lists, there), seconds):  # type: ignore[misc]
+                return False
+        return True
 
-        async def none_is_owed() -> bool:
-            owed = await self.query("""
-                SELECT numero_controle_pncp FROM itens_owed UNION ALL SELECT id_pca_pncp FROM itens_pca_owed
-            """)
-            return not there & {row[0] for row in owed}
+    async def make_due(self, lists: Lists = LATER) -> None:
+        """Have owed lists tried now, also those that have failed or that an ingestor has died over."""
+        for _, child in lists:
+            await self.query(f"UPDATE {child.debts} SET due_at = now(), set_aside_at = NULL")
 
-        return await self.until(none_is_owed, seconds)
+    async def _owes_none(self, lists: Lists, there: set[str]) -> bool:
+        owed = [await self.query(f"SELECT {resource.key} FROM {child.debts}") for resource, child in lists]
+        return not there & {row[0] for rows in owed for row in rows}
 
 
 def tell_at_once(task: asyncio.Task[Any]) -> None:

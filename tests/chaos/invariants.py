@@ -14,12 +14,13 @@ from typing import Any, Literal, cast
 
 import asyncpg
 
-from common.resources import RESOURCES
+from common.lists import Scope, parse_scope
+from common.resources import LATER, RESOURCES
 from common.resources.description import Child, Resource
-from simulator.records import decode_json
+from simulator.records import Record, decode_json
 from simulator.resources import INSTRUMENTOS_COBRANCA
-from tests.chaos.fleet import LEASE_SECONDS, LISTINGS, PARTS, Fleet
-from tests.chaos.portal import History, Version, Window
+from tests.chaos.fleet import LEASE_SECONDS, LISTINGS, PARTS, SCOPES, Fleet
+from tests.chaos.portal import DOMINIOS, History, Version, Window
 from tests.chaos.triggers import CHECKED
 
 SETTLING_SECONDS = 2.0
@@ -89,6 +90,8 @@ class Witness:
 
     posts: list[Post] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    asked: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When a list was asked for by hand last (seconds since 1970), by its kind and its record."""
     cancelled: set[int] = field(default_factory=set)
     retried: set[int] = field(default_factory=set)
     unknown_retries: int = 0
@@ -445,17 +448,21 @@ async def _check_executions(fleet: Fleet, history: History, findings: Findings) 
         if row["started_at"] is None:
             continue
         during = row["started_at"].timestamp() - SETTLING_SECONDS, row["finished_at"].timestamp()
-        most = set().union(*(history.ever(_window_of(row, part), during) for part in PARTS[row["resource"]]))
+        most = set().union(*(history.ever(_window_of(row, part), during) for part in PARTS.get(row["resource"], (0,))))
         findings.check("I4", row["records_processed"] <= len(most), f"{told} and there were only {len(most)}")
+
+
+Entries = Mapping[Any, str]
+"""The entries of a list as the mirror has them, by their key within the list."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A record as the mirror has it; `itens` by number. One that can have none counts as having them."""
+    """A record as the mirror has it; `itens` by their keys. One that can have none counts as having them."""
 
     stamps: tuple[str, str]
     payload: str
-    itens: Mapping[int, str]
+    itens: "Entries"
     has_itens: bool
 
 
@@ -470,7 +477,7 @@ async def load_mirror(fleet: Fleet, resources: Iterable[str] = PARTS) -> dict[st
 
 
 async def _load_records(connection: "asyncpg.Connection[Any]", resource: Resource) -> dict[str, Stored]:
-    itens = await _load_itens(connection, resource, resource.child) if resource.child else {}
+    itens = await _load_entries(connection, resource, resource.child) if resource.child else {}
     header, whole = resource.version
     has_itens = f"{resource.child.read_at} IS NOT NULL" if resource.child else "true"
     rows = await connection.fetch(f"""
@@ -482,15 +489,14 @@ async def _load_records(connection: "asyncpg.Connection[Any]", resource: Resourc
     }
 
 
-async def _load_itens(
+async def _load_entries(
     connection: "asyncpg.Connection[Any]", resource: Resource, child: Child
-) -> dict[str, dict[int, str]]:
-    itens: dict[str, dict[int, str]] = defaultdict(dict)
-    (number,) = child.key
-    rows = await connection.fetch(f"SELECT {resource.key} AS key, {number} AS number, payload::text FROM {child.name}")
-    for key, place, payload in rows:
-        itens[key][place] = payload
-    return itens
+) -> dict[str, dict[tuple[int, ...], str]]:
+    entries: dict[str, dict[tuple[int, ...], str]] = defaultdict(dict)
+    rows = await connection.fetch(f"SELECT {resource.key}, payload::text, {', '.join(child.key)} FROM {child.name}")
+    for key, payload, *numbers in rows:
+        entries[key][tuple(numbers)] = payload
+    return entries
 
 
 async def load_stamps(fleet: Fleet) -> dict[str, tuple[str, str]]:
@@ -521,20 +527,125 @@ def _check_versions(stored: Mapping[str, Stored], history: History, findings: Fi
         findings.check("I5", same, f"{key} {found.stamps} is stored with another payload")
         current = history.versions[key][-1]
         if current.until == float("inf") and current.stamps == found.stamps and found.has_itens:  # else they are owed
-            _check_itens(key, found, history.items(current), findings)
+            _check_entries(f"itens of {key}", found.itens, _by_number(history.items(current), "numeroItem"), findings)
 
 
-def _check_itens(key: str, found: Stored, items: Iterable[bytes], findings: Findings) -> None:
-    there = {decode_json(item)["numeroItem"]: item for item in items}
-    findings.check(
-        "I5", found.itens.keys() == there.keys(), f"{key} has items {sorted(found.itens)}, not {sorted(there)}"
-    )
-    for number in found.itens.keys() & there.keys():
-        findings.check("I5", _same(found.itens[number], there[number]), f"item {number} of {key} is another")
+def _by_number(entries: Iterable[bytes], *names: str) -> dict[Any, bytes]:
+    """Entries of a list by their key, the numbers under these names."""
+    return {tuple(decoded[name] for name in names): entry for entry in entries for decoded in [decode_json(entry)]}
+
+
+def _check_entries(what: str, found: Entries, there: Mapping[Any, bytes], findings: Findings) -> None:
+    too_many, missing = sorted(found.keys() - there.keys()), sorted(there.keys() - found.keys())
+    findings.check("I5", not too_many and not missing, f"{what}: {too_many} too many, {missing} missing")
+    for number in found.keys() & there.keys():
+        findings.check("I5", _same(found[number], there[number]), f"{what}: {number} is another")
 
 
 def _same(stored: str, shown: bytes) -> bool:
     return bool(json.loads(stored, parse_float=Decimal) == decode_json(shown))
+
+
+# --- lists that are only read later, and domain tables ----------------------------------------------------------------
+
+_SCOPES = {kind: cast("Scope", parse_scope(scope)) for kind, scope in SCOPES.items()}
+
+
+def is_in_scope(child: Child, record: Record) -> bool:
+    """Whether the list of a record is wanted."""
+    scope = _SCOPES[child.service]
+    is_of_uf = not scope.uf or record.uf in scope.uf
+    return is_of_uf and (not scope.modalidade or record.modalidade in scope.modalidade)
+
+
+async def check_asked(fleet: Fleet, witness: Witness, findings: Findings) -> None:
+    """I1 for lists that were asked for by hand, when nothing is owed any more: each was read since."""
+    for resource, child in LATER:
+        rows = await fleet.query(f"""
+            SELECT {resource.key} AS key, extract(epoch FROM {child.read_at})::float AS read_at FROM {resource.name}
+             WHERE {child.read_at} IS NOT NULL
+        """)
+        for row in rows:
+            asked = witness.asked.get((child.service, row["key"]), 0.0)
+            told = f"{child.name} of {row['key']} were asked for {asked - row['read_at']:.1f} s after they were read"
+            findings.check("I1", asked <= row["read_at"], told)
+
+
+async def check_lists(
+    fleet: Fleet, history: History, findings: Findings, *, are_all_read: bool = False
+) -> Counter[str]:
+    """I5 for the lists that are only read later: of a record in scope each is read or owed; one that is read is what
+    the portal shows of the record's version. Of other records there is nothing.
+
+    `are_all_read`: in calm, when all that was owed has been read. Answers how many entries of each list were compared.
+    """
+    compared: Counter[str] = Counter()
+    async with fleet.snapshot() as connection:
+        for resource, child in LATER:
+            entries = await _load_entries(connection, resource, child)
+            for row in await connection.fetch(_list_states(resource, child)):
+                found = entries.get(row["key"], {})
+                if _check_list(child, row, found, history, findings, are_all_read=are_all_read):
+                    compared[child.name] += len(found)
+    return compared
+
+
+def _list_states(resource: Resource, child: Child) -> str:
+    key, parts = resource.key, child.parts
+    some = "true"
+    if parts:
+        some = f"""(r.{parts.child.read_at} IS NOT NULL
+                    AND EXISTS (SELECT FROM {parts.child.name} e WHERE e.{key} = r.{key} AND e.{parts.has}))"""
+    return f"""
+        SELECT r.{key} AS key, {", ".join(f"r.{stamp}" for stamp in resource.version)},
+               r.{child.read_at} IS NOT NULL AS is_read, o.as_of IS NOT NULL AS is_owed, {some} AS can_be_read
+          FROM {resource.name} r LEFT JOIN {child.debts} o USING ({key})
+    """
+
+
+def _check_list(
+    child: Child,
+    row: "asyncpg.Record",
+    found: Entries,
+    history: History,
+    findings: Findings,
+    *,
+    are_all_read: bool,
+) -> bool:
+    """Check the list of one record; whether its entries could be compared."""
+    key, header, whole, is_read, is_owed, can_be_read = row
+    versions, what = history.versions[key], f"{child.name} of {key}"
+    current = versions[-1]
+    if not is_in_scope(child, current.record):
+        findings.check("I5", not (found or is_read or is_owed), f"{what} are out of scope, and read or owed")
+        return False
+    findings.check("I5", not (is_read and is_owed), f"{what} are read and owed")
+    findings.check("I5", is_read or is_owed or not can_be_read, f"{what} are neither read nor owed")
+    if current.until != float("inf") or (_wall(header), _wall(whole)) != current.stamps:
+        return False  # the portal shows it no more
+    findings.check("I5", is_read or not (are_all_read and can_be_read), f"{what} are not read, in calm")
+    if is_read:
+        names = [column.path for name in child.key for column in child.columns if column.name == name]
+        shown = [_by_number(history.children(each, child.service), *names) for each in versions]
+        gone = found.keys() - shown[-1].keys() if child.keeps_gone else set()
+        for number in gone:
+            was_shown = any(number in each and _same(found[number], each[number]) for each in shown)
+            findings.check("I5", was_shown, f"{what}: {number} was never shown")
+        still_there = {number: payload for number, payload in found.items() if number not in gone}
+        _check_entries(what, still_there, shown[-1], findings)
+    return bool(is_read)
+
+
+async def check_dominios(fleet: Fleet, history: History, findings: Findings) -> int:
+    """I5 for the domain tables at the very end: they are the portal's, and what else is stored was there once and is
+    marked. Answers how many entries were compared.
+    """
+    rows = await fleet.query("SELECT dominio, codigo, payload::text, ausente_desde IS NULL FROM dominios")
+    listed = {f"{table} {code}": payload for table, code, payload, is_listed in rows if is_listed}
+    _check_entries(DOMINIOS, listed, history.entries(), findings)
+    for table, code, *_ in rows:
+        findings.check("I5", history.has_listed(f"{table} {code}"), f"{table} has {code}, which was never listed")
+    return len(listed)
 
 
 _WHOLE_DAYS = """
@@ -592,7 +703,7 @@ async def check_mirror(
         )
         findings.check("I5", _same(found.payload, history.payload(version)), f"{key} has another payload in the mirror")
         findings.check("I5", found.has_itens, f"{key} is not known to have its items")
-        _check_itens(key, found, history.items(version), findings)
+        _check_entries(f"itens of {key}", found.itens, _by_number(history.items(version), "numeroItem"), findings)
     for resource in RESOURCES:
         if resource.child:
             apart = await fleet.query(f"""

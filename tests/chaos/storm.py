@@ -15,6 +15,7 @@ import aio_pika
 import asyncpg
 import httpx
 
+from common.resources import LATER
 from tests.chaos.amqp import publish_plainly
 from tests.chaos.fleet import (
     FROZEN_DAYS,
@@ -34,28 +35,36 @@ from tests.chaos.invariants import (
     Post,
     Sent,
     Witness,
+    check_asked,
     check_counts,
+    check_dominios,
     check_ends,
+    check_lists,
     check_messages,
     check_mirror,
     check_requests,
     check_resources,
     check_seen,
+    is_in_scope,
     load_stamps,
     watch_rows,
 )
-from tests.chaos.portal import Version
+from tests.chaos.portal import DOMINIOS, Version
 from tests.chaos.services import Program
 
 DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 QUIET_WITHIN = 240.0
 """Seconds after the storm in which everything must have ended. A lost message is found after half a minute."""
 CONCURRENT_REQUESTS = 12
-QUIRKS: dict[str, Any] = {
+ASKED_AT_ONCE = 20
+"""Lists that are asked for by hand, one after the other."""
+FAILURES: dict[str, Any] = {
     "fail": 0.15,
     "hang_seconds": 4,  # more than a request waits
     "latency_ms": 5,
     "429": {"probability": 0.0005, "value": "1"},
+}
+QUIRKS = FAILURES | {
     # listings shrink and are shuffled by updates between two pages of one reading
     "change": [
         {"probability": 0.10, "value": {"touch": 1}},
@@ -66,6 +75,12 @@ QUIRKS: dict[str, Any] = {
     "bad_400": {"probability": 0.01, "match": {"service": "consulta"}},
     "slow_page": {"probability": 0.003, "value": 4},  # more than a request waits at first
 }
+KINDS = ("itens", "itens_pca", "resultados", "arquivos", "termos", "dominios")
+"""What the portal is asked for beside listings."""
+COUNTED = ("arquivos", "termos")
+"""Lists whose entries the portal counts, so that a 404 and an empty answer are doubted."""
+TABLE, ENTRIES = "tipos-documentos", range(1, 24)
+"""A domain table that changes, and the codes of the entries that come and go there."""
 THROTTLED_SECONDS = 4
 SETTLED_SECONDS = 1.6
 """An ingestor looks once a second whether another one was throttled."""
@@ -126,6 +141,7 @@ class Result:
     quiet_after: float = 0.0
     changes: int = 0
     days_of_one: int = 0
+    read_in_trouble: int = 0
 
     @property
     def findings(self) -> Findings:
@@ -147,6 +163,7 @@ class Result:
             ("  409, decided later", witness.count("undecided")),
             ("  unknown outcome", witness.count("unknown")),
             ("  backend not reached", witness.count("never sent")),
+            ("lists asked for by hand", len(witness.asked)),
             ("messages of others", sum(not each.is_poison for each in witness.sent)),
             ("poison", sum(each.is_poison for each in witness.sent)),
             ("executions", sum(self.executions.values())),
@@ -159,6 +176,7 @@ class Result:
             ("  records in them", self.judged.records),
             ("days that one resource had read", self.days_of_one),
             ("changes on the portal", self.changes),
+            ("lists read while all falls", self.read_in_trouble),
             ("finished rows watched", len(witness.finished)),
             *((f"{name} compared at the end", number) for name, number in self.compared.items()),
             *((f"checks of {name}", number) for name, number in sorted(self.findings.looked.items())),
@@ -185,6 +203,13 @@ class Storm:
         self._serial = 0
         self._keys: list[tuple[str, dict[str, str]]] = []
         self._shaken: dict[str, float] = {}
+        portal = fleet.setting.generate()
+        self._askable = [
+            (child.service, key)
+            for resource, child in LATER
+            for key, record in portal.store(resource.name).records.items()
+            if record.modalidade in (None, *MODALIDADES) and is_in_scope(child, record)
+        ]
         self._busy_until = 0.0
 
     # --- the course of it -----------------------------------------------------------------------------------------
@@ -255,11 +280,13 @@ class Storm:
             for name in names:
                 self._fall(name, rng.choice(("kill", "kill", "stop", "freeze")), rng.uniform(0.2, 6))
         elif draw < 0.20:
-            kind = rng.choice(("reset", "429", "503", "items_down", "forbidden", "redirect"))
+            kind = rng.choice(("reset", "429", "503", "items_down", "forbidden", "redirect", "404", "no_content"))
             if kind == "items_down":
-                match = rng.choice(({}, {"kind": "itens"}, {"kind": "itens_pca"}))
+                match = rng.choice(({}, *({"kind": each} for each in KINDS)))
+            elif kind in ("404", "no_content"):
+                match = {"kind": rng.choice(COUNTED)}
             else:
-                match = rng.choice(({}, *({"resource": resource} for resource in PARTS)))
+                match = rng.choice(({}, *({"resource": each} for each in PARTS), *({"kind": each} for each in KINDS)))
             self._spawn(self._misbehave(kind, match, rng.uniform(1, 4)))
         elif draw < 0.40:
             self._spawn(rng.choice(self._aimed())(random.Random(rng.random())))
@@ -317,10 +344,12 @@ class Storm:
                     await asyncio.sleep(rng.uniform(0.7, 1.5))
 
     async def lose_item(self, rng: random.Random) -> None:
-        """Take items away: notices that items which are gone stay."""
+        """Take items and documents away: notices that those which are gone stay."""
         self._count("items lost", "portal", "of some records")
-        for resource in LISTS:
-            body = {"resource": resource, "lose_item": rng.randint(20, 40)}
+        losses = [(resource, "lose_item") for resource in LISTS]
+        losses += [(resource.name, "lose_document") for resource, child in LATER if child.service == "arquivos"]
+        for resource, loss in losses:
+            body = {"resource": resource, loss: rng.randint(20, 40)}
             with contextlib.suppress(httpx.HTTPError, TimeoutError):
                 await asyncio.wait_for(self.fleet.portal("POST", "changes", body), 5)
 
@@ -468,9 +497,14 @@ class Storm:
         modalidade = rng.choice(MODALIDADES) if resource == "contratacoes" else None
         if rng.random() < 0.4:
             body |= {"publish": rng.randint(1, 3), "modalidade": modalidade}
+        if resource in ("contratacoes", "contratos"):
+            body["lose_document"] = int(rng.random() < 0.3)
+        entry = _some_entry(rng) if rng.random() < 0.2 else None
         by_hand = rng.random() < 0.1
         with contextlib.suppress(httpx.HTTPError, TimeoutError):  # it is down or frozen
             await asyncio.wait_for(self.fleet.portal("POST", "changes", body), 5)
+            if entry is not None:
+                await asyncio.wait_for(self.fleet.portal("POST", "tables", entry), 5)
             if by_hand:
                 put = {"resource": resource, "modalidade": modalidade, "record": {"campoNovo": "valor"}}
                 await asyncio.wait_for(self.fleet.portal("POST", "records", put), 5)
@@ -484,6 +518,7 @@ class Storm:
             self._whole_day: 6,
             self._keyed: 10,
             self._repeat_key: 8,
+            self._ask: 16,
             self._cancel: 5,
             self._retry: 5,
         }
@@ -518,7 +553,7 @@ class Storm:
         return {**named, "mode": "backfill", "data_ini": start, "data_fim": end, "criterio": criterio}
 
     async def _update(self, rng: random.Random) -> None:
-        await self._post({**_some_resource(rng), "mode": "update"})
+        await self._post(_some_update(rng))
 
     async def _whole_day(self, rng: random.Random) -> None:
         """A day that has ended, of one of the resources and, until the calm, never of another (I9)."""
@@ -577,6 +612,19 @@ class Storm:
             self.witness.server_errors.append(f"{answer.status_code}: {detail}")
         return Post(body, "unknown", key=key)
 
+    async def _ask(self, rng: random.Random) -> None:
+        """Ask for lists of records by hand: what waits its turn is hardly read while requests come all the time."""
+        with contextlib.suppress(httpx.HTTPError, *DATABASE_AWAY):
+            stored = await load_stamps(self.fleet)
+            known = [(kind, key) for kind, key in self._askable if key in stored]
+            for kind, key in rng.sample(known, min(len(known), ASKED_AT_ONCE)):
+                at = time.time()
+                body = {"list": kind, "numero_controle_pncp": key}
+                answer = await self.fleet.http.post(f"{self.fleet.api_url}/sync/lists", json=body)
+                if answer.status_code == 202:
+                    self.witness.asked[kind, key] = at
+                self._expect(answer, 202, 404, 503)
+
     async def _cancel(self, rng: random.Random) -> None:
         accepted = [post.id for post in self.witness.posts if post.outcome == "accepted"][-8:]
         if not accepted:
@@ -614,7 +662,7 @@ class Storm:
         """Another party's request, with or without an id; with one, often twice."""
         self._serial += 1
         marker = f"foreign-{self._serial}"
-        body = self._random_window(rng) if rng.random() < 0.7 else {**_some_resource(rng), "mode": "update"}
+        body = self._random_window(rng) if rng.random() < 0.7 else _some_update(rng)
         at = time.time()
         encoded = json.dumps(body).encode()
         has_id = rng.random() < 0.7
@@ -671,6 +719,7 @@ class Storm:
             findings.check("I7", drained, "the queue does not drain")
         for place in range(len(PARTS)):
             await self._post(self._whole_day_of_one(place))
+        await self._post({"resource": DOMINIOS, "mode": "update"})
         # these, and messages that the queue held
         findings.check("I1", await fleet.until(quiet, QUIET_WITHIN), "not everything has ended in time")
 
@@ -706,13 +755,17 @@ class Storm:
         history = fleet.history()
         result.changes = sum(len(versions) - 1 for versions in history.versions.values())
         result.judged = await check_counts(fleet, history, findings)
+        await check_lists(fleet, history, findings)
         result.days_of_one = await check_resources(fleet, findings)
         rows = await fleet.query("SELECT status, count(*) FROM sync_executions GROUP BY 1")
         result.executions = Counter({row["status"]: row["count"] for row in rows})
         (row,) = await fleet.query("SELECT count(*) AS resumed FROM sync_slices WHERE attempt > 1")
         result.resumed = row["resumed"]
-        await self._everything_once_more()
+        result.read_in_trouble = await self._everything_once_more()
         result.compared = await check_mirror(fleet, history, findings)
+        result.compared |= await check_lists(fleet, history, findings, are_all_read=True)
+        await check_asked(fleet, witness, findings)
+        result.compared[DOMINIOS] = await check_dominios(fleet, history, findings)
         await check_resources(fleet, findings)
         await watch_rows(fleet, witness)
         for error in witness.server_errors:
@@ -733,11 +786,14 @@ class Storm:
         if witness.sent:  # nothing is proved about messages by sending none that arrives
             findings.check("messages", any(each.confirmed for each in witness.sent), "none was ever confirmed")
 
-    async def _everything_once_more(self) -> None:
-        """An update, and a backfill of all days by each listing, in calm, all resources at once; each must succeed."""
+    async def _everything_once_more(self) -> int:
+        """An update, and a backfill of all days by each listing, in calm, all resources at once; each must succeed.
+
+        Then what is owed is read; answers how many lists were before nothing failed any more.
+        """
         fleet = self.fleet
         span = fleet.window(fleet.days[0], now_there().date())
-        rounds = [[{"resource": resource, "mode": "update"} for resource in PARTS]]
+        rounds = [[{"resource": resource, "mode": "update"} for resource in (*PARTS, DOMINIOS)]]
         for criterio in ("atualizacao", "publicacao"):
             of_it = [resource for resource in PARTS if criterio in LISTINGS[resource]]
             rounds.append([{"resource": each, "mode": "backfill", **span, "criterio": criterio} for each in of_it])
@@ -748,8 +804,31 @@ class Storm:
             for post in posts:
                 (row,) = await fleet.query("SELECT * FROM sync_executions WHERE id = $1", post.id)
                 self.witness.findings.check("I1", row["status"] == "success", f"in calm, {post.body} ended as {row}")
+        read = await self._read_lists_in_trouble(random.Random(f"{self._seed}/lists"))
         paid = await fleet.pay_debts(60)
-        self.witness.findings.check("I5", paid, "items are owed still, though nothing fails any more")
+        self.witness.findings.check("I5", paid, "lists are owed still, though nothing fails any more")
+        return read
+
+    async def _read_lists_in_trouble(self, rng: random.Random) -> int:
+        """Have owed lists read while the portal fails and ingestors are killed; answers how many are read after that.
+
+        Those that are only read later hardly have a turn while requests come all the time.
+        """
+        fleet = self.fleet
+        doubtful = [{"probability": 0.1, "match": {"kind": list(COUNTED)}}]
+        await fleet.portal("PUT", "quirks", FAILURES | {"404": doubtful, "no_content": doubtful})
+        for name in fleet.ingestor_names * 3:
+            await fleet.make_due()
+            await asyncio.sleep(rng.uniform(0.5, 1.5))
+            self._fall(name, "kill", 0.1)
+        await self._portal_behaves()
+        await self._pauses_end()
+        await fleet.all_up()
+        counts = [
+            await fleet.query(f"SELECT count({child.read_at}) AS read FROM {resource.name}")
+            for resource, child in LATER
+        ]
+        return sum(row["read"] for (row,) in counts)
 
     async def _judge_queues(self) -> None:
         """I7 without a consumer, so that what was held unacknowledged would be back in the queue; then I6."""
@@ -773,6 +852,20 @@ class Storm:
 def _some_resource(rng: random.Random) -> dict[str, str]:
     """Of a request, the resource: contratações are also what is meant where none is named."""
     return rng.choice(({}, *({"resource": resource} for resource in PARTS)))
+
+
+def _some_update(rng: random.Random) -> dict[str, str]:
+    """A request for what has changed of a resource, or for the domain tables."""
+    named = {"resource": DOMINIOS} if rng.random() < 0.2 else _some_resource(rng)
+    return {**named, "mode": "update"}
+
+
+def _some_entry(rng: random.Random) -> dict[str, Any]:
+    """An entry of a domain table, to be changed, added or taken out."""
+    code = rng.choice(ENTRIES)
+    if rng.random() < 0.3:
+        return {"table": TABLE, "remove": code}
+    return {"table": TABLE, "entry": {"id": code, "nome": f"Nome {rng.randrange(1000)}"}}
 
 
 def _stayed_where_it_was(versions: list[Version]) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from common.resources import LATER
 from tests.chaos.__main__ import NO_BROKER, run_storm
 from tests.chaos.fleet import LEASE_SECONDS, PARTS, Fleet, make_folder, remove_folder
 from tests.chaos.invariants import (
@@ -19,6 +20,7 @@ from tests.chaos.invariants import (
     Witness,
     check_counts,
     check_ends,
+    check_lists,
     check_mirror,
     check_requests,
     check_resources,
@@ -26,23 +28,28 @@ from tests.chaos.invariants import (
     watch_leases,
     watch_rows,
 )
+from tests.chaos.portal import DOMINIOS
 from tests.chaos.services import Program, find_rabbitmq
 from tests.chaos.storm import Storm
 from tests.chaos.variants import (
     COVERED_BY_ANOTHER,
     EQUAL_DAYS_UNCHANGED,
+    FAILED_DOMAIN_TABLE_SKIPPED,
     FAILED_PAGE_SKIPPED,
+    FAILED_PARTS_FORGOTTEN,
     GONE_ITEMS_STAY,
     LEASE_IGNORED,
     LEASE_NEVER_TAKEN_OVER,
     LEASES_OF_OTHERS_RENEWED,
     LISTING_NOT_COUNTED,
+    LISTS_OF_BEFORE_KEPT,
     NO_SHARED_PAUSE,
     OLDER_VERSION_WINS,
     PLANNED_EXECUTION_REFUSED,
     PROGRESS_APART_FROM_DATA,
     ROWS_COUNTED_BY_PLAN,
     SABOTAGE,
+    SCOPE_NOT_ASKED,
     SIGTERM_ENDS_AT_ONCE,
     UNBROKEN,
     WATERMARK_OF_ANOTHER_MOVED,
@@ -77,9 +84,10 @@ async def test_after_a_storm_nothing_is_lost_and_nothing_is_counted_twice(
     assert not result.findings.broken, f"{result.findings}\n{log}"
     assert sum(result.faults.values()) >= 4
     assert result.judged.exact >= 4
-    assert set(result.judged.slices) == set(PARTS)
+    assert set(result.judged.slices) == {*PARTS, DOMINIOS}
     assert result.days_of_one >= len(PARTS)
-    assert set(result.compared) == set(PARTS)
+    assert result.read_in_trouble >= 20
+    assert set(result.compared) == {*PARTS, *(child.name for _, child in LATER), DOMINIOS}
     assert min(result.compared.values()) > 20
     assert min(result.compared[resource] for resource in ("contratacoes", "contratos", "atas")) > 150
     everything = {f"I{number}" for number in range(1, 10)}
@@ -94,6 +102,7 @@ async def judge(fleet: Fleet) -> Findings:
     findings = Findings()
     await check_ends(fleet, findings)
     await check_counts(fleet, fleet.history(), findings)
+    await check_lists(fleet, fleet.history(), findings)
     await check_resources(fleet, findings)
     assert findings.looked["I4"] or findings.broken
     return findings
@@ -265,6 +274,39 @@ async def atas_and_plans_are_read(fleet: Fleet) -> Findings:
     return findings
 
 
+async def lists_change_after_they_are_read(fleet: Fleet) -> None:
+    for lost in (0, 300):
+        await fleet.portal("POST", "changes", {"resource": "contratos", "lose_document": lost})
+        await fleet.force(resource="contratos", mode="backfill", **fleet.window(fleet.days[0], fleet.days[-1]))
+        assert await fleet.until(fleet.is_quiet, 40)
+        assert await fleet.pay_debts(60)
+
+
+async def parts_of_lists_fail(fleet: Fleet) -> None:
+    await fleet.portal("PUT", "quirks", {"503": {"probability": 0.4, "match": {"kind": "resultados"}}})
+    await fleet.force(mode="backfill", **fleet.window(fleet.days[0], fleet.days[-1]))
+    assert await fleet.until(lambda: has_read_resultados(fleet, of=40), 60)
+    await fleet.portal("DELETE", "quirks")
+    assert await fleet.until(fleet.is_quiet, 20)
+
+
+async def has_read_resultados(fleet: Fleet, of: int) -> bool:
+    (row,) = await fleet.query("SELECT count(*) FROM contratacoes WHERE resultados_at IS NOT NULL")
+    return bool(row["count"] >= of)
+
+
+async def domain_tables_fail(fleet: Fleet) -> None:
+    """One list fails for longer than it is tried; and later the portal refuses everything for a while."""
+    await fleet.portal("PUT", "quirks", {"503": {"times": 12, "match": {"path": "/amparos-legais"}}})
+    await fleet.force(resource="dominios", mode="update")
+    assert await fleet.until(fleet.is_quiet, 40)
+    await fleet.portal("PUT", "quirks", {"forbidden": 1})
+    await fleet.force(resource="dominios", mode="update")
+    await asyncio.sleep(2)
+    await fleet.portal("DELETE", "quirks")
+    assert await fleet.until(fleet.is_quiet, 40)
+
+
 async def is_quiet_or_fails(fleet: Fleet) -> bool:
     failing = "SELECT FROM sync_slices WHERE failing_since IS NOT NULL"
     return await fleet.is_quiet() or bool(await fleet.query(failing))
@@ -304,6 +346,12 @@ TARGETED = {
     "a day that another resource has read": Mistake(COVERED_BY_ANOTHER, contratos_are_read_alone, {"I9"}),
     "an ata of the same day that counts as unchanged": Mistake(EQUAL_DAYS_UNCHANGED, atas_and_plans_are_read, {"I5"}),
     "rows of a listing of plans counted by plan": Mistake(ROWS_COUNTED_BY_PLAN, atas_and_plans_are_read, {"I1"}),
+    "lists of before that a newer version keeps": Mistake(
+        LISTS_OF_BEFORE_KEPT, lists_change_after_they_are_read, {"I5"}
+    ),
+    "a list that counts as read though parts have failed": Mistake(FAILED_PARTS_FORGOTTEN, parts_of_lists_fail, {"I5"}),
+    "a scope that is not asked for": Mistake(SCOPE_NOT_ASKED, contratos_are_read_alone, {"I5"}),
+    "a failed domain table that is skipped": Mistake(FAILED_DOMAIN_TABLE_SKIPPED, domain_tables_fail, {"I4"}),
     "a SIGTERM that only ends the process": Mistake(SIGTERM_ENDS_AT_ONCE, a_holder_is_asked_to_end, {"F4"}),
 }
 

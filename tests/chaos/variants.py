@@ -124,6 +124,35 @@ GONE_ITEMS_STAY: Patches = {
     ),
 }
 
+LISTS_OF_BEFORE_KEPT: Patches = {
+    "ingestor/store/statements.py": (
+        (
+            (
+                "CASE WHEN excluded.{header} <= known.{header} AND excluded.{whole} <= known.{whole}\n"
+                "                                      THEN known.{later.read_at} END"
+            ),
+            "known.{later.read_at}",
+        ),
+    ),
+}
+
+FAILED_PARTS_FORGOTTEN: Patches = {
+    "ingestor/debts.py": (("    to_read = [*left, *read.failed]\n", "    to_read = left\n"),),
+}
+
+SCOPE_NOT_ASKED: Patches = {
+    "ingestor/store/later.py": (
+        (
+            "           AND {in_scope(resource)}\n     ORDER BY c.{key}\n",
+            "     ORDER BY c.{key}\n",
+        ),
+    ),
+}
+
+FAILED_DOMAIN_TABLE_SKIPPED: Patches = {
+    "ingestor/dominios.py": (("    if failed:\n        raise _summed_up(failed)\n", ""),),
+}
+
 SIGTERM_ENDS_AT_ONCE: Patches = {
     "ingestor/__main__.py": (
         ("    def on_signal() -> None:\n", "    def on_signal() -> None:\n        os._exit(0)\n"),
@@ -164,17 +193,21 @@ NO_SHARED_PAUSE: Patches = {
 SABOTAGE = {
     "covered-by-another": COVERED_BY_ANOTHER,
     "equal-days-unchanged": EQUAL_DAYS_UNCHANGED,
+    "failed-domain-table-skipped": FAILED_DOMAIN_TABLE_SKIPPED,
     "failed-page-skipped": FAILED_PAGE_SKIPPED,
+    "failed-parts-forgotten": FAILED_PARTS_FORGOTTEN,
     "gone-items-stay": GONE_ITEMS_STAY,
     "lease-ignored": LEASE_IGNORED,
     "lease-never-taken-over": LEASE_NEVER_TAKEN_OVER,
     "leases-of-others-renewed": LEASES_OF_OTHERS_RENEWED,
     "listing-not-counted": LISTING_NOT_COUNTED,
+    "lists-of-before-kept": LISTS_OF_BEFORE_KEPT,
     "no-shared-pause": NO_SHARED_PAUSE,
     "older-version-wins": OLDER_VERSION_WINS,
     "planned-execution-refused": PLANNED_EXECUTION_REFUSED,
     "progress-apart-from-data": PROGRESS_APART_FROM_DATA,
     "rows-counted-by-plan": ROWS_COUNTED_BY_PLAN,
+    "scope-not-asked": SCOPE_NOT_ASKED,
     "sigterm-ends-at-once": SIGTERM_ENDS_AT_ONCE,
     "watermark-of-another-moved": WATERMARK_OF_ANOTHER_MOVED,
 }

@@ -352,7 +352,7 @@ class Fleet:
         there = {key for resource, parts in PARTS.items() for key in history.current(resource, parts)}
         for lists in (INLINE, LATER):
             await self.make_due(lists)
-            if not await self.until(lambda lists=lists: self._owes_none(lists, there), seconds):  # type: ignore[misc]
+            if not await self.until(lambda lists=lists: self._owes_none(lists, there), seconds, 0.5):  # type: ignore[misc]
                 return False
         return True
 
@@ -362,8 +362,9 @@ class Fleet:
             await self.query(f"UPDATE {child.debts} SET due_at = now(), set_aside_at = NULL")
 
     async def _owes_none(self, lists: Lists, there: set[str]) -> bool:
-        owed = [await self.query(f"SELECT {resource.key} FROM {child.debts}") for resource, child in lists]
-        return not there & {row[0] for rows in owed for row in rows}
+        of_each = (f"SELECT {resource.key} FROM {child.debts}" for resource, child in lists)
+        owed = await self.query(" UNION ALL ".join(of_each))
+        return not there & {row[0] for row in owed}
 
 
 def tell_at_once(task: asyncio.Task[Any]) -> None:

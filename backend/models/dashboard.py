@@ -202,6 +202,14 @@ class ListOwed(BaseModel):
     requests: int | None = Field(description="pedidos ao portal que faltam, no mínimo; nulo acima de dez mil registros")
 
 
+class UnsearchedRows(BaseModel):
+    """Linhas que a busca ainda não encontra; os ingestores preparam as suas palavras aos poucos."""
+
+    table: str
+    label: str = Field(description="o nome da tabela para pessoas")
+    rows: int = Field(description="uma estimativa")
+
+
 class DriftedField(BaseModel):
     """Um campo que veio em outro tipo: fica vazio na sua coluna, e o valor está em `payload`."""
 
@@ -250,6 +258,7 @@ class SyncDashboard(BaseModel):
     rejections: Rejections
     itens_owed: ItensOwed
     lists_owed: list[ListOwed] = Field(description="as listas que são lidas depois dos seus registros")
+    unsearched: list[UnsearchedRows] = Field(description="por tabela, o que a busca ainda não encontra, se algo")
     drift: list[DriftedField] = Field(description="dos últimos sete dias")
     freshness: Freshness = Field(description="de contratações")
     resources: list[ResourceFreshness] = Field(description="o mesmo, de cada recurso que tem alguma atualização")

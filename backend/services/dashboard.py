@@ -28,6 +28,7 @@ from backend.models.dashboard import (
     SyncDashboard,
     TableSize,
     UnfinishedExecution,
+    UnsearchedRows,
     Waiting,
     Worker,
 )
@@ -37,6 +38,7 @@ from backend.services.failures import load_pending
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.reading import ReadConnections
 from backend.services.rejections import RejectedDay, load_rejected_days
+from backend.services.search import load_unsearched
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
 from common.clock import BRASILIA
 from common.lifecycle import DEFAULT_RESOURCE
@@ -300,6 +302,7 @@ async def _load_lately(db: AsyncConnection, now: datetime, scopes: Scopes) -> di
         "failed_updates_count": sum(row.mode == "update" for row in failed),
         "itens_owed": await load_itens_owed(db),
         "lists_owed": await load_lists_owed(db, scopes),
+        "unsearched": await _load_unsearched(db),
         "drift": await load_drift(db),
         "rejections": _to_rejections(await load_rejected_days(db, now)),
         "mirror": await _load_sizes(db),
@@ -314,6 +317,15 @@ def _to_rejections(rejected: Sequence[RejectedDay]) -> Rejections:
         first_day=min(days, default=None),
         last_day=max(days, default=None),
     )
+
+
+async def _load_unsearched(db: AsyncConnection) -> list[UnsearchedRows]:
+    """Of each table, about how many rows a search does not find yet, where there are any."""
+    return [
+        UnsearchedRows(table=row.name, label=MIRROR[row.name], rows=row.rows)
+        for row in await load_unsearched(db)
+        if row.rows
+    ]
 
 
 async def _load_sizes(db: AsyncConnection) -> list[TableSize]:

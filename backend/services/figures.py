@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
 from backend.services.owed import CountedList, load_drift, load_lists, load_owed
+from backend.services.search import load_unsearched
 from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
@@ -112,6 +113,7 @@ class Figures:
     failing: Rows
     owed: Rows
     lists_owed: Sequence[CountedList]
+    unsearched: Rows
     drift: Rows
 
 
@@ -182,6 +184,7 @@ async def _ask(db: AsyncConnection, update_crons: Mapping[str, str]) -> Figures:
         failing,
         await load_owed(db),
         await load_lists(db),
+        await load_unsearched(db),
         await load_drift(db),
     )
 
@@ -272,6 +275,11 @@ def _of_owed(figures: Figures) -> Iterable[Metric]:
     for one in figures.lists_owed:
         lists.add_metric([one.list, one.resource, "unread"], one.owed)
         lists.add_metric([one.list, one.resource, "set_aside"], one.set_aside or 0)
+    unsearched = GaugeMetricFamily(
+        "pncp_unsearched_rows", "Rows that a search does not find yet, about, by table.", labels=["table"]
+    )
+    for row in figures.unsearched:
+        unsearched.add_metric([row.name], row.rows)
     drift = CounterMetricFamily(
         "pncp_schema_drift_records",
         "Records written with a field that does not fit its column, by table, field and what came.",
@@ -279,7 +287,7 @@ def _of_owed(figures: Figures) -> Iterable[Metric]:
     )
     for row in figures.drift:
         drift.add_metric([row.resource, row.path, row.kind], row.records)
-    return [owed, since, lists, drift]
+    return [owed, since, lists, unsearched, drift]
 
 
 def _of_counts(figures: Figures) -> Iterable[Metric]:

@@ -6,51 +6,45 @@ question: each of its words stands for its other number too. PostgreSQL's stemmi
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.resources.derive import BUSCA
 from common.search import SEARCHED, SearchedTable
 
-# all names in these statements stand in descriptions
-
-MOST_TERMS = 50
+MOST_WORDS = 50
 SHORTEST_PREFIX = 3
 """Letters before a `*`: what begins with fewer is too much of everything."""
 OR = "OU"
 PASSED_OVER = frozenset(
-    [
-        "a",
-        "ao",
-        "aos",
-        "as",
-        "com",
-        "da",
-        "das",
-        "de",
-        "do",
-        "dos",
-        "e",
-        "em",
-        "na",
-        "nas",
-        "no",
-        "nos",
-        "o",
-        "os",
-        "ou",
-        "para",
-        "pela",
-        "pelas",
-        "pelo",
-        "pelos",
-        "por",
-    ]
+    (
+        *(
+            "a",
+            "ao",
+            "aos",
+            "as",
+            "com",
+            "da",
+            "das",
+            "de",
+            "do",
+            "dos",
+            "e",
+            "em",
+            "na",
+            "nas",
+            "no",
+            "nos",
+            "o",
+            "os",
+        ),
+        *("ou", "para", "pela", "pelas", "pelo", "pelos", "por"),
+    )
 )
 """Words that say nothing by themselves: outside of phrases a text need not hold them."""
 
@@ -61,7 +55,7 @@ class Unanswerable(Enum):
     EMPTY = "A busca não tem nenhuma palavra."
     ONLY_NEGATIVE = "A busca só diz o que não se quer; cada alternativa precisa de uma palavra que se procura."
     SHORT_PREFIX = f"Antes de * são precisas ao menos {SHORTEST_PREFIX} letras ou algarismos."
-    TOO_LONG = f"A busca tem mais de {MOST_TERMS} palavras."
+    TOO_LONG = f"A busca tem mais de {MOST_WORDS} palavras."
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def to_tsquery_text(question: str) -> str | Unanswerable:
     if not alternatives:
         return Unanswerable.EMPTY
     every = [term for terms in alternatives for term in terms]
-    if len(every) > MOST_TERMS or sum(len(term.words) for term in every) > MOST_TERMS:
+    if sum(len(term.words) for term in every) > MOST_WORDS:
         return Unanswerable.TOO_LONG
     if any(term.is_short_prefix for term in every):
         return Unanswerable.SHORT_PREFIX
@@ -192,16 +186,32 @@ def forms_of(word: str) -> list[str]:
 
 # --- whether a search finds every row ---------------------------------------------------------------------------
 
+# From the end that is filled last. The number of rows is what PostgreSQL knew when it looked at the index last.
+_UNSEARCHED = """
+    SELECT CAST('{table}' AS text) AS name,
+           CASE WHEN (SELECT true FROM {table} WHERE {busca} IS NULL ORDER BY {order} LIMIT 1)
+                THEN greatest(1, CAST(i.reltuples AS bigint)) ELSE 0 END AS rows
+      FROM pg_class i WHERE i.oid = CAST('ix_{table}_unsearched' AS regclass)
+"""
 
-# From the end that is filled last, by the index of rows without words.
-_IS_COMPLETE = "SELECT NOT EXISTS (SELECT FROM {table} WHERE {busca} IS NULL ORDER BY {order} LIMIT 1)"
+
+def _unsearched_in(tables: Iterable[SearchedTable]) -> TextClause:
+    return text(
+        " UNION ALL ".join(
+            _UNSEARCHED.format_map({"table": table.name, "busca": BUSCA, "order": table.order}) for table in tables
+        )
+    )
 
 
-@cache
-def _is_complete(table: SearchedTable) -> TextClause:
-    return text(_IS_COMPLETE.format_map({"table": table.name, "busca": BUSCA, "order": table.order}))
+_LOAD_UNSEARCHED = _unsearched_in(SEARCHED.values())
+_UNSEARCHED_IN = {name: _unsearched_in([table]) for name, table in SEARCHED.items()}
+
+
+async def load_unsearched(db: AsyncConnection) -> Sequence[Row[Any]]:
+    """Of each table that is searched, how many rows are not found by their words yet, about."""
+    return (await db.execute(_LOAD_UNSEARCHED)).all()
 
 
 async def is_search_complete(db: AsyncConnection, table: str) -> bool:
     """Whether every row of a table is found by its words; `False` while those of some are still to be made."""
-    return bool((await db.execute(_is_complete(SEARCHED[table]))).scalar_one())
+    return not (await db.execute(_UNSEARCHED_IN[table])).one().rows

@@ -148,12 +148,12 @@ def _search(described: Searchable) -> list[sa.schema.SchemaItem]:
 
 
 def search_order(described: Searchable) -> str:
-    """The column by which vectors that are missing are made, from its highest value down.
+    """The column by which the words that are missing are made, from its highest value down.
 
-    It is never null. Of a resource it has an index anyway, of others it never changes, so that their rows can be
-    changed without a new entry in every index.
+    It is never null, and no other index begins with it, so that the one of rows without words is what is taken. Of
+    others than resources it never changes: their rows can be changed without a new entry in every index.
     """
-    return described.version[1] if isinstance(described, Resource) else "created_at"
+    return described.version[0] if isinstance(described, Resource) else "created_at"
 
 
 def add_party(metadata: sa.MetaData, party: Party) -> None:

@@ -20,9 +20,9 @@ depends_on = None
 
 # Each table with words, and the column by which those that are missing are made.
 SEARCHED = {
-    "contratacoes": "data_atualizacao_global",
-    "contratos": "data_atualizacao_global",
-    "atas": "data_atualizacao_global",
+    "contratacoes": "data_atualizacao",
+    "contratos": "data_atualizacao",
+    "atas": "data_atualizacao",
     "itens_contratacao": "created_at",
     "itens_pca": "created_at",
     "orgaos": "created_at",

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.search import Unanswerable, is_search_complete, to_tsquery_text
 from common.resources.contratacoes import CONTRATACOES
@@ -21,7 +20,7 @@ from ingestor.store import search as search_module
 from ingestor.store.batch import store_bundles
 from ingestor.store.search import ONE_FILLER, fill_some, fill_words
 from simulator.world import World
-from tests.integration.conftest import CLOSED_DAY, Database
+from tests.integration.conftest import CLOSED_DAY, Database, OpenApi
 from tests.integration.test_columns import fetch
 from tests.integration.test_store import bundle
 from tests.records import CONTRATACAO, ITEM, KEY, raw
@@ -283,9 +282,9 @@ async def test_the_newest_get_their_words_first_and_what_is_locked_is_left_for_l
     database: Database, filled: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_module, "ROWS_AT_ONCE", 3)
-    order = "data_atualizacao_global DESC, numero_controle_pncp"
+    order = "data_atualizacao DESC, numero_controle_pncp"
     await database.rows(
-        "UPDATE contratacoes SET data_atualizacao_global = data_atualizacao_global + make_interval(secs =>"
+        "UPDATE contratacoes SET data_atualizacao = data_atualizacao + make_interval(secs =>"
         " hashtext(numero_controle_pncp) % 1000)"
     )
     keys = [row[0] for row in await database.rows(f"SELECT numero_controle_pncp FROM contratacoes ORDER BY {order}")]
@@ -326,15 +325,31 @@ async def test_it_rests_most_of_the_time_and_ends_at_once_when_it_is_to_stop(
     assert await database.value("SELECT count(*) FROM contratacoes WHERE busca IS NOT NULL") == 1
 
 
-async def test_whether_a_search_is_complete_is_asked_of_an_index(database: Database) -> None:
-    async def plan(db: AsyncConnection) -> str:
-        await db.execute(text("SET LOCAL enable_seqscan = off"))
-        return "\n".join(
-            (
-                await db.execute(
-                    text("EXPLAIN SELECT FROM contratos WHERE busca IS NULL ORDER BY data_atualizacao_global LIMIT 1")
-                )
-            ).scalars()
-        )
+async def test_whether_a_search_is_complete_is_asked_of_its_index_whatever_is_known_of_the_table(
+    database: Database, filled: dict[str, list[Any]]
+) -> None:
+    """Also where the statistics are those of a table without any words; small ones are read whole, if one lets them."""
+    asked = "SELECT true FROM {} WHERE busca IS NULL ORDER BY {} LIMIT 1"
+    for table in SEARCHED.values():
+        await database.rows(f"ANALYZE {table.name}")
+        async with database.engine.begin() as db:
+            await db.execute(text("SET LOCAL enable_seqscan = off"))
+            plan = (await db.execute(text(f"EXPLAIN {asked.format(table.name, table.order)}"))).scalars().all()
+        assert f"ix_{table.name}_unsearched" in "".join(plan), table.name
 
-    assert "ix_contratos_unsearched" in await database.run(plan)
+
+async def test_how_many_rows_are_not_found_yet_is_shown(
+    database: Database, filled: dict[str, list[Any]], open_api: OpenApi
+) -> None:
+    await database.rows("ANALYZE contratacoes, orgaos")
+    await database.rows("UPDATE unidades SET busca = ''")
+    api = await open_api()
+
+    shown = {one["table"]: one for one in (await api.get("/sync/dashboard")).json()["unsearched"]}
+
+    assert shown["contratacoes"] == {"table": "contratacoes", "label": "Contratações", "rows": 30}
+    assert shown["itens_contratacao"]["rows"] > 0
+    assert "unidades" not in shown
+    metrics = (await api.get("/metrics")).text
+    assert 'pncp_unsearched_rows{table="contratacoes"} 30.0' in metrics
+    assert 'pncp_unsearched_rows{table="unidades"} 0.0' in metrics

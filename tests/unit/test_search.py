@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.services.search import MOST_TERMS, Unanswerable, fold, forms_of, to_tsquery_text
+from backend.services.search import MOST_WORDS, Unanswerable, fold, forms_of, to_tsquery_text
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_a_question_becomes_a_tsquery(question: str, wanted: str) -> None:
         ("-pneu --óleo", Unanswerable.ONLY_NEGATIVE),
         ("pneu OU -óleo", Unanswerable.ONLY_NEGATIVE),
         ("pn*", Unanswerable.SHORT_PREFIX),
-        ("x" + " y" * MOST_TERMS, Unanswerable.TOO_LONG),
-        ("-".join("x" * (MOST_TERMS + 1)), Unanswerable.TOO_LONG),
+        ("x" + " y" * MOST_WORDS, Unanswerable.TOO_LONG),
+        ("-".join("x" * (MOST_WORDS + 1)), Unanswerable.TOO_LONG),
     ],
 )
 def test_a_question_without_anything_to_look_for_says_so(question: str, why: Unanswerable) -> None:

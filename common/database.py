@@ -107,6 +107,7 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
         connect_args={
             "timeout": 5,
             "command_timeout": statement_seconds + SILENT_SECONDS,
+            "max_cacheable_statement_size": 0,  # a merge is longer than what is kept prepared by default
             "server_settings": {
                 "application_name": application_name,
                 "default_transaction_isolation": "read committed",

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from common.database import driver_of
 from common.lifecycle import slices
 from common.lifecycle.slices import Claim, PageCounts
+from common.resources import RESOURCES
 from common.resources.contratacoes import CONTRATACOES, ITENS
+from common.resources.description import Resource
 from ingestor.sources.pncp.records import parse_list, parse_record
 from ingestor.sources.values import Batch, Bundle, Record, Rejected
 from ingestor.store.batch import load_versions, store_page
 from ingestor.store.lists import ITENS_AT_ONCE
 from ingestor.store.progress import Progress, keep_earlier, load_progress
+from ingestor.store.statements import statements_of
 from simulator.records import encode_json
 from simulator.world import World
 from tests.integration.conftest import CLOSED_DAY, Database, piece
@@ -619,3 +623,18 @@ async def test_a_contratacao_with_thousands_of_items_is_written_whole(
     counts = await store(database, claim, *(bundle(world, key) for key in keys))
     assert counts.itens == most + 3
     assert [len(await numbers(database, key)) for key in keys] == [1, most, 2]
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
+async def test_a_merge_is_planned_once_for_a_connection_however_long_it_is(
+    database: Database, resource: Resource
+) -> None:
+    statement = statements_of(resource).merge
+    async with database.engine.begin() as db:
+        driver = await driver_of(db)
+        for _ in range(2):
+            await driver.fetch(statement, [], [], [], [], [], [], b"")
+        held = await driver.fetch(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement = $1", statement
+        )
+    assert [row[0] for row in held] == [2]

@@ -98,12 +98,12 @@ async def test_a_reader_sees_what_has_ended_since_the_horizon_was_last_moved(dat
 
 async def test_a_reader_who_pages_while_many_write_misses_nothing_and_repeats_nothing(database: Database) -> None:
     seen: list[int] = []
-    done = asyncio.Event()
+    written, all_is_visible = asyncio.Event(), asyncio.Event()
 
     async def follow() -> None:
         at = 0
         while True:
-            was_done = done.is_set()
+            was_done = all_is_visible.is_set()
             page = await load(database, at, limite=7)
             seen.extend(change.seq for change in page.registros)
             at = page.proximo
@@ -111,16 +111,17 @@ async def test_a_reader_who_pages_while_many_write_misses_nothing_and_repeats_no
                 return
 
     async def move_on() -> None:
-        while not done.is_set():
+        while not written.is_set():
             await database.run(move_horizon)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(follow())
         movers = [tasks.create_task(move_on()) for _ in range(2)]
         await Writers(database, CONTRATOS, pages=30, keys=60).run(5)
-        await move(database)
-        done.set()
+        written.set()
         await asyncio.gather(*movers)
+        await move(database)  # the transactions of movers are over, which have ids too
+        all_is_visible.set()
 
     assert seen == [row[0] for row in await database.rows("SELECT seq FROM mudancas ORDER BY seq")]
     assert len(seen) > 500

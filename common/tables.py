@@ -525,7 +525,7 @@ change_horizon = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False, server_default=text("0")),
-    # the next one, which holds as soon as all transactions before this one have ended
+    # the next one, which holds as soon as all transactions before the one with this id have ended
     Column("next_seq", BigInteger),
     Column("next_xid", BigInteger),
     # the last number that was deleted for its age

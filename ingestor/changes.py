@@ -12,8 +12,7 @@ _TO_MOVE = f"""
     UPDATE change_horizon h
        SET seq = moved.seq,
            next_seq = CASE WHEN :last > moved.seq THEN :last END,
-           next_xid = CASE WHEN :last > moved.seq
-                           THEN CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) END
+           next_xid = CASE WHEN :last > moved.seq THEN CAST(CAST(pg_current_xact_id() AS text) AS bigint) END
       FROM (SELECT CASE WHEN next_seq IS NULL THEN seq ELSE next_seq END AS seq
               FROM change_horizon WHERE next_seq IS NULL OR {NEXT_HOLDS}) moved
      WHERE h.seq <= moved.seq AND (h.next_seq IS NOT NULL OR :last > h.seq)
@@ -22,11 +21,11 @@ _MOVE = text(_TO_MOVE)
 
 
 async def move_horizon(db: AsyncConnection) -> None:
-    """Note how far all changes are visible, and which number is to be next.
+    """Note how far all changes are visible, and which number is to be next, with the id of this transaction.
 
-    The number is read by a statement before the one that reads the next transaction's id: transactions with this id or
-    a later one can only draw greater numbers.
+    To be the first in its transaction: the last number is read before this transaction has an id. Those that have drawn
+    it or an earlier one had theirs by then, so have smaller ids.
     """
-    await db.execute(_OPEN)
     last: int = (await db.execute(_LAST)).scalar_one()
+    await db.execute(_OPEN)
     await db.execute(_MOVE, {"last": last})

@@ -21,9 +21,9 @@ NEXT_HOLDS = """
 """
 """SQL: whether all changes up to `next_seq` of `change_horizon` are visible.
 
-Its number was drawn before `next_xid` was the next transaction's id. So those that may hold it or an earlier one have
-ended once no older transaction is under way; or the whole database was restored on another server, which has not come
-to this id.
+That number was the last that had been drawn when `next_xid` was the id of no transaction yet. So those that have drawn
+it or an earlier one have smaller ids, and have ended if no transaction of a smaller id is under way; or the whole
+database was restored on another server, which has not come to this id.
 """
 
 

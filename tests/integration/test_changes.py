@@ -90,6 +90,17 @@ async def test_a_change_behind_an_open_transaction_waits_for_it(database: Databa
     assert [change.seq for change in (await load(database, waiting.proximo)).registros] == [2, 3, 4, 5]
 
 
+async def test_an_open_transaction_that_is_the_newest_of_all_is_waited_for(database: Database) -> None:
+    """The id after the last that has ended may be that of a transaction under way."""
+    async with database.engine.begin() as db:
+        await store(db, CONTRATOS, dict([record_of(CONTRATOS, 7, 1, random.Random(1))]))
+        for _ in range(3):
+            await move(database)
+            assert (await load(database)).ultimo == 0
+    await move(database)
+    assert (await load(database)).ultimo == 1
+
+
 async def test_a_reader_sees_what_has_ended_since_the_horizon_was_last_moved(database: Database) -> None:
     await store_some(database, CONTRATACOES, 2)
     await database.run(move_horizon)  # the number and the transaction it waits for, which has ended

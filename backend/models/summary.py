@@ -2,25 +2,26 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainSerializer
 
 from backend.models.entities import Mirror
 
 Group = Literal["dia", "mes", "uf", "esfera", "modalidade", "tipo", "receita", "plataforma"]
 GROUPS: tuple[Group, ...] = get_args(Group)
-MOST_DAYS = 366
+Amount = Annotated[Decimal, PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json")]
+"""An exact decimal, in JSON a text without an exponent, which the driver's decimals may have."""
 
 
 class Sums(BaseModel):
     """Quantos registros, e quanto somam; os valores são decimais exatos, em texto, e nulos onde não há."""
 
     registros: int
-    valor_estimado: Decimal | None = Field(None, description="de contratações: o valor total estimado")
-    valor_homologado: Decimal | None = Field(None, description="de contratações: o valor total homologado")
-    valor_global: Decimal | None = Field(None, description="de contratos: o valor global, sem os de receita")
-    valor_receita: Decimal | None = Field(None, description="de contratos: o valor global dos de receita")
+    valor_estimado: Amount | None = Field(None, description="de contratações: o valor total estimado")
+    valor_homologado: Amount | None = Field(None, description="de contratações: o valor total homologado")
+    valor_global: Amount | None = Field(None, description="de contratos: o valor global, sem os de receita")
+    valor_receita: Amount | None = Field(None, description="de contratos: o valor global dos de receita")
 
 
 class SummaryGroup(Sums):

@@ -143,7 +143,6 @@ async def test_the_endpoint_gives_exact_decimals_as_text(database: Database, api
     exact = await database.value("SELECT sum(valor_global) FROM contratos WHERE receita IS NOT TRUE")
     answer = (await api.get("/contratos/resumo", params={"agrupar": "receita,mes"})).json()
     assert Decimal(answer["valor_global"]) == exact
-    assert answer["valor_global"] == str(exact)
     assert set(answer["grupos"]) == {"receita", "mes"}
     assert {row["valor"] for row in answer["grupos"]["receita"]} == {"true", "false", None}
     assert answer["grupos"]["mes"][0]["valor"] == "2025-03-01"
@@ -152,6 +151,16 @@ async def test_the_endpoint_gives_exact_decimals_as_text(database: Database, api
     filtered = (await api.get("/contratos/resumo?uf=SP,MG&uf=RJ&tipo_contrato=7&plataforma=B&agrupar=uf")).json()
     where = "tipo_contrato_id = 7 AND usuario_nome = 'B' AND unidade_orgao_uf_sigla IN ('SP', 'MG')"
     assert filtered["registros"] == await database.value(f"SELECT count(*) FROM contratos WHERE {where}")
+
+
+async def test_a_round_amount_is_written_without_an_exponent(database: Database, api: httpx.AsyncClient) -> None:
+    """The driver reads 200000 as 2.0E+5."""
+    await store_some(database, CONTRATOS, 1)
+    for amount in ("200000", "0.0000", "12300000000.50"):
+        await database.rows(f"UPDATE contratos SET receita = false, valor_global = {amount}")
+        await forget(database)
+        await keep(database)
+        assert (await api.get("/contratos/resumo")).json()["valor_global"] == amount
 
 
 async def test_a_rollup_that_is_still_counted_says_so(database: Database, api: httpx.AsyncClient) -> None:

@@ -39,6 +39,7 @@ PROBLEM_RESPONSES = {
     **_documented(503, "Banco de dados ou RabbitMQ indisponível; tente depois de `Retry-After` segundos"),
 }
 NOT_FOUND_RESPONSE = _documented(404, "Não existe")
+TOO_LONG_RESPONSE = _documented(431, "O endereço é longo demais; peça menos valores de cada vez")
 CONFLICT_RESPONSE = _documented(409, "Não cabe no estado em que a execução está")
 BUSY_RESPONSE = _documented(429, "Já há execuções ou pedidos demais; tente depois de `Retry-After` segundos")
 UNAUTHORIZED_RESPONSE = _documented(401, "Usuário e senha (Basic) ou token (Bearer) faltam ou não servem")

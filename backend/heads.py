@@ -1,24 +1,30 @@
-"""Limits what uvicorn's parser keeps of an incomplete request: its head, and the trailers of a body.
+"""What uvicorn answers itself: limits on what its parser keeps of a request, and problems where it answers text.
 
 uvicorn with httptools keeps a head of any size, and its parser takes quadratic time over a header that arrives in
 pieces: 100 MB stopped the process for a minute. Middleware only gets complete heads, and `uvicorn backend.main:app`
 does not let the application choose a protocol class. So this process patches the class itself. uvicorn with h11 has a
-limit of its own (64 KiB).
+limit of its own (64 KiB). What the parser cannot read, such as an address of more than 64 KiB, is answered here too.
 """
 
 import functools
+import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
 
 LONGEST_INCOMPLETE = 64 * 1024
+HEAD_TOO_LARGE = "O cabeçalho do pedido, com o endereço, passa do limite."
 
-_BODY = '{"type":"about:blank","title":"Request Header Fields Too Large","status":431}'
-_ANSWER = (
-    "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\n"
-    f"content-length: {len(_BODY)}\r\nconnection: close\r\n\r\n{_BODY}"
-).encode()
+
+def _answer(status: int, title: str, detail: str) -> bytes:
+    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
+    head = f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+
+
+_TOO_LARGE = _answer(431, "Request Header Fields Too Large", HEAD_TOO_LARGE)
+_UNREADABLE = _answer(400, "Bad Request", "O pedido não pôde ser lido como HTTP.")
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +58,7 @@ def bound(protocol: Any) -> None:
     for name in ("on_headers_complete", "on_body", "on_message_complete"):
         setattr(protocol, name, _forgetting(getattr(protocol, name)))
     protocol.data_received = _counting(protocol.data_received)
+    protocol.send_400_response = _send_400_response
 
 
 def _forgetting(callback: Callable[..., None]) -> Callable[..., None]:
@@ -73,10 +80,15 @@ def _counting(receive: Callable[[Any, bytes], None]) -> Callable[[Any, bytes], N
         if connection.unparsed_bytes > LONGEST_INCOMPLETE and not connection.transport.is_closing():
             log.warning("request head too large", bytes=connection.unparsed_bytes)
             if _awaits_an_answer(connection):
-                connection.transport.write(_ANSWER)
+                connection.transport.write(_TOO_LARGE)
             connection.transport.close()
 
     return count
+
+
+def _send_400_response(connection: _Connection, _: str) -> None:
+    connection.transport.write(_UNREADABLE)
+    connection.transport.close()
 
 
 def _awaits_an_answer(connection: _Connection) -> bool:

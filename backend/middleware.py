@@ -24,6 +24,7 @@ from backend.errors import (
     problem,
     refusal,
 )
+from backend.heads import HEAD_TOO_LARGE
 from backend.limiter import Limiter, network_of
 from backend.metrics import Metrics, template_of
 from backend.security import Security, User
@@ -91,7 +92,7 @@ class HeadLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (len(scope["headers"]) > MOST_HEADERS or _head_size(scope) > LONGEST_HEAD):
             log.warning("request head too large", peer=peer_of(scope))
-            answer = problem(431, "O cabeçalho do pedido passa do limite.", headers=_HANG_UP)
+            answer = problem(431, HEAD_TOO_LARGE, headers=_HANG_UP)
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)

@@ -103,7 +103,7 @@ def add_routes(to: APIRouter, entity: Entity) -> None:
         address,
         _list_of(entity),
         methods=["GET"],
-        name=f"list {entity.name}",
+        operation_id=f"list_{entity.name}",
         summary=entity.label,
         **document_list(entity),
     )
@@ -112,12 +112,12 @@ def add_routes(to: APIRouter, entity: Entity) -> None:
         ways.append((record_parts(entity.resource), partial(load_record, resource=entity.resource)))
     if entity.party is not None:
         ways += [(parts, partial(load_party, party=entity.party)) for parts in party_parts(entity.party)]
-    for parts, load in ways:
+    for n, (parts, load) in enumerate(ways):
         to.add_api_route(
             f"{address}/{'/'.join(part.in_route for part in parts)}",
             _detail_of(parts, load),
             methods=["GET"],
-            name=f"{entity.name} by {' '.join(part.name for part in parts)}",
+            operation_id="_by_".join((f"get_{entity.name}", *(name for name in [parts[-1].name] if n))),
             summary=f"{entity.label}: um registro",
             **document_detail(entity, parts),
         )

@@ -1,11 +1,16 @@
-"""The whole API against its own OpenAPI document, with generated inputs."""
+"""The whole API against its own OpenAPI document: generated inputs, and a generated client."""
 
 import asyncio
+import importlib
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.acceptance.conftest import Stack
+from tests.rows import fill
+from tests.support import ROOT
 
 # Some rules cannot be said in a schema (a backfill has both dates, and they make a window), so that a request may be
 # valid by the document and still be refused.
@@ -16,6 +21,7 @@ LEFT_OUT = "positive_data_acceptance"
 async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user: str | None) -> None:
     """Open, and as each of the two roles; with authentication, schemathesis tries every call without it too."""
     passwords = {f"{name.upper()}_PASSWORD": f"{name}-and-its-long-words" for name in ("admin", "viewer")}
+    await fill(stack.engine, 10)
     await stack.start_backend(**(passwords if user else {}))
     login = ["--auth", f"{user}:{user}-and-its-long-words"] if user else []
 
@@ -28,7 +34,46 @@ async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 100)
+    output, _ = await asyncio.wait_for(process.communicate(), 300)
 
     assert process.returncode == 0, output.decode()[-4000:]
     assert "Traceback" not in stack.processes[0].text
+
+
+@pytest.mark.slow
+async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(stack.engine)
+    await stack.start_backend()
+    document = tmp_path / "openapi.json"
+    document.write_bytes((await stack.api.get("/openapi.json")).content)
+    generating = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"),
+        *("--path", str(document), "--output-path", str(tmp_path / "generated")),
+        *("--config", str(ROOT / "tests" / "data" / "client.yaml"), "--fail-on-warning"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(generating.communicate(), 200)
+    assert generating.returncode == 0, output.decode()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def operation(name: str) -> Any:
+        return importlib.import_module(f"generated.api.dados.{name}").asyncio
+
+    client = importlib.import_module("generated").Client(str(stack.api.base_url), raise_on_unexpected_status=True)
+    keys: list[str] = []
+    more: dict[str, str] = {}
+    while True:
+        page = await operation("list_contratos")(client=client, limite=7, **more)
+        keys += [row.numero_controle_pncp for row in page.registros]
+        if page.proximo is None:
+            break
+        more = {"cursor": page.proximo}
+    assert len(keys) == len(set(keys)) == page.total == 40
+    cnpj, _, rest = keys[0].split("-")
+    number, _, year = rest.partition("/")
+    found = await operation("get_contratos")(client=client, cnpj=cnpj, ano=year, sequencial=number)
+    assert found.registro.numero_controle_pncp == keys[0]
+    assert found.listas.documentos.situacao == "fora do escopo"

@@ -13,7 +13,7 @@ import orjson
 from backend.services.entities.entity import MOMENTS, Entity, Order
 from common.resources.description import Kind
 
-LONGEST = 1_000
+LONGEST = 2_000
 
 
 @dataclass(frozen=True)

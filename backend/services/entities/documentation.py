@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from backend.errors import NOT_FOUND_RESPONSE
+from backend.errors import NOT_FOUND_RESPONSE, TOO_LONG_RESPONSE
 from backend.models.entities import Mirror
 from backend.services.entities.address import LONGEST, Part
 from backend.services.entities.detail import MOST_LISTED, SITUATIONS, address_name
 from backend.services.entities.entity import Entity, Field, Filter, Form
-from backend.services.entities.question import MOST_VALUES, PERSONAL_DATA, Parameter, parameters_of
+from backend.services.entities.question import LONGEST_VALUE, MOST_VALUES, PERSONAL_DATA, Parameter, parameters_of
 from common.resources.description import Kind
 
 _NUMBER = {"type": "number"}
@@ -41,7 +41,10 @@ def document_list(entity: Entity) -> dict[str, Any]:
         "description": f"{entity.label}, com filtros. Um parâmetro desconhecido é recusado (422).\n\n"
         "`espelho` diz se nada falta do que foi pedido: até quando as mudanças foram lidas, e quantos dias do período"
         " não estão provados completos.",
-        "responses": {200: {"description": "Uma página", "content": {"application/json": {"schema": _page(entity)}}}},
+        "responses": {
+            200: {"description": "Uma página", "content": {"application/json": {"schema": _page(entity)}}},
+            **TOO_LONG_RESPONSE,
+        },
         "openapi_extra": {"parameters": list(parameters(entity))},
     }
 
@@ -94,7 +97,7 @@ PERSONAL_PARAMETER = _own_parameter(PERSONAL_DATA)
 def _parameter(each: Filter) -> dict[str, Any]:
     schema: dict[str, Any] = dict(_TYPES[each.kind])
     if schema.get("type") == "string" and "format" not in schema and "pattern" not in schema:
-        schema |= {"maxLength": 1_000, "pattern": "^[^\\u0000]*$"}
+        schema |= {"maxLength": LONGEST_VALUE, "pattern": "^[^\\u0000]*$"}
     if each.form is Form.ANY:
         schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MOST_VALUES}
     description = each.label + (f"; {_SEARCHES}" if each.leads else "")

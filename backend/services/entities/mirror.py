@@ -185,14 +185,14 @@ def _lists_of(entity: Entity) -> Iterable[Child]:
     return [each.child for each in entity.resources if each.child is not None and entity.resource is not None]
 
 
-async def _count_owed(db: AsyncConnection, child: Child) -> int:
-    return int((await db.execute(_owed_of(child))).scalar_one())
-
-
 @cache
-def _owed_of(child: Child) -> TextClause:
-    return text(_counted(child.debts))
+def _owed(child: Child) -> TextClause:
+    return text(_to_count_owed(child))
 
 
-def _counted(debts: str) -> str:
-    return f"SELECT count(*) FROM (SELECT FROM {debts} LIMIT {MOST_OWED}) AS counted"
+def _to_count_owed(child: Child) -> str:
+    return f"SELECT count(*) FROM (SELECT FROM {child.debts} LIMIT {MOST_OWED}) AS counted"
+
+
+async def _count_owed(db: AsyncConnection, child: Child) -> int:
+    return int((await db.execute(_owed(child))).scalar_one())

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn, get_args
 
 from fastapi.exceptions import RequestValidationError
 
-from backend.services.entities.cursor import Place, parse_cursor
+from backend.services.entities.cursor import LONGEST, Place, parse_cursor
 from backend.services.entities.entity import DATES, Entity, Field, Filter, Form, Order
 from backend.services.search import Unanswerable, to_tsquery_text
 from common.resources.description import Kind
@@ -24,7 +24,7 @@ Counting = Literal["limitada", "exata", "nao"]
 """How rows are counted: up to a limit, all of them, or not at all."""
 COUNTINGS: tuple[Counting, ...] = get_args(Counting)
 DEFAULT_LIMIT, MOST_ROWS, MOST_SKIPPED = 100, 500, 100_000
-MOST_VALUES, LONGEST_VALUE = 200, 1_000
+MOST_VALUES, LONGEST_VALUE = 200, 250
 LARGEST_INTEGER = 2**31 - 1
 VALUE = "{value}"
 ALL_FIELDS = "todos"
@@ -156,7 +156,7 @@ def parameters_of(entity: Entity) -> tuple[Parameter, ...]:
     )
 
 
-_TEXT: Mapping[str, Any] = {"type": "string", "maxLength": LONGEST_VALUE}
+_TEXT: Mapping[str, Any] = {"type": "string", "maxLength": LONGEST}
 _OWN = ("limite", "pular", "cursor", "ordem", "contagem", "campos", PERSONAL)
 PAGING = ("limite", "pular", "cursor", "contagem")
 """The parameters that say which rows of a list are shown, and not which there are."""

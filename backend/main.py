@@ -154,7 +154,12 @@ def _lifespan(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         configure_logging(settings.log_level, settings.log_format)
         _warn(settings)
-        engine = create_engine(settings.database_url.get_secret_value(), application_name="pncp-backend", pool_size=10)
+        engine = create_engine(
+            settings.database_url.get_secret_value(),
+            application_name="pncp-backend",
+            pool_size=10,
+            plan_cache_mode="force_custom_plan",  # a list by SP and one by a rare UF want other plans
+        )
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import asyncpg
 from sqlalchemy import ExceptionContext, event, text
@@ -89,8 +89,17 @@ def network_errors() -> Iterator[None]:
         raise UnreachableDatabaseError(str(error) or type(error).__name__) from error
 
 
-def create_engine(url: str, *, application_name: str, pool_size: int, statement_seconds: float = 30) -> AsyncEngine:
+def create_engine(
+    url: str,
+    *,
+    application_name: str,
+    pool_size: int,
+    statement_seconds: float = 30,
+    plan_cache_mode: Literal["auto", "force_custom_plan"] = "auto",
+) -> AsyncEngine:
     """Create the engine; it connects at first use. `url` carries the asyncpg driver.
+
+    `plan_cache_mode`: by default a statement that is run often has one plan for all values of its parameters.
 
     Settings we rely on are set at connect, whatever the defaults of role and database are. Whether transactions are
     read-only is not set: an administrator may use that to keep writers out, and a standby cannot be written to anyway.
@@ -110,6 +119,7 @@ def create_engine(url: str, *, application_name: str, pool_size: int, statement_
             "max_cacheable_statement_size": 0,  # a merge is longer than what is kept prepared by default
             "server_settings": {
                 "application_name": application_name,
+                "plan_cache_mode": plan_cache_mode,
                 "default_transaction_isolation": "read committed",
                 "statement_timeout": str(int(statement_seconds * 1000)),
                 "lock_timeout": "0",  # waiting for a lock counts as the statement's time

@@ -8,6 +8,7 @@ NATURAL_PERSON = "PF"
 
 _DIGITS = r"([0-9]{3})\.?([0-9]{3})\.?([0-9]{3})-?([0-9]{2})"
 _NUMBER = re.compile(rf"\s*{_DIGITS}\s*")
+_ANYWHERE = re.compile(rf"(?<![0-9]){_DIGITS}(?![0-9])")
 _IN_TEXT = re.compile(rf"(?<![0-9])(?<![0-9]\.){_DIGITS}(?![0-9])")  # no part of a longer number or of a fraction
 
 Personal = Mapping[str, tuple[str, ...]]
@@ -60,6 +61,8 @@ def mask_field(value: object, kind: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return value
     text = f"{value:011}" if isinstance(value, int) else value  # a number has lost its leading zeros
+    if _ANYWHERE.search(text) is None:  # so of most values
+        return value
     masked = mask_text(mask_ni(kind, text))
     return value if masked == text else masked
 

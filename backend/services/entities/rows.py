@@ -226,7 +226,7 @@ def to_objects(question: Question, rows: Iterable[asyncpg.Record]) -> list[dict[
     personal = [] if question.sees_all else [each for each in question.fields if each.is_personal]
     shown = []
     for row in rows:
-        made = {name: row[name] for name in names}
+        made = dict(zip(names, row.values(), strict=False))  # behind them stand others, which are not shown
         for each in personal:
             value = made[each.name]
             if value is not None:

@@ -16,7 +16,7 @@ from backend.services.entities.entity import DATES, ENTITIES, Entity, Filter, Fo
 from backend.services.entities.question import MOST_ROWS
 from common.clock import BRASILIA
 from common.resources.description import Kind
-from tests.integration.conftest import Database, OpenApi
+from tests.integration.conftest import Database, OpenApi, Proxy
 from tests.rows import CNPJS, NOW
 
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=[each.address for each in ENTITIES])
@@ -342,6 +342,8 @@ async def test_a_list_that_takes_too_long_says_which_filter_helps(
         ("/contratos?plataforma=x", 422, "cnpj"),
         (f"/contratos?cnpj={CNPJS[0]}", 503, "Peça um período menor"),
         ("/orgaos?esfera=M", 422, "cnpj"),
+        ("/contratos/03112386000111/2024/1", 503, "tente de novo"),
+        ("/orgaos/03112386000111", 503, "tente de novo"),
     ):
         answer = await api.get(address)
         assert answer.status_code == status, answer.text
@@ -349,6 +351,24 @@ async def test_a_list_that_takes_too_long_says_which_filter_helps(
         assert ("Retry-After" in answer.headers) is (status == 503)
     monkeypatch.undo()
     assert len(loads(await api.get("/contratos"))["registros"]) == 40, "the connections serve on"
+
+
+async def test_a_database_that_falls_silent_is_told_from_a_list_that_is_slow(
+    open_api: OpenApi, filled: Database, database_proxy: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, url = database_proxy
+    api = await open_api(database_url=url)
+    whole = (await api.get("/contratos")).json()["registros"]
+    monkeypatch.setattr(rows, "LIST_SECONDS", 0.3)
+    monkeypatch.setattr(rows, "ANSWER_SECONDS", 0.3)
+    proxy.freeze()
+    for address in ("/contratos", "/contratos/03112386000111/2024/1"):
+        silent = await api.get(address)
+        assert silent.status_code == 503
+        assert "O banco de dados está indisponível" in silent.json()["detail"]
+    await proxy.mend()
+    monkeypatch.undo()
+    assert (await api.get("/contratos")).json()["registros"] == whole
 
 
 # --- answers ----------------------------------------------------------------------------------------------------

@@ -40,7 +40,6 @@ async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user:
     assert "Traceback" not in stack.processes[0].text
 
 
-@pytest.mark.slow
 async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,18 +61,19 @@ async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
     def operation(name: str) -> Any:
         return importlib.import_module(f"generated.api.dados.{name}").asyncio
 
-    client = importlib.import_module("generated").Client(str(stack.api.base_url), raise_on_unexpected_status=True)
+    made = importlib.import_module("generated").Client(str(stack.api.base_url), raise_on_unexpected_status=True)
     keys: list[str] = []
     more: dict[str, str] = {}
-    while True:
-        page = await operation("list_contratos")(client=client, limite=7, **more)
-        keys += [row.numero_controle_pncp for row in page.registros]
-        if page.proximo is None:
-            break
-        more = {"cursor": page.proximo}
+    async with made as client:
+        while True:
+            page = await operation("list_contratos")(client=client, limite=7, **more)
+            keys += [row.numero_controle_pncp for row in page.registros]
+            if page.proximo is None:
+                break
+            more = {"cursor": page.proximo}
+        cnpj, _, rest = keys[0].split("-")
+        number, _, year = rest.partition("/")
+        found = await operation("get_contratos")(client=client, cnpj=cnpj, ano=year, sequencial=number)
     assert len(keys) == len(set(keys)) == page.total == 40
-    cnpj, _, rest = keys[0].split("-")
-    number, _, year = rest.partition("/")
-    found = await operation("get_contratos")(client=client, cnpj=cnpj, ano=year, sequencial=number)
     assert found.registro.numero_controle_pncp == keys[0]
     assert found.listas.documentos.situacao == "fora do escopo"

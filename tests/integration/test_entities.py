@@ -109,14 +109,14 @@ async def test_every_filter_leaves_the_rows_that_a_plain_comparison_leaves(
     field_of = {field.sql: name for name, field in entity.fields.items()}
     assert whole
     for name, each in entity.filters.items():
-        if each.form in (Form.HOLDS, Form.WITH):
+        if each.form in (Form.HOLDS, Form.WITH, Form.SEARCH):
             continue
         column = field_of[each.sql]
         asked = values_to_ask(each, (row[column] for row in whole))
         if each.kind in (Kind.MOMENT, Kind.STAMP):
             asked += [value[:10] for value in asked]
         for value in asked:
-            if each.form is Form.ANY and each.kind is Kind.TEXT and "," in value and ", " not in value:
+            if each.form is Form.ANY and "," in value and (each.kind is not Kind.TEXT or ", " not in value):
                 continue
             left = await all_rows(api, entity, **{name: value})
             expected = [key(row) for row in whole if holds(each, row[column], value)]
@@ -279,8 +279,8 @@ async def test_a_cursor_of_another_order_another_list_or_none_is_refused(
         ("valor_min=NaN", "grande demais"),
         ("data_publicacao_de=31/12/2025", "YYYY-MM-DD"),
         ("data_publicacao_de=2025-02-30", "calendário"),
-        ("data_publicacao_de=0001-01-01", "calendário"),
-        ("data_publicacao_ate=9999-12-31", "calendário"),
+        ("data_publicacao_de=0000-01-01", "calendário"),
+        ("data_publicacao_ate=2025-02-30", "calendário"),
         ("cnpj=%00", "caractere"),
         ("cnpj=" + "9" * 251, "longo demais"),
         ("uf=" + ",".join(["SP"] * 201), "mais de 200 valores"),

@@ -176,7 +176,7 @@ async def test_a_rollup_that_is_still_counted_says_so(database: Database, api: h
 @pytest.mark.parametrize(
     ("address", "status", "says"),
     [
-        ("/orgaos/resumo", 404, "Não existe nada neste endereço"),
+        ("/unidades/resumo", 404, "Não existe nada neste endereço"),
         ("/atas/resumo?agrupar=uf", 422, "deve ser dia, mes, plataforma"),
         ("/contratos/resumo?agrupar=municipio", 422, "deve ser dia, mes"),
         ("/contratos/resumo?municipo=1", 422, "o mais próximo é municipio"),

@@ -150,7 +150,7 @@ def _question(
     """All rows with these values in columns of the entity's own table."""
     own = Filter("", "", order.kind, Form.ANY, "", leads=True)
     asked = {name: Asked(own, f"{MAIN}.{name} = {VALUE}", value) for name, value in key.items()}
-    return Question(entity, asked, tuple(fields), order, limit, sees_all=sight.sees_all)
+    return Question(entity, asked, tuple(dict.fromkeys(fields)), order, limit, sees_all=sight.sees_all)
 
 
 async def _rows(sight: Sight, entity: Entity, key: Mapping[str, Any], fields: Iterable[Field]) -> list[dict[str, Any]]:

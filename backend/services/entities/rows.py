@@ -221,12 +221,12 @@ async def _estimate(driver: "asyncpg.Connection[Any]", statement: str, where: Wh
 
 def to_objects(question: Question, rows: Iterable[asyncpg.Record]) -> list[dict[str, Any]]:
     """Rows as they are shown: JSON as it is stored, and the numbers of natural persons masked."""
-    names = [each.name for each in question.fields]
+    names = dict.fromkeys(each.name for each in question.fields)  # the first columns of rows, in their order
     as_json = [each for each in question.fields if each.kind is Kind.JSON]
     personal = [] if question.sees_all else [each for each in question.fields if each.is_personal]
     shown = []
     for row in rows:
-        made = dict(zip(names, row.values(), strict=False))  # behind them stand others, which are not shown
+        made = dict(zip(names, row.values(), strict=False))
         for each in personal:
             value = made[each.name]
             if value is not None:

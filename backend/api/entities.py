@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from backend.access import reads
 from backend.dependencies import AppState, CurrentUser
+from backend.errors import NOT_FOUND_RESPONSE
 from backend.security import sees_personal_data
 from backend.services.entities.address import LONGEST, Part, find_record, party_parts, record_parts
 from backend.services.entities.detail import load_party, load_record
@@ -68,7 +69,7 @@ def _detail_of(parts: Sequence[Part], load: Load) -> Endpoint:
     "/controle/{numero:path}",
     status_code=307,
     summary="O registro que um número de controle nomeia",
-    responses={307: {"description": "`Location` é o endereço do detalhe"}},
+    responses={307: {"description": "`Location` é o endereço do detalhe"}, **NOT_FOUND_RESPONSE},
     openapi_extra={"parameters": [PERSONAL_PARAMETER]},
 )
 @reads

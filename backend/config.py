@@ -1,8 +1,11 @@
 """The backend's settings, and what production refuses of them."""
 
+import hashlib
 import re
+import tempfile
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -28,7 +31,7 @@ from common.config import (
     ScheduleSettings,
 )
 
-OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_")
+OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_", "EXPORT_")
 """Prefixes of variables that only this project uses: an unknown variable with one of them is a mistake."""
 
 IN_PRODUCTION = Limits(
@@ -189,6 +192,16 @@ class BackendSettings(
     alert_no_success_minutes: Annotated[int, Field(ge=0, le=100_000)] = 60
     alert_reminder_minutes: Annotated[int, Field(ge=0, le=100_000)] = 360
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+
+    export_dir: Path | None = None
+
+    @property
+    def export_path(self) -> Path:
+        """Where files for readers lie; by default a folder of the database's own among temporary files."""
+        if self.export_dir is not None:
+            return self.export_dir
+        mark = hashlib.sha256(self.database_url.get_secret_value().encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"pncp-exports-{mark}"
 
     @property
     def mail_security(self) -> Literal["tls", "starttls", "none"]:

@@ -16,6 +16,7 @@ from backend.security import Security, User
 from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
 from backend.services.entities.mirror import Mirrors
+from backend.services.exports.serving import FileMaker
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
@@ -32,6 +33,7 @@ class State(TypedDict):
     schedule: ScheduleSettings
     lists: ListSettings
     mirrors: Mirrors
+    files: FileMaker
     max_unfinished: int
     dashboard: Dashboard
     security: Security | None

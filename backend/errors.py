@@ -44,6 +44,8 @@ CONFLICT_RESPONSE = _documented(409, "Não cabe no estado em que a execução es
 BUSY_RESPONSE = _documented(429, "Já há execuções ou pedidos demais; tente depois de `Retry-After` segundos")
 UNAUTHORIZED_RESPONSE = _documented(401, "Usuário e senha (Basic) ou token (Bearer) faltam ou não servem")
 FORBIDDEN_RESPONSE = _documented(403, "Só um administrador pode fazer isto")
+NO_PARQUET_RESPONSE = _documented(501, "Este servidor não grava Parquet")
+NO_ROOM_RESPONSE = _documented(507, "Não há espaço em disco para o arquivo")
 LIMIT_RESPONSE = _documented(429, "Pedidos demais; tente depois de `Retry-After` segundos")
 
 _FAULTS = {
@@ -110,6 +112,36 @@ class TooBroadError(Exception):
 
 class TooSlowError(Exception):
     """What is asked takes too long just now; the text says what to do."""
+
+
+class FileTooLargeError(Exception):
+    """A file has more rows than are given at once; the text says how many, and what to do."""
+
+
+class NoParquetError(Exception):
+    """The extra that writes Parquet is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Este servidor não grava Parquet: instale requirements-exports.txt, ou use a imagem com essa parte. CSV e"
+            " NDJSON têm os mesmos dados."
+        )
+
+
+class TooManyFilesError(Exception):
+    """Other files are being made or sent."""
+
+    def __init__(self) -> None:
+        super().__init__("Há arquivos demais sendo gerados. Tente de novo em alguns segundos.")
+
+
+class StorageFullError(Exception):
+    """There is no room for a file."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Não há espaço em disco para o arquivo (EXPORT_DIR). Use mais filtros, ou avise quem administra."
+        )
 
 
 class RefusedError(Exception):
@@ -189,8 +221,12 @@ _PLAIN: dict[type[Exception], int] = {
     IdempotencyKeyReusedError: 422,
     TooManyUnfinishedError: 429,
     TooBroadError: 422,
-    PublishFailedError: 503,
     TooSlowError: 503,
+    FileTooLargeError: 422,
+    NoParquetError: 501,
+    PublishFailedError: 503,
+    TooManyFilesError: 503,
+    StorageFullError: 507,
 }
 _WORTH_REPEATING = (409, 429, 503)
 

@@ -20,6 +20,7 @@ from backend.api import (
     documentation,
     entities,
     executions,
+    files,
     lists,
     mirror,
     operations,
@@ -63,6 +64,7 @@ from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.dashboard import Dashboard
 from backend.services.entities.mirror import Mirrors
 from backend.services.execution_log import forget_lines
+from backend.services.exports import serving
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
@@ -104,7 +106,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     install_error_handlers(app, metrics)
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
-        *(summaries.router, entities.router),  # sums first: the address of a party takes anything
+        *(summaries.router, entities.router, files.router),  # sums first: the address of a party takes anything
         *(operations.router, auth.router, page.router, mirror.router),
     ]
     page.mount_assets(app)
@@ -135,7 +137,7 @@ def _add_middleware(
             allow_origins=settings.cors_origins,
             allow_methods=methods_of(app.router.routes),
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-            expose_headers=["Location", "Retry-After", "X-Request-Id"],
+            expose_headers=["Location", "Retry-After", "X-Request-Id", *files.HEADERS],
         )
     app.add_middleware(OriginCheck, origins=settings.cors_origins)
     if not settings.allowed_hosts and (not settings.authenticates or settings.binds_to_loopback):
@@ -160,6 +162,13 @@ def _lifespan(
             pool_size=10,
             plan_cache_mode="force_custom_plan",  # a list by SP and one by a rare UF want other plans
         )
+        copying = create_engine(
+            settings.database_url.get_secret_value(),
+            application_name="pncp-backend-files",
+            pool_size=serving.CONNECTIONS,
+            statement_seconds=serving.COPY_SECONDS,
+        )
+        workspace = serving.Workspace(settings.export_path)
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
@@ -194,6 +203,7 @@ def _lifespan(
                         schedule=settings,
                         lists=settings,
                         mirrors=Mirrors(settings.list_scopes),
+                        files=serving.FileMaker(copying, workspace),
                         max_unfinished=settings.max_unfinished,
                         dashboard=dashboard,
                         security=security,
@@ -208,7 +218,9 @@ def _lifespan(
             await dashboard.close()
             if publisher is not None:
                 await publisher.close()
+            await copying.dispose()
             await engine.dispose()
+            workspace.close()
 
     return lifespan
 

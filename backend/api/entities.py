@@ -83,13 +83,20 @@ async def control_number(numero: str, request: Request, user: CurrentUser) -> Re
     return Response(status_code=307, headers={"Location": f"{address}{query}"})
 
 
-def answer(request: Request, body: bytes, headers: Mapping[str, str], *, may_be_kept: bool) -> Response:
+def answer(
+    request: Request,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    may_be_kept: bool,
+    media_type: str = "application/json",
+) -> Response:
     """An answer with a tag, or 304 where the client has this one already; `may_be_kept`: by caches of one user."""
     tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {**headers, "ETag": tag, **({"Cache-Control": "private, no-cache"} if may_be_kept else {})}
     if tag in (each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(",")):
         return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+    return Response(body, headers=headers, media_type=media_type)
 
 
 def _link_to_next(request: Request, cursor: str) -> str:

@@ -1,6 +1,6 @@
 """The OpenAPI document of lists, derived from entities: FastAPI sees no parameters, since we read them ourselves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from backend.errors import NOT_FOUND_RESPONSE, TOO_LONG_RESPONSE
@@ -83,7 +83,12 @@ def parameters(entity: Entity, *, has_pages: bool = True) -> Iterable[dict[str, 
     for each in entity.filters.values():
         yield _parameter(each)
     if has_pages:
-        yield from map(_own_parameter, parameters_of(entity))
+        yield from own_parameters(entity)
+
+
+def own_parameters(entity: Entity, *, without: Collection[str] = ()) -> Iterable[dict[str, Any]]:
+    """The parameters that are no filters, but for some."""
+    return (_own_parameter(own) for own in parameters_of(entity) if own.name not in without)
 
 
 def _own_parameter(own: Parameter) -> dict[str, Any]:

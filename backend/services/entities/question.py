@@ -73,6 +73,7 @@ class Asked:
     sql: str
     value: Any = None
     day: date | None = None
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,11 @@ def parse_question(
         if len(given.get(name, ())) > 1:
             refuse(name, "foi informado mais de uma vez")
     one = {name: given[name][0] for name in own if name in given}
-    asked = {name: _ask(entity.filters[name], values) for name, values in given.items() if name in entity.filters}
+    asked = {
+        name: replace(_ask(entity.filters[name], values), written=tuple(values))
+        for name, values in given.items()
+        if name in entity.filters
+    }
     order = _order(entity, one.get("ordem"))
     skip = _integer("pular", one.get("pular", "0"), 0, MOST_SKIPPED)
     place = None

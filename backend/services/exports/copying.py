@@ -1,7 +1,7 @@
 """The rows of a question as CSV, by one COPY: the server writes the file, and this process passes bytes on."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -14,7 +14,7 @@ from common.resources.description import Kind
 
 # ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters
 
-Output = str | os.PathLike[str] | BinaryIO | Callable[[bytes], Awaitable[None]]
+Output = os.PathLike[str] | BinaryIO | Callable[[bytes], Coroutine[Any, Any, None]]
 
 
 def with_file_fields(question: Question) -> Question:

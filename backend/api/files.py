@@ -1,0 +1,204 @@
+"""The same lists as files: `/{entity}.csv` and the like, and as Atom feeds."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from backend.access import reads
+from backend.api.entities import Endpoint, answer
+from backend.dependencies import AppState, CurrentUser, State
+from backend.errors import NO_PARQUET_RESPONSE, NO_ROOM_RESPONSE
+from backend.security import sees_personal_data
+from backend.services.entities.documentation import own_parameters, parameters
+from backend.services.entities.entity import ENTITIES, Entity
+from backend.services.entities.mirror import Mirror
+from backend.services.entities.question import PAGING, Question, parse_question, refuse
+from backend.services.entities.rows import load_page
+from backend.services.exports.about import check_pdf_fields, file_name, to_ascii, with_pdf_fields
+from backend.services.exports.atom import MOST_ENTRIES, for_feed, to_feed
+from backend.services.exports.copying import check_fields, with_file_fields
+from backend.services.exports.formats import EXCEL, FORMATS, MOST_PDF_ROWS, Format
+from backend.services.exports.serving import MOST_ROWS, ServedFile, grouped
+from common.clock import BRASILIA
+from common.database import network_errors, raw_driver_of
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(tags=["dados"])
+Suffix = Literal["csv", "xlsx", "parquet", "ndjson", "pdf", "atom"]
+ATOM = "application/atom+xml"
+HEADERS = ("Content-Disposition", "X-Total-Registros", "X-Espelho")
+"""What says what is in a file, beside the file."""
+PART_SECONDS = 15.0
+"""A client that takes no part for so long is hung up on."""
+SEND_SECONDS = 900.0
+"""And one that takes so long for the whole."""
+
+
+def _file_of(entity: Entity) -> Endpoint:
+    @reads
+    async def give_file(request: Request, state: AppState, user: CurrentUser, formato: Suffix) -> Response:
+        given = request.query_params.multi_items()
+        named = {name for name, _ in given}
+        for_excel = _is_for_excel(request, formato)
+        filters = [(name, value) for name, value in given if name != EXCEL]
+        question = parse_question(entity, filters, may_see_all=sees_personal_data(user), has_pages=False)
+        if "campos" not in named:
+            question = with_pdf_fields(question) if formato in ("pdf", "atom") else with_file_fields(question)
+        check_fields(question)
+        if formato == "atom":
+            return await _feed(request, state, question)
+        if formato == "pdf":
+            check_pdf_fields(question)
+        async with state["reading"].connect() as db:
+            mirror = await state["mirrors"].load(db, question)
+        return _Download(state, _Wanted(question, FORMATS[formato], mirror, for_excel))
+
+    return give_file
+
+
+def _is_for_excel(request: Request, formato: Suffix) -> bool:
+    values = request.query_params.getlist(EXCEL)
+    if values and formato != "csv":
+        refuse(EXCEL, "só vale para .csv")
+    if any(value not in ("0", "1") for value in values) or len(values) > 1:
+        refuse(EXCEL, "deve ser 0 ou 1")
+    return values == ["1"]
+
+
+async def _feed(request: Request, state: State, question: Question) -> Response:
+    async with state["reading"].connect() as db:
+        with network_errors():
+            page = await load_page(await raw_driver_of(db), for_feed(question))
+        mirror = await state["mirrors"].load(db, question)
+    query = urlencode(request.query_params.multi_items())
+    address = f"{request.url.path}?{query}" if query else request.url.path
+    body = to_feed(question, page.rows, mirror, shown=question.fields, address=address)
+    return answer(request, body, {}, may_be_kept=not question.sees_all, media_type=ATOM)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    question: Question
+    form: Format
+    mirror: Mirror
+    for_excel: bool
+
+
+class _Download(Response):
+    """Makes a file and sends it, while the client is there."""
+
+    def __init__(self, state: State, wanted: _Wanted) -> None:
+        super().__init__()
+        self._state = state
+        self._wanted = wanted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stop the making as soon as the client has gone."""
+        work = asyncio.create_task(self._make(send))
+        gone = asyncio.create_task(_disconnect(receive))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+            else:
+                log.info("the client of a file has gone", path=scope["path"])
+        finally:
+            gone.cancel()
+            work.cancel()
+            await asyncio.wait({work, gone})
+
+    async def _make(self, send: Send) -> None:
+        wanted = self._wanted
+        maker = self._state["files"]
+        async with maker.open(wanted.question, wanted.form, wanted.mirror, for_excel=wanted.for_excel) as made:
+            headers = self._head_of(made)
+            pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await _send(send, {"type": "http.response.start", "status": 200, "headers": pairs})
+                    async for part in made.parts():
+                        await _send(send, {"type": "http.response.body", "body": part, "more_body": True})
+                    await _send(send, {"type": "http.response.body", "body": b""})
+            except TimeoutError:
+                # the answer stays without its end, so that the client does not take it for whole
+                log.warning("a file was taken too slowly", entity=wanted.question.entity.name, format=wanted.form.name)
+
+    def _head_of(self, made: ServedFile) -> Mapping[str, str]:
+        wanted = self._wanted
+        name = file_name(wanted.question, wanted.form.name, datetime.now(BRASILIA))
+        return {
+            "Content-Type": wanted.form.media_type,
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "X-Total-Registros": str(made.rows),
+            "X-Espelho": to_ascii(wanted.mirror.to_sentence()),
+            **({} if made.size is None else {"Content-Length": str(made.size)}),
+        }
+
+
+async def _send(send: Send, message: Message) -> None:
+    async with asyncio.timeout(PART_SECONDS):
+        await send(message)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+_BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_TEXT: Mapping[str, Any] = {"schema": {"type": "string"}}
+_HEADER = {"schema": {"type": "string"}}
+
+
+def _document(entity: Entity) -> dict[str, Any]:
+    """The arguments of the route that describe it."""
+    excel = {
+        "name": EXCEL,
+        "in": "query",
+        "description": "`1`: CSV para o Excel no Brasil, com `;`, vírgula decimal e BOM; só para `.csv`",
+        "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
+    }
+    content = {
+        each.media_type.partition(";")[0]: _TEXT if "text" in each.media_type or each.name == "ndjson" else _BINARY
+        for each in FORMATS.values()
+    }
+    return {
+        "description": f"{entity.label}, em um arquivo com os mesmos filtros da lista. Sem `campos`, com todos os"
+        f" campos que não são JSON; PDF, com os que cabem em uma página. Até {grouped(MOST_ROWS)} registros, e PDF até"
+        f" {grouped(MOST_PDF_ROWS)}; acima disso, 422 diz quantos são. `.atom` traz os {MOST_ENTRIES} mais novos.",
+        "responses": {
+            200: {
+                "description": "O arquivo",
+                "content": {**content, ATOM: _TEXT},
+                "headers": {
+                    "X-Total-Registros": {"description": "quantos registros há no arquivo", **_HEADER},
+                    "X-Espelho": {"description": "se o espelho está completo, em uma frase sem acentos", **_HEADER},
+                    "Content-Disposition": {"description": "um nome que diz o que há no arquivo", **_HEADER},
+                },
+            },
+            **NO_PARQUET_RESPONSE,
+            **NO_ROOM_RESPONSE,
+        },
+        "openapi_extra": {
+            "parameters": [*parameters(entity, has_pages=False), *own_parameters(entity, without=PAGING), excel]
+        },
+    }
+
+
+for _entity in ENTITIES:
+    router.add_api_route(
+        f"/{_entity.address}.{{formato}}",
+        _file_of(_entity),
+        methods=["GET"],
+        name=f"file of {_entity.name}",
+        summary=f"{_entity.label}: arquivo",
+        **_document(_entity),
+    )

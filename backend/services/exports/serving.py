@@ -1,0 +1,295 @@
+"""Files of lists, made while the reader waits: few at once, in a folder that is gone when this process is.
+
+The rows are copied into a file as fast as the database gives them, and the connection is returned: a slow client holds
+neither a connection nor a snapshot. CSV is sent while it grows; other formats are converted from it first.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.errors import FileTooLargeError, NoParquetError, StorageFullError, TooManyFilesError
+from backend.services.entities.mirror import Mirror
+from backend.services.entities.question import Question
+from backend.services.entities.rows import Total, load_total
+from backend.services.exports.about import columns_of, describe
+from backend.services.exports.converting import FULL, DiskFullError, convert, has_parquet
+from backend.services.exports.copying import copy_csv, count_rows
+from backend.services.exports.formats import EXCEL, Format
+from common.clock import BRASILIA
+from common.config import ConfigurationError
+from common.database import UnreachableDatabaseError, network_errors, raw_driver_of
+
+MOST_ROWS = 100_000
+CONNECTIONS = 2
+CONVERTERS = 2
+MOST_FILES = 20
+"""That are made or sent at once."""
+COPY_SECONDS = 120.0
+TURN_SECONDS = 10.0
+PART_BYTES = 64 * 1024
+_PREFIX = "direct-"
+
+
+class Workspace:
+    """A folder of this process's own for files that are sent at once.
+
+    It is locked as long as the process lives, whatever ends it; the next process that starts removes those without a
+    lock.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        """Make it.
+
+        Raises:
+            ConfigurationError: the parent folder cannot be written.
+
+        """
+        try:
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            turn = _lock(parent, wait=True)
+            try:
+                for left in parent.glob(f"{_PREFIX}*"):
+                    _remove_if_left(left)
+                self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+                self._lock = _lock(self._path, wait=False)
+            finally:
+                os.close(turn)
+        except OSError as error:
+            raise ConfigurationError(f"EXPORT_DIR: is not a folder that can be written: {error}") from None
+
+    @asynccontextmanager
+    async def folder(self) -> AsyncIterator[Path]:
+        """A folder for one file and what it is made of; it is removed at the end."""
+        path = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._path))
+        try:
+            yield path
+        finally:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, path, ignore_errors=True))
+
+    def close(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self._path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _lock(folder: Path, *, wait: bool) -> int:
+    """A descriptor that holds the folder's lock until it is closed."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_if_left(folder: Path) -> None:
+    try:
+        descriptor = _lock(folder, wait=False)
+    except OSError:
+        return  # of a process that lives
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(descriptor)
+
+
+@dataclass
+class _Copy:
+    """A file that is being written: `size` bytes are there so far."""
+
+    path: Path
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.file = self.path.open("wb", buffering=0)
+        self.grown = asyncio.Event()
+
+    async def take(self, part: bytes) -> None:
+        """Append a part."""
+        try:
+            await asyncio.to_thread(self.file.write, part)
+        except OSError as error:
+            raise (DiskFullError if error.errno in FULL else error) from error
+        self.size += len(part)
+        self.grown.set()
+
+
+@dataclass
+class ServedFile:
+    """A file that can be sent; `copying` still makes it longer, unless it is complete."""
+
+    path: Path
+    rows: int
+    copying: asyncio.Task[int] | None = None
+    copy: _Copy | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Its length in bytes, if it is complete."""
+        return None if self.copying is not None else self.path.stat().st_size
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Its bytes, as they come.
+
+        Raises:
+            Exception: the copying of rows has failed.
+
+        """
+        with await asyncio.to_thread(self.path.open, "rb") as file:
+            while True:
+                is_whole = self.copying is None or self.copying.done()
+                part = await asyncio.to_thread(file.read, PART_BYTES)
+                if part:
+                    yield part
+                elif is_whole:
+                    break
+                else:
+                    await self._growth()
+        if self.copying is not None:
+            await self.copying
+
+    async def _growth(self) -> None:
+        assert self.copy is not None  # noqa: S101  # for the type checker
+        assert self.copying is not None  # noqa: S101  # for the type checker
+        grown = asyncio.create_task(self.copy.grown.wait())
+        await asyncio.wait({grown, self.copying}, return_when=asyncio.FIRST_COMPLETED)
+        grown.cancel()
+        self.copy.grown.clear()
+
+
+class FileMaker:
+    """Makes files, through a small pool of connections of its own and a few child processes."""
+
+    def __init__(self, engine: AsyncEngine, workspace: Workspace) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._workspace = workspace
+        self._connections = asyncio.Semaphore(CONNECTIONS)
+        self._converters = asyncio.Semaphore(CONVERTERS)
+        self._files = 0
+
+    @asynccontextmanager
+    async def open(
+        self, question: Question, form: Format, mirror: Mirror, *, for_excel: bool = False
+    ) -> AsyncIterator[ServedFile]:
+        """A file with all rows of a question; it is removed at the end, and its making ended.
+
+        Raises:
+            FileTooLargeError: there are more rows than are made while a reader waits, or than the format takes.
+            TooManyFilesError: others are being made.
+            StorageFullError: there is no room for it.
+            NoParquetError: the format is an extra that is not installed.
+
+        """
+        if form.name == "parquet" and not has_parquet():
+            raise NoParquetError
+        if self._files >= MOST_FILES:
+            raise TooManyFilesError
+        self._files += 1
+        try:
+            async with self._workspace.folder() as folder:
+                try:
+                    async with self._open(folder, question, form, mirror, for_excel=for_excel) as made:
+                        yield made
+                except DiskFullError:
+                    raise StorageFullError from None
+        except OSError as error:
+            raise (StorageFullError if error.errno in FULL else error) from error
+        finally:
+            self._files -= 1
+
+    @asynccontextmanager
+    async def _open(
+        self, folder: Path, question: Question, form: Format, mirror: Mirror, *, for_excel: bool
+    ) -> AsyncIterator[ServedFile]:
+        copy = _Copy(folder / "linhas.csv")
+        counted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        most = min(MOST_ROWS, form.most_rows or MOST_ROWS)
+        copying = asyncio.create_task(self._copy(question, copy, most, counted))
+        try:
+            await asyncio.wait({counted, copying}, return_when=asyncio.FIRST_COMPLETED)
+            if not counted.done():
+                await copying  # it has failed
+            if counted.result() > most:
+                await copying
+                raise FileTooLargeError(await self._too_large(question, form, most))
+            if not form.is_converted and not for_excel:
+                yield ServedFile(copy.path, counted.result(), copying, copy)
+                return
+            rows = await copying
+            target = folder / f"arquivo.{form.name}"
+            about = describe(question, mirror, rows=rows, made_at=datetime.now(BRASILIA))
+            async with _turn(self._converters):
+                await convert(EXCEL if for_excel else form.name, copy.path, target, columns_of(question), about)
+            yield ServedFile(target, rows)
+        finally:
+            copying.cancel()
+            with suppress(asyncio.CancelledError, Exception):  # its error, if any, is known
+                await copying
+            copy.file.close()
+
+    async def _copy(self, question: Question, copy: _Copy, most: int, counted: asyncio.Future[int]) -> int:
+        """Count the rows and, unless they are too many, copy them, in one snapshot."""
+        async with _turn(self._connections), self._engine.connect() as db:
+            driver = await raw_driver_of(db)
+            try:
+                with network_errors():
+                    async with driver.transaction(isolation="repeatable_read", readonly=True):
+                        counted.set_result(await count_rows(driver, question, most=most))
+                        return 0 if counted.result() > most else await copy_csv(driver, question, copy.take)
+            except (asyncpg.QueryCanceledError, UnreachableDatabaseError) as error:
+                if isinstance(error, asyncpg.QueryCanceledError) or isinstance(error.__cause__, TimeoutError):
+                    raise FileTooLargeError(
+                        f"A leitura dos registros demorou mais de {COPY_SECONDS:.0f} segundos. Use mais filtros, ou"
+                        " peça o arquivo com POST /exportacoes."
+                    ) from error
+                raise
+
+    async def _too_large(self, question: Question, form: Format, most: int) -> str:
+        async with _turn(self._connections), self._engine.connect() as db:
+            with network_errors():
+                total = await load_total(await raw_driver_of(db), replace(question, counting="exata"))
+        remedy = (
+            "Use mais filtros, ou outro formato: XLSX, CSV, NDJSON e Parquet levam mais."
+            if most < MOST_ROWS
+            else "Use mais filtros, ou peça o arquivo com POST /exportacoes."
+        )
+        return f"São {_in_words(total)} registros, e .{form.name} leva até {grouped(most)} de uma vez. {remedy}"
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    """A turn, in the order of asking.
+
+    Raises:
+        TooManyFilesError: there was none within ten seconds.
+
+    """
+    try:
+        async with asyncio.timeout(TURN_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        raise TooManyFilesError from None
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+def _in_words(total: Total) -> str:
+    number = grouped(total.number or 0)
+    return f"cerca de {number}" if total.kind == "estimado" else number
+
+
+def grouped(number: int) -> str:
+    """A number as Brazil writes it."""
+    return f"{number:,}".replace(",", ".")

@@ -126,6 +126,7 @@ def create_engine(
                 # a process that freezes amid a page would keep its locks
                 "idle_in_transaction_session_timeout": "10000",
                 "timezone": "UTC",
+                "datestyle": "ISO",  # COPY writes dates as text
             },
         },
     )

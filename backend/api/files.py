@@ -99,6 +99,7 @@ class _Download(Response):
         super().__init__()
         self._state = state
         self._wanted = wanted
+        self._is_sent = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stop the making as soon as the client has gone."""
@@ -106,8 +107,8 @@ class _Download(Response):
         gone = asyncio.create_task(_disconnect(receive))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
+            if work.done() or self._is_sent:
+                await work
             else:
                 log.info("the client of a file has gone", path=scope["path"])
         finally:
@@ -126,10 +127,13 @@ class _Download(Response):
                     await _send(send, {"type": "http.response.start", "status": 200, "headers": pairs})
                     async for part in made.parts():
                         await _send(send, {"type": "http.response.body", "body": part, "more_body": True})
+                    self._is_sent = True  # what follows looks as if the client had gone
                     await _send(send, {"type": "http.response.body", "body": b""})
+            # the answer stays without its end, so that the client does not take it for whole
             except TimeoutError:
-                # the answer stays without its end, so that the client does not take it for whole
                 log.warning("a file was taken too slowly", entity=wanted.question.entity.name, format=wanted.form.name)
+            except Exception:
+                log.exception("a file ended early", entity=wanted.question.entity.name, format=wanted.form.name)
 
     def _head_of(self, made: ServedFile) -> Mapping[str, str]:
         wanted = self._wanted

@@ -140,7 +140,7 @@ def _path_below(image: Image, value: str) -> str:
 
 
 def _copy(image: Image, stages: dict[str, Image], rest: str) -> None:
-    words = rest.split()
+    words = rest.removeprefix("--chown=10001:10001 ").split()
     source = image if words[0].startswith("--from=") else None
     if source is not None:
         source = stages[words.pop(0).removeprefix("--from=")]
@@ -256,6 +256,8 @@ def container(images: Callable[[str], Image], tmp_path: Path, database_url: str)
             environment["RABBITMQ_URL"] = ""
         folder = tmp_path / f"{service}{len(made)}"
         folder.mkdir()
+        if "EXPORT_DIR" in environment:
+            environment["EXPORT_DIR"] = str(folder)
         made.append(Container(image, environment | settings, folder))
         return made[-1]
 

@@ -57,20 +57,22 @@ async def copy_csv(
     It is UTF-8, in the question's order; rows without a value in that order come last. Null is empty, and an empty text
     is `""`. `output`: a path, a binary file, or what takes each part. `check_fields` comes first.
 
-    The number of a natural person is masked in SQL unless the question sees all. The connection may be in a
-    transaction, which is then also the rows' snapshot.
+    The number of a natural person is masked in SQL unless the question sees all. The connection is one of
+    `create_engine`; if it is in a transaction, that is the rows' snapshot. It is closed after any error.
     """
     where = question.where()
     columns = ", ".join(f"{_shown(question, each)} AS {each.name}" for each in question.fields)
     statement = f"SELECT {columns} FROM {question.entity.source}{where.sql} ORDER BY {_order(question)}"
     if limit is not None:
         statement += f" LIMIT {limit}"
-    async with driver.transaction():
-        await driver.execute("SET LOCAL datestyle = ISO")  # COPY writes dates as text
-        # COPY takes no parameters: the driver has the server quote each value, by the type that the statement gives it
+    # COPY takes no parameters: the driver has the server quote each value, by the type that the statement gives it
+    try:
         status = await driver.copy_from_query(
             statement, *where.values, output=output, format="csv", header=True, encoding="utf8"
         )
+    except BaseException:
+        driver.terminate()  # after a COPY that was broken off, the driver may wait for ever
+        raise
     return int(status.removeprefix("COPY "))
 
 

@@ -241,11 +241,14 @@ class FileMaker:
         """Count the rows and, unless they are too many, copy them, in one snapshot."""
         async with _turn(self._connections), self._engine.connect() as db:
             driver = await raw_driver_of(db)
+            snapshot = driver.transaction(isolation="repeatable_read", readonly=True)
             try:
                 with network_errors():
-                    async with driver.transaction(isolation="repeatable_read", readonly=True):
-                        counted.set_result(await count_rows(driver, question, most=most))
-                        return 0 if counted.result() > most else await copy_csv(driver, question, copy.take)
+                    await snapshot.start()
+                    counted.set_result(await count_rows(driver, question, most=most))
+                    rows = 0 if counted.result() > most else await copy_csv(driver, question, copy.take)
+                    await snapshot.commit()
+                    return rows
             except (asyncpg.QueryCanceledError, UnreachableDatabaseError) as error:
                 if isinstance(error, asyncpg.QueryCanceledError) or isinstance(error.__cause__, TimeoutError):
                     raise FileTooLargeError(
@@ -253,6 +256,9 @@ class FileMaker:
                         " peça o arquivo com POST /exportacoes."
                     ) from error
                 raise
+            finally:
+                if not driver.is_closed() and driver.is_in_transaction():
+                    await snapshot.rollback()
 
     async def _too_large(self, question: Question, form: Format, most: int) -> str:
         async with _turn(self._connections), self._engine.connect() as db:

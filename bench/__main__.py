@@ -1,4 +1,4 @@
-"""`./pncp bench [--quick] [ingest [--resource NAME]] [api] [scale] [requests]`: run benchmarks, print their tables."""
+"""`./pncp bench [--quick] [PART ...]`: run benchmarks, all or those of `PARTS`, and print their tables."""
 
 import argparse
 import os
@@ -7,12 +7,13 @@ import time
 
 from bench.api import run_api
 from bench.databases import Databases, query
+from bench.files import run_files
 from bench.ingest import PER_DAY, run_ingest
 from bench.requests_cost import run_requests
 from bench.scale_out import run_scale
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 
-PARTS = ("ingest", "api", "scale", "requests")
+PARTS = ("ingest", "api", "scale", "requests", "files")
 
 
 def main() -> None:
@@ -49,6 +50,8 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
         run_scale(databases, 200 if quick else 2_000, counts, options.repeats or (1 if quick else 3))
     if "requests" in parts:
         run_requests(databases, 40 if quick else 600)
+    if "files" in parts:
+        run_files(databases, 5_000 if quick else 100_000, options.repeats or (1 if quick else 3))
 
 
 def _part(name: str) -> str:

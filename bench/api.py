@@ -74,7 +74,7 @@ def run_api(databases: Databases, rows_of_history: Sequence[int], seconds: float
         queue = f"ingest.pncp.bench-{uuid.uuid4().hex[:8]}"
         variables = {"DATABASE_URL": url, "QUEUE_NAME": queue, "RABBITMQ_URL": broker if has_broker else ""}
         found = reads[rows] = {name: [] for name in [*READS, BARE]}
-        with _serving("standalone.serve", variables) as ours, _serving("bench.bare", variables) as bare:
+        with serving("standalone.serve", variables) as ours, serving("bench.bare", variables) as bare:
             known = {name: path for name, path in READS.items() if _exists(ours + path)}
             for _ in range(repeats):
                 found[BARE].append(ask(f"{bare}/row", seconds=seconds))
@@ -148,7 +148,7 @@ def _median(answers: list[Answers]) -> Answers:
 
 
 @contextmanager
-def _serving(module: str, variables: dict[str, str]) -> Iterator[str]:
+def serving(module: str, variables: dict[str, str]) -> Iterator[str]:
     """A server in a process of its own, once it answers; its URL."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -47,7 +47,7 @@ def files_of(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_a_hundred_clients_that_do_not_read_hold_no_connection_and_slow_nobody_down(
+async def test_a_hundred_clients_that_do_not_read_hold_no_connection_and_slow_no_other_request(
     stack: Stack, tmp_path: Path
 ) -> None:
     await fill_many(stack)

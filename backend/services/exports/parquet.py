@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 from pyarrow import csv
 from pyarrow.parquet import ParquetWriter
 
-from backend.services.exports.tables import BOOLEANS, DAYS, INTEGERS, MOMENTS, NUMBERS, About, Column, Table
+from backend.services.exports.tables import BOOLEANS, DAYS, INTEGERS, MOMENTS, NUMBERS, About, Table
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """Of CSV that is read at once, which becomes a group of rows; a row has to fit."""
 LONGEST_BLOCK = 1024 * 1024 * 1024
-LEAST_SCALE, WIDEST, WIDEST_OF_ALL = 4, 38, 76
+LEAST_SCALE, WIDEST = 4, 38
 _TYPES = {
     **dict.fromkeys(MOMENTS, pa.timestamp("us")),
     **dict.fromkeys(DAYS, pa.date32()),
@@ -71,8 +71,8 @@ def _batches(table: Table, types: dict[str, pa.DataType], block: int) -> Iterato
 
 
 def _types_of_numbers(table: Table, block: int) -> dict[str, pa.DataType]:
-    """Decimals as wide as the widest value; text where even the widest decimal does not hold all."""
-    wanted: dict[str, Column] = {each.name: each for each in table.columns if each.kind in NUMBERS}
+    """Decimals of the scale that all values need; text where one has more than 38 digits."""
+    wanted = [each.name for each in table.columns if each.kind in NUMBERS]
     if not wanted:
         return {}
     whole, scale = dict.fromkeys(wanted, 0), dict.fromkeys(wanted, LEAST_SCALE)
@@ -84,10 +84,7 @@ def _types_of_numbers(table: Table, block: int) -> dict[str, pa.DataType]:
             before = pc.max(pc.if_else(has_point, point, length)).as_py() or 0
             after = pc.max(pc.if_else(has_point, pc.subtract(pc.subtract(length, point), 1), 0)).as_py() or 0
             whole[name], scale[name] = max(whole[name], before), max(scale[name], after)
-    return {name: _decimal(whole[name], scale[name]) for name in wanted}
-
-
-def _decimal(whole: int, scale: int) -> pa.DataType:
-    if whole + scale <= WIDEST:
-        return pa.decimal128(WIDEST, scale)
-    return pa.decimal256(WIDEST_OF_ALL, scale) if whole + scale <= WIDEST_OF_ALL else pa.string()
+    return {
+        name: pa.decimal128(WIDEST, scale[name]) if whole[name] + scale[name] <= WIDEST else pa.string()
+        for name in wanted
+    }

@@ -90,7 +90,7 @@ def _psql(url: str) -> None:
     order = ordered(question.order, question.entity.key)
     statement = f"SELECT {columns} FROM {question.entity.source} ORDER BY {order}"  # noqa: S608  # names of ours
     command = [
-        find_binaries() / "psql",
+        str(find_binaries() / "psql"),
         f"--dbname={url}",
         "--command",
         f"\\copy ({statement}) TO '/dev/null' CSV HEADER",

@@ -29,7 +29,7 @@ from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
 from common.resources.resumo import add_resumo
 
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0010"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -541,6 +541,113 @@ table_sizes = Table(
     Column("heap_bytes", BigInteger, nullable=False),
     Column("index_bytes", BigInteger, nullable=False),
     Column("toast_bytes", BigInteger, nullable=False),
+)
+
+# Files that readers have asked for: a row per job, kept for a month after its end.
+exportacoes = Table(
+    "exportacoes",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    # as the API took it: entidade, formato, filtros, campos, ordem, excel, dados_pessoais
+    Column("request", JSONB, nullable=False),
+    # the user of the API who asked; null without authentication
+    Column("requested_by", Text),
+    Column("idempotency_key", Text),
+    Column(
+        "status",
+        Text,
+        CheckConstraint(
+            "status IN ('na_fila', 'lendo', 'convertendo', 'pronta', 'erro', 'cancelada', 'apagada', 'expirada')",
+            name="status",
+        ),
+        nullable=False,
+        server_default="na_fila",
+    ),
+    # the fencing token, incremented by each claim
+    _count("attempt"),
+    _moment("lease_until"),
+    # the identity of the folder that holds its files; until its first claim that of the backend that was asked
+    Column("folder", Text),
+    Column("file_name", Text),
+    # how many rows there are, and what kind of number that is: exato, minimo, estimado
+    Column("rows_total", BigInteger, nullable=False),
+    Column("rows_total_kind", Text, nullable=False),
+    # rows that are read or, while it is converted, written
+    Column("rows_done", BigInteger, nullable=False, server_default=text("0")),
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),
+    # completeness of the mirror for what was asked: at the request, then in the snapshot that was read
+    Column("mirror", JSONB, nullable=False),
+    # why it failed: in a word for programs, and in a sentence
+    Column("cause", Text),
+    Column("error_message", Text),
+    _now("created_at"),
+    _moment("started_at"),
+    # when its present step began: to tell how long it will take
+    _moment("step_at"),
+    _moment("finished_at"),
+    _moment("expires_at"),
+    CheckConstraint("(status = 'erro') = (cause IS NOT NULL)", name="cause_of_error"),
+    CheckConstraint(
+        "(status IN ('na_fila', 'lendo', 'convertendo')) = (finished_at IS NULL)", name="finished_when_ended"
+    ),
+    # one request of a user under a key
+    Index(
+        "uq_exportacoes_idempotency_key",
+        text("coalesce(requested_by, '')"),
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    # what is under way, and files that are kept
+    Index(
+        "ix_exportacoes_kept",
+        "status",
+        postgresql_where=text("status IN ('na_fila', 'lendo', 'convertendo', 'pronta')"),
+    ),
+)
+
+# Files of a whole year of an entity, made at night: what is known of the newest of each name.
+arquivos = Table(
+    "arquivos",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("entidade", Text, nullable=False),
+    # null: the entity has no years, and the file holds all of it
+    Column("ano", Integer),
+    Column("formato", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    # SHA-256 of the rows as CSV: the file is made anew when it changes
+    Column("rows_sha256", Text, nullable=False),
+    # completeness of the mirror for the year, in the snapshot of the rows
+    Column("mirror", JSONB, nullable=False),
+    Column("made_at", MOMENT, nullable=False),
+    # when the rows were last compared
+    Column("checked_at", MOMENT, nullable=False),
+)
+
+# When files of years were made, or are to be: a backend takes up what has not ended.
+arquivos_geracoes = Table(
+    "arquivos_geracoes",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    # the user of the API who asked; null: the cron, or no authentication
+    Column("requested_by", Text),
+    _now("created_at"),
+    _moment("started_at"),
+    _moment("finished_at"),
+    _count("files_made"),
+    _count("files_unchanged"),
+    Column("error_message", Text),
+    # one at a time
+    Index(
+        "uq_arquivos_geracoes_unfinished",
+        text("(finished_at IS NULL)"),
+        unique=True,
+        postgresql_where=text("finished_at IS NULL"),
+    ),
 )
 
 

@@ -21,10 +21,13 @@ from backend.passwords import (
     is_sample,
     verify_password,
 )
+from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS
 from backend.tokens import LONGEST_MINUTES, SHORTEST_KEY
 from common.config import (
+    OFF,
     AdmissionSettings,
     BrokerSettings,
+    CronOrOff,
     DatabaseSettings,
     ListSettings,
     LoggingSettings,
@@ -74,6 +77,22 @@ def _without_star(value: list[str]) -> list[str]:
         if not origin.startswith(("http://", "https://")) or "*" in origin or origin.count("/") > 2:  # noqa: PLR2004
             raise ValueError("expected origins such as https://pncp.example.org, and never *")
     return value
+
+
+FILE_FORMATS = ("csv.gz", "parquet", "ndjson.gz")
+"""What files of whole years can be."""
+
+
+def _entities(value: list[str]) -> list[str]:
+    if not value or any(name not in ENTITIES_BY_ADDRESS for name in value):
+        raise ValueError(f"expected names among {', '.join(ENTITIES_BY_ADDRESS)}, separated by commas")
+    return list(dict.fromkeys(value))
+
+
+def _file_formats(value: list[str]) -> list[str]:
+    if not value or any(name not in FILE_FORMATS for name in value):
+        raise ValueError(f"expected names among {', '.join(FILE_FORMATS)}, separated by commas")
+    return list(dict.fromkeys(value))
 
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
@@ -194,6 +213,17 @@ class BackendSettings(
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
 
     export_dir: Path | None = None
+    export_hours: Annotated[int, Field(ge=1, le=8760)] = 24
+    export_max_bytes: Annotated[int, Field(ge=1_000_000)] = 10_000_000_000
+    export_concurrency: Annotated[int, Field(ge=1, le=16)] = 2
+    export_per_user: Annotated[int, Field(ge=1, le=100)] = 3
+
+    files_cron: CronOrOff = OFF
+    files_dir: Path | None = None
+    files_entities: Annotated[Names, AfterValidator(_entities)] = Field(
+        default_factory=lambda: [entity.address for entity in ENTITIES if entity.resource is not None]
+    )
+    files_formats: Annotated[Names, AfterValidator(_file_formats)] = Field(default_factory=lambda: list(FILE_FORMATS))
 
     @property
     def export_path(self) -> Path:
@@ -267,6 +297,8 @@ class BackendSettings(
             if password is not None and stored is not None and not verify_password(stored, password.encode()):
                 yield f"{name}_HASH: is the hash of another password than {name}; only one of the two is needed"
         yield from self._contradictions_of_mail()
+        if self.files_cron != OFF and self.files_dir is None:
+            yield "FILES_DIR: is required where FILES_CRON is set"
         for name, secret in self._keys():
             if len(secret.encode()) < SHORTEST_KEY:
                 yield f"{name}: is shorter than {SHORTEST_KEY} bytes; make one with: openssl rand -hex 32"

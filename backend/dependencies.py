@@ -16,7 +16,9 @@ from backend.security import Security, User
 from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
 from backend.services.entities.mirror import Mirrors
+from backend.services.exports.running import Exports
 from backend.services.exports.serving import FileMaker
+from backend.services.exports.yearly import YearFiles
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
@@ -34,6 +36,8 @@ class State(TypedDict):
     lists: ListSettings
     mirrors: Mirrors
     files: FileMaker
+    exports: Exports
+    yearly: YearFiles
     max_unfinished: int
     dashboard: Dashboard
     security: Security | None

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
@@ -20,6 +21,7 @@ from backend.api import (
     documentation,
     entities,
     executions,
+    exports,
     files,
     lists,
     mirror,
@@ -28,6 +30,7 @@ from backend.api import (
     schedules,
     summaries,
     sync,
+    yearly,
 )
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
@@ -64,7 +67,9 @@ from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.dashboard import Dashboard
 from backend.services.entities.mirror import Mirrors
 from backend.services.execution_log import forget_lines
-from backend.services.exports import serving
+from backend.services.exports import running, serving
+from backend.services.exports.folder import open_folder
+from backend.services.exports.yearly import YearFiles
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
@@ -106,7 +111,8 @@ def create_app(settings: BackendSettings) -> FastAPI:
     install_error_handlers(app, metrics)
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
-        *(summaries.router, entities.router, files.router),  # sums first: the address of a party takes anything
+        *(summaries.router, entities.router),  # sums first: the address of a party takes anything
+        *(files.router, exports.router, yearly.router),
         *(operations.router, auth.router, page.router, mirror.router),
     ]
     page.mount_assets(app)
@@ -172,6 +178,12 @@ def _lifespan(
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
+        long_copying = create_engine(
+            settings.database_url.get_secret_value(),
+            application_name="pncp-backend-exports",
+            pool_size=settings.export_concurrency + 1,
+            statement_seconds=running.COPY_SECONDS,
+        )
         reading = ReadConnections(engine)
         figures = FiguresReader(engine, settings.update_crons)
         dashboard = Dashboard(reading, settings.list_scopes)
@@ -184,14 +196,19 @@ def _lifespan(
                 log.warning("database is not available yet", cause=cause_of(error))
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
+            exports = _exports_of(settings, engine, long_copying, metrics)
+            year_files = _year_files_of(settings, engine, long_copying)
             notifier = Notifier(channels_of(settings), settings.public_url)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [
                 asyncio.create_task(sweep(engine)),
+                asyncio.create_task(exports.work()),
                 asyncio.create_task(watch(engine, _rules_of(settings), notifier, queue_watch)),
             ]
             if settings.execution_log_days:
                 background.append(asyncio.create_task(forget_lines(engine, days=settings.execution_log_days)))
+            if year_files.folder is not None:
+                background.append(asyncio.create_task(year_files.work()))
             for task in background:
                 task.add_done_callback(_end_with)
             async with keep_execution_log(engine):
@@ -204,6 +221,8 @@ def _lifespan(
                         lists=settings,
                         mirrors=Mirrors(settings.list_scopes),
                         files=serving.FileMaker(copying, workspace),
+                        exports=exports,
+                        yearly=year_files,
                         max_unfinished=settings.max_unfinished,
                         dashboard=dashboard,
                         security=security,
@@ -218,11 +237,37 @@ def _lifespan(
             await dashboard.close()
             if publisher is not None:
                 await publisher.close()
+            await long_copying.dispose()
             await copying.dispose()
             await engine.dispose()
             workspace.close()
 
     return lifespan
+
+
+def _exports_of(
+    settings: BackendSettings, engine: AsyncEngine, copying: AsyncEngine, metrics: Metrics
+) -> running.Exports:
+    limits = running.ExportLimits(
+        at_once=settings.export_concurrency,
+        per_user=settings.export_per_user,
+        most_bytes=settings.export_max_bytes,
+        hours=settings.export_hours,
+    )
+    folder = open_folder(settings.export_path, "EXPORT_DIR")
+    return running.Exports(engine, copying, folder=folder, scopes=settings.list_scopes, limits=limits, metrics=metrics)
+
+
+def _year_files_of(settings: BackendSettings, engine: AsyncEngine, copying: AsyncEngine) -> YearFiles:
+    return YearFiles(
+        engine,
+        copying,
+        folder=None if settings.files_dir is None else open_folder(settings.files_dir, "FILES_DIR"),
+        scopes=settings.list_scopes,
+        cron=settings.files_cron,
+        entities=settings.files_entities,
+        formats=settings.files_formats,
+    )
 
 
 def _rules_of(settings: BackendSettings) -> Rules:

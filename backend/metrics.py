@@ -64,6 +64,15 @@ class Metrics:
             "pncp_limit_hits", "Requests refused because of a limit.", ["limit"], registry=registry
         )
 
+        self._exports = Counter(
+            "pncp_exports",
+            "Export jobs that this process has left, by format and how.",
+            ["format", "outcome"],
+            registry=registry,
+        )
+        self._export_rows = Counter("pncp_export_rows", "Rows of finished exports.", registry=registry)
+        self._export_bytes = Counter("pncp_export_bytes", "Bytes of finished exports.", registry=registry)
+
     def answered(self, route: str, method: str, status: int | None, seconds: float) -> None:
         """Count a request; `status` is absent where the connection or the process ended before the answer."""
         method = method if method in METHODS else OTHER_METHOD
@@ -78,6 +87,15 @@ class Metrics:
         """Count a request's validation errors."""
         for kind in kinds:
             self._validation_errors.labels(kind).inc()
+
+    def export_ended(self, file_format: str, outcome: str) -> None:
+        """Count an export job that this process has left."""
+        self._exports.labels(file_format, outcome).inc()
+
+    def exported(self, *, rows: int, size: int) -> None:
+        """Count the rows and bytes of a finished export."""
+        self._export_rows.inc(rows)
+        self._export_bytes.inc(size)
 
     def limit_hit(self, limit: str) -> None:
         """Count a request over a rate limit."""

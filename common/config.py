@@ -243,6 +243,7 @@ def parse_crons(value: object) -> object:
 
 
 Cron = Annotated[str, AfterValidator(_cron)]
+CronOrOff = Annotated[str, AfterValidator(_cron_or_off)]
 OFF = "off"
 DOMINIOS_SCHEDULE = schedule_name(DOMINIOS, "update")
 
@@ -256,7 +257,7 @@ class ScheduleSettings(_Settings):
     schedule_enabled: bool = True
     schedule_update: Cron = DEFAULT_CRONS["update"]
     schedule_sweep: Cron = DEFAULT_CRONS["sweep"]
-    schedule_dominios: Annotated[str, AfterValidator(_cron_or_off)] = "30 2 * * *"
+    schedule_dominios: CronOrOff = "30 2 * * *"
     schedule_crons: Annotated[dict[str, Cron], NoDecode, BeforeValidator(parse_crons)] = Field(default_factory=dict)
     pncp_resources: Annotated[list[str], NoDecode, BeforeValidator(parse_names), AfterValidator(_resources)] = Field(
         default_factory=lambda: [DEFAULT_RESOURCE]

@@ -94,9 +94,14 @@ def answer(
     """An answer with a tag, or 304 where the client has this one already; `may_be_kept`: by caches of one user."""
     tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {**headers, "ETag": tag, **({"Cache-Control": "private, no-cache"} if may_be_kept else {})}
-    if tag in (each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(",")):
+    if is_kept(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type=media_type)
+
+
+def is_kept(request: Request, tag: str) -> bool:
+    """Whether the client has the answer with this tag already."""
+    return tag in (each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(","))
 
 
 def _link_to_next(request: Request, cursor: str) -> str:

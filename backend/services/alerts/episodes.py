@@ -6,8 +6,7 @@ does not delay e-mail.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from backend.services.alerts.channels import Channel, DeliveryError, Message
 from backend.services.alerts.findings import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.alerts.texts import REMINDED, Episode, Event, compose, compose_test, technical_detail
+from backend.services.election import elected
 from common.database import cause_of, in_transaction, is_database_trouble, run_again
 from common.tables import alerts
 
@@ -37,8 +37,6 @@ LONGEST_PAUSE = timedelta(minutes=30)
 TOLD_LATE = timedelta(days=7)
 """The end of an episode is not delivered after this time."""
 
-_TRY_LOCK = text("SELECT pg_try_advisory_lock(:key)")
-_UNLOCK = text("SELECT pg_advisory_unlock(:key)")
 _NOW = text("SELECT now()")
 _LOAD_OPEN = text("SELECT id, kind, details FROM alerts WHERE resolved_at IS NULL")
 _OPEN = text("""
@@ -112,7 +110,7 @@ async def watch(
     watching_since: datetime | None = None
     while True:
         try:
-            async with _elected(engine) as is_ours:
+            async with elected(engine, WATCH) as is_ours:
                 if is_ours:
                     now = await _load_now(engine)
                     watching_since = watching_since or now
@@ -123,19 +121,6 @@ async def watch(
             else:
                 log.exception("alerts could not be evaluated")
         await asyncio.sleep(every)
-
-
-@asynccontextmanager
-async def _elected(engine: AsyncEngine) -> AsyncIterator[bool]:
-    """Whether this process holds the lock. It is released with its connection."""
-    async with engine.connect() as db:
-        await db.execution_options(isolation_level="AUTOCOMMIT")  # no transaction stays open while messages are sent
-        is_ours: bool = (await db.execute(_TRY_LOCK, {"key": WATCH})).scalar_one()
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                await db.execute(_UNLOCK, {"key": WATCH})
 
 
 async def _load_now(engine: AsyncEngine) -> datetime:

@@ -190,8 +190,8 @@ async def _fetch(
     return await driver.fetch(statement, *where.values, timeout=LIST_SECONDS)
 
 
-async def load_total(driver: "asyncpg.Connection[Any]", question: Question) -> Total:
-    """How many rows the question has, counted as it says."""
+async def load_total(driver: "asyncpg.Connection[Any]", question: Question, *, seconds: float = COUNT_SECONDS) -> Total:
+    """How many rows the question has, counted as it says; after so many seconds, a full count is an estimate."""
     if question.counting == "nao":
         return Total(None, "nenhum")
     where, source = question.where(), question.entity.source
@@ -201,7 +201,7 @@ async def load_total(driver: "asyncpg.Connection[Any]", question: Question) -> T
     )
     statement = f"SELECT count(*) FROM ({selected}{limit}) AS counted"
     try:
-        number = await driver.fetchval(statement, *where.values, timeout=COUNT_SECONDS)
+        number = await driver.fetchval(statement, *where.values, timeout=seconds)
     except TimeoutError:
         if driver.is_in_transaction():  # in which nothing can be asked any more
             raise

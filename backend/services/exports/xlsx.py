@@ -8,6 +8,7 @@ from typing import Any
 import rustpy_xlsxwriter
 from rustpy_xlsxwriter import Format
 
+from backend.services.exports.formats import MOST_SHEET_ROWS
 from backend.services.exports.tables import (
     BOOLEANS,
     DAYS,
@@ -22,8 +23,6 @@ from backend.services.exports.tables import (
     heads_of,
 )
 
-MOST_ROWS = 1_048_575
-"""Of a sheet, beside its head."""
 LONGEST_TEXT = 32_767
 """Of a cell, in the units of UTF-16."""
 CUT = " [cortado]"
@@ -49,10 +48,10 @@ def write_xlsx(table: Table, about: About, target: Path, *, count: Callable[[Ite
     writers = [_writer_of(column) for column in table.columns]
     cut = _Cut()
     rows = (_cells(heads, writers, row, cut) for row in count(table.rows()))
-    sheets = max(1, -(-about.rows // MOST_ROWS))
+    sheets = max(1, -(-about.rows // MOST_SHEET_ROWS))
     names = [_sheet_name(about.title, n, sheets) for n in range(sheets)]
     empty = [dict.fromkeys(heads)] if about.rows == 0 else []  # without a row, no head would be written
-    entries: list[tuple[str, Any]] = [(name, chain(empty, islice(rows, MOST_ROWS))) for name in names]
+    entries: list[tuple[str, Any]] = [(name, chain(empty, islice(rows, MOST_SHEET_ROWS))) for name in names]
     # the sheets are written in this order, so that the last one knows what was cut
     entries.append(("Sobre", _lines_about(about, table.columns, names, cut)))
     shown = list(zip(heads, table.columns, strict=True))

@@ -173,6 +173,59 @@ def _add_token(parser: argparse.ArgumentParser) -> None:
     _add_url(parser)
 
 
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "./pncp export ENTIDADE [--FILTRO VALOR ...] [--formato FORMATO] [-o FILE] [OPTIONS]"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = EXPORT_DESCRIPTION
+    parser.epilog = EXPORT_EPILOG
+    parser.add_argument("entity", metavar="ENTIDADE", help="a list of the API: contratacoes, contratos, itens, ...")
+    parser.add_argument("--filtros", action="store_true", help="show the filters of the entity, and export nothing")
+    parser.add_argument(
+        "--formato", help="csv, ndjson, xlsx, parquet or pdf; not given: as the ending of FILE says, else csv"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to; - is standard output (a name of the backend's, here)"
+    )
+    parser.add_argument("--campos", help="which fields, in this order, separated by commas (all but JSON)")
+    parser.add_argument("--ordem", help="by which value, as in the API: valor, data_publicacao:asc")
+    parser.add_argument("--excel", action="store_true", help="csv as Excel opens it in Brazil: ; and decimal commas")
+    parser.add_argument("--dados-pessoais", action="store_true", help="CPFs as they are; for administrators")
+    _add_url(parser)
+
+
+EXPORT_DESCRIPTION = """\
+Write the rows of a list of the API into a file: all of them, as of one moment.
+
+Every filter of the list is an option by its name, with one value or several, repeated or separated by commas:
+
+  ./pncp export contratos --uf SC,PR --data-publicacao-de 2026-01-01 --formato xlsx -o contratos.xlsx
+"""
+EXPORT_EPILOG = """\
+Few rows come at once; for more the backend makes a file, with a progress bar here, and Ctrl-C cancels that.
+FILE has its name only when it is whole. The last line, on standard error, says whether the mirror is complete for
+what was exported. Exit codes: 0 done and complete, 1 failed, 2 wrong options or filters, 3 done, but the mirror is not
+complete, 130 interrupted.
+"""
+_FILTER = re.compile(r"--([a-z][a-z0-9_-]*)(?:=(.*))?", re.DOTALL)
+
+
+def _read_filters(parser: argparse.ArgumentParser, words: list[str]) -> list[tuple[str, str]]:
+    """Filters by their names, from the options that the parser does not know; one without a value means true."""
+    filters: list[tuple[str, str]] = []
+    is_open = False
+    for word in words:
+        option = _FILTER.fullmatch(word)
+        if option is not None:
+            filters.append((option[1].replace("-", "_"), "true" if option[2] is None else option[2]))
+            is_open = option[2] is None
+        elif is_open:
+            filters[-1] = (filters[-1][0], word)
+            is_open = False
+        else:
+            parser.error(f"{word!r} belongs to no option")
+    return filters
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recorded", metavar="FOLDER", help="answers recorded from the portal instead of generated ones"
@@ -223,6 +276,8 @@ class Command:
     add_options: Callable[[argparse.ArgumentParser], None] = _add_nothing
     # pytest, psql and their like read their options themselves.
     hands_on_arguments: bool = False
+    # Options that are not known here are filters of the API.
+    takes_filters: bool = False
 
 
 COMMANDS = {
@@ -239,6 +294,9 @@ COMMANDS = {
     "cancel": Command("end executions", LOCAL, _add_ids),
     "retry": Command("repeat what failed of an execution", LOCAL, _add_retry),
     "log": Command("what an execution has logged", LOCAL, _add_log),
+    "export": Command(
+        "rows of the mirror as a file: ENTIDADE --FILTRO VALOR ... -o FILE", LOCAL, _add_export, takes_filters=True
+    ),
     "token": Command("a token for the API, good for half an hour", LOCAL, _add_token),
     "verify": Command(
         "compare the mirror with the portal: [--resource NAME] --from DAY --to DAY", LOCAL, hands_on_arguments=True
@@ -251,7 +309,7 @@ COMMANDS = {
     "restore": Command("a backup back into the database: [--force] FILE", LOCAL, hands_on_arguments=True),
     "hash-password": Command("the hash of a password, for ADMIN_PASSWORD_HASH", LOCAL, hands_on_arguments=True),
 }
-ASKING = ("sync", "status", "history", "coverage", "cancel", "retry", "log", "token")
+ASKING = ("sync", "status", "history", "coverage", "cancel", "retry", "log", "export", "token")
 """Commands that start nothing here: they ask a backend, here or elsewhere."""
 TOOLS = ("verify", "rejected", "itens", "lists", "psql", "backup", "restore", "hash-password")
 """Commands that work on the database itself: that of the services that run here, else DATABASE_URL's."""
@@ -272,8 +330,8 @@ a second Ctrl-C ends it at once (130). While a synchronisation is watched, it en
   BACKEND_PORT   the port on 127.0.0.1 (8000, or the next free one)
   PNCP_HOME      where data and logs lie (.data in the project folder)
   PNCP_SYNC_URL, PNCP_SYNC_USERNAME, PNCP_SYNC_PASSWORD
-                 the backend that sync, status, history, coverage, cancel, retry, log and token ask, and its user;
-                 without them the one that ./pncp up or demo runs here, as the administrator of .env
+                 the backend that sync, status, history, coverage, cancel, retry, log, export and token ask, and its
+                 user; without them the one that ./pncp up or demo runs here, as the administrator of .env
   PYTHON         the Python to use, 3.11 or newer
 
 The first call makes .venv here and installs the pinned packages, with uv where it is installed, else with pip.
@@ -302,4 +360,10 @@ def parse(words: list[str]) -> tuple[str, argparse.Namespace]:
         return name, argparse.Namespace(arguments=words[1:])
     parser = argparse.ArgumentParser(prog=f"./pncp {name}", description=command.summary, allow_abbrev=False)
     command.add_options(parser)
-    return name, parser.parse_args(words[1:])
+    if not command.takes_filters:
+        return name, parser.parse_args(words[1:])
+    if words[1:2] and words[1].startswith("-") and words[1] not in ("-h", "--help"):
+        parser.error("the entity comes first")
+    options, rest = parser.parse_known_args(words[1:])
+    options.filters = _read_filters(parser, rest)
+    return name, options

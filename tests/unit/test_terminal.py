@@ -16,8 +16,9 @@ import pytest
 
 from common.resources import RESOURCE_NAMES
 from standalone import cli, terminal, tools
+from standalone.api import Api, connect, credentials, local_url
 from standalone.system import LaunchError
-from standalone.terminal import Api, credentials, duration, local_url, log_line, note, progress_of, watch
+from standalone.terminal import duration, log_line, note, progress_of, watch
 
 PROGRESS = {
     "percent": 25.0,
@@ -131,6 +132,7 @@ def test_every_command_that_asks_has_a_url_and_json() -> None:
     for name in cli.ASKING:
         days = ["--from", "2026-03-01", "--to", "2026-03-02"]
         needed = {"sync": ["--update"], "coverage": days, "cancel": ["1"], "retry": ["1"], "log": ["1"]}
+        needed["export"] = ["contratos"]
         words = needed.get(name, [])
         given = options(name, *words, "--url", "http://x", "--json")
         assert (given.url, given.json) == ("http://x", True)
@@ -175,7 +177,7 @@ def test_the_backend_that_was_started_last_and_still_listens_is_asked(
 
 @pytest.mark.parametrize("url", ["pncp.example.org", "ftp://x", "http://", "http://[x", "http://x:port"])
 def test_what_is_no_url_is_told(url: str) -> None:
-    with pytest.raises(LaunchError, match="is not a URL"), terminal.connect(url, {}):
+    with pytest.raises(LaunchError, match="is not a URL"), connect(url, {}):
         pass
 
 

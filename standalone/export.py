@@ -1,0 +1,245 @@
+"""`./pncp export`: rows of the mirror as a file, made by a job of the backend unless they are few.
+
+What is said goes to standard error: standard output may be the file.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from backend.services.entities.entity import ENTITIES_BY_ADDRESS
+from standalone.api import Answer, Api, Away, Invalid, Missing
+from standalone.console import complain, say
+from standalone.settings import from_caller
+from standalone.system import LaunchError
+
+FIRST_POLL_SECONDS, POLL_SECONDS = 0.1, 1.0
+PATIENCE_SECONDS = 120.0
+"""How long a backend may be away while it is waited for."""
+INVALID, INCOMPLETE, INTERRUPTED = 2, 3, 130
+STATES = {"na_fila": "queued", "lendo": "reading", "convertendo": "converting"}
+PERSONAL = "dados_pessoais"
+
+
+def export(api: Api, options: argparse.Namespace) -> int:
+    """Run the command; its exit code.
+
+    Raises:
+        LaunchError: there is no file; the text says why.
+
+    """
+    try:
+        if options.filtros:
+            return _show_filters(options.entity)
+        done = _export(api, options)
+    except Invalid as error:
+        complain(str(error))
+        return INVALID
+    except KeyboardInterrupt:
+        complain("interrupted; there is no file")
+        return INTERRUPTED
+    if options.json and options.output != "-":
+        say(json.dumps(done, ensure_ascii=False, indent=2))
+    complain(f"{done['registros']:,} rows in {done['arquivo']}")
+    complain(_sentence_of(done["espelho"]))
+    return 0 if done["espelho"]["completo"] else INCOMPLETE
+
+
+def _show_filters(address: str) -> int:
+    """The filters of an entity, as this version has them."""
+    if address not in ENTITIES_BY_ADDRESS:
+        raise _unknown(address)
+    entity = ENTITIES_BY_ADDRESS[address]
+    width = max(len(name) for name in entity.filters) + 4
+    for name, each in entity.filters.items():
+        say(f"  {'--' + name.replace('_', '-'):<{width}}{each.label}")
+    return 0
+
+
+def _unknown(address: str) -> Invalid:
+    near = get_close_matches(address, ENTITIES_BY_ADDRESS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else f": {', '.join(ENTITIES_BY_ADDRESS)}"
+    return Invalid(f"there is no entity {address!r}{hint}")
+
+
+def _export(api: Api, options: argparse.Namespace) -> Answer:
+    """Write the file; its name, how many rows it has, and whether the mirror is complete for them."""
+    is_named = options.output not in (None, "-")
+    ending = Path(options.output).suffix.removeprefix(".").lower() if is_named else ""
+    file_format = options.formato or ending or "csv"
+    personal = [(PERSONAL, "true")] if options.dados_pessoais else []
+    try:
+        listed = api.get_list(f"/{options.entity}", [*options.filters, *personal, ("limite", "1")])
+    except Missing:
+        raise _unknown(options.entity) from None
+    if listed["total_tipo"] != "exato":
+        return _export_by_job(api, options, file_format)
+    parameters = [*options.filters, *personal]
+    parameters += [(name, value) for name in ("campos", "ordem") if (value := getattr(options, name))]
+    parameters += [("excel", "1")] if options.excel else []
+    with api.stream(f"/{options.entity}.{file_format}", parameters=parameters) as answer:
+        name = _name_in(answer.headers.get("Content-Disposition", "")) or f"{options.entity}.{file_format}"
+        with _target(options.output, name) as target:
+            for part in answer.iter_bytes():
+                target.file.write(part)
+        rows = int(answer.headers["X-Total-Registros"])
+    return {"arquivo": target.name, "registros": rows, "espelho": listed["espelho"]}
+
+
+def _name_in(disposition: str) -> str:
+    """The file's name in a Content-Disposition, without any folder."""
+    return Path(disposition.partition('filename="')[2].partition('"')[0]).name
+
+
+def _export_by_job(api: Api, options: argparse.Namespace, file_format: str) -> Answer:
+    filters: dict[str, list[str]] = {}
+    for name, value in options.filters:
+        filters.setdefault(name, []).append(value)
+    body = {
+        "entidade": options.entity,
+        "formato": file_format,
+        "filtros": filters,
+        "campos": options.campos.split(",") if options.campos else None,
+        "ordem": options.ordem,
+        "excel": options.excel,
+        PERSONAL: options.dados_pessoais,
+    }
+    job = api.post("/exportacoes", body, key=uuid.uuid4().hex)
+    address = f"/exportacoes/{job['id']}"
+    try:
+        for notice in job["avisos"]:
+            complain(notice)
+        job = _wait_for(api, job, address)
+        with _target(options.output, Path(job["arquivo"]).name) as target:
+            _fetch(api, f"{address}/arquivo", target.file)
+    finally:
+        with suppress(LaunchError):  # it would expire by itself
+            api.delete(address)
+    return {"arquivo": target.name, "registros": job["registros"], "espelho": job["espelho"]}
+
+
+# --- the job ----------------------------------------------------------------------------------------------------
+
+
+def _wait_for(api: Api, job: Answer, address: str) -> Answer:
+    """The job when its file is there, its progress shown meanwhile.
+
+    Raises:
+        LaunchError: it ended otherwise.
+
+    """
+    console = Console(stderr=True, highlight=False)
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(24),
+        TextColumn("{task.percentage:5.1f} %"),
+        TextColumn("{task.fields[words]}", markup=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    bar = progress.add_task("queued", total=100, words="")
+    away_since: float | None = None
+    pause = FIRST_POLL_SECONDS
+    with progress:
+        while job["estado"] in STATES:
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_SECONDS)
+            try:
+                job = api.get(address)
+                away_since = None
+            except Away:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > PATIENCE_SECONDS:
+                    raise
+                continue
+            left = job["segundos_restantes"]
+            about = "" if job["registros_tipo"] == "exato" else "about "
+            words = f"{job['registros_feitos']:,} of {about}{job['registros']:,} rows"
+            words += "" if left is None else f", {left:,.0f} s left"
+            state = STATES.get(job["estado"], job["estado"])
+            progress.update(bar, completed=job["percentual"], description=state, words=words)
+    if job["estado"] != "pronta":
+        raise LaunchError(f"export {job['id']}: {job['erro'] or job['estado']}")
+    return job
+
+
+def _fetch(api: Api, address: str, file: BinaryIO) -> None:
+    """Copy a file of the backend; a broken connection goes on where it broke."""
+    size, tag, broken_since = 0, "", None
+    while True:
+        try:
+            headers = {"Range": f"bytes={size}-", "If-Range": tag} if size else {}
+            with api.stream(address, headers=headers) as answer:
+                if size and answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                    raise LaunchError("the file changed while it was copied")
+                tag = answer.headers["ETag"]
+                for part in answer.iter_bytes():
+                    file.write(part)
+                    size, broken_since = size + len(part), None
+                return
+        except Away:
+            broken_since = broken_since or time.monotonic()
+            if time.monotonic() - broken_since > PATIENCE_SECONDS:
+                raise
+            time.sleep(POLL_SECONDS)
+
+
+# --- the file ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where a file is written, and its name at the end."""
+
+    file: BinaryIO
+    name: str
+
+
+@contextmanager
+def _target(output: str | None, name: str) -> Iterator[_Target]:
+    """The file to write; it gets its name at the end, and is gone if there is an error before."""
+    if output == "-":
+        yield _Target(sys.stdout.buffer, output)
+        sys.stdout.buffer.flush()
+        return
+    final = from_caller(output or name, dict(os.environ))
+    partial = final.with_name(f".{final.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            yield _Target(file, str(final))
+        partial.replace(final)
+    except OSError as error:
+        raise LaunchError(f"{final} cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sentence_of(mirror: Answer) -> str:
+    """Whether the mirror has everything of what was exported."""
+    until = (
+        f"its changes are read up to {mirror['ate'].replace('T', ' ')[:16]}" if mirror["ate"] else "not kept up to date"
+    )
+    if mirror["completo"]:
+        return f"the mirror is complete for this; {until}"
+    days = mirror["dias_faltando"]
+    faults = [
+        "no day has been read whole" if days is None else f"{days:,} days are not proved complete" if days else "",
+        f"{mirror['registros_recusados']:,} records are rejected" if mirror["registros_recusados"] else "",
+        f"{mirror['listas_faltando']:,} lists are still to be read" if mirror["listas_faltando"] else "",
+        f"only what is in scope: {mirror['escopo']}" if mirror["escopo"] else "",
+    ]
+    return f"the mirror is NOT complete for this: {', '.join(filter(None, faults))}; {until}"

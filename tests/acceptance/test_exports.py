@@ -1,0 +1,219 @@
+"""Exports by real processes: killed ones, disks without room, and `./pncp export`."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from standalone.cli import ROOT
+from tests.acceptance.conftest import Stack, free_port
+from tests.acceptance.test_terminal import environment_of, pncp
+from tests.integration.conftest import Database
+from tests.integration.test_exports import ended, files_in, fill, folders_in, held, is_reading, queued
+from tests.support import eventually
+
+MANY = 12_000
+"""More rows than are given at once."""
+WITHOUT_ROOM = """
+import resource, uvicorn
+resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
+uvicorn.run("backend.main:app", port={port}, log_config=None)
+"""
+
+
+@pytest.fixture
+def database(stack: Stack) -> Database:
+    return Database(stack.engine)
+
+
+@pytest.fixture
+def folder(stack: Stack) -> Path:
+    stack.settings["EXPORT_DIR"] = str(stack.folder / "exports")
+    return stack.folder / "exports"
+
+
+async def test_a_job_whose_backend_is_killed_is_done_by_the_next_and_leaves_nothing(
+    stack: Stack, database: Database, folder: Path
+) -> None:
+    await fill(database, 500)
+    backend = await stack.start_backend()
+    job_id = await queued(database)
+    async with held(database):
+        await eventually(lambda: is_reading(database, job_id))
+        await eventually(lambda: folders_in(folder))
+        backend.send(signal.SIGKILL)
+        await backend.ended()
+    await stack.start_backend()
+
+    told = await ended(stack.api, job_id)  # when the dead one's lease has run out
+    assert (told["estado"], told["registros"]) == ("pronta", 500)
+    assert files_in(folder) == [told["arquivo"]]
+    assert len(folders_in(folder)) == 1
+    answer = await stack.api.get(f"/exportacoes/{job_id}/arquivo", headers={"Range": "bytes=0-10"})
+    assert (answer.status_code, len(answer.content)) == (206, 11)
+
+
+async def start_without_room(stack: Stack) -> None:
+    """A backend none of whose files may become larger than 250 kB, which is as if the disk was full then."""
+    port = free_port()
+    backend = stack.start("backend", "-c", WITHOUT_ROOM.format(port=port))
+    stack.api.base_url = f"http://127.0.0.1:{port}"
+
+    async def ready() -> bool:
+        try:
+            return (await stack.api.get("/health")).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    await stack._wait_for(backend, ready)
+
+
+@pytest.mark.parametrize("body", [{"formato": "csv"}, {"formato": "ndjson", "campos": ["ni"]}])
+async def test_a_file_that_has_no_room_ends_the_job_with_a_word(
+    stack: Stack, database: Database, folder: Path, body: dict[str, Any]
+) -> None:
+    """As CSV it does not fit; of the other only what is converted does not."""
+    await fill(database, MANY)
+    await start_without_room(stack)
+    asked = await stack.api.post("/exportacoes", json={"entidade": "fornecedores", **body})
+    told = await ended(stack.api, asked.json()["id"])
+    assert (told["estado"], told["causa"]) == ("erro", "disco_cheio")
+    assert "EXPORT_DIR" in told["erro"]
+    await eventually(lambda: files_in(folder) == [])
+
+
+# --- ./pncp export ----------------------------------------------------------------------------------------------
+
+
+def written(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+async def test_few_rows_come_at_once(stack: Stack, database: Database) -> None:
+    await stack.start_backend()
+    await fill(database, 20)
+    target = stack.folder / "fornecedores.csv"
+
+    code, out, err = await pncp(
+        stack, "export", "fornecedores", "--tipo-pessoa", "PJ,PF", "--campos", "ni,nome", "-o", str(target)
+    )
+
+    assert (code, out) == (3, ""), err  # nothing has been mirrored, so that it cannot be complete
+    assert err.startswith(f"pncp: 20 rows in {target}\npncp: the mirror is NOT complete for this: no day has been read")
+    assert len(written(target)) == 20
+    assert await database.value("SELECT count(*) FROM exportacoes") == 0
+    code, out, _ = await pncp(stack, "export", "fornecedores", "--formato", "ndjson", "-o", "-")
+    assert (code, len([json.loads(line) for line in out.splitlines()])) == (3, 20)
+
+
+async def test_many_rows_are_a_job_that_is_gone_afterwards(stack: Stack, database: Database, folder: Path) -> None:
+    await stack.start_backend()
+    await fill(database, MANY)
+    target = stack.folder / "rows.ndjson"
+
+    code, out, err = await pncp(stack, "export", "fornecedores", "--ordem=chave", "-o", str(target), "--json")
+
+    assert code == 3, err
+    assert json.loads(out)["registros"] == MANY
+    assert target.read_bytes().count(b"\n") == MANY
+    assert await database.value("SELECT status FROM exportacoes") == "apagada"
+    assert files_in(folder) == []
+
+
+async def test_a_mirror_that_is_complete_is_said_to_be(stack: Stack, database: Database) -> None:
+    await stack.start_backend()
+    await database.rows("""
+        INSERT INTO watermarks (resource, part, since, reached, complete_from)
+        VALUES ('atas', 0, '2026-01-01', timezone('America/Sao_Paulo', now()), '2026-01-01')
+    """)
+    await database.rows("""
+        INSERT INTO read_days (resource, criterio, day, part, began_at, complete_at, slice_id, execution_id, pages,
+                               records, stored)
+        VALUES ('atas', 'atualizacao', '2026-01-01', 0, now(), now(), 1, 1, 1, 1, 1)
+    """)
+    code, out, err = await pncp(stack, "export", "atas", "-o", "-")
+    assert code == 0, err
+    assert next(csv.reader(io.StringIO(out)))
+    assert "the mirror is complete for this; its changes are read up to 20" in err
+
+
+async def test_what_is_wrong_is_said_and_leaves_no_file(stack: Stack) -> None:
+    await stack.start_backend()
+    target = stack.folder / "out" / "x.csv"
+    target.parent.mkdir()
+    for words, said in (
+        (("contrato",), "there is no entity 'contrato'; did you mean contratos?"),
+        (("contratos", "--ufs", "SC"), "422: ufs não é um parâmetro de /contratos; o mais próximo é uf"),
+        (("contratos", "--uf", "SC", "--formato", "doc"), "422: formato "),
+        (("contratos", "--campos", "objetos"), "422: campos tem um campo que não existe"),
+        (("contratos", "SC"), "'SC' belongs to no option"),
+        (("--uf", "SC", "contratos"), "the entity comes first"),
+    ):
+        code, _, err = await pncp(stack, "export", *words, "-o", str(target))
+        assert code == 2, err
+        assert said in err
+        assert list(target.parent.iterdir()) == []
+
+
+async def test_a_job_that_fails_leaves_no_file_and_the_old_one_as_it_was(
+    stack: Stack, database: Database, folder: Path
+) -> None:
+    await stack.start_backend(EXPORT_MAX_BYTES="1000000")
+    await fill(database, MANY)
+    target = stack.folder / "out" / "x.csv"
+    target.parent.mkdir()
+    target.write_text("old")
+    code, _, err = await pncp(stack, "export", "fornecedores", "-o", str(target))
+    assert code == 1, err
+    assert "EXPORT_MAX_BYTES" in err
+    assert [path.name for path in target.parent.iterdir()] == ["x.csv"]
+    assert target.read_text() == "old"
+
+
+async def test_filters_are_shown_without_a_backend(stack: Stack) -> None:
+    code, out, _ = await pncp(stack, "export", "contratos", "--filtros", "--url", "http://127.0.0.1:9")
+    assert code == 0
+    assert "  --data-publicacao-de" in out
+    code, out, _ = await pncp(stack, "export", "--help")
+    assert (code, "--FILTRO VALOR" in out, "3 done, but" in out) == (0, True, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_cancels_the_job_and_leaves_no_file(
+    stack: Stack, database: Database, folder: Path, number: signal.Signals
+) -> None:
+    await stack.start_backend(EXPORT_CONCURRENCY="1")
+    await fill(database, MANY)
+    target = stack.folder / "out" / "x.csv"
+    target.parent.mkdir()
+    blocker = await queued(database)
+    await database.rows("UPDATE exportacoes SET request = jsonb_set(request, '{entidade}', '\"orgaos\"')")
+    async with database.engine.begin() as db:
+        await db.exec_driver_sql("LOCK TABLE orgaos IN ACCESS EXCLUSIVE MODE")
+        await eventually(lambda: is_reading(database, blocker))
+        exporting = subprocess.Popen(  # noqa: ASYNC220  # its signals are sent one by one
+            [sys.executable, "-m", "standalone", "export", "fornecedores", "-o", str(target)],
+            cwd=ROOT,
+            env=environment_of(stack),
+            stderr=subprocess.PIPE,
+        )
+
+        async def waits() -> bool:
+            return bool(await database.value("SELECT count(*) FROM exportacoes WHERE status = 'na_fila'") == 1)
+
+        await eventually(waits, seconds=30)
+        os.kill(exporting.pid, number)
+        _, err = await asyncio.to_thread(exporting.communicate, timeout=30)
+    assert exporting.returncode == 130
+    assert "interrupted; there is no file" in err.decode()
+    assert list(target.parent.iterdir()) == []
+    assert await database.value("SELECT status FROM exportacoes WHERE id <> :id", id=blocker) == "cancelada"

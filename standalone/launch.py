@@ -84,7 +84,7 @@ def _up(settings: Settings, supervisor: Supervisor) -> int:
             f"the database {hide_password(url)} holds demonstration data (./pncp demo filled it); "
             "set DATABASE_URL to another one, or drop and create this one"
         )
-    environment = _environment_of(settings, url)
+    environment = _environment_of(settings, url, supervisor.folder)
     _migrate(supervisor, environment)
     portal = settings.get("PNCP_BASE_URL") or PORTAL
     backend_url = _start_services(listening, supervisor, environment)
@@ -107,7 +107,7 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
             f"the database {hide_password(url)} holds executions that no demonstration made: real data, "
             "among which a demonstration's must not get. Unset DATABASE_URL, or set it to an empty database"
         )
-    environment = _environment_of(settings, url)
+    environment = _environment_of(settings, url, supervisor.folder)
     _migrate(supervisor, environment)
     database.mark(url)
     portal = _start_simulator(settings, options, supervisor, environment)
@@ -137,7 +137,7 @@ def _open_database(settings: Settings, supervisor: Supervisor) -> str:
         return server.start()
 
 
-def _environment_of(settings: Settings, database_url: str) -> Settings:
+def _environment_of(settings: Settings, database_url: str, folder: Path) -> Settings:
     """The environment of the children: the person's settings, the chosen parts, and this machine alone."""
     environment = {name: value for name, value in settings.items() if name != "PNCP_CALLED_FROM"}
     if not settings.get("DATABASE_URL"):
@@ -145,7 +145,12 @@ def _environment_of(settings: Settings, database_url: str) -> Settings:
         environment = {name: value for name, value in environment.items() if not name.startswith("PG")}
     broker = settings.get("RABBITMQ_URL")
     say(f"- broker: {hide_password(broker) if broker else 'none, the ingestor polls the database'}")
-    return environment | {"DATABASE_URL": database_url, "BACKEND_HOST": LOOPBACK, "PYTHONUNBUFFERED": "1"}
+    files = {
+        name: settings.get(name) or str(folder / kind)
+        for name, kind in (("EXPORT_DIR", "exports"), ("FILES_DIR", "files"))
+    }
+    ours = {"DATABASE_URL": database_url, "BACKEND_HOST": LOOPBACK, "PYTHONUNBUFFERED": "1"}
+    return environment | files | ours
 
 
 def _demo_environment(portal: str) -> Settings:

@@ -172,7 +172,7 @@ def test_compose_sets_every_setting_of_a_service_and_nothing_else(service: str, 
 
 def test_compose_takes_from_the_example_whatever_it_does_not_decide_itself() -> None:
     decided = {"DATABASE_URL", "RABBITMQ_URL", "BACKEND_HOST", "BACKEND_RELOAD", "PNCP_HOME", *TERMINAL}
-    decided |= {"METRICS_HOST", "METRICS_PORT", "EXPORT_DIR"}
+    decided |= {"METRICS_HOST", "METRICS_PORT", "EXPORT_DIR", "FILES_DIR"}
     assert interpolated_names() == names_in_example() - decided
 
 

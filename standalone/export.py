@@ -117,7 +117,13 @@ def _export_by_job(api: Api, options: argparse.Namespace, file_format: str) -> A
         "excel": options.excel,
         PERSONAL: options.dados_pessoais,
     }
-    job = api.post("/exportacoes", body, key=uuid.uuid4().hex)
+    key = uuid.uuid4().hex
+    try:
+        job = api.post("/exportacoes", body, key=key)
+    except (KeyboardInterrupt, Away):  # perhaps there is a job; with its key it is asked for once
+        with suppress(LaunchError):
+            api.delete(f"/exportacoes/{api.post('/exportacoes', body, key=key)['id']}")
+        raise
     address = f"/exportacoes/{job['id']}"
     try:
         for notice in job["avisos"]:

@@ -11,14 +11,16 @@ from starlette.responses import FileResponse
 from backend.api.entities import is_kept
 from backend.errors import NotFoundError, problem
 from backend.services.exports.folder import Download
+from backend.services.exports.formats import FORMATS
+from backend.services.exports.yearly import MEDIA_TYPES
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_MEDIA_TYPES = {*(each.media_type.partition(";")[0] for each in FORMATS.values()), *MEDIA_TYPES.values()}
+
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "O arquivo",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    },
+    200: {"description": "O arquivo", "content": dict.fromkeys(sorted(_MEDIA_TYPES), _BINARY)},
     206: {"description": "A parte pedida por `Range`"},
     304: {"description": "Quem pede já o tem (`If-None-Match`)"},
     416: {

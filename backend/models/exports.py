@@ -85,9 +85,11 @@ class ExportRequest(BaseModel):
     )
     ordem: Word | None = Field(None, description="como em `ordem` da lista")
     excel: bool = Field(
-        default=False, description="só `csv`: como o Excel em português o espera (`;`, vírgula decimal, BOM)"
+        default=False,
+        strict=True,
+        description="só `csv`: como o Excel em português o espera (`;`, vírgula decimal, BOM)",
     )
-    dados_pessoais: bool = Field(default=False, description="CPFs por inteiro; só para administradores")
+    dados_pessoais: bool = Field(default=False, strict=True, description="CPFs por inteiro; só para administradores")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

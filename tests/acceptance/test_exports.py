@@ -195,10 +195,8 @@ async def test_a_signal_cancels_the_job_and_leaves_no_file(
     await fill(database, MANY)
     target = stack.folder / "out" / "x.csv"
     target.parent.mkdir()
-    blocker = await queued(database)
-    await database.rows("UPDATE exportacoes SET request = jsonb_set(request, '{entidade}', '\"orgaos\"')")
-    async with database.engine.begin() as db:
-        await db.exec_driver_sql("LOCK TABLE orgaos IN ACCESS EXCLUSIVE MODE")
+    blocker = await queued(database, entidade="orgaos")
+    async with held(database, "orgaos"):
         await eventually(lambda: is_reading(database, blocker))
         exporting = subprocess.Popen(  # noqa: ASYNC220  # its signals are sent one by one
             [sys.executable, "-m", "standalone", "export", "fornecedores", "-o", str(target)],

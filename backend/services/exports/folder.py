@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -55,8 +56,9 @@ def open_folder(path: Path, variable: str) -> Folder:
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.stat().st_uid != os.getuid() and not os.access(path, os.W_OK):
-            raise PermissionError(f"{path} belongs to another user")
+        known = path.stat()
+        if known.st_uid != os.getuid() and known.st_mode & stat.S_IWOTH:
+            raise PermissionError(f"{path} belongs to another user, and anyone may write there")
         return Folder(path, _identity_of(path))
     except OSError as error:
         raise ConfigurationError(f"{variable}: is not a folder that can be written: {error}") from None

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from backend.security import Role
 
@@ -58,6 +59,11 @@ def leaves(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
             yield route
         else:
             yield from leaves(included.routes)
+
+
+def methods_at(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
+    """The methods that the address of a request takes, sorted."""
+    return methods_of(route for route in leaves(routes) if route.matches(scope)[0] is not Match.NONE)
 
 
 def methods_of(routes: Iterable[BaseRoute]) -> list[str]:

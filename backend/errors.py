@@ -17,6 +17,7 @@ from fastapi.responses import Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from backend.metrics import Metrics
 from common.database import cause_of, is_database_trouble
@@ -231,10 +232,10 @@ _PLAIN: dict[type[Exception], int] = {
 _WORTH_REPEATING = (409, 429, 503)
 
 
-def install_error_handlers(app: FastAPI, metrics: Metrics) -> None:
-    """Register the handler of each kind of error."""
+def install_error_handlers(app: FastAPI, metrics: Metrics, methods_at: Callable[[Scope], Sequence[str]]) -> None:
+    """Register the handler of each kind of error. `methods_at`: the methods that the address of a request takes."""
     app.add_exception_handler(RequestValidationError, _counting_invalid(metrics))
-    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(HTTPException, _naming_methods(methods_at))
     app.add_exception_handler(RefusedError, _on_refused)
     for kind, status in _PLAIN.items():
         app.add_exception_handler(kind, _plainly(status))
@@ -285,10 +286,16 @@ def _message_of(fault: Mapping[str, Any]) -> str:
     return "não é um valor aceito"
 
 
-def _on_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
-    detail = _STATUS.get(error.status_code, HTTPStatus(error.status_code).phrase)
-    return problem(error.status_code, detail, headers=error.headers)
+def _naming_methods(methods_at: Callable[[Scope], Sequence[str]]) -> Callable[[Request, Exception], Response]:
+    def handler(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
+        detail = _STATUS.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a router names the methods of its first route only
+            headers["Allow"] = ", ".join(methods_at(request.scope))
+        return problem(error.status_code, detail, headers=headers)
+
+    return handler
 
 
 def _plainly(status: int) -> Callable[[Request, Exception], Response]:

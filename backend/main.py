@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from backend.access import CLOSED, Access, access_of, leaves, methods_of
+from backend.access import CLOSED, Access, access_of, leaves, methods_at, methods_of
 from backend.api import (
     alerts,
     auth,
@@ -108,7 +108,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         redirect_slashes=False,  # a redirect's address would be made of the caller's Host header
         responses=PROBLEM_RESPONSES,
     )
-    install_error_handlers(app, metrics)
+    install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything

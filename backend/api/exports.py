@@ -79,5 +79,5 @@ async def get_file(export_id: ExportId, request: Request, state: AppState, user:
 )
 @access("viewer", "write")
 async def end(export_id: ExportId, state: AppState, user: CurrentUser) -> None:
-    """Repetido, nada muda."""
+    """Depois, a exportação não existe mais (404)."""
     await end_export(state["engine"], state["reading"], state["exports"], export_id, user)

@@ -23,7 +23,7 @@ async def get_files(state: AppState) -> YearFiles:
     return await load_files(state["reading"], state["yearly"], state["notifier"].public_url)
 
 
-@router.post("/gerar", status_code=202, summary="Faz os arquivos agora", responses=CONFLICT_RESPONSE)
+@router.post("", status_code=202, summary="Faz os arquivos agora", responses=CONFLICT_RESPONSE)
 @changes
 async def make(state: AppState, user: CurrentUser) -> Round:
     """Os que mudaram. Se uma geração está em andamento, é ela; `GET /arquivos` diz quando terminou."""

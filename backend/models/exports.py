@@ -11,7 +11,7 @@ from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from backend.services.entities.question import LONGEST_VALUE, MOST_VALUES
 from backend.services.exports.formats import FORMATS
 
-State = Literal["na_fila", "lendo", "convertendo", "pronta", "erro", "cancelada", "apagada", "expirada"]
+State = Literal["na_fila", "lendo", "convertendo", "pronta", "erro", "expirada"]
 
 
 def _one_of(name: str, known: list[str]) -> str:
@@ -58,7 +58,9 @@ Values = Annotated[
     BeforeValidator(_values),
     WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1, "maxItems": MOST_VALUES}]}),
 ]
-Word = Annotated[str, Field(max_length=LONGEST_VALUE), AfterValidator(_encodable)]
+LONGEST_NAME = 60
+"""So that one name too many is refused for that: 200 of them fit into the longest body."""
+Word = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_encodable)]
 EntityAddress = Annotated[
     str, AfterValidator(_entity), WithJsonSchema({"type": "string", "enum": list(ENTITIES_BY_ADDRESS)})
 ]
@@ -104,7 +106,7 @@ class Export(BaseModel):
     id: int
     estado: State = Field(
         description="`na_fila`, `lendo` (do banco de dados), `convertendo` (para o formato), `pronta`; `erro`;"
-        " `cancelada` antes do fim; `apagada` por alguém, `expirada` pelo tempo: o arquivo não existe mais"
+        " `expirada`: o arquivo não existe mais"
     )
     entidade: str
     formato: str

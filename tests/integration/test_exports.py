@@ -248,26 +248,27 @@ async def test_a_job_that_is_cancelled_stops_reading_and_leaves_nothing(
         await eventually(copies)
         assert (await client.get(f"/exportacoes/{job_id}/arquivo")).status_code == 409
         answers = [await client.delete(f"/exportacoes/{job_id}") for _ in range(2)]
-        assert [answer.status_code for answer in answers] == [204, 204]
-        assert (await client.get(f"/exportacoes/{job_id}")).json()["estado"] == "cancelada"
+        assert [answer.status_code for answer in answers] == [204, 404]
+        assert (await client.get(f"/exportacoes/{job_id}")).json()["detail"] == "A exportação 1 foi cancelada."
 
         async def copies_no_more() -> bool:
             return bool(await database.value(copying) == 0)
 
         await eventually(copies_no_more)
         await eventually(lambda: not folders_in(folder))
-    assert (await client.get(f"/exportacoes/{job_id}")).json()["estado"] == "cancelada"
+    assert await database.value("SELECT status FROM exportacoes") == "cancelada"
     assert (await client.get(f"/exportacoes/{job_id}/arquivo")).status_code == 404
 
 
-async def test_a_deleted_file_is_gone_at_once_and_its_job_is_known(
+async def test_a_deleted_file_is_gone_at_once_and_so_is_its_job(
     client: httpx.AsyncClient, database: Database, folder: Path
 ) -> None:
     job_id = (await ask(client))["id"]
     await ended(client, job_id)
     assert (await client.delete(f"/exportacoes/{job_id}")).status_code == 204
     assert files_in(folder) == []
-    assert (await client.get(f"/exportacoes/{job_id}")).json()["estado"] == "apagada"
+    assert (await client.get(f"/exportacoes/{job_id}")).json()["detail"] == "A exportação 1 foi apagada."
+    assert (await client.get("/exportacoes")).json()["exportacoes"] == []
     assert (await client.get(f"/exportacoes/{job_id}/arquivo")).status_code == 404
     assert (await client.delete("/exportacoes/999")).status_code == 404
 

@@ -43,7 +43,7 @@ async def add(database: Database, key: str, year: int, *, nome: str = "Nome") ->
 async def made(client: httpx.AsyncClient, *, asked: bool = True) -> dict[str, Any]:
     """What is told of the files, once a round has ended that is asked for now."""
     if asked:
-        assert (await client.post("/arquivos/gerar")).status_code == 202
+        assert (await client.post("/arquivos")).status_code == 202
     told: dict[str, Any] = {}
 
     async def has_ended() -> bool:
@@ -165,13 +165,13 @@ async def test_files_are_made_for_administrators_and_read_by_all(
     passwords = {f"{role}_password": f"{role}-and-its-long-words" for role in ("admin", "viewer")}
     client = await open_api(files_dir=tmp_path, **passwords)
     viewer = httpx.BasicAuth("viewer", passwords["viewer_password"])
-    assert (await client.post("/arquivos/gerar", auth=viewer)).status_code == 403
+    assert (await client.post("/arquivos", auth=viewer)).status_code == 403
     assert (await client.get("/arquivos", auth=viewer)).json()["geracao"] is None
     assert (await client.get("/arquivos/contratos-2024.csv.gz", auth=viewer)).status_code == 404
 
 
 async def test_without_a_folder_there_are_no_files(api: httpx.AsyncClient) -> None:
-    refused = await api.post("/arquivos/gerar")
+    refused = await api.post("/arquivos")
     assert (refused.status_code, "FILES_DIR" in refused.json()["detail"]) == (409, True)
     told = (await api.get("/arquivos")).json()
     assert (told["arquivos"], told["horario"], told["proxima"]) == ([], "off", None)

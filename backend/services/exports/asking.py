@@ -107,7 +107,7 @@ async def list_exports(reading: ReadConnections, query: ExportsQuery, user: User
 async def end_export(
     engine: AsyncEngine, reading: ReadConnections, exports: running.Exports, job_id: int, user: User | None
 ) -> None:
-    """Cancel a job that is under way, or delete its file; one that has ended otherwise stays as it is.
+    """Cancel a job that is under way, or delete its file; there is no such job afterwards.
 
     Raises:
         NotFoundError: there is none that the user may see.
@@ -191,7 +191,7 @@ def _notices(chosen: Format, rows: int) -> Iterable[str]:
 
 def _progress_of(row: Row[Any], *, has_two_steps: bool, now: datetime) -> tuple[float, float | None]:
     """The share of a job that is done, its steps counted alike, and the seconds to its end, if they are known."""
-    if row.status in ("pronta", "apagada", "expirada"):
+    if row.status in ("pronta", "expirada"):
         return 1.0, None
     share = min(1.0, row.rows_done / row.rows_total) if row.rows_total else 0.0
     is_last = row.status == "convertendo" or not has_two_steps

@@ -21,6 +21,7 @@ Cause = Literal["disco_cheio", "limite", "banco", "interrompida", "pedido", "ine
 serves, anything else."""
 
 UNDER_WAY = ("na_fila", "lendo", "convertendo")
+ENDED_BY_USERS = ("cancelada", "apagada")
 ADMISSION = 7_020_114_139
 """The advisory lock under which unfinished jobs are counted and a new one is added."""
 MOST_UNFINISHED = 20
@@ -103,10 +104,9 @@ _PUT_BACK = text("""
 """)
 _END = text("""
     UPDATE exportacoes
-       SET status = CASE WHEN status = 'pronta' THEN 'apagada' ELSE 'cancelada' END,
-           finished_at = coalesce(finished_at, now()), lease_until = NULL
-     WHERE id = :id AND status IN ('na_fila', 'lendo', 'convertendo', 'pronta')
-    RETURNING id
+       SET status = CASE WHEN finished_at IS NULL THEN 'cancelada' ELSE 'apagada' END, cause = NULL,
+           finished_at = coalesce(finished_at, now()), lease_until = NULL, idempotency_key = NULL
+     WHERE id = :id AND status NOT IN ('cancelada', 'apagada')
 """)
 _EXPIRE = text("UPDATE exportacoes SET status = 'expirada' WHERE status = 'pronta' AND expires_at < now()")
 _FORGET = text("""
@@ -242,7 +242,7 @@ async def put_back(db: AsyncConnection, job: Job) -> None:
 
 
 async def end(db: AsyncConnection, job_id: int) -> None:
-    """Cancel a job, or give up its file; one that has ended stays as it is."""
+    """Cancel a job, or give up its file; for its users there is none any more."""
     await db.execute(_END, {"id": job_id})
 
 
@@ -262,12 +262,14 @@ async def load(db: AsyncConnection, job_id: int) -> Row[Any]:
     """The row of a job.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is none, or a user has ended it.
 
     """
     row = (await db.execute(select(exportacoes).where(exportacoes.c.id == job_id))).one_or_none()
     if row is None:
         raise NotFoundError(f"Não existe a exportação {job_id}.")
+    if row.status in ENDED_BY_USERS:
+        raise NotFoundError(f"A exportação {job_id} foi {row.status}.")
     return row
 
 
@@ -275,7 +277,8 @@ async def load_many(
     db: AsyncConnection, *, requested_by: str | None, sees_all: bool, before: int | None, limit: int
 ) -> list[Row[Any]]:
     """Jobs from the newest to the oldest, those of one user or all."""
-    statement = select(exportacoes).order_by(exportacoes.c.id.desc()).limit(limit)
+    statement = select(exportacoes).where(exportacoes.c.status.not_in(ENDED_BY_USERS))
+    statement = statement.order_by(exportacoes.c.id.desc()).limit(limit)
     if not sees_all:
         statement = statement.where(exportacoes.c.requested_by == requested_by)
     if before is not None:

@@ -17,10 +17,13 @@ from prometheus_client.core import Metric
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
+from backend.services.exports.formats import FORMATS
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 NOWHERE = "(unknown)"
 OTHER_METHOD = "(other)"
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+EXPORT_OUTCOMES = ("pronta", "erro", "cancelada", "interrompida")
 LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -70,6 +73,9 @@ class Metrics:
             ["format", "outcome"],
             registry=registry,
         )
+        for name in FORMATS:
+            for outcome in EXPORT_OUTCOMES:
+                self._exports.labels(name, outcome)
         self._export_rows = Counter("pncp_export_rows", "Rows of finished exports.", registry=registry)
         self._export_bytes = Counter("pncp_export_bytes", "Bytes of finished exports.", registry=registry)
 

@@ -256,8 +256,7 @@ def container(images: Callable[[str], Image], tmp_path: Path, database_url: str)
             environment["RABBITMQ_URL"] = ""
         folder = tmp_path / f"{service}{len(made)}"
         folder.mkdir()
-        if "EXPORT_DIR" in environment:
-            environment["EXPORT_DIR"] = str(folder)
+        environment |= {name: str(folder / name) for name in ("EXPORT_DIR", "FILES_DIR") if name in environment}
         made.append(Container(image, environment | settings, folder))
         return made[-1]
 

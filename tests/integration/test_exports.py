@@ -475,3 +475,9 @@ async def test_metrics_count_exports(client: httpx.AsyncClient, database: Databa
     metrics = (await client.get("/metrics")).text
     assert "pncp_export_rows_total 7.0" in metrics
     assert f"pncp_export_bytes_total {float(told['bytes'])}" in metrics
+
+
+async def test_an_address_names_all_its_methods(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/exportacoes")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
+    assert (await client.put("/exportacoes/1")).headers["Allow"] == "DELETE, GET"

@@ -323,7 +323,7 @@ async def test_a_full_disk_is_answered_and_leaves_nothing_behind(
 
 
 def files_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if not path.is_dir()]
+    return [path for path in folder.rglob("*") if not path.is_dir() and not path.name.startswith(".")]
 
 
 async def test_a_file_leaves_nothing_behind(

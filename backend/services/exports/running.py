@@ -17,6 +17,8 @@ from typing import Any
 import asyncpg
 import structlog
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.metrics import Metrics
@@ -323,12 +325,27 @@ async def copy_rows(
             rows = await copy_csv(driver, question, path, limit=limit)
         except BaseException as error:
             await db.invalidate()  # amid a COPY it is of no use to the next one
+            await _cancel_on_server(engine, progress.pid)
             if isinstance(error, ConnectionError | TimeoutError):  # other OSErrors are the file's
                 raise UnreachableDatabaseError(str(error) or type(error).__name__) from error
             raise
         finally:
             progress.pid = None
     return rows, mirror
+
+
+# By the number alone it might be another's by now.
+_CANCEL = text("""
+    SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+     WHERE pid = :pid AND usename = current_user AND state = 'active' AND query LIKE 'COPY %'
+""")
+
+
+async def _cancel_on_server(engine: AsyncEngine, pid: int | None) -> None:
+    """End a COPY whose connection is closed: the server finds that out only when it has rows to send."""
+    with suppress(SQLAlchemyError):  # then it finds out
+        async with engine.connect() as db:
+            await db.execute(_CANCEL, {"pid": pid})
 
 
 def is_disk_full(error: Exception) -> bool:

@@ -18,7 +18,7 @@ from common.resources.description import Kind
 
 MOST_FACETS = 6
 FACET_SECONDS = 0.2
-DEFAULT_FACETS = ("uf", "esfera", "modalidade", "tipo_contrato", "tipo", "situacao", "plataforma")
+DEFAULT_FACETS = ("uf", "esfera", "modalidade", "tipo_contrato", "tipo", "situacao", "plataforma", "tipo_pessoa")
 """Of these, those that an entity has, where none are named."""
 _TIMED_OUT = "57014"
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")

@@ -17,9 +17,13 @@ from tests.support import ROOT
 LEFT_OUT = "positive_data_acceptance"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("user", [None, "admin", "viewer"])
 async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user: str | None) -> None:
-    """Open, and as each of the two roles; with authentication, schemathesis tries every call without it too."""
+    """Open, and as each of the two roles; with authentication, schemathesis tries every call without it too.
+
+    What the mirror holds is read open alone: its addresses are most of all, and roles differ in what is masked there.
+    """
     passwords = {f"{name.upper()}_PASSWORD": f"{name}-and-its-long-words" for name in ("admin", "viewer")}
     await fill(stack.engine, 10)
     await stack.start_backend(**(passwords if user else {}))
@@ -28,13 +32,13 @@ async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "schemathesis.cli", "run", f"{stack.api.base_url}/openapi.json", *login),
-        *("--checks", "all", "--exclude-checks", LEFT_OUT, "--max-examples", "25" if user is None else "10"),
-        *("--seed", "1", "--no-color"),
+        *("--checks", "all", "--exclude-checks", LEFT_OUT, "--max-examples", "10", "--seed", "1", "--no-color"),
+        *(("--exclude-tag", "dados") if user else ()),
         cwd=stack.folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 300)
+    output, _ = await asyncio.wait_for(process.communicate(), 800)
 
     assert process.returncode == 0, output.decode()[-4000:]
     assert "Traceback" not in stack.processes[0].text

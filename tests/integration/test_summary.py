@@ -245,7 +245,7 @@ async def test_a_facet_is_counted_without_its_own_filter(database: Database, api
         assert (answer["facetas"][name]["outros"], answer["facetas"][name]["incompleta"]) == (0, False)
     assert not answer["espelho"]["completo"]
     defaults = (await api.get("/contratos/facetas")).json()["facetas"]
-    assert list(defaults) == ["uf", "esfera", "tipo_contrato", "plataforma"]
+    assert list(defaults) == ["uf", "esfera", "tipo_contrato", "plataforma", "tipo_pessoa"]
 
 
 async def test_a_facet_that_takes_too_long_is_incomplete_and_the_others_are_there(

@@ -65,14 +65,11 @@ def open_folder(path: Path, variable: str) -> Folder:
 
 
 def _identity_of(path: Path) -> str:
-    """The identity that the folder's first backend has written; complete from its first moment on."""
-    kept, mine = path / _IDENTITY, path / f"{_IDENTITY}-{uuid.uuid4().hex}"
-    if not kept.exists():
-        mine.write_text(mine.name.removeprefix(f"{_IDENTITY}-"), encoding="ascii")
-        with suppress(FileExistsError):
-            os.link(mine, kept)
-        mine.unlink()
-    return kept.read_text(encoding="ascii")
+    """The identity that the folder's first backend has given it: the target of a link, which is made in one step."""
+    kept = path / _IDENTITY
+    with suppress(FileExistsError):
+        kept.symlink_to(uuid.uuid4().hex)
+    return kept.readlink().name
 
 
 def size_of(path: Path) -> int:

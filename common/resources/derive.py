@@ -142,7 +142,7 @@ def _search(described: Searchable) -> list[sa.schema.SchemaItem]:
     return [
         # null: not made yet, which is done in the background
         sa.Column(BUSCA, TSVECTOR),
-        sa.Index(f"ix_{name}_{BUSCA}", BUSCA, postgresql_using="gin"),
+        sa.Index(f"ix_{name}_{BUSCA}", BUSCA, postgresql_using="gin", postgresql_where=sa.text(f"{BUSCA} IS NOT NULL")),
         sa.Index(f"ix_{name}_unsearched", search_order(described), postgresql_where=sa.text(f"{BUSCA} IS NULL")),
     ]
 

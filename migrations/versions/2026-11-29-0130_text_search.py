@@ -1,7 +1,8 @@
-"""Texts are searched: a vector of the words of each row, and indexes for what leads a list.
+"""Texts are searched: a vector of the words of each row, and indexes for what leads a list. Rows are narrower.
 
-Rows that are there get their words from the ingestors, in the background. Indexes are made while others write, outside
-of a transaction: where that is cut off, the same command goes on.
+Rows that are there get their words from the ingestors, in the background, and are narrower from then on: how a row is
+laid out is decided when it is written. Indexes are made while others write, outside of a transaction: where that is cut
+off, the same command goes on.
 """
 
 from collections.abc import Iterator
@@ -73,6 +74,8 @@ NEWLY_INDEXED = {
     "contratos": ["unidade_orgao_uf_sigla", "unidade_orgao_codigo_ibge", "numero_controle_pncp_ata"],
 }
 LONGEST = 250
+# Their payloads leave rows of more than 2 kB, as they are; words stay inside, since a search reads them.
+NARROW = ("contratacoes", "contratos")
 
 
 def _create_configuration() -> None:
@@ -133,9 +136,13 @@ def upgrade() -> None:
     _create_configuration()
     for table in SEARCHED:  # the last step of a transaction, whose locks are short so
         op.add_column(table, sa.Column("busca", TSVECTOR), if_not_exists=True)
+    for table in NARROW:
+        op.execute(f"ALTER TABLE {table} RESET (toast_tuple_target)")
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN payload SET STORAGE EXTERNAL")
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN busca SET STORAGE MAIN")
     with _outside_of_a_transaction():
         for table, order in SEARCHED.items():
-            _create(f"ix_{table}_busca", table, ["busca"], using="gin")
+            _create(f"ix_{table}_busca", table, ["busca"], using="gin", where="busca IS NOT NULL")
             _create(f"ix_{table}_unsearched", table, [order], where="busca IS NULL")
         for table, indexes in NEW.items():
             for columns in indexes:
@@ -155,5 +162,8 @@ def downgrade() -> None:
             op.drop_index(_name(table, columns), table)
     for table in SEARCHED:
         op.drop_column(table, "busca")  # with its indexes
+    for table in NARROW:
+        op.execute(f"ALTER TABLE {table} SET (toast_tuple_target = 8160)")
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN payload SET STORAGE EXTENDED")
     # The extension stays: others may use it, and who made it may have been someone else.
     op.execute("DROP TEXT SEARCH CONFIGURATION pncp")

@@ -234,3 +234,20 @@ async def test_an_absent_object_leaves_its_columns_empty(database: Database, key
 async def test_an_absent_object_of_an_item_is_null_and_not_json_s_null(database: Database, key: str) -> None:
     (name,) = (column.name for column in ITENS.columns if column.path == key)
     assert (await read_item(database, **{key: None}))[name] is None
+
+
+OUTSIDE = "SELECT pg_relation_size(reltoastrelid) > 0 AS is_used FROM pg_class WHERE relname = $1"
+
+
+async def test_what_readers_sum_up_is_narrow_and_the_payload_stands_beside_it(database: Database) -> None:
+    """A row of ordinary length: of items, which are read by their keys, payloads stay inside."""
+    record = parse_record(CONTRATACOES, raw(objetoCompra="Palavra " * 300))
+    assert isinstance(record, Record)
+    itens = parse_list(ITENS, b"[%s]" % raw(ITEM, descricao="Palavra " * 300), KEY)
+    async with database.engine.begin() as db:
+        await store_bundles(db, CONTRATACOES, [Bundle(record, itens)])
+
+    assert await fetch(database, OUTSIDE, "contratacoes") == [{"is_used": True}]
+    sizes = "SELECT pg_column_size(payload) > 2400 AS is_plain FROM contratacoes"
+    assert await fetch(database, sizes) == [{"is_plain": True}]
+    assert await fetch(database, OUTSIDE, "itens_contratacao") == [{"is_used": False}]

@@ -338,6 +338,17 @@ async def test_whether_a_search_is_complete_is_asked_of_its_index_whatever_is_kn
         assert f"ix_{table.name}_unsearched" in "".join(plan), table.name
 
 
+async def test_words_are_looked_up_in_their_index_also_where_the_question_is_a_parameter(database: Database) -> None:
+    async with database.engine.begin() as db:
+        for setting in ("enable_seqscan = off", "plan_cache_mode = force_generic_plan"):
+            await db.execute(text(f"SET LOCAL {setting}"))
+        for table in SEARCHED:
+            await db.execute(text(f"PREPARE asked_{table} (text) AS SELECT FROM {table} WHERE busca @@ to_tsquery($1)"))
+            plan = (await db.execute(text(f"EXPLAIN EXECUTE asked_{table} ('a')"))).scalars().all()
+            await db.execute(text(f"DEALLOCATE asked_{table}"))
+            assert f"ix_{table}_busca" in "".join(plan), table
+
+
 async def test_how_many_rows_are_not_found_yet_is_shown(
     database: Database, filled: dict[str, list[Any]], open_api: OpenApi
 ) -> None:

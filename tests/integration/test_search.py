@@ -106,7 +106,6 @@ WRITTEN = (
         "1234,56 OU 234",
         "agua",
         "3ª",
-        "3a",
         "pregões -concorrência",
         '"bens e/ou serviços"',
         "prefei*",

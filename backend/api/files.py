@@ -36,7 +36,7 @@ Suffix = Literal["csv", "xlsx", "parquet", "ndjson", "pdf", "atom"]
 ATOM = "application/atom+xml"
 HEADERS = ("Content-Disposition", "X-Total-Registros", "X-Espelho")
 """What says what is in a file, beside the file."""
-PART_SECONDS = 15.0
+PART_SECONDS = 30.0
 """A client that takes no part for so long is hung up on."""
 SEND_SECONDS = 900.0
 """And one that takes so long for the whole."""

@@ -103,7 +103,7 @@ async def test_a_client_that_is_too_slow_gets_no_whole_file(stack: Stack, tmp_pa
     await stack.start_backend(EXPORT_DIR=str(tmp_path / "exports"))
     reader, writer = await hang(stack, "/orgaos.csv")
     backend = stack.processes[-1]
-    await eventually(lambda: "a file was taken too slowly" in backend.text, seconds=40)
+    await eventually(lambda: "a file was taken too slowly" in backend.text, seconds=60)
     await eventually(lambda: files_of(tmp_path / "exports") == [])
     content = await reader.read(-1)
     assert not content.endswith(b"0\r\n\r\n")

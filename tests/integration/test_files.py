@@ -307,6 +307,7 @@ async def test_a_full_disk_is_answered_and_leaves_nothing_behind(
         copy.path.touch()
         copy.file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115  # closed with the copy
         copy.grown = asyncio.Event()
+        copy._kept = bytearray()
 
     if is_copy:
         monkeypatch.setattr(serving._Copy, "__post_init__", open_full)

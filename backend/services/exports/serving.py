@@ -37,7 +37,7 @@ MOST_FILES = 20
 """That are made or sent at once."""
 COPY_SECONDS = 120.0
 TURN_SECONDS = 10.0
-PART_BYTES = 64 * 1024
+PART_BYTES = 256 * 1024
 _PREFIX = "direct-"
 
 
@@ -105,23 +105,34 @@ def _remove_if_left(folder: Path) -> None:
 
 @dataclass
 class _Copy:
-    """A file that is being written: `size` bytes are there so far."""
+    """A file that is being written; `grown` is set when there is more of it."""
 
     path: Path
-    size: int = 0
 
     def __post_init__(self) -> None:
         self.file = self.path.open("wb", buffering=0)
         self.grown = asyncio.Event()
+        self._kept = bytearray()
 
     async def take(self, part: bytes) -> None:
-        """Append a part."""
+        """Append a part, which is written with others."""
+        self._kept += part
+        if len(self._kept) >= PART_BYTES:
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what has been taken so far."""
+        part, self._kept = self._kept, bytearray()
         try:
-            await asyncio.to_thread(self.file.write, part)
+            await asyncio.to_thread(self._put, part)
         except OSError as error:
             raise (DiskFullError if error.errno in FULL else error) from error
-        self.size += len(part)
         self.grown.set()
+
+    def _put(self, part: bytearray) -> None:
+        left = memoryview(part)
+        while left:
+            left = left[self.file.write(left) :]
 
 
 @dataclass
@@ -248,6 +259,7 @@ class FileMaker:
                     counted.set_result(await count_rows(driver, question, most=most))
                     rows = 0 if counted.result() > most else await copy_csv(driver, question, copy.take)
                     await snapshot.commit()
+                    await copy.write()
                     return rows
             except (asyncpg.QueryCanceledError, UnreachableDatabaseError) as error:
                 if isinstance(error, asyncpg.QueryCanceledError) or isinstance(error.__cause__, TimeoutError):

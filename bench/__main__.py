@@ -9,11 +9,14 @@ from bench.api import run_api
 from bench.databases import Databases, query
 from bench.files import run_files
 from bench.ingest import PER_DAY, run_ingest
+from bench.read import EXPORTED, run_read
 from bench.requests_cost import run_requests
 from bench.scale_out import run_scale
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 
 PARTS = ("ingest", "api", "scale", "requests", "files")
+READ = "read"
+"""Not among all parts: its database takes an hour to fill."""
 
 
 def main() -> None:
@@ -43,8 +46,8 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
         repeats = options.repeats or (1 if quick else 3)
         run_ingest(databases, sizes, latencies, repeats, resource, per_day=options.per_day, settings=options.set)
     if "api" in parts:
-        rows = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
-        run_api(databases, rows, seconds=1 if quick else 5, repeats=options.repeats or (1 if quick else 3))
+        sizes_of_history = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
+        run_api(databases, sizes_of_history, seconds=1 if quick else 5, repeats=options.repeats or (1 if quick else 3))
     if "scale" in parts:
         counts = [1, 2] if quick else [1, 2, 4]
         run_scale(databases, 200 if quick else 2_000, counts, options.repeats or (1 if quick else 3))
@@ -52,18 +55,24 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
         run_requests(databases, 40 if quick else 600)
     if "files" in parts:
         run_files(databases, 5_000 if quick else 100_000, options.repeats or (1 if quick else 3))
+    if READ in parts:
+        rows = 200_000 if quick else 10_000_000
+        contratos, itens = options.contratos or rows, options.itens or rows
+        exported, seconds = (EXPORTED // 10, 1) if quick else (EXPORTED, 4)
+        run_read(databases, contratos, itens, seconds, options.repeats or 1, exported=exported, keep=options.keep)
 
 
 def _part(name: str) -> str:
-    if name not in PARTS:  # argparse's own `choices` would refuse that none is given
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(PARTS)}")
+    known = (*PARTS, READ)
+    if name not in known:  # argparse's own `choices` would refuse that none is given
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
     return name
 
 
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="./pncp bench", description="benchmarks; medians are printed, never judged")
-    parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (all)")
+    parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (these), {READ}")
     parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
     parser.add_argument("--records", type=int, nargs="+", help="records for ingest (1000 10000 100000)")
     parser.add_argument("--resource", choices=RESOURCE_NAMES, default="contratacoes", help="for ingest (contratacoes)")
@@ -72,7 +81,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="for ingest, one more run of PNCP Sync with each"
     )
     parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
-    parser.add_argument("--repeats", type=int, help="runs of each contender (3)")
+    parser.add_argument("--repeats", type=int, help="runs of each contender (3; of read 1)")
+    parser.add_argument("--contratos", type=int, help="rows for read (10000000)")
+    parser.add_argument("--itens", type=int, help="rows for read (10000000)")
+    parser.add_argument("--keep", action="store_true", help="leave the database of read to the next run that asks so")
     return parser.parse_args(words)
 
 

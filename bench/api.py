@@ -75,7 +75,7 @@ def run_api(databases: Databases, rows_of_history: Sequence[int], seconds: float
         variables = {"DATABASE_URL": url, "QUEUE_NAME": queue, "RABBITMQ_URL": broker if has_broker else ""}
         found = reads[rows] = {name: [] for name in [*READS, BARE]}
         with serving("standalone.serve", variables) as ours, serving("bench.bare", variables) as bare:
-            known = {name: path for name, path in READS.items() if _exists(ours + path)}
+            known = {name: path for name, path in READS.items() if exists(ours + path)}
             for _ in range(repeats):
                 found[BARE].append(ask(f"{bare}/row", seconds=seconds))
                 for name, path in known.items():
@@ -163,14 +163,15 @@ def serving(module: str, variables: dict[str, str]) -> Iterator[str]:
             stdout=subprocess.DEVNULL,
         )
     try:
-        _exists(f"{url}/openapi.json")  # the socket is open already: this waits for the first answer
+        exists(f"{url}/openapi.json")  # the socket is open already: this waits for the first answer
         yield url
     finally:
         process.terminate()
         process.wait()
 
 
-def _exists(url: str) -> bool:
+def exists(url: str) -> bool:
+    """Whether a server answers at an address with 200."""
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  # our own process
             return bool(answer.status == 200)  # noqa: PLR2004

@@ -27,10 +27,18 @@ class Databases:
         """The URL of a new database."""
         return self.url_of(self._create(name, f"TEMPLATE {self._template}" if migrated else ""))
 
+    def kept(self, name: str) -> tuple[str, bool]:
+        """The URL of a database of this name, which stays unless it is dropped, and whether it was there already."""
+        found = query(self.server_url, "SELECT FROM pg_database WHERE datname = $1", name)
+        if not found:
+            self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        return self.url_of(name), bool(found)
+
     def drop(self, url: str) -> None:
         """Drop one of ours."""
         name = name_of(url)
-        self._made.remove(name)
+        if name in self._made:
+            self._made.remove(name)
         self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def close(self) -> None:

@@ -251,7 +251,7 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("parts", nargs="*", metavar="PART", help="ingest, api, scale, requests, files (all of them)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="ingest, api, scale, requests, files (these), read")
     parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
     parser.add_argument("--resource", choices=RESOURCE_NAMES, help="for ingest (contratacoes)")
     parser.add_argument("--records", type=_positive, nargs="+", help="records for ingest (1000 10000 100000)")
@@ -260,7 +260,10 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
         "--set", nargs="+", metavar="NAME=VALUE", help="for ingest, one more run of PNCP Sync with each setting"
     )
     parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
-    parser.add_argument("--repeats", type=_positive, help="runs of each contender (3)")
+    parser.add_argument("--repeats", type=_positive, help="runs of each contender (3; of read 1)")
+    parser.add_argument("--contratos", type=_positive, help="rows for read (10000000)")
+    parser.add_argument("--itens", type=_positive, help="rows for read (10000000)")
+    parser.add_argument("--keep", action="store_true", help="leave the database of read to the next run")
 
 
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
@@ -285,7 +288,9 @@ COMMANDS = {
     "up": Command("everything on this machine against the real portal", LOCAL),
     "test": Command("the test suite in fresh databases; arguments go to pytest", DEVELOPMENT, hands_on_arguments=True),
     "check": Command("format, lint, types and import rules; changes nothing", DEVELOPMENT),
-    "bench": Command("the benchmarks, printed as tables: ingest, api, scale, requests, files", BENCHMARKS, _add_bench),
+    "bench": Command(
+        "the benchmarks, printed as tables: ingest, api, scale, requests, files, read", BENCHMARKS, _add_bench
+    ),
     "chaos": Command("random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos),
     "sync": Command("start a synchronisation, or tell what it would come to", LOCAL, _add_sync),
     "status": Command("how an execution goes", LOCAL, _add_status),

@@ -7,9 +7,9 @@ from datetime import date, timedelta
 import httpx
 import pytest
 
-from bench import ingest
+from bench import filling, ingest, read
 from bench.contender import Task, run
-from bench.databases import Databases
+from bench.databases import Databases, query
 from bench.mirror import backfill, ingestor
 from bench.portal import Portal, make_world
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
@@ -151,3 +151,31 @@ def test_every_contender_does_the_whole_task(databases: Databases, capsys: pytes
     printed = capsys.readouterr().out
     for name in ("PNCP Sync", "fetch and discard", "COPY of the rows", "dlt", "plain script"):
         assert re.search(rf"^{name} +\| +[0-9,]+ \|", printed, re.MULTILINE), name
+
+
+def test_a_filled_mirror_is_read_through_a_real_backend_and_is_what_its_rollup_says(
+    databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = databases.fresh("read")
+    filling.fill(url, filling.Sizes(300, 160, DAY, days=5))
+
+    kept, counted, words = query(
+        url,
+        """
+        SELECT (SELECT count(*) FROM contratos WHERE numero_controle_pncp = payload ->> 'numeroControlePNCP'),
+               (SELECT sum(n) FROM resumo_diario WHERE entidade = 'contratos'),
+               (SELECT count(*) FROM contratos c JOIN contratacoes a
+                    ON a.numero_controle_pncp = c.numero_controle_pncp_compra WHERE c.busca IS NOT NULL)""",
+    )[0]
+    assert (kept, counted, words) == (300, 300, 300)
+    indexes = "SELECT tablename, indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
+    assert query(url, indexes) == query(databases.fresh("empty"), indexes)
+
+    read.measure(url, seconds=0.1, repeats=1, exported=100)
+
+    printed = capsys.readouterr().out
+    for question in read.questions(url):
+        assert re.search(rf"^{re.escape(question.name)} +\| +[0-9,.]+ \|.*\|  +\| ", printed, re.MULTILINE), (
+            question.name
+        )
+    assert "rows/s" in printed or "no files" in printed

@@ -362,7 +362,7 @@ _INDEXES = """
 
 
 async def _clear_way(db: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
-    """Switch triggers off and drop indexes and keys of what is filled; answers the statements that undo it."""
+    """Switch triggers and autovacuum off, drop indexes and keys of what is filled; answers what undoes that."""
     indexes = await db.fetch(_INDEXES, TABLES)
     constraints = await db.fetch(_CONSTRAINTS, TABLES)
     undo = [each["definition"] for each in indexes]
@@ -375,8 +375,8 @@ async def _clear_way(db: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
     for each in indexes:
         await db.execute(f"DROP INDEX {each['name']}")
     for table in TABLES:
-        await db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        undo.append(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        await db.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER, SET (autovacuum_enabled = off)")
+        undo.append(f"ALTER TABLE {table} ENABLE TRIGGER USER, RESET (autovacuum_enabled)")
     return undo
 
 

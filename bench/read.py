@@ -155,6 +155,7 @@ def questions(url: str) -> Iterable[Question]:
     yield _list("contratos: newest 100", contratos, LIST)
     yield _list("the same, not counted", contratos, LIST, contagem="nao")
     yield _list("uf", contratos, LIST, uf="SP")
+    yield _list("rare uf", contratos, LIST, uf="RR")
     yield _list("uf and tipo", contratos, LIST, uf="SP", tipo_contrato="7")
     yield _list("largest supplier", contratos, LIST, ni_fornecedor=LARGEST_SUPPLIER)
     yield _list("small supplier", contratos, LIST, ni_fornecedor=query(url, _SMALL_SUPPLIER)[0][0])

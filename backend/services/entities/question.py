@@ -99,9 +99,19 @@ class Question:
         where = Where()
         for name, asked in self.asked.items():
             if name != without:
-                sql = asked.sql if asked.value is None else asked.sql.replace(VALUE, where.parameter(asked.value))
-                where.conditions.append(sql)
+                where.conditions.append(_condition(asked, where))
         return where
+
+
+def _condition(asked: Asked, where: Where) -> str:
+    """The condition of a filter, with parameters for its values."""
+    value, place = asked.value, VALUE
+    if value is None:
+        return asked.sql
+    if isinstance(value, list) and len(value) == 1:
+        # an index gives rows in the order of its second column for one value, and not for `= ANY` of one
+        value, place = value[0], f"ANY({VALUE})"
+    return asked.sql.replace(place, where.parameter(value))
 
 
 @dataclass(frozen=True)

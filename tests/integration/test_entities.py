@@ -220,13 +220,17 @@ async def test_every_order_walks_all_rows_once_by_cursor_and_by_skipping(
             assert all(one <= other if direction == "asc" else one >= other for one, other in pairwise(known))
 
 
-async def test_far_pages_are_found_by_their_keys_alone(
-    api: httpx.AsyncClient, filled: Database, monkeypatch: pytest.MonkeyPatch
+@every_entity
+async def test_far_pages_have_the_rows_that_walking_there_finds(
+    api: httpx.AsyncClient, filled: Database, entity: Entity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for entity in ENTITIES:
-        near = await ask(api, entity, limite=10, pular=5, campos="todos")
-        monkeypatch.setattr(rows, "FAR", 5)
-        assert await ask(api, entity, limite=10, pular=5, campos="todos") == near
+    for order in (f"{name}:{direction}" for name in entity.orders for direction in ("asc", "desc")):
+        wanted = {"campos": "todos", "ordem": order, "contagem": "nao"}
+        whole = (await ask(api, entity, limite=MOST_ROWS, **wanted))["registros"]
+        monkeypatch.setattr(rows, "FAR", 1)
+        for skip in {1, 5, len(whole) // 2, len(whole) - 1, len(whole), len(whole) + 1}:
+            page = (await ask(api, entity, limite=10, pular=skip, **wanted))["registros"]
+            assert page == whole[skip : skip + 10], (order, skip)
         monkeypatch.undo()
 
 

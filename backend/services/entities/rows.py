@@ -11,7 +11,7 @@ import orjson
 
 from backend.errors import TooBroadError, TooSlowError
 from backend.services.entities.cursor import Place, to_cursor
-from backend.services.entities.entity import Entity, Field, Order
+from backend.services.entities.entity import DATES, Entity, Field, Order
 from backend.services.entities.question import Question, Where
 from common.masking import mask_field, mask_fields
 from common.resources import PERSONAL
@@ -153,7 +153,11 @@ async def _load_rows(driver: "asyncpg.Connection[Any]", question: Question) -> l
             _after(where, order, entity.key, place)
         if not order.is_required:
             where.conditions.append(f"{order.sql} IS NOT NULL")
-        rows = await _fetch(driver, question, where, order_by=ordered(order, entity.key), limit=wanted, skip=skip)
+        left: int | None = skip
+        if skip >= FAR and order.kind in DATES:
+            left = await _go_far(driver, question, where)
+        if left is not None:
+            rows = await _fetch(driver, question, where, order_by=ordered(order, entity.key), limit=wanted, skip=left)
         place = None
     if order.is_required or len(rows) == wanted:
         return rows
@@ -171,6 +175,27 @@ async def _load_rows(driver: "asyncpg.Connection[Any]", question: Question) -> l
     return rows + await _fetch(
         driver, question, where, order_by=_by_key(order, entity.key), limit=wanted - len(rows), skip=skip
     )
+
+
+async def _go_far(driver: "asyncpg.Connection[Any]", question: Question, where: Where) -> int | None:
+    """Add the condition of the rows from the value on of the first that is not skipped; how many of them to skip.
+
+    `None` where all rows are skipped. The value alone an index has, where the key too would be looked up row by row.
+    """
+    order = question.order
+    direction, sign, last = (" DESC", "<=", "min") if order.is_descending else ("", ">=", "max")
+    statement = f"""
+    WITH firsts AS MATERIALIZED (
+        SELECT {order.sql} AS value FROM {question.entity.source}{where.sql}
+         ORDER BY {order.sql}{direction} LIMIT {question.skip + 1}
+    )
+    SELECT last.value, count(*) AS firsts, count(*) FILTER (WHERE firsts.value <> last.value) AS before
+      FROM firsts CROSS JOIN (SELECT {last}(value) AS value FROM firsts) AS last GROUP BY last.value"""
+    found = await driver.fetchrow(statement, *where.values, timeout=LIST_SECONDS)
+    if found is None or found["firsts"] <= question.skip:
+        return None
+    where.conditions.append(f"{order.sql} {sign} {where.parameter(found['value'])}")
+    return question.skip - int(found["before"])
 
 
 async def _fetch(

@@ -1,8 +1,8 @@
 """The backend's settings, and what production refuses of them."""
 
 import hashlib
+import os
 import re
-import tempfile
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -231,7 +231,10 @@ class BackendSettings(
         if self.export_dir is not None:
             return self.export_dir
         mark = hashlib.sha256(self.database_url.get_secret_value().encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"pncp-exports-{mark}"
+        # without the trial write of `tempfile`: where nothing can be written, everything but files is served
+        folders = (os.environ.get("TMPDIR"), "/tmp", "/var/tmp")  # noqa: S108  # what is made in them is for us alone
+        found = next((folder for folder in folders if folder and Path(folder).is_dir()), ".")
+        return Path(found) / f"pncp-exports-{mark}"
 
     @property
     def mail_security(self) -> Literal["tls", "starttls", "none"]:

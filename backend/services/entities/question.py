@@ -323,8 +323,7 @@ def _ask(chosen: Filter, values: list[str]) -> Asked:
 
 
 def _words(chosen: Filter, written: str) -> str:
-    if len(written) > LONGEST_VALUE:
-        refuse(chosen.name, "é longo demais")
+    _check_text(chosen.name, written)
     query = to_tsquery_text(written)
     if isinstance(query, Unanswerable):
         refuse(chosen.name, f"não serve: {query.value}")
@@ -345,10 +344,16 @@ def _split(kind: Kind, value: str) -> list[str]:
     return [value] if kind is Kind.TEXT and ", " in value else value.split(",")
 
 
-def _value(chosen: Filter, written: str) -> Any:
-    name, kind = chosen.name, chosen.kind
+def _check_text(name: str, written: str) -> None:
     if len(written) > LONGEST_VALUE:
         refuse(name, "é longo demais")
+    if "\0" in written:
+        refuse(name, "tem um caractere que não é aceito")
+
+
+def _value(chosen: Filter, written: str) -> Any:
+    name, kind = chosen.name, chosen.kind
+    _check_text(name, written)
     if kind in (Kind.INTEGER, Kind.CODE):
         return _integer(name, written.strip(), -LARGEST_INTEGER, LARGEST_INTEGER)
     if kind is Kind.NUMBER:
@@ -357,8 +362,6 @@ def _value(chosen: Filter, written: str) -> Any:
         return _boolean(name, written.strip())
     if kind in DATES:
         return _date(name, written.strip(), kind)
-    if "\0" in written:
-        refuse(name, "tem um caractere que não é aceito")
     text = written.strip()
     return re.sub(r"[./-]", "", text) if _PUNCTUATED.fullmatch(text) else text
 

@@ -220,6 +220,11 @@ def _moment(n: str, count: int, sizes: Sizes) -> str:
     return f"({day} - {weekend} + time '07:00' + {_drawn(n, 1)} * interval '12 hours')"
 
 
+def _sequencial(n: str) -> str:
+    """SQL of a number as keys have it: with six digits, or more where they are needed."""
+    return f"lpad(CAST({n} AS text), greatest(6, length(CAST({n} AS text))), '0')"
+
+
 def _to_iso(moment: str) -> str:
     return f"""to_char({moment}, 'YYYY-MM-DD"T"HH24:MI:SS')"""
 
@@ -243,7 +248,7 @@ def _drawing(count: int, sizes: Sizes) -> str:
 
 
 def _contratacoes(sizes: Sizes) -> str:
-    key = "u.cnpj || '-1-' || to_char(drawn.n, 'FM000000999') || '/' || extract(year FROM moment)"
+    key = f"u.cnpj || '-1-' || {_sequencial('drawn.n')} || '/' || extract(year FROM moment)"
     page = f"""
         SELECT t.payload || jsonb_build_object({_common(key)}, 'anoCompra', extract(year FROM moment),
                'sequencialCompra', drawn.n, 'dataInclusao', {_to_iso("moment")}, 'objetoCompra', p.words,
@@ -257,7 +262,7 @@ def _contratacoes(sizes: Sizes) -> str:
 
 
 def _contratos(sizes: Sizes) -> str:
-    key = "u.cnpj || '-2-' || to_char(drawn.n, 'FM000000999') || '/' || extract(year FROM moment)"
+    key = f"u.cnpj || '-2-' || {_sequencial('drawn.n')} || '/' || extract(year FROM moment)"
     compra = f"1 + CAST(floor({sizes.contratacoes - 1} * n / {float(sizes.contratos)}) AS bigint)"
     page = f"""
         SELECT t.payload || jsonb_build_object({_common(key)}, 'anoContrato', extract(year FROM moment),
@@ -265,7 +270,7 @@ def _contratos(sizes: Sizes) -> str:
                'dataAssinatura', CAST(moment AS date), 'dataVigenciaInicio', CAST(moment AS date),
                'dataVigenciaFim', CAST(moment + 4 * later AS date),
                'niFornecedor', ni, 'tipoPessoa', tipo, 'nomeRazaoSocialFornecedor', nome,
-               'numeroControlePncpCompra', b.cnpj || '-1-' || to_char(compra, 'FM000000999') || '/'
+               'numeroControlePncpCompra', b.cnpj || '-1-' || {_sequencial("compra")} || '/'
                    || extract(year FROM {_moment("compra", sizes.contratacoes, sizes)})) AS payload
           FROM (SELECT *, {compra} AS compra, {_picked("n", 7, sizes.suppliers, 3)} AS supplier
                   FROM ({_drawing(sizes.contratos, sizes)}) AS drawn) AS drawn
@@ -294,7 +299,7 @@ def _itens(sizes: Sizes) -> str:
     line = f"(drawn.n * {ITENS_OF_EACH} + numero)"
     moment = _moment("n", sizes.contratacoes, sizes)
     page = f"""
-        SELECT u.cnpj || '-1-' || to_char(drawn.n, 'FM000000999') || '/' || extract(year FROM moment)
+        SELECT u.cnpj || '-1-' || {_sequencial("drawn.n")} || '/' || extract(year FROM moment)
                AS {CONTRATACOES.key},
                t.payload || jsonb_build_object('numeroItem', numero, 'descricao', p.words,
                'valorTotal', {_amount(line, 6)}, 'dataInclusao', {_to_iso("moment")},

@@ -22,7 +22,7 @@ serves, anything else."""
 
 UNDER_WAY = ("na_fila", "lendo", "convertendo")
 ENDED_BY_USERS = ("cancelada", "apagada")
-ADMISSION = 7_020_114_139
+ADMISSION = 7_020_114_142
 """The advisory lock under which unfinished jobs are counted and a new one is added."""
 MOST_UNFINISHED = 20
 LEASE_SECONDS = 15.0

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.resources import RESOURCES
@@ -37,7 +37,8 @@ async def fill(engine: AsyncEngine, *, rows: int = 3) -> None:
 
 
 def _is_given(column: sa.Column[Any]) -> bool:
-    return column.server_default is None and column.identity is None and column.computed is None
+    """Whether a row brings its value; the words of a row are made out of it."""
+    return column.server_default is None and column.identity is None and not isinstance(column.type, TSVECTOR)
 
 
 def value_of(column: sa.Column[Any], number: int) -> Any:

@@ -215,7 +215,7 @@ async def _fetch(
     return await driver.fetch(statement, *where.values, timeout=LIST_SECONDS)
 
 
-async def load_total(driver: "asyncpg.Connection[Any]", question: Question, *, seconds: float = COUNT_SECONDS) -> Total:
+async def load_total(driver: "asyncpg.Connection[Any]", question: Question, *, seconds: float | None = None) -> Total:
     """How many rows the question has, counted as it says; after so many seconds, a full count is an estimate."""
     if question.counting == "nao":
         return Total(None, "nenhum")
@@ -226,7 +226,7 @@ async def load_total(driver: "asyncpg.Connection[Any]", question: Question, *, s
     )
     statement = f"SELECT count(*) FROM ({selected}{limit}) AS counted"
     try:
-        number = await driver.fetchval(statement, *where.values, timeout=seconds)
+        number = await driver.fetchval(statement, *where.values, timeout=seconds or COUNT_SECONDS)
     except TimeoutError:
         if driver.is_in_transaction():  # in which nothing can be asked any more
             raise

@@ -605,7 +605,7 @@ def test_rows_are_written_while_the_upgrade_makes_its_indexes(empty_database: st
 def test_an_upgrade_that_was_cut_off_goes_on(empty_database: str) -> None:
     """What it has done outside of its transaction stays, and an index that it was making is not valid."""
     contratos_of_before(empty_database)
-    migrate(empty_database, "upgrade", "head")
+    migrate(empty_database, "upgrade", "0007")
     query(empty_database, "UPDATE alembic_version SET version_num = '0006'")
     query(empty_database, "DROP INDEX ix_contratos_updated_at")
     query(empty_database, "ALTER INDEX ix_contratos_ni_fornecedor RENAME TO ix_contratos_ni_fornecedor_new")

@@ -109,7 +109,7 @@ def test_a_text_that_is_longer_than_a_cell_is_cut_with_a_mark_and_counted(tmp_pa
 
 
 def test_more_rows_than_a_sheet_holds_make_more_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xlsx, "MOST_ROWS", 2)
+    monkeypatch.setattr(xlsx, "MOST_SHEET_ROWS", 2)
     table = table_of(tmp_path, {"n": "INTEGER"}, [[str(n)] for n in range(5)])
     write_xlsx(table, about(5), tmp_path / "o.xlsx", count=whole)
     book = openpyxl.load_workbook(tmp_path / "o.xlsx")

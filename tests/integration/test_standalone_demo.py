@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Path:
 
 def test_a_demonstration_fills_a_database_and_leaves_nothing_running(project: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "standalone", "demo", "--exit-after-sync", "--days", "3", "--per-day", "20"],
+        [sys.executable, "-m", "standalone", "demo", "--exit-after-sync", "--days", "6", "--per-day", "20"],
         cwd=project,
         env={name: value for name, value in os.environ.items() if name not in SETTINGS},
         capture_output=True,

@@ -141,7 +141,7 @@ class StorageFullError(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "Não há espaço em disco para o arquivo (EXPORT_DIR). Use mais filtros, ou avise quem administra."
+            "Não há lugar em disco para o arquivo (EXPORT_DIR). Use mais filtros, ou avise quem administra o servidor."
         )
 
 

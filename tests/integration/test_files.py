@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -348,6 +349,21 @@ def test_what_a_killed_backend_has_left_goes_at_the_next_start(kept_folder: Path
     living.close()
     other.close()
     assert list(kept_folder.iterdir()) == []
+
+
+async def test_a_folder_that_cannot_be_written_keeps_no_backend_from_starting(
+    open_api: Callable[..., Any], engine: AsyncEngine, tmp_path: Path
+) -> None:
+    await fill(engine)
+    parent = tmp_path / "a-file"
+    parent.touch()
+    api = await open_api(export_dir=parent / "exports")
+    assert (await api.get("/contratos.csv")).status_code == 507
+    assert (await api.get("/contratos")).status_code == 200
+    parent.unlink()
+    assert (await api.get("/contratos.csv")).status_code == 200
+    shutil.rmtree(parent)  # as what cleans temporary files does
+    assert (await api.get("/contratos.csv")).status_code == 200
 
 
 async def test_more_files_than_are_made_at_once_are_answered_503(

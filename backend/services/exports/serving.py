@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import asyncpg
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import FileTooLargeError, NoParquetError, StorageFullError, TooManyFilesError
@@ -27,8 +28,9 @@ from backend.services.exports.converting import FULL, DiskFullError, convert, ha
 from backend.services.exports.copying import copy_csv, count_rows
 from backend.services.exports.formats import EXCEL, Format
 from common.clock import BRASILIA
-from common.config import ConfigurationError
 from common.database import UnreachableDatabaseError, network_errors, raw_driver_of
+
+log = structlog.get_logger(__name__)
 
 MOST_ROWS = 100_000
 CONNECTIONS = 2
@@ -49,29 +51,46 @@ class Workspace:
     """
 
     def __init__(self, parent: Path) -> None:
-        """Make it.
-
-        Raises:
-            ConfigurationError: the parent folder cannot be written.
-
-        """
+        """Make it; where that fails, it is tried again for each file."""
+        self._parent = parent
+        self._path: Path | None = None
+        self._held: int | None = None
         try:
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            turn = _lock(parent, wait=True)
-            try:
-                for left in parent.glob(f"{_PREFIX}*"):
-                    _remove_if_left(left)
-                self._path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-                self._lock = _lock(self._path, wait=False)
-            finally:
-                os.close(turn)
+            self._open()
         except OSError as error:
-            raise ConfigurationError(f"EXPORT_DIR: is not a folder that can be written: {error}") from None
+            log.warning("the folder of files (EXPORT_DIR) cannot be written", folder=str(parent), cause=str(error))
+
+    def _open(self) -> Path:
+        self.close()
+        self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        turn = _lock(self._parent, wait=True)
+        try:
+            for left in self._parent.glob(f"{_PREFIX}*"):
+                _remove_if_left(left)
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+            self._held = _lock(path, wait=False)
+        finally:
+            os.close(turn)
+        self._path = path
+        return path
+
+    def _new(self) -> Path:
+        try:
+            # what cleans temporary files may have removed it
+            path = self._path if self._path is not None and self._path.is_dir() else self._open()
+            return Path(tempfile.mkdtemp(dir=path))
+        except OSError as error:
+            raise StorageFullError from error
 
     @asynccontextmanager
     async def folder(self) -> AsyncIterator[Path]:
-        """A folder for one file and what it is made of; it is removed at the end."""
-        path = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._path))
+        """A folder for one file and what it is made of; it is removed at the end.
+
+        Raises:
+            StorageFullError: it cannot be made.
+
+        """
+        path = await asyncio.to_thread(self._new)
         try:
             yield path
         finally:
@@ -79,8 +98,11 @@ class Workspace:
 
     def close(self) -> None:
         """Remove everything."""
-        shutil.rmtree(self._path, ignore_errors=True)
-        os.close(self._lock)
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+        self._path = self._held = None
 
 
 def _lock(folder: Path, *, wait: bool) -> int:

@@ -35,6 +35,8 @@ LONGEST_TEXT = 300
 ROWS_PER_TABLE = 500
 """The time that the library takes grows faster than the rows of a table."""
 LONGEST_WEIGHED = 60
+LONGEST_FIXED = 30
+"""Codes up to this length, which cannot be broken into lines, get the width that they need."""
 FONT, BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
 _FONTS = Path(__file__).parents[2] / "web" / "vendor" / "dejavu"
 _WIDTHS = {
@@ -49,6 +51,9 @@ _MARGIN = 10 * mm
 _PADDING = 2.5
 _NARROW = 3.0
 """A letter is hardly narrower, on average."""
+_WIDE = 4.1
+"""Nor wider, in codes and names."""
+_NARROWEST = 14 * mm
 _PAGES = "pages"
 _PLAIN = ParagraphStyle("plain", fontName=FONT, fontSize=7, leading=8.5, splitLongWords=True)
 _HEAD = ParagraphStyle("head", _PLAIN, fontName=BOLD, textColor=colors.white)
@@ -129,11 +134,14 @@ class _Facts:
         self.columns = table.columns
         self.cut = 0
         self.lengths = [len(column.label) for column in table.columns]
+        self.longest = [0] * len(table.columns)
+        """Of texts without a space; those with one count as longer than any."""
         self.sums = {n: Decimal() for n, column in enumerate(table.columns) if column.name in about.sums}
         for row in table.rows():
             for n, value in enumerate(row):
                 if value is not None:
                     self.lengths[n] += min(len(value), LONGEST_TEXT)
+                    self.longest[n] = max(self.longest[n], LONGEST_TEXT if " " in value else len(value))
                     self.cut += len(value) > LONGEST_TEXT
             for n in self.sums:
                 self.sums[n] += Decimal(row[n] or 0)
@@ -156,16 +164,23 @@ class _Facts:
 
     def widths(self, room: float) -> list[float]:
         """The widths of columns: those of numbers and dates are fixed, texts share the rest by how long they are."""
+        kinds = [column.kind for column in self.columns]
+        fixed = [_WIDTHS.get(kind, 0.0) for kind in kinds]
+        short = [
+            max(_NARROWEST, _WIDE * longest + 2 * _PADDING) if not width and longest <= LONGEST_FIXED else width
+            for width, longest in zip(fixed, self.longest, strict=True)
+        ]
+        if sum(short) <= room * (1 if all(short) else 0.7):
+            fixed = short
         rows = max(1, self.about.rows)
         weights = [
-            0.0 if column.kind in _WIDTHS else float(min(max(length / rows, 8), LONGEST_WEIGHED))
-            for column, length in zip(self.columns, self.lengths, strict=True)
+            0.0 if width else float(min(max(length / rows, 8), LONGEST_WEIGHED))
+            for width, length in zip(fixed, self.lengths, strict=True)
         ]
-        fixed = [_WIDTHS.get(column.kind, 0.0) for column in self.columns]
-        left, all_weights = room - sum(fixed), sum(weights)
-        if not all_weights:
-            return [room / len(fixed)] * len(fixed)
-        return [width or left * weight / all_weights for width, weight in zip(fixed, weights, strict=True)]
+        if not any(weights):
+            return [width * room / sum(fixed) for width in fixed]
+        share = (room - sum(fixed)) / sum(weights)
+        return [width or share * weight for width, weight in zip(fixed, weights, strict=True)]
 
 
 def _tables(table: Table, widths: list[float], count: Callable[[Iterator[Row]], Iterator[Row]]) -> Iterator[Flowable]:

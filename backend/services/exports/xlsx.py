@@ -117,6 +117,10 @@ def _sheet_name(title: str, number: int, sheets: int) -> str:
     return name[:31] if sheets == 1 else f"{name[:24]} {number + 1}"
 
 
+def _in_words(value: Any) -> str:
+    return {None: "", True: "sim", False: "não"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
 def _lines_about(about: About, columns: tuple[Column, ...], names: list[str], cut: _Cut) -> Iterator[Cells]:
     lines = [
         ("Conteúdo", about.title),
@@ -126,7 +130,7 @@ def _lines_about(about: About, columns: tuple[Column, ...], names: list[str], cu
         ("Planilhas", ", ".join(names)),
         ("Feito em", about.made_at),
         ("Espelho", about.mirror_sentence),
-        *((f"Espelho: {name}", "" if value is None else str(value)) for name, value in about.mirror.items()),
+        *((f"Espelho: {name}", _in_words(value)) for name, value in about.mirror.items()),
     ]
     for subject, value in lines:
         yield {"Assunto": subject, "Valor": cut.fit(value)}

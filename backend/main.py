@@ -68,7 +68,7 @@ from backend.services.dashboard import Dashboard
 from backend.services.entities.mirror import Mirrors
 from backend.services.execution_log import forget_lines
 from backend.services.exports import running, serving
-from backend.services.exports.folder import open_folder
+from backend.services.exports.folder import Folder, open_folder
 from backend.services.exports.yearly import YearFiles
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
@@ -174,7 +174,8 @@ def _lifespan(
             pool_size=serving.CONNECTIONS,
             statement_seconds=serving.COPY_SECONDS,
         )
-        workspace = serving.Workspace(settings.export_path)
+        folder = open_folder(settings.export_path, "EXPORT_DIR")
+        workspace = serving.Workspace(folder.path)
         publisher = None
         if settings.rabbitmq_url is not None:
             publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
@@ -196,7 +197,7 @@ def _lifespan(
                 log.warning("database is not available yet", cause=cause_of(error))
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
-            exports = _exports_of(settings, engine, long_copying, metrics)
+            exports = _exports_of(settings, engine, long_copying, folder, metrics)
             year_files = _year_files_of(settings, engine, long_copying)
             notifier = Notifier(channels_of(settings), settings.public_url)
             queue_watch = None if publisher is None else QueueWatch(publisher)
@@ -246,7 +247,7 @@ def _lifespan(
 
 
 def _exports_of(
-    settings: BackendSettings, engine: AsyncEngine, copying: AsyncEngine, metrics: Metrics
+    settings: BackendSettings, engine: AsyncEngine, copying: AsyncEngine, folder: Folder, metrics: Metrics
 ) -> running.Exports:
     limits = running.ExportLimits(
         at_once=settings.export_concurrency,
@@ -254,7 +255,6 @@ def _exports_of(
         most_bytes=settings.export_max_bytes,
         hours=settings.export_hours,
     )
-    folder = open_folder(settings.export_path, "EXPORT_DIR")
     return running.Exports(engine, copying, folder=folder, scopes=settings.list_scopes, limits=limits, metrics=metrics)
 
 

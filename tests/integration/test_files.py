@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
 from backend.services.exports import formats, serving
 from backend.services.exports.tables import Column, heads_of
+from common.config import ConfigurationError
 from common.resources.description import Kind
 from tests.stored_rows import fill, insert
 
@@ -351,19 +352,28 @@ def test_what_a_killed_backend_has_left_goes_at_the_next_start(kept_folder: Path
     assert list(kept_folder.iterdir()) == []
 
 
-async def test_a_folder_that_cannot_be_written_keeps_no_backend_from_starting(
+async def test_a_folder_that_is_removed_is_made_again(
     open_api: Callable[..., Any], engine: AsyncEngine, tmp_path: Path
 ) -> None:
+    """As by what cleans temporary files; where it cannot be made, files alone are refused."""
     await fill(engine)
-    parent = tmp_path / "a-file"
-    parent.touch()
-    api = await open_api(export_dir=parent / "exports")
+    folder = tmp_path / "exports"
+    api = await open_api(export_dir=folder)
+    assert (await api.get("/contratos.csv")).status_code == 200
+    shutil.rmtree(folder)
+    folder.touch()
     assert (await api.get("/contratos.csv")).status_code == 507
     assert (await api.get("/contratos")).status_code == 200
-    parent.unlink()
+    folder.unlink()
     assert (await api.get("/contratos.csv")).status_code == 200
-    shutil.rmtree(parent)  # as what cleans temporary files does
-    assert (await api.get("/contratos.csv")).status_code == 200
+
+
+async def test_a_folder_that_cannot_be_written_ends_the_start_with_its_variable(
+    open_api: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a-file").touch()
+    with pytest.raises(ConfigurationError, match="EXPORT_DIR"):
+        await open_api(export_dir=tmp_path / "a-file" / "exports")
 
 
 async def test_more_files_than_are_made_at_once_are_answered_503(
@@ -375,7 +385,7 @@ async def test_more_files_than_are_made_at_once_are_answered_503(
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "10"
     monkeypatch.setattr(serving, "MOST_FILES", 20)
-    monkeypatch.setattr(serving, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(serving, "TURN_SECONDS", 0.001)
     answers = await asyncio.gather(*(api.get("/contratos.ndjson") for _ in range(6)))
     assert {each.status_code for each in answers} == {200, 503}
     assert (await api.get("/contratos.ndjson")).status_code == 200

@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 
 import asyncpg
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import FileTooLargeError, NoParquetError, StorageFullError, TooManyFilesError
@@ -29,8 +28,6 @@ from backend.services.exports.copying import copy_csv, count_rows
 from backend.services.exports.formats import EXCEL, Format
 from common.clock import BRASILIA
 from common.database import UnreachableDatabaseError, network_errors, raw_driver_of
-
-log = structlog.get_logger(__name__)
 
 MOST_ROWS = 100_000
 CONNECTIONS = 2
@@ -51,14 +48,11 @@ class Workspace:
     """
 
     def __init__(self, parent: Path) -> None:
-        """Make it; where that fails, it is tried again for each file."""
+        """Make it in a folder that can be written; where it is removed later, it is made again."""
         self._parent = parent
         self._path: Path | None = None
         self._held: int | None = None
-        try:
-            self._open()
-        except OSError as error:
-            log.warning("the folder of files (EXPORT_DIR) cannot be written", folder=str(parent), cause=str(error))
+        self._open()
 
     def _open(self) -> Path:
         self.close()

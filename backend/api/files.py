@@ -27,7 +27,7 @@ from backend.services.exports.copying import check_fields, with_file_fields
 from backend.services.exports.formats import EXCEL, FORMATS, MOST_PDF_ROWS, Format
 from backend.services.exports.serving import MOST_ROWS, ServedFile, grouped
 from common.clock import BRASILIA
-from common.database import network_errors, raw_driver_of
+from common.database import raw_driver_of
 
 log = structlog.get_logger(__name__)
 
@@ -75,8 +75,7 @@ def _is_for_excel(request: Request, formato: Suffix) -> bool:
 
 async def _feed(request: Request, state: State, question: Question) -> Response:
     async with state["reading"].connect() as db:
-        with network_errors():
-            page = await load_page(await raw_driver_of(db), for_feed(question))
+        page = await load_page(await raw_driver_of(db), for_feed(question))
         mirror = await state["mirrors"].load(db, question)
     query = urlencode(request.query_params.multi_items())
     address = f"{request.url.path}?{query}" if query else request.url.path

@@ -1,15 +1,16 @@
 """Domain tables: what the portal calls its codes, and what the records call them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import NotFoundError
 from backend.models.domains import Domain, DomainEntry, DomainListed, Domains, SeenName
-from backend.services.facets import rows_within
+from common.database import driver_of
 from common.resources.dominios import DOMAIN_TABLES, SEEN, Seen
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions
@@ -18,6 +19,8 @@ NAMES = list(dict.fromkeys((*(table.name for table in DOMAIN_TABLES), *SEEN)))
 SAMPLED_ROWS = 30_000
 SEEN_SECONDS = 2.0
 ALL = 100.0  # per cent
+_TIMED_OUT = "57014"
+_LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 _COUNT = text("""
     SELECT dominio, count(*) AS entradas, count(ausente_desde) AS ausentes FROM dominios GROUP BY dominio
@@ -29,6 +32,20 @@ _SHARE = text("""
     SELECT CASE WHEN reltuples > :most THEN 100 * :most / reltuples ELSE 100 END
       FROM pg_class WHERE oid = CAST(:table_name AS regclass)
 """)
+
+
+async def _rows_within(
+    db: AsyncConnection, statement: TextClause, parameters: Mapping[str, Any], *, seconds: float
+) -> Sequence[Row[Any]] | None:
+    """The rows of a query, or `None` where it would take longer; the connection may be in a transaction or not."""
+    try:
+        async with (await driver_of(db)).transaction():
+            await db.execute(_LIMIT, {"milliseconds": str(int(seconds * 1000))})
+            return (await db.execute(statement, parameters)).all()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _TIMED_OUT:
+            raise
+        return None
 
 
 async def load_domains(db: AsyncConnection) -> Domains:
@@ -67,7 +84,7 @@ async def load_domain(db: AsyncConnection, name: str) -> Domain:
     is_estimated = is_incomplete = False
     for seen in SEEN.get(name, ()):
         share: float = (await db.execute(_SHARE, {"table_name": seen.table, "most": SAMPLED_ROWS})).scalar_one()
-        rows = await rows_within(db, text(_to_count(seen)), {"share": share}, seconds=SEEN_SECONDS)
+        rows = await _rows_within(db, text(_to_count(seen)), {"share": share}, seconds=SEEN_SECONDS)
         is_estimated = is_estimated or share < ALL
         is_incomplete = is_incomplete or rows is None
         for row in rows or ():

@@ -1,16 +1,14 @@
 """Facets: how many rows have each value of a filter, within a limit of time."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import cast
 
-from sqlalchemy import Row, TextClause, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.models.summary import Facet, FacetValue, Group
 from backend.services.entities.entity import Entity, Filter, Form
 from backend.services.entities.question import Question
-from backend.services.summary import MOST_VALUES, load_rollup_facets, to_rollup
+from backend.services.summary import MOST_VALUES, InRollup, load_rollup_facets, to_rollup
 from common.database import driver_of
 from common.resources.description import Kind
 
@@ -20,22 +18,6 @@ MOST_FACETS = 6
 FACET_SECONDS = 0.2
 DEFAULT_FACETS = ("uf", "esfera", "modalidade", "tipo_contrato", "tipo", "situacao", "plataforma", "tipo_pessoa")
 """Of these, those that an entity has, where none are named."""
-_TIMED_OUT = "57014"
-_LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
-
-
-async def rows_within(
-    db: AsyncConnection, statement: TextClause, parameters: Mapping[str, Any], *, seconds: float
-) -> Sequence[Row[Any]] | None:
-    """The rows of a query, or `None` where it would take longer; the connection may be in a transaction or not."""
-    try:
-        async with (await driver_of(db)).transaction():
-            await db.execute(_LIMIT, {"milliseconds": str(int(seconds * 1000))})
-            return (await db.execute(statement, parameters)).all()
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != _TIMED_OUT:
-            raise
-        return None
 
 
 def facets_of(entity: Entity) -> list[str]:
@@ -54,19 +36,19 @@ def default_facets_of(entity: Entity) -> list[str]:
 
 async def load_facets(db: AsyncConnection, question: Question, names: Iterable[str]) -> dict[str, Facet]:
     """How many rows there are of each value of these filters, each counted by all filters but itself."""
-    found = {}
+    found, in_rollup = {}, to_rollup(question)
     for name in names:
-        facet = await _in_rollup(db, question, name)
+        facet = None if in_rollup is None else await _in_rollup(db, question.entity, in_rollup, name)
         found[name] = await _counted(db, question, name) if facet is None else facet
     return found
 
 
-async def _in_rollup(db: AsyncConnection, question: Question, name: str) -> Facet | None:
-    """The facet of a dimension of the rollup, where that can answer the question and has counted everything."""
-    asked, resource = to_rollup(question), question.entity.resource
-    if asked is None or resource is None or resource.rollup is None:
+async def _in_rollup(db: AsyncConnection, entity: Entity, asked: InRollup, name: str) -> Facet | None:
+    """The facet of a dimension of the rollup, where that has counted everything."""
+    resource = entity.resource
+    if resource is None or resource.rollup is None:
         return None
-    column = question.entity.filters[name].sql.partition(".")[2]
+    column = entity.filters[name].sql.partition(".")[2]
     dimension = next((each for each, stored in resource.rollup.dimensions.items() if stored == column), None)
     if dimension is None or not asked.empenhos:
         return None

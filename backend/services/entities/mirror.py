@@ -95,6 +95,12 @@ class Mirror:
             "busca_completa": self.search_finds_all,
         }
 
+    def to_json(self) -> dict[str, Any]:
+        """The same with days and moments as texts, as files and rows of jobs keep it."""
+        return {
+            name: value.isoformat() if isinstance(value, date) else value for name, value in self.to_object().items()
+        }
+
     def to_sentence(self) -> str:
         """For people, in one line, as files have it."""
         until = f"{self.fresh_until:%d/%m/%Y %H:%M}" if self.fresh_until else "nunca"

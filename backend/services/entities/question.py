@@ -57,10 +57,6 @@ class Where:
         """All conditions, behind WHERE if there is any."""
         return f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
 
-    def copy(self) -> "Where":
-        """The same conditions, to which others can be added."""
-        return Where(list(self.conditions), list(self.values))
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -266,13 +262,17 @@ def _or(names: Iterable[str]) -> str:
     return f"{', '.join(others)} ou {last}" if others else last
 
 
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that says what may have been meant."""
+    near = difflib.get_close_matches(name[:100], list(known), n=3, cutoff=0.5)
+    return f"; o mais próximo é {_or(near)}" if near else ""
+
+
 def _refuse_unknown(entity: Entity, given: Iterable[str], own: tuple[str, ...]) -> None:
     known = [*entity.filters, *own]
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name[:100], known, n=3, cutoff=0.5)
-            meant = f"; o mais próximo é {_or(near)}" if near else ""
-            refuse(name, f"não é um parâmetro de /{entity.address}{meant}")
+            refuse(name, f"não é um parâmetro de /{entity.address}{_nearest(name, known)}")
 
 
 def _fields(entity: Entity, written: str | None) -> tuple[Field, ...]:
@@ -283,8 +283,7 @@ def _fields(entity: Entity, written: str | None) -> tuple[Field, ...]:
         return tuple(entity.fields.values())
     for name in names:
         if name not in entity.fields:
-            near = difflib.get_close_matches(name[:100], entity.fields, n=3, cutoff=0.5)
-            refuse("campos", f"tem um campo que não existe{f'; o mais próximo é {_or(near)}' if near else ''}")
+            refuse("campos", f"tem um campo que não existe{_nearest(name, entity.fields)}")
     return tuple(entity.fields[name] for name in names)
 
 

@@ -53,10 +53,7 @@ def describe(question: Question, mirror: Mirror, *, rows: int, made_at: datetime
         order=f"{question.order.label}, {direction}",
         made_at=f"{made_at:%d/%m/%Y %H:%M}",
         rows=rows,
-        mirror={
-            name: value.isoformat() if hasattr(value, "isoformat") else value
-            for name, value in mirror.to_object().items()
-        },
+        mirror=mirror.to_json(),
         mirror_sentence=mirror.to_sentence(),
         sums=[each.name for each in question.fields if _is_sum(each, question.entity)],
     )

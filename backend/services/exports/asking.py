@@ -19,10 +19,10 @@ from backend.services.exports import jobs, running
 from backend.services.exports.converting import has_parquet
 from backend.services.exports.folder import Download
 from backend.services.exports.formats import FORMATS, Format
-from backend.services.exports.running import as_json, question_of
+from backend.services.exports.running import question_of
 from backend.services.exports.serving import grouped
 from backend.services.reading import ReadConnections
-from common.database import in_transaction, network_errors, raw_driver_of
+from common.database import in_transaction, raw_driver_of
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +57,7 @@ async def ask_for_export(
     async with reading.connect() as db:
         job_id = None if key is None else await jobs.find_by_key(db, key, requested_by, request)
         if job_id is None:
-            with network_errors():
-                total = await load_total(await raw_driver_of(db), question, seconds=COUNT_SECONDS)
+            total = await load_total(await raw_driver_of(db), question, seconds=COUNT_SECONDS)
             mirror = await mirrors.load(db, question)
     if job_id is None:
         job_id = await in_transaction(
@@ -70,7 +69,7 @@ async def ask_for_export(
                 key=key,
                 folder=exports.folder.identity,
                 total=(total.number or 0, total.kind),
-                mirror=as_json(mirror),
+                mirror=mirror.to_json(),
                 per_user=exports.limits.per_user,
                 most_bytes=exports.limits.most_bytes,
             ),

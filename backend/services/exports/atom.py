@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from backend.services.entities.address import portal_page
 from backend.services.entities.entity import MAIN, Entity, Field, Order
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import Question
@@ -75,11 +76,8 @@ def _add_entry(feed: ET.Element, entity: Entity, row: Mapping[str, Any], shown: 
 def _page_of(entity: Entity, row: Mapping[str, Any]) -> str | None:
     """Where the portal shows the record of a row."""
     for resource in entity.resources:
-        is_its = resource.key in row and row.get("entidade", resource.name) == resource.name
-        found = re.fullmatch(resource.key_pattern, str(row[resource.key])) if is_its and resource.page else None
-        if found:
-            parts = {name: str(int(value)) if name != "cnpj" else value for name, value in found.groupdict().items()}
-            return resource.page.format_map(parts)
+        if resource.key in row and row.get("entidade", resource.name) == resource.name:
+            return portal_page(resource, str(row[resource.key]))
     return None
 
 

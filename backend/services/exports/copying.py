@@ -38,15 +38,11 @@ def check_fields(question: Question) -> None:
         refuse("campos", f"tem {', '.join(refused)}, {why}")
 
 
-async def count_rows(driver: "asyncpg.Connection[Any]", question: Question, *, most: int | None = None) -> int:
+async def count_rows(driver: "asyncpg.Connection[Any]", question: Question, *, most: int) -> int:
     """How many rows there are, counted up to `most` and one more."""
     where = question.where()
-    rows = f"FROM {question.entity.source}{where.sql}"
-    if most is None:
-        return int(await driver.fetchval(f"SELECT count(*) {rows}", *where.values))
-    return int(
-        await driver.fetchval(f"SELECT count(*) FROM (SELECT {rows} LIMIT {most + 1}) AS counted", *where.values)
-    )
+    rows = f"SELECT FROM {question.entity.source}{where.sql} LIMIT {most + 1}"
+    return int(await driver.fetchval(f"SELECT count(*) FROM ({rows}) AS counted", *where.values))
 
 
 async def copy_csv(

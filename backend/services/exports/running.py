@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,6 @@ class _Made:
     size: int
     file_name: str
     mirror: dict[str, Any]
-
-
-def as_json(mirror: Mirror) -> dict[str, Any]:
-    """Completeness as a row keeps it."""
-    return {name: value.isoformat() if isinstance(value, date) else value for name, value in mirror.to_object().items()}
 
 
 def question_of(request: Mapping[str, Any], *, may_see_all: bool) -> Question:
@@ -289,7 +284,7 @@ class Exports:
         )
         made = path / file_name(question, chosen.name, now)
         if chosen.is_converted or job.request["excel"]:
-            begin = partial(jobs.begin_converting, job=job, rows=rows, mirror=as_json(mirror))
+            begin = partial(jobs.begin_converting, job=job, rows=rows, mirror=mirror.to_json())
             if not await in_transaction(self._engine, begin):
                 raise _EndedError
             await convert(
@@ -303,7 +298,7 @@ class Exports:
             await asyncio.to_thread((path / ROWS).unlink)
         else:
             await asyncio.to_thread((path / ROWS).rename, made)
-        return _Made(rows, (await asyncio.to_thread(made.stat)).st_size, made.name, as_json(mirror))
+        return _Made(rows, (await asyncio.to_thread(made.stat)).st_size, made.name, mirror.to_json())
 
 
 async def copy_rows(

@@ -30,7 +30,7 @@ from backend.services.exports.about import columns_of, describe
 from backend.services.exports.converting import convert, has_parquet
 from backend.services.exports.copying import with_file_fields
 from backend.services.exports.folder import Download, Folder
-from backend.services.exports.running import ROWS, Progress, as_json, copy_rows, is_disk_full
+from backend.services.exports.running import ROWS, Progress, copy_rows, is_disk_full
 from backend.services.reading import ReadConnections
 from common.clock import to_wall_clock
 from common.config import OFF
@@ -238,7 +238,7 @@ class YearFiles:
                 "bytes": (await asyncio.to_thread(made.stat)).st_size,
                 "sha256": await asyncio.to_thread(_sha256_of, made),
                 "rows_sha256": digest,
-                "mirror": as_json(mirror),
+                "mirror": mirror.to_json(),
             }
             await asyncio.to_thread(made.replace, self.folder.path / name)
             await self._execute(_MADE, values)

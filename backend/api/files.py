@@ -21,11 +21,11 @@ from backend.services.entities.entity import ENTITIES, Entity
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import PAGING, Question, parse_question, refuse
 from backend.services.entities.rows import load_page
-from backend.services.exports.about import check_pdf_fields, file_name, to_ascii, with_pdf_fields
+from backend.services.exports.about import file_name, for_format, to_ascii
 from backend.services.exports.atom import MOST_ENTRIES, for_feed, to_feed
-from backend.services.exports.copying import check_fields, with_file_fields
 from backend.services.exports.formats import EXCEL, FORMATS, MOST_PDF_ROWS, Format
-from backend.services.exports.serving import MOST_ROWS, ServedFile, grouped
+from backend.services.exports.serving import MOST_ROWS, ServedFile
+from backend.services.exports.tables import grouped
 from common.clock import BRASILIA
 from common.database import raw_driver_of
 
@@ -50,13 +50,9 @@ def _file_of(entity: Entity) -> Endpoint:
         for_excel = _is_for_excel(request, formato)
         filters = [(name, value) for name, value in given if name != EXCEL]
         question = parse_question(entity, filters, may_see_all=sees_personal_data(user), has_pages=False)
-        if "campos" not in named:
-            question = with_pdf_fields(question) if formato in ("pdf", "atom") else with_file_fields(question)
-        check_fields(question)
+        question = for_format(question, formato, names_fields="campos" in named)
         if formato == "atom":
             return await _feed(request, state, question)
-        if formato == "pdf":
-            check_pdf_fields(question)
         async with state["reading"].connect() as db:
             mirror = await state["mirrors"].load(db, question)
         return _Download(state, _Wanted(question, FORMATS[formato], mirror, for_excel))

@@ -8,6 +8,7 @@ from datetime import datetime
 from backend.services.entities.entity import Entity, Field
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import PERSONAL, Question, refuse
+from backend.services.exports.copying import check_fields, with_file_fields
 from backend.services.exports.tables import About, Column
 from common.resources.description import Kind
 
@@ -87,7 +88,22 @@ def title_field(entity: Entity) -> str:
     return next(name for name in _TITLES if name in entity.fields)
 
 
-def with_pdf_fields(question: Question) -> Question:
+def for_format(question: Question, name: str, *, names_fields: bool) -> Question:
+    """The question as a file of this format, or a feed, answers it; `names_fields`: the reader has said which.
+
+    Raises:
+        RequestValidationError: the format cannot show these fields, or not to this reader.
+
+    """
+    if not names_fields:
+        question = _with_pdf_fields(question) if name in ("pdf", "atom") else with_file_fields(question)
+    check_fields(question)
+    if name == "pdf":
+        _check_pdf_fields(question)
+    return question
+
+
+def _with_pdf_fields(question: Question) -> Question:
     """The question with the fields that a page has room for, where none are named."""
     fields, order = question.entity.fields, question.entity.orders.get("valor")
     amounts = (*_AMOUNTS, *(each.name for each in fields.values() if order is not None and each.sql == order.sql))
@@ -96,7 +112,7 @@ def with_pdf_fields(question: Question) -> Question:
     return replace(question, fields=tuple(fields[name] for name in chosen))
 
 
-def check_pdf_fields(question: Question) -> None:
+def _check_pdf_fields(question: Question) -> None:
     """Refuse more fields than a page has room for.
 
     Raises:

@@ -17,10 +17,10 @@ from backend.services.entities.mirror import Mirrors
 from backend.services.entities.rows import load_total
 from backend.services.exports import jobs, running
 from backend.services.exports.converting import has_parquet
-from backend.services.exports.folder import Download
+from backend.services.exports.folder import Download, in_another_folder
 from backend.services.exports.formats import FORMATS, Format
 from backend.services.exports.running import question_of
-from backend.services.exports.serving import grouped
+from backend.services.exports.tables import grouped
 from backend.services.reading import ReadConnections
 from common.database import in_transaction, raw_driver_of
 
@@ -134,9 +134,7 @@ async def find_file(reading: ReadConnections, exports: running.Exports, job_id: 
     if row.status != "pronta":
         raise NotFoundError(f"A exportação {job_id} não tem arquivo: {row.error_message or row.status}.")
     if row.folder != exports.folder.identity:
-        raise ConflictError(
-            "O arquivo está na pasta de outro backend: peça-o ao que o fez, ou dê a todos a mesma EXPORT_DIR."
-        )
+        raise in_another_folder("EXPORT_DIR")
     path = exports.folder.path / jobs.folder_name(row.id, row.attempt) / row.file_name
     return Download(
         path, row.file_name, FORMATS[row.request["formato"]].media_type, f'"{row.id}-{row.attempt}-{row.bytes}"'

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.errors import ConflictError
 from common.config import ConfigurationError
 
 _IDENTITY = ".pncp-folder"
@@ -70,6 +71,13 @@ def _identity_of(path: Path) -> str:
     with suppress(FileExistsError):
         kept.symlink_to(uuid.uuid4().hex)
     return kept.readlink().name
+
+
+def in_another_folder(variable: str) -> ConflictError:
+    """The error for a file in the folder of another backend; `variable` is the setting that names the folder."""
+    return ConflictError(
+        f"O arquivo está na pasta de outro backend: peça-o ao que o fez, ou dê a todos a mesma {variable}."
+    )
 
 
 def size_of(path: Path) -> int:

@@ -27,7 +27,8 @@ from backend.services.exports.tables import (
     Column,
     Row,
     Table,
-    day_of,
+    grouped,
+    maker_of,
 )
 
 LONGEST_TEXT = 300
@@ -205,12 +206,9 @@ def _tables(table: Table, widths: list[float], count: Callable[[Iterator[Row]], 
 def _maker_of(column: Column, width: float) -> Callable[[str], str | Flowable]:
     if column.kind in NUMBERS:
         return _number
-    if column.kind in MOMENTS:
-        return lambda text: day_of(text, "%d/%m/%Y %H:%M")
-    if column.kind in DAYS:
-        return lambda text: day_of(text, "%d/%m/%Y")
-    if column.kind in BOOLEANS:
-        return lambda text: "sim" if text == "true" else "não"
+    made = maker_of(column, moments="%d/%m/%Y %H:%M")
+    if made is not None:
+        return made
     return str if column.kind in INTEGERS else lambda text: _fit(text, width)
 
 
@@ -226,8 +224,7 @@ def _number(text: str) -> str:
     """A decimal as Brazil writes it, with at least two digits behind the comma."""
     whole, _, part = text.partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    grouped = f"{int(digits):,}".replace(",", ".") if digits.isdigit() else digits
-    return f"{sign}{grouped},{part.rstrip('0'):0<2}"
+    return f"{sign}{grouped(int(digits)) if digits.isdigit() else digits},{part.rstrip('0'):0<2}"
 
 
 def _shown(text: str) -> str:

@@ -26,9 +26,9 @@ from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from backend.services.entities.mirror import Mirror, Mirrors
 from backend.services.entities.question import PERSONAL, Question, parse_question, refuse
 from backend.services.exports import jobs
-from backend.services.exports.about import check_pdf_fields, columns_of, describe, file_name, with_pdf_fields
+from backend.services.exports.about import columns_of, describe, file_name, for_format
 from backend.services.exports.converting import FULL, DiskFullError, convert
-from backend.services.exports.copying import check_fields, copy_csv, with_file_fields
+from backend.services.exports.copying import copy_csv
 from backend.services.exports.folder import Folder, size_of
 from backend.services.exports.formats import EXCEL, FORMATS
 from backend.services.exports.jobs import Cause, Job
@@ -106,13 +106,7 @@ def question_of(request: Mapping[str, Any], *, may_see_all: bool) -> Question:
     if request["dados_pessoais"]:
         parameters.append((PERSONAL, "true"))
     question = parse_question(entity, parameters, may_see_all=may_see_all, has_pages=False)
-    is_pdf = request["formato"] == "pdf"
-    if not request["campos"]:
-        question = with_pdf_fields(question) if is_pdf else with_file_fields(question)
-    check_fields(question)
-    if is_pdf:
-        check_pdf_fields(question)
-    return question
+    return for_format(question, request["formato"], names_fields=bool(request["campos"]))
 
 
 class Exports:

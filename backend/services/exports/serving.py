@@ -26,6 +26,7 @@ from backend.services.exports.about import columns_of, describe
 from backend.services.exports.converting import FULL, DiskFullError, convert, has_parquet
 from backend.services.exports.copying import copy_csv, count_rows
 from backend.services.exports.formats import EXCEL, Format
+from backend.services.exports.tables import grouped
 from common.clock import BRASILIA
 from common.database import UnreachableDatabaseError, network_errors, raw_driver_of
 
@@ -322,8 +323,3 @@ async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
 def _in_words(total: Total) -> str:
     number = grouped(total.number or 0)
     return f"cerca de {number}" if total.kind == "estimado" else number
-
-
-def grouped(number: int) -> str:
-    """A number as Brazil writes it."""
-    return f"{number:,}".replace(",", ".")

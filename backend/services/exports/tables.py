@@ -125,7 +125,25 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
 """What reads a value of each kind; a value of others is its text."""
 
 
-def day_of(text: str, form: str) -> str:
+def maker_of(column: Column, *, moments: str) -> Callable[[str], str] | None:
+    """What writes a day, a moment (in the form `moments`) or a boolean as Brazil does; `None` for other columns."""
+    if column.kind in MOMENTS:
+        return lambda text: _in_form(text, moments)
+    if column.kind in DAYS:
+        return lambda text: _in_form(text, "%d/%m/%Y")
+    return _yes_or_no if column.kind in BOOLEANS else None
+
+
+def _yes_or_no(text: str) -> str:
+    return "sim" if _is_true(text) else "não"
+
+
+def grouped(number: int) -> str:
+    """A number as Brazil writes it."""
+    return f"{number:,}".replace(",", ".")
+
+
+def _in_form(text: str, form: str) -> str:
     """A day or a moment in another form; as it is where it is beyond what a calendar of ours holds."""
     with suppress(ValueError):
         return datetime.fromisoformat(text).strftime(form)

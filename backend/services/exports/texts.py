@@ -18,8 +18,8 @@ from backend.services.exports.tables import (
     Column,
     Row,
     Table,
-    day_of,
     heads_of,
+    maker_of,
 )
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -64,12 +64,9 @@ def write_csv_for_excel(table: Table, target: Path, *, count: Callable[[Iterator
 def _excel_maker(column: Column) -> Callable[[str], str]:
     if column.kind in NUMBERS:
         return lambda text: text.replace(".", ",")
-    if column.kind in MOMENTS:
-        return lambda text: day_of(text, "%d/%m/%Y %H:%M:%S")
-    if column.kind in DAYS:
-        return lambda text: day_of(text, "%d/%m/%Y")
-    if column.kind in BOOLEANS:
-        return lambda text: "sim" if text == "true" else "não"
+    made = maker_of(column, moments="%d/%m/%Y %H:%M:%S")
+    if made is not None:
+        return made
     return str if column.kind in INTEGERS else without_formula
 
 

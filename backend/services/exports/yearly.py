@@ -29,7 +29,7 @@ from backend.services.entities.question import Question, parse_question
 from backend.services.exports.about import columns_of, describe
 from backend.services.exports.converting import convert, has_parquet
 from backend.services.exports.copying import with_file_fields
-from backend.services.exports.folder import Download, Folder
+from backend.services.exports.folder import Download, Folder, in_another_folder
 from backend.services.exports.running import ROWS, Progress, copy_rows, is_disk_full
 from backend.services.reading import ReadConnections
 from common.clock import to_wall_clock
@@ -371,7 +371,5 @@ async def find_file(reading: ReadConnections, files: YearFiles, name: str) -> Do
     if row is None:
         raise NotFoundError("Não existe este arquivo; /arquivos diz quais existem.")
     if files.folder is None or row.folder != files.folder.identity:
-        raise ConflictError(
-            "O arquivo está na pasta de outro backend: peça-o ao que o fez, ou dê a todos a mesma FILES_DIR."
-        )
+        raise in_another_folder("FILES_DIR")
     return Download(files.folder.path / row.name, row.name, MEDIA_TYPES[row.formato], f'"{row.sha256[:32]}"')

@@ -247,5 +247,6 @@ def _sentence_of(mirror: Answer) -> str:
         f"{mirror['registros_recusados']:,} records are rejected" if mirror["registros_recusados"] else "",
         f"{mirror['listas_faltando']:,} lists are still to be read" if mirror["listas_faltando"] else "",
         f"only what is in scope: {mirror['escopo']}" if mirror["escopo"] else "",
+        "" if mirror["busca_completa"] else "a search does not find all texts yet",
     ]
     return f"the mirror is NOT complete for this: {', '.join(filter(None, faults))}; {until}"

@@ -11,7 +11,13 @@ from standalone.api import Api, Away
 from standalone.system import LaunchError
 
 CONTENT = b"a,b\n1,2\n3,4\n"
-MIRROR = {"ate": "2026-11-28T12:15:00", "completo": True, "dias_faltando": 0, "registros_recusados": 0}
+MIRROR = {
+    "ate": "2026-11-28T12:15:00",
+    "completo": True,
+    "busca_completa": True,
+    "dias_faltando": 0,
+    "registros_recusados": 0,
+}
 MIRROR |= {"listas_faltando": 0, "escopo": None}
 
 
@@ -119,6 +125,13 @@ def test_a_job_of_a_request_without_an_answer_is_cancelled() -> None:
             {"completo": False, "dias_faltando": None, "escopo": "uf=SC"},
             (
                 "the mirror is NOT complete for this: no day has been read whole, only what is in scope: uf=SC; "
+                "its changes are read up to 2026-11-28 12:15"
+            ),
+        ),
+        (
+            {"completo": False, "busca_completa": False},
+            (
+                "the mirror is NOT complete for this: a search does not find all texts yet; "
                 "its changes are read up to 2026-11-28 12:15"
             ),
         ),

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.services.entities.entity import SEARCH, Entity
 from backend.services.entities.question import Question
 from backend.services.search import is_search_complete
-from common.lists import ALL, NONE, Scopes
+from common.lists import ALL, Scopes, write_scope
 from common.resources.description import Child, Resource
 
 # ruff: noqa: S608  # names in these statements stand in descriptions
@@ -164,7 +164,7 @@ class Mirrors:
             None if None in missing else sum(each for each in missing if each is not None),
             sum(each.rejected for each in found),
             owed,
-            tuple(dict.fromkeys(NONE if scope is None else str(scope) for scope in scopes)),
+            tuple(dict.fromkeys(map(write_scope, scopes))),
         )
 
     @staticmethod

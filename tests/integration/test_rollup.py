@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from common.database import driver_of, in_transaction
 from common.resources import RESOURCES, RESOURCES_BY_NAME
@@ -299,19 +300,18 @@ async def test_of_two_ingestors_one_counts(database: Database) -> None:
         assert await database.value("SELECT count(*) FROM rollup_state") == 0
 
 
-async def test_a_rollup_that_differs_is_found_repaired_counted_and_logged(
-    database: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_rollup_that_differs_is_found_repaired_counted_and_logged(database: Database) -> None:
     await store_some(database, CONTRATOS, 10)
     assert await keep(database) == 0
     await database.rows("UPDATE resumo_diario SET n = n + 1, valor_global = NULL WHERE entidade = 'contratos'")
     await database.rows("UPDATE rollup_state SET verified_at = verified_at - interval '1 day'")
     found = 0
-    while await differences(database, CONTRATOS):
-        found += await database.run(verify_a_day, CONTRATOS)
+    with capture_logs() as logs:
+        while await differences(database, CONTRATOS):
+            found += await database.run(verify_a_day, CONTRATOS)
     assert found >= 1
     assert await database.value("SELECT mismatches FROM rollup_state WHERE entidade = 'contratos'") == found
-    assert "rollup differed from its table and is repaired" in capsys.readouterr().out
+    assert "rollup differed from its table and is repaired" in [each["event"] for each in logs]
 
 
 async def test_a_day_is_compared_once_a_night(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,8 @@ LONGEST_TEXT = 300
 """Of a cell; the rest is in the other formats, as the summary says."""
 ROWS_PER_TABLE = 500
 """The time that the library takes grows faster than the rows of a table."""
-LONGEST_WEIGHED = 60
+LEAST_WEIGHED, LONGEST_WEIGHED = 14, 60
+"""Letters by which a column of texts has its share of the width; a short one has room for a name."""
 LONGEST_FIXED = 30
 """Codes up to this length, which cannot be broken into lines, get the width that they need."""
 FONT, BOLD = "DejaVuSansCondensed", "DejaVuSansCondensed-Bold"
@@ -175,7 +176,7 @@ class _Facts:
             fixed = short
         rows = max(1, self.about.rows)
         weights = [
-            0.0 if width else float(min(max(length / rows, 8), LONGEST_WEIGHED))
+            0.0 if width else float(min(max(length / rows, LEAST_WEIGHED), LONGEST_WEIGHED))
             for width, length in zip(fixed, self.lengths, strict=True)
         ]
         if not any(weights):

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import TooSlowError
 from backend.models.summary import Facet, FacetValue, Group, Summary, SummaryGroup
 from backend.services.entities.entity import MAIN, Form
-from backend.services.entities.question import Question
+from backend.services.entities.question import Question, Where
 from common.database import driver_of
 from common.resources.contratos import EMPENHO, NO_EMPENHOS
 from common.resources.description import Resource, Rollup
@@ -50,13 +51,6 @@ _FIGURES = """
     CAST(coalesce(sum(n), 0) AS bigint) AS registros, sum(valor_estimado) AS valor_estimado,
     sum(valor_homologado) AS valor_homologado, sum(valor_global) FILTER (WHERE receita IS NOT TRUE) AS valor_global,
     sum(valor_global) FILTER (WHERE receita) AS valor_receita"""
-_TO_COUNT = f"""
-    SELECT coalesce(sum(n), 0)
-      FROM (SELECT n FROM {MONTHLY} WHERE entidade = :entidade AND dimensao = ''
-             UNION ALL
-            SELECT n FROM {DELTAS} WHERE entidade = :entidade) known
-"""
-_TOTAL = text(_TO_COUNT)
 
 
 def groups_of(rollup: Rollup) -> list[Group]:
@@ -102,11 +96,42 @@ def to_rollup(question: Question) -> InRollup | None:
     return InRollup(filters, (ends.get(Form.FROM), ends.get(Form.TO)), empenhos)
 
 
-async def load_total(db: AsyncConnection, resource: Resource) -> tuple[int, bool]:
-    """How many records the table of a resource has, and whether that is exact: all of them have been counted."""
-    state = (await db.execute(_STATE, {"entidade": resource.name})).one_or_none()
-    total = (await db.execute(_TOTAL, {"entidade": resource.name})).scalar_one()
-    return int(total), state is not None and state.is_complete
+async def load_rollup_total(driver: "asyncpg.Connection[Any]", question: Question) -> int | None:
+    """How many records a question has, out of the sums by month, which are few rows.
+
+    `None` where they cannot answer it: they know whole months and one of `MARGINS`, and the records must all have been
+    counted.
+    """
+    asked = to_rollup(question)
+    if asked is None or not _is_whole_months(*asked.span):
+        return None
+    margins = [name for name in asked.filters if name in MARGINS]
+    if len(margins) > 1:
+        return None
+    resource = question.entity.resource
+    assert resource is not None  # noqa: S101  # else the rollup would not know it
+    by_month = Where(["entidade = $1"], [resource.name])
+    by_day = Where(["entidade = $1"], by_month.values)  # one list of parameters for both
+    by_month.conditions.append(f"dimensao = {by_month.parameter(margins[0] if margins else '')}")
+    for name, values in asked.filters.items():
+        is_margin = name in MARGINS
+        place = by_month.parameter([str(each) for each in values] if is_margin else values)
+        by_month.conditions.append(f"{'valor' if is_margin else name} = ANY({place})")
+        by_day.conditions.append(f"{f'CAST({name} AS text)' if is_margin else name} = ANY({place})")
+    for sign, end in zip((">=", "<="), asked.span, strict=True):
+        if end is not None:
+            place = by_month.parameter(end)
+            by_month.conditions.append(f"mes {sign} {place}")
+            by_day.conditions.append(f"dia {sign} {place}")
+    if not asked.empenhos:
+        for where in (by_month, by_day):
+            where.conditions.append(f"tipo IS DISTINCT FROM {EMPENHO}")
+    statement = f"""
+    SELECT CAST(coalesce(sum(n), 0) AS bigint)
+      FROM (SELECT n FROM {MONTHLY}{by_month.sql} UNION ALL SELECT n FROM {DELTAS}{by_day.sql}) AS known
+    HAVING EXISTS (SELECT FROM rollup_state WHERE entidade = $1 AND complete_at IS NOT NULL)"""
+    found: int | None = await driver.fetchval(statement, *by_month.values)
+    return found
 
 
 async def load_summary(

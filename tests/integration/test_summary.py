@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -13,8 +14,9 @@ from backend.services import facets as facets_module
 from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from backend.services.entities.question import parse_question
 from backend.services.facets import load_facets
-from backend.services.summary import load_summary, load_total
-from common.resources.atas import ATAS
+from backend.services.summary import load_rollup_total, load_summary
+from common.database import raw_driver_of
+from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
 from common.resources.description import Resource
 from tests.integration.conftest import Database
@@ -94,9 +96,7 @@ async def test_every_group_is_what_the_table_says(database: Database, resource: 
     async with database.engine.connect() as db:
         by_month = await load_summary(db, resource, groups, {})
         by_day = await load_summary(db, resource, [*groups, "dia"], {})
-        total = await load_total(db, resource)
-    assert by_month.completo
-    assert (by_month.registros, total) == (50, (50, True))
+    assert (by_month.registros, by_month.completo) == (50, True)
     for group in groups:
         assert found(by_month.grupos[group]) == await expected(database, resource, group), group
         assert by_day.grupos[group] == by_month.grupos[group], group
@@ -130,12 +130,71 @@ async def test_contratos_can_be_asked_for_without_empenhos(database: Database) -
     assert by_day.grupos["uf"] == [row for row in by_month.grupos["uf"] if row.valor]
 
 
+async def total_of(database: Database, address: str, query: str) -> int | None:
+    question = parse_question(ENTITIES_BY_ADDRESS[address], parse_qsl(query))
+    async with database.engine.connect() as db:
+        return await load_rollup_total(await raw_driver_of(db), question)
+
+
+APRIL_AND_MAY = "data_publicacao_pncp >= '2025-04-01' AND data_publicacao_pncp < '2025-06-01'"
+
+
+@pytest.mark.parametrize("adds_up", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        ("", "true"),
+        ("uf=SP,MG", "unidade_orgao_uf_sigla IN ('SP', 'MG')"),
+        (
+            "plataforma=B&tipo_contrato=7,1&receita=false",
+            "usuario_nome = 'B' AND tipo_contrato_id IN (7, 1) AND NOT receita",
+        ),
+        ("uf=SP&sem_empenhos=true", "unidade_orgao_uf_sigla = 'SP' AND tipo_contrato_id IS DISTINCT FROM 7"),
+        (
+            "data_publicacao_de=2025-04-01&data_publicacao_ate=2025-05-31&esfera=M",
+            f"orgao_entidade_esfera_id = 'M' AND {APRIL_AND_MAY}",
+        ),
+    ],
+)
+async def test_totals_of_months_and_one_margin_come_out_of_the_rollup(
+    database: Database, asked: str, where: str, *, adds_up: bool
+) -> None:
+    await fill(database, CONTRATOS, adds_up=adds_up)
+    expected_total = await database.value(f"SELECT count(*) FROM contratos WHERE {where}")
+    assert expected_total > 0
+    assert await total_of(database, "contratos", asked) == expected_total
+
+
+async def test_modalidades_are_a_margin_by_their_codes(database: Database) -> None:
+    await fill(database, CONTRATACOES, adds_up=False)
+    most = await database.value("SELECT modalidade_id FROM contratacoes GROUP BY 1 ORDER BY count(*) DESC LIMIT 1")
+    expected_total = await database.value(f"SELECT count(*) FROM contratacoes WHERE modalidade_id = {most}")
+    assert await total_of(database, "contratacoes", f"modalidade={most}") == expected_total > 0
+
+
+@pytest.mark.parametrize(
+    "asked", ["uf=SP&esfera=M", "data_publicacao_de=2025-04-02", "categoria=1", "q=pneu", "codigo_ibge=1"]
+)
+async def test_other_totals_are_counted(database: Database, asked: str) -> None:
+    await fill(database, CONTRATOS, adds_up=True)
+    assert await total_of(database, "contratos", asked) is None
+
+
+async def test_a_rollup_that_does_not_know_all_records_gives_no_total(
+    database: Database, api: httpx.AsyncClient
+) -> None:
+    await store_some(database, CONTRATOS, 10)
+    await forget(database)
+    assert await total_of(database, "contratos", "") is None
+    answer = (await api.get("/contratos?limite=1")).json()
+    assert (answer["total"], answer["total_tipo"]) == (10, "exato")
+
+
 async def test_an_empty_mirror_has_sums_of_nothing(database: Database, api: httpx.AsyncClient) -> None:
     await keep(database)
     answer = (await api.get("/atas/resumo")).json()
     assert (answer["registros"], answer["completo"], answer["grupos"]) == (0, True, {"mes": [], "plataforma": []})
-    async with database.engine.connect() as db:
-        assert await load_total(db, ATAS) == (0, True)
+    assert await total_of(database, "atas", "") == 0
 
 
 async def test_the_endpoint_gives_exact_decimals_as_text(database: Database, api: httpx.AsyncClient) -> None:

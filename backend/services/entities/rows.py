@@ -13,6 +13,7 @@ from backend.errors import TooBroadError, TooSlowError
 from backend.services.entities.cursor import Place, to_cursor
 from backend.services.entities.entity import DATES, Entity, Field, Order
 from backend.services.entities.question import Question, Where
+from backend.services.summary import load_rollup_total
 from common.masking import mask_field, mask_fields
 from common.resources import PERSONAL
 from common.resources.description import Kind
@@ -219,6 +220,9 @@ async def load_total(driver: "asyncpg.Connection[Any]", question: Question, *, s
     """How many rows the question has, counted as it says; after so many seconds, a full count is an estimate."""
     if question.counting == "nao":
         return Total(None, "nenhum")
+    known = await load_rollup_total(driver, question)
+    if known is not None:
+        return Total(known, "exato")
     where, source = question.where(), question.entity.source
     selected, limit = (
         f"SELECT FROM {source}{where.sql}",

@@ -12,7 +12,17 @@ import httpx
 import pytest
 
 from backend.services.entities import mirror, rows
-from backend.services.entities.entity import DATES, ENTITIES, Entity, Filter, Form, of_resource
+from backend.services.entities.entity import (
+    DATES,
+    ENTITIES,
+    ENTITIES_BY_ADDRESS,
+    RELEVANCE,
+    Entity,
+    Filter,
+    Form,
+    Order,
+    of_resource,
+)
 from backend.services.entities.question import MOST_ROWS
 from common.clock import BRASILIA
 from common.resources.description import Kind
@@ -196,12 +206,17 @@ async def pages(api: httpx.AsyncClient, entity: Entity, **more: Any) -> AsyncIte
         answer = await api.get(target)
 
 
+def _plain_orders(entity: Entity) -> dict[str, Order]:
+    """The orders that need no search."""
+    return {name: order for name, order in entity.orders.items() if name != RELEVANCE}
+
+
 @every_entity
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 async def test_every_order_walks_all_rows_once_by_cursor_and_by_skipping(
     api: httpx.AsyncClient, filled: Database, entity: Entity, direction: str
 ) -> None:
-    for name, order in entity.orders.items():
+    for name, order in _plain_orders(entity).items():
         wanted = {"campos": "todos", "ordem": f"{name}:{direction}", "contagem": "nao"}
         whole = (await ask(api, entity, limite=MOST_ROWS, **wanted))["registros"]
         walked = [row async for page in pages(api, entity, limite=7, **wanted) for row in page["registros"]]
@@ -224,7 +239,7 @@ async def test_every_order_walks_all_rows_once_by_cursor_and_by_skipping(
 async def test_far_pages_have_the_rows_that_walking_there_finds(
     api: httpx.AsyncClient, filled: Database, entity: Entity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for order in (f"{name}:{direction}" for name in entity.orders for direction in ("asc", "desc")):
+    for order in (f"{name}:{direction}" for name in _plain_orders(entity) for direction in ("asc", "desc")):
         wanted = {"campos": "todos", "ordem": order, "contagem": "nao"}
         whole = (await ask(api, entity, limite=MOST_ROWS, **wanted))["registros"]
         monkeypatch.setattr(rows, "FAR", 1)
@@ -232,6 +247,39 @@ async def test_far_pages_have_the_rows_that_walking_there_finds(
             page = (await ask(api, entity, limite=10, pular=skip, **wanted))["registros"]
             assert page == whole[skip : skip + 10], (order, skip)
         monkeypatch.undo()
+
+
+async def test_the_order_of_relevance_is_that_of_the_words_among_the_newest(
+    api: httpx.AsyncClient, filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rank = "round(CAST(ts_rank(busca, to_tsquery('pncp', 'pneu')) AS numeric), 6)"
+    texts = ["pneu", "pneu pneu pneu", "outro", "pneu e mais pneu", "pneu " * 9, "um pneu de um carro", "nenhum"]
+    for n, each in enumerate(texts * 5):
+        nth = f"SELECT numero_controle_pncp FROM contratos ORDER BY 1 OFFSET {n} LIMIT 1"
+        words = f"to_tsvector('pncp', '{each}')"
+        await filled.rows(f"UPDATE contratos SET busca = {words} WHERE numero_controle_pncp = ({nth})")
+    hits = f"SELECT numero_controle_pncp, {rank} FROM contratos WHERE busca @@ to_tsquery('pncp', 'pneu')"
+    found = await filled.rows(f"{hits} ORDER BY 2 DESC, 1 DESC")
+    expected = [row[0] for row in found]
+    assert len({row[1] for row in found}) >= 4
+    asked = {"q": "pneus", "uf": [], "ordem": "relevancia", "campos": "numero_controle_pncp"}
+    contratos = ENTITIES_BY_ADDRESS["contratos"]
+    walked = [row async for page in pages(api, contratos, limite=3, **asked) for row in page["registros"]]
+    assert [row["numero_controle_pncp"] for row in walked] == expected
+    far = loads(await api.get("/contratos", params={**asked, "data_publicacao_de": "2000-01-01", "pular": 4}))
+    assert [row["numero_controle_pncp"] for row in far["registros"]] == expected[4:]
+    monkeypatch.setattr(rows, "RANKED", 5)
+    newest = await filled.rows(f"{hits} ORDER BY data_publicacao_pncp DESC, 1 DESC LIMIT 5")
+    ranked = loads(await api.get("/contratos", params=asked))["registros"]
+    assert [row["numero_controle_pncp"] for row in ranked] == [
+        row[0] for row in sorted(newest, key=lambda row: (row[1], row[0]), reverse=True)
+    ]
+
+
+async def test_relevance_needs_words(api: httpx.AsyncClient, filled: Database) -> None:
+    refused = await api.get("/contratos?ordem=relevancia")
+    assert (refused.status_code, "só é relevancia junto com q" in refused.json()["detail"]) == (422, True)
+    assert (await api.get("/pcas?ordem=relevancia&q=x")).status_code == 422
 
 
 async def test_a_cursor_of_another_order_another_list_or_none_is_refused(

@@ -10,9 +10,10 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
+from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, RELEVANCE, Entity
 from backend.services.entities.question import Question, parse_question
 from backend.services.exports.copying import check_fields, copy_csv, count_rows, with_file_fields
 from common.database import raw_driver_of
@@ -80,9 +81,22 @@ async def copied(engine: AsyncEngine, question: Question, **options: Any) -> tup
 async def test_every_entity_can_be_copied_in_each_of_its_orders(engine: AsyncEngine, entity: Entity) -> None:
     await fill(engine)
     for order in entity.orders:
+        if order == RELEVANCE:
+            continue  # of which the next test is
         for direction in ("asc", "desc"):
             rows, found = await copied(engine, asked(entity, ("ordem", f"{order}:{direction}")))
             assert rows == len(found) >= 3
+
+
+async def test_a_file_by_relevance_has_all_rows(engine: AsyncEngine) -> None:
+    await insert(engine, "fornecedores", *({"ni": str(n), "nome": "x"} for n in range(3)))
+    async with engine.begin() as db:
+        await db.execute(
+            text("UPDATE fornecedores SET busca = to_tsvector('pncp', repeat('pneu ', 1 + CAST(ni AS int)))")
+        )
+    question = asked(ENTITIES_BY_ADDRESS["fornecedores"], ("q", "pneu"), ("ordem", RELEVANCE), ("ni", "0,1,2"))
+    rows, found = await copied(engine, question)
+    assert (rows, [each["ni"] for each in found]) == (3, ["2", "1", "0"])
 
 
 HOSTILE = ["'", "''; DROP TABLE fornecedores; --", "\\", "\\'", "$1", "$$", "E'\\x00'", '"', "{a,b}", "%s", ":x", "é€"]

@@ -27,7 +27,7 @@ from common.resources.parties import PARTIES
 
 MAIN = "e"
 """What the entity's own table is called in statements."""
-SEARCH = "q"
+SEARCH, RELEVANCE = "q", "relevancia"
 """The filter on words."""
 RECORD = "r"
 """And the table of the records that its entries belong to."""
@@ -237,6 +237,19 @@ def _add_search(parts: _Parts, described: Searchable) -> None:
         parts.filters[SEARCH] = Filter(SEARCH, label, Kind.TEXT, Form.SEARCH, f"{MAIN}.{BUSCA}", leads=True)
 
 
+def _with_relevance(orders: Mapping[str, Order], described: Searchable) -> dict[str, Order]:
+    """The orders, and after them the one by how well the words of a question fit, where the table has words.
+
+    A question in this order has its words as its first parameter.
+    """
+    if not described.searched:
+        return dict(orders)
+    # a decimal, which stays the same in a cursor
+    rank = f"round(CAST(ts_rank({MAIN}.{BUSCA}, to_tsquery('pncp', $1)) AS numeric), 6)"
+    label = "Relevância: quanto as palavras de `q` dizem do registro"
+    return {**orders, RELEVANCE: Order(RELEVANCE, label, rank, Kind.NUMBER, is_required=True)}
+
+
 def _leading(indexes: Iterable[tuple[str, ...]], key: Iterable[str]) -> frozenset[str]:
     return frozenset(columns[0] for columns in (*indexes, tuple(key)))
 
@@ -288,7 +301,7 @@ def of_resource(resource: Resource) -> Entity:
         key=(parts.fields[resource.key],),
         fields=parts.fields,
         filters=parts.filters,
-        orders=parts.orders,
+        orders=_with_relevance(parts.orders, resource),
         resources=(resource,),
         period=order.name,
         resource=resource,
@@ -314,7 +327,7 @@ def of_child(resource: Resource, child: Child) -> Entity:
         key=tuple(parts.fields[name] for name in (resource.key, *child.key)),
         fields=parts.fields,
         filters=parts.filters,
-        orders=parts.orders,
+        orders=_with_relevance(parts.orders, child),
         resources=(resource,),
         children=(child,),
         period=order.name,
@@ -372,7 +385,7 @@ def of_party(party: Party) -> Entity:
         key=key,
         fields=parts.fields,
         filters=parts.filters,
-        orders=parts.orders,
+        orders=_with_relevance(parts.orders, party),
         resources=tuple(each for each in RESOURCES if _names(each, party)),
         party=party,
     )

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, get_args
 from fastapi.exceptions import RequestValidationError
 
 from backend.services.entities.cursor import LONGEST, Place, parse_cursor
-from backend.services.entities.entity import DATES, Entity, Field, Filter, Form, Order
+from backend.services.entities.entity import DATES, RELEVANCE, SEARCH, Entity, Field, Filter, Form, Order
 from backend.services.search import Unanswerable, to_tsquery_text
 from common.resources.description import Kind
 
@@ -24,6 +24,8 @@ Counting = Literal["limitada", "exata", "nao"]
 """How rows are counted: up to a limit, all of them, or not at all."""
 COUNTINGS: tuple[Counting, ...] = get_args(Counting)
 DEFAULT_LIMIT, MOST_ROWS, MOST_SKIPPED = 100, 500, 100_000
+RANKED = 10_000
+"""Of so many records, the first in the entity's own order, a list by relevance is made."""
 MOST_VALUES, LONGEST_VALUE = 200, 250
 LARGEST_INTEGER = 2**31 - 1
 VALUE = "{value}"
@@ -142,7 +144,12 @@ def parameters_of(entity: Entity) -> tuple[Parameter, ...]:
         Parameter(
             "ordem",
             f"a ordem; sem direção, {'decrescente' if entity.default_order.is_descending else 'crescente'}."
-            " Quem não tem o valor vem por último",
+            " Quem não tem o valor vem por último"
+            + (
+                f". `{RELEVANCE}` só vale com `{SEARCH}`, e põe em ordem os 10.000 registros mais recentes"
+                if RELEVANCE in entity.orders
+                else ""
+            ),
             {"type": "string", "enum": orders, "default": entity.default_order.name},
         ),
         Parameter(
@@ -202,6 +209,10 @@ def parse_question(
         if name in entity.filters
     }
     order = _order(entity, one.get("ordem"))
+    if order.name == RELEVANCE:
+        if SEARCH not in asked:
+            refuse("ordem", f"só é {RELEVANCE} junto com {SEARCH}")
+        asked = {SEARCH: asked.pop(SEARCH), **asked}  # its words are the first parameter, as the order expects
     skip = _integer("pular", one.get("pular", "0"), 0, MOST_SKIPPED)
     place = None
     if "cursor" in one:

@@ -11,8 +11,8 @@ import orjson
 
 from backend.errors import TooBroadError, TooSlowError
 from backend.services.entities.cursor import Place, to_cursor
-from backend.services.entities.entity import DATES, Entity, Field, Order
-from backend.services.entities.question import Question, Where
+from backend.services.entities.entity import DATES, RELEVANCE, Entity, Field, Order
+from backend.services.entities.question import RANKED, Question, Where
 from backend.services.summary import load_rollup_total
 from common.masking import mask_field, mask_fields
 from common.resources import PERSONAL
@@ -73,6 +73,13 @@ def _after(where: Where, order: Order, key: Sequence[Field], place: Place) -> No
     sign = "<" if order.is_descending else ">"
     parameters = ", ".join(where.parameter(value) for value in values)
     where.conditions.append(f"({', '.join(columns)}) {sign} ({parameters})")
+
+
+def _ranked(entity: Entity, where: Where) -> Where:
+    """The rows of which a list by relevance is made: rank is worked out for each, whichever are shown."""
+    key = ", ".join(each.sql for each in entity.key)
+    first = f"ORDER BY {ordered(entity.default_order, entity.key)} LIMIT {RANKED}"
+    return Where([f"({key}) IN (SELECT {key} FROM {entity.source}{where.sql} {first})"], where.values)
 
 
 def _select(entity: Entity, columns: str, where: Where, *, order_by: str, limit: int, skip: int) -> str:
@@ -150,6 +157,8 @@ async def _load_rows(driver: "asyncpg.Connection[Any]", question: Question) -> l
     rows: list[asyncpg.Record] = []
     if place is None or place.value is not None:
         where = question.where()
+        if order.name == RELEVANCE:
+            where = _ranked(entity, where)
         if place is not None:
             _after(where, order, entity.key, place)
         if not order.is_required:

@@ -166,7 +166,10 @@ def _lifespan(
             settings.database_url.get_secret_value(),
             application_name="pncp-backend",
             pool_size=10,
-            plan_cache_mode="force_custom_plan",  # a list by SP and one by a rare UF want other plans
+            settings={
+                "plan_cache_mode": "force_custom_plan",  # a list by SP and one by a rare UF want other plans
+                "work_mem": "32MB",  # with 4 MB, what words find among millions of rows is looked up again row by row
+            },
         )
         copying = create_engine(
             settings.database_url.get_secret_value(),

@@ -17,6 +17,7 @@ import asyncpg
 from backend.services.entities.address import record_path
 from backend.services.entities.cursor import Place, to_cursor
 from backend.services.entities.entity import Entity, of_child, of_resource
+from backend.services.exports.serving import MOST_ROWS
 from bench.api import exists, serving
 from bench.databases import Databases, query
 from bench.filling import LARGEST_SUPPLIER, Sizes, fill
@@ -31,7 +32,7 @@ from common.resources.itens import ITENS
 MANY = 32
 SLOWEST_FOR_MANY = 0.5
 """Seconds: what takes one client longer is not asked over many connections."""
-EXPORTED = 200_000
+EXPORTED = MOST_ROWS
 FORMATS = {"csv": 120_000, "parquet": 60_000, "xlsx": 30_000, "ndjson": 0}
 """Each with how many rows per second are its target, 0 where there is none."""
 FIRST_BYTE_MS = 200
@@ -272,7 +273,8 @@ def _files(backend: str, url: str, exported: int) -> None:
     if not known:
         print("\nThere are no files of lists: they are left out.")
         return
-    day = query(url, _DAY_OF_ROW, min(exported, _count(url, CONTRATOS.name)) - 1)[0][0]
+    # whole days, and no more rows than a file may have
+    day = query(url, _DAY_OF_ROW, min(exported, _count(url, CONTRATOS.name) - 1))[0][0] + timedelta(days=1)
     rows = query(url, "SELECT count(*) FROM contratos WHERE data_publicacao_pncp >= $1::date", day)[0][0]
     columns = len([each for each in of_resource(CONTRATOS).fields.values() if each.is_default])
     floor = rows / asyncio.run(_copy(url, day))

@@ -6,10 +6,10 @@ again; the transaction is *transient*: run it again; anything else is a bug.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial, wraps
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
 from sqlalchemy import ExceptionContext, event, text
@@ -95,11 +95,11 @@ def create_engine(
     application_name: str,
     pool_size: int,
     statement_seconds: float = 30,
-    plan_cache_mode: Literal["auto", "force_custom_plan"] = "auto",
+    settings: Mapping[str, str] | None = None,
 ) -> AsyncEngine:
     """Create the engine; it connects at first use. `url` carries the asyncpg driver.
 
-    `plan_cache_mode`: by default a statement that is run often has one plan for all values of its parameters.
+    `settings`: of PostgreSQL, beside those that every connection has.
 
     Settings we rely on are set at connect, whatever the defaults of role and database are. Whether transactions are
     read-only is not set: an administrator may use that to keep writers out, and a standby cannot be written to anyway.
@@ -119,7 +119,6 @@ def create_engine(
             "max_cacheable_statement_size": 0,  # a merge is longer than what is kept prepared by default
             "server_settings": {
                 "application_name": application_name,
-                "plan_cache_mode": plan_cache_mode,
                 "default_transaction_isolation": "read committed",
                 "statement_timeout": str(int(statement_seconds * 1000)),
                 "lock_timeout": "0",  # waiting for a lock counts as the statement's time
@@ -127,6 +126,7 @@ def create_engine(
                 "idle_in_transaction_session_timeout": "10000",
                 "timezone": "UTC",
                 "datestyle": "ISO",  # COPY writes dates as text
+                **(settings or {}),
             },
         },
     )

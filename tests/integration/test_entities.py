@@ -382,7 +382,7 @@ async def test_rows_are_counted_as_is_asked(
     monkeypatch.setattr(rows, "COUNTED", 40)
     assert await total("") == (40, "exato")
     await filled.rows("ANALYZE contratos")
-    monkeypatch.setattr(rows, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(rows, "COUNT_SECONDS", {"limitada": 0.0, "exata": 0.0})
     assert await total("contagem=exata") == await total("") == (40, "estimado")
 
 

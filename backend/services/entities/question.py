@@ -154,7 +154,8 @@ def parameters_of(entity: Entity) -> tuple[Parameter, ...]:
         ),
         Parameter(
             "contagem",
-            "`limitada` conta até 10.000, e `exata` até o fim; depois de 5 segundos, as duas viram estimativa",
+            "`limitada` conta até 10.000, por até meio segundo, e `exata` até o fim, por até 5 segundos; o que demora"
+            " mais vira estimativa",
             {"type": "string", "enum": list(COUNTINGS), "default": COUNTINGS[0]},
         ),
         Parameter(

@@ -23,7 +23,8 @@ from common.resources.description import Kind
 COUNTED = 10_000
 """How many rows are counted where a count is not asked for in full."""
 LIST_SECONDS = 10.0
-COUNT_SECONDS = 5.0
+COUNT_SECONDS = {"limitada": 0.5, "exata": 5.0}
+"""How long a list counts; a limited count is not to take longer than the list."""
 ANSWER_SECONDS = 2.0
 """How long the database may take to answer anything at all, after a question that took too long."""
 FAR = 1_000
@@ -226,7 +227,7 @@ async def _fetch(
 
 
 async def load_total(driver: "asyncpg.Connection[Any]", question: Question, *, seconds: float | None = None) -> Total:
-    """How many rows the question has, counted as it says; after so many seconds, a full count is an estimate."""
+    """How many rows the question has, counted as it says; after so many seconds, the count is an estimate."""
     if question.counting == "nao":
         return Total(None, "nenhum")
     known = await load_rollup_total(driver, question)
@@ -239,7 +240,7 @@ async def load_total(driver: "asyncpg.Connection[Any]", question: Question, *, s
     )
     statement = f"SELECT count(*) FROM ({selected}{limit}) AS counted"
     try:
-        number = await driver.fetchval(statement, *where.values, timeout=seconds or COUNT_SECONDS)
+        number = await driver.fetchval(statement, *where.values, timeout=seconds or COUNT_SECONDS[question.counting])
     except TimeoutError:
         if driver.is_in_transaction():  # in which nothing can be asked any more
             raise

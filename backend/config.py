@@ -34,7 +34,7 @@ from common.config import (
     ScheduleSettings,
 )
 
-OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_", "EXPORT_")
+OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_", "EXPORT_", "SAVED_SEARCHES_")
 """Prefixes of variables that only this project uses: an unknown variable with one of them is a mistake."""
 
 IN_PRODUCTION = Limits(
@@ -95,11 +95,11 @@ def _file_formats(value: list[str]) -> list[str]:
     return list(dict.fromkeys(value))
 
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 
 def _address(value: str) -> str:
-    if not _ADDRESS.fullmatch(value):
+    if not MAIL_ADDRESS.fullmatch(value):
         raise ValueError("expected e-mail addresses such as pncp@example.org, without names")
     return value
 
@@ -217,6 +217,8 @@ class BackendSettings(
     export_max_bytes: Annotated[int, Field(ge=1_000_000)] = 10_000_000_000
     export_concurrency: Annotated[int, Field(ge=1, le=16)] = 2
     export_per_user: Annotated[int, Field(ge=1, le=100)] = 3
+
+    saved_searches_per_user: Annotated[int, Field(ge=1, le=1000)] = 20
 
     files_cron: CronOrOff = OFF
     files_dir: Path | None = None

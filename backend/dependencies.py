@@ -22,6 +22,7 @@ from backend.services.exports.yearly import YearFiles
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
+from backend.services.saved_searches.saved import SearchSettings
 from backend.services.status import SyncStatusService
 from common.config import ListSettings, ScheduleSettings
 
@@ -42,6 +43,7 @@ class State(TypedDict):
     dashboard: Dashboard
     security: Security | None
     notifier: Notifier
+    searches: SearchSettings
     metrics: Metrics
     figures: FiguresReader
 

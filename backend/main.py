@@ -27,6 +27,7 @@ from backend.api import (
     mirror,
     operations,
     page,
+    saved_searches,
     schedules,
     summaries,
     sync,
@@ -73,6 +74,8 @@ from backend.services.exports.yearly import YearFiles
 from backend.services.figures import FiguresReader
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
+from backend.services.saved_searches.delivery import Courier
+from backend.services.saved_searches.saved import SearchSettings
 from backend.services.sweeper import sweep
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import cause_of, check_schema, create_engine, is_database_trouble
@@ -112,7 +115,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
-        *(files.router, exports.router, yearly.router),
+        *(files.router, exports.router, yearly.router, saved_searches.router),
         *(operations.router, auth.router, page.router, mirror.router),
     ]
     page.mount_assets(app)
@@ -203,11 +206,13 @@ def _lifespan(
             exports = _exports_of(settings, engine, long_copying, folder, metrics)
             year_files = _year_files_of(settings, engine, long_copying)
             notifier = Notifier(channels_of(settings), settings.public_url)
+            mirrors = Mirrors(settings.list_scopes)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(exports.work()),
                 asyncio.create_task(watch(engine, _rules_of(settings), notifier, queue_watch)),
+                asyncio.create_task(Courier(engine, mirrors, notifier, metrics).watch()),
             ]
             if settings.execution_log_days:
                 background.append(asyncio.create_task(forget_lines(engine, days=settings.execution_log_days)))
@@ -223,7 +228,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         lists=settings,
-                        mirrors=Mirrors(settings.list_scopes),
+                        mirrors=mirrors,
                         files=serving.FileMaker(copying, workspace),
                         exports=exports,
                         yearly=year_files,
@@ -231,6 +236,7 @@ def _lifespan(
                         dashboard=dashboard,
                         security=security,
                         notifier=notifier,
+                        searches=SearchSettings(settings.saved_searches_per_user, notifier),
                         metrics=metrics,
                         figures=figures,
                     )

@@ -76,6 +76,15 @@ class Metrics:
         for name in FORMATS:
             for outcome in EXPORT_OUTCOMES:
                 self._exports.labels(name, outcome)
+        self._saved_searches = Counter(
+            "pncp_saved_search_messages",
+            "Messages of saved searches that this process has sent, or tried to, by channel.",
+            ["channel", "outcome"],
+            registry=registry,
+        )
+        for name in ("email", "webhook"):
+            for outcome in ("delivered", "failed"):
+                self._saved_searches.labels(name, outcome)
         self._export_rows = Counter("pncp_export_rows", "Rows of finished exports.", registry=registry)
         self._export_bytes = Counter("pncp_export_bytes", "Bytes of finished exports.", registry=registry)
 
@@ -102,6 +111,10 @@ class Metrics:
         """Count the rows and bytes of a finished export."""
         self._export_rows.inc(rows)
         self._export_bytes.inc(size)
+
+    def saved_search_sent(self, channel: str, *, delivered: bool) -> None:
+        """Count a message of a saved search by its outcome."""
+        self._saved_searches.labels(channel, "delivered" if delivered else "failed").inc()
 
     def limit_hit(self, limit: str) -> None:
         """Count a request over a rate limit."""

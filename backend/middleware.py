@@ -32,8 +32,8 @@ from backend.security import Security, User
 log = structlog.get_logger(__name__)
 
 LIVENESS = "/health/live"
-PUBLIC = {"/", "/health", "/health/ready", LIVENESS, "/auth/token"}
-"""Paths that need no user, beside the page's assets. All other routes need one."""
+PUBLIC = {"/", "/health", "/health/ready", LIVENESS, "/auth/token", "/buscas/cancelar/{token}"}
+"""Paths of routes that need no user, beside the page's assets. All other routes need one."""
 PAGE = "/"
 ASSETS = "/assets/"
 """The page's paths; they hold no data."""
@@ -390,7 +390,7 @@ class Gate:
             return None  # one visit loads a dozen files, and to serve one costs less than to count it
         peer = peer_of(scope)
         route = self._route_of(scope)
-        if scope["path"] in PUBLIC or route is None:
+        if scope["path"] in PUBLIC or route is None or getattr(route, "path", None) in PUBLIC:
             await self._count("unauthenticated", peer)
             return None
         access = access_of(route)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     Table,
@@ -29,7 +30,7 @@ from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
 from common.resources.resumo import add_resumo
 
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0013"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -648,6 +649,67 @@ arquivos_geracoes = Table(
         unique=True,
         postgresql_where=text("finished_at IS NULL"),
     ),
+)
+
+# Searches that users have saved, with what is known of their messages.
+buscas = Table(
+    "buscas",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    Column("name", Text, nullable=False),
+    # the address of the list, and its filters as the API took them: by name a list of texts
+    Column("entity", Text, nullable=False),
+    Column("filters", JSONB, nullable=False),
+    # where messages go; the address of the webhook is a setting
+    Column("email", Text),
+    Column("webhook", Boolean, nullable=False, server_default=text("false")),
+    # of Brasília's day, from which on a message may go out
+    Column("hour", Integer, CheckConstraint("hour BETWEEN 0 AND 23", name="hour"), nullable=False),
+    # the user of the API whose it is; null without authentication
+    Column("requested_by", Text),
+    # only records that were first seen after this moment count; null: all records do
+    _moment("seen_after"),
+    # incremented by other filters, which begin with other records
+    _count("generation"),
+    # the number of the last evaluation that has found something
+    _count("batch"),
+    # per channel up to which batch it has taken messages, and when the next try is due
+    Column("deliveries", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("due_at", MOMENT, nullable=False),
+    _moment("evaluated_at"),
+    # why the last evaluation failed
+    Column("error_message", Text),
+    _now("created_at"),
+    _now("updated_at"),
+    # when a recipient has unsubscribed: no message goes out any more
+    _moment("cancelled_at"),
+)
+
+# The records that a saved search has matched. No foreign key: an evaluation would hold up who deletes the search.
+buscas_registros = Table(
+    "buscas_registros",
+    metadata,
+    Column("search_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    # the key of the record; its parts with slashes in between
+    Column("key", Text, primary_key=True),
+    # 0: it matched when the search was saved; else by which evaluation it was found
+    Column("batch", Integer, nullable=False),
+    # when it was found to match no longer; it is forgotten some time later
+    _moment("left_at"),
+    # what is to be told, and what is to be forgotten
+    Index("ix_buscas_registros_batch", "search_id", "batch", postgresql_where=text("batch > 0")),
+    Index("ix_buscas_registros_left_at", "left_at", postgresql_where=text("left_at IS NOT NULL")),
+)
+
+# Links in messages by which recipients unsubscribe: one of each message, kept after its search.
+buscas_cancelamentos = Table(
+    "buscas_cancelamentos",
+    metadata,
+    # SHA-256 of the token in the link
+    Column("token_sha256", LargeBinary, primary_key=True),
+    Column("search_id", BigInteger, nullable=False),
+    _now("created_at"),
 )
 
 

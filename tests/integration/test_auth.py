@@ -118,7 +118,7 @@ async def test_every_route_but_the_public_ones_wants_a_user(start: Open) -> None
     app: FastAPI = clients.app
     found = list(routes_of(app.router.routes))
     assert {path for _, path in found} >= set(app.openapi()["paths"]) | {"/docs", "/openapi.json", "/"}
-    assert {"/", "/health", "/health/live", "/health/ready", "/auth/token"} == PUBLIC
+    assert {"/", "/health", "/health/live", "/health/ready", "/auth/token", "/buscas/cancelar/{token}"} == PUBLIC
     assets = {"/assets", "/assets/preact"}
     assert {path for _, path in found} >= PUBLIC | assets
     async with clients() as api:
@@ -567,9 +567,12 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
         "/sync/alerts/test",
         "/arquivos",
     }
-    # viewers write their own exports and nothing else
+    # viewers write their own exports and saved searches, and nothing else
     theirs = {key for key, access in declared.items() if access.cost == "write" and access.role == "viewer"}
-    assert theirs == {("POST", "/exportacoes"), ("DELETE", "/exportacoes/{export_id}")}
+    assert theirs == {
+        *(("POST", "/exportacoes"), ("DELETE", "/exportacoes/{export_id}")),
+        *(("POST", "/buscas"), ("PATCH", "/buscas/{search_id}"), ("DELETE", "/buscas/{search_id}")),
+    }
     others = {access for key, access in declared.items() if key[1] not in closed and key not in theirs}
     assert others == {Access("viewer", "read")}
 

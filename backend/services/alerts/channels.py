@@ -6,11 +6,12 @@ Errors raised here hold neither the server's answer nor the address: either may 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Any, Protocol
 
@@ -26,6 +27,8 @@ STEP_SECONDS = 10.0
 """The time limit of each answer of a server."""
 SEND_SECONDS = 30.0
 """The time limit of a whole delivery."""
+_UNFOLDED = SMTP.clone(max_line_length=998)
+"""By default Python encodes an address that is longer than a line, and then it is none in `List-Unsubscribe`."""
 
 
 class DeliveryError(Exception):
@@ -36,7 +39,7 @@ class DeliveryError(Exception):
 class Message:
     """`subject` and `text` for people, `payload` for programs.
 
-    `thread` is common to the messages of one episode; `number` counts them.
+    `thread` is common to the messages of one episode; `number` counts them. `headers`: more ones, of an e-mail alone.
     """
 
     subject: str
@@ -44,6 +47,7 @@ class Message:
     payload: dict[str, Any]
     thread: str
     number: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Channel(Protocol):
@@ -143,9 +147,8 @@ class Email:
             )
             try:
                 await server.connect()
-                refused, _ = await server.send_message(
-                    self.compose(message), sender=self.sender, recipients=self.recipients
-                )
+                letter = self.compose(message).as_bytes(policy=_UNFOLDED)
+                refused, _ = await server.sendmail(self.sender, self.recipients, letter)
                 with suppress(aiosmtplib.SMTPException):  # the message is accepted nevertheless
                     await server.quit()
             finally:
@@ -164,6 +167,8 @@ class Email:
         letter["Message-ID"] = f"<{message.thread}.{message.number}@{domain}>"
         letter["References"] = f"<{message.thread}@{domain}>"
         letter["Auto-Submitted"] = "auto-generated"
+        for name, value in message.headers.items():
+            letter[name] = value
         letter.set_content(message.text, cte="quoted-printable")
         return letter
 

@@ -121,10 +121,11 @@ async def load_page(driver: "asyncpg.Connection[Any]", question: Question) -> Pa
     except TimeoutError as error:
         if not driver.is_in_transaction():  # which has failed, and takes no more
             await driver.execute("SELECT", timeout=ANSWER_SECONDS)
-        raise _too_slow(question) from error
+        raise too_slow(question) from error
 
 
-def _too_slow(question: Question) -> TooBroadError | TooSlowError:
+def too_slow(question: Question) -> TooBroadError | TooSlowError:
+    """The error of a question that takes too long, by whether an index leads one of its filters."""
     leading = [each.name for each in question.entity.filters.values() if each.leads]
     if not leading or any(each.filter.leads for each in question.asked.values()):
         return TooSlowError(

@@ -66,14 +66,14 @@ def _add_entry(feed: ET.Element, entity: Entity, row: Mapping[str, Any], shown: 
     _add(entry, "title", str(named)[:_LONGEST_TITLE] if named else " ".join(key))
     _add(entry, "updated", _moment(row["alterado_em"]))
     _add(entry, "published", _moment(row["visto_em"]))
-    page = _page_of(entity, row)
+    page = page_of(entity, row)
     if page is not None:
         ET.SubElement(entry, "link", {"rel": "alternate", "type": "text/html", "href": page})
-    lines = [f"{each.label}: {_in_words(row[each.name])}" for each in shown if row[each.name] is not None]
+    lines = [f"{each.label}: {in_words(row[each.name])}" for each in shown if row[each.name] is not None]
     _add(entry, "content", "\n".join(lines)).set("type", "text")
 
 
-def _page_of(entity: Entity, row: Mapping[str, Any]) -> str | None:
+def page_of(entity: Entity, row: Mapping[str, Any]) -> str | None:
     """Where the portal shows the record of a row."""
     for resource in entity.resources:
         if resource.key in row and row.get("entidade", resource.name) == resource.name:
@@ -81,7 +81,8 @@ def _page_of(entity: Entity, row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """A value as people write it."""
     if isinstance(value, bool):
         return "sim" if value else "não"
     if isinstance(value, datetime):

@@ -1,0 +1,1 @@
+"""Saved searches: what they match, whose they are, and their messages."""

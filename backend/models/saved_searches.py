@@ -28,8 +28,8 @@ def _email(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_name), Field(max_length=LONGEST_NAME, description="para quem a lê")]
-Address = Annotated[str, AfterValidator(_email), Field(max_length=LONGEST_EMAIL, description="para onde vão mensagens")]
+Name = Annotated[str, Field(max_length=LONGEST_NAME, description="para quem a lê"), AfterValidator(_name)]
+Address = Annotated[str, Field(max_length=LONGEST_EMAIL, description="para onde vão mensagens"), AfterValidator(_email)]
 Filters = Annotated[
     dict[Word, Values],
     Field(max_length=MOST_VALUES, description="os da lista: por nome, um valor ou vários"),

@@ -43,7 +43,7 @@ def compose(
 ) -> Message:
     """The message of a search (a row of `buscas`), the same for every channel but for its `token`, of an e-mail.
 
-    CPFs are masked: in rows they are already, and here in what the user has written.
+    CPFs are masked: in the fields of persons they are already, and here in all texts, as a message leaves the system.
     """
     name, entity = mask_text(search.name), question.entity
     count = _count(found.total)
@@ -91,7 +91,7 @@ def _count(total: Total) -> str:
 def _record(entity: Entity, question: Question, row: Mapping[str, Any], public_url: str | None) -> dict[str, Any]:
     """A row for programs: all values are texts."""
     key = [str(row[each.name]) for each in entity.key]
-    title = row[title_field(entity)]
+    title = mask_text(" ".join(str(row[title_field(entity)] or "").split()))
     path = None
     if entity.resource is not None:
         path = record_path(entity.resource, key[0])
@@ -100,8 +100,8 @@ def _record(entity: Entity, question: Question, row: Mapping[str, Any], public_u
     shown = [each for each in question.fields if each.name != title_field(entity) and row[each.name] is not None]
     return {
         "chave": "/".join(key),
-        "titulo": " ".join(str(title).split())[:LONGEST_TITLE] if title else " ".join(key),
-        "campos": {each.label: in_words(row[each.name]) for each in shown},
+        "titulo": title[:LONGEST_TITLE] or " ".join(key),
+        "campos": {each.label: mask_text(in_words(row[each.name])) for each in shown},
         "visto_em": _moment(row["visto_em"]),
         "portal": page_of(entity, row),
         "detalhe": f"{public_url}{path}" if public_url and path else None,

@@ -676,6 +676,7 @@ async def test_messages_are_counted(office: Office) -> None:
     assert 'pncp_saved_search_messages_total{channel="webhook",outcome="failed"} 1.0' in rendered
 
 
-def test_a_saved_filter_that_is_no_filter_any_more_is_refused() -> None:
-    with pytest.raises(RequestValidationError):
-        matches.to_question("contratos", {"cursor": ["x"]})
+def test_what_is_no_list_or_no_filter_any_more_is_refused() -> None:
+    for address, filters in (("contratos", {"cursor": ["x"]}), ("gone", {})):
+        with pytest.raises(RequestValidationError):
+            matches.to_question(address, filters)

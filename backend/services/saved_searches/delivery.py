@@ -184,7 +184,7 @@ class Courier:
             found = await in_transaction(self._engine, lambda db: _note_matches(db, search, saved, now, due_at))
         except _ChangedError:
             return  # the next look finds it as it is now
-        except (RequestValidationError, KeyError):
+        except RequestValidationError:
             reason = UNKNOWN
         except TooSlowError as error:
             reason, due_at = str(error), now + AGAIN_AFTER
@@ -217,7 +217,7 @@ class Courier:
                 raise
             is_known = isinstance(error, DeliveryError | TooBroadError | TooSlowError | RequestValidationError)
             reason = UNEXPECTED
-            if isinstance(error, RequestValidationError | KeyError):
+            if isinstance(error, RequestValidationError):
                 reason = UNKNOWN
             elif is_known:
                 reason = str(error)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import TooSlowError
 from backend.services.entities.entity import ENTITIES_BY_ADDRESS, MAIN, Filter, Form
-from backend.services.entities.question import Asked, Question, Where, parse_question
+from backend.services.entities.question import Asked, Question, Where, parse_question, refuse
 from backend.services.entities.rows import LIST_SECONDS, too_slow
 from common.database import driver_of
 from common.resources.description import Kind
@@ -51,7 +51,7 @@ class Saved:
         """From a row of `buscas`.
 
         Raises:
-            RequestValidationError, KeyError: this version does not know the entity or a filter.
+            RequestValidationError: this version does not know the entity or a filter.
 
         """
         return cls(row.id, row.generation, to_question(row.entity, row.filters), row.seen_after)
@@ -61,10 +61,11 @@ def to_question(address: str, filters: Mapping[str, Sequence[str]]) -> Question:
     """The question of a list with these filters, of which it takes nothing else.
 
     Raises:
-        RequestValidationError: a filter is unknown or has a value that does not serve.
-        KeyError: there is no such entity.
+        RequestValidationError: there is no such list, or a filter is unknown or has a value that does not serve.
 
     """
+    if address not in ENTITIES_BY_ADDRESS:
+        refuse("entidade", "não é mais uma lista")
     parameters = [(name, value) for name, values in filters.items() for value in values]
     return parse_question(ENTITIES_BY_ADDRESS[address], parameters, instead=())
 

@@ -27,6 +27,7 @@ from backend.api import (
     mirror,
     operations,
     page,
+    prices,
     saved_searches,
     schedules,
     summaries,
@@ -115,7 +116,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
-        *(files.router, exports.router, yearly.router, saved_searches.router),
+        *(files.router, prices.router, exports.router, yearly.router, saved_searches.router),
         *(operations.router, auth.router, page.router, mirror.router),
     ]
     page.mount_assets(app)

@@ -103,7 +103,8 @@ class Entity:
 
     `resources`: whose completeness is that of the entity; `children`: the lists whose entries these are. `period`: the
     filter, without `_de` and `_ate`, of the days by which the resources are covered; empty where rows have none.
-    `resource`: whose records these are, if they are records; `party`: which party, if they are parties.
+    `resource`: whose records these are, if they are records; `party`: which party, if they are parties. `searched`: the
+    table whose words are searched, where it is not the entity's own.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Entity:
     period: str = ""
     resource: Resource | None = None
     party: Party | None = None
+    searched: str = ""
 
     @property
     def default_order(self) -> Order:

@@ -128,7 +128,8 @@ class Mirrors:
     async def load(self, db: AsyncConnection, question: Question) -> Mirror:
         """What is known of the mirror about what is asked."""
         mirror = await self.load_period(db, question.entity, question.period)
-        if SEARCH in question.asked and not await is_search_complete(db, question.entity.name):
+        entity = question.entity
+        if SEARCH in question.asked and not await is_search_complete(db, entity.searched or entity.name):
             return replace(mirror, search_finds_all=False)
         return mirror
 

@@ -132,7 +132,7 @@ def _convert(task: dict[str, Any]) -> int:
     """Write the file; each library is imported only for its format."""
     form, target = task["form"], Path(task["target"])
     table = Table(Path(task["source"]), tuple(Column(**each) for each in task["columns"]))
-    about = About(**task["about"])
+    about = About.of_object(task["about"])
     counter = _Counter()
     if form == "parquet":
         from backend.services.exports.parquet import write_parquet  # noqa: PLC0415

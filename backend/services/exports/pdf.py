@@ -26,6 +26,7 @@ from backend.services.exports.tables import (
     About,
     Column,
     Row,
+    Section,
     Table,
     grouped,
     maker_of,
@@ -60,6 +61,7 @@ _PAGES = "pages"
 _PLAIN = ParagraphStyle("plain", fontName=FONT, fontSize=7, leading=8.5, splitLongWords=True)
 _HEAD = ParagraphStyle("head", _PLAIN, fontName=BOLD, textColor=colors.white)
 _TITLE = ParagraphStyle("title", _PLAIN, fontName=BOLD, fontSize=14, leading=18)
+_SECTION = ParagraphStyle("section", _PLAIN, fontName=BOLD, fontSize=9, leading=13)
 _SUMMARY = ParagraphStyle("summary", _PLAIN, fontSize=8, leading=11)
 _STYLE = TableStyle(
     [
@@ -124,6 +126,8 @@ def write_pdf(table: Table, about: About, target: Path, *, count: Callable[[Iter
         Paragraph(f"<b>{escape(name)}:</b> {escape(value, quote=False)}", _SUMMARY) for name, value in facts.summary()
     ]
     story.append(Spacer(1, 4 * mm))
+    for section in about.sections:
+        story += [Paragraph(escape(section.title), _SECTION), _section_table(section), Spacer(1, 4 * mm)]
     story += _tables(table, facts.widths(width - 2 * _MARGIN), count)
     document.build(story, onFirstPage=draw_foot, onLaterPages=draw_foot, canvasmaker=_Canvas)
 
@@ -154,6 +158,7 @@ class _Facts:
         yield "Registros", f"{about.rows:,}".replace(",", ".")
         yield "Filtros", "; ".join(f"{label}: {value}" for label, value in about.filters) or "nenhum"
         yield "Ordem", about.order
+        yield from about.notes
         for n, total in self.sums.items():
             yield f"Soma de {self.columns[n].label}", _number(str(total))
         yield "Espelho", about.mirror_sentence
@@ -188,10 +193,7 @@ class _Facts:
 def _tables(table: Table, widths: list[float], count: Callable[[Iterator[Row]], Iterator[Row]]) -> Iterator[Flowable]:
     head = [Paragraph(escape(column.label), _HEAD) for column in table.columns]
     makers = [_maker_of(column, width - 2 * _PADDING) for column, width in zip(table.columns, widths, strict=True)]
-    style = TableStyle(
-        [("ALIGN", (n, 1), (n, -1), "RIGHT") for n, each in enumerate(table.columns) if each.kind in _ON_THE_RIGHT],
-        parent=_STYLE,
-    )
+    style = TableStyle(_aligned(table.columns), parent=_STYLE)
     rows = count(table.rows())
     part = list(islice(rows, ROWS_PER_TABLE))
     while True:
@@ -202,6 +204,23 @@ def _tables(table: Table, widths: list[float], count: Callable[[Iterator[Row]], 
         part = list(islice(rows, ROWS_PER_TABLE))
         if not part:
             return
+
+
+def _section_table(section: Section) -> Flowable:
+    """A small table, on the left of the page."""
+    widths = [_WIDTHS.get(column.kind, 62 * mm) for column in section.columns]
+    makers = [_maker_of(column, width - 2 * _PADDING) for column, width in zip(section.columns, widths, strict=True)]
+    cells = [
+        ["" if value is None else make(value) for make, value in zip(makers, row, strict=True)] for row in section.rows
+    ]
+    head = [Paragraph(escape(column.label), _HEAD) for column in section.columns]
+    style = TableStyle(_aligned(section.columns), parent=_STYLE)
+    return LongTable([head, *cells], colWidths=widths, repeatRows=1, style=style, hAlign="LEFT")
+
+
+def _aligned(columns: tuple[Column, ...]) -> list[tuple[Any, ...]]:
+    """Numbers on the right."""
+    return [("ALIGN", (n, 1), (n, -1), "RIGHT") for n, each in enumerate(columns) if each.kind in _ON_THE_RIGHT]
 
 
 def _maker_of(column: Column, width: float) -> Callable[[str], str | Flowable]:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,7 +26,7 @@ from backend.services.exports.about import columns_of, describe
 from backend.services.exports.converting import FULL, DiskFullError, convert, has_parquet
 from backend.services.exports.copying import copy_csv, count_rows
 from backend.services.exports.formats import EXCEL, Format
-from backend.services.exports.tables import grouped
+from backend.services.exports.tables import About, Column, Row, grouped, write_csv
 from common.clock import BRASILIA
 from common.database import UnreachableDatabaseError, network_errors, raw_driver_of
 
@@ -220,14 +220,40 @@ class FileMaker:
         """
         if form.name == "parquet" and not has_parquet():
             raise NoParquetError
+        async with (
+            self._place() as folder,
+            self._open(folder, question, form, mirror, for_excel=for_excel) as made,
+        ):
+            yield made
+
+    @asynccontextmanager
+    async def open_rows(
+        self, rows: Iterable[Row], columns: Sequence[Column], about: About, form: Format
+    ) -> AsyncIterator[ServedFile]:
+        """A file of rows that are in memory, in a format that is converted; it is removed at the end.
+
+        Raises:
+            TooManyFilesError: others are being made.
+            StorageFullError: there is no room for it.
+
+        """
+        async with self._place() as folder:
+            source, target = folder / "linhas.csv", folder / f"arquivo.{form.name}"
+            await asyncio.to_thread(write_csv, rows, columns, source)
+            async with _turn(self._converters):
+                made = await convert(form.name, source, target, columns, about)
+            yield ServedFile(target, made)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[Path]:
+        """A folder for one of the files that are made at once."""
         if self._files >= MOST_FILES:
             raise TooManyFilesError
         self._files += 1
         try:
             async with self._workspace.folder() as folder:
                 try:
-                    async with self._open(folder, question, form, mirror, for_excel=for_excel) as made:
-                        yield made
+                    yield folder
                 except DiskFullError:
                     raise StorageFullError from None
         except OSError as error:

@@ -5,11 +5,12 @@ It imports the standard library alone: converters read it in a process of their 
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,21 @@ def heads_of(columns: tuple[Column, ...]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A small table that a file has beside its rows."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
 class About:
     """What a file says of itself.
 
     `filters` and `order` are in words for people, `made_at` is Brasília's clock. `mirror` says whether the mirror is
-    complete, as an object and in a sentence. `sums`: the columns that a summary adds up.
+    complete, as an object and in a sentence. `sums`: the columns that a summary adds up. `notes`, lines by their
+    subjects, and `sections` stand before the rows.
     """
 
     title: str
@@ -58,10 +69,25 @@ class About:
     mirror: Mapping[str, Any]
     mirror_sentence: str
     sums: Sequence[str] = ()
+    notes: Sequence[tuple[str, str]] = ()
+    sections: Sequence[Section] = ()
 
     def to_object(self) -> dict[str, Any]:
         """As JSON takes it."""
         return asdict(self)
+
+    @classmethod
+    def of_object(cls, value: Mapping[str, Any]) -> "About":
+        """What `to_object` has made, read from JSON."""
+        sections = [
+            Section(each["title"], tuple(Column(**column) for column in each["columns"]), each["rows"])
+            for each in value["sections"]
+        ]
+        return cls(**{**value, "sections": sections})
+
+    def with_notes(self, *, title: str, notes: Sequence[tuple[str, str]], sections: Sequence[Section]) -> "About":
+        """The same under another title, with more to say."""
+        return replace(self, title=title, notes=notes, sections=sections)
 
 
 @dataclass(frozen=True)
@@ -94,6 +120,16 @@ class Table:
             taken.clear()
 
 
+def write_csv(rows: Iterable[Row], columns: Sequence[Column], target: Path) -> None:
+    """Write rows as `Table` reads them: null is empty, and an empty text is `""`."""
+    with target.open("w", encoding="utf-8", newline="") as file:
+        head: Row = [column.name for column in columns]
+        for row in chain([head], rows):
+            fields = ("" if value is None else f'"{value.replace(_QUOTE, 2 * _QUOTE)}"' for value in row)
+            file.write(",".join(fields) + "\n")
+
+
+_QUOTE = '"'
 _FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^,"\r\n]*))(,?)')
 
 

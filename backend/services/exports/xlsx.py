@@ -19,6 +19,7 @@ from backend.services.exports.tables import (
     About,
     Column,
     Row,
+    Section,
     Table,
     heads_of,
 )
@@ -52,21 +53,36 @@ def write_xlsx(table: Table, about: About, target: Path, *, count: Callable[[Ite
     names = [_sheet_name(about.title, n, sheets) for n in range(sheets)]
     empty = [dict.fromkeys(heads)] if about.rows == 0 else []  # without a row, no head would be written
     entries: list[tuple[str, Any]] = [(name, chain(empty, islice(rows, MOST_SHEET_ROWS))) for name in names]
+    entries += [(_sheet_name(each.title, 0, 1), _section_rows(each, cut)) for each in about.sections]
     # the sheets are written in this order, so that the last one knows what was cut
     entries.append(("Sobre", _lines_about(about, table.columns, names, cut)))
-    shown = list(zip(heads, table.columns, strict=True))
-    forms = {head: Format().set_num_format(_FORMS[each.kind]) for head, each in shown if each.kind in _FORMS}
-    widths = {head: _WIDTHS.get(each.kind, _TEXT_WIDTH) for head, each in shown}
+    looks = {name: _look(table.columns) for name in names}
+    looks |= {_sheet_name(each.title, 0, 1): _look(each.columns) for each in about.sections}
     rustpy_xlsxwriter.write_worksheets(
         entries,
         str(target),
         bold_headers=True,
         freeze_panes={"general": {"row": 1, "col": 0}},
         datetime_format=_FORMS["MOMENT"],
-        column_formats=dict.fromkeys(names, forms),
-        column_widths={**dict.fromkeys(names, widths), "Sobre": {"Assunto": 34.0, "Valor": 100.0}},
+        column_formats={name: forms for name, (forms, _) in looks.items()},
+        column_widths={
+            **{name: widths for name, (_, widths) in looks.items()},
+            "Sobre": {"Assunto": 34.0, "Valor": 100.0},
+        },
         autofilter=dict.fromkeys(names, True),
     )
+
+
+def _look(columns: tuple[Column, ...]) -> tuple[dict[str, Format], dict[str, float]]:
+    """The formats and the widths of columns, by their heads."""
+    shown = list(zip(heads_of(columns), columns, strict=True))
+    forms = {head: Format().set_num_format(_FORMS[each.kind]) for head, each in shown if each.kind in _FORMS}
+    return forms, {head: _WIDTHS.get(each.kind, _TEXT_WIDTH) for head, each in shown}
+
+
+def _section_rows(section: Section, cut: "_Cut") -> Iterator[Cells]:
+    heads, writers = heads_of(section.columns), [_writer_of(column) for column in section.columns]
+    return (_cells(heads, writers, row, cut) for row in section.rows)
 
 
 class _Cut:
@@ -125,6 +141,7 @@ def _lines_about(about: About, columns: tuple[Column, ...], names: list[str], cu
     lines = [
         ("Conteúdo", about.title),
         *((f"Filtro: {label}", value) for label, value in about.filters),
+        *about.notes,
         ("Ordem", about.order),
         ("Registros", str(about.rows)),
         ("Planilhas", ", ".join(names)),

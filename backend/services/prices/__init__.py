@@ -1,0 +1,1 @@
+"""Price research over the results of items."""

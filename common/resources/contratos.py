@@ -31,6 +31,7 @@ ARQUIVOS = arquivos_of("contratos", "arquivos_contrato", "Documentos dos contrat
 
 EMPENHO = 7
 NO_EMPENHOS = "sem_empenhos"
+_ADDED_UP = ("unidade_orgao_uf_sigla", "valor_global", "receita", "data_vigencia_inicio", "data_vigencia_fim")
 """The type of what is no contrato, but an order that commits money: two in five of all."""
 
 CONTRATOS = Resource(
@@ -149,4 +150,9 @@ CONTRATOS = Resource(
         ("numero_controle_pncp_compra",),
         ("numero_controle_pncp_ata",),
     ),
+    # what profiles of órgãos and suppliers add up: the rows of the largest are too many to be visited
+    covers={
+        "orgao_entidade_cnpj": (*_ADDED_UP, "tipo_pessoa", "ni_fornecedor"),
+        "ni_fornecedor": (*_ADDED_UP, "tipo_pessoa", "orgao_entidade_cnpj"),
+    },
 )

@@ -67,7 +67,12 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
         *_search(resource),
         # what has changed since a moment
         sa.Index(f"ix_{resource.name}_updated_at", "updated_at"),
-        *(sa.Index(f"ix_{resource.name}_{names[0]}", *names) for names in resource.indexes),
+        *(
+            sa.Index(
+                f"ix_{resource.name}_{names[0]}", *names, postgresql_include=list(resource.covers.get(names[0], ()))
+            )
+            for names in resource.indexes
+        ),
     )
     for child in resource.lists:
         _add_list(metadata, resource, child)

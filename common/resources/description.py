@@ -235,7 +235,8 @@ class Resource:
 
     `page_size`: the most records that a page of its listings holds. `omits` are keys of a record that its payload is
     kept without, as a table of its own has them. `indexes` are those beside the key and `updated_at`, each by its
-    columns. `searched` are the columns whose words are found by a search.
+    columns, and `covers` what an index holds beside its columns, by the first of them: columns that are added up.
+    `searched` are the columns whose words are found by a search.
     `is_collected`: what is read of it may also be kept as it was read (`coletas`), by the `ano` of its key.
 
     `update_cron` and `sweep_cron`: when its updates and its sweeps start, unless settings or administrators say
@@ -269,6 +270,7 @@ class Resource:
     nested: Nested | None = None
     rollup: Rollup | None = None
     indexes: tuple[tuple[str, ...], ...] = ()
+    covers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     key_columns: tuple[str, ...] = ()
     has_day_stamps: bool = False
     shows_changes: bool = True

@@ -268,6 +268,6 @@ async def test_a_natural_person_is_masked_and_not_named_by_any_address(open_api:
             assert answer.headers["Cache-Control"] == ("no-store" if sees else "private, no-cache")
         assert (await api.get(f"{path}?dados_pessoais=true", auth=VIEWER)).status_code == 422
     person = json.loads((await api.get(f"/fornecedores/PF/{CPF}", auth=VIEWER)).text, parse_float=Decimal)
-    assert person["nomes"] == [{"nome": f"JO {MASKED}", "contratos": 40, "ate": person["nomes"][0]["ate"]}]
+    assert [(each["nome"], each["contratos"]) for each in person["perfil"]["nomes"]] == [(f"JO {MASKED}", 40)]
     assert (person["citada_em"], person["raiz"]) == ([], None)
     assert re.fullmatch("/fornecedores/[0-9]+", person["endereco"])

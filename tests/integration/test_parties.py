@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData
 
-from backend.services.fornecedores import load_names, root_of
+from backend.services.profiles import load_profile, root_of
+from common.database import raw_driver_of
 from common.resources.contratos import CONTRATOS
 from common.resources.derive import add_tables
 from common.resources.description import Resource, short_text, text
-from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS, partial_mentions
+from common.resources.parties import BOTH_ORGAOS, FORNECEDORES, OF_BOTH_ORGAOS, partial_mentions
 from ingestor.sources.pncp.records import parse_record
 from ingestor.sources.values import Bundle, Record
 from ingestor.store.batch import store_bundles
@@ -205,11 +206,15 @@ async def test_the_five_most_frequent_names_of_a_supplier_are_counted_when_they_
         bundle(91, 20, {**COMPANY, "niFornecedor": "0", "nomeRazaoSocialFornecedor": "OF ANOTHER NUMBER"}),
     )
     async with database.engine.connect() as db:
-        found = await load_names(db, "PJ", CNPJ)
-        assert await load_names(db, "PJ", "unknown") == []
+        driver = await raw_driver_of(db)
+        found = await load_profile(driver, FORNECEDORES, {"tipo_pessoa": "PJ", "ni": CNPJ}, sees_all=False)
+        unknown = await load_profile(driver, FORNECEDORES, {"tipo_pessoa": "PJ", "ni": "unknown"}, sees_all=False)
 
-    assert [(row.nome, row.contratos) for row in found] == [("C", 3), ("B", 2), ("F", 1), ("E", 1), ("D", 1)]
-    assert found[0].as_of.isoformat() == "2025-03-06T10:00:00"
+    assert unknown["nomes"] == []
+    assert [(each["nome"], each["contratos"]) for each in found["nomes"]] == [
+        *(("C", 3), ("B", 2), ("F", 1), ("E", 1), ("D", 1)),
+    ]
+    assert found["nomes"][0]["ate"].isoformat() == "2025-03-06T10:00:00"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ _NUMBER = re.compile(r"\[0-9\]\{([0-9]+),([0-9]+)\}|\[0-9\]\{([0-9]+)\}")
 _ORDER = ("cnpj", "ano", "sequencial", "numero")
 """The groups in addresses, of the portal and of the mirror; others come after them."""
 LONGEST = 250
-_ID = "[0-9]{1,18}"
+_ID = "[0-9]{1,18}|[0-9A-Z]{12}[0-9]{2}"
+"""A number of ours, or the CNPJ of a company, which is no personal data: numbers of ours are not as long."""
+_CNPJ_LENGTH = 14
 _TEXT, _ANYTHING = r"[^/\u0000]+", r"[^\u0000]+"
 
 
@@ -120,6 +122,9 @@ def party_parts(party: Party) -> Iterable[tuple[Part, ...]]:
 def to_party_key(party: Party, written: Mapping[str, str]) -> dict[str, str | int]:
     """The columns and values that an address of a party names."""
     said = {column.name for column in party_columns(party)}
+    number = next((value for name, value in written.items() if name not in said), "")
+    if len(number) == _CNPJ_LENGTH:
+        return {"tipo_pessoa": "PJ", "ni": number}
     return {name: value if name in said else int(value) for name, value in written.items()}
 
 

@@ -17,10 +17,9 @@ from backend.services.entities.entity import MAIN, Entity, Field, Filter, Form, 
 from backend.services.entities.mirror import Mirrors
 from backend.services.entities.question import VALUE, Asked, Question, Where
 from backend.services.entities.rows import LIST_SECONDS, load_page
-from backend.services.fornecedores import load_names, root_of
+from backend.services.profiles import PROFILED, load_profile, root_of
 from common.database import raw_driver_of
 from common.lists import is_to_be_read
-from common.masking import mask_field
 from common.resources import RESOURCES
 from common.resources.derive import party_key
 from common.resources.description import Child, Column, Mention, Party, Resource
@@ -96,7 +95,7 @@ async def load_record(
 async def load_party(
     db: AsyncConnection, mirrors: Mirrors, written: Mapping[str, str], *, party: Party, sees_all: bool
 ) -> dict[str, Any]:
-    """A party with the names that contratos give a supplier, and the addresses of the lists that name it.
+    """A party, the profile of an órgão or a supplier, and the addresses of the lists that name it.
 
     `written` are the parts of its address.
 
@@ -128,16 +127,9 @@ async def load_party(
     if party.owner:
         answer["pertence_a"] = party_path(party.owner, row)
     if party is FORNECEDORES:
-        tipo_pessoa, ni = row["tipo_pessoa"], row["ni"]
-        answer["raiz"] = root_of(tipo_pessoa, ni)
-        answer["nomes"] = [
-            {
-                "nome": each.nome if sees_all else mask_field(each.nome, tipo_pessoa),
-                "contratos": each.contratos,
-                "ate": each.as_of,
-            }
-            for each in await load_names(db, tipo_pessoa, ni)
-        ]
+        answer["raiz"] = root_of(row["tipo_pessoa"], row["ni"])
+    if party in PROFILED:
+        answer["perfil"] = await load_profile(sight.driver, party, row, sees_all=sees_all)
     return answer
 
 

@@ -9,7 +9,10 @@ from backend.services.entities.address import LONGEST, Part
 from backend.services.entities.detail import MOST_LISTED, SITUATIONS, address_name
 from backend.services.entities.entity import Entity, Field, Filter, Form
 from backend.services.entities.question import LONGEST_VALUE, MOST_VALUES, PERSONAL_DATA, Parameter, parameters_of
+from backend.services.exports.tables import grouped
+from backend.services.profiles import MOST, NEWEST, PROFILED
 from common.resources.description import Kind
+from common.resources.parties import ORGAOS
 
 _NUMBER = {"type": "number"}
 _INTEGER = {"type": "integer", "format": "int32"}
@@ -144,9 +147,11 @@ def _section(rows: dict[str, Any], **more: dict[str, Any]) -> dict[str, Any]:
 
 
 _ADDRESS = {"type": "string", "description": "do detalhe, neste espelho"}
-_ANY_ADDRESS = {**_ADDRESS, "type": ["string", "null"]}
+_ANY_ADDRESS: dict[str, Any] = {**_ADDRESS, "type": ["string", "null"]}
 _SOURCE = {"type": ["string", "null"], "description": "a página do registro no portal"}
-_NAME, _COUNT, _NAMES = {"type": "string"}, {"type": "integer"}, {"type": "array", "items": {"type": "string"}}
+_NAME: dict[str, Any] = {"type": "string"}
+_COUNT: dict[str, Any] = {"type": "integer"}
+_NAMES: dict[str, Any] = {"type": "array", "items": _NAME}
 _UNTIL = {"type": ["string", "null"], "description": "até quando as mudanças foram lidas, no horário de Brasília"}
 _ROW = {"type": "object"}
 
@@ -199,13 +204,78 @@ def _party(entity: Entity) -> dict[str, Any]:
     described["properties"] |= {
         "pertence_a": _ADDRESS,
         "raiz": {"type": ["string", "null"], "description": "o início do CNPJ da empresa e de suas filiais"},
-        "nomes": {
-            "type": "array",
-            "items": _object(nome=_NAME, contratos=_COUNT, ate=_NAME),
-            "description": "os mais frequentes nos contratos",
-        },
     }
+    if entity.party in PROFILED:
+        described["properties"]["perfil"] = _profile(is_orgao=entity.party is ORGAOS)
+        described["required"].append("perfil")
     return described
+
+
+_AMOUNT: dict[str, Any] = {"type": ["number", "null"], "description": "sem os contratos de receita"}
+_ANY_AMOUNT: dict[str, Any] = {"type": ["number", "null"]}
+_ANY_NAME: dict[str, Any] = {"type": ["string", "null"]}
+_ANY_CODE: dict[str, Any] = {"type": ["integer", "null"]}
+
+
+def _several(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": _object(**properties)}
+
+
+def _profile(*, is_orgao: bool) -> dict[str, Any]:
+    """The profile of an órgão or of a supplier, as `backend.services.profiles` makes it."""
+    sums: dict[str, dict[str, Any]] = {"contratos": _COUNT, "vigentes": _COUNT, "valor_global": _AMOUNT}
+    whole = {**_COUNT, "description": f"quantos há; em `registros`, os {MOST} de maior valor"}
+    limited: dict[str, dict[str, Any]] = {"total": _COUNT, "total_tipo": _total_kind()}
+    other: dict[str, dict[str, Any]] = (
+        {"cnpj": _ANY_NAME} if not is_orgao else {"tipo_pessoa": _ANY_NAME, "ni": _ANY_NAME}
+    )
+    others = _object(total=whole, registros=_several(**other, nome=_ANY_NAME, endereco=_ANY_ADDRESS, **sums))
+    shared: dict[str, dict[str, Any]] = {
+        "contratos": _object(**sums),
+        "anos": _several(ano=_COUNT, **sums),
+        "ufs": _object(total=whole, registros=_several(uf=_ANY_NAME, **sums)),
+    }
+    bids: dict[str, dict[str, Any]] = {
+        "contratacoes": _COUNT,
+        "valor_estimado": _ANY_AMOUNT,
+        "valor_homologado": _ANY_AMOUNT,
+    }
+    kind: dict[str, dict[str, Any]] = {"modalidade_id": _ANY_CODE, "modalidade_nome": _ANY_NAME}
+    if is_orgao:
+        return _object(
+            **shared,
+            fornecedores=others,
+            contratacoes=_several(ano=_COUNT, **bids),
+            modalidades=_several(**kind, **bids),
+            atas=_object(atas=_COUNT, vigentes=_COUNT),
+            pcas=_several(ano=_ANY_CODE, planos=_COUNT, itens=_COUNT, valor_total=_ANY_AMOUNT),
+        )
+    counted = f"dos {grouped(NEWEST)} contratos mais novos"
+    return _object(
+        **shared,
+        compradores=others,
+        nomes={
+            **_several(nome=_NAME, contratos=_COUNT, ate=_NAME),
+            "description": f"os mais frequentes, {counted}",
+        },
+        modalidades={
+            **_several(**kind, contratos=_COUNT),
+            "description": f"das contratações {counted}",
+        },
+        contados={**_COUNT, "description": "de quantos contratos se contam nomes e modalidades, no máximo"},
+        itens_vencidos={
+            **_object(**limited, valor_homologado=_ANY_AMOUNT),
+            "description": "resultados informados; a soma é a dos que foram contados",
+        },
+        atas={
+            **_object(atas=_COUNT, vigentes=_COUNT, de_resultados=_COUNT),
+            "description": "das contratações em que venceu itens, por tantos resultados no máximo",
+        },
+        filiais={
+            **_object(**limited, registros=_several(ni=_NAME, nome=_ANY_NAME, endereco=_ADDRESS)),
+            "description": "outros CNPJs da mesma raiz",
+        },
+    )
 
 
 def row_schema(fields: Iterable[Field]) -> dict[str, Any]:

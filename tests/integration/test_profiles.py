@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
 from backend.services import profiles
@@ -185,6 +186,19 @@ async def test_no_profile_shows_the_number_of_a_natural_person(open_api: OpenApi
     ]["registros"]
     assert supplier["ni"] == MASKED
     assert supplier["endereco"].removeprefix("/fornecedores/").isdigit()
+
+
+async def test_a_profile_has_the_form_that_the_document_says(api: httpx.AsyncClient, filled: Database) -> None:
+    document = (await api.get("/openapi.json")).json()
+    for path, described in (
+        (f"/orgaos/{CNPJS[0]}", "/orgaos/{cnpj}"),
+        (f"/fornecedores/{COMPANY[1]}", "/fornecedores/{id}"),
+    ):
+        answers = document["paths"][described]["get"]["responses"]
+        schema = answers["200"]["content"]["application/json"]["schema"]["properties"]["perfil"]
+        profile = (await api.get(path)).json()["perfil"]
+        jsonschema.validate(profile, schema)
+        assert profile.keys() == schema["properties"].keys()
 
 
 async def test_a_cnpj_with_letters_is_an_address_and_another_word_is_not(

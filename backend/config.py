@@ -130,6 +130,12 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _web_page(value: str) -> str:
+    if not _is_web_address(value) or " " in value:
+        raise ValueError("is not a URL; expected one such as https://example.org/page")
+    return value
+
+
 def _host(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
         try:
@@ -226,6 +232,11 @@ class BackendSettings(
         default_factory=lambda: [entity.address for entity in ENTITIES if entity.resource is not None]
     )
     files_formats: Annotated[Names, AfterValidator(_file_formats)] = Field(default_factory=lambda: list(FILE_FORMATS))
+
+    ocds_prefix: Annotated[str, Field(pattern=r"^ocds-[a-z0-9]{6}$")] | None = None
+    ocds_publisher: Annotated[str, Field(min_length=1, max_length=250)] = "PNCP Sync"
+    ocds_license: Annotated[str, AfterValidator(_web_page)] | None = None
+    ocds_publication_policy: Annotated[str, AfterValidator(_web_page)] | None = None
 
     @property
     def export_path(self) -> Path:

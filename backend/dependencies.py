@@ -20,6 +20,7 @@ from backend.services.exports.running import Exports
 from backend.services.exports.serving import FileMaker
 from backend.services.exports.yearly import YearFiles
 from backend.services.figures import FiguresReader
+from backend.services.ocds.package import Publisher
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
 from backend.services.saved_searches.saved import SearchSettings
@@ -39,6 +40,7 @@ class State(TypedDict):
     files: FileMaker
     exports: Exports
     yearly: YearFiles
+    ocds: Publisher | None
     max_unfinished: int
     dashboard: Dashboard
     security: Security | None

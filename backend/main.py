@@ -25,6 +25,7 @@ from backend.api import (
     files,
     lists,
     mirror,
+    ocds,
     operations,
     page,
     prices,
@@ -73,6 +74,7 @@ from backend.services.exports import running, serving
 from backend.services.exports.folder import Folder, open_folder
 from backend.services.exports.yearly import YearFiles
 from backend.services.figures import FiguresReader
+from backend.services.ocds.package import Publisher
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
 from backend.services.saved_searches.delivery import Courier
@@ -116,7 +118,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     routers = [
         *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
-        *(files.router, prices.router, exports.router, yearly.router, saved_searches.router),
+        *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
     ]
     page.mount_assets(app)
@@ -233,6 +235,7 @@ def _lifespan(
                         files=serving.FileMaker(copying, workspace),
                         exports=exports,
                         yearly=year_files,
+                        ocds=_publisher_of(settings),
                         max_unfinished=settings.max_unfinished,
                         dashboard=dashboard,
                         security=security,
@@ -277,6 +280,15 @@ def _year_files_of(settings: BackendSettings, engine: AsyncEngine, copying: Asyn
         cron=settings.files_cron,
         entities=settings.files_entities,
         formats=settings.files_formats,
+        ocds_prefix=settings.ocds_prefix,
+    )
+
+
+def _publisher_of(settings: BackendSettings) -> Publisher | None:
+    if settings.ocds_prefix is None:
+        return None
+    return Publisher(
+        settings.ocds_prefix, settings.ocds_publisher, settings.ocds_license, settings.ocds_publication_policy
     )
 
 

@@ -8,10 +8,11 @@ import asyncio
 import gzip
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.errors import ConflictError, NotFoundError
 from backend.models import yearly as models
 from backend.services.election import elected
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS, Entity
+from backend.services.entities.entity import ENTITIES_BY_ADDRESS, Entity, of_resource
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import Question, parse_question
 from backend.services.exports.about import columns_of, describe
@@ -31,12 +32,14 @@ from backend.services.exports.converting import convert, has_parquet
 from backend.services.exports.copying import with_file_fields
 from backend.services.exports.folder import Download, Folder, in_another_folder
 from backend.services.exports.running import ROWS, Progress, copy_rows, is_disk_full
+from backend.services.ocds.files import write_releases
 from backend.services.reading import ReadConnections
 from common.clock import to_wall_clock
 from common.config import OFF
 from common.cron import next_runs
 from common.database import cause_of, in_transaction, is_database_trouble, raw_driver_of
 from common.lists import Scopes
+from common.resources.contratacoes import CONTRATACOES
 from common.tables import arquivos, arquivos_geracoes
 
 # ruff: noqa: S608  # names in these statements stand in descriptions
@@ -47,10 +50,13 @@ LOOK_SECONDS = 15.0
 LOCK = 7_020_114_140
 """The advisory lock of the backend that makes files."""
 GZIP, PARQUET = ".gz", "parquet"
+OCDS, RELEASES = "ocds", "jsonl.gz"
+"""What files of OCDS releases are called, and their ending."""
 MEDIA_TYPES = {
     "csv.gz": "application/gzip",
     "ndjson.gz": "application/gzip",
     PARQUET: "application/vnd.apache.parquet",
+    RELEASES: "application/gzip",
 }
 WORK = ".geracao-"
 """How the folders begin in which files are made."""
@@ -110,8 +116,9 @@ class YearFiles:
         cron: str,
         entities: Sequence[str],
         formats: Sequence[str],
+        ocds_prefix: str | None,
     ) -> None:
-        """`folder` is `None` where FILES_DIR is not set: there are no files then."""
+        """`folder` is `None` where FILES_DIR is not set: there are no files. With a prefix there are OCDS files."""
         self._engine = engine
         self._copying = copying
         self.folder = folder
@@ -119,6 +126,7 @@ class YearFiles:
         self.cron = cron
         self._entities = [ENTITIES_BY_ADDRESS[name] for name in entities]
         self._formats = [each for each in formats if each != PARQUET or has_parquet()]
+        self._ocds_prefix = ocds_prefix
         self._wake = asyncio.Event()
 
     async def ask(self, requested_by: str | None) -> Row[Any]:
@@ -182,16 +190,31 @@ class YearFiles:
         for name in await asyncio.to_thread(lambda folder: list(folder.names(WORK)), self.folder):
             await asyncio.to_thread(self.folder.remove, name)  # of a backend that died
         await self._execute(_START, {"id": asked.id})
-        for each in [year for entity in self._entities for year in await self._years_of(entity)]:
-            names = {file_format: f"{each.stem}.{file_format}" for file_format in self._formats}
-            known = await self._load_known(names.values())
-            if all(name in known and known[name].checked_at >= asked.created_at for name in names.values()):
-                continue
-            path = await asyncio.to_thread(self.folder.of_job, f"{WORK}{asked.id}")
-            try:
-                await self._make(each, names, known, path)
-            finally:
-                await asyncio.to_thread(self.folder.remove, path.name)
+        for entity in self._entities:
+            for each in await self._years_of(entity):
+                names = {file_format: f"{each.stem}.{file_format}" for file_format in self._formats}
+                await self._make_year(asked, names, partial(self._make, each, names))
+        if self._ocds_prefix is not None:
+            for each in await self._years_of(of_resource(CONTRATACOES)):
+                name = f"{OCDS}-{each.year}.{RELEASES}"
+                await self._make_year(asked, {RELEASES: name}, partial(self._make_releases, each, name))
+
+    async def _make_year(
+        self,
+        asked: Row[Any],
+        names: Mapping[str, str],
+        make: Callable[[Mapping[str, Row[Any]], Path], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Make these files in a folder of their own, unless this round has looked at them."""
+        assert self.folder is not None  # noqa: S101
+        known = await self._load_known(names.values())
+        if all(name in known and known[name].checked_at >= asked.created_at for name in names.values()):
+            return
+        path = await asyncio.to_thread(self.folder.of_job, f"{WORK}{asked.id}")
+        try:
+            await make(known, path)
+        finally:
+            await asyncio.to_thread(self.folder.remove, path.name)
 
     async def _execute(self, statement: TextClause, values: Mapping[str, Any]) -> None:
         await in_transaction(self._engine, lambda db: db.execute(statement, values))
@@ -228,21 +251,42 @@ class YearFiles:
                 continue
             made = path / name
             await self._convert(question, mirror, file_format, source, made, rows=rows)
-            values = {
-                "name": name,
-                "entidade": each.entity.address,
-                "ano": each.year,
-                "formato": file_format,
-                "folder": self.folder.identity,
-                "rows": rows,
-                "bytes": (await asyncio.to_thread(made.stat)).st_size,
-                "sha256": await asyncio.to_thread(_sha256_of, made),
-                "rows_sha256": digest,
-                "mirror": mirror.to_json(),
-            }
-            await asyncio.to_thread(made.replace, self.folder.path / name)
-            await self._execute(_MADE, values)
-            log.info("file made", name=name, rows=rows, bytes=values["bytes"])
+            await self._keep(each, made, (each.entity.address, file_format), mirror, rows=rows, digest=digest)
+
+    async def _make_releases(self, each: _Year, name: str, known: Mapping[str, Row[Any]], path: Path) -> None:
+        """Make the file of a year's OCDS releases if any of them is another one than before."""
+        assert self._ocds_prefix is not None  # noqa: S101  # the caller has looked
+        made = path / name
+        rows, digest, mirror = await write_releases(
+            self._copying, self._scopes, each.question(), made, self._ocds_prefix
+        )
+        if not rows:
+            return
+        if name in known and self._is_same(known[name], digest):
+            await self._execute(_CHECKED, {"names": [name]})
+        else:
+            await self._keep(each, made, (OCDS, RELEASES), mirror, rows=rows, digest=digest)
+
+    async def _keep(
+        self, each: _Year, made: Path, kind: tuple[str, str], mirror: Mirror, *, rows: int, digest: str
+    ) -> None:
+        """Put a file in its place; `kind`: its entity and its format."""
+        assert self.folder is not None  # noqa: S101
+        values = {
+            "name": made.name,
+            "entidade": kind[0],
+            "ano": each.year,
+            "formato": kind[1],
+            "folder": self.folder.identity,
+            "rows": rows,
+            "bytes": (await asyncio.to_thread(made.stat)).st_size,
+            "sha256": await asyncio.to_thread(_sha256_of, made),
+            "rows_sha256": digest,
+            "mirror": mirror.to_json(),
+        }
+        await asyncio.to_thread(made.replace, self.folder.path / made.name)
+        await self._execute(_MADE, values)
+        log.info("file made", name=made.name, rows=rows, bytes=values["bytes"])
 
     def _is_same(self, row: Row[Any], digest: str) -> bool:
         assert self.folder is not None  # noqa: S101

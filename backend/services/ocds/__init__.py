@@ -1,0 +1,1 @@
+"""Contratações as releases of the Open Contracting Data Standard (OCDS 1.1)."""

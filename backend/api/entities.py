@@ -4,18 +4,20 @@ import hashlib
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from backend.access import reads
 from backend.dependencies import AppState, CurrentUser
-from backend.errors import NOT_FOUND_RESPONSE
+from backend.errors import NOT_FOUND_RESPONSE, NotFoundError
+from backend.models.descriptions import Description
 from backend.security import sees_personal_data
 from backend.services.entities.address import LONGEST, Part, find_record, party_parts, record_parts
+from backend.services.entities.descriptions import describe_entity
 from backend.services.entities.detail import load_party, load_record
 from backend.services.entities.documentation import PERSONAL_PARAMETER, document_detail, document_list
-from backend.services.entities.entity import ENTITIES, Entity
+from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
 from backend.services.entities.question import parse_question, parse_sees_all, refuse
 from backend.services.entities.rows import load_page, to_json
 from common.database import raw_driver_of
@@ -107,6 +109,18 @@ def is_kept(request: Request, tag: str) -> bool:
 def _link_to_next(request: Request, cursor: str) -> str:
     url = request.url.remove_query_params("pular").include_query_params(cursor=cursor)
     return f'<{url.path}?{url.query}>; rel="next"'
+
+
+@router.get("/entidades/{entidade}", summary="O que se pode pedir de uma lista", responses=NOT_FOUND_RESPONSE)
+@reads
+async def get_description(
+    entidade: Annotated[str, Path(max_length=LONGEST, description="o endereço da lista", examples=["contratacoes"])],
+) -> Description:
+    """Filtros, campos, ordens e formatos, com os seus nomes em português: do que se faz um formulário."""
+    entity = ENTITIES_BY_ADDRESS.get(entidade)
+    if entity is None:
+        raise NotFoundError(f"Não existe a lista {entidade}: use {', '.join(ENTITIES_BY_ADDRESS)}.")
+    return describe_entity(entity)
 
 
 def add_routes(to: APIRouter, entity: Entity) -> None:

@@ -55,6 +55,37 @@ export async function request(method, path, { json, form, key } = {}) {
 
 export const get = (path) => request("GET", path);
 
+// Save an answer as a file. The token stands in no address, so that the browser cannot fetch it by itself.
+export async function download(path, name) {
+  const token = session.token();
+  const headers = { "X-Requested-With": "fetch", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  let answer;
+  try {
+    answer = await fetch(path, { headers, cache: "no-store" });
+  } catch {
+    note("unreachable");
+    throw new ApiError("O servidor não responde.", { path });
+  }
+  if (!answer.ok) {
+    if (answer.status === 401) session.expire(Boolean(token));
+    const content = await parse(answer);
+    throw new ApiError(content?.detail ?? `O servidor respondeu ${answer.status}.`, { status: answer.status, path });
+  }
+  let content;
+  try {
+    content = await answer.blob();
+  } catch {
+    throw new ApiError("O arquivo não chegou até o fim. Peça de novo.", { path });
+  }
+  const said = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1];
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = said ?? name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  return { name: link.download, bytes: content.size, rows: Number(answer.headers.get("X-Total-Registros")) || null };
+}
+
 function note(state) {
   const known = connection.get();
   if (known.state !== state) connection.set({ state, since: Date.now() });

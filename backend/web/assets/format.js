@@ -71,6 +71,7 @@ export const shortDay = (iso) => `${iso.slice(8, 10)}/${iso.slice(5, 7)}`;
 export const numericDay = (iso) => `${iso.slice(8, 10)}/${iso.slice(5, 7)}/${iso.slice(0, 4)}`;
 export const spokenDay = (iso) => longDay.format(dayOf(iso));
 export const spokenMonth = (iso) => monthName.format(dayOf(`${iso.slice(0, 7)}-01`));
+export const shortMonth = (iso) => `${iso.slice(5, 7)}/${iso.slice(0, 4)}`;
 export const addDays = (iso, days) => new Date(dayOf(iso).getTime() + days * 86400000).toISOString().slice(0, 10);
 
 // A window on Brasília's wall clock: whole days as days.
@@ -121,3 +122,25 @@ export function bytes(value) {
   const shown = (value / 1000 ** power).toLocaleString("pt-BR", { maximumFractionDigits: power > 2 ? 1 : 0 });
   return `${shown} ${units[power]}`;
 }
+
+const reais = new Intl.NumberFormat("pt-BR", { style: "currency", currency: "BRL" });
+const shortReais = new Intl.NumberFormat("pt-BR", { style: "currency", currency: "BRL", notation: "compact", maximumFractionDigits: 1 });
+const preciseReais = new Intl.NumberFormat("pt-BR", { style: "currency", currency: "BRL", minimumFractionDigits: 2, maximumFractionDigits: 4 });
+const quantities = new Intl.NumberFormat("pt-BR", { maximumFractionDigits: 4 });
+
+// An amount in reais: a number, or a decimal as text, of which no digit is lost.
+export const money = (value) => (value == null ? "—" : reais.format(value));
+export const shortMoney = (value) => (value == null ? "—" : shortReais.format(value));
+export const price = (value) => (value == null ? "—" : preciseReais.format(value));
+export const quantity = (value) => (value == null ? "—" : quantities.format(value));
+
+// Brasília's wall clock as the mirror has it, without a zone: "2026-11-18T13:15:50"
+export const wallDay = (moment) => (moment == null ? "—" : numericDay(moment));
+export const wallTime = (moment) => {
+  if (moment == null) return "—";
+  const time = moment.slice(11, 16);
+  return time && time !== "00:00" ? `${numericDay(moment)}, ${time}` : numericDay(moment);
+};
+
+export const cnpj = (text) =>
+  /^[0-9A-Z]{12}[0-9]{2}$/.test(text ?? "") ? text.replace(/^(..)(...)(...)(....)(..)$/, "$1.$2.$3/$4-$5") : text;

@@ -1,33 +1,62 @@
 // Who looks, where they are, and the frame around it.
 import { DialogHost } from "./actions.js";
 import { Alerts } from "./alerts.js";
+import { forgetAnswers } from "./answers.js";
 import { connection, get } from "./api.js";
 import { Coverage } from "./coverage.js";
 import { Execution } from "./execution.js";
+import { Exports } from "./exports.js";
+import { Files } from "./files.js";
 import { percent, timeOf } from "./format.js";
 import { History } from "./history.js";
 import { forgetFor, refresh, useLive } from "./live.js";
 import { Login } from "./login.js";
+import { Market } from "./market.js";
 import { Overview } from "./overview.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
-import { route } from "./router.js";
+import { PartyView } from "./party.js";
+import { Process } from "./process.js";
+import { Records } from "./records.js";
+import { nameView, route, viewName } from "./router.js";
 import { Schedules } from "./schedules.js";
 import { session } from "./session.js";
 import { ThemeSwitch } from "./theme-switch.js";
 import { announce, Announcer, Badge, Button, Card, Empty, Icon, Toasts } from "./ui.js";
 import { STATUS } from "./words.js";
 
-const PLACES = [
+const OPERATION = [
   ["/", "Painel", Overview],
   ["/historico", "Histórico", History],
   ["/cobertura", "Cobertura", Coverage],
   ["/agenda", "Agenda", Schedules],
   ["/alertas", "Alertas", Alerts],
 ];
+const listOf = (place) => () => html`<${Records} key=${place} place=${place} />`;
+const DATA = [
+  ["/dados", "Visão geral", Market],
+  ["/contratacoes", "Contratações", listOf("contratacoes")],
+  ["/contratos", "Contratos", listOf("contratos")],
+  ["/atas", "Atas", listOf("atas")],
+  ["/itens", "Itens", listOf("itens")],
+  ["/pca", "Planos (PCA)", listOf("pca")],
+  ["/exportacoes", "Exportações", Exports],
+  ["/arquivos", "Arquivos", Files],
+];
+const PLACES = [...OPERATION, ...DATA];
+// The views of one record, by the first part of the address: the place in the navigation that they belong to.
+const RECORDS = {
+  contratacao: ["/contratacoes", Process],
+  contrato: ["/contratos", Process],
+  ata: ["/atas", Process],
+  plano: ["/pca", Process],
+  fornecedor: ["/contratos", PartyView],
+  orgao: ["/contratacoes", PartyView],
+};
 
 async function enter() {
   const user = await get("/auth/me");
   forgetFor(user);
+  forgetAnswers();
   session.enter(user);
 }
 
@@ -67,7 +96,9 @@ function Frame() {
   const first = useRef(true);
   const place = PLACES.find(([path]) => path === `/${here.parts[0] ?? ""}`);
   const id = here.parts[0] === "execucoes" && /^\d+$/.test(here.parts[1] ?? "") ? here.parts[1] : null;
+  const [parent, RecordView] = (here.parts.length > 1 && RECORDS[here.parts[0]]) || [];
   const key = id ? `execution ${id}` : (place?.[0] ?? here.path);
+  const active = id ? "/historico" : (parent ?? place?.[0]);
   useEffect(() => {
     if (first.current) {
       first.current = false;
@@ -76,9 +107,10 @@ function Frame() {
     content.current.focus({ preventScroll: true });
     scrollTo(0, 0);
   }, [key]);
+  if (!RecordView && viewName.get()) nameView("");
   return html`
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), content.current.focus())}>Pular para o conteúdo</a>
-    <${Header} active=${id ? "/historico" : place?.[0]} />
+    <${Header} active=${active} />
     <${Line} />
     <main id="content" tabindex="-1" ref=${content} key=${key} class=${line === "ok" ? "" : "stale"}>
       ${
@@ -86,12 +118,14 @@ function Frame() {
           ? html`<${Execution} id=${id} />`
           : place
             ? html`<${place[2]} />`
+            : RecordView
+              ? html`<${RecordView} parts=${here.parts} />`
             : html`<${Card}><${Empty} title="Não há nada neste endereço" icon="error"><a href="#/">Voltar ao painel</a>
         <//><//>`
       }
     </main>
     <footer class="foot"><span>PNCP Sync — horários de Brasília</span></footer>
-    <${Watch} name=${id ? `Execução ${id}` : (place?.[1] ?? "")} />
+    <${Watch} name=${id ? `Execução ${id}` : RecordView ? viewName.use() : (place?.[1] ?? "")} />
     <${DialogHost} /><${Toasts} /><${Announcer} />`;
 }
 
@@ -99,19 +133,14 @@ function Header({ active }) {
   const { user } = session.use();
   const { data } = useLive("/sync/alerts", 60000);
   const open = (data?.alerts ?? []).filter((one) => !one.resolved_at).length;
+  const isData = DATA.some(([path]) => path === active);
+  const alarm = (path) => path === "/alertas" && open > 0 && html` <span class="count bad">${open}<span class="unseen"> em aberto</span></span>`;
   return html`<header class="top"><div class="top-inner">
     <a class="brand" href="#/" aria-label="PNCP Sync, painel"><img src="/assets/icon.svg" alt="" width="26" height="26" />
       <span>PNCP Sync</span></a>
-    <nav aria-label="Principal">
-      <ul>${PLACES.map(
-        ([path, name]) =>
-          html`<li key=${path}><a href=${`#${path}`} aria-current=${active === path ? "page" : undefined}>${name}${
-            path === "/alertas" &&
-            open > 0 &&
-            html` <span class="count bad">${open}<span class="unseen"> em aberto</span>
-      </span>`
-          }</a></li>`,
-      )}</ul></nav>
+    <nav class="areas" aria-label="Áreas"><ul>
+      <li><a href="#/dados" aria-current=${isData ? "true" : undefined}>Dados</a></li>
+      <li><a href="#/" aria-current=${isData ? undefined : "true"}>Operação${isData && alarm("/alertas")}</a></li></ul></nav>
     <div class="top-end">
       ${user.role === "viewer" && html`<${Badge} tone="quiet" title="Você vê tudo e não muda nada">somente leitura<//>`}
       <${ThemeSwitch} />
@@ -121,7 +150,12 @@ function Header({ active }) {
         <button type="button" class="ghost" aria-label="Sair" title="Sair" onClick=${() => session.leave()}><${Icon} name="exit" />
         </button>`
       }
-    </div></div></header>`;
+    </div>
+    <nav class="places" aria-label="Principal">
+      <ul>${(isData ? DATA : OPERATION).map(
+        ([path, name]) =>
+          html`<li key=${path}><a href=${`#${path}`} aria-current=${active === path ? "page" : undefined}>${name}${alarm(path)}</a></li>`,
+      )}</ul></nav></div></header>`;
 }
 
 const LINES = {

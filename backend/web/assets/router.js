@@ -7,6 +7,7 @@ function parse() {
     path: path || "/",
     parts: path.split("/").filter(Boolean),
     query: Object.fromEntries(new URLSearchParams(query)),
+    parameters: new URLSearchParams(query), // where a name may stand several times
   };
 }
 
@@ -14,7 +15,8 @@ export const route = store(parse());
 addEventListener("hashchange", () => route.set(parse()));
 
 export function hashOf(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const pairs = query instanceof URLSearchParams ? [...query] : Object.entries(query);
+  const given = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
   return `#${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
@@ -28,3 +30,7 @@ export function refine(query) {
   history.replaceState(null, "", hashOf(here.path, { ...here.query, ...query }));
   route.set(parse());
 }
+
+// What a view is called, in the tab's title.
+export const viewName = store("");
+export const nameView = (name) => viewName.set(name);

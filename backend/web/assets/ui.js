@@ -24,6 +24,12 @@ const ICONS = {
   moon: "M19.5 14.2A8 8 0 0 1 9.8 4.5a8 8 0 1 0 9.7 9.7z",
   system: "M4 5.5h16v10.5H4zM9 20h6M12 16v4",
   exit: "M14 5H6.5A1.5 1.5 0 0 0 5 6.5v11A1.5 1.5 0 0 0 6.5 19H14M10.5 12H20M16.5 8.5L20 12l-3.5 3.5",
+  search: "M10.5 4a6.5 6.5 0 1 1 0 13 6.5 6.5 0 0 1 0-13zM15.5 15.5L20.5 20.5",
+  download: "M12 4v11M7.5 11l4.5 4.5 4.5-4.5M4.5 19.5h15",
+  outside: "M13 5h6v6M19 5l-9 9M17 14.5V19H5V7h4.5",
+  copy: "M9 9h10.5v10.5H9zM5.5 15H4.5V4.5H15v1",
+  filter: "M4 6h16M7 12h10M10 18h4",
+  feed: "M5 19h.1M5 12a7 7 0 0 1 7 7M5 5a14 14 0 0 1 14 14",
   plus: "M12 5.5v13M5.5 12h13",
 };
 
@@ -200,3 +206,17 @@ export const Pager = ({ back, next, children }) =>
     <span>${children}</span>
       <${Button} icon="next" kind="icon-last" onClick=${next} disabled=${next ? "" : "Esta é a última página"}>Seguintes<//>
       </nav>`;
+
+// A text that is copied by a button beside it.
+export function Copy({ text, shown = text, label = "Copiar" }) {
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      toast("Copiado.");
+    } catch {
+      toast("O navegador não deixou copiar; selecione o texto.", "warn"); // it wants https, or leave
+    }
+  };
+  return html`<span class="copy"><span class="mono" title=${shown === text ? undefined : text}>${shown}</span>
+    <button type="button" class="ghost" aria-label=${`${label}: ${text}`} title=${label} onClick=${copy}><${Icon} name="copy" /></button></span>`;
+}

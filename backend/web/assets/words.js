@@ -130,3 +130,18 @@ export const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 
 // Without authentication all users have one name.
 export const who = (name) => (name === "an administrator" ? "um administrador" : name);
+
+// Values that the portal writes as a letter, by the end of the name of a filter or field.
+const LETTERS = {
+  esfera: { F: "Federal", E: "Estadual", M: "Municipal", D: "Distrital", N: "Não se aplica" },
+  poder: { E: "Executivo", L: "Legislativo", J: "Judiciário", N: "Não se aplica" },
+  tipo_pessoa: { PJ: "Pessoa jurídica", PF: "Pessoa física", PE: "Pessoa estrangeira" },
+  material_ou_servico: { M: "Material", S: "Serviço" },
+};
+
+export function letterName(name, value) {
+  const kind = Object.keys(LETTERS).find((one) => name.replace(/_id$/, "").endsWith(one));
+  return (kind && LETTERS[kind][value]) ?? null;
+}
+
+export const YES_NO = { true: "Sim", false: "Não" };

@@ -37,7 +37,7 @@ export function Filters({ description, parameters, facetsPath, change }) {
   const conditions = description.filtros.filter((one) => one.forma === "condicao");
   const shown = new Set([...description.facetas, ...main.map((one) => one.name)]);
   return html`<form class="facets" aria-label="Filtros" onSubmit=${(event) => event.preventDefault()}>
-    ${conditions.length > 0 && html`<fieldset class="facet"><legend>Só as que…</legend>
+    ${conditions.length > 0 && html`<fieldset class="facet"><legend>Condições</legend>
       ${conditions.map((one) => html`<${Check} key=${one.nome} label=${one.rotulo} checked=${parameters.get(one.nome) === "true"}
         toggle=${(isOn) => change(one.nome, isOn ? ["true"] : [])} />`)}</fieldset>`}
     ${main.map((one) => html`<${Range} key=${one.name} range=${one} parameters=${parameters} change=${change} />`)}
@@ -91,7 +91,7 @@ const shownNumber = (value) => (value ? Number(value).toLocaleString("pt-BR", { 
 
 function Range({ range, parameters, change }) {
   const isDate = inputType(range.tipo) === "date";
-  return html`<fieldset class="facet"><legend>${range.label.replace(/, também d.*$/, "")}</legend><div class="two">
+  return html`<fieldset class="facet"><legend>${range.label.replace(/, também d.*$/, "")}</legend><div class=${isDate ? "days" : "two"}>
     ${[range.desde, range.ate].map((one, n) => {
       const label = isDate ? ["De", "Até"][n] : ["Mínimo", "Máximo"][n];
       return html`<${RangeEnd} key=${one.nome} filter=${one} label=${label} isDate=${isDate} value=${parameters.get(one.nome) ?? ""} change=${change} />`;

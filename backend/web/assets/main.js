@@ -133,6 +133,12 @@ function Header({ active }) {
   const { user } = session.use();
   const { data } = useLive("/sync/alerts", 60000);
   const open = (data?.alerts ?? []).filter((one) => !one.resolved_at).length;
+  const places = useRef();
+  // on a phone the places do not fit beside each other
+  useEffect(() => {
+    const current = places.current.querySelector("[aria-current]");
+    if (current) places.current.scrollLeft = current.offsetLeft - (places.current.clientWidth - current.offsetWidth) / 2;
+  }, [active]);
   const isData = DATA.some(([path]) => path === active);
   const alarm = (path) => path === "/alertas" && open > 0 && html` <span class="count bad">${open}<span class="unseen"> em aberto</span></span>`;
   return html`<header class="top"><div class="top-inner">
@@ -151,7 +157,7 @@ function Header({ active }) {
         </button>`
       }
     </div>
-    <nav class="places" aria-label="Principal">
+    <nav class="places" aria-label="Principal" ref=${places}>
       <ul>${(isData ? DATA : OPERATION).map(
         ([path, name]) =>
           html`<li key=${path}><a href=${`#${path}`} aria-current=${active === path ? "page" : undefined}>${name}${alarm(path)}</a></li>`,

@@ -22,7 +22,7 @@ export function PartyView({ parts: [place, ...rest] }) {
   const name = data?.registro[description?.titulo] ?? "";
   useEffect(() => nameView(name || NAMES[place]), [name, place]);
   if (error && !isLoading)
-    return error.status === 404 || error.status === 422 ? html`<${Card}><${Empty} title="${NAMES[place]} não encontrado no espelho" icon="search"><p>${error.message}</p><//><//>` : html`<${Trouble} error=${error} again=${again} />`;
+    return error.status === 404 || error.status === 422 ? html`<header class="view-head"><h1>${NAMES[place]} fora do espelho</h1></header><${Card}><${Empty} title="Nada neste endereço" icon="search"><p>${error.message}</p><//><//>` : html`<${Trouble} error=${error} again=${again} />`;
   if (!data || isLoading || !description) return html`<${Card}><${Skeleton} lines=${6} /><//>`;
   const { registro: one } = data;
   const number = one.ni ?? one.cnpj;
@@ -52,7 +52,7 @@ function Sums({ name, section }) {
     .slice(0, 7)
     .map((key) => ({ title: titled(key), kind: /^valor|^contratos$|^registros$/.test(key) ? "number" : "words",
       cell: (row) => (/^valor/.test(key) ? money(row[key]) : /data|vigencia/.test(key) ? wallDay(row[key]) : /cnpj/.test(key) ? cnpj(row[key]) : typeof row[key] === "number" && key !== "ano" ? integer(row[key]) : (row[key] ?? "—")) }));
-  return html`<${Card} title=${titled(name)} id=${`soma-${name}`}><${Table} columns=${columns} rows=${rows} keyOf=${(row) => JSON.stringify(row)} caption=${titled(name)} /><//>`;
+  return html`<${Card} title=${titled(name)} id=${`soma-${name}`}><${Table} columns=${columns} rows=${rows} keyOf=${(row) => JSON.stringify(row)} caption=${`Tabela: ${titled(name)}`} /><//>`;
 }
 
 function Named({ lists }) {
@@ -75,7 +75,7 @@ function NamedList({ list }) {
   if (!data.registros.length) return null;
   const sum = data.total_tipo === "exato" && data.registros.length === data.total ? data.registros.reduce((all, row) => all + (row.valor_global ?? 0), 0) : 0;
   return html`<${Card} title=${`${title}${role}`} id=${id} aside=${html`<span class="count">${data.total_tipo === "minimo" ? "mais de " : ""}${integer(data.total)}</span>`}>
-    <${RecordTable} description=${description} columns=${columnsOf(description, list.campo === "ni_fornecedor" ? ["nome_razao_social_fornecedor"] : ["orgao_entidade_razao_social", "nome_orgao"])} rows=${data.registros} caption=${title} />
+    <${RecordTable} description=${description} columns=${columnsOf(description, list.campo === "ni_fornecedor" ? ["nome_razao_social_fornecedor"] : ["orgao_entidade_razao_social", "nome_orgao"])} rows=${data.registros} caption=${`Lista: ${title}${role}`} />
     ${data.proximo ? html`<p class="load-more"><a class="button small" href=${hashOfList(list.endereco)}>Ver todos</a></p>` : sum > 0 && html`<p class="muted">Somam ${shortMoney(sum)}.</p>`}<//>`;
 }
 

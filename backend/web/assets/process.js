@@ -18,11 +18,13 @@ export function Process({ parts }) {
   useEffect(() => nameView(`${KINDS[place]} ${rest.slice(2).join("/")}/${rest[1]}`), [parts.join("/")]);
   if (error && !isLoading)
     return error.status === 404 || error.status === 422
-      ? html`<${Card}><${Empty} title="${KINDS[place]} não encontrad${/o$/.test(KINDS[place]) || place === "plano" ? "o" : "a"} no espelho" icon="search"><p>${error.message}</p><a class="button" href=${hashOf(`/${address === "pcas" ? "pca" : address}`)}>Voltar à lista</a><//><//>`
+      ? html`<header class="view-head"><h1>${KINDS[place]} fora do espelho</h1></header>
+        <${Card}><${Empty} title="Nada neste endereço" icon="search"><p>${error.message}</p><a class="button" href=${hashOf(`/${address === "pcas" ? "pca" : address}`)}>Voltar à lista</a><//><//>`
       : html`<${Trouble} error=${error} again=${again} />`;
   if (!data || isLoading || !description) return html`<${Card}><${Skeleton} lines=${6} /><//><${Card}><${Skeleton} lines=${8} /><//>`;
   return html`<${Head} place=${place} data=${data} description=${description} />
     <div class="columns process"><div class="stack">
+      <${Origins} data=${data} />
       <${Items} lists=${data.listas} />
       ${data.referido_por.map((one) => html`<${Referring} key=${`${one.entidade} ${one.campo}`} section=${one} />`)}
       ${Object.entries(data.listas).filter(([name]) => !["itens", "resultados", "documentos"].includes(name)).map(([name, section]) => html`<${Section} key=${name} name=${name} section=${section} />`)}
@@ -30,7 +32,6 @@ export function Process({ parts }) {
       <${AllFields} record=${data.registro} description=${description} />
     </div><div class="stack">
       <${TimeLine} data=${data} description=${description} />
-      <${Origins} data=${data} />
       <${Completeness} data=${data} />
     </div></div>`;
 }
@@ -116,7 +117,9 @@ function eventsOf(data, description) {
     events.push({ at: one.data_assinatura ?? one.data_publicacao_pncp, text: `${one.tipo_termo_contrato_nome ?? "Termo"} ${one.numero_termo_contrato ?? ""}`, more: one.valor_acrescido ? `acréscimo de ${money(one.valor_acrescido)}` : "" });
   if (record.visto_em) events.push({ at: record.visto_em, text: "Entrou no espelho", isOurs: true });
   if (record.alterado_em && record.alterado_em.slice(0, 16) !== record.visto_em?.slice(0, 16)) events.push({ at: record.alterado_em, text: "Última mudança vista", isOurs: true });
-  return events.filter((one) => one.at).sort((a, b) => a.at.localeCompare(b.at));
+  // what has only a day comes after what has an hour of it
+  const place = (one) => (one.at.length === 10 ? `${one.at}T~` : one.at);
+  return events.filter((one) => one.at).sort((a, b) => (place(a) < place(b) ? -1 : place(a) > place(b) ? 1 : 0));
 }
 
 function TimeLine({ data, description }) {
@@ -156,7 +159,7 @@ function Items({ lists }) {
     { title: "Resultado", kind: "result", cell: (one) => html`<${Results} item=${one} results=${results[one.numero_item] ?? []} />` },
   ];
   return html`<${Card} title="Itens" id="itens" aside=${html`<span class="count">${countOf(section)}</span>`}>
-    ${section.registros.length ? html`<${Table} columns=${columns} rows=${section.registros} keyOf=${(one) => one.numero_item} caption="Itens" />` : html`<p class="calm">${SITUATIONS[section.situacao] ?? "Sem itens."}</p>`}
+    ${section.registros.length ? html`<${Table} columns=${columns} rows=${section.registros} keyOf=${(one) => one.numero_item} caption="Lista de itens" />` : html`<p class="calm">${SITUATIONS[section.situacao] ?? "Sem itens."}</p>`}
     <${WholeList} section=${section} />
     ${lists.resultados && section.registros.some((one) => one.tem_resultado) && SITUATIONS[lists.resultados.situacao] && html`<p class="note">Resultados: ${SITUATIONS[lists.resultados.situacao]}</p>`}<//>`;
 }
@@ -172,7 +175,7 @@ function Referring({ section }) {
   const { data: description } = useDescription(section.entidade.replaceAll("_", "-"));
   if (!section.registros.length) return null;
   return html`<${Card} title=${titleOf(section.entidade)} id=${`${section.entidade}-${section.campo}`} aside=${html`<span class="count">${countOf(section)}</span>`}>
-    ${description ? html`<${RecordTable} description=${description} columns=${columnsOf(description, ["orgao_entidade_razao_social", "nome_orgao", "unidade_orgao_municipio_nome", "municipio_nome", "unidade_orgao_uf_sigla", "uf_sigla"])} rows=${section.registros} caption=${titleOf(section.entidade)} linkOf=${(row) => placeOfAddress(row.endereco)} />` : html`<${Skeleton} lines=${4} />`}
+    ${description ? html`<${RecordTable} description=${description} columns=${columnsOf(description, ["orgao_entidade_razao_social", "nome_orgao", "unidade_orgao_municipio_nome", "municipio_nome", "unidade_orgao_uf_sigla", "uf_sigla"])} rows=${section.registros} caption=${`Lista: ${titleOf(section.entidade)}`} linkOf=${(row) => placeOfAddress(row.endereco)} />` : html`<${Skeleton} lines=${4} />`}
     <${WholeList} section=${section} /><//>`;
 }
 
@@ -181,7 +184,7 @@ function Section({ name, section }) {
   const known = new Set(section.registros.flatMap(Object.keys));
   return html`<${Card} title=${titleOf(name)} id=${`lista-${name}`} aside=${html`<span class="count">${countOf(section)}</span>`}>
     ${!section.registros.length ? html`<p class="calm">${SITUATIONS[section.situacao] ?? "Nenhum."}</p>`
-      : description ? html`<${RecordTable} description=${description} columns=${columnsOf(description, description.colunas.filter((one) => !known.has(one) || one.startsWith("orgao_entidade") || one.startsWith("unidade_orgao")))} rows=${section.registros} caption=${titleOf(name)} linkOf=${() => null} />` : html`<${Skeleton} lines=${4} />`}
+      : description ? html`<${RecordTable} description=${description} columns=${columnsOf(description, description.colunas.filter((one) => !known.has(one) || one.startsWith("orgao_entidade") || one.startsWith("unidade_orgao")))} rows=${section.registros} caption=${`Lista: ${titleOf(name)}`} linkOf=${() => null} />` : html`<${Skeleton} lines=${4} />`}
     <${WholeList} section=${section} /><//>`;
 }
 

@@ -1,0 +1,290 @@
+"""The pages of the data in a real browser: an analyst's walk, files that are read again, masked CPFs, two themes."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from zipfile import ZipFile
+
+import pytest
+from playwright.async_api import Page, expect
+from sqlalchemy import text
+
+from tests.acceptance.conftest import Stack
+from tests.acceptance.test_page import (  # noqa: F401  # fixtures
+    DESKTOP,
+    PASSWORDS,
+    PHONE,
+    Open,
+    assert_accessible,
+    assert_fits,
+    browser,
+    button,
+    log_in,
+    visit,
+)
+
+pytestmark = pytest.mark.slow
+
+Row = dict[str, Any]
+WORD = re.compile(r"\baquisic(ao|oes)\b")
+
+
+async def filled(stack: Stack, *, password: bool = False) -> tuple[list[Row], list[Row]]:
+    """A mirror of a few days of the simulated portal; its contratações and contratos, as the API has them."""
+    await stack.start_simulator("--days", "4", "--per-day", "30")
+    await stack.start_backend(**PASSWORDS if password else {})
+    await stack.start_ingestor()
+    if password:
+        form = {"grant_type": "password", "username": "admin", "password": PASSWORDS["ADMIN_PASSWORD"]}
+        token = (await stack.api.post("/auth/token", data=form)).json()["access_token"]
+        stack.api.headers["Authorization"] = f"Bearer {token}"
+    start, end = await stack.span()
+    for resource in ("contratacoes", "contratos", "atas", "pcas"):
+        execution = await stack.force(resource=resource, mode="backfill", data_ini=start, data_fim=end)
+        assert (await stack.finished(execution))["status"] == "success"
+    found = []
+    for address in ("contratacoes", "contratos"):
+        answer = await stack.api.get(f"/{address}", params={"limite": 500, "contagem": "exata"})
+        page = answer.json(parse_float=Decimal)
+        assert page["total"] == len(page["registros"])
+        found.append(page["registros"])
+    return found[0], found[1]
+
+
+def plain(written: str) -> str:
+    """In lower case and without accents."""
+    return "".join(each for each in unicodedata.normalize("NFKD", written.lower()) if not unicodedata.combining(each))
+
+
+def read(path: str | Path) -> bytes:
+    """The bytes of a file that the browser has saved."""
+    return Path(path).read_bytes()
+
+
+async def download(page: Page, name: str) -> tuple[str, bytes]:
+    """Export what the list shows in a format; the name of the file and its bytes."""
+    await button(page, "Exportar").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("radio", name=name).check()
+    async with page.expect_download() as coming:
+        await button(dialog, "Baixar").click()
+    file = await coming.value
+    await expect(dialog).to_have_count(0)
+    return file.suggested_filename, read(await file.path())
+
+
+def rows_of_sheet(content: bytes) -> list[str]:
+    """The control numbers in a workbook's texts."""
+    with ZipFile(io.BytesIO(content)) as book:
+        texts = "".join(book.read(name).decode() for name in book.namelist() if name.endswith(".xml"))
+    return re.findall(r">([0-9A-Z]{14}-1-[0-9]{6}/[0-9]{4})<", texts)
+
+
+async def test_an_analyst_finds_a_word_filters_opens_one_process_and_takes_files_away(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    everything, _ = await filled(stack)
+    with_word = [row for row in everything if WORD.search(plain(row["objeto_compra"]))]
+    state = Counter(row["unidade_orgao_uf_sigla"] for row in with_word if row["valor_total_estimado"]).most_common(1)[
+        0
+    ][0]
+    of_state = [row for row in with_word if row["unidade_orgao_uf_sigla"] == state]
+    least = sorted(row["valor_total_estimado"] or 0 for row in of_state)[len(of_state) // 2]
+    least = max(least, Decimal(1)).quantize(Decimal(1))
+    expected = [row for row in of_state if (row["valor_total_estimado"] or 0) >= least]
+    assert 0 < len(expected) < len(of_state) < len(with_word) < len(everything)
+
+    page = await visit("#/dados")
+    await expect(page.get_by_role("heading", name="Compras públicas no espelho")).to_be_visible()
+    await page.get_by_placeholder("O que você procura?").fill("aquisição")
+    await page.keyboard.press("Enter")
+    total = page.get_by_role("region", name="Resultados").get_by_role("status").first
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Contratações")
+    await expect(total).to_have_text(f"{len(with_word)} contratações")
+    facet = page.get_by_role("group", name="UF")
+    choice = facet.get_by_role("checkbox", name=re.compile(f"^{state}"))
+    await expect(facet.locator("label", has=choice)).to_contain_text(str(len(of_state)))
+    await choice.check()
+    await page.get_by_role("group", name="Valor total estimado").get_by_label("Mínimo").fill(f"{least},00")
+    await page.keyboard.press("Tab")
+    noun = "contratação" if len(expected) == 1 else "contratações"
+    await expect(total).to_have_text(f"{len(expected)} {noun}")
+    await expect(page.get_by_text("O espelho está completo")).to_be_visible()
+    assert unquote(page.url).endswith(f"#/contratacoes?q=aquisição&uf={state}&valor_min={least}.00")
+    chips = page.get_by_role("list", name="Filtros em uso")
+    await expect(chips).to_contain_text("“aquisição”")
+    await expect(chips).to_contain_text(f"UF: {state}")
+    await assert_accessible(page)
+
+    name, content = await download(page, "CSV para Excel")
+    assert re.fullmatch(rf"contratacoes-{state}-\d{{4}}-\d\d-\d\d\.csv", name)
+    lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig")), delimiter=";"))
+    assert sorted(line[0] for line in lines[1:]) == sorted(row["numero_controle_pncp"] for row in expected)
+    _, content = await download(page, "Excel (.xlsx)")
+    assert {*rows_of_sheet(content)} == {row["numero_controle_pncp"] for row in expected}
+
+    await open_the_newest(page, expected)
+    await page.go_back()
+    await expect(total).to_have_text(f"{len(expected)} {noun}")
+    await page.go_back()
+    await expect(total).to_have_text(f"{len(of_state)} contratações")
+    await button(page, f"Remover filtro UF: {state}").click()
+    await expect(total).to_have_text(f"{len(with_word)} contratações")
+    await button(page, "Limpar tudo").click()
+    await expect(total).to_have_text(f"{len(everything)} contratações")
+    await button(page, "Carregar mais").click()
+    await expect(page.get_by_text(f"100 de {len(everything)} contratações")).to_be_visible()
+    # a control number leads to its record
+    await page.get_by_label("Palavras, ou um número de controle").fill(expected[0]["numero_controle_pncp"])
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("link", name="Ver no PNCP").first).to_be_visible()
+    await expect(page.get_by_text(expected[0]["numero_controle_pncp"]).first).to_be_visible()
+
+
+async def open_the_newest(page: Page, expected: list[Row]) -> None:
+    """Open the first process of the list, and look where it leads to."""
+    newest = max(expected, key=lambda row: (row["data_publicacao_pncp"], row["numero_controle_pncp"]))
+    await page.get_by_role("region", name="Contratações").get_by_role("link").first.click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(newest["objeto_compra"].split()[0])
+    await expect(page.get_by_text(newest["numero_controle_pncp"]).first).to_be_visible()
+    cnpj, sequence, year = re.fullmatch(r"(.{14})-1-0*(\d+)/(\d{4})", newest["numero_controle_pncp"]).groups()  # type: ignore[union-attr]
+    portal = page.get_by_role("link", name="Ver no PNCP").first
+    await expect(portal).to_have_attribute("href", f"https://pncp.gov.br/app/editais/{cnpj}/{year}/{sequence}")
+    await expect(page).to_have_title(f"Contratação {sequence}/{year} · PNCP Sync")
+    await expect(page.get_by_role("region", name="Linha do tempo")).to_contain_text("Publicação no PNCP")
+    await expect(page.locator("main")).to_be_focused()
+    await assert_accessible(page)
+
+
+async def test_a_large_export_is_a_job_that_is_followed_saved_and_removed(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    everything, _ = await filled(stack)
+    page = await visit("#/contratacoes")
+
+    async def many(route: Any) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json=(await answer.json()) | {"total": 250_000})
+
+    await page.route("**/contratacoes?*limite=1&*", many)
+    await button(page, "Exportar").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("250.000 linhas")
+    await expect(dialog).to_contain_text("Este formato aceita até 5.000 linhas")
+    await dialog.get_by_role("radio", name="PDF").check()
+    await button(dialog, "Baixar").or_(button(dialog, "Preparar arquivo")).click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("aceita até 5.000 linhas")
+    await dialog.get_by_role("radio", name="NDJSON").check()
+    await assert_accessible(page)
+    await button(dialog, "Preparar arquivo").click()
+    await page.get_by_role("link", name="Acompanhar").click()
+    job = page.get_by_role("listitem").filter(has_text="Contratações · NDJSON")
+    await expect(job).to_contain_text("pronta")
+    await expect(job).to_contain_text(f"{len(everything)} linhas")
+    async with page.expect_download() as coming:
+        await button(job, "Baixar").click()
+    content = read(await (await coming.value).path())
+    assert content.count(b"\n") == len(everything)
+    await assert_accessible(page)
+    await button(job, "Apagar").click()
+    await button(page.get_by_role("dialog"), "Apagar").click()
+    await expect(page.get_by_text("Nenhuma exportação")).to_be_visible()
+
+
+async def test_a_viewer_sees_the_data_with_masked_cpfs_in_pages_and_in_files(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    _, contratos = await filled(stack, password=True)
+    async with stack.engine.begin() as db:
+        await db.execute(
+            text(
+                "UPDATE contratos SET tipo_pessoa = 'PF', ni_fornecedor = '52998224725'"
+                " WHERE numero_controle_pncp = :key"
+            ),
+            {"key": contratos[0]["numero_controle_pncp"]},
+        )
+    page = await visit("#/contratos?tipo_pessoa=PF", PHONE)
+    await log_in(page, "viewer", PASSWORDS["VIEWER_PASSWORD"])
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Contratos e empenhos")
+    await expect(page.get_by_role("list", name="Filtros em uso")).to_contain_text("Pessoa física")
+    await page.evaluate(
+        "(hash) => { location.hash = hash }",
+        f"#/contratos?numero_controle_pncp={contratos[0]['numero_controle_pncp']}",
+    )
+    await page.get_by_role("region", name="Contratos e empenhos").get_by_role("link").first.click()
+    await expect(page.get_by_text("***.982.247-**").first).to_be_visible()
+    assert "52998224725" not in await page.content()
+    await assert_accessible(page)
+    await page.go_back()
+    await button(page, "Exportar").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("os CPFs vão mascarados")
+    await expect(page.get_by_label("CPFs por inteiro")).to_have_count(0)  # that is for administrators
+    await page.keyboard.press("Escape")
+    _, content = await download(page, "CSV")
+    assert b"***.982.247-**" in content
+    assert b"52998224725" not in content
+
+
+VIEWS = (
+    *("#/dados", "#/contratacoes", "#/contratos?uf=SP&valor_min=1", "#/atas", "#/itens", "#/pca", "#/exportacoes"),
+    *("#/arquivos", "#/contratacoes?q=nadadisso", "#/contratacao/00394460000141/2020/1", "#/orgao/00000000000000"),
+)
+
+
+async def test_every_view_of_the_data_is_accessible_in_both_themes_on_a_desk_and_on_a_phone(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    contratacoes, contratos = await filled(stack)
+    places = [contratacoes[0]["numero_controle_pncp"], contratos[0]["numero_controle_pncp"]]
+    records = [(await stack.api.get(f"/controle/{each}")).headers["location"] for each in places]
+    buyer = f"#/orgao/{contratacoes[0]['orgao_entidade_cnpj']}"
+    details = [
+        f"#{each.replace('/contratacoes/', '/contratacao/').replace('/contratos/', '/contrato/')}" for each in records
+    ]
+    for size in (DESKTOP, PHONE):
+        page = await visit(size=size)
+        for view in (*VIEWS, *details, buyer, "#/fornecedor/1"):
+            await page.emulate_media(color_scheme="light")
+            await page.evaluate("(hash) => { location.hash = hash }", view)
+            await expect(page.locator(".skeleton")).to_have_count(0)
+            await expect(page.get_by_role("heading", level=1)).to_have_count(1)
+            await assert_accessible(page)
+            await page.emulate_media(color_scheme="dark")
+            await assert_accessible(page, only_colours=True)
+            await page.emulate_media(media="print")
+            await expect(page.get_by_role("navigation", name="Principal")).to_be_hidden()
+            await page.emulate_media(media="screen")
+            if size == PHONE:
+                await page.set_viewport_size({"width": 360, "height": 640})
+                await assert_fits(page)
+                await page.set_viewport_size({"width": size[0], "height": size[1]})
+
+
+async def test_a_filter_that_does_not_exist_and_a_server_that_fails_are_said(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    await stack.start_backend()
+    page = await visit("#/contratos?cor=azul")
+    await expect(page.get_by_role("alert").filter(has_text="um filtro que não existe")).to_contain_text("cor")
+    await expect(page.get_by_text("O espelho ainda não tem registros aqui")).to_be_visible()
+    problem = '{"detail": "A busca demorou mais de 10 segundos."}'
+    await page.route(
+        "**/atas?*", lambda route: route.fulfill(status=422, content_type="application/problem+json", body=problem)
+    )
+    await page.get_by_role("link", name="Atas", exact=True).click()
+    results = page.get_by_role("region", name="Resultados")
+    await expect(results.get_by_role("alert")).to_contain_text("demorou mais de 10 segundos")
+    await page.unroute_all()
+    await button(results, "Tentar de novo").click()
+    await expect(results).to_contain_text("O espelho ainda não tem registros aqui")

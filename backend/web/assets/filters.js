@@ -106,7 +106,7 @@ function RangeEnd({ filter, label, isDate, value, change }) {
     if (given !== null && given !== value) change(filter.nome, given === "" ? [] : [given]);
   };
   return html`<label>${label}<input key=${value} type=${isDate ? "date" : "text"} inputmode=${isDate ? undefined : "decimal"} name=${filter.nome}
-    value=${isDate ? value.slice(0, 10) : shownNumber(value)} autocomplete="off" onChange=${set} placeholder=${isDate ? undefined : "R$"}
+    value=${isDate ? value.slice(0, 10) : shownNumber(value)} autocomplete="off" onChange=${set} placeholder=${!isDate && filter.nome.includes("valor") ? "R$" : undefined}
     aria-invalid=${trouble ? "true" : undefined} />${trouble && html`<span class="hint bad-text" role="alert">${trouble}</span>`}</label>`;
 }
 

@@ -15,6 +15,7 @@ import pytest
 from playwright.async_api import Page, expect
 from sqlalchemy import text
 
+from common.search import SEARCHED
 from tests.acceptance.conftest import Stack
 from tests.acceptance.test_page import (  # noqa: F401  # fixtures
     DESKTOP,
@@ -28,6 +29,7 @@ from tests.acceptance.test_page import (  # noqa: F401  # fixtures
     log_in,
     visit,
 )
+from tests.integration.test_prices import CPF, MASKED, add
 
 pytestmark = pytest.mark.slow
 
@@ -233,8 +235,60 @@ async def test_a_viewer_sees_the_data_with_masked_cpfs_in_pages_and_in_files(
     assert b"52998224725" not in content
 
 
+async def test_prices_are_searched_excluded_with_a_reason_and_taken_away(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    prices = [Decimal(20 + n) for n in range(9)] + [Decimal(900)]
+    for n, each in enumerate(prices):
+        await add(stack.engine, n, each, supplier=CPF if n == 3 else "12345678000190")
+    async with stack.engine.begin() as db:
+        for table in SEARCHED.values():
+            await db.execute(text(f"UPDATE {table.name} SET busca = {table.vector} WHERE busca IS NULL"))
+    await stack.start_backend()
+    page = await visit("#/precos")
+    await page.get_by_label("O que foi comprado").fill("papéis A4")
+    await page.get_by_label("UF").fill("sc")
+    await page.keyboard.press("Enter")
+    whole = page.get_by_role("region", name="10 preços")
+    await expect(whole).to_contain_text("9 considerados, 1 discrepante, 0 excluídos")
+    await expect(whole).to_contain_text("O espelho não está completo")
+    await expect(whole.get_by_role("term").filter(has_text="Mediana").locator("..")).to_contain_text("R$ 24,00")
+    assert unquote(page.url).endswith("#/precos?q=papéis+A4&uf=SC")
+    await expect(page.get_by_text(MASKED)).to_be_visible()
+    assert CPF not in await page.content()
+    await assert_accessible(page)
+
+    lowest = page.get_by_role("row").filter(has_text="R$ 20,00")
+    await lowest.get_by_role("checkbox").click()
+    await lowest.get_by_label("Por que não serve").fill("outra marca")
+    await button(lowest, "Excluir").click()
+    await expect(whole).to_contain_text("8 considerados, 1 discrepante, 1 excluído")
+    await expect(lowest).to_contain_text("outra marca")
+    await expect(whole.get_by_role("term").filter(has_text="Mediana").locator("..")).to_contain_text("R$ 24,50")
+    await page.reload()  # the address holds all of it
+    await expect(whole).to_contain_text("8 considerados, 1 discrepante, 1 excluído")
+    async with page.expect_download() as coming:
+        await button(whole, "Excel").click()
+    file = await coming.value
+    assert file.suggested_filename.endswith(".xlsx")
+    with ZipFile(io.BytesIO(read(await file.path()))) as book:
+        assert any(b"outra marca" in book.read(name) for name in book.namelist())
+    await lowest.get_by_role("checkbox").click()
+    await expect(whole).to_contain_text("9 considerados, 1 discrepante, 0 excluídos")
+
+
 VIEWS = (
-    *("#/dados", "#/contratacoes", "#/contratos?uf=SP&valor_min=1", "#/atas", "#/itens", "#/pca", "#/exportacoes"),
+    *(
+        "#/precos?q=papel",
+        "#/dados",
+        "#/contratacoes",
+        "#/contratos?uf=SP&valor_min=1",
+        "#/atas",
+        "#/itens",
+        "#/pca",
+        "#/exportacoes",
+    ),
     *("#/arquivos", "#/contratacoes?q=nadadisso", "#/contratacao/00394460000141/2020/1", "#/orgao/00000000000000"),
 )
 

@@ -15,6 +15,7 @@ import { Market } from "./market.js";
 import { Overview } from "./overview.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { PartyView } from "./party.js";
+import { Prices } from "./prices.js";
 import { Process } from "./process.js";
 import { Records } from "./records.js";
 import { nameView, route, viewName } from "./router.js";
@@ -39,6 +40,7 @@ const DATA = [
   ["/atas", "Atas", listOf("atas")],
   ["/itens", "Itens", listOf("itens")],
   ["/pca", "Planos (PCA)", listOf("pca")],
+  ["/precos", "Preços", Prices],
   ["/exportacoes", "Exportações", Exports],
   ["/arquivos", "Arquivos", Files],
 ];

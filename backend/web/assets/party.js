@@ -1,6 +1,6 @@
 // A supplier or a buyer: what it is called, what names it in the mirror, and what the API adds up of it.
 import { useAnswer } from "./answers.js";
-import { hashOfList, MirrorNote, PLACE_OF, useDescription } from "./described.js";
+import { hashOfList, MirrorNote, placeOfAddress, PLACE_OF, useDescription } from "./described.js";
 import { cnpj, integer, money, plural, shortMoney, wallDay } from "./format.js";
 import { html, useEffect } from "./preact.js";
 import { AllFields } from "./process.js";
@@ -26,33 +26,57 @@ export function PartyView({ parts: [place, ...rest] }) {
   if (!data || isLoading || !description) return html`<${Card}><${Skeleton} lines=${6} /><//>`;
   const { registro: one } = data;
   const number = one.ni ?? one.cnpj;
-  const sections = Object.entries(data).filter(([key, value]) => !KNOWN.includes(key) && isTable(value));
+  const profile = data.perfil ?? {};
+  const sections = Object.entries(profile).filter(([key, value]) => key !== "nomes" && isTable(value));
   return html`<section class="card process-head" aria-labelledby="party-title"><p class="kicker">${NAMES[place]}${one.tipo_pessoa ? ` · ${letterName("tipo_pessoa", one.tipo_pessoa) ?? one.tipo_pessoa}` : ""}
       ${one.esfera_id && html` <${Badge} tone="quiet">${letterName("esfera", one.esfera_id) ?? one.esfera_id}<//>`}${one.poder_id && html` <${Badge} tone="quiet">${letterName("poder", one.poder_id) ?? one.poder_id}<//>`}</p>
       <h1 id="party-title" class="object-title">${name || "Sem nome"}</h1>
       <div class="process-row"><${Copy} text=${number} shown=${cnpj(number)} label="Copiar o número" /></div>
       ${data.raiz && html`<p class="muted">Raiz do CNPJ: ${data.raiz}, a mesma da matriz e das filiais.</p>`}
-      <${MirrorNote} mirror=${data.espelho} /></section>
-    ${data.nomes?.length > 1 && html`<${Card} title="Nomes nos contratos" id="nomes"><ul class="rows">${data.nomes.map((each) => html`<li key=${each.nome}><span>${each.nome}</span><span class="row-end muted">${plural(each.contratos, "contrato", "contratos")}, até ${wallDay(each.ate)}</span></li>`)}</ul><//>`}
+      <${MirrorNote} mirror=${data.espelho} /><${Totals} profile=${profile} /></section>
+    ${profile.nomes?.length > 1 && html`<${Card} title="Nomes nos contratos" id="nomes"><ul class="rows">${profile.nomes.map((each) => html`<li key=${each.nome}><span>${each.nome}</span><span class="row-end muted">${plural(each.contratos, "contrato", "contratos")}, até ${wallDay(each.ate)}</span></li>`)}</ul><//>`}
     ${sections.map(([key, value]) => html`<${Sums} key=${key} name=${key} section=${value} />`)}
     <${Named} lists=${data.citada_em} />
     <${AllFields} record=${one} description=${description} />`;
 }
 
-const KNOWN = ["entidade", "registro", "endereco", "citada_em", "espelho", "raiz", "nomes", "pertence_a"];
 const rowsOf = (value) => (Array.isArray(value) ? value : value?.registros);
-const isTable = (value) => Array.isArray(rowsOf(value)) && rowsOf(value).length > 0 && typeof rowsOf(value)[0] === "object";
-const titled = (name) => name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
+const isTable = (value) => rowsOf(value)?.length > 0;
+const SECTIONS = {
+  anos: "Contratos por ano", ufs: "Contratos por UF", compradores: "Quem compra", fornecedores: "Quem vende", modalidades: "Modalidades",
+  contratacoes: "Contratações por ano", pcas: "Planos de contratação anual", filiais: "Matriz e filiais",
+};
+const COLUMNS = {
+  ano: "Ano", uf: "UF", nome: "Nome", cnpj: "CNPJ", ni: "Número", modalidade_nome: "Modalidade", contratos: "Contratos", vigentes: "Em vigor", valor_global: "Valor global",
+  contratacoes: "Contratações", valor_estimado: "Valor estimado", valor_homologado: "Valor homologado", planos: "Planos", itens: "Itens", valor_total: "Valor total",
+};
+const WORDS = ["ano", "uf", "nome", "cnpj", "ni", "modalidade_nome"];
 
-// What an answer adds up of a party, whichever sections it has: a table of rows of figures.
+// The whole numbers of a profile.
+function Totals({ profile }) {
+  const { contratos, itens_vencidos: won, atas } = profile;
+  const shown = [
+    contratos && ["Contratos e empenhos", integer(contratos.contratos)],
+    contratos && ["Em vigor", integer(contratos.vigentes)],
+    contratos && ["Valor global", shortMoney(contratos.valor_global)],
+    won?.total > 0 && ["Itens vencidos", `${won.total_tipo === "minimo" ? "mais de " : ""}${integer(won.total)}`],
+    atas?.atas > 0 && ["Atas em vigor", `${integer(atas.vigentes)} de ${integer(atas.atas)}`],
+  ].filter(Boolean);
+  return shown.length > 0 && html`<dl class="amounts">${shown.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+// One part of a profile: its first rows, and how many there are where that is more.
 function Sums({ name, section }) {
   const rows = rowsOf(section);
-  const columns = Object.keys(rows[0])
-    .filter((key) => !/^(endereco|fonte|payload)$/.test(key) && typeof rows[0][key] !== "object")
-    .slice(0, 7)
-    .map((key) => ({ title: titled(key), kind: /^valor|^contratos$|^registros$/.test(key) ? "number" : "words",
-      cell: (row) => (/^valor/.test(key) ? money(row[key]) : /data|vigencia/.test(key) ? wallDay(row[key]) : /cnpj/.test(key) ? cnpj(row[key]) : typeof row[key] === "number" && key !== "ano" ? integer(row[key]) : (row[key] ?? "—")) }));
-  return html`<${Card} title=${titled(name)} id=${`soma-${name}`}><${Table} columns=${columns} rows=${rows} keyOf=${(row) => JSON.stringify(row)} caption=${`Tabela: ${titled(name)}`} /><//>`;
+  const value = (key, row) => {
+    if (key === "nome") return placeOfAddress(row.endereco) ? html`<a href=${`#${placeOfAddress(row.endereco)}`}>${row.nome ?? "Sem nome"}</a>` : (row.nome ?? "Sem nome");
+    if (/^valor/.test(key)) return money(row[key]);
+    if (key === "cnpj" || key === "ni") return cnpj(row[key]);
+    return WORDS.includes(key) ? (row[key] ?? "—") : integer(row[key]);
+  };
+  const columns = Object.keys(COLUMNS).filter((key) => key in rows[0]).map((key) => ({ title: COLUMNS[key], kind: WORDS.includes(key) ? "words" : "number", cell: (row) => value(key, row) }));
+  const more = section.total > rows.length ? html`<span class="count">${integer(rows.length)} de ${integer(section.total)}</span>` : null;
+  return html`<${Card} title=${SECTIONS[name] ?? name} id=${`soma-${name}`} aside=${more}><${Table} columns=${columns} rows=${rows} keyOf=${(row) => JSON.stringify(row)} caption=${`Tabela: ${SECTIONS[name] ?? name}`} /><//>`;
 }
 
 function Named({ lists }) {

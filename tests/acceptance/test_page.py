@@ -28,7 +28,7 @@ PATIENCE = 60_000
 PASSWORDS = {"ADMIN_PASSWORD": "horse-battery-staple", "VIEWER_PASSWORD": "correct-donkey-pile"}
 VIEWS = ("#/", "#/historico", "#/cobertura", "#/agenda", "#/alertas", "#/execucoes/1", "#/execucoes/1/registro")
 # What the browser itself says of an answer that the page expects: no login yet, the server is away.
-EXPECTED = re.compile(r"status of (401|422|429|503)|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+EXPECTED = re.compile(r"status of (401|409|422|429|503)|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
 
 Open = Callable[..., Awaitable[Page]]
 

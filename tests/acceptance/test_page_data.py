@@ -278,6 +278,46 @@ async def test_prices_are_searched_excluded_with_a_reason_and_taken_away(
     await expect(whole).to_contain_text("9 considerados, 1 discrepante, 0 excluídos")
 
 
+async def test_a_search_is_saved_from_its_list_and_says_what_is_new(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    await add(stack.engine, 1, Decimal(20))
+    await stack.start_backend()
+    page = await visit("#/contratacoes?uf=SC&q=papel&ordem=relevancia:desc")
+    await expect(page.get_by_label("Ordem")).to_have_value("relevancia:desc")
+    await button(page, "Remover filtro Palavras: papel").or_(button(page, "Limpar tudo")).first.click()
+    await page.evaluate("(hash) => { location.hash = hash }", "#/contratacoes?uf=SC")
+    await expect(page.get_by_label("Ordem")).not_to_have_value("relevancia:desc")
+    await button(page, "Salvar busca").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("UF: SC")
+    await dialog.get_by_label("Nome").fill("Santa Catarina")
+    await dialog.get_by_label("Avisar por e-mail").fill("ana@example.org")
+    await button(dialog, "Salvar").click()
+    await expect(dialog.get_by_role("alert")).to_contain_text("SMTP_HOST")  # there is none to send by
+    await dialog.get_by_label("Avisar por e-mail").fill("")
+    await assert_accessible(page)
+    await button(dialog, "Salvar").click()
+    await page.get_by_role("link", name="Ver buscas salvas").click()
+    saved = page.get_by_role("listitem").filter(has_text="Santa Catarina")
+    await expect(saved).to_contain_text("UF: SC")
+    await button(saved, "O que há de novo").click()
+    await expect(dialog).to_contain_text("Nada de novo")
+    await button(dialog, "Fechar").last.click()
+    await add(stack.engine, 2, Decimal(30))
+    await page.reload()
+    await button(saved, "O que há de novo").click()
+    await expect(dialog).to_contain_text("1 registro novo")
+    await expect(dialog).to_contain_text("03112386000111-1-000003/2026")
+    await assert_accessible(page)
+    await button(dialog, "Fechar").last.click()
+    await button(saved, "Apagar").click()
+    await button(page.get_by_role("dialog"), "Apagar").click()
+    await expect(page.get_by_text("Nenhuma busca salva")).to_be_visible()
+    assert (await stack.api.get("/buscas")).json()["buscas"] == []
+
+
 VIEWS = (
     *(
         "#/precos?q=papel",

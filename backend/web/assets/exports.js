@@ -45,7 +45,7 @@ function Export({ job }) {
         <${Button} kind="small" icon=${isUnderWay ? "stop" : "close"} onClick=${() => askEnd(job, isUnderWay)}>${isUnderWay ? "Cancelar" : "Apagar"}<span class="unseen"> a exportação ${job.id}</span><//></span></div></li>`;
 }
 
-function saidOf(job, description) {
+export function saidOf(job, description) {
   const filters = Object.entries(job.filtros).map(([name, values]) => {
     const filter = description?.filtros.find((one) => one.nome === name);
     return `${filter ? (filter.forma === "palavras" ? "Palavras" : shortLabel(filter.rotulo)) : name}: ${values.map((one) => (filter?.dominio ? nameOfCode(filter.dominio, one) : one)).join(", ")}`;

@@ -98,6 +98,7 @@ function Range({ range, parameters, change }) {
     })}</div></fieldset>`;
 }
 
+// Inputs have a first value and a key of it: results that arrive while one is being filled in do not empty it.
 function RangeEnd({ filter, label, isDate, value, change }) {
   const [trouble, tell] = useState("");
   const set = (event) => {
@@ -106,7 +107,7 @@ function RangeEnd({ filter, label, isDate, value, change }) {
     if (given !== null && given !== value) change(filter.nome, given === "" ? [] : [given]);
   };
   return html`<label>${label}<input key=${value} type=${isDate ? "date" : "text"} inputmode=${isDate ? undefined : "decimal"} name=${filter.nome}
-    value=${isDate ? value.slice(0, 10) : shownNumber(value)} autocomplete="off" onChange=${set} placeholder=${!isDate && filter.nome.includes("valor") ? "R$" : undefined}
+    defaultValue=${isDate ? value.slice(0, 10) : shownNumber(value)} autocomplete="off" onChange=${set} placeholder=${!isDate && filter.nome.includes("valor") ? "R$" : undefined}
     aria-invalid=${trouble ? "true" : undefined} />${trouble && html`<span class="hint bad-text" role="alert">${trouble}</span>`}</label>`;
 }
 
@@ -117,7 +118,7 @@ function TextFilter({ filter, value, change }) {
       .split(/,(?! )/)
       .map((one) => one.trim())
       .filter(Boolean));
-  return html`<label>${filter.rotulo}<input key=${value.join()} type="text" name=${filter.nome} value=${value.join(",")} autocomplete="off" spellcheck=${false} onChange=${set} /></label>`;
+  return html`<label>${filter.rotulo}<input key=${value.join()} type="text" name=${filter.nome} defaultValue=${value.join(",")} autocomplete="off" spellcheck=${false} onChange=${set} /></label>`;
 }
 
 const YesNo = ({ filter, value, change }) => html`<label>${filter.rotulo}<select name=${filter.nome} onChange=${(event) => change(event.target.value ? [event.target.value] : [])}>
@@ -130,7 +131,7 @@ function CodeFilter({ filter, value, change }) {
     ${[...names].map(([code, name]) => html`<option key=${code} value=${code} selected=${value[0] === code}>${name}</option>`)}</select></label>`;
 }
 
-const DateFilter = ({ filter, value, change }) => html`<label>${filter.rotulo}<input type="date" name=${filter.nome} value=${(value[0] ?? "").slice(0, 10)}
+const DateFilter = ({ filter, value, change }) => html`<label>${filter.rotulo}<input key=${value[0] ?? ""} type="date" name=${filter.nome} defaultValue=${(value[0] ?? "").slice(0, 10)}
     onChange=${(event) => change(event.target.value ? [event.target.value] : [])} /></label>`;
 
 function inputOf(filter) {

@@ -19,6 +19,7 @@ import { Prices } from "./prices.js";
 import { Process } from "./process.js";
 import { Records } from "./records.js";
 import { nameView, route, viewName } from "./router.js";
+import { SavedSearches } from "./saved-searches.js";
 import { Schedules } from "./schedules.js";
 import { session } from "./session.js";
 import { ThemeSwitch } from "./theme-switch.js";
@@ -41,6 +42,7 @@ const DATA = [
   ["/itens", "Itens", listOf("itens")],
   ["/pca", "Planos (PCA)", listOf("pca")],
   ["/precos", "Preços", Prices],
+  ["/buscas", "Buscas salvas", SavedSearches],
   ["/exportacoes", "Exportações", Exports],
   ["/arquivos", "Arquivos", Files],
 ];

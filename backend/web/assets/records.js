@@ -8,10 +8,12 @@ import { Chips, Filters, isFilter, SEARCH } from "./filters.js";
 import { integer } from "./format.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { go, hashOf, route } from "./router.js";
+import { SaveDialog } from "./saved-searches.js";
 import { announce, Button, Card, Empty, Icon, Skeleton, Trouble } from "./ui.js";
 
 const PER_PAGE = 50;
 const OWN = ["ordem", "contagem"];
+const RELEVANCE = "relevancia";
 
 export function Records({ place }) {
   const [address, one, many] = LISTS[place];
@@ -23,7 +25,10 @@ export function Records({ place }) {
 
 function queryOf(description, parameters, names = OWN) {
   const known = [...parameters].filter(([name, value]) => value !== "" && (isFilter(description, name) || names.includes(name)));
-  return new URLSearchParams(known);
+  const query = new URLSearchParams(known);
+  // an order by words needs words
+  if (!query.has(SEARCH) && query.get("ordem")?.startsWith(RELEVANCE)) query.delete("ordem");
+  return query;
 }
 
 function Listing({ place, description, words }) {
@@ -53,7 +58,8 @@ function Listing({ place, description, words }) {
   const chosen = filters.size - (filters.has(SEARCH) ? 1 : 0);
   const form = html`<${Filters} description=${description} parameters=${filters} facetsPath=${facetsPath} change=${change} />`;
   return html`<header class="view-head list-head"><h1>${description.rotulo}</h1>
-      <div class="head-actions"><${Button} icon="download" onClick=${() => showDialog(({ close }) => html`<${ExportDialog} description=${description} filters=${filters} order=${query.get("ordem")} words=${words} close=${close} />`)}>Exportar<//></div></header>
+      <div class="head-actions"><${Button} icon="bell" onClick=${() => showDialog(({ close }) => html`<${SaveDialog} description=${description} filters=${filters} close=${close} />`)}>Salvar busca<//>
+        <${Button} icon="download" onClick=${() => showDialog(({ close }) => html`<${ExportDialog} description=${description} filters=${filters} order=${query.get("ordem")} words=${words} close=${close} />`)}>Exportar<//></div></header>
     <${SearchBox} description=${description} value=${filters.get(SEARCH) ?? ""} search=${(text) => set(SEARCH, text)} />
     <${Chips} description=${description} parameters=${filters} change=${change} clear=${clear} />
     ${unknown.length > 0 && html`<p class="note warn" role="alert">Este endereço tem ${unknown.length === 1 ? "um filtro que não existe" : "filtros que não existem"} aqui, e sem efeito: ${unknown.join(", ")}.</p>`}
@@ -61,7 +67,7 @@ function Listing({ place, description, words }) {
       <aside aria-label="Filtros"><${Folded} count=${chosen}>${form}<//></aside>
       <section class="card results" aria-label="Resultados">
         <div class="results-head"><p class="total" role="status"><${Total} list=${list} words=${words} isCounting=${query.get("contagem") === "exata"} countAll=${() => set("contagem", "exata")} /></p>
-          <${OrderChoice} description=${description} value=${query.get("ordem") ?? ""} choose=${(order) => set("ordem", order)} /></div>
+          <${OrderChoice} description=${description} isSearch=${filters.has(SEARCH)} value=${query.get("ordem") ?? ""} choose=${(order) => set("ordem", order)} /></div>
         <${MirrorNote} mirror=${list.pages[0]?.espelho} />
         <${Results} description=${description} columns=${columns} list=${list} words=${words} isFiltered=${filters.size > 0} clear=${clear} />
       </section>
@@ -115,10 +121,11 @@ function Total({ list, words, isCounting, countAll }) {
     ${isCounting && first.total_tipo === "estimado" && html` <span class="muted">(contar levaria tempo demais)</span>`}`;
 }
 
-function OrderChoice({ description, value, choose }) {
+function OrderChoice({ description, isSearch, value, choose }) {
   const kinds = { numero: ["do maior para o menor", "do menor para o maior"], texto: ["de Z a A", "de A a Z"], inteiro: ["do maior para o menor", "do menor para o maior"] };
   const types = Object.fromEntries(description.filtros.map((one) => [one.nome.replace(/_(de|min)$/, ""), one.tipo]));
   const options = description.ordens.flatMap((one) => {
+    if (one.nome === RELEVANCE) return isSearch ? [[`${RELEVANCE}:desc`, "Mais relevantes primeiro"]] : [];
     const [down, up] = kinds[types[one.nome]] ?? ["mais recentes primeiro", "mais antigas primeiro"];
     const label = shortLabel(one.rotulo);
     return [

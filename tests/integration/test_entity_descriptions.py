@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.services.entities.entity import ENTITIES, Entity
+from backend.services.entities.entity import ENTITIES, RELEVANCE, SEARCH, Entity
 
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=[each.address for each in ENTITIES])
 VALUES = {
@@ -33,7 +33,8 @@ async def test_all_that_is_described_may_be_asked(api: httpx.AsyncClient, entity
         answer = await api.get(f"/{entity.address}", params={each["nome"]: VALUES[each["tipo"]], "contagem": "nao"})
         assert answer.status_code == 200, answer.text
     for each in described["ordens"]:
-        answer = await api.get(f"/{entity.address}", params={"ordem": each["nome"], "limite": 1})
+        words = {SEARCH: "palavra"} if each["nome"] == RELEVANCE else {}
+        answer = await api.get(f"/{entity.address}", params={"ordem": each["nome"], "limite": 1, **words})
         assert answer.status_code == 200, answer.text
     names = [each["nome"] for each in described["campos"]]
     answer = await api.get(f"/{entity.address}", params={"campos": ",".join(names)})

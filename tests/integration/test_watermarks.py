@@ -196,6 +196,7 @@ async def test_a_million_slices_cost_a_look_into_an_index(database: Database) ->
         async with database.engine.connect() as db:
             # whether an index can answer: of a small table the planner may guess that reading it whole is as cheap
             await db.execute(text("SET LOCAL enable_seqscan = off"))
+            await db.execute(text("DROP INDEX ix_sync_slices_touched"))  # as is walking through another index
             plan = "\n".join((await db.execute(text(f"EXPLAIN {statement.text}"), given)).scalars())
         assert "Seq Scan on sync_slices" not in plan, plan
         assert "ix_sync_slices_watermark" in plan or "pk_sync_slices" in plan, plan

@@ -46,7 +46,7 @@ def _list_of(entity: Entity) -> Endpoint:
                 "espelho": mirror.to_object(),
             }
         )
-        headers = {} if page.next_cursor is None else {"Link": _link_to_next(request, page.next_cursor)}
+        headers = {} if page.next_cursor is None else {"Link": link_to(following_path(request, page.next_cursor))}
         return answer(request, body, headers, may_be_kept=not question.sees_all)
 
     return list_rows
@@ -106,9 +106,15 @@ def is_kept(request: Request, tag: str) -> bool:
     return tag in (each.strip().removeprefix("W/") for each in request.headers.get("If-None-Match", "").split(","))
 
 
-def _link_to_next(request: Request, cursor: str) -> str:
+def following_path(request: Request, cursor: str) -> str:
+    """The path and the query of the next page."""
     url = request.url.remove_query_params("pular").include_query_params(cursor=cursor)
-    return f'<{url.path}?{url.query}>; rel="next"'
+    return f"{url.path}?{url.query}"
+
+
+def link_to(following: str) -> str:
+    """The header `Link` to the next page."""
+    return f'<{following}>; rel="next"'
 
 
 @router.get("/entidades/{entidade}", summary="O que se pode pedir de uma lista", responses=NOT_FOUND_RESPONSE)

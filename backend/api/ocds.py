@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from backend.access import reads
-from backend.api.entities import answer
+from backend.api.entities import answer, following_path, link_to
 from backend.dependencies import AppState, State
 from backend.errors import NOT_FOUND_RESPONSE, TOO_LONG_RESPONSE
 from backend.services.entities.documentation import own_parameters, parameters
@@ -99,8 +99,7 @@ def _answer(request: Request, state: State, found: Releases, publisher: Publishe
     query = f"?{request.url.query}" if request.url.query else ""
     headers, next_uri = {"X-Espelho": to_ascii(found.mirror.to_sentence())}, None
     if found.next_cursor is not None:
-        following = request.url.remove_query_params("pular").include_query_params(cursor=found.next_cursor)
-        next_uri = f"{base}{following.path}?{following.query}"
-        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        following = following_path(request, found.next_cursor)
+        next_uri, headers["Link"] = f"{base}{following}", link_to(following)
     package = to_package(found, publisher, uri=f"{base}{request.url.path}{query}", next_uri=next_uri)
     return answer(request, to_json(package), headers, may_be_kept=True)

@@ -16,6 +16,7 @@ from common.resources.contratos import CONTRATOS
 from common.resources.derive import party_key
 from common.resources.description import Party
 from common.resources.parties import FORNECEDORES, ORGAOS
+from common.resources.resultados import INFORMED
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions or here
 
@@ -78,14 +79,15 @@ _CONTRATACOES = """
 _WON = """
     SELECT count(*) AS itens, sum(valor_total_homologado) AS valor_homologado
       FROM (SELECT valor_total_homologado FROM resultados
-             WHERE ni_fornecedor = $2 AND tipo_pessoa = $1 AND situacao_compra_item_resultado_id = 1
+             WHERE ni_fornecedor = $2 AND tipo_pessoa = $1 AND situacao_compra_item_resultado_id = {informed}
              LIMIT {counted}) AS won
 """
 _ATAS_OF_FORNECEDOR = """
     SELECT count(*) AS atas, count(*) FILTER (WHERE {in_force}) AS vigentes
       FROM atas WHERE numero_controle_pncp_compra IN (
            SELECT numero_controle_pncp FROM resultados
-            WHERE ni_fornecedor = $2 AND tipo_pessoa = $1 AND situacao_compra_item_resultado_id = 1 LIMIT {newest})
+            WHERE ni_fornecedor = $2 AND tipo_pessoa = $1 AND situacao_compra_item_resultado_id = {informed}
+            LIMIT {newest})
 """
 _ATAS_OF_ORGAO = (
     "SELECT count(*) AS atas, count(*) FILTER (WHERE {in_force}) AS vigentes FROM atas WHERE cnpj_orgao = $1"
@@ -190,7 +192,7 @@ async def _load_named(
 async def _of_fornecedor(
     driver: "asyncpg.Connection[Any]", own: str, tipo_pessoa: str, ni: str, *, sees_all: bool
 ) -> dict[str, Any]:
-    limits = {"own": own, "newest": NEWEST, "counted": COUNTED + 1, "in_force": _IN_FORCE}
+    limits = {"own": own, "newest": NEWEST, "counted": COUNTED + 1, "in_force": _IN_FORCE, "informed": INFORMED}
 
     async def fetch(statement: str, *values: Any, most: int = MOST) -> list[asyncpg.Record]:
         return await driver.fetch(statement.format(**limits, most=most), *values, timeout=LIST_SECONDS)

@@ -15,6 +15,9 @@ from common.resources.description import (
 from common.resources.itens import ITENS
 from common.resources.parties import OF_FORNECEDOR, fornecedor_of
 
+INFORMED = 1
+"""The situação of a result that stands; others are cancelled."""
+
 RESULTADOS = Child(
     name="resultados",
     label="Resultados dos itens das contratações",

@@ -9,7 +9,8 @@ import pytest
 from backend.config import BackendSettings
 from backend.services.alerts import words
 from backend.services.alerts.channels import Email, Webhook, channels_of
-from backend.services.alerts.episodes import LONGEST_PAUSE, Delivery, next_event, pause_after
+from backend.services.alerts.deliveries import LONGEST_PAUSE, pause_after
+from backend.services.alerts.episodes import Delivery, next_event
 from backend.services.alerts.findings import (
     LONGEST_ERROR,
     MOST_SHOWN,
@@ -188,7 +189,7 @@ def test_a_failing_channel_is_tried_less_and_less_often_and_never_given_up() -> 
 
 
 def test_a_delivery_survives_being_kept() -> None:
-    delivery = Delivery(2, NOON, None, 3, NOON + HOUR, "o servidor recusou a conexão")
+    delivery = Delivery(2, NOON, failures=3, retry_at=NOON + HOUR, error="o servidor recusou a conexão")
     assert Delivery.from_json(delivery.to_json()) == delivery
 
 

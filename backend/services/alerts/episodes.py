@@ -7,9 +7,8 @@ does not delay e-mail.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import structlog
 from sqlalchemy import bindparam, select, text
@@ -19,11 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.errors import ConflictError
 from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alerts.channels import Channel, DeliveryError, Message
+from backend.services.alerts.deliveries import Attempts
 from backend.services.alerts.findings import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.alerts.texts import REMINDED, Episode, Event, compose, compose_test, technical_detail
-from backend.services.election import elected
-from common.database import cause_of, in_transaction, is_database_trouble, run_again
+from backend.services.election import look_if_elected
+from common.database import in_transaction, run_again
 from common.tables import alerts
 
 log = structlog.get_logger(__name__)
@@ -32,8 +32,6 @@ LOOK_SECONDS = 30.0
 WATCH = 7_020_114_136
 """The advisory lock of the evaluating backend."""
 
-FIRST_PAUSE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(minutes=30)
 TOLD_LATE = timedelta(days=7)
 """The end of an episode is not delivered after this time."""
 
@@ -74,28 +72,12 @@ class Notifier:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Delivery(Attempts):
     """What one channel has accepted of one episode."""
 
     sent: int = 0
     sent_at: datetime | None = None
     recovery_sent_at: datetime | None = None
-    failures: int = 0
-    retry_at: datetime | None = None
-    error: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "Delivery":
-        """From JSON."""
-        moments = ("sent_at", "recovery_sent_at", "retry_at")
-        fields: dict[str, Any] = {
-            name: datetime.fromisoformat(value) if name in moments and value else value for name, value in kept.items()
-        }
-        return cls(**fields)
 
 
 async def watch(
@@ -108,18 +90,17 @@ async def watch(
 ) -> None:
     """Evaluate until cancelled, whenever no other backend does; wait while the database is away."""
     watching_since: datetime | None = None
+
+    async def evaluate() -> None:
+        nonlocal watching_since
+        now = await _load_now(engine)
+        watching_since = watching_since or now
+        await run_once(engine, rules, notifier, queue, now=now, watching_since=watching_since)
+
     while True:
-        try:
-            async with elected(engine, WATCH) as is_ours:
-                if is_ours:
-                    now = await _load_now(engine)
-                    watching_since = watching_since or now
-                    await run_once(engine, rules, notifier, queue, now=now, watching_since=watching_since)
-        except Exception as error:  # an error of the alerts must not end the API
-            if is_database_trouble(error):
-                log.warning("alerts wait for the database", cause=cause_of(error))
-            else:
-                log.exception("alerts could not be evaluated")
+        await look_if_elected(
+            engine, WATCH, evaluate, waits="alerts wait for the database", fails="alerts could not be evaluated"
+        )
         await asyncio.sleep(every)
 
 
@@ -225,18 +206,11 @@ async def _send(channel: Channel, message: Message, event: Event, delivery: Deli
         await channel.send(message)
     except DeliveryError as error:
         log.warning("alert not delivered", **told, reason=str(error))
-        failures = delivery.failures + 1
-        return replace(delivery, failures=failures, retry_at=now + pause_after(failures), error=str(error))
+        return delivery.failed(now, str(error))
     log.info("alert delivered", **told)
     if event == "recovered":
         return Delivery(delivery.sent, delivery.sent_at, recovery_sent_at=now)
     return Delivery(delivery.sent + 1, now)
-
-
-def pause_after(failures: int) -> timedelta:
-    """The pause of a channel after this many failures in a row."""
-    doubled: int = 2 ** min(failures - 1, 16)
-    return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
 
 
 @run_again

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
@@ -117,6 +117,21 @@ class Mirror:
         return f"Espelho incompleto: {', '.join(faults)}; atualizado até {until}."
 
 
+def together(mirrors: Sequence[Mirror]) -> Mirror:
+    """What is known of several as of one: the oldest of them, and whatever is missing of any."""
+    fresh = [each.fresh_until for each in mirrors]
+    missing = [each.missing_days for each in mirrors]
+    return Mirror(
+        None if None in fresh else min(each for each in fresh if each is not None),
+        min((each.first for each in mirrors if each.first is not None), default=None),
+        None if None in missing else sum(each for each in missing if each is not None),
+        sum(each.rejected for each in mirrors),
+        sum(each.owed for each in mirrors),
+        tuple(dict.fromkeys(scope for each in mirrors for scope in each.scopes)),
+        all(each.search_finds_all for each in mirrors),
+    )
+
+
 class Mirrors:
     """Completeness, asked again at most every two seconds for each period of an entity."""
 
@@ -157,16 +172,7 @@ class Mirrors:
             for resource, child in ((resource, child) for resource in entity.resources for child in resource.later)
             if child in entity.children
         ]
-        missing = [each.missing_days for each in found]
-        fresh = [each.fresh_until for each in found]
-        return Mirror(
-            None if None in fresh else min(each for each in fresh if each is not None),
-            min((each.first for each in found if each.first is not None), default=None),
-            None if None in missing else sum(each for each in missing if each is not None),
-            sum(each.rejected for each in found),
-            owed,
-            tuple(dict.fromkeys(map(write_scope, scopes))),
-        )
+        return replace(together(found), owed=owed, scopes=tuple(dict.fromkeys(map(write_scope, scopes))))
 
     @staticmethod
     async def _of_resource(

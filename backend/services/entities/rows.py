@@ -13,6 +13,7 @@ from backend.errors import TooBroadError, TooSlowError
 from backend.services.entities.cursor import Place, to_cursor
 from backend.services.entities.entity import DATES, RELEVANCE, Entity, Field, Order
 from backend.services.entities.question import RANKED, Question, Where
+from backend.services.exports.tables import grouped
 from backend.services.summary import load_rollup_total
 from common.masking import mask_field, mask_fields
 from common.resources import PERSONAL
@@ -30,6 +31,7 @@ ANSWER_SECONDS = 2.0
 FAR = 1_000
 """From so many skipped rows on, keys are looked for alone: an index has them, and rows are wide."""
 
+_KINDS_IN_WORDS = {"minimo": "mais de ", "estimado": "cerca de "}
 TotalKind = Literal["exato", "minimo", "estimado", "nenhum"]
 Driver = "asyncpg.Connection[Any]"
 
@@ -40,6 +42,10 @@ class Total:
 
     number: int | None
     kind: TotalKind
+
+    def to_words(self) -> str:
+        """As Brazil writes it, with its kind."""
+        return f"{_KINDS_IN_WORDS.get(self.kind, '')}{grouped(self.number or 0)}"
 
 
 @dataclass(frozen=True)

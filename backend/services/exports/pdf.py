@@ -28,7 +28,7 @@ from backend.services.exports.tables import (
     Row,
     Section,
     Table,
-    grouped,
+    decimal_in_words,
     maker_of,
 )
 
@@ -160,7 +160,7 @@ class _Facts:
         yield "Ordem", about.order
         yield from about.notes
         for n, total in self.sums.items():
-            yield f"Soma de {self.columns[n].label}", _number(str(total))
+            yield f"Soma de {self.columns[n].label}", decimal_in_words(str(total))
         yield "Espelho", about.mirror_sentence
         yield "Feito em", about.made_at
         if self.cut:
@@ -225,7 +225,7 @@ def _aligned(columns: tuple[Column, ...]) -> list[tuple[Any, ...]]:
 
 def _maker_of(column: Column, width: float) -> Callable[[str], str | Flowable]:
     if column.kind in NUMBERS:
-        return _number
+        return decimal_in_words
     made = maker_of(column, moments="%d/%m/%Y %H:%M")
     if made is not None:
         return made
@@ -238,13 +238,6 @@ def _fit(text: str, width: float) -> str | Flowable:
     if len(shown) * _NARROW < width and stringWidth(shown, FONT, _PLAIN.fontSize) <= width:
         return shown
     return Paragraph(escape(shown, quote=False), _PLAIN)
-
-
-def _number(text: str) -> str:
-    """A decimal as Brazil writes it, with at least two digits behind the comma."""
-    whole, _, part = text.partition(".")
-    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    return f"{sign}{grouped(int(digits)) if digits.isdigit() else digits},{part.rstrip('0'):0<2}"
 
 
 def _shown(text: str) -> str:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.errors import FileTooLargeError, NoParquetError, StorageFullError, TooManyFilesError
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import Question
-from backend.services.entities.rows import Total, load_total
+from backend.services.entities.rows import load_total
 from backend.services.exports.about import columns_of, describe
 from backend.services.exports.converting import FULL, DiskFullError, convert, has_parquet
 from backend.services.exports.copying import copy_csv, count_rows
@@ -324,7 +324,7 @@ class FileMaker:
             if most < MOST_ROWS
             else "Use mais filtros, ou peça o arquivo com POST /exportacoes."
         )
-        return f"São {_in_words(total)} registros, e .{form.name} leva até {grouped(most)} de uma vez. {remedy}"
+        return f"São {total.to_words()} registros, e .{form.name} leva até {grouped(most)} de uma vez. {remedy}"
 
 
 @asynccontextmanager
@@ -344,8 +344,3 @@ async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
         yield
     finally:
         turns.release()
-
-
-def _in_words(total: Total) -> str:
-    number = grouped(total.number or 0)
-    return f"cerca de {number}" if total.kind == "estimado" else number

@@ -179,6 +179,13 @@ def grouped(number: int) -> str:
     return f"{number:,}".replace(",", ".")
 
 
+def decimal_in_words(text: str) -> str:
+    """A decimal as Brazil writes it, with at least two digits behind the comma."""
+    whole, _, part = text.partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{grouped(int(digits)) if digits.isdigit() else digits},{part.rstrip('0'):0<2}"
+
+
 def _in_form(text: str, form: str) -> str:
     """A day or a moment in another form; as it is where it is beyond what a calendar of ours holds."""
     with suppress(ValueError):

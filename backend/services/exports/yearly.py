@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError, NotFoundError
 from backend.models import yearly as models
-from backend.services.election import elected
+from backend.services.election import look_if_elected
 from backend.services.entities.entity import ENTITIES_BY_ADDRESS, Entity, of_resource
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import Question, parse_question
@@ -37,7 +37,7 @@ from backend.services.reading import ReadConnections
 from common.clock import to_wall_clock
 from common.config import OFF
 from common.cron import next_runs
-from common.database import cause_of, in_transaction, is_database_trouble, raw_driver_of
+from common.database import in_transaction, is_database_trouble, raw_driver_of
 from common.lists import Scopes
 from common.resources.contratacoes import CONTRATACOES
 from common.tables import arquivos, arquivos_geracoes
@@ -151,15 +151,13 @@ class YearFiles:
         """Make files when they are due or asked for, until cancelled, whenever no other backend does."""
         began = datetime.now(UTC)
         while True:
-            try:
-                async with elected(self._engine, LOCK) as is_ours:
-                    if is_ours:
-                        await self._look(began)
-            except Exception as error:  # an error of the files must not end the API
-                if is_database_trouble(error):
-                    log.warning("files wait for the database", cause=cause_of(error))
-                else:
-                    log.exception("files could not be looked at")
+            await look_if_elected(
+                self._engine,
+                LOCK,
+                partial(self._look, began),
+                waits="files wait for the database",
+                fails="files could not be looked at",
+            )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
             self._wake.clear()

@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.entities.entity import Entity, of_child, of_resource
-from backend.services.entities.mirror import Mirror, Mirrors
+from backend.services.entities.mirror import Mirror, Mirrors, together
 from backend.services.entities.question import Question
 from backend.services.entities.rows import LIST_SECONDS
 from backend.services.ocds.release import Process, Row
@@ -129,13 +129,4 @@ async def load_mirror(mirrors: Mirrors, db: AsyncConnection, question: Question)
     first: date | None = question.period[0]
     found = [await mirrors.load(db, question)]
     found += [await mirrors.load_period(db, each, (first, None)) for each in _entities()]
-    fresh = [each.fresh_until for each in found]
-    missing = [each.missing_days for each in found]
-    return replace(
-        found[0],
-        fresh_until=None if None in fresh else min(each for each in fresh if each is not None),
-        missing_days=None if None in missing else sum(each for each in missing if each is not None),
-        rejected=sum(each.rejected for each in found),
-        owed=sum(each.owed for each in found),
-        scopes=tuple(dict.fromkeys(scope for each in found for scope in each.scopes)),
-    )
+    return replace(together(found), first=found[0].first)

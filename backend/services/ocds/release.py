@@ -14,6 +14,7 @@ from typing import Any
 
 from common.masking import mask_field
 from common.resources.contratacoes import CONTRATACOES
+from common.resources.resultados import INFORMED
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -21,8 +22,6 @@ Rows = Sequence[Row]
 VERSION = "1.1"
 CURRENCY = "BRL"
 CNPJ = "BR-CNPJ"
-INFORMED = 1
-"""The situação of a resultado that stands; 2 is cancelled."""
 UNKNOWN_AWARD = "Adjudicação que o PNCP não identifica"
 
 _METHODS = {

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from backend.services.entities.mirror import Mirror
-from backend.services.exports.tables import grouped
+from backend.services.exports.tables import decimal_in_words
 from backend.services.prices.calculation import (
     FEWEST,
     METHOD,
@@ -74,9 +74,7 @@ def _verdict(price: Mapping[str, Any], excluded: Mapping[str, str], fences: tupl
 
 def in_words(value: Decimal) -> str:
     """A decimal as Brazil writes it, with two to six digits behind the comma."""
-    whole, _, part = f"{value:.6f}".partition(".")
-    sign = "-" if whole.startswith("-") else ""
-    return f"{sign}{grouped(abs(int(whole)))},{part.rstrip('0'):0<2}"
+    return decimal_in_words(f"{value:.6f}")
 
 
 def _notice(code: str, text: str) -> Notice:

@@ -15,20 +15,18 @@ from backend.errors import TooBroadError
 from backend.services.entities.address import portal_page, record_path
 from backend.services.entities.entity import MAIN, SEARCH, Entity, Field, Filter, Form, Order, of_child
 from backend.services.entities.question import PERSONAL, Question, parse_question, refuse
-from backend.services.entities.rows import Total, load_page
+from backend.services.entities.rows import load_page
 from backend.services.exports.tables import grouped
 from backend.services.prices.calculation import HIGHEST
 from backend.services.search import fold
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.description import Kind
 from common.resources.itens import ITENS
-from common.resources.resultados import RESULTADOS
+from common.resources.resultados import INFORMED, RESULTADOS
 
 MOST_PRICES = 5_000
 """Of a series, what is left out of it included; more are refused, as a part of them would be another series."""
 MOST_EXCLUDED, LONGEST_REASON = 200, 500
-INFORMED = 1
-"""The situação of a result that stands."""
 EXCLUDE, REASON = "excluir", "motivo"
 ITEM = "i"
 
@@ -165,17 +163,12 @@ async def load_prices(driver: "asyncpg.Connection[Any]", wanted: Wanted) -> Foun
     page = await load_page(driver, wanted.question)
     if page.next_cursor is not None:
         raise TooBroadError(
-            f"São {_in_words(page.total)} resultados, e uma pesquisa de preços leva até {grouped(MOST_PRICES)}: uma"
+            f"São {page.total.to_words()} resultados, e uma pesquisa de preços leva até {grouped(MOST_PRICES)}: uma"
             " parte deles daria outros números. Use mais palavras, unidade, uf ou um período menor."
         )
     standing = [row for row in page.rows if row["situacao_compra_item_resultado_id"] == INFORMED]
     prices = [_price(row) for row in standing if _is_price(row["valor_unitario_homologado"])]
     return Found(prices, len(page.rows) - len(standing), len(standing) - len(prices))
-
-
-def _in_words(total: Total) -> str:
-    said = {"minimo": "mais de ", "estimado": "cerca de "}.get(total.kind, "")
-    return f"{said}{grouped(total.number or 0)}"
 
 
 def _is_price(value: Decimal | None) -> bool:

@@ -7,7 +7,6 @@ as reported by a channel after that has accepted it: a crash in between repeats 
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -21,8 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.errors import TooBroadError, TooSlowError
 from backend.metrics import Metrics
 from backend.services.alerts.channels import Channel, DeliveryError, Email
-from backend.services.alerts.episodes import Notifier, pause_after
-from backend.services.election import elected
+from backend.services.alerts.deliveries import Attempts
+from backend.services.alerts.episodes import Notifier
+from backend.services.election import look_if_elected
 from backend.services.entities.mirror import Mirrors
 from backend.services.entities.question import Question
 from backend.services.entities.rows import Total, load_page
@@ -32,7 +32,7 @@ from backend.services.saved_searches import matches
 from backend.services.saved_searches.matches import Saved
 from backend.services.saved_searches.texts import MOST_SHOWN, Found, compose
 from common.clock import BRASILIA, to_wall_clock
-from common.database import cause_of, in_transaction, is_database_trouble, raw_driver_of
+from common.database import in_transaction, is_database_trouble, raw_driver_of
 
 log = structlog.get_logger(__name__)
 
@@ -85,27 +85,11 @@ class _ChangedError(Exception):
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Delivery(Attempts):
     """What one channel has accepted of a search: all batches up to `batch`."""
 
     batch: int = 0
     sent_at: datetime | None = None
-    failures: int = 0
-    retry_at: datetime | None = None
-    error: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "Delivery":
-        """From JSON."""
-        fields: dict[str, Any] = {
-            name: datetime.fromisoformat(value) if name in ("sent_at", "retry_at") and value else value
-            for name, value in kept.items()
-        }
-        return cls(**fields)
 
 
 def deliveries_of(search: Row[Any]) -> dict[str, Delivery]:
@@ -146,18 +130,19 @@ class Courier:
     async def watch(self, *, every: float = LOOK_SECONDS) -> None:
         """Look until cancelled, whenever no other backend does; wait while the database is away."""
         while True:
-            try:
-                async with elected(self._engine, WATCH) as is_ours:
-                    if is_ours:
-                        async with self._engine.connect() as db:
-                            now: datetime = (await db.execute(_NOW)).scalar_one()
-                        await self.run_once(now)
-            except Exception as error:  # an error of the messages must not end the API
-                if is_database_trouble(error):
-                    log.warning("saved searches wait for the database", cause=cause_of(error))
-                else:
-                    log.exception("saved searches could not be evaluated")
+            await look_if_elected(
+                self._engine,
+                WATCH,
+                self._look,
+                waits="saved searches wait for the database",
+                fails="saved searches could not be evaluated",
+            )
             await asyncio.sleep(every)
+
+    async def _look(self) -> None:
+        async with self._engine.connect() as db:
+            now: datetime = (await db.execute(_NOW)).scalar_one()
+        await self.run_once(now)
 
     async def run_once(self, now: datetime) -> None:
         """Evaluate the searches whose hour has come, then send what is due."""
@@ -207,7 +192,7 @@ class Courier:
         delivery = None if search is None else deliveries_of(search).get(name)
         if search is None or delivery is None or delivery.batch >= search.batch:
             return
-        channel = self._channel(name, search)
+        channel = channel_for(self._notifier, name, search.email)
         if channel is None:
             return  # the setting is gone; what is due waits for it
         try:
@@ -222,11 +207,10 @@ class Courier:
             elif is_known:
                 reason = str(error)
             self._metrics.saved_search_sent(name, delivered=False)
-            failures = delivery.failures + 1
             log.warning(
                 "saved search not delivered", search_id=search_id, channel=name, reason=reason, exc_info=not is_known
             )
-            state = replace(delivery, failures=failures, retry_at=now + pause_after(failures), error=reason)
+            state = delivery.failed(now, reason)
         else:
             if is_sent:
                 self._metrics.saved_search_sent(name, delivered=True)
@@ -234,9 +218,6 @@ class Courier:
             state = Delivery(search.batch, now if is_sent else delivery.sent_at)
         values = {"id": search_id, "generation": search.generation, "delivery": {name: state.to_json()}}
         await in_transaction(self._engine, lambda db: db.execute(_NOTE, values))
-
-    def _channel(self, name: str, search: Row[Any]) -> Channel | None:
-        return channel_for(self._notifier, name, search.email)
 
     async def _send(self, channel: Channel, search: Row[Any], delivery: Delivery) -> bool:
         """Send what is new to a channel; `False` where all of it has gone again."""

@@ -15,7 +15,6 @@ from backend.services.entities.question import Question
 from backend.services.entities.rows import Total
 from backend.services.exports.about import title_field
 from backend.services.exports.atom import in_words, page_of
-from backend.services.exports.tables import grouped
 from common.masking import mask_numbers, mask_text
 
 MOST_SHOWN = 50
@@ -84,8 +83,7 @@ def compose(
 def _count(total: Total) -> str:
     if total.number == 1 and total.kind == "exato":
         return "1 registro novo"
-    prefix = {"minimo": "mais de ", "estimado": "cerca de "}.get(total.kind, "")
-    return f"{prefix}{grouped(total.number or 0)} registros novos"
+    return f"{total.to_words()} registros novos"
 
 
 def _record(entity: Entity, question: Question, row: Mapping[str, Any], public_url: str | None) -> dict[str, Any]:

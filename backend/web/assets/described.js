@@ -83,6 +83,12 @@ export const LISTS = {
   pca: ["itens-pca", "item de plano", "itens de planos"],
 };
 
+// The filters of an address, as requests have them: each name with all of its values.
+export const filtersOf = (parameters) => Object.fromEntries([...new Set(parameters.keys())].map((name) => [name, parameters.getAll(name)]));
+
+// The address in this page of a list of the API, or its own where it has no view.
+export const placeOfList = (address) => Object.keys(LISTS).find((place) => LISTS[place][0] === address) ?? address;
+
 // --- what the mirror lacks -----------------------------------------------------------------------------------------
 
 export function faultsOf(mirror) {

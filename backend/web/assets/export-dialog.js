@@ -2,7 +2,7 @@
 import { useAnswer } from "./answers.js";
 import { whatWentWrong } from "./actions.js";
 import { download, newKey, request } from "./api.js";
-import { totalText } from "./described.js";
+import { filtersOf, totalText } from "./described.js";
 import { bytes, integer, plural } from "./format.js";
 import { refresh } from "./live.js";
 import { html, useRef, useState } from "./preact.js";
@@ -56,9 +56,7 @@ export function ExportDialog({ description, filters, order, words, close }) {
       toast(`${made.name}: ${made.rows === null ? "" : `${plural(made.rows, "linha", "linhas")}, `}${bytes(made.bytes)}.`);
       return;
     }
-    const filtros = {};
-    for (const [name, value] of filters) filtros[name] = [...(filtros[name] ?? []), value];
-    const json = { entidade: description.endereco, formato: formatOf(chosen).nome, filtros, excel: chosen === "excel", dados_pessoais: seesAll };
+    const json = { entidade: description.endereco, formato: formatOf(chosen).nome, filtros: filtersOf(filters), excel: chosen === "excel", dados_pessoais: seesAll };
     if (order) json.ordem = order;
     await request("POST", "/exportacoes", { json, key: key.current });
     await refresh("/exportacoes");

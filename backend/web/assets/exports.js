@@ -1,7 +1,7 @@
 // The exports that a user has asked for: how they go, the files, and how to end them.
 import { confirm, whatWentWrong } from "./actions.js";
 import { download, request } from "./api.js";
-import { LISTS, nameOfCode, shortLabel, useDescription } from "./described.js";
+import { nameOfCode, placeOfList, shortLabel, useDescription } from "./described.js";
 import { bytes, integer, plural, roughly } from "./format.js";
 import { refresh, useLive } from "./live.js";
 import { html, useState } from "./preact.js";
@@ -29,11 +29,10 @@ export function Exports() {
 
 function Export({ job }) {
   const [tone, state] = STATES[job.estado];
-  const place = Object.entries(LISTS).find(([, [address]]) => address === job.entidade)?.[0] ?? job.entidade;
   const { data: description } = useDescription(job.entidade);
   const isUnderWay = UNDER_WAY.includes(job.estado);
   const { user } = session.get();
-  return html`<li class="card job"><header class="card-head"><h2>${description?.rotulo ?? place} · ${job.excel ? "CSV para Excel" : job.formato.toUpperCase()}</h2><${Badge} tone=${tone}>${state}<//></header>
+  return html`<li class="card job"><header class="card-head"><h2>${description?.rotulo ?? placeOfList(job.entidade)} · ${job.excel ? "CSV para Excel" : job.formato.toUpperCase()}</h2><${Badge} tone=${tone}>${state}<//></header>
     <p class="muted">${saidOf(job, description)}</p>
     ${isUnderWay && html`<div class="job-progress"><${Progress} value=${job.percentual} label=${`Exportação ${job.id}`} /><span>${Math.floor(job.percentual)}%</span></div>`}
     <p>${plural(job.registros, "linha", "linhas")}${job.registros_tipo === "estimado" ? " (estimativa)" : ""}${isUnderWay && job.registros_feitos ? `, ${integer(job.registros_feitos)} feitas` : ""}${job.bytes ? ` · ${bytes(job.bytes)}` : ""}${

@@ -1,12 +1,11 @@
 // Prices of results: what was paid for an item, what the prices come to, and which of them do not count.
-import { whatWentWrong } from "./actions.js";
 import { useAnswer } from "./answers.js";
-import { download } from "./api.js";
 import { MirrorNote, placeOfAddress } from "./described.js";
+import { Save } from "./exports.js";
 import { cnpj, integer, percent, plural, price, quantity, wallDay } from "./format.js";
 import { html, useEffect, useState } from "./preact.js";
-import { hashOf, route } from "./router.js";
-import { Badge, Button, Card, Empty, Skeleton, Table, toast, Trouble } from "./ui.js";
+import { go, route } from "./router.js";
+import { Badge, Button, Card, Empty, Skeleton, Table, Trouble } from "./ui.js";
 
 const FIELDS = [
   ["q", "O que foi comprado", "papel sulfite a4", "search"],
@@ -45,7 +44,7 @@ export function Prices() {
     }`;
 }
 
-const leadTo = (asked) => (location.hash = hashOf("/precos", asked));
+const leadTo = (asked) => go("/precos", asked);
 
 function Asking({ asked }) {
   const submit = (event) => {
@@ -93,20 +92,8 @@ const Notices = ({ notices: all }) => {
   return notices.length > 0 && html`<ul class="notices" aria-label="Avisos">${notices.map((one) => html`<li class="note" key=${one.codigo}>${one.texto}</li>`)}</ul>`;
 };
 
-function Paper({ asked }) {
-  const [busy, set] = useState("");
-  const take = async (format) => {
-    set(format);
-    try {
-      const made = await download(`/precos.${format}?${asked}`, `precos.${format}`);
-      toast(`${made.name} foi baixado.`);
-    } catch (failure) {
-      toast(whatWentWrong(failure), "bad");
-    }
-    set("");
-  };
-  return html`<span class="reason-actions">${["xlsx", "pdf"].map((format) => html`<${Button} key=${format} kind="small" icon="download" busy=${busy === format} onClick=${() => take(format)}>${format === "xlsx" ? "Excel" : "PDF"}<//>`)}</span>`;
-}
+const Paper = ({ asked }) =>
+  html`<span class="reason-actions">${[["xlsx", "Excel"], ["pdf", "PDF"]].map(([format, label]) => html`<${Save} key=${format} path=${`/precos.${format}?${asked}`} name=${`precos.${format}`} label=${label} />`)}</span>`;
 
 // The box is the middle half of the prices; the line in it their median; points beyond the limits are discrepant.
 function BoxPlot({ all, limits, prices }) {

@@ -2,7 +2,7 @@
 import { confirm, showDialog, whatWentWrong } from "./actions.js";
 import { useAnswer } from "./answers.js";
 import { request } from "./api.js";
-import { faultsOf, hashOfList, LISTS, useDescription } from "./described.js";
+import { faultsOf, filtersOf, hashOfList, placeOfList, useDescription } from "./described.js";
 import { saidOf } from "./exports.js";
 import { plural } from "./format.js";
 import { refresh, useLive } from "./live.js";
@@ -21,13 +21,12 @@ export function SavedSearches() {
 }
 
 function Search({ search }) {
-  const place = Object.entries(LISTS).find(([, [address]]) => address === search.entidade)?.[0] ?? search.entidade;
   const { data: description } = useDescription(search.entidade);
   const channels = [search.email, search.webhook && "webhook configurado"].filter(Boolean);
   const failed = search.canais.find((one) => one.erro);
   const preview = () => showDialog(({ close }) => html`<${Preview} search=${search} close=${close} />`);
   return html`<li class="card job"><header class="card-head"><h2>${search.nome}</h2>${search.cancelada_em ? html`<${Badge} tone="quiet">cancelada<//>` : channels.length ? html`<${Badge} tone="good">avisa às ${search.hora} h<//>` : html`<${Badge} tone="quiet">sem aviso<//>`}</header>
-    <p class="muted">${description?.rotulo ?? place} · ${saidOf(search, description)}</p>
+    <p class="muted">${description?.rotulo ?? placeOfList(search.entidade)} · ${saidOf(search, description)}</p>
     ${channels.length > 0 && html`<p>Avisa por ${channels.join(" e ")}${search.procurada_em ? html`; procurada <${When} moment=${search.procurada_em} />` : ""}.</p>`}
     ${search.cancelada_em && html`<p class="note">Um destinatário cancelou as mensagens <${When} moment=${search.cancelada_em} />. Salve outra busca para voltar a receber.</p>`}
     ${(search.erro || failed) && html`<p class="note bad">${search.erro ?? `A última mensagem não saiu (${failed.canal}): ${failed.erro}. Nada se perde: ela é repetida.`}</p>`}
@@ -68,9 +67,7 @@ export function SaveDialog({ description, filters, close }) {
     event.preventDefault();
     if (busy) return;
     const given = new FormData(event.currentTarget);
-    const filtros = {};
-    for (const [name, value] of filters) filtros[name] = [...(filtros[name] ?? []), value];
-    const json = { nome: given.get("nome"), entidade: description.endereco, filtros, email: given.get("email") || null, webhook: given.has("webhook"), hora: Number(given.get("hora")) };
+    const json = { nome: given.get("nome"), entidade: description.endereco, filtros: filtersOf(filters), email: given.get("email") || null, webhook: given.has("webhook"), hora: Number(given.get("hora")) };
     setBusy(true);
     tell("");
     try {
@@ -84,7 +81,7 @@ export function SaveDialog({ description, filters, close }) {
     }
   };
   return html`<${Dialog} title="Salvar esta busca" onClose=${close}><form class="save-form" onSubmit=${submit}>
-    <p class="muted">${description.rotulo} · ${saidOf({ filtros: Object.fromEntries([...filters.keys()].map((name) => [name, filters.getAll(name)])) }, description)}</p>
+    <p class="muted">${description.rotulo} · ${saidOf({ filtros: filtersOf(filters) }, description)}</p>
     <label>Nome<input name="nome" required maxlength="100" /></label>
     <label>Avisar por e-mail<input name="email" type="email" maxlength="254" placeholder="opcional" /></label>
     <label class="choice"><input type="checkbox" name="webhook" /><span>Também ao webhook<span class="hint">O que está configurado para os alertas; nenhum outro.</span></span></label>

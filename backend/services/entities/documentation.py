@@ -52,12 +52,14 @@ def document_list(entity: Entity) -> dict[str, Any]:
     }
 
 
-def document_parameters(entity: Entity, own: tuple[str, Sequence[str], str]) -> dict[str, Any]:
-    """What the document says of a route that takes an entity's filters, and names out of a closed list."""
+def document_parameters(
+    entity: Entity, own: tuple[str, Sequence[str], str], *others: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the document says of a route that takes an entity's filters, names out of a closed list, and `others`."""
     name, known, description = own
     schema = {"type": "array", "items": {"type": "string", "enum": list(known)}, "minItems": 1}
     parameter = {"name": name, "in": "query", "description": description, "schema": schema}
-    return {"parameters": [*parameters(entity, has_pages=False), parameter]}
+    return {"parameters": [*parameters(entity, has_pages=False), parameter, *others]}
 
 
 def document_detail(entity: Entity, parts: Iterable[Part]) -> dict[str, Any]:

@@ -121,8 +121,8 @@ async def mark_absent(db: AsyncConnection, claim: Claim, resource: Resource, key
     if statement is None or claim.criterio != "publicacao":
         return
     marked = await (await driver_of(db)).fetchrow(statement, list(keys), claim.slice_id)
-    if marked["absent"] or marked["back"]:
-        log.info("records have left their listing, or are back", absent=marked["absent"], back=marked["back"])
+    if marked and any(marked.values()):
+        log.info("records have left their listing, or are back", **marked)
 
 
 async def _count_once(db: AsyncConnection, claim: Claim, keys: frozenset[str]) -> int:

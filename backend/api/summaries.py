@@ -69,7 +69,7 @@ for _entity in ENTITIES:
         router.add_api_route(
             f"/{_entity.address}/resumo",
             _summary_of(_entity, _entity.resource.rollup),
-            name=f"add up {_entity.name}",
+            operation_id=f"summarize_{_entity.name}",
             summary=f"{_entity.label}: quantos são, e quanto somam",
             description="Sem filtros, ou com os que o resumo conhece, em milissegundos em qualquer tamanho do espelho;"
             " com outros, ou com medianas, os registros são somados na hora, em até cinco segundos.",
@@ -80,7 +80,7 @@ for _entity in ENTITIES:
     router.add_api_route(
         f"/{_entity.address}/facetas",
         _facets_of(_entity),
-        name=f"count values of {_entity.name}",
+        operation_id=f"count_{_entity.name}",
         summary=f"{_entity.label}: quantos há de cada valor",
         description="Cada faceta é contada com todos os filtros menos o dela, em até 0,2 segundo.",
         openapi_extra=document_parameters(_entity, ("facetas", facets_of(_entity), "que filtros, no máximo seis")),

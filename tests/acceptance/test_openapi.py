@@ -45,7 +45,7 @@ async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user:
     assert "Traceback" not in stack.processes[0].text
 
 
-async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
+async def test_a_client_generated_from_the_document_pages_through_a_list_and_starts_a_synchronisation(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(stack.engine)
@@ -63,8 +63,8 @@ async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
     assert generating.returncode == 0, output.decode()
     monkeypatch.syspath_prepend(tmp_path)
 
-    def operation(name: str) -> Any:
-        return importlib.import_module(f"generated.api.dados.{name}").asyncio
+    def operation(name: str, tag: str = "dados") -> Any:
+        return importlib.import_module(f"generated.api.{tag}.{name}").asyncio
 
     made = importlib.import_module("generated").Client(str(stack.api.base_url), raise_on_unexpected_status=True)
     keys: list[str] = []
@@ -79,6 +79,14 @@ async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
         cnpj, _, rest = keys[0].split("-")
         number, _, year = rest.partition("/")
         found = await operation("get_contratos")(client=client, cnpj=cnpj, ano=year, sequencial=number)
+        request = importlib.import_module("generated.models").SyncRequest(
+            mode="backfill", data_ini="2025-03-10T00:00:00", data_fim="2025-03-10T23:59:59"
+        )
+        accepted = await operation("create_sync", "sync")(client=client, body=request)
+        listed = await operation("list_executions", "sync")(client=client, mode="backfill")
+        execution = await operation("get_execution", "executions")(client=client, execution_id=int(accepted.request_id))
     assert len(keys) == len(set(keys)) == page.total == 40
     assert found.registro.numero_controle_pncp == keys[0]
     assert found.listas.documentos.situacao == "fora do escopo"
+    assert [one.id for one in listed.executions] == [execution.id] == [int(accepted.request_id)]
+    assert (execution.status, execution.phase, execution.trigger) == ("running", "queued", "api")

@@ -13,6 +13,7 @@ export const TRIGGER = {
   schedule: "agenda",
   sweep: "agenda noturna",
   gap: "lacuna",
+  goal: "meta",
   retry: "repetição",
 };
 export const CRITERIO = { publicacao: "por publicação", atualizacao: "por alteração" };
@@ -83,7 +84,7 @@ export const modalidade = (id) => (id === null ? "Todas" : (MODALIDADES[id] ?? `
 
 export function kindOf(execution) {
   if (execution.trigger === "retry") return `Repetição de ${execution.retry_of ?? "outra"}`;
-  const kind = { sweep: "Varredura", gap: "Carga de lacuna" }[execution.trigger] ?? MODE[execution.mode];
+  const kind = { sweep: "Varredura", gap: "Carga de lacuna", goal: "Carga da meta" }[execution.trigger] ?? MODE[execution.mode];
   const { resource } = execution;
   return !resource || resource === "contratacoes" ? kind : `${kind} de ${TABLE[resource] ?? resource}`;
 }

@@ -217,7 +217,7 @@ def _lifespan(
             background = [
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(exports.work()),
-                asyncio.create_task(watch(engine, _rules_of(settings), notifier, queue_watch)),
+                asyncio.create_task(watch(engine, rules_of(settings), notifier, queue_watch)),
                 asyncio.create_task(Courier(engine, mirrors, notifier, metrics).watch()),
             ]
             if settings.execution_log_days:
@@ -295,7 +295,8 @@ def _publisher_of(settings: BackendSettings) -> Publisher | None:
     )
 
 
-def _rules_of(settings: BackendSettings) -> Rules:
+def rules_of(settings: BackendSettings) -> Rules:
+    """The thresholds of alerts."""
     no_success, reminder = settings.alert_no_success_minutes, settings.alert_reminder_minutes
     return Rules(
         no_success=timedelta(minutes=no_success) if no_success else None,

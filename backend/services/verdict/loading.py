@@ -268,9 +268,7 @@ def _to_outages(source: Sequence[SourceState], long: set[str]) -> list[Outage]:
 
 
 def _to_failed(row: Row[Any]) -> Failed:
-    return Failed(
-        row.id, row.resource, row.mode, row.cause, row.error_message, row.finished_at, row.can_retry, row.trigger
-    )
+    return Failed(row.id, row.resource, row.mode, row.cause, row.error_message, row.finished_at, row.can_retry)
 
 
 def _owed_itens(itens: ItensOwed, now: datetime) -> list[Owed]:

@@ -108,7 +108,6 @@ class Failed:
     error_message: str | None
     finished_at: datetime
     can_retry: bool
-    trigger: str = "api"
 
 
 @dataclass(frozen=True)

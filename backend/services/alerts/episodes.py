@@ -276,9 +276,7 @@ async def send_test(notifier: Notifier) -> list[ChannelOutcome]:
 
     """
     if not notifier.channels:
-        raise ConflictError(
-            "Nenhum canal está configurado: defina ALERT_EMAIL_TO, ALERT_EMAIL_FROM e SMTP_HOST, ou ALERT_WEBHOOK_URL."
-        )
+        raise ConflictError("no_channel")
     message = compose_test(datetime.now(UTC), public_url=notifier.public_url)
 
     async def outcome(channel: Channel) -> ChannelOutcome:

@@ -34,6 +34,7 @@ from backend.api import (
     schedules,
     summaries,
     sync,
+    verdict,
     yearly,
 )
 from backend.config import OWN_PREFIXES, BackendSettings
@@ -111,7 +112,8 @@ def create_app(settings: BackendSettings) -> FastAPI:
     )
     install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
-        *(sync.router, executions.router, schedules.router, goals.router, lists.router, alerts.router),
+        *(sync.router, verdict.router, executions.router, schedules.router, goals.router),
+        *(lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
@@ -191,7 +193,7 @@ def _lifespan(
         )
         reading = ReadConnections(engine)
         figures = FiguresReader(engine, settings.update_crons, settings.goals)
-        dashboard = Dashboard(reading, settings.list_scopes)
+        dashboard = Dashboard(reading, settings, settings.list_scopes, publisher)
         try:
             try:
                 await check_schema(engine)
@@ -203,13 +205,13 @@ def _lifespan(
                 log.warning("broker is not available yet")
             exports = _exports_of(settings, engine, long_copying, folder, metrics)
             year_files = _year_files_of(settings, engine, long_copying)
-            notifier = Notifier(channels_of(settings), settings.public_url)
+            notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict)
             mirrors = Mirrors(settings.list_scopes)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(exports.work()),
-                asyncio.create_task(watch(engine, _rules_of(settings), notifier, queue_watch)),
+                asyncio.create_task(watch(engine, rules_of(settings), notifier, queue_watch)),
                 asyncio.create_task(Courier(engine, mirrors, notifier, metrics).watch()),
             ]
             if settings.execution_log_days:
@@ -287,7 +289,8 @@ def _publisher_of(settings: BackendSettings) -> Publisher | None:
     )
 
 
-def _rules_of(settings: BackendSettings) -> Rules:
+def rules_of(settings: BackendSettings) -> Rules:
+    """The thresholds of alerts."""
     no_success, reminder = settings.alert_no_success_minutes, settings.alert_reminder_minutes
     return Rules(
         no_success=timedelta(minutes=no_success) if no_success else None,

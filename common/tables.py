@@ -536,6 +536,18 @@ alerts = Table(
     Index("uq_alerts_open", "kind", unique=True, postgresql_where=text("resolved_at IS NULL")),
 )
 
+# What administrators have taken note of: a trouble of the verdict, which counts again as soon as it changes.
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    # the id of the trouble
+    Column("id", Text, primary_key=True),
+    # what it was about: the number of the newest execution or record
+    Column("fingerprint", Text, nullable=False),
+    Column("acknowledged_by", Text, nullable=False),
+    _now("acknowledged_at"),
+)
+
 # How far the rollup counts what was stored before there was one, for each table.
 rollup_state = Table(
     "rollup_state",

@@ -19,7 +19,7 @@ async def make_token(form: Annotated[TokenRequest, Form()], state: AppState, pee
     """O token vale alguns minutos, e deixa de valer quando a senha muda. 404 onde não há autenticação."""
     security = state["security"]
     if security is None:
-        raise NotFoundError("Neste servidor não há autenticação: nenhum token é preciso.")
+        raise NotFoundError("no_authentication")
     token, seconds = await security.make_token(
         form.username.encode("utf-8", "replace"), form.password.encode("utf-8", "replace"), peer
     )

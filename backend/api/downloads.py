@@ -54,6 +54,7 @@ async def serve(request: Request, file: Download) -> Response:
         # several ranges, other units, and what is no range are ignored, as RFC 9110 allows
         request.scope["headers"] = [each for each in request.scope["headers"] if each[0] != b"range"]
     elif int(asked[1] or 0) >= known.st_size or (asked[1] and asked[2] and int(asked[2]) < int(asked[1])):
-        detail = f"O arquivo tem {known.st_size} bytes."
-        return problem(416, detail, headers={"Content-Range": f"bytes */{known.st_size}"})
+        return problem(
+            416, "unknown_range", values={"bytes": known.st_size}, headers={"Content-Range": f"bytes */{known.st_size}"}
+        )
     return FileResponse(file.path, headers=headers, media_type=file.media_type, filename=file.name, stat_result=known)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from backend.language.values import InvalidValueError
 from backend.models.sync import Moment, ResourceName
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.causes import Cause
@@ -27,11 +28,11 @@ def parse_day(value: str, name: str) -> date:
 
     """
     if not _DAY.fullmatch(value):
-        raise ValueError(f"{name} inválida: use YYYY-MM-DD")
+        raise InvalidValueError("day_form", name, name=name)
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise ValueError(f"{name} inexistente no calendário: use YYYY-MM-DD") from None
+        raise InvalidValueError("day_unknown", name, name=name) from None
 
 
 class CoverageQuery(BaseModel):
@@ -51,10 +52,10 @@ class CoverageQuery(BaseModel):
     def _check(self) -> Self:
         first, last = self.span
         if first > last:
-            raise ValueError("from deve ser anterior ou igual a to")
+            raise InvalidValueError("days_reversed", "from", "to")
         most = MOST_DETAILED_DAYS if self.detail else MOST_DAYS
         if (last - first).days >= most:
-            raise ValueError(f"o intervalo entre from e to não pode passar de {most} dias")
+            raise InvalidValueError("days_too_many", "from", "to", most=most)
         return self
 
     @property

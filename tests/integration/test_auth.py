@@ -91,10 +91,12 @@ def assert_stranger(answer: httpx.Response) -> None:
     assert [one.split()[0] for one in answer.headers.get_list("www-authenticate")] == ["Basic", "Bearer"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
-        "type": "about:blank",
-        "title": "Unauthorized",
+        "type": "/problems/unauthorized",
+        "code": "unauthorized",
+        "title": "Sem autorização",
         "status": 401,
         "detail": "Informe usuário e senha (Basic) ou um token válido (Bearer).",
+        "request_id": answer.headers["x-request-id"],
     }
 
 
@@ -566,6 +568,8 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
         "/sync/goals/{resource}",
         "/sync/goals/{resource}/pause",
         "/sync/goals/{resource}/resume",
+        "/sync/retry-failed",
+        "/sync/troubles/{trouble_id}/acknowledge",
         "/sync/lists",
         "/sync/alerts/test",
         "/arquivos",

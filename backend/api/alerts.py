@@ -13,7 +13,9 @@ from backend.services.alerts.episodes import list_alerts, send_test
 router = APIRouter(prefix="/sync/alerts", tags=["alerts"])
 
 
-@router.get("", summary="Alertas, do mais novo para o mais antigo", dependencies=[EachParameterOnce])
+@router.get(
+    "", operation_id="list_alerts", summary="Alertas, do mais novo para o mais antigo", dependencies=[EachParameterOnce]
+)
 @reads
 async def get_alerts(query: Annotated[AlertsQuery, Query()], state: AppState) -> Alerts:
     """Os episódios abertos e os passados; `next_cursor` leva à página seguinte."""
@@ -22,7 +24,7 @@ async def get_alerts(query: Annotated[AlertsQuery, Query()], state: AppState) ->
     return Alerts(alerts=shown, open_count=open_count, channels=channels, next_cursor=next_cursor)
 
 
-@router.post("/test", summary="Envia uma mensagem de teste", responses=CONFLICT_RESPONSE)
+@router.post("/test", operation_id="test_alerts", summary="Envia uma mensagem de teste", responses=CONFLICT_RESPONSE)
 @changes
 async def test(state: AppState) -> AlertTest:
     """Por todos os canais configurados; 409 se não há nenhum."""

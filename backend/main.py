@@ -205,7 +205,7 @@ def _lifespan(
                 log.warning("broker is not available yet")
             exports = _exports_of(settings, engine, long_copying, folder, metrics)
             year_files = _year_files_of(settings, engine, long_copying)
-            notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict)
+            notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict, settings.alert_language)
             mirrors = Mirrors(settings.list_scopes)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [

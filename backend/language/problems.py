@@ -225,6 +225,7 @@ _FAULTS = {
         "Diga o que cancelar: ids, resource, mode, trigger ou, para tudo, {example}",
         "Say what to cancel: ids, resource, mode, trigger or, for everything, {example}",
     ),
+    "day_no_text": ("{name} deve ser um texto: use YYYY-MM-DD", "{name} has to be a text: use YYYY-MM-DD"),
     "day_form": ("{name} inválida: use YYYY-MM-DD", "{name} is invalid: use YYYY-MM-DD"),
     "day_unknown": (
         "{name} inexistente no calendário: use YYYY-MM-DD",

@@ -13,7 +13,7 @@ from common.clock import FIRST_DAY, to_wall_clock
 
 def _first_day(value: object) -> date:
     if not isinstance(value, str):
-        raise InvalidValueError("day_form", "from_day", name="from_day")
+        raise InvalidValueError("day_no_text", "from_day", name="from_day")
     return parse_day(value, "from_day")
 
 

@@ -148,7 +148,7 @@ class OpenAlert:
 
     id: int
     kind: str
-    summary: str
+    summary: str | Text
     opened_at: datetime
 
 

@@ -8,7 +8,7 @@ from backend.access import changes, reads
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.execution_log import ExecutionLog, LogQuery
-from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncResponse, SyncSlices
+from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncMatrix, SyncResponse, SyncSlices
 from backend.security import name_of, sees_personal_data
 from backend.services.control import cancel_execution, retry_execution
 from backend.services.execution_log import load_lines
@@ -32,6 +32,13 @@ async def get_execution(execution_id: ExecutionId, status: Status, user: Current
 async def get_slices(execution_id: ExecutionId, query: Annotated[SlicesQuery, Query()], status: Status) -> SyncSlices:
     """Uma fatia por dia e modalidade (num update, por modalidade), na ordem em que são lidas."""
     return await status.get_slices(execution_id, query)
+
+
+@router.get("/{execution_id}/matrix", summary="As fatias como uma tabela de dias e modalidades")
+@reads
+async def get_matrix(execution_id: ExecutionId, status: Status) -> SyncMatrix:
+    """O estado de cada fatia, em poucas letras; `/slices` com `day` e `modalidade` diz mais de uma."""
+    return await status.get_matrix(execution_id)
 
 
 @router.get("/{execution_id}/log", summary="O registro (log) de uma execução", dependencies=[EachParameterOnce])

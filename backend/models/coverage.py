@@ -12,6 +12,8 @@ from common.lifecycle.causes import Cause
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
+FIRST_DAY = date(2021, 1, 1)
+"""The portal has nothing of the years before."""
 
 PairState = Literal["complete", "rejected", "partial", "failed", "running"]
 DayState = Literal["complete", "rejected", "partial", "failed", "running", "never"]
@@ -61,6 +63,43 @@ class CoverageQuery(BaseModel):
     def span(self) -> tuple[date, date]:
         """First and last day."""
         return parse_day(self.first, "from"), parse_day(self.last, "to")
+
+
+class CoverageSpansQuery(BaseModel):
+    """O recurso, e desde quando."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resource: ResourceName = Field(DEFAULT_RESOURCE, description="o recurso")
+    modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só esta; sem ela, todas")
+    first: str = Field(
+        str(FIRST_DAY), alias="from", max_length=100, description="primeiro dia, `YYYY-MM-DD`; sem ele, o do PNCP"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.first_day < FIRST_DAY:
+            raise ValueError(f"from deve ser {FIRST_DAY} ou depois")
+        return self
+
+    @property
+    def first_day(self) -> date:
+        """The first day."""
+        return parse_day(self.first, "from")
+
+
+class CoverageSpan(BaseModel):
+    """Dias seguidos no mesmo estado."""
+
+    first_day: date
+    last_day: date
+    state: DayState
+
+
+class CoverageSpans(BaseModel):
+    """O estado de todos os dias, de `from` até hoje, sem lacuna: o mesmo que `/sync/coverage` diz de cada um."""
+
+    spans: list[CoverageSpan]
 
 
 class CoverageModalidade(BaseModel):

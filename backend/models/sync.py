@@ -1,6 +1,6 @@
 """What the sync endpoints take and answer."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
@@ -253,6 +253,27 @@ class SyncSlices(BaseModel):
     next_cursor: str | None
 
 
+CellState = Literal["pending", "waiting", "running", "success", "rejected", "error", "cut_off"]
+
+
+class MatrixDay(BaseModel):
+    """As fatias de um dia, ou da janela de um update."""
+
+    first_day: date
+    last_day: date
+    states: list[CellState | None] = Field(
+        description="na ordem de `modalidades`; `waiting`: falhou, e será tentada de novo; `rejected`: lida, com "
+        "registros que não puderam ser gravados; `cut_off`: a execução terminou antes; `null`: não foi pedida"
+    )
+
+
+class SyncMatrix(BaseModel):
+    """As fatias de uma execução: dias por modalidade."""
+
+    modalidades: list[int | None] = Field(description="`[null]`: o recurso não se divide")
+    days: list[MatrixDay]
+
+
 class SyncStatus(BaseModel):
     """A última execução; antes da primeira, `idle` e mais nada."""
 
@@ -313,6 +334,8 @@ class SlicesQuery(BaseModel):
 
     limit: int = Field(100, ge=1, le=500)
     status: SliceStatus | None = None
+    day: date | None = Field(None, description="só as deste dia")
+    modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só as desta")
     cursor: int | None = Field(None, ge=1, le=2**31 - 1, description="`next_cursor` da página anterior")
 
 

@@ -99,6 +99,7 @@ class CoverageSpan(BaseModel):
 class CoverageSpans(BaseModel):
     """O estado de todos os dias, de `from` até hoje, sem lacuna: o mesmo que `/sync/coverage` diz de cada um."""
 
+    modalidades: list[int] = Field(description="as que contam: as que têm fatias em algum destes dias")
     spans: list[CoverageSpan]
 
 

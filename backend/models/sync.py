@@ -300,7 +300,8 @@ class SyncHistory(BaseModel):
     executions: list[SyncExecution]
     total_count: int
     success_count: int
-    error_count: int
+    error_count: int = Field(description="com as canceladas")
+    cancelled_count: int
     running_count: int
     next_cursor: str | None
 

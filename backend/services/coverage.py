@@ -108,14 +108,14 @@ async def load_spans(reading: ReadConnections, query: CoverageSpansQuery) -> Cov
     parameters = {**_parameters(resource, query.first_day, today, query.modalidade), "detail": False}
     async with reading.connect() as db:
         rows = (await db.execute(_DAYS_BY[resource.day_criterio], parameters)).all()
-    asked = len({part for row in rows for part in row.parts})
-    states = {row.day: _state_of(_states_in(row), asked - len(row.parts)) for row in rows}
+    asked = sorted({part for row in rows for part in row.parts})
+    states = {row.day: _state_of(_states_in(row), len(asked) - len(row.parts)) for row in rows}
     days = [query.first_day + timedelta(days=n) for n in range((today - query.first_day).days + 1)]
     spans = []
     for state, same in groupby(days, key=lambda day: states.get(day, "never")):
         span = list(same)
         spans.append(CoverageSpan(first_day=span[0], last_day=span[-1], state=state))
-    return CoverageSpans(spans=spans)
+    return CoverageSpans(modalidades=[part for part in asked if part], spans=spans)
 
 
 def _states_in(row: Row[Any]) -> Counter[str]:

@@ -357,6 +357,7 @@ async def test_spans_say_of_every_day_what_the_coverage_says(api: httpx.AsyncCli
 
     assert answer.status_code == 200, answer.text
     spans = answer.json()["spans"]
+    assert answer.json()["modalidades"] == [6, 8]
     told = {
         str(date.fromisoformat(span["first_day"]) + timedelta(days=n)): span["state"]
         for span in spans

@@ -23,6 +23,7 @@ from backend.api import (
     executions,
     exports,
     files,
+    goals,
     lists,
     mirror,
     ocds,
@@ -118,7 +119,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     )
     install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
-        *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
+        *(sync.router, executions.router, schedules.router, goals.router, lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
@@ -197,7 +198,7 @@ def _lifespan(
             statement_seconds=running.COPY_SECONDS,
         )
         reading = ReadConnections(engine)
-        figures = FiguresReader(engine, settings.update_crons)
+        figures = FiguresReader(engine, settings.update_crons, settings.goals)
         dashboard = Dashboard(reading, settings.list_scopes)
         try:
             try:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 BRASILIA = ZoneInfo("America/Sao_Paulo")
 LONGEST_WINDOW = timedelta(days=365)  # the portal answers 422 to more
 EARLIEST = datetime(2021, 1, 1)  # noqa: DTZ001  # wall clock; the PNCP opened in August 2021
+FIRST_DAY = EARLIEST.date()
 DATE_FORMAT = "YYYY-MM-DDTHH:MM:SS"
 
 _WALL_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")

@@ -137,7 +137,7 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=("running", "success", "error"))
     _add_resource(parser, "those of this resource only")
     parser.add_argument("--mode", choices=("update", "backfill"))
-    parser.add_argument("--trigger", help="who asked: api, message, schedule, sweep, gap, retry")
+    parser.add_argument("--trigger", help="who asked: api, message, schedule, sweep, gap, goal, retry")
     parser.add_argument("--limit", type=_positive, default=20, help="how many, 500 at most (20)")
     _add_url(parser)
 

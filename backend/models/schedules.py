@@ -16,7 +16,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates, whic
 def _said(value: str) -> str:
     reason = " ".join(value.split())
     if not reason or _UNSTORABLE.search(reason):
-        raise ValueError("reason deve dizer, em texto, por que a agenda para")
+        raise ValueError("reason deve dizer, em texto, o porquê da pausa")
     return reason
 
 

@@ -122,7 +122,7 @@ class CancelRequest(BaseModel):
     status: Literal["running"] | None = Field(None, description="todas as que estão em andamento")
     resource: AnyResource | None = None
     mode: Mode | None = None
-    trigger: Literal["api", "message", "schedule", "sweep", "gap", "retry"] | None = Field(
+    trigger: Literal["api", "message", "schedule", "sweep", "gap", "goal", "retry"] | None = Field(
         None, description="quem pediu"
     )
     ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(
@@ -191,7 +191,7 @@ class SyncExecution(BaseModel):
     resource: str
     mode: Mode
     criterio: Criterio
-    trigger: str = Field(description="quem pediu: `api`, `message`, `schedule`, `sweep`, `gap`, `retry`")
+    trigger: str = Field(description="quem pediu: `api`, `message`, `schedule`, `sweep`, `gap`, `goal`, `retry`")
     requested_by: str | None = Field(description="o usuário da API que pediu, onde há autenticação")
     retry_of: int | None = Field(description="a execução cujas fatias com erro esta repete")
     window_start: WallClock | None

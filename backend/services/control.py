@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import ConflictError, TooManyUnfinishedError, UnknownExecutionError
 from backend.models.sync import CancelRequest, SyncCancelled
+from backend.services.goals import pause_of_cancelled
 from common.database import run_again
 from common.execution_log import log_finished
 from common.lifecycle import admission, executions
@@ -28,7 +29,7 @@ _RUNNING = text("""
 
 @run_again
 async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> None:
-    """End an execution and its unfinished slices; a worker notices at its next page.
+    """End an execution and its unfinished slices; a worker notices at its next page. A goal that it fills is paused.
 
     Raises:
         UnknownExecutionError: there is none of this id.
@@ -41,6 +42,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
         structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
         if not await executions.cancel(db, execution_id, who):
             raise ConflictError(f"A execução {execution_id} já terminou.")
+        await pause_of_cancelled(db, execution_id, who)
         summary = await executions.summarize(db, execution_id)
     log.info("execution cancelled", user=who)
     log_finished(execution_id, summary)
@@ -62,6 +64,7 @@ async def _end_running(engine: AsyncEngine, execution_id: int, who: str) -> bool
     async with engine.begin() as db:
         if not await executions.cancel(db, execution_id, who):
             return False
+        await pause_of_cancelled(db, execution_id, who)
         summary = await executions.summarize(db, execution_id)
     log.info("execution cancelled", execution_id=execution_id, user=who)
     log_finished(execution_id, summary)

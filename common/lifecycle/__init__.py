@@ -25,6 +25,9 @@ ONLY_SYNC: tuple[Kind, ...] = ("sync",)
 DEFAULT_RESOURCE = CONTRATACOES.name
 """The resource of a request that names none."""
 
+GOAL_TRIGGER = "goal"
+"""What has started an execution that fills a goal: days that are to be kept, and are missing."""
+
 PATIENCE: dict[Mode, timedelta] = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
 """How long a slice may fail without a page that shows anything new, and an execution wait for a source that fails."""
 

@@ -28,6 +28,7 @@ TRIGGERS = {
     "schedule": "da agenda",
     "sweep": "da varredura noturna",
     "gap": "de uma lacuna",
+    "goal": "de uma meta",
     "retry": "que repete outra",
 }
 

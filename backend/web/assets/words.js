@@ -25,8 +25,8 @@ export const TRIGGER = {
   schedule: "agenda",
   sweep: "agenda noturna",
   gap: "lacuna",
+  goal: "meta",
   retry: "repetição",
-  goal: "manter completo",
 };
 export const CRITERIO = { publicacao: "por publicação", atualizacao: "por alteração" };
 const SCHEDULES = {
@@ -96,7 +96,7 @@ export const modalidade = (id) => (id === null ? "Todas" : (MODALIDADES[id] ?? `
 
 export function kindOf(execution) {
   if (execution.trigger === "retry") return `Repetição de ${execution.retry_of ?? "outra"}`;
-  const kind = { sweep: "Varredura", gap: "Carga de lacuna", goal: "Complemento" }[execution.trigger] ?? MODE[execution.mode];
+  const kind = { sweep: "Varredura", gap: "Carga de lacuna", goal: "Carga da meta" }[execution.trigger] ?? MODE[execution.mode];
   const { resource } = execution;
   return !resource || resource === "contratacoes" ? kind : `${kind} de ${TABLE[resource] ?? resource}`;
 }

@@ -34,6 +34,7 @@ from backend.api import (
     schedules,
     summaries,
     sync,
+    verdict,
     yearly,
 )
 from backend.config import OWN_PREFIXES, BackendSettings
@@ -119,7 +120,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     )
     install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
-        *(sync.router, executions.router, schedules.router, goals.router, lists.router, alerts.router),
+        *(sync.router, verdict.router, executions.router, schedules.router, goals.router, lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
@@ -199,7 +200,7 @@ def _lifespan(
         )
         reading = ReadConnections(engine)
         figures = FiguresReader(engine, settings.update_crons, settings.goals)
-        dashboard = Dashboard(reading, settings.list_scopes)
+        dashboard = Dashboard(reading, settings, settings.list_scopes, publisher)
         try:
             try:
                 await check_schema(engine)

@@ -25,6 +25,7 @@ from backend.errors import (
     refusal,
 )
 from backend.heads import HEAD_TOO_LARGE
+from backend.language.translator import Language, language_of_request, negotiate
 from backend.limiter import Limiter, network_of
 from backend.metrics import Metrics, template_of
 from backend.security import Security, User
@@ -127,7 +128,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
 
 class RequestContext:
-    """Adds a request id to the answer and to all log lines, and answers 500 to what nothing else has handled."""
+    """Adds a request id to the answer and to all log lines, finds its language, and answers 500 to what is left."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -138,6 +139,7 @@ class RequestContext:
             return
         given = _header(scope, b"x-request-id")
         request_id = given[0].decode() if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else uuid.uuid4().hex
+        language_of_request.set(_language_of(scope))
         has_begun = False
 
         async def send_named(message: Message) -> None:
@@ -159,6 +161,11 @@ class RequestContext:
                 await answer(scope, receive, send_named)
             finally:
                 structlog.contextvars.unbind_contextvars("execution_id")  # of the one that the request was about
+
+
+def _language_of(scope: Scope) -> Language:
+    """The language that a request wants; the header may be given in parts."""
+    return negotiate(",".join(value.decode("latin-1") for value in _header(scope, b"accept-language")))
 
 
 class ForgetShared:

@@ -30,7 +30,7 @@ from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
 from common.resources.resumo import add_resumo
 
-SCHEMA_REVISION = "0013"
+SCHEMA_REVISION = "0014"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -534,6 +534,18 @@ alerts = Table(
     _moment("recovery_notified_at"),
     # one open episode of a kind
     Index("uq_alerts_open", "kind", unique=True, postgresql_where=text("resolved_at IS NULL")),
+)
+
+# What administrators have taken note of: a trouble of the verdict, which counts again as soon as it changes.
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    # the id of the trouble
+    Column("id", Text, primary_key=True),
+    # what it was about: the number of the newest execution or record
+    Column("fingerprint", Text, nullable=False),
+    Column("acknowledged_by", Text, nullable=False),
+    _now("acknowledged_at"),
 )
 
 # How far the rollup counts what was stored before there was one, for each table.

@@ -5,7 +5,7 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Header, Query, Response
 
 from backend.access import changes, reads
-from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
+from backend.dependencies import AppState, CurrentUser, EachParameterOnce, RequestLanguage, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
 from backend.models.coverage import CoverageQuery, CoverageSpans, CoverageSpansQuery, SyncCoverage
 from backend.models.dashboard import SyncDashboard
@@ -125,12 +125,12 @@ async def get_history(query: Annotated[HistoryQuery, Query()], status: Status) -
 
 @router.get("/dashboard", summary="Tudo o que a página inicial mostra")
 @reads
-async def get_dashboard(state: AppState, user: CurrentUser) -> SyncDashboard:
+async def get_dashboard(state: AppState, user: CurrentUser, language: RequestLanguage) -> SyncDashboard:
     """Totais, andamento, atualidade do espelho, falhas que pedem atenção e os últimos 30 dias.
 
     Nos exemplos de `drift`, um leitor vê mascarado o que pode ser um CPF.
     """
-    dashboard = await state["dashboard"].load()
+    dashboard = await state["dashboard"].load(language)
     return dashboard if sees_personal_data(user) else mask_dashboard(dashboard)
 
 

@@ -1,4 +1,6 @@
-"""Cancel executions, or repeat failed slices."""
+"""Cancel executions, or repeat failed slices of one or of all."""
+
+from collections.abc import Collection
 
 import structlog
 from sqlalchemy import text
@@ -7,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.errors import ConflictError, TooManyUnfinishedError, UnknownExecutionError
 from backend.models.sync import CancelRequest, SyncCancelled
 from backend.services.goals import pause_of_cancelled
+from backend.models.verdict import RetriedFailed
+from backend.services.failures import load_pending
 from common.database import run_again
 from common.execution_log import log_finished
 from common.lifecycle import admission, executions
@@ -16,6 +20,7 @@ log = structlog.get_logger(__name__)
 MOST_CANCELLED = 1000
 """The most executions that one request cancels."""
 
+_NOW = text("SELECT now()")
 _RUNNING = text("""
     SELECT id FROM sync_executions
      WHERE status = 'running'
@@ -104,3 +109,44 @@ async def retry_execution(
     log.info("failed slices are repeated", execution_id=execution_id, repeated_by=copy, user=requested_by)
     log.info("execution accepted", execution_id=copy, trigger="retry", retry_of=execution_id, user=requested_by)
     return copy
+
+
+async def retry_failed(
+    engine: AsyncEngine,
+    execution_ids: Collection[int] | None,
+    requested_by: str | None = None,
+    *,
+    at_most: int = admission.MAX_UNFINISHED,
+) -> RetriedFailed:
+    """Repeat the executions that failed and were not made good, of these ids or all, the oldest first.
+
+    Updates are left out: the next one reads again what is missing.
+
+    Raises:
+        ConflictError: there is none that can be repeated.
+        TooManyUnfinishedError: as many are under way as there may be, before the first.
+
+    """
+    async with engine.connect() as db:
+        now = (await db.execute(_NOW)).scalar_one()
+        pending = await load_pending(db, now)
+    wanted = [
+        row.id
+        for row in reversed(pending)
+        if row.can_retry and row.mode != "update" and (execution_ids is None or row.id in execution_ids)
+    ]
+    if not wanted:
+        raise ConflictError("Nenhuma execução que falhou pode ser repetida agora.")
+    started: list[int] = []
+    taken = 0
+    for execution_id in wanted:
+        try:
+            started.append(await retry_execution(engine, execution_id, requested_by, at_most=at_most))
+        except ConflictError:  # another request has repeated it
+            pass
+        except TooManyUnfinishedError:
+            if not started:
+                raise
+            break
+        taken += 1
+    return RetriedFailed(retried=len(started), execution_ids=started, remaining=len(wanted) - taken)

@@ -80,3 +80,12 @@ async def load_pending(db: AsyncConnection, now: datetime) -> Sequence[Row[Any]]
         "parts": [part for _, part in mirrored],
     }
     return (await db.execute(_LOAD_PENDING, parameters)).all()
+
+
+def is_explained(failed: Row[Any], *, is_out: bool) -> bool:
+    """Whether an execution failed because of an outage of the portal and needs no action at present.
+
+    The next update makes such an update good, and if none comes, that is reported. A backfill has to be repeated once
+    the portal answers. `is_out`: the outage goes on.
+    """
+    return bool(failed.cause == "portal_down") and (failed.mode == "update" or is_out)

@@ -16,7 +16,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.alerts.words import how_it_fails, of_resource
-from backend.services.failures import LOOK_BACK, load_pending
+from backend.services.failures import LOOK_BACK, is_explained, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.outages import load_last_end, load_outages
 from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
@@ -147,12 +147,8 @@ class _Outage:
     was_known: bool
 
     def explains(self, failed: Row[Any]) -> bool:
-        """Whether an execution failed because of an outage and needs no action at present.
-
-        The next update makes such an update good, and if none comes, that is reported. A backfill has to be repeated
-        once the portal answers.
-        """
-        return bool(failed.cause == "portal_down") and (failed.mode == "update" or self.finding is not None)
+        """Whether an execution failed because of it and needs no action at present."""
+        return is_explained(failed, is_out=self.finding is not None)
 
     async def load_end(self, db: AsyncConnection, now: datetime) -> datetime | None:
         """Until when an outage has prevented updates."""

@@ -1,11 +1,11 @@
 """What the coverage of a span of days takes and answers."""
 
-import re
 from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from backend.models.days import parse_day
 from backend.models.sync import Moment, ResourceName
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.causes import Cause
@@ -17,23 +17,6 @@ FIRST_DAY = date(2021, 1, 1)
 
 PairState = Literal["complete", "rejected", "partial", "failed", "running"]
 DayState = Literal["complete", "rejected", "partial", "failed", "running", "never"]
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def parse_day(value: str, name: str) -> date:
-    """Read `YYYY-MM-DD`, and only that.
-
-    Raises:
-        ValueError: any other form, or a day that no calendar has.
-
-    """
-    if not _DAY.fullmatch(value):
-        raise ValueError(f"{name} inválida: use YYYY-MM-DD")
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise ValueError(f"{name} inexistente no calendário: use YYYY-MM-DD") from None
 
 
 class CoverageQuery(BaseModel):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
+from backend.models.days import parse_day
 from common.clock import check_window, parse_wall_clock, to_wall_clock
 from common.lifecycle import DEFAULT_RESOURCE, criterio_of
 from common.lifecycle.causes import Cause
@@ -335,9 +336,19 @@ class SlicesQuery(BaseModel):
 
     limit: int = Field(100, ge=1, le=500)
     status: SliceStatus | None = None
-    day: date | None = Field(None, description="só as deste dia")
+    day: str | None = Field(None, max_length=100, description="só as deste dia, `YYYY-MM-DD`")
     modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só as desta")
     cursor: int | None = Field(None, ge=1, le=2**31 - 1, description="`next_cursor` da página anterior")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.chosen_day
+        return self
+
+    @property
+    def chosen_day(self) -> date | None:
+        """The day whose slices are asked for."""
+        return None if self.day is None else parse_day(self.day, "day")
 
 
 class QueueHealth(BaseModel):

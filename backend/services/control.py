@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import ConflictError, TooManyUnfinishedError, UnknownExecutionError
 from backend.models.sync import CancelRequest, SyncCancelled
-from backend.services.goals import pause_of_cancelled
 from backend.models.verdict import RetriedFailed
 from backend.services.failures import load_pending
+from backend.services.goals import pause_of_cancelled
 from common.database import run_again
 from common.execution_log import log_finished
 from common.lifecycle import admission, executions

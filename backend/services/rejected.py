@@ -32,14 +32,15 @@ _COUNT = text("""
 _EXPLANATIONS = [
     (re.compile(pattern), sentence)
     for pattern, sentence in (
-        (r"Object missing required field `([^`]+)`.*", r"falta o campo obrigatório {0}"),
-        (r"Expected `([^`]+)`, got `([^`]+)`(?: - at `\$\.?([^`]*)`)?.*", "{2} veio como {1}, e se espera {0}"),
-        (r"(\S+) is not of the form (.+)", "{0} não tem a forma {1}"),
-        (r"(\S+): (.+) is no moment and no day", "{0} traz {1}, que não é data nem hora"),
+        (r"Object missing required field `([^`]+)`.*", "falta o campo obrigatório {0}"),
+        (r"Expected `([^`]+)`, got `([^`]+)` - at `\$\.([^`]+)`", "o campo {2} veio como {1}; a coluna espera {0}"),
+        (r"Expected `([^`]+)`, got `([^`]+)`.*", "um valor veio como {1}; a coluna espera {0}"),
+        (r"(\S+) is not of the form (.+)", "o campo {0} não tem a forma {1}"),
+        (r"(\S+): (.+) is no moment and no day", "o campo {0} traz {1}, que não é data nem hora"),
         (r"(.+) lies in no year of Brasília's wall clock", "{0} não é um momento do calendário"),
         (r"(.+) stands where an id belongs", "{0} está onde se espera um identificador"),
-        (r"(\S+) is not a finite number", "{0} não é um número finito"),
-        (r"(\S+) has more than (\d+) digits on one side of the point", "{0} tem mais de {1} algarismos"),
+        (r"(\S+) is not a finite number", "o campo {0} não é um número finito"),
+        (r"(\S+) has more than (\d+) digits on one side of the point", "o campo {0} tem mais de {1} algarismos"),
         (r"a number that jsonb does not take.*", "traz um número que o banco de dados não aceita"),
         (r"the record that it belongs to is not stored", "o registro a que pertence não está gravado"),
         (r"JSON is malformed.*|Input data was truncated", "o que o portal enviou não é JSON válido"),
@@ -84,8 +85,7 @@ def explain_rejection(reason: str) -> str:
     """A reason in Portuguese; one of an unknown form stays as it is."""
     for pattern, sentence in _EXPLANATIONS:
         if match := pattern.fullmatch(reason):
-            parts = [_KINDS.get(part or "", part or "um campo") for part in match.groups()]
-            said = sentence.format(*[_spoken(part) for part in parts])
+            said = sentence.format(*map(_spoken, match.groups()))
             return said[0].upper() + said[1:]
     return reason
 

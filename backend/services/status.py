@@ -362,8 +362,8 @@ class SyncStatusService:
         statement = select(*columns).where(_slice.execution_id == execution_id)
         if query.status is not None:
             statement = statement.where(_slice.status == query.status)
-        if query.day is not None:
-            statement = statement.where(_slice.first_day <= query.day, _slice.last_day >= query.day)
+        if (day := query.chosen_day) is not None:
+            statement = statement.where(_slice.first_day <= day, _slice.last_day >= day)
         if query.modalidade is not None:
             statement = statement.where(_slice.part == query.modalidade)
         if query.cursor is not None:

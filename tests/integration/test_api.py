@@ -503,6 +503,7 @@ async def test_before_the_first_execution_the_status_is_idle(api: httpx.AsyncCli
         "total_count": 0,
         "success_count": 0,
         "error_count": 0,
+        "cancelled_count": 0,
         "running_count": 0,
         "next_cursor": None,
     }

@@ -64,3 +64,29 @@ async def test_slices_of_one_day_and_modalidade(api: httpx.AsyncClient, database
     assert await asked(day=str(DAY), modalidade=8) == [(str(DAY), 8)]
     assert await asked(modalidade=6) == [(str(DAY), 6), (str(NEXT), 6)]
     assert await asked(day="2025-01-01") == []
+    for day in ("0", "2025-02-30", "10/03/2025"):
+        answer = await api.get(f"/sync/executions/{execution_id}/slices", params={"day": day})
+        assert answer.status_code == 422, day
+
+
+async def test_the_history_counts_the_cancelled_among_those_that_pass_its_filters(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    cancelled, failed = await database.planned(), await database.planned(resource="atas", pieces=[piece(DAY, 0)])
+    await database.run(executions.cancel, cancelled, "maria")
+    await database.rows(
+        "UPDATE sync_slices SET status = 'error', cause = 'no_answer' WHERE execution_id = :id", id=failed
+    )
+    await database.rows(
+        "UPDATE sync_executions SET status = 'error', cause = 'no_answer', finished_at = now() WHERE id = :id",
+        id=failed,
+    )
+
+    async def counted(**filters: str) -> tuple[int, int]:
+        answer = (await api.get("/sync/history", params=filters)).json()
+        return answer["error_count"], answer["cancelled_count"]
+
+    assert await counted() == (2, 1)
+    assert await counted(resource="atas") == (1, 0)
+    assert await counted(status="success") == (0, 0)
+    assert await counted(until="2025-01-01T00:00:00") == (0, 0)

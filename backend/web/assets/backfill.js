@@ -5,6 +5,7 @@ import { addDays, duration, integer, plural, today } from "./format.js";
 import { Field, focusFault } from "./forms.js";
 import { FIRST_DAY } from "./goals.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
+import { useResources } from "./resources.js";
 import { Button, Dialog } from "./ui.js";
 
 const LONGEST_DAYS = 365;
@@ -55,14 +56,7 @@ function Backfill({ close, given }) {
   const [last, setLast] = useState(given.last ?? addDays(today(), -1));
   const [resource, setResource] = useState(given.resource ?? "contratacoes");
   const [chosen, setCriterio] = useState(given.criterio ?? "publicacao");
-  const [resources, setResources] = useState([]);
-  useEffect(() => {
-    // a server that has no list of them takes contratações
-    request("GET", "/sync/resources").then(
-      (answer) => setResources(answer.resources),
-      () => {},
-    );
-  }, []);
+  const resources = useResources();
   const criterios = resources.find((one) => one.name === resource)?.criterios ?? Object.keys(WHAT);
   const criterio = criterios.includes(chosen) ? chosen : criterios[0];
   const [plan, setPlan] = useState(null);

@@ -68,7 +68,7 @@ export function Execution({ id }) {
     ${
       one.cause &&
       html`<div class="verdict ${one.cancelled ? "" : "bad"}" role="note"><p><${Meaning} of=${one} />
-      </p>${adviceFor(one) && html`<p class="muted">${adviceFor(one)}</p>`}${one.cancelled && html`<p class="muted">${percent(one.progress.percent)} estava feito, e fica: ${integer(one.progress.slices_done)} de ${plural(one.progress.slices_total, "fatia", "fatias")}. Continuar lê só o que faltou.</p>`}</div>`
+      </p>${adviceFor(one) && html`<p class="muted">${adviceFor(one)}</p>`}${one.cancelled && html`<p class="muted">${percent(one.progress.percent)} estava feito e continua gravado: ${integer(one.progress.slices_done)} de ${plural(one.progress.slices_total, "fatia", "fatias")}. Continuar lê só o que faltou.</p>`}</div>`
     }
     <${Card}>${one.status === "running" && html`<${Running} execution=${one} at=${at} detailed />`}<${Facts} one=${one} />
       <//>
@@ -168,7 +168,7 @@ function Failure({ meaning, slices }) {
     days.set(day, [...(days.get(day) ?? []), modalidade(slice.modalidade)]);
   }
   const advice = adviceFor(slices[0]);
-  return html`<li><header><h3>${meaning}</h3><${Badge} tone="bad">${plural(slices.length, "fatia", "fatias")}<//></header>
+  return html`<li><header><h2>${meaning}</h2><${Badge} tone="bad">${plural(slices.length, "fatia", "fatias")}<//></header>
     ${advice && html`<p class="muted">${advice}</p>`}
     <ul class="slices">${[...days].map(([day, parts]) => html`<li key=${day}><span>${day}</span><span class="muted">${parts.join(", ")}</span></li>`)}</ul>
     ${texts.length > 0 && html`<details class="original"><summary>texto original${texts.length > 1 ? ` (${integer(texts.length)} diferentes)` : ""}</summary>${texts.slice(0, 5).map((text) => html`<code key=${text}>${text}</code>`)}</details>`}</li>`;

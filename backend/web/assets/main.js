@@ -202,14 +202,20 @@ function Simulated() {
   const about = useAbout();
   return (
     about?.portal_is_simulated &&
-    html`<p class="simulated" role="note"><strong>Portal simulado.</strong> Os registros não vêm do PNCP, e sim de <span class="mono">${about.portal_url}</span>.</p>`
+    html`<aside class="simulated" aria-label="Portal simulado"><strong>Portal simulado.</strong> Os registros não vêm do PNCP, e sim de <span class="mono">${about.portal_url}</span>.</aside>`
   );
 }
+
+const DOCUMENTATION = [
+  ["/docs", "API (Swagger)"],
+  ["/redoc", "API (ReDoc)"],
+  ["/openapi.json", "OpenAPI"],
+];
 
 function Foot() {
   const about = useAbout();
   return html`<footer class="foot"><span>PNCP Sync${about ? ` ${about.version}` : ""} — horários de Brasília</span>
-    ${about?.has_documentation && html`<nav aria-label="Documentação"><a href="/docs">API (Swagger)</a> <a href="/redoc">API (ReDoc)</a> <a href="/openapi.json">OpenAPI</a></nav>`}
+    ${about?.has_documentation && html`<nav aria-label="Documentação">${DOCUMENTATION.map(([path, name]) => html`<a key=${path} href=${path}>${name}</a>`)}</nav>`}
     </footer>`;
 }
 

@@ -64,7 +64,7 @@ function Grid({ data }) {
     cell.focus();
   };
   return html`<div class="matrix" ref=${box} onKeyDown=${walk} onClick=${(event) => open(event.target)}><table role="grid" aria-label="Fatias por dia e modalidade" aria-readonly="true">
-    <thead><tr><th scope="col" class="corner"><span class="unseen">Modalidade</span></th>${data.days.map((day, n) => html`<th scope="col" key=${n} class=${n % 7 === 0 || data.days.length < 8 ? "shown" : ""} abbr=${numericDay(day.first_day)}><span>${shortDay(day.first_day)}</span></th>`)}</tr></thead>
+    <thead><tr><th scope="col" class="corner"><span class="unseen">Modalidade</span></th>${data.days.map((day, n) => html`<th scope="col" key=${n}><span class="unseen">${numericDay(day.first_day)}</span>${(n % 7 === 0 || data.days.length < 8) && html`<span class="tick" aria-hidden="true">${shortDay(day.first_day)}</span>`}</th>`)}</tr></thead>
     <tbody>${data.modalidades.map(
       (part, row) => html`<tr key=${part ?? 0}><th scope="row" class=${isWindow ? "wide" : ""}>${nameOf(part)}</th>${data.days.map((day, column) => {
         const state = day.states[row];

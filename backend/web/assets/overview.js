@@ -33,25 +33,25 @@ export function Overview() {
   const busy = dashboard.unfinished.length > 0;
   return html`
     <${Verdict} verdict=${verdict} />
-    <${Troubles} troubles=${verdict.troubles} />
+    <${Troubles} troubles=${verdict.troubles} facts=${verdict.facts} />
     ${isNew ? html`<${Welcome} />` : html`<${Cards} dashboard=${dashboard} schedules=${schedules} />`}
     <div class="columns">
       <div class="stack">
         <${Now} dashboard=${dashboard} at=${at} schedules=${schedules} />
         ${!isNew && html`<${TimelineCard} busy=${busy} />`}
         ${!isNew && html`<${Published} busy=${busy} />`}
-        ${!isNew && html`<${Latest} busy=${busy} />`}
+        ${!isNew && html`<${Lists} lists=${dashboard.lists_owed} />`}
       </div>
       <div class="stack">
         <${ResourceList} verdict=${verdict} />
         <${Agenda} schedules=${schedules} />
         <${Parts} dashboard=${dashboard} health=${health} />
-        ${!isNew && html`<${Lists} lists=${dashboard.lists_owed} />`}
       </div>
-    </div>`;
+    </div>
+    ${!isNew && html`<${Latest} busy=${busy} />`}`;
 }
 
-const FirstLoad = () => html`<div class="verdict-facts"><${Skeleton} lines=${1} /><ul class="fact-cards">${[1, 2, 3].map(
+const FirstLoad = () => html`<h1 class="unseen">Painel</h1><div class="verdict-facts"><${Skeleton} lines=${1} /><ul class="fact-cards">${[1, 2, 3].map(
   (n) => html`<li class="card fact" key=${n}><${Skeleton} lines=${3} /></li>`,
 )}</ul></div>
   <div class="columns"><div class="card"><${Skeleton} height=${220} /></div><div class="card"><${Skeleton} lines=${5} /></div></div>`;
@@ -191,7 +191,8 @@ const REASON = {
   throttled: "pediu uma pausa",
 };
 
-function portalOf({ source, unfinished }) {
+function portalOf({ source, unfinished, workers }) {
+  if (!workers.length) return ["quiet", "não se sabe"];
   if (source.length) return ["warn", REASON[source[0].reason] ?? REASON.throttled];
   return unfinished.some((one) => one.waiting) ? ["warn", "está falhando; novas tentativas automáticas"] : ["good", "responde"];
 }
@@ -221,5 +222,5 @@ const Lists = ({ lists }) => html`<${Card} id="lists" title="Listas lidas depois
 function Latest({ busy }) {
   const { data } = useLive("/sync/history?limit=8", busy ? 6000 : 30000);
   return html`<${Card} id="latest" title="Últimas execuções" aside=${html`<a href="#/historico">Histórico completo</a>`}>
-    ${data ? (data.executions.length ? html`<${ExecutionTable} executions=${data.executions} caption="Últimas execuções" />` : html`<${Empty} title="Nenhuma execução" />`) : html`<${Skeleton} lines=${5} />`}<//>`;
+    ${data ? (data.executions.length ? html`<${ExecutionTable} executions=${data.executions} caption="As oito execuções mais novas" />` : html`<${Empty} title="Nenhuma execução" />`) : html`<${Skeleton} lines=${5} />`}<//>`;
 }

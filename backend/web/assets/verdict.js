@@ -17,7 +17,7 @@ const SHOWN_EXECUTIONS = 5;
 export const Verdict = ({ verdict }) =>
   html`<section class="verdict-facts" aria-labelledby="verdict-title">
     <div class="verdict-head"><h1 id="verdict-title">${verdict.title}</h1>
-      ${verdict.text && html`<p>${verdict.text}</p>`}</div>
+      ${verdict.text && !verdict.facts.some((fact) => fact.text === verdict.text) && html`<p>${verdict.text}</p>`}</div>
     <ul class="fact-cards">${verdict.facts.map((fact) => html`<${Fact} key=${fact.fact} fact=${fact} />`)}</ul>
   </section>`;
 
@@ -63,10 +63,10 @@ async function perform({ label, method, path, body }) {
 }
 
 // What wants attention; what was acknowledged is folded away, and comes back when it changes.
-export function Troubles({ troubles }) {
-  const open = troubles.filter((one) => !one.acknowledged_at);
+export function Troubles({ troubles, facts }) {
+  const open = troubles.filter((one) => !one.acknowledged_at && !stands(one, facts));
   const known = troubles.filter((one) => one.acknowledged_at);
-  if (!troubles.length) return null;
+  if (!open.length && !known.length) return null;
   const isBad = open.some((one) => one.state === "problem");
   return html`<${Card} id="troubles" title="Precisa de você" aside=${html`<${Badge} tone=${isBad ? "bad" : open.length ? "warn" : "good"}>${integer(open.length)}<//>`}>
     ${open.length ? html`<ul class="troubles">${open.map((one) => html`<${Trouble} key=${one.id} one=${one} />`)}</ul>` : html`<p class="calm">Nada que você já não saiba.</p>`}
@@ -75,13 +75,17 @@ export function Troubles({ troubles }) {
   <//>`;
 }
 
+// Whether a fact above says the same, and there is nothing to press
+const stands = (one, facts) =>
+  !one.action && !one.can_acknowledge && !one.original && facts.some((fact) => fact.title === one.title && fact.text === one.text);
+
 function Trouble({ one }) {
   const ids = (one.execution_ids ?? []).slice(0, SHOWN_EXECUTIONS);
   const rest = (one.execution_ids ?? []).length - ids.length;
   return html`<li class=${TONES[one.state]}><span class="trouble-mark"><${Icon} name="error" /></span><div>
-      <p class="trouble-title">${one.title}${one.count > 1 && html` <span class="count">${integer(one.count)}</span>`}</p>
-      <p class="muted">${one.text}${one.since && html` <${Since} moment=${one.since} />`}</p>
-      ${ids.length > 0 && html`<p class="muted small">${ids.map((id, n) => html`${n ? ", " : ""}<a href=${hashOf(`/execucoes/${id}`)}>execução ${id}</a>`)}${rest > 0 && ` e mais ${integer(rest)}`}</p>`}
+      <p class="trouble-title">${one.title}</p>
+      <p class="muted">${one.text}</p>
+      ${(one.since || ids.length > 0) && html`<p class="muted small">${one.since && html`<${Since} moment=${one.since} />`}${one.since && ids.length > 0 && " · "}${ids.map((id, n) => html`${n ? ", " : ""}<a href=${hashOf(`/execucoes/${id}`)}>execução ${id}</a>`)}${rest > 0 && ` e mais ${integer(rest)}`}</p>`}
       ${one.acknowledged_at && html`<p class="muted small">Visto por ${who(one.acknowledged_by)} <${Ago} moment=${one.acknowledged_at} /></p>`}
       ${one.original && html`<${Original} text=${one.original} />`}</div>
     <div class="trouble-actions">

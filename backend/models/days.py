@@ -1,0 +1,21 @@
+"""A day as queries and bodies give it."""
+
+import re
+from datetime import date
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def parse_day(value: str, name: str) -> date:
+    """Read `YYYY-MM-DD`, and only that.
+
+    Raises:
+        ValueError: any other form, or a day that no calendar has.
+
+    """
+    if not _DAY.fullmatch(value):
+        raise ValueError(f"{name} inválida: use YYYY-MM-DD")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{name} inexistente no calendário: use YYYY-MM-DD") from None

@@ -120,7 +120,8 @@ def create_app(settings: BackendSettings) -> FastAPI:
     )
     install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
-        *(sync.router, verdict.router, executions.router, schedules.router, goals.router, lists.router, alerts.router),
+        *(sync.router, verdict.router, executions.router, schedules.router, goals.router),
+        *(lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
@@ -212,7 +213,7 @@ def _lifespan(
                 log.warning("broker is not available yet")
             exports = _exports_of(settings, engine, long_copying, folder, metrics)
             year_files = _year_files_of(settings, engine, long_copying)
-            notifier = Notifier(channels_of(settings), settings.public_url)
+            notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict)
             mirrors = Mirrors(settings.list_scopes)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [

@@ -1,5 +1,6 @@
 """Health and metrics."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
@@ -10,6 +11,7 @@ from backend.dependencies import AppState
 from backend.metrics import CONTENT_TYPE
 from backend.models.about import About
 from backend.models.sync import Alive, Health, QueueHealth
+from backend.services.figures import verdict_metric
 from backend.services.health import load_broker, load_state
 
 router = APIRouter(tags=["operations"])
@@ -57,7 +59,8 @@ async def get_about(state: AppState) -> About:
 @reads
 async def metrics(state: AppState) -> Response:
     """No formato de texto do Prometheus. Sem o banco de dados responde igualmente, com `pncp_database_up 0`."""
-    return Response(state["metrics"].render(await state["figures"].metrics()), media_type=CONTENT_TYPE)
+    figures, verdict = await asyncio.gather(state["figures"].metrics(), state["dashboard"].verdict())
+    return Response(state["metrics"].render([*figures, verdict_metric(verdict)]), media_type=CONTENT_TYPE)
 
 
 @router.get("/health/live", summary="O processo responde")

@@ -116,8 +116,18 @@ _PAIRS = {
     "days_failed": (
         ("{failed:# dia falhou|# dias falharam}", "{failed:# day failed|# days failed}"),
         (
-            "{complete:number} de {days:# dia|# dias} lidos por inteiro; outros que faltam: {missing:number}. {goal}",
-            "{complete:number} of {days:# day|# days} read whole; others that are missing: {missing:number}. {goal}",
+            "{complete:number} de {days:# dia|# dias} lidos por inteiro; faltam {missing:number}. {goal}",
+            "{complete:number} of {days:# day|# days} read whole; {missing:number} are missing. {goal}",
+        ),
+    ),
+    "days_tried_again": (
+        (
+            "{failed:# dia falhou; será tentado|# dias falharam; serão tentados} de novo",
+            "{failed:# day failed; it|# days failed; they} will be tried again",
+        ),
+        (
+            "{complete:number} de {days:# dia|# dias} lidos por inteiro; faltam {missing:number}. {goal}",
+            "{complete:number} of {days:# day|# days} read whole; {missing:number} are missing. {goal}",
         ),
     ),
     "filling_paused": (

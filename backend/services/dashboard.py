@@ -204,8 +204,8 @@ class Dashboard:
         return judge_without_database(datetime.now(UTC))
 
     def forget(self) -> None:
-        """Invalidate the cache after a change."""
-        self._shared = None
+        """Invalidate the caches after a change."""
+        self._shared = self._lately = None
 
     async def close(self) -> None:
         """Cancel the query in progress."""

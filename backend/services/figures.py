@@ -20,6 +20,7 @@ from backend.services.freshness import aware, load_marks, load_mirrored, reached
 from backend.services.goals import load_days_missing
 from backend.services.owed import CountedList, load_drift, load_lists, load_owed
 from backend.services.search import load_unsearched
+from backend.services.verdict.state import METRIC, Verdict
 from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
@@ -215,6 +216,16 @@ async def _load_overdue(
         if due:
             overdue[resource] = max(0.0, (row.moment - due[0]).total_seconds())
     return overdue
+
+
+def verdict_metric(verdict: Verdict) -> Metric:
+    """The verdict's facts as a metric."""
+    judged = GaugeMetricFamily(
+        "pncp_verdict", "Of each fact of the verdict: 0 in order, 1 needs attention, 2 a problem.", labels=["fact"]
+    )
+    for fact, said in verdict.facts.items():
+        judged.add_metric([fact], METRIC[said.state])
+    return judged
 
 
 def _of_figures(figures: Figures) -> Iterable[Metric]:

@@ -6,7 +6,7 @@ does not delay e-mail.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError
+from backend.language.translator import DEFAULT_LANGUAGE
 from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alerts.channels import Channel, DeliveryError, Message
 from backend.services.alerts.deliveries import Attempts
@@ -23,6 +24,8 @@ from backend.services.alerts.findings import MOST_SHOWN, Finding, Rules, explain
 from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.alerts.texts import REMINDED, Episode, Event, compose, compose_test, technical_detail
 from backend.services.election import look_if_elected
+from backend.services.verdict.state import Verdict
+from backend.services.verdict.wording import word
 from common.database import in_transaction, run_again
 from common.tables import alerts
 
@@ -65,10 +68,11 @@ _COUNT_OPEN = text("SELECT count(*) FROM alerts WHERE resolved_at IS NULL")
 
 @dataclass(frozen=True)
 class Notifier:
-    """The channels, and what each message contains."""
+    """The channels, and what each message contains; `verdict` loads what a message says of the whole mirror."""
 
     channels: Sequence[Channel]
     public_url: str | None = None
+    verdict: Callable[[], Awaitable[Verdict]] | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,12 @@ async def deliver(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now:
                 continue
             known = delivery or Delivery()
             message = compose(
-                event, episode, number=known.sent + 1, public_url=notifier.public_url, reminder=rules.reminder
+                event,
+                episode,
+                number=known.sent + 1,
+                public_url=notifier.public_url,
+                reminder=rules.reminder,
+                verdict=None if notifier.verdict is None else word(await notifier.verdict(), DEFAULT_LANGUAGE),
             )
             deliveries[channel.name] = await _send(channel, message, event, known, now=now)
             await _note(engine, episode, deliveries, [one.name for one in notifier.channels])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from backend.models.verdict import SyncVerdict
 from backend.services.alerts.channels import Message
 from backend.services.alerts.findings import Details, at_brasilia
 from backend.services.alerts.words import CRITERIOS, MODES, TRIGGERS, of_resource, why_of
@@ -42,7 +43,13 @@ class Episode:
 
 
 def compose(
-    event: Event, episode: Episode, *, number: int, public_url: str | None, reminder: timedelta | None
+    event: Event,
+    episode: Episode,
+    *,
+    number: int,
+    public_url: str | None,
+    reminder: timedelta | None,
+    verdict: SyncVerdict | None = None,
 ) -> Message:
     """The message of an episode's beginning, reminder or end.
 
@@ -58,6 +65,8 @@ def compose(
     if episode.resolved_at is None:
         lines += ["", "O que fazer:", *_advice_on(episode)]
         lines += ["", _what_follows(episode.kind, reminder)]
+    if verdict is not None:
+        lines += ["", "O espelho agora:", *(f"- {fact.title}. {fact.text}" for fact in verdict.facts)]
     if told := technical_detail(episode.details):
         lines += ["", "Detalhe técnico:", *(f"- {line}" for line in told)]
     if public_url:
@@ -73,6 +82,7 @@ def compose(
             "resolved_at": None if episode.resolved_at is None else episode.resolved_at.isoformat(),
             "details": episode.details,
         },
+        "verdict": None if verdict is None else verdict.model_dump(mode="json", include={"state", "code", "facts"}),
         "url": f"{public_url}/" if public_url else None,
     }
     thread = f"alert-{episode.id}-{int(episode.opened_at.timestamp())}"

@@ -25,11 +25,8 @@ def judge_completeness(of: MirrorOf, mirror: Mirror) -> Judgement:
     """How complete a resource is."""
     days = days_of(of)
     told = {**vars(days), "goal": told_goal(of)}
-    if days.failed:
-        action = RETRY_FAILED if _can_retry(of.resource, mirror) else SHOW_COVERAGE
-        return Judgement("problem", "days_failed", told, action=action)
     if days.missing:
-        return _judge_missing(of, told)
+        return _judge_missing(of, mirror, told)
     if days.rejected:
         return Judgement("attention", "days_rejected", told, action=SHOW_REJECTED)
     if of.goal is not None:
@@ -37,11 +34,17 @@ def judge_completeness(of: MirrorOf, mirror: Mirror) -> Judgement:
     return _judge_without_goal(of, mirror, told)
 
 
-def _judge_missing(of: MirrorOf, told: dict[str, object]) -> Judgement:
-    if of.goal is None or of.goal.pause is None:
-        return Judgement("attention", "days_missing", told, action=SHOW_COVERAGE)
-    action = Action("resume_goal", "POST", f"/sync/goals/{of.resource}/resume")
-    return Judgement("attention", "filling_paused", told, of.goal.pause.at, action)
+def _judge_missing(of: MirrorOf, mirror: Mirror, told: dict[str, object]) -> Judgement:
+    """Days whose reading has failed are tried again by themselves for a goal that is not paused, and else are not."""
+    pause = of.goal.pause if of.goal else None
+    if days_of(of).failed and (of.goal is None or pause is not None):
+        action = RETRY_FAILED if _can_retry(of.resource, mirror) else SHOW_COVERAGE
+        return Judgement("problem", "days_failed", told, action=action)
+    if pause is not None:
+        action = Action("resume_goal", "POST", f"/sync/goals/{of.resource}/resume")
+        return Judgement("attention", "filling_paused", told, pause.at, action)
+    code = "days_tried_again" if days_of(of).failed else "days_missing"
+    return Judgement("attention", code, told, action=SHOW_COVERAGE)
 
 
 def _judge_without_goal(of: MirrorOf, mirror: Mirror, told: dict[str, object]) -> Judgement:

@@ -12,6 +12,7 @@ from backend.language.translator import Text
 from backend.models.dashboard import ItensOwed, ListOwed, SourceState
 from backend.services.failures import is_explained
 from backend.services.freshness import reached_by
+from backend.services.goals import list_goals
 from backend.services.outages import load_outages
 from backend.services.publisher import BrokerState
 from backend.services.rejections import RejectedDay
@@ -92,7 +93,7 @@ _DAYS = """
     SELECT count(*) AS days, min(d.day) AS first,
            count(*) FILTER (WHERE NOT failed AND read >= wanted AND r.day IS NULL) AS complete,
            count(*) FILTER (WHERE failed) AS failed,
-           count(*) FILTER (WHERE NOT failed AND read < wanted) AS missing,
+           count(*) FILTER (WHERE failed OR read < wanted) AS missing,
            count(*) FILTER (WHERE NOT failed AND read >= wanted AND r.day IS NOT NULL) AS rejected
       FROM days d CROSS JOIN parts LEFT JOIN rejected r ON r.day = d.day
 """
@@ -110,6 +111,7 @@ class Lately:
     drift: Sequence[Drifted]
     asked: Mapping[str, Days]
     last_success: Mapping[str, datetime | None]
+    goals: Mapping[str, GoalState]
 
 
 async def load_lately(
@@ -136,6 +138,7 @@ async def load_lately(
             resource: (await db.execute(_LAST_SUCCESS, {"resource": resource})).scalar_one_or_none()
             for resource in kept
         },
+        goals=await _load_goals(db, settings),
     )
 
 
@@ -165,7 +168,6 @@ async def load_mirror(
     outages = await load_outages(db, now, is_known=any(one.kind == "source" for one in alerts))
     is_out = bool(outages)
     trouble = await slices.database_trouble(db)
-    goals = await load_goals(db, now)
     return Mirror(
         now=now,
         has_executions=has_executions,
@@ -180,9 +182,9 @@ async def load_mirror(
                 LABELS[resource],
                 _to_updates(resource, settings, schedules, marks[resource], lately),
                 lately.asked.get(resource, Days()),
-                goals.get(resource),
+                lately.goals.get(resource),
             )
-            for resource in (*settings.update_crons, *(name for name in goals if name not in settings.update_crons))
+            for resource in dict.fromkeys([*settings.update_crons, *lately.goals])
         ],
         outages=_to_outages(source, {row.service for row in outages}),
         failed=[_to_failed(row) for row in lately.failed if not is_explained(row, is_out=is_out)],
@@ -195,10 +197,22 @@ async def load_mirror(
     )
 
 
-async def load_goals(db: AsyncConnection, now: datetime) -> dict[str, GoalState]:
+async def _load_goals(db: AsyncConnection, settings: ScheduleSettings) -> dict[str, GoalState]:
     """What is to be kept complete, by resource."""
-    _ = db, now
-    return {}
+    return {
+        one.resource: GoalState(
+            one.from_day,
+            one.days,
+            one.days_complete,
+            one.days_missing,
+            one.days_failed,
+            one.days_rejected,
+            Pause(one.paused_at, one.paused_by or "", one.pause_reason or "") if one.paused_at else None,
+            one.hours_left,
+        )
+        for one in await list_goals(db, settings.goals)
+        if one.from_day is not None
+    }
 
 
 def _to_updates(
@@ -254,7 +268,9 @@ def _to_outages(source: Sequence[SourceState], long: set[str]) -> list[Outage]:
 
 
 def _to_failed(row: Row[Any]) -> Failed:
-    return Failed(row.id, row.resource, row.mode, row.cause, row.error_message, row.finished_at, row.can_retry)
+    return Failed(
+        row.id, row.resource, row.mode, row.cause, row.error_message, row.finished_at, row.can_retry, row.trigger
+    )
 
 
 def _owed_itens(itens: ItensOwed, now: datetime) -> list[Owed]:

@@ -46,7 +46,10 @@ class Updates:
 
 @dataclass(frozen=True)
 class Days:
-    """The closed days of a resource that count: those of its goal, or all that were ever asked for."""
+    """The closed days of a resource that count: those of its goal, or all that were ever asked for.
+
+    `failed`: of the missing ones, those whose reading has failed; `complete`, `rejected` and `missing` are all of them.
+    """
 
     days: int = 0
     complete: int = 0
@@ -105,6 +108,7 @@ class Failed:
     error_message: str | None
     finished_at: datetime
     can_retry: bool
+    trigger: str = "api"
 
 
 @dataclass(frozen=True)

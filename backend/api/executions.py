@@ -36,7 +36,7 @@ async def get_slices(execution_id: ExecutionId, query: Annotated[SlicesQuery, Qu
 
 @router.get("/{execution_id}/matrix", summary="As fatias como uma tabela de dias e modalidades")
 @reads
-async def get_matrix(execution_id: ExecutionId, status: Status) -> SyncMatrix:
+async def get_execution_matrix(execution_id: ExecutionId, status: Status) -> SyncMatrix:
     """O estado de cada fatia, em poucas letras; `/slices` com `day` e `modalidade` diz mais de uma."""
     return await status.get_matrix(execution_id)
 

@@ -146,7 +146,7 @@ async def get_coverage(query: Annotated[CoverageQuery, Query()], state: AppState
 
 @router.get("/coverage/spans", summary="O estado de todos os dias, em trechos", dependencies=[EachParameterOnce])
 @reads
-async def get_coverage_spans(query: Annotated[CoverageSpansQuery, Query()], state: AppState) -> CoverageSpans:
+async def list_coverage_spans(query: Annotated[CoverageSpansQuery, Query()], state: AppState) -> CoverageSpans:
     """Os anos inteiros em poucas linhas: dias seguidos no mesmo estado são um trecho."""
     return await load_spans(state["reading"], query)
 
@@ -160,7 +160,9 @@ async def get_timeline(query: Annotated[TimelineQuery, Query()], state: AppState
 
 @router.get("/rejected", summary="O que não pôde ser gravado, e por quê", dependencies=[EachParameterOnce])
 @reads
-async def get_rejected(query: Annotated[RejectedQuery, Query()], state: AppState, user: CurrentUser) -> RejectedRecords:
+async def list_rejected(
+    query: Annotated[RejectedQuery, Query()], state: AppState, user: CurrentUser
+) -> RejectedRecords:
     """Dos registros que ainda não estão no espelho, o visto por último primeiro.
 
     Só um administrador recebe `payload`; um leitor vê mascarados os CPFs dos motivos. `./pncp rejected --retry` tenta

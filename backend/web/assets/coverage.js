@@ -85,9 +85,11 @@ function Years({ resource, resources, only, last }) {
 // The days that are chosen, as fields too, and what can be done with them.
 function Chosen({ chosen, choose, at, spans, resource }) {
   const { first, last } = chosen ?? { first: "", last: "" };
-  const change = (name) => (event) => {
-    const given = { first: first || event.target.value, last: last || event.target.value, [name]: event.target.value };
-    if (given.first && given.last) choose(given.first <= given.last ? given : { first: given.last, last: given.first });
+  // the other end goes along where it would lie on the wrong side
+  const change = (name) => ({ target: { value } }) => {
+    if (!value) return;
+    const given = { first: first || value, last: last || value, [name]: value };
+    choose(given.first <= given.last ? given : { first: value, last: value });
   };
   const isOne = chosen && first === last;
   return html`<div class="chosen-days"><div class="filters">
@@ -193,6 +195,7 @@ function Day({ day, only, resource }) {
   const close = () => refine({ dia: "" });
   const seen = new Set(one?.modalidades.map((each) => each.modalidade));
   const missing = resource.is_divided ? (all?.modalidades ?? []).filter((id) => !seen.has(id)) : [];
+  const state = one && missing.length && ["complete", "rejected"].includes(one.state) ? "partial" : one?.state;
   const load = async () => {
     setBusy(true);
     tell("");
@@ -216,7 +219,7 @@ function Day({ day, only, resource }) {
           ? html`<${Trouble} error=${error} again=${() => refresh(path)} />`
           : html`<${Skeleton} lines=${5} />`
         : html`<p class="day-summary">
-          <${Badge} tone=${isOpen(one) ? "quiet" : BADGES[one.state]}>${sayOf(one)}<//> <span>${one.state === "never" ? "Nada foi pedido para este dia." : sentenceOf(one, missing.length, resource)}</span>
+          <${Badge} tone=${isOpen(one) ? "quiet" : BADGES[state]}>${sayOf({ ...one, state })}<//> <span>${one.state === "never" ? "Nada foi pedido para este dia." : sentenceOf(one, missing.length, resource)}</span>
           </p>
         ${day === today() && html`<p class="note">O dia ainda não acabou: até amanhã ele fica parcial, e a varredura da noite o completa.</p>`}
         ${
@@ -233,7 +236,7 @@ function Day({ day, only, resource }) {
     }
     <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
     <div class="dialog-actions"><${Button} writes onClick=${adjust}>Ajustar antes<//>
-      <${Button} writes kind="primary" icon="calendar" busy=${busy} disabled=${one?.state === "running" ? "Este dia já está sendo lido" : ""} onClick=${load}>${["complete", "rejected"].includes(one?.state) ? "Ler de novo" : "Carregar este dia"}<//>
+      <${Button} writes kind="primary" icon="calendar" busy=${busy} disabled=${one?.state === "running" ? "Este dia já está sendo lido" : ""} onClick=${load}>${["complete", "rejected"].includes(state) ? "Ler de novo" : "Carregar este dia"}<//>
         </div>
   <//>`;
 }

@@ -16,7 +16,7 @@ const SHOWN_EXECUTIONS = 5;
 
 export const Verdict = ({ verdict }) =>
   html`<section class="verdict-facts" aria-labelledby="verdict-title">
-    <div class="verdict-head"><h1 id="verdict-title">${verdict.title}</h1>
+    <div class="verdict-head"><h1 id="verdict-title" class=${verdict.facts.some((fact) => fact.title === verdict.title) ? "unseen" : ""}>${verdict.title}</h1>
       ${verdict.text && !verdict.facts.some((fact) => fact.text === verdict.text) && html`<p>${verdict.text}</p>`}</div>
     <ul class="fact-cards">${verdict.facts.map((fact) => html`<${Fact} key=${fact.fact} fact=${fact} />`)}</ul>
   </section>`;
@@ -33,7 +33,7 @@ const Fact = ({ fact }) =>
 // The button of an action that the server names: a place of the page to open, or a request to send.
 export function Act({ action, kind = "small", label }) {
   const [busy, setBusy] = useState(false);
-  if (action.method === "GET") return html`<a class="button ${kind}" href=${placeOf(action)}>${action.label}${label && html`<span class="unseen"> ${label}</span>`}</a>`;
+  if (action.method === "GET") return html`<a class="button ${kind}" href=${placeOf(action)}>${action.label}${label && html`<span class="unseen">${label}</span>`}</a>`;
   const press = async () => {
     const [, resource] = /^\/sync\/goals\/([a-z_]+)$/.exec(action.path) ?? [];
     if (resource && action.method === "PUT") {
@@ -44,7 +44,7 @@ export function Act({ action, kind = "small", label }) {
     await perform(action);
     setBusy(false);
   };
-  return html`<${Button} writes kind=${kind} busy=${busy} onClick=${press}>${action.label}${label && html`<span class="unseen"> ${label}</span>`}<//>`;
+  return html`<${Button} writes kind=${kind} busy=${busy} onClick=${press}>${action.label}${label && html`<span class="unseen">${label}</span>`}<//>`;
 }
 
 const placeOf = ({ path }) => `#${path.replace(/^[^#]*#/, "")}`;
@@ -81,7 +81,7 @@ const stands = (one, facts) =>
 
 function Trouble({ one }) {
   const ids = (one.execution_ids ?? []).slice(0, SHOWN_EXECUTIONS);
-  const rest = (one.execution_ids ?? []).length - ids.length;
+  const rest = ids.length && one.count - ids.length; // the server names a hundred of them
   return html`<li class=${TONES[one.state]}><span class="trouble-mark"><${Icon} name="error" /></span><div>
       <p class="trouble-title">${one.title}</p>
       <p class="muted">${one.text}</p>

@@ -123,10 +123,14 @@ async def assert_accessible(page: Page, *, only_colours: bool = False) -> None:
     await assert_fits(page)
 
 
+OUTSIDE = """[...document.querySelectorAll("main *")].filter((one) => one.getBoundingClientRect().right > innerWidth)
+    .map((one) => `${one.tagName}.${one.className}: ${one.textContent.slice(0, 60)}`).slice(0, 5)"""
+
+
 async def assert_fits(page: Page) -> None:
     """The page never needs horizontal scrolling."""
     width = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert width <= 0, f"{page.url} is {width} px too wide"
+    assert width <= 0, f"{page.url} is {width} px too wide: {await page.evaluate(OUTSIDE)}"
 
 
 async def log_in(page: Page, username: str, password: str) -> None:

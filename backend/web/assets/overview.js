@@ -171,7 +171,7 @@ function Parts({ dashboard, health }) {
   ];
   return html`<${Card} id="health" title="Saúde"><ul class="rows">${parts.map(
     ([name, tone, text]) => html`<li key=${name}><span>${name}</span>
-    <span class="row-end"><span class="dot ${tone}"></span>${text}</span></li>`,
+    <span class="row-end wraps"><span class="dot ${tone}"></span>${text}</span></li>`,
   )}</ul>
     <details class="more"><summary>Ingestores e tabelas</summary>
       <ul class="rows">${dashboard.workers.map(

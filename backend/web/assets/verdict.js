@@ -16,10 +16,12 @@ const SHOWN_EXECUTIONS = 5;
 
 export const Verdict = ({ verdict }) =>
   html`<section class="verdict-facts" aria-labelledby="verdict-title">
-    <div class="verdict-head"><h1 id="verdict-title" class=${verdict.facts.some((fact) => fact.title === verdict.title) ? "unseen" : ""}>${verdict.title}</h1>
-      ${verdict.text && !verdict.facts.some((fact) => fact.text === verdict.text) && html`<p>${verdict.text}</p>`}</div>
+    <div class=${isSaidBy(verdict.facts, verdict) ? "unseen" : "verdict-head"}><h1 id="verdict-title">${verdict.title}</h1><p>${verdict.text}</p></div>
     <ul class="fact-cards">${verdict.facts.map((fact) => html`<${Fact} key=${fact.fact} fact=${fact} />`)}</ul>
   </section>`;
+
+// The worst fact is the verdict's own sentence: then its card says it.
+const isSaidBy = (facts, verdict) => facts.some((fact) => fact.title === verdict.title && fact.text === verdict.text);
 
 const Fact = ({ fact }) =>
   html`<li class="card fact ${TONES[fact.state]}">

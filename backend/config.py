@@ -32,6 +32,7 @@ from common.config import (
     DatabaseSettings,
     ListSettings,
     LoggingSettings,
+    PortalSettings,
     ScheduleSettings,
 )
 
@@ -172,7 +173,7 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class BackendSettings(
-    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, ScheduleSettings
+    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, PortalSettings, ScheduleSettings
 ):
     """The backend's settings from the environment; `.env.example` explains each."""
 

@@ -454,6 +454,9 @@ async def test_a_list_that_is_asked_for_comes_first_whatever_the_scope(
         "list": "resultados",
         "resource": "contratacoes",
         "numero_controle_pncp": key,
+        "status": "asked",
+        "asked_at": answer.json()["asked_at"],
+        "read_at": None,
         "requests": 3,
     }
     workers.start(client, **only(MODALIDADE))
@@ -476,6 +479,97 @@ async def test_what_was_asked_for_is_read_before_newer_records(
     await work(database, client, most=1)
 
     assert {entry[0] for entry in await stored(database)} == {oldest}
+
+
+PASSWORDS = {f"{role}_password": f"{role}-and-its-long-words" for role in ("admin", "viewer")}
+ADMIN, VIEWER = (httpx.BasicAuth(role, f"{role}-and-its-long-words") for role in ("admin", "viewer"))
+
+
+async def test_a_viewer_asks_too_and_what_waits_is_not_asked_for_twice(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, {})
+    api = await open_api(**PASSWORDS)
+    [key] = keys_of(day, [4])
+    body = {"list": "resultados", "numero_controle_pncp": key}
+
+    answers = await asyncio.gather(*(api.post("/sync/lists", json=body, auth=VIEWER) for _ in range(2)))
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == answers[1].json()
+    assert await database.value("SELECT count(*) FROM resultados_owed WHERE asked_at IS NOT NULL") == 1
+    # an administrator has it read anew: tries that failed do not count
+    await database.rows("UPDATE resultados_owed SET tries = 3")
+    await api.post("/sync/lists", json=body, auth=VIEWER)
+    assert await database.value("SELECT tries FROM resultados_owed") == 3
+    await api.post("/sync/lists", json=body, auth=ADMIN)
+    assert await database.value("SELECT tries FROM resultados_owed") == 0
+
+
+async def test_a_list_that_was_just_read_is_read_again_for_an_administrator_alone(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, {})
+    api = await open_api(**PASSWORDS)
+    [key] = keys_of(day, [0])
+    body = {"list": "arquivos", "numero_controle_pncp": key}
+    assert (await api.post("/sync/lists", json=body, auth=VIEWER)).status_code == 202
+    await work(database, client)
+
+    answer = await api.post("/sync/lists", json=body, auth=VIEWER)
+
+    read_at = await database.value("SELECT arquivos_at FROM contratacoes WHERE numero_controle_pncp = :key", key=key)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["status"], answer.json()["asked_at"], answer.json()["requests"]) == ("read", None, 0)
+    assert datetime.fromisoformat(answer.json()["read_at"]) == read_at
+    assert await owed(database, "arquivos_contratacao") == set()
+
+    await database.rows("UPDATE contratacoes SET arquivos_at = now() - interval '61 minutes'")
+    assert (await api.post("/sync/lists", json=body, auth=VIEWER)).status_code == 202
+    await work(database, client)
+    assert (await api.post("/sync/lists", json=body, auth=ADMIN)).status_code == 202
+    assert await owed(database, "arquivos_contratacao") == {key}
+
+
+async def test_only_so_many_lists_that_viewers_ask_for_wait(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, ALL)  # what a scope owes does not count
+    api = await open_api(**PASSWORDS, lists_asked_at_once=2)
+    keys = keys_of(day, range(4))
+
+    async def ask(name: str, key: str, user: httpx.BasicAuth) -> httpx.Response:
+        return await api.post("/sync/lists", json={"list": name, "numero_controle_pncp": key}, auth=user)
+
+    answers = await asyncio.gather(*(ask(name, keys[0], VIEWER) for name in ("resultados", "arquivos")))
+    assert [answer.status_code for answer in answers] == [202, 202]
+    refused = await ask("resultados", keys[1], VIEWER)
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"]
+    assert "Já esperam 2 listas pedidas" in refused.json()["detail"]
+    # what waits already costs nothing more, and an administrator is not refused
+    assert (await ask("resultados", keys[0], VIEWER)).status_code == 202
+    assert (await ask("resultados", keys[2], ADMIN)).status_code == 202
+
+    await database.rows("UPDATE arquivos_contratacao_owed SET set_aside_at = now() WHERE asked_at IS NOT NULL")
+    assert (await ask("resultados", keys[1], VIEWER)).status_code == 429
+    await database.rows("DELETE FROM resultados_owed WHERE asked_at IS NOT NULL")
+    assert (await ask("resultados", keys[1], VIEWER)).status_code == 202
+
+
+async def test_what_viewers_ask_for_counts_as_a_write(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    await read_day(database, await portals.client(await portals.serve(day)), {})
+    api = await open_api(**PASSWORDS, limit_writes_per_minute=1)
+    body = {"list": "arquivos", "numero_controle_pncp": keys_of(day, [0])[0]}
+
+    answers = [await api.post("/sync/lists", json=body, auth=VIEWER) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [202, 429]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class ListRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    list: ListName = Field(description="`arquivos` vale para contratações e contratos")
+    list: ListName = Field(description="`arquivos` e `historico` valem para contratações e contratos")
     numero_controle_pncp: str = Field(max_length=100)
 
 

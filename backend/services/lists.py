@@ -27,7 +27,7 @@ _STATE = """
 _ASKED = " UNION ALL ".join(
     f"(SELECT FROM {child.debts} WHERE asked_at IS NOT NULL AND set_aside_at IS NULL LIMIT :most)" for _, child in LATER
 )
-_COUNT_ASKED = text(f"SELECT count(*) FROM ({_ASKED}) asked")  # noqa: S608  # names of descriptions
+_COUNT_ASKED = text("SELECT count(*) FROM (" + _ASKED + ") asked")  # noqa: S608  # names of descriptions
 _REQUESTS = """
     SELECT CASE WHEN c.{read_at} IS NOT NULL
                 THEN (SELECT count(*) FROM {table} e WHERE e.{key} = c.{key} AND e.{has}) END

@@ -338,6 +338,47 @@ async def test_documents_and_termos_of_contratos_come_too(database: Database, po
         assert await owed(database, table) == set()
 
 
+@pytest.mark.parametrize(
+    ("resource", "table", "number"),
+    [
+        ("contratacoes", "historico_contratacao", "documentoSequencial"),
+        ("contratos", "historico_contrato", "sequencialDocumentoContrato"),
+    ],
+)
+async def test_events_are_stored_once_each_in_the_order_of_time_and_stay(
+    database: Database, portals: Portals, world: World, resource: str, table: str, number: str
+) -> None:
+    part = {"modalidade": MODALIDADE} if resource == "contratacoes" else {}
+    key = world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", resource=resource, **part)
+    at = "logManutencaoDataInclusao"
+    listed = [
+        {at: "2025-01-03T10:00:00", "tipoLogManutencao": 1, "justificativa": "a terceira"},
+        {at: "2025-01-02T10:00:00", "tipoLogManutencao": 0, number: 1},
+        {at: "2025-01-02T10:00:00", "tipoLogManutencao": 0, number: 2},
+        # the same as another type of JSON: the same event
+        {at: "2025-01-02T10:00:00-03:00", "tipoLogManutencao": "0", number: 2},
+    ]
+    put_children(world, "historico", key, listed, at=f"{CLOSED_DAY}T11:00:00")
+    client = await portals.client(await portals.serve(world))
+    scopes: Scopes = {"historico": Scope()}
+    await read_day(database, client, scopes, resource)
+    assert await owed(database, table) == {key}
+
+    assert await work(database, client, scopes) == ["read"]
+
+    told = f"SELECT evento, documento_sequencial, justificativa FROM {table} ORDER BY evento"
+    rows = await database.rows(told)
+    assert [row.evento[:21] for row in rows] == ["2025-01-02T10:00:00-0"] * 2 + ["2025-01-03T10:00:00-1"]
+    assert [row.documento_sequencial for row in rows] == [1, 2, None]
+    assert rows[2].justificativa == "a terceira"
+    assert await database.value(f"SELECT count(*) FROM {resource} WHERE historico_at IS NOT NULL") == 1
+
+    put_children(world, "historico", key, [{at: "2025-01-04T10:00:00"}], at=LATER_STAMP)
+    await read_day(database, client, scopes, resource)
+    assert await work(database, client, scopes) == ["read"]
+    assert [row.evento[:10] for row in await database.rows(told)] == [f"2025-01-0{day}" for day in (2, 2, 3, 4)]
+
+
 async def test_results_that_are_down_leave_everything_else_alone(
     database: Database,
     portals: Portals,
@@ -600,7 +641,7 @@ async def test_the_plan_says_records_requests_and_hours_of_each_list(
 
     requests = sum(map(len, results.values()))
     by_list = {(one["list"], one["resource"]): one for one in plan["lists"]}
-    assert len(by_list) == 4
+    assert by_list.keys() == {(child.service, resource.name) for resource, child in LATER}
     assert by_list["resultados", "contratacoes"] == {
         "list": "resultados",
         "resource": "contratacoes",
@@ -635,8 +676,10 @@ async def test_the_plan_says_records_requests_and_hours_of_each_list(
     }
     assert [(one["list"], one["resource"], one["scope"], one["owed"], one["since"]) for one in others] == [
         ("arquivos", "contratacoes", "nenhum", 0, None),
+        ("historico", "contratacoes", "nenhum", 0, None),
         ("arquivos", "contratos", "nenhum", 0, None),
         ("termos", "contratos", "tudo", 0, None),
+        ("historico", "contratos", "nenhum", 0, None),
     ]
     metrics = (await api.get("/metrics")).text
     assert 'pncp_lists_owed{list="resultados",resource="contratacoes",state="unread"} 2.0' in metrics

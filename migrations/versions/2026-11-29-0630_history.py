@@ -1,4 +1,4 @@
-"""The portal's log of contratações and contratos is mirrored where it is asked for."""
+"""The portal's log of contratações and contratos is mirrored where asked for; changes are found by their record."""
 
 from typing import Any
 
@@ -101,10 +101,12 @@ def upgrade() -> None:
     for name, table in LISTS.items():
         op.add_column(table, sa.Column("historico_at", MOMENT))
         _create_debts(name, table)
+    op.create_index("ix_mudancas_chave", "mudancas", ["chave"], postgresql_where=sa.text("tipo <> 'inserido'"))
 
 
 def downgrade() -> None:
     """Remove them."""
+    op.drop_index("ix_mudancas_chave", "mudancas")
     for name, table in LISTS.items():
         op.drop_column(table, "historico_at")
         op.drop_table(f"{name}_owed")

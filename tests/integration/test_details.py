@@ -194,6 +194,13 @@ async def test_what_is_still_to_be_read_of_a_record_is_said(api: httpx.AsyncClie
     assert situations == {"itens": "falta", "resultados": "falta", **outside}
     await filled.rows("UPDATE contratacoes SET itens_at = now(), arquivos_at = now(), historico_at = now()")
     situations, mirror = await state()
+    shown = loads(await api.get(address(resource, key)))["listas"]
+    assert {name: each["lista"] for name, each in shown.items()} == {
+        "itens": None,
+        "resultados": "resultados",
+        "documentos": "arquivos",
+        "historico": "historico",
+    }
     read = {"documentos": "lida", "historico": "lida"}
     assert situations == {"itens": "lida", "resultados": "fora do escopo", **read}
     assert not mirror["completo"]

@@ -228,6 +228,7 @@ class BackendSettings(
     export_per_user: Annotated[int, Field(ge=1, le=100)] = 3
 
     saved_searches_per_user: Annotated[int, Field(ge=1, le=1000)] = 20
+    lists_asked_at_once: Annotated[int, Field(ge=1, le=100_000)] = 200
 
     files_cron: CronOrOff = OFF
     files_dir: Path | None = None

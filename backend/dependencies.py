@@ -38,6 +38,7 @@ class State(TypedDict):
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     lists: ListSettings
+    lists_asked_at_once: int
     mirrors: Mirrors
     files: FileMaker
     exports: Exports

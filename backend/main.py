@@ -230,6 +230,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         lists=settings,
+                        lists_asked_at_once=settings.lists_asked_at_once,
                         mirrors=mirrors,
                         files=serving.FileMaker(copying, workspace),
                         exports=exports,

@@ -28,7 +28,7 @@ from common.cron import CronError, check_cron
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.admission import MAX_UNFINISHED
 from common.lists import ListScope, Scopes, TermosScope
-from common.resources import RESOURCE_NAMES, RESOURCES
+from common.resources import LATER_SERVICES, RESOURCE_NAMES, RESOURCES
 from common.resources.dominios import DOMINIOS
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -212,12 +212,13 @@ class ListSettings(_Settings):
     pncp_resultados: ListScope = None
     pncp_arquivos: ListScope = None
     pncp_termos: TermosScope = None
+    pncp_historico: ListScope = None
     pncp_lists_per_second: Annotated[float, Field(gt=0, le=1000)] = 1
 
     @property
     def list_scopes(self) -> Scopes:
         """The scope of each kind of list, by the name of its service."""
-        return {"resultados": self.pncp_resultados, "arquivos": self.pncp_arquivos, "termos": self.pncp_termos}
+        return {service: getattr(self, f"pncp_{service}") for service in LATER_SERVICES}
 
 
 class LoggingSettings(_Settings):

@@ -63,7 +63,7 @@ class CoverageSpansQuery(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.first_day < FIRST_DAY:
-            raise ValueError(f"from deve ser {FIRST_DAY} ou depois")
+            raise InvalidValueError("days_too_early", "from", first=FIRST_DAY)
         return self
 
     @property

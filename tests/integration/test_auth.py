@@ -573,14 +573,14 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
         "/sync/goals/{resource}/resume",
         "/sync/retry-failed",
         "/sync/troubles/{trouble_id}/acknowledge",
-        "/sync/lists",
         "/sync/alerts/test",
         "/arquivos",
     }
-    # viewers write their own exports and saved searches, and nothing else
+    # viewers write their own exports and saved searches, and ask for lists of a record
     theirs = {key for key, access in declared.items() if access.cost == "write" and access.role == "viewer"}
     assert theirs == {
         *(("POST", "/exportacoes"), ("DELETE", "/exportacoes/{export_id}")),
+        ("POST", "/sync/lists"),
         *(("POST", "/buscas"), ("PATCH", "/buscas/{search_id}"), ("DELETE", "/buscas/{search_id}")),
     }
     others = {access for key, access in declared.items() if key[1] not in closed and key not in theirs}

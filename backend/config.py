@@ -32,6 +32,7 @@ from common.config import (
     DatabaseSettings,
     ListSettings,
     LoggingSettings,
+    PortalSettings,
     ScheduleSettings,
 )
 
@@ -172,7 +173,7 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class BackendSettings(
-    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, ScheduleSettings
+    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, PortalSettings, ScheduleSettings
 ):
     """The backend's settings from the environment; `.env.example` explains each."""
 
@@ -227,6 +228,7 @@ class BackendSettings(
     export_per_user: Annotated[int, Field(ge=1, le=100)] = 3
 
     saved_searches_per_user: Annotated[int, Field(ge=1, le=1000)] = 20
+    lists_asked_at_once: Annotated[int, Field(ge=1, le=100_000)] = 200
 
     files_cron: CronOrOff = OFF
     files_dir: Path | None = None

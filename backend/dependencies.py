@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.language.translator import Language, language_of_request
 from backend.metrics import Metrics
 from backend.middleware import peer_of
+from backend.models.about import About
 from backend.security import Security, User
 from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
@@ -37,6 +38,7 @@ class State(TypedDict):
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     lists: ListSettings
+    lists_asked_at_once: int
     mirrors: Mirrors
     files: FileMaker
     exports: Exports
@@ -49,6 +51,7 @@ class State(TypedDict):
     searches: SearchSettings
     metrics: Metrics
     figures: FiguresReader
+    about: About
 
 
 async def _state(request: Request) -> State:

@@ -55,6 +55,7 @@ from backend.middleware import (
     RequestContext,
     SecurityHeaders,
 )
+from backend.models.about import About
 from backend.openapi import TAGS, describe, name_operation
 from backend.security import Security
 from backend.services.alerts.channels import channels_of
@@ -74,6 +75,7 @@ from backend.services.reading import ReadConnections
 from backend.services.saved_searches.delivery import Courier
 from backend.services.saved_searches.saved import SearchSettings
 from backend.services.sweeper import sweep
+from backend.version import VERSION
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import cause_of, check_schema, create_engine, is_database_trouble
 from common.execution_log import keep_execution_log
@@ -99,7 +101,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     security = Security(settings, limiter, metrics) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
-        version="0.1.0",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=_lifespan(settings, security, metrics),
         docs_url=None,
@@ -228,6 +230,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         lists=settings,
+                        lists_asked_at_once=settings.lists_asked_at_once,
                         mirrors=mirrors,
                         files=serving.FileMaker(copying, workspace),
                         exports=exports,
@@ -240,6 +243,12 @@ def _lifespan(
                         searches=SearchSettings(settings.saved_searches_per_user, notifier),
                         metrics=metrics,
                         figures=figures,
+                        about=About(
+                            version=VERSION,
+                            portal_url=settings.pncp_base_url,
+                            portal_is_simulated=settings.portal_is_simulated,
+                            has_documentation=settings.shows_documentation,
+                        ),
                     )
                 }
             await _end(background)  # they may be holding connections

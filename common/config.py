@@ -28,11 +28,12 @@ from common.cron import CronError, check_cron
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.admission import MAX_UNFINISHED
 from common.lists import ListScope, Scopes, TermosScope
-from common.resources import RESOURCE_NAMES, RESOURCES
+from common.resources import LATER_SERVICES, RESOURCE_NAMES, RESOURCES
 from common.resources.dominios import DOMINIOS
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LAST_PORT = 65535
+PORTAL_URL = "https://pncp.gov.br/api"
 LONGEST_QUEUE_NAME = 250
 """Bytes; AMQP ends at 255, and the queue of dead letters adds its suffix."""
 
@@ -89,6 +90,17 @@ def _resources(names: list[str]) -> list[str]:
     if unknown or not names:
         raise ValueError(f"expected names among {', '.join(RESOURCE_NAMES)}, separated by commas")
     return [name for name in RESOURCE_NAMES if name in names]
+
+
+def _base_url(value: str) -> str:
+    try:
+        parts = urlsplit(value.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ValueError("is not a URL; expected https://pncp.gov.br/api")
+    return value.strip().rstrip("/")
 
 
 def _cron(value: str) -> str:
@@ -200,12 +212,13 @@ class ListSettings(_Settings):
     pncp_resultados: ListScope = None
     pncp_arquivos: ListScope = None
     pncp_termos: TermosScope = None
+    pncp_historico: ListScope = None
     pncp_lists_per_second: Annotated[float, Field(gt=0, le=1000)] = 1
 
     @property
     def list_scopes(self) -> Scopes:
         """The scope of each kind of list, by the name of its service."""
-        return {"resultados": self.pncp_resultados, "arquivos": self.pncp_arquivos, "termos": self.pncp_termos}
+        return {service: getattr(self, f"pncp_{service}") for service in LATER_SERVICES}
 
 
 class LoggingSettings(_Settings):
@@ -213,6 +226,17 @@ class LoggingSettings(_Settings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] | None = None
+
+
+class PortalSettings(_Settings):
+    """Where the portal is. The backend asks it nothing; it says where the records come from."""
+
+    pncp_base_url: Annotated[str, AfterValidator(_base_url)] = PORTAL_URL
+
+    @property
+    def portal_is_simulated(self) -> bool:
+        """Whether records come from anywhere but the portal itself."""
+        return urlsplit(self.pncp_base_url).hostname != urlsplit(PORTAL_URL).hostname
 
 
 def schedule_name(resource: str, action: str) -> str:

@@ -8,7 +8,7 @@ from backend.access import changes, reads
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.execution_log import ExecutionLog, LogQuery
-from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncResponse, SyncSlices
+from backend.models.sync import SlicesQuery, SyncExecutionDetail, SyncMatrix, SyncResponse, SyncSlices
 from backend.openapi import with_headers
 from backend.security import name_of, sees_personal_data
 from backend.services.control import cancel_execution, retry_execution
@@ -38,6 +38,17 @@ async def get_execution(execution_id: ExecutionId, status: Status, user: Current
 async def get_slices(execution_id: ExecutionId, query: Annotated[SlicesQuery, Query()], status: Status) -> SyncSlices:
     """Uma fatia por dia e modalidade (num update, por modalidade), na ordem em que são lidas."""
     return await status.get_slices(execution_id, query)
+
+
+@router.get(
+    "/{execution_id}/matrix",
+    operation_id="get_execution_matrix",
+    summary="As fatias como uma tabela de dias e modalidades",
+)
+@reads
+async def get_execution_matrix(execution_id: ExecutionId, status: Status) -> SyncMatrix:
+    """O estado de cada fatia, em poucas letras; `/slices` com `day` e `modalidade` diz mais de uma."""
+    return await status.get_matrix(execution_id)
 
 
 @router.get(

@@ -26,10 +26,11 @@ router = APIRouter(tags=["espelho"])
 async def get_changes(query: Annotated[ChangesQuery, Query()], state: AppState, user: CurrentUser) -> Changes:
     """Inserções e alterações dos registros, na ordem de um número que só cresce; é como se mantém uma cópia.
 
-    Guardam-se por `MUDANCAS_DAYS`. Um leitor vê mascarados os CPFs.
+    Guardam-se por `MUDANCAS_DAYS`. Um leitor vê mascarados os CPFs. Com `entidade` e `chave`, as alterações de um só
+    registro, sem a sua inserção, que está em `visto_em`.
     """
     async with state["reading"].connect() as db:
-        changes = await load_changes(db, query.entidade, query.desde, query.limite)
+        changes = await load_changes(db, query.entidade, query.desde, query.limite, query.chave)
     return changes if sees_personal_data(user) else mask_changes(changes)
 
 

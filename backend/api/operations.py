@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from backend.access import reads
 from backend.dependencies import AppState
 from backend.metrics import CONTENT_TYPE
+from backend.models.about import About
 from backend.models.sync import Alive, Health, QueueHealth
 from backend.services.figures import verdict_metric
 from backend.services.health import load_broker, load_state
@@ -42,6 +43,13 @@ async def health(response: Response, state: AppState) -> Health:
         else QueueHealth(messages=broker.messages, consumers=broker.consumers),
         timestamp=datetime.now(UTC),
     )
+
+
+@router.get("/about", summary="Que servidor é este")
+@reads
+async def get_about(state: AppState) -> About:
+    """A versão, e de que portal vêm os registros."""
+    return state["about"]
 
 
 @router.get(

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Header, Query, Response
 from backend.access import changes, reads
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, RequestLanguage, Status
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE
-from backend.models.coverage import CoverageQuery, SyncCoverage
+from backend.models.coverage import CoverageQuery, CoverageSpans, CoverageSpansQuery, SyncCoverage
 from backend.models.dashboard import SyncDashboard
+from backend.models.rejected import RejectedQuery, RejectedRecords
 from backend.models.resources import MirroredResource, Resources
 from backend.models.sync import (
     CancelRequest,
@@ -20,14 +21,17 @@ from backend.models.sync import (
     SyncResponse,
     SyncStatus,
 )
+from backend.models.timeline import Timeline, TimelineQuery
 from backend.openapi import with_headers
 from backend.security import name_of, sees_personal_data
 from backend.services.control import cancel_executions
-from backend.services.coverage import load_coverage
+from backend.services.coverage import load_coverage, load_spans
 from backend.services.force import force_sync
-from backend.services.personal import mask_dashboard
+from backend.services.personal import mask_dashboard, mask_rejected
 from backend.services.plan import plan_request
+from backend.services.rejected import load_rejected
 from backend.services.status import SyncStatusService
+from backend.services.timeline import load_timeline
 from common.resources import RESOURCES
 from common.resources.description import Criterio
 
@@ -149,3 +153,31 @@ async def get_coverage(query: Annotated[CoverageQuery, Query()], state: AppState
     O dia é o de publicação ou, onde o portal não lista por ela, o da única listagem do recurso.
     """
     return await load_coverage(state["engine"], query)
+
+
+@router.get("/coverage/spans", summary="O estado de todos os dias, em trechos", dependencies=[EachParameterOnce])
+@reads
+async def list_coverage_spans(query: Annotated[CoverageSpansQuery, Query()], state: AppState) -> CoverageSpans:
+    """Os anos inteiros em poucas linhas: dias seguidos no mesmo estado são um trecho."""
+    return await load_spans(state["reading"], query)
+
+
+@router.get("/timeline", summary="Execuções e atraso ao longo do tempo", dependencies=[EachParameterOnce])
+@reads
+async def get_timeline(query: Annotated[TimelineQuery, Query()], state: AppState) -> Timeline:
+    """O que correu, quando e por quanto tempo, e até quando o espelho estava atualizado em cada momento."""
+    return await load_timeline(state["reading"], query)
+
+
+@router.get("/rejected", summary="O que não pôde ser gravado, e por quê", dependencies=[EachParameterOnce])
+@reads
+async def list_rejected(
+    query: Annotated[RejectedQuery, Query()], state: AppState, user: CurrentUser
+) -> RejectedRecords:
+    """Dos registros que ainda não estão no espelho, o visto por último primeiro.
+
+    Só um administrador recebe `payload`; um leitor vê mascarados os CPFs dos motivos. `./pncp rejected --retry` tenta
+    gravá-los de novo, depois de uma versão nova.
+    """
+    found = await load_rejected(state["reading"], query)
+    return found if sees_personal_data(user) else mask_rejected(found)

@@ -1,8 +1,8 @@
 """What the feed of changes takes and answers."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backend.models.sync import Moment, ResourceName
 
@@ -13,8 +13,17 @@ class ChangesQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     entidade: ResourceName | None = Field(None, description="só esta; sem ela, todas")
+    chave: str | None = Field(
+        None, max_length=250, description="só deste registro, com `entidade`: quando foi alterado ou apagado do espelho"
+    )
     desde: int = Field(0, ge=0, le=2**63 - 1, description="`proximo` da página anterior; 0 para começar")
     limite: int = Field(100, ge=1, le=500)
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.chave is not None and self.entidade is None:
+            raise ValueError("chave só vale junto com entidade")
+        return self
 
 
 class Change(BaseModel):

@@ -1,38 +1,23 @@
 """What the coverage of a span of days takes and answers."""
 
-import re
 from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from backend.language.values import InvalidValueError
+from backend.models.days import parse_day
 from backend.models.sync import Moment, ResourceName
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.causes import Cause
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
+FIRST_DAY = date(2021, 1, 1)
+"""The portal has nothing of the years before."""
 
 PairState = Literal["complete", "rejected", "partial", "failed", "running"]
 DayState = Literal["complete", "rejected", "partial", "failed", "running", "never"]
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def parse_day(value: str, name: str) -> date:
-    """Read `YYYY-MM-DD`, and only that.
-
-    Raises:
-        ValueError: any other form, or a day that no calendar has.
-
-    """
-    if not _DAY.fullmatch(value):
-        raise InvalidValueError("day_form", name, name=name)
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise InvalidValueError("day_unknown", name, name=name) from None
 
 
 class CoverageQuery(BaseModel):
@@ -62,6 +47,44 @@ class CoverageQuery(BaseModel):
     def span(self) -> tuple[date, date]:
         """First and last day."""
         return parse_day(self.first, "from"), parse_day(self.last, "to")
+
+
+class CoverageSpansQuery(BaseModel):
+    """O recurso, e desde quando."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resource: ResourceName = Field(DEFAULT_RESOURCE, description="o recurso")
+    modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só esta; sem ela, todas")
+    first: str = Field(
+        str(FIRST_DAY), alias="from", max_length=100, description="primeiro dia, `YYYY-MM-DD`; sem ele, o do PNCP"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.first_day < FIRST_DAY:
+            raise InvalidValueError("days_too_early", "from", first=FIRST_DAY)
+        return self
+
+    @property
+    def first_day(self) -> date:
+        """The first day."""
+        return parse_day(self.first, "from")
+
+
+class CoverageSpan(BaseModel):
+    """Dias seguidos no mesmo estado."""
+
+    first_day: date
+    last_day: date
+    state: DayState
+
+
+class CoverageSpans(BaseModel):
+    """O estado de todos os dias, de `from` até hoje, sem lacuna: o mesmo que `/sync/coverage` diz de cada um."""
+
+    modalidades: list[int] = Field(description="as que contam: as que têm fatias em algum destes dias")
+    spans: list[CoverageSpan]
 
 
 class CoverageModalidade(BaseModel):

@@ -193,7 +193,7 @@ class ItensOwed(OwedCount):
 class ListOwed(BaseModel):
     """Uma lista que é lida depois dos seus registros; nenhuma execução espera por ela."""
 
-    list: str = Field(description="`resultados`, `arquivos` ou `termos`")
+    list: str = Field(description="`resultados`, `arquivos`, `termos` ou `historico`")
     resource: str
     label: str = Field(description="o nome para pessoas")
     scope: str = Field(description="de que registros é lida: `nenhum`, `tudo` ou filtros, como em PNCP_RESULTADOS")

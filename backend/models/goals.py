@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from backend.language.values import InvalidValueError
-from backend.models.coverage import parse_day
+from backend.models.days import parse_day
 from backend.models.sync import Moment
 from common.clock import FIRST_DAY, to_wall_clock
 

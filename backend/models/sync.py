@@ -1,11 +1,12 @@
 """What the sync endpoints take and answer."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from backend.language.values import InvalidValueError
+from backend.models.days import parse_day
 from common.clock import check_window, parse_wall_clock, to_wall_clock
 from common.lifecycle import DEFAULT_RESOURCE, criterio_of
 from common.lifecycle.causes import Cause
@@ -262,6 +263,27 @@ class SyncSlices(BaseModel):
     next_cursor: str | None
 
 
+CellState = Literal["pending", "waiting", "running", "success", "rejected", "error", "cut_off"]
+
+
+class MatrixDay(BaseModel):
+    """As fatias de um dia, ou da janela de um update."""
+
+    first_day: date
+    last_day: date
+    states: list[CellState | None] = Field(
+        description="na ordem de `modalidades`; `waiting`: falhou, e será tentada de novo; `rejected`: lida, com "
+        "registros que não puderam ser gravados; `cut_off`: a execução terminou antes; `null`: não foi pedida"
+    )
+
+
+class SyncMatrix(BaseModel):
+    """As fatias de uma execução: dias por modalidade."""
+
+    modalidades: list[int | None] = Field(description="`[null]`: o recurso não se divide")
+    days: list[MatrixDay]
+
+
 class SyncStatus(BaseModel):
     """A última execução; antes da primeira, `idle` e mais nada."""
 
@@ -288,7 +310,8 @@ class SyncHistory(BaseModel):
     executions: list[SyncExecution]
     total_count: int
     success_count: int
-    error_count: int
+    error_count: int = Field(description="com as canceladas")
+    cancelled_count: int
     running_count: int
     next_cursor: str | None
 
@@ -322,7 +345,19 @@ class SlicesQuery(BaseModel):
 
     limit: int = Field(100, ge=1, le=500)
     status: SliceStatus | None = None
+    day: str | None = Field(None, max_length=100, description="só as deste dia, `YYYY-MM-DD`")
+    modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só as desta")
     cursor: int | None = Field(None, ge=1, le=2**31 - 1, description="`next_cursor` da página anterior")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.chosen_day
+        return self
+
+    @property
+    def chosen_day(self) -> date | None:
+        """The day whose slices are asked for."""
+        return None if self.day is None else parse_day(self.day, "day")
 
 
 class QueueHealth(BaseModel):

@@ -88,7 +88,7 @@ def _add_list(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
     sa.Table(
         child.name,
         metadata,
-        *_columns((key_column(resource), *child.columns), {resource.key, *child.key}),
+        *_columns((key_column(resource), *entry_columns(child)), {resource.key, *child.key}),
         sa.Column("payload", JSONB, nullable=False),
         now_column("created_at"),
         now_column("updated_at"),
@@ -225,6 +225,22 @@ def stored_columns(resource: Resource) -> tuple[Column, ...]:
     return (key_column(resource), *resource.columns) if resource.key_columns else resource.columns
 
 
+def entry_columns(child: Child) -> tuple[Column, ...]:
+    """The columns of a list's table that say what its entries say."""
+    if not child.key_columns:
+        return child.columns
+    (name,) = child.key
+    paths = [column.path for column in _key_columns(child)]
+    return (
+        Column(Kind.TEXT, name, " ".join(paths), "Chave: quando, o que se fez e de que", required=True),
+        *child.columns,
+    )
+
+
+def _key_columns(child: Child) -> list[Column]:
+    return [column for name in child.key_columns for column in child.columns if column.name == name]
+
+
 def party_key(party: Party) -> tuple[str, ...]:
     """The columns of a party's key, its owner's first."""
     return (*(party_key(party.owner) if party.owner else ()), *party.key)
@@ -263,6 +279,19 @@ def _columns(columns: Iterable[Column], key: set[str]) -> list[sa.Column[object]
 def to_sql(columns: Iterable[Column]) -> dict[str, str]:
     """SQL that reads each column out of a `jsonb` by the name of `payload`, the payload included."""
     return {**{column.name: _expression(column) for column in columns}, "payload": "payload"}
+
+
+def entry_sql(child: Child) -> dict[str, str]:
+    """The same for the entries of a list. A key of ours is a text whose order is that of its first column, a moment."""
+    if not child.key_columns:
+        return to_sql(child.columns)
+    (name,) = child.key
+    parts = [_KEY_PARTS.get(column.kind, _KEY_PART).format(value=_expression(column)) for column in _key_columns(child)]
+    return {name: f"concat_ws('-', {', '.join(parts)})", **to_sql(child.columns)}
+
+
+_KEY_PARTS = {Kind.MOMENT: "to_char({value}, 'YYYY-MM-DD\"T\"HH24:MI:SS')"}
+_KEY_PART = "coalesce(CAST({value} AS text), '0')"
 
 
 def json_object(path: str) -> str:
@@ -355,7 +384,7 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
             metadata.tables[resource.name], resource.label, stored_columns(resource), own, f"Listed at {places}."
         )
         for child in resource.lists:
-            columns = (key_column(resource), *child.columns)
+            columns = (key_column(resource), *entry_columns(child))
             note = f"Listed at `{child.path}`."
             lines += _lines(metadata.tables[child.name], child.label, columns, _busca(child), note)
     for party in parties:

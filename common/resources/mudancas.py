@@ -39,4 +39,6 @@ def add_mudancas(metadata: sa.MetaData) -> None:
         sa.Column("tipo", sa.Text, nullable=False),
         sa.Column("quando", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
         sa.Column("campos", JSONB),
+        # those of one record; of a first load, which inserts, it has nothing
+        sa.Index(f"ix_{MUDANCAS}_chave", "chave", postgresql_where=sa.text("tipo <> 'inserido'")),
     )

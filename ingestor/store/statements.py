@@ -10,7 +10,16 @@ from functools import cache
 
 from sqlalchemy import TextClause, text
 
-from common.resources.derive import AUSENTE, BUSCA, json_object, party_columns, party_key, search_vector, to_sql
+from common.resources.derive import (
+    AUSENTE,
+    BUSCA,
+    entry_sql,
+    json_object,
+    party_columns,
+    party_key,
+    search_vector,
+    to_sql,
+)
 from common.resources.description import Child, Mention, Resource
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions
@@ -323,7 +332,7 @@ def list_statements(resource: Resource, child: Child, *, searches_itens: bool = 
       FROM unnest($1::text[], $2::int[], $3::int[], $5::int[], $6::int[])
            AS page ({key}, begins, bytes, came_begins, came_bytes)"""
     names = ", ".join(child.key)
-    values = to_sql(child.columns)
+    values = entry_sql(child)
     if child.searched:  # an entry whose words change without being made again has none
         values[BUSCA] = search_vector(values[name] for name in child.searched) if searches_itens else "NULL"
     on_change = f"""
@@ -370,9 +379,12 @@ def list_statements(resource: Resource, child: Child, *, searches_itens: bool = 
 
 
 def _insert(resource: Resource, child: Child, values: Mapping[str, str], entries: str, on_change: str = "") -> str:
+    # of entries that agree in a key of ours one is written
+    once = f"DISTINCT ON ({resource.key}, {child.key[0]}) " if child.key_columns else ""
+    picked = ", ".join(f"{value} AS {name}" for name, value in values.items())
     insert = f"""
     INSERT INTO {child.name} AS known ({resource.key}, {", ".join(values)})
-    SELECT {resource.key}, {", ".join(values.values())} FROM ({entries} OFFSET 0) entry
+    SELECT {once}{resource.key}, {picked} FROM ({entries} OFFSET 0) entry
     {on_change}"""
     if not child.mentions:
         return insert

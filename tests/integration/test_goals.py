@@ -536,7 +536,7 @@ async def assert_complete(database: Database, world: World) -> None:
         await database.rows("UPDATE itens_owed SET due_at = now()")
         return not await database.value("SELECT count(*) FROM itens_owed")
 
-    await eventually(nothing_is_owed, every=0.3)
+    await eventually(nothing_is_owed, seconds=60, every=0.3)
     whole_days = [f"{LAST - 6 * DAY}", f"{LAST}T23:59:59"]
     assert await database.mirror() == truth(world.select("publicacao", *whole_days, [6, 8]))
     read_twice = "SELECT count(*) FROM sync_slices GROUP BY first_day, part HAVING count(*) > 1"
@@ -549,7 +549,7 @@ async def test_a_goal_fills_itself_from_the_newest_day_on_and_rests_when_it_is_c
 ) -> None:
     portal = await portals.serve(week)
     worker, running = work(database.engine, await portals.client(portal))
-    await eventually(filled(database, 7), seconds=30)
+    await eventually(filled(database, 7), seconds=90)
 
     await assert_complete(database, week)
     rows = await database.rows("SELECT trigger, status, window_end FROM sync_executions ORDER BY id")
@@ -576,13 +576,13 @@ async def test_a_goal_whose_worker_is_killed_is_filled_by_another(
     async def half_way() -> bool:
         return bool(await database.value("SELECT count(*) FROM read_days") >= 4)
 
-    await eventually(half_way)
+    await eventually(half_way, seconds=60)
     killed.cancel()
     await asyncio.wait([killed])
     assert await database.value("SELECT count(*) FROM read_days") < 14
 
     worker, running = work(database.engine, await portals.client(portal))
-    await eventually(filled(database, 7), seconds=30)
+    await eventually(filled(database, 7), seconds=90)
     await assert_complete(database, week)
     worker.stopping.set()
     await running

@@ -512,7 +512,7 @@ def test_a_scope_of_termos_by_modalidade_is_refused_at_the_start(load: Load) -> 
     with pytest.raises(ConfigurationError, match="PNCP_TERMOS: contratos have no modalidade"):
         load(PNCP_RESULTADOS="modalidade=6", PNCP_TERMOS="modalidade=6")
     scopes = load(PNCP_RESULTADOS="modalidade=6", PNCP_TERMOS="tudo").list_scopes
-    assert scopes == {"resultados": Scope(modalidade=(6,)), "arquivos": None, "termos": Scope()}
+    assert scopes == {"resultados": Scope(modalidade=(6,)), "arquivos": None, "historico": None, "termos": Scope()}
 
 
 def test_a_day_of_the_mirror_is_that_of_all_resources_that_are_kept_up_to_date(load: Load) -> None:

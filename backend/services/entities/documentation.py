@@ -171,7 +171,10 @@ def _record(entity: Entity) -> dict[str, Any]:
     assert entity.resource is not None  # noqa: S101  # the caller has looked
     lists = {
         address_name(child): _section(
-            _ROW, lida_em={"type": ["string", "null"]}, situacao={"type": "string", "enum": list(SITUATIONS)}
+            _ROW,
+            lida_em={"type": ["string", "null"]},
+            situacao={"type": "string", "enum": list(SITUATIONS)},
+            lista={"type": ["string", "null"], "description": "como se pede em POST /sync/lists; nulo: vem sempre"},
         )
         for child in entity.resource.lists
     }

@@ -15,6 +15,7 @@ from common.resources.derive import (
     AUSENTE,
     BUSCA,
     Searchable,
+    entry_columns,
     key_column,
     party_columns,
     party_key,
@@ -328,7 +329,7 @@ def of_child(resource: Resource, child: Child) -> Entity:
     parts, order = _Parts(), _day_order(resource, RECORD)
     parts.orders[order.name] = order
     _add_search(parts, child)
-    columns, leads = (key_column(resource), *child.columns), _leading(child.indexes, (resource.key,))
+    columns, leads = (key_column(resource), *entry_columns(child)), _leading(child.indexes, (resource.key,))
     _add_columns(parts, MAIN, columns, leads=leads, seldom=_seldom_wanted(child.mentions))
     _add_record(parts, resource, RECORD, is_whole=False)
     _add_own(parts)

@@ -6,6 +6,18 @@ export const PHASE = {
   waiting: "aguardando o portal",
   finished: "terminada",
 };
+// How an execution has ended, for people: one that was cancelled is no error.
+export const endOf = (execution) => (execution.cancelled ? "cancelada" : STATUS[execution.status]);
+export const BAR = { success: "com sucesso", error: "com erro", cancelled: "canceladas", running: "em andamento" };
+export const CELL = {
+  success: "lida",
+  rejected: "lida, com rejeitados",
+  error: "com erro",
+  running: "em andamento",
+  waiting: "nova tentativa marcada",
+  pending: "na fila",
+  cut_off: "interrompida",
+};
 export const MODE = { update: "Atualização", backfill: "Carga" };
 export const TRIGGER = {
   api: "pedida aqui ou pela API",

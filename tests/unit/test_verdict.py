@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from backend.language.translator import LANGUAGES
+from backend.language.verdict import SENTENCES
 from backend.services.alerts.findings import is_overdue
-from backend.services.verdict.judging import judge, judge_without_database
+from backend.services.verdict import judging
+from backend.services.verdict.judging import judge_without_database
 from backend.services.verdict.state import (
     Acknowledged,
+    Broker,
     Days,
     Drifted,
     Failed,
@@ -21,13 +24,24 @@ from backend.services.verdict.state import (
     Owed,
     Pause,
     Updates,
+    Verdict,
 )
 from backend.services.verdict.wording import word
+from tests.support import ROOT
 
 NOW = datetime(2026, 3, 10, 15, tzinfo=UTC)  # Tuesday, noon in Brasília
+PAIRED = [code for code in SENTENCES if f"{code.removesuffix('.title')}.text" in SENTENCES and code.endswith(".title")]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 QUARTERLY, HOURLY, NIGHTLY = "*/15 * * * *", "20 * * * *", "0 1 * * *"
 WHOLE = Days(days=10, complete=10, first=date(2026, 2, 28))
+
+
+def judge(mirror: Mirror) -> Verdict:
+    """The verdict, which has its sentences in every language."""
+    verdict = judging.judge(mirror)
+    for language in LANGUAGES:
+        assert word(verdict, language).title
+    return verdict
 
 
 def mirror_of(
@@ -134,3 +148,44 @@ def test_a_trouble_that_is_worse_than_its_fact_decides_it() -> None:
         "healthy": ("troubles", "problem"),
     }
     assert [one.id for one in verdict.troubles] == ["failed-no_answer", "owed-contratacoes-itens", "drift"]
+
+
+def test_several_resources_in_order_are_told_in_one_sentence() -> None:
+    verdict = judge(mirror(mirror_of(ago=2 * MINUTE), mirror_of("contratos")))
+    assert {fact: said.code for fact, said in verdict.facts.items()} == {
+        "fresh": "fresh",
+        "complete": "complete_all",
+        "healthy": "healthy",
+    }
+    said = word(verdict, "pt-BR")
+    assert said.text == "Atualizado até 11:58. Completo."
+    assert said.facts[1].text == "20 dias lidos por inteiro, de 2 recursos."
+
+
+@pytest.mark.parametrize("code", [code.removesuffix(".title") for code in PAIRED])
+def test_no_sentence_of_a_judgement_is_left_that_nothing_decides(code: str) -> None:
+    """Every judgement is made somewhere in the code of the verdict."""
+    sources = "".join(path.read_text() for path in (ROOT / "backend" / "services" / "verdict").glob("*.py"))
+    assert f'"{code}"' in sources
+
+
+NEVER = {"updated_until": None, "parts": 0}
+GOAL = GoalState(date(2026, 1, 1), days=60, days_complete=58, days_missing=2, days_failed=0, days_rejected=0)
+
+
+@pytest.mark.parametrize(
+    ("of", "fact", "code"),
+    [
+        (mirror(mirror_of(updates={**NEVER, "is_scheduled": False})), "fresh", "never_updated_off"),
+        (mirror(mirror_of(updates=NEVER)), "fresh", "never_updated"),
+        (mirror(mirror_of(), MirrorOf("atas", "Atas", None, Days(), replace(GOAL, days_missing=0))), "fresh", "fresh"),
+        (mirror(mirror_of(updates={"has_complete_day": False})), "complete", "not_joined"),
+        (mirror(mirror_of(goal=replace(GOAL, hours_left=12.5))), "complete", "days_missing"),
+        (mirror(database="read-only"), "healthy", "database_read_only"),
+        (mirror(broker=Broker("blocked")), "healthy", "broker_blocked"),
+        (mirror(broker=Broker("connected", 3, is_unconsumed=True)), "healthy", "queue_unread"),
+        (mirror(broker=Broker("connected", 3)), "healthy", "healthy"),
+    ],
+)
+def test_rarer_states_have_their_codes_and_their_sentences(of: Mirror, fact: Any, code: str) -> None:
+    assert judge(of).facts[fact].code == code

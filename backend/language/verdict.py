@@ -172,8 +172,8 @@ _PAIRS = {
     "complete_all": (
         ("Completo", "Complete"),
         (
-            "{days:# dia lido|# dias lidos} por inteiro, de {resources:# recurso|# recursos}. {goal}",
-            "{days:# day|# days} of {resources:# resource|# resources} read whole. {goal}",
+            "{days:# dia lido|# dias lidos} por inteiro, de {resources:# recurso|# recursos}.",
+            "{days:# day|# days} of {resources:# resource|# resources} read whole.",
         ),
     ),
     "nothing_read": (
@@ -332,7 +332,6 @@ SENTENCES = {
         "Nenhuma meta definida: contam os dias que foram pedidos.",
         "No goal is set: the days that were asked for count.",
     ),
-    "goal.some": ("{count:# meta definida|# metas definidas}.", "{count:# goal is|# goals are} set."),
     "an_administrator": ("um administrador", "an administrator"),
     "action.set_goal": ("Dizer desde quando", "Set a goal"),
     "action.resume_goal": ("Retomar o preenchimento", "Resume filling"),

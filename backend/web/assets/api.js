@@ -30,7 +30,7 @@ export class ApiError extends Error {
 
 export async function request(method, path, { json, form, key } = {}) {
   // the header tells the backend not to have the browser ask for a password in a window of its own
-  const headers = { "X-Requested-With": "fetch", Accept: "application/json" };
+  const headers = { "X-Requested-With": "fetch", Accept: "application/json", "Accept-Language": "pt-BR" };
   const token = session.token();
   if (token) headers.Authorization = `Bearer ${token}`;
   if (json !== undefined) headers["Content-Type"] = "application/json";
@@ -56,7 +56,7 @@ export async function request(method, path, { json, form, key } = {}) {
     errors: content?.errors,
   });
   if (error.isUnreachable) note("unreachable");
-  else if (answer.status === 503 && content?.detail?.includes("banco de dados")) note("database");
+  else if (answer.status === 503 && content?.code === "database_away") note("database");
   if (answer.status === 401 && path !== "/auth/token") session.expire(Boolean(token));
   throw error;
 }

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
+from backend.language.translator import DEFAULT_LANGUAGE, Language
 from backend.limiter import Limits
 from backend.passwords import (
     SAMPLES,
@@ -215,6 +216,7 @@ class BackendSettings(
     smtp_tls: bool = False
     smtp_starttls: bool | None = None
     alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
+    alert_language: Language = DEFAULT_LANGUAGE
     alert_no_success_minutes: Annotated[int, Field(ge=0, le=100_000)] = 60
     alert_reminder_minutes: Annotated[int, Field(ge=0, le=100_000)] = 360
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from backend.access import CLOSED, Access, access_of, leaves, methods_at, methods_of
+from backend.access import methods_at, methods_of
 from backend.api import (
     alerts,
     auth,
@@ -39,19 +39,11 @@ from backend.api import (
 )
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
-from backend.errors import (
-    FORBIDDEN_RESPONSE,
-    LIMIT_RESPONSE,
-    PROBLEM_RESPONSES,
-    UNAUTHORIZED_RESPONSE,
-    install_error_handlers,
-)
+from backend.errors import PROBLEM_RESPONSES, install_error_handlers
 from backend.heads import bound_heads
 from backend.limiter import Limiter
 from backend.metrics import Metrics
 from backend.middleware import (
-    LIVENESS,
-    PUBLIC,
     BodyLimit,
     ForgetShared,
     Gate,
@@ -64,7 +56,7 @@ from backend.middleware import (
     SecurityHeaders,
 )
 from backend.models.about import About
-from backend.models.problem import Problem
+from backend.openapi import TAGS, describe, name_operation
 from backend.security import Security
 from backend.services.alerts.channels import channels_of
 from backend.services.alerts.episodes import Notifier, watch
@@ -117,6 +109,8 @@ def create_app(settings: BackendSettings) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,  # a redirect's address would be made of the caller's Host header
         responses=PROBLEM_RESPONSES,
+        openapi_tags=TAGS,
+        generate_unique_id_function=name_operation,
     )
     install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
@@ -137,7 +131,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         Measure, metrics=metrics, routes=[*mounts, *(route for router in routers for route in router.routes)]
     )
     app.add_middleware(OneLineStart)
-    _describe(app, authenticates=settings.authenticates)
+    describe(app, authenticates=settings.authenticates)
     return app
 
 
@@ -213,13 +207,13 @@ def _lifespan(
                 log.warning("broker is not available yet")
             exports = _exports_of(settings, engine, long_copying, folder, metrics)
             year_files = _year_files_of(settings, engine, long_copying)
-            notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict)
+            notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict, settings.alert_language)
             mirrors = Mirrors(settings.list_scopes)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(exports.work()),
-                asyncio.create_task(watch(engine, _rules_of(settings), notifier, queue_watch)),
+                asyncio.create_task(watch(engine, rules_of(settings), notifier, queue_watch)),
                 asyncio.create_task(Courier(engine, mirrors, notifier, metrics).watch()),
             ]
             if settings.execution_log_days:
@@ -303,7 +297,8 @@ def _publisher_of(settings: BackendSettings) -> Publisher | None:
     )
 
 
-def _rules_of(settings: BackendSettings) -> Rules:
+def rules_of(settings: BackendSettings) -> Rules:
+    """The thresholds of alerts."""
     no_success, reminder = settings.alert_no_success_minutes, settings.alert_reminder_minutes
     return Rules(
         no_success=timedelta(minutes=no_success) if no_success else None,
@@ -344,46 +339,6 @@ def _warn(settings: BackendSettings) -> None:
         log.warning("ALLOWED_HOSTS is * without authentication: any web site may reach this API through a browser")
     if settings.in_production and settings.admin_password is not None and settings.admin_password_hash is None:
         log.warning("ADMIN_PASSWORD is set as it is; ADMIN_PASSWORD_HASH would do")
-
-
-def _describe(app: FastAPI, *, authenticates: bool) -> None:
-    """Add to the OpenAPI document what all endpoints share: authentication and the form of errors."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = describe()
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schema["components"]["schemas"] |= {**problem.pop("$defs", {}), "Problem": problem}
-            declared = {
-                (getattr(route, "path_format", ""), method): access_of(route)
-                for route in leaves(app.router.routes)
-                for method in getattr(route, "methods", None) or ()
-            }
-            for path, operations in schema["paths"].items():
-                for method, operation in operations.items():
-                    access = declared.get((path, method.upper()), CLOSED)
-                    _describe_access(operation, path, access, authenticates=authenticates)
-            if authenticates:
-                schema["components"]["securitySchemes"] = _SCHEMES
-        return app.openapi_schema or {}
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change its document
-
-
-_SCHEMES = {
-    "basic": {"type": "http", "scheme": "basic"},
-    "token": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/auth/token", "scopes": {}}}},
-}
-
-
-def _describe_access(operation: dict[str, Any], path: str, access: Access, *, authenticates: bool) -> None:
-    answers = {} if path == LIVENESS else LIMIT_RESPONSE
-    if authenticates and path not in PUBLIC:
-        operation["security"] = [{"basic": []}, {"token": []}]
-        answers = {**answers, **UNAUTHORIZED_RESPONSE, **({} if access.role == "viewer" else FORBIDDEN_RESPONSE)}
-    for code, answer in answers.items():
-        operation["responses"].setdefault(str(code), answer)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.access import access_of, leaves
 from backend.errors import (
-    TOO_LARGE,
     ForbiddenError,
     RefusedError,
     TooManyRequestsError,
@@ -24,7 +23,6 @@ from backend.errors import (
     problem,
     refusal,
 )
-from backend.heads import HEAD_TOO_LARGE
 from backend.language.translator import Language, language_of_request, negotiate
 from backend.limiter import Limiter, network_of
 from backend.metrics import Metrics, template_of
@@ -69,7 +67,7 @@ class BodyLimit:
         announced = int(told[:20]) if told.isdigit() else 0
         if announced > LONGEST_BODY:
             headers = _HANG_UP if announced > LONGEST_DISCARDED else None
-            await problem(413, TOO_LARGE, headers=headers)(scope, receive, send)
+            await problem(413, "body_too_large", headers=headers)(scope, receive, send)
             return
         size = 0
 
@@ -93,7 +91,7 @@ class HeadLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (len(scope["headers"]) > MOST_HEADERS or _head_size(scope) > LONGEST_HEAD):
             log.warning("request head too large", peer=peer_of(scope))
-            answer = problem(431, HEAD_TOO_LARGE, headers=_HANG_UP)
+            answer = problem(431, "head_too_large", headers=_HANG_UP)
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -287,7 +285,7 @@ class HostCheck:
         """Pass `/health` under any name: a supervisor's probe uses an address."""
         if scope["type"] == "http" and not self._is_health(scope["path"]) and not self._is_ours(scope):
             log.warning("unknown host refused", peer=peer_of(scope))
-            await problem(400, "O endereço (Host) pedido não é deste serviço.")(scope, receive, send)
+            await problem(400, "unknown_host")(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -329,8 +327,7 @@ class OriginCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE and not self._may_ask(scope):
             log.warning("cross-site request refused", method=scope["method"], path=scope["path"], peer=peer_of(scope))
-            detail = "O pedido vem da página de outro site, que não está entre as permitidas (CORS_ORIGINS)."
-            await problem(403, detail)(scope, receive, send)
+            await problem(403, "cross_site")(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/sync/goals", tags=["goals"])
 GoalResource = Annotated[str, Path(max_length=50, description="`contratacoes`, `contratos`, `atas`, ...")]
 
 
-@router.get("", summary="As metas")
+@router.get("", operation_id="list_goals", summary="As metas")
 @reads
 async def get_goals(state: AppState) -> Goals:
     """Por recurso: a partir de que dia ele deve estar completo, quanto falta e quanto isso ainda leva."""
@@ -27,6 +27,7 @@ async def get_goals(state: AppState) -> Goals:
 
 @router.get(
     "/{resource}/plan",
+    operation_id="plan_goal",
     summary="O que uma meta viria a ser",
     responses=NOT_FOUND_RESPONSE,
     dependencies=[EachParameterOnce],
@@ -38,7 +39,7 @@ async def get_plan(resource: GoalResource, query: Annotated[GoalPlanQuery, Query
         return await plan_goal(db, resource, query.from_day)
 
 
-@router.put("/{resource}", summary="Define a meta", responses=NOT_FOUND_RESPONSE)
+@router.put("/{resource}", operation_id="set_goal", summary="Define a meta", responses=NOT_FOUND_RESPONSE)
 @changes
 async def put_goal(resource: GoalResource, request: GoalChange, state: AppState, user: CurrentUser) -> Goal:
     """Os ingestores leem o que falta, do dia mais novo para o mais antigo, quando não há outra coisa a fazer.
@@ -50,14 +51,19 @@ async def put_goal(resource: GoalResource, request: GoalChange, state: AppState,
     )
 
 
-@router.delete("/{resource}", summary="Remove a meta", responses=NOT_FOUND_RESPONSE)
+@router.delete("/{resource}", operation_id="remove_goal", summary="Remove a meta", responses=NOT_FOUND_RESPONSE)
 @changes
 async def delete_goal(resource: GoalResource, state: AppState, user: CurrentUser) -> Goal:
     """Também a de `MIRROR_FROM`. O que corre continua, e o que foi gravado fica."""
     return await remove_goal(state["engine"], state["schedule"].goals, resource, who=name_of(user))
 
 
-@router.post("/{resource}/pause", summary="Põe a meta em pausa", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
+@router.post(
+    "/{resource}/pause",
+    operation_id="pause_goal",
+    summary="Põe a meta em pausa",
+    responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
+)
 @changes
 async def pause(resource: GoalResource, request: PauseRequest, state: AppState, user: CurrentUser) -> Goal:
     """Nada mais começa por ela; o que corre continua. Cancelar uma execução dela também a põe em pausa."""
@@ -66,7 +72,12 @@ async def pause(resource: GoalResource, request: PauseRequest, state: AppState, 
     )
 
 
-@router.post("/{resource}/resume", summary="Retoma a meta", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
+@router.post(
+    "/{resource}/resume",
+    operation_id="resume_goal",
+    summary="Retoma a meta",
+    responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
+)
 @changes
 async def resume(resource: GoalResource, state: AppState, user: CurrentUser) -> Goal:
     """O que falta é lido a partir de agora."""

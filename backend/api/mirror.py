@@ -19,7 +19,9 @@ from backend.services.storage import load_storage
 router = APIRouter(tags=["espelho"])
 
 
-@router.get("/mudancas", summary="O que mudou no espelho", dependencies=[EachParameterOnce])
+@router.get(
+    "/mudancas", operation_id="list_changes", summary="O que mudou no espelho", dependencies=[EachParameterOnce]
+)
 @reads
 async def get_changes(query: Annotated[ChangesQuery, Query()], state: AppState, user: CurrentUser) -> Changes:
     """Inserções e alterações dos registros, na ordem de um número que só cresce; é como se mantém uma cópia.
@@ -39,7 +41,7 @@ async def get_storage(state: AppState) -> Storage:
         return await load_storage(db)
 
 
-@router.get("/dominios", summary="As tabelas de domínio")
+@router.get("/dominios", operation_id="list_domains", summary="As tabelas de domínio")
 @reads
 async def get_domains(state: AppState) -> Domains:
     """As que o portal publica, e as que só os registros mostram."""

@@ -17,8 +17,10 @@ from backend.services.health import load_broker, load_state
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/health", summary="Saúde do serviço", responses={503: {"model": Health}})
-@router.get("/health/ready", summary="Pronto para atender", responses={503: {"model": Health}})
+@router.get("/health", operation_id="get_health", summary="Saúde do serviço", responses={503: {"model": Health}})
+@router.get(
+    "/health/ready", operation_id="get_readiness", summary="Pronto para atender", responses={503: {"model": Health}}
+)
 async def health(response: Response, state: AppState) -> Health:
     """503 sem banco de dados em que se possa escrever; sem RabbitMQ as leituras funcionam, e `broker` o diz.
 
@@ -52,6 +54,7 @@ async def get_about(state: AppState) -> About:
 
 @router.get(
     "/metrics",
+    operation_id="get_metrics",
     summary="Métricas para o Prometheus",
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"example": "pncp_database_up 1.0"}}}},
@@ -63,7 +66,7 @@ async def metrics(state: AppState) -> Response:
     return Response(state["metrics"].render([*figures, verdict_metric(verdict)]), media_type=CONTENT_TYPE)
 
 
-@router.get("/health/live", summary="O processo responde")
+@router.get("/health/live", operation_id="get_liveness", summary="O processo responde")
 async def live() -> Alive:
     """Não pergunta nada a ninguém."""
     return Alive()

@@ -22,6 +22,7 @@ from backend.models.sync import (
     SyncStatus,
 )
 from backend.models.timeline import Timeline, TimelineQuery
+from backend.openapi import with_headers
 from backend.security import name_of, sees_personal_data
 from backend.services.control import cancel_executions
 from backend.services.coverage import load_coverage, load_spans
@@ -47,7 +48,12 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("/force", summary="Inicia uma sincronização", responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE})
+@router.post(
+    "/force",
+    operation_id="create_sync",
+    summary="Inicia uma sincronização",
+    responses={200: with_headers("Location"), **CONFLICT_RESPONSE, **BUSY_RESPONSE},
+)
 @changes
 async def force(
     request: SyncRequest,
@@ -74,14 +80,14 @@ async def force(
     return SyncResponse(success=True, message=f"Sync request published: {request.mode}", request_id=str(execution_id))
 
 
-@router.post("/cancel", summary="Cancela várias execuções")
+@router.post("/cancel", operation_id="cancel_executions", summary="Cancela várias execuções")
 @changes
 async def cancel_many(request: CancelRequest, state: AppState, user: CurrentUser) -> SyncCancelled:
     """Das que estão em andamento, as que passam por todos os filtros; o que já foi gravado fica."""
     return await cancel_executions(state["engine"], request, name_of(user))
 
 
-@router.get("/resources", summary="O que pode ser sincronizado")
+@router.get("/resources", operation_id="list_resources", summary="O que pode ser sincronizado")
 @reads
 async def get_resources(state: AppState) -> Resources:
     """Os recursos que `/sync/force` e `/sync/plan` aceitam."""
@@ -99,7 +105,7 @@ async def get_resources(state: AppState) -> Resources:
     )
 
 
-@router.post("/plan", summary="O que um pedido viria a ser")
+@router.post("/plan", operation_id="plan_sync", summary="O que um pedido viria a ser")
 @reads
 async def plan(request: SyncRequest, state: AppState) -> SyncPlan:
     """O mesmo corpo de `/sync/force`; nada é iniciado. As estimativas vêm do que já correu, e `basis` diz de quê."""
@@ -116,7 +122,12 @@ async def get_status(state: AppState) -> SyncStatus:
         return await SyncStatusService(db).get_current_status()
 
 
-@router.get("/history", summary="Execuções, da mais nova para a mais antiga", dependencies=[EachParameterOnce])
+@router.get(
+    "/history",
+    operation_id="list_executions",
+    summary="Execuções, da mais nova para a mais antiga",
+    dependencies=[EachParameterOnce],
+)
 @reads
 async def get_history(query: Annotated[HistoryQuery, Query()], status: Status) -> SyncHistory:
     """Com filtros; `next_cursor` leva à página seguinte."""

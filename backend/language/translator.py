@@ -8,6 +8,8 @@ A value in a sentence stands in braces, with its type behind a colon:
 - `{count:number}`, `{seconds:duration}`, `{day:day}`, `{resource:resource}`, `{resource:label}`
 - `{at:time}`: a moment near the present, without its day where that is today; `{at:moment}`, `{at:clock}`: in full, and
   its time alone
+
+Days and moments may be written in ISO 8601, as they stand in JSON.
 """
 
 import string
@@ -73,7 +75,7 @@ class Translator(string.Formatter):
             "day": self._day,
             "time": self._time,
             "moment": self._moment,
-            "clock": lambda moment: f"{to_wall_clock(moment):%H:%M:%S}",
+            "clock": lambda moment: f"{_local(moment):%H:%M:%S}",
             "label": lambda name: LABELS.get(name, name),
             "resource": lambda name: (label := LABELS.get(name, name))[:1].lower() + label[1:],
         }
@@ -83,17 +85,18 @@ class Translator(string.Formatter):
         said = f"{value:,}"
         return said if self.language == "en" else said.translate({ord(","): ".", ord("."): ","})
 
-    def _day(self, day: date) -> str:
+    def _day(self, day: date | str) -> str:
+        day = date.fromisoformat(day[:10]) if isinstance(day, str) else day
         return day.isoformat() if self.language == "en" else f"{day:%d/%m/%Y}"
 
-    def _time(self, moment: datetime) -> str:
-        local, today = to_wall_clock(moment), to_wall_clock(self._now).date()
+    def _time(self, moment: datetime | str) -> str:
+        local, today = _local(moment), to_wall_clock(self._now).date()
         if local.date() == today:
             return f"{local:%H:%M}"
         return f"{self._day(local.date())}, {local:%H:%M}"
 
-    def _moment(self, moment: datetime) -> str:
-        local = to_wall_clock(moment)
+    def _moment(self, moment: datetime | str) -> str:
+        local = _local(moment)
         return f"{self._day(local.date())} {local:%H:%M}"
 
     def _duration(self, seconds: float) -> str:
@@ -106,6 +109,11 @@ class Translator(string.Formatter):
             return f"{round(seconds / HOUR)} h"
         whole = round(seconds / DAY)
         return f"{self._number(whole)}{days[whole != 1]}"
+
+
+def _local(moment: datetime | str) -> datetime:
+    """Brasília's wall clock at an aware moment, which may be written in ISO 8601."""
+    return to_wall_clock(datetime.fromisoformat(moment) if isinstance(moment, str) else moment)
 
 
 def say(code: str, /, language: Language | None = None, **values: Any) -> str:

@@ -23,7 +23,10 @@ class Change(BaseModel):
     seq: int
     entidade: str
     chave: str = Field(description="a chave do registro: o número de controle, ou a que a tabela tem")
-    tipo: Literal["inserido", "alterado", "ausente"] = Field(description="`ausente`: a linha foi apagada do espelho")
+    tipo: Literal["inserido", "alterado", "ausente", "presente"] = Field(
+        description="`ausente`: a listagem do portal não o tem mais, e a linha fica, com `ausente_desde`; ou a linha"
+        " foi apagada. `presente`: a listagem o tem de novo"
+    )
     quando: Moment
     campos: dict[str, Any] | None = Field(
         description="de `alterado`: as chaves do payload que mudaram, com o valor de antes; nulo se não existiam"

@@ -5,15 +5,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from backend.language.values import InvalidValueError
 from backend.models.days import parse_day
 from backend.models.sync import Moment, ResourceName
+from common.clock import FIRST_DAY
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.causes import Cause
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
-FIRST_DAY = date(2021, 1, 1)
-"""The portal has nothing of the years before."""
 
 PairState = Literal["complete", "rejected", "partial", "failed", "running"]
 DayState = Literal["complete", "rejected", "partial", "failed", "running", "never"]
@@ -36,10 +36,10 @@ class CoverageQuery(BaseModel):
     def _check(self) -> Self:
         first, last = self.span
         if first > last:
-            raise ValueError("from deve ser anterior ou igual a to")
+            raise InvalidValueError("days_reversed", "from", "to")
         most = MOST_DETAILED_DAYS if self.detail else MOST_DAYS
         if (last - first).days >= most:
-            raise ValueError(f"o intervalo entre from e to não pode passar de {most} dias")
+            raise InvalidValueError("days_too_many", "from", "to", most=most)
         return self
 
     @property
@@ -62,7 +62,7 @@ class CoverageSpansQuery(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.first_day < FIRST_DAY:
-            raise ValueError(f"from deve ser {FIRST_DAY} ou depois")
+            raise InvalidValueError("day_too_early", "from", first=FIRST_DAY)
         return self
 
     @property

@@ -3,6 +3,8 @@
 import re
 from datetime import date
 
+from backend.language.values import InvalidValueError
+
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -14,8 +16,8 @@ def parse_day(value: str, name: str) -> date:
 
     """
     if not _DAY.fullmatch(value):
-        raise ValueError(f"{name} inválida: use YYYY-MM-DD")
+        raise InvalidValueError("day_form", name, name=name)
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise ValueError(f"{name} inexistente no calendário: use YYYY-MM-DD") from None
+        raise InvalidValueError("day_unknown", name, name=name) from None

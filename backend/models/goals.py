@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from backend.language.values import InvalidValueError
 from backend.models.days import parse_day
 from backend.models.sync import Moment
 from common.clock import FIRST_DAY, to_wall_clock
@@ -12,15 +13,15 @@ from common.clock import FIRST_DAY, to_wall_clock
 
 def _first_day(value: object) -> date:
     if not isinstance(value, str):
-        raise ValueError("from_day deve ser um texto: use YYYY-MM-DD")  # noqa: TRY004  # pydantic wants a ValueError
+        raise InvalidValueError("day_no_text", "from_day", name="from_day")
     return parse_day(value, "from_day")
 
 
 def _of_the_portal(day: date) -> date:
     if day < FIRST_DAY:
-        raise ValueError(f"from_day é anterior ao PNCP: use um dia a partir de {FIRST_DAY}")
+        raise InvalidValueError("goal_too_early", "from_day", first=FIRST_DAY)
     if day > to_wall_clock(datetime.now(UTC)).date():
-        raise ValueError("from_day está no futuro (horário de Brasília)")
+        raise InvalidValueError("goal_in_future", "from_day")
     return day
 
 

@@ -5,12 +5,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
+from backend.language.values import InvalidValueError
 from backend.models.days import parse_day
 from common.clock import check_window, parse_wall_clock, to_wall_clock
 from common.lifecycle import DEFAULT_RESOURCE, criterio_of
 from common.lifecycle.causes import Cause
 from common.messages import SyncCommand
-from common.resources import RESOURCE_NAMES
+from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 from common.resources.dominios import DOMINIOS
 
 Mode = Literal["update", "backfill"]
@@ -19,14 +20,12 @@ SliceStatus = Literal["pending", "running", "success", "error"]
 Phase = Literal["queued", "running", "waiting", "finished"]
 Criterio = Literal["publicacao", "atualizacao"]
 
-MISSING_DATES = "data_ini e data_fim são obrigatórios para modo backfill"
-
 # Not `format: date-time`, which by RFC 3339 has an offset.
 
 
 def _known_resource(name: str) -> str:
     if name not in RESOURCE_NAMES:
-        raise ValueError(f"não é um recurso: use {' ou '.join(RESOURCE_NAMES)}")
+        raise InvalidValueError("resource_unknown", names=", ".join(RESOURCE_NAMES))
     return name
 
 
@@ -96,10 +95,20 @@ class SyncRequest(BaseModel):
         if self.mode == "update":
             return SyncCommand("update", resource=self.resource)
         if self.data_ini is None or self.data_fim is None:
-            raise ValueError(MISSING_DATES)
+            missing = [name for name in ("data_ini", "data_fim") if getattr(self, name) is None]
+            raise InvalidValueError("dates_missing", *missing)
         start, end = parse_wall_clock(self.data_ini, "data_ini"), parse_wall_clock(self.data_fim, "data_fim")
         check_window(start, end, to_wall_clock(datetime.now(UTC)))
-        return SyncCommand("backfill", start, end, criterio_of(self.resource, "backfill", self.criterio), self.resource)
+        return SyncCommand("backfill", start, end, self._criterio(), self.resource)
+
+    def _criterio(self) -> Criterio:
+        if self.resource == DOMINIOS:
+            raise InvalidValueError("domains_have_no_days", "mode")
+        known = RESOURCES_BY_NAME[self.resource].listings
+        if self.criterio is not None and self.criterio not in known:
+            told = {"resource": self.resource, "asked": self.criterio, "known": ", ".join(known)}
+            raise InvalidValueError("criterio_unknown", "criterio", **told)
+        return criterio_of(self.resource, "backfill", self.criterio)
 
 
 class SyncResponse(BaseModel):
@@ -133,7 +142,7 @@ class CancelRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.model_dump(exclude_none=True):
-            raise ValueError('Diga o que cancelar: ids, resource, mode, trigger ou, para tudo, {"status": "running"}')
+            raise InvalidValueError("nothing_to_cancel", example='{"status": "running"}')
         return self
 
 

@@ -46,7 +46,7 @@ async def cancel_execution(engine: AsyncEngine, execution_id: int, who: str) -> 
             raise UnknownExecutionError(execution_id)
         structlog.contextvars.bind_contextvars(execution_id=execution_id)  # until the request has ended
         if not await executions.cancel(db, execution_id, who):
-            raise ConflictError(f"A execução {execution_id} já terminou.")
+            raise ConflictError("execution_ended", id=execution_id)
         await pause_of_cancelled(db, execution_id, who)
         summary = await executions.summarize(db, execution_id)
     log.info("execution cancelled", user=who)
@@ -100,12 +100,9 @@ async def retry_execution(
             raise UnknownExecutionError(execution_id)
         copy = await admission.retry(db, execution_id, requested_by)
         if copy is None:
-            raise ConflictError(
-                f"Nada a repetir da execução {execution_id}: ela não tem fatias com erro, ainda não terminou,"
-                " ou já está sendo repetida."
-            )
+            raise ConflictError("nothing_to_retry", id=execution_id)
         if not may_be_added:
-            raise TooManyUnfinishedError("Já há execuções demais em andamento. Espere que alguma termine.")
+            raise TooManyUnfinishedError("too_many_executions", most=at_most)
     log.info("failed slices are repeated", execution_id=execution_id, repeated_by=copy, user=requested_by)
     log.info("execution accepted", execution_id=copy, trigger="retry", retry_of=execution_id, user=requested_by)
     return copy
@@ -136,7 +133,7 @@ async def retry_failed(
         if row.can_retry and row.mode != "update" and (execution_ids is None or row.id in execution_ids)
     ]
     if not wanted:
-        raise ConflictError("Nenhuma execução que falhou pode ser repetida agora.")
+        raise ConflictError("nothing_failed")
     started: list[int] = []
     taken = 0
     for execution_id in wanted:

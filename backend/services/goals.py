@@ -206,10 +206,10 @@ async def pause_goal(engine: AsyncEngine, setting: Mapping[str, date], name: str
     async with engine.begin() as db:
         await admission.queue_up(db)
         if (await load_goals(db, setting))[name].from_day is None:
-            raise ConflictError(f"Não há meta de {name}.")
+            raise ConflictError("no_goal", resource=name)
         paused = await db.execute(_PAUSE_ONE, {"resource": name, "reason": reason, "who": who})
         if paused.rowcount == 0:
-            raise ConflictError(f"A meta de {name} já está em pausa.")
+            raise ConflictError("goal_paused", resource=name)
     log.info("goal paused", resource=name, who=who, reason=reason)
     return await _load(engine, setting, name)
 
@@ -224,7 +224,7 @@ async def resume_goal(engine: AsyncEngine, setting: Mapping[str, date], name: st
 
     """
     if not await _change(engine, _RESUME, name):
-        raise ConflictError(f"A meta de {name} não está em pausa.")
+        raise ConflictError("goal_not_paused", resource=name)
     log.info("goal resumed", resource=name, who=who)
     return await _load(engine, setting, name)
 
@@ -237,7 +237,7 @@ async def pause_of_cancelled(db: AsyncConnection, execution_id: int, who: str) -
 
 def _named(name: str) -> Resource:
     if name not in RESOURCES_BY_NAME:
-        raise NotFoundError(f"Não existe recurso com este nome. Os que têm metas: {', '.join(RESOURCE_NAMES)}.")
+        raise NotFoundError("unknown_goal", names=", ".join(RESOURCE_NAMES))
     return RESOURCES_BY_NAME[name]
 
 

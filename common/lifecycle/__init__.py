@@ -31,6 +31,9 @@ GOAL_TRIGGER = "goal"
 PATIENCE: dict[Mode, timedelta] = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
 """How long a slice may fail without a page that shows anything new, and an execution wait for a source that fails."""
 
+GOAL_PATIENCE = timedelta(hours=1)
+"""The same of a slice for a goal: a day that fails is tried again later, and must not hold up older ones."""
+
 
 def criterio_of(resource: str, mode: Mode, asked: str | None = None) -> Criterio:
     """By which listing an execution reads: an update by `atualizacao`, a backfill as asked, else as days are covered.

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, text, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import coverage, watermarks
 from common.database import driver_of
-from common.lifecycle import ONLY_SYNC, PATIENCE, Kind, Mode
+from common.lifecycle import GOAL_PATIENCE, ONLY_SYNC, PATIENCE, Kind, Mode
 from common.lifecycle.causes import Cause
 from common.resources import SERVICE_OF
 from common.resources.description import Criterio
@@ -396,7 +396,8 @@ async def postpone(
     }
     if not is_stall:
         changes["stalls"] = 0
-    is_patient = or_(failing_since.is_(None), failing_since > func.now() - PATIENCE[claim.mode])
+    patience = case((column.for_goal, GOAL_PATIENCE), else_=PATIENCE[claim.mode])
+    is_patient = or_(failing_since.is_(None), failing_since > func.now() - patience)
     return await _change(db, claim, is_patient, **changes)
 
 

@@ -20,6 +20,8 @@ from common.resources.description import Child, Column, Kind, Party, Resource
 Searchable = Resource | Child | Party
 BUSCA = "busca"
 """The column with the words of a row."""
+AUSENTE = "ausente_desde"
+"""The column that says since when a record is no longer listed."""
 
 WALL_CLOCK = sa.DateTime(timezone=False)  # Brasília's, as the source writes it
 MOMENT = sa.DateTime(timezone=True)  # an event of ours
@@ -62,6 +64,7 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
         sa.Column("payload", JSONB, nullable=False),
         # null asks for the list again: of the child at the next sight of the record
         *(moment_column(child.read_at) for child in resource.lists),
+        *([moment_column(AUSENTE)] if resource.shows_absence else []),
         now_column("created_at"),
         now_column("updated_at"),
         *_search(resource),
@@ -73,6 +76,7 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
             )
             for names in resource.indexes
         ),
+        *_absent(resource),
     )
     for child in resource.lists:
         _add_list(metadata, resource, child)
@@ -135,6 +139,15 @@ def _add_debts(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
     )
 
 
+def _absent(resource: Resource) -> list[sa.Index]:
+    """The index of the records that the portal no longer has, which are few, in the order of its lists."""
+    if not resource.shows_absence:
+        return []
+    is_absent = sa.text(f"{AUSENTE} IS NOT NULL")
+    stamp = resource.listings["publicacao"].stamp
+    return [sa.Index(f"ix_{resource.name}_{AUSENTE}", stamp, resource.key, postgresql_where=is_absent)]
+
+
 def _count_column(name: str) -> sa.Column[object]:
     return sa.Column(name, sa.Integer, nullable=False, server_default=sa.text("0"))
 
@@ -193,7 +206,7 @@ def add_dominios(metadata: sa.MetaData) -> None:
         *_columns(dominios.COLUMNS, {"codigo"}),
         sa.Column("payload", JSONB, nullable=False),
         now_column("seen_at"),
-        moment_column("ausente_desde"),
+        moment_column(AUSENTE),
         now_column("created_at"),
         now_column("updated_at"),
     )
@@ -307,6 +320,7 @@ _OWN = {
     "as_of": "Carimbo da versão do registro de que estes dados foram lidos, do último dia em que um registro os disse",
     "is_partial": "Se até aqui só foi citado por registros que dizem menos do que outros, ou sem nome",
     "id": "Número do espelho, por que leitores passam de página em página: a chave pode conter um CPF",
+    AUSENTE: "Desde quando falta na listagem do portal do seu dia; nulo enquanto está nela",
     "created_at": "Quando esta linha foi criada",
     "updated_at": "Quando esta linha mudou pela última vez",
 }
@@ -315,7 +329,7 @@ _READ_AT = "Quando a lista em {} foi lida por inteiro; nulo enquanto falta"
 _OF_DOMINIOS = {
     "dominio": "Tabela de domínio, pelo fim do endereço da sua lista",
     "seen_at": "Quando foi vista pela última vez na lista",
-    "ausente_desde": "Desde quando falta na lista; nulo enquanto está nela",
+    AUSENTE: "Desde quando falta na lista; nulo enquanto está nela",
 }
 _INTRODUCTION = """\
 # Data dictionary

@@ -287,6 +287,15 @@ class Resource:
         return "publicacao" if "publicacao" in self.listings else "atualizacao"
 
     @property
+    def shows_absence(self) -> bool:
+        """Whether a day that is read whole shows which of its records the portal no longer has.
+
+        Listed by `publicacao`, a record stays in its day whatever changes; and what is listed are records.
+        """
+        listing = self.listings.get("publicacao")
+        return listing is not None and listing.counts is None and not listing.repeats_rows
+
+    @property
     def lists(self) -> tuple[Child, ...]:
         """All lists of its records, first the one that is read with them."""
         return self.later if self.child is None else (self.child, *self.later)

@@ -10,7 +10,7 @@ from functools import cache
 
 from sqlalchemy import TextClause, text
 
-from common.resources.derive import BUSCA, json_object, party_columns, party_key, search_vector, to_sql
+from common.resources.derive import AUSENTE, BUSCA, json_object, party_columns, party_key, search_vector, to_sql
 from common.resources.description import Child, Mention, Resource
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions
@@ -55,7 +55,9 @@ class Statements:
     `versions` answers the key, the version, and whether the list is stored or set aside, of each known key in $1.
     `merge` writes records: $1 their keys, $2 and $3 their versions, $4 whether their lists have come, $5 to $7 their
     payloads in one value; `merge_drifted` has in $8 to $10 the payloads as they came, while the columns are read from
-    the others. Both answer the key of each record that was written, and whether it is new. `holds` tells, by the name
+    the others. Both answer the key of each record that was written, and whether it is new. `mark_absent` ($1: the keys
+    that a listing of one day by `publicacao` has shown; $2: the slice that has read it) notes which stored records of
+    the day it lacks, and which it has again; null where a listing cannot show that. `holds` tells, by the name
     of a listing, whether the mirror has records that it ought to show. `payload`: that of `key`, as text. `entries`
     answers each stored key of `keys`, and how many entries of its list are stored.
     """
@@ -64,6 +66,7 @@ class Statements:
     versions: str
     merge: str
     merge_drifted: str
+    mark_absent: str | None
     holds: Mapping[str, TextClause]
     payload: TextClause
     entries: TextClause
@@ -93,6 +96,7 @@ def statements_of(resource: Resource, *, searches_itens: bool = True) -> Stateme
           FROM {page}, $8::int[], $9::int[]) AS page ({names}, came_begins, came_bytes)""",
             payload="came",
         ),
+        mark_absent=_mark_absent(resource) if resource.shows_absence else None,
         holds={criterio: text(_holds(resource, listing.stamp)) for criterio, listing in resource.listings.items()},
         payload=text(_payload(resource)),
         entries=text(_entries(resource)),
@@ -189,6 +193,8 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
                 AND excluded.{whole} = known.{whole})"""
         rejected = f"({rejected} OR (r.resource = '{child.name}' AND w.{child.read_at} IS NOT NULL))"
     changes = _set(name for name in values if name != key)
+    if resource.shows_absence:  # the portal has it again
+        changes += f", {AUSENTE} = NULL"
     for later in resource.later:  # a newer version has its own
         changes += f""",
                {later.read_at} = CASE WHEN excluded.{header} <= known.{header} AND excluded.{whole} <= known.{whole}
@@ -265,6 +271,40 @@ def _payload_of(mention: Mention, said: Mapping[str, str]) -> str:
         return json_object(mention.path)
     values = ", ".join(f"'{each.path}', {said[each.name]}" for each in mention.party.columns if each.name in said)
     return f"jsonb_strip_nulls(jsonb_build_object({values}))"
+
+
+# What the ledger says of the slice is what it has proven: a whole day, read after its end. Rows that were written since
+# the reading began may have come after their page was read.
+def _mark_absent(resource: Resource) -> str:
+    key, table = resource.key, resource.name
+    of_part = f"c.{resource.axis.column} = d.part" if resource.axis else "true"
+    stamp = resource.listings["publicacao"].stamp
+    return f"""
+    WITH read_day AS (
+        SELECT d.day, d.part, d.began_at
+          FROM sync_slices s
+          JOIN read_days d ON d.resource = s.resource AND d.criterio = s.criterio AND d.day = s.first_day
+                          AND d.part = s.part AND d.slice_id = s.id
+         WHERE s.id = $2 AND s.criterio = 'publicacao'
+    ), listed AS MATERIALIZED (
+        SELECT DISTINCT key FROM unnest($1::text[]) AS shown (key)
+    ), stored AS MATERIALIZED (
+        SELECT c.{key}, c.{AUSENTE}
+          FROM read_day d
+         CROSS JOIN LATERAL (SELECT c.{key}, c.{AUSENTE} FROM {table} c
+                              WHERE c.{stamp} >= d.day AND c.{stamp} < d.day + 1 AND {of_part}
+                                AND c.updated_at < d.began_at OFFSET 0) c
+    ), marked AS (
+        UPDATE {table} c SET {AUSENTE} = CASE WHEN l.key IS NULL THEN now() END, updated_at = now()
+          FROM stored s LEFT JOIN listed l ON l.key = s.{key}
+         WHERE c.{key} = s.{key} AND (s.{AUSENTE} IS NULL) = (l.key IS NULL)
+        RETURNING c.{key}, c.{AUSENTE}
+    ), noted AS (
+        INSERT INTO mudancas (entidade, chave, tipo)
+        SELECT '{table}', {key}, CASE WHEN {AUSENTE} IS NULL THEN 'presente' ELSE 'ausente' END FROM marked
+    )
+    SELECT count({AUSENTE}) AS absent, count(*) - count({AUSENTE}) AS back FROM marked
+"""
 
 
 # --- lists ------------------------------------------------------------------------------------------------------

@@ -381,3 +381,34 @@ async def test_a_filter_that_does_not_exist_and_a_server_that_fails_are_said(
     await page.unroute_all()
     await button(results, "Tentar de novo").click()
     await expect(results).to_contain_text("O espelho ainda não tem registros aqui")
+
+
+async def test_a_recipient_unsubscribes_by_a_link_without_a_password(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    await stack.start_backend(**PASSWORDS)
+    token = "a" * 43
+    search = """
+        WITH search AS (
+            INSERT INTO buscas (name, entity, filters, email, hour, due_at)
+            VALUES ('Pneus <b>novos</b>', 'contratacoes', '{"q": ["pneus"]}', 'ana@example.org', 7, now()) RETURNING id
+        )
+        INSERT INTO buscas_cancelamentos (token_sha256, search_id)
+        SELECT sha256(CAST(:token AS bytea)), id FROM search
+    """
+    async with stack.engine.begin() as db:
+        await db.execute(text(search), {"token": token.encode()})
+
+    page = await visit(f"buscas/cancelar/{token}", size=PHONE)
+    await expect(page.get_by_text("Pneus <b>novos</b>")).to_be_visible()
+    await assert_accessible(page)
+    async with stack.engine.connect() as db:
+        assert (await db.execute(text("SELECT cancelled_at FROM buscas"))).scalar_one() is None, (
+            "a look cancels nothing"
+        )
+    await button(page, "Cancelar as mensagens").click()
+
+    await expect(page.get_by_role("heading", name="Mensagens canceladas")).to_be_visible()
+    async with stack.engine.connect() as db:
+        assert (await db.execute(text("SELECT cancelled_at FROM buscas"))).scalar_one() is not None

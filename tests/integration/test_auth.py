@@ -91,10 +91,12 @@ def assert_stranger(answer: httpx.Response) -> None:
     assert [one.split()[0] for one in answer.headers.get_list("www-authenticate")] == ["Basic", "Bearer"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
-        "type": "about:blank",
-        "title": "Unauthorized",
+        "type": "/problems/unauthorized",
+        "code": "unauthorized",
+        "title": "Sem autorização",
         "status": 401,
         "detail": "Informe usuário e senha (Basic) ou um token válido (Bearer).",
+        "request_id": answer.headers["x-request-id"],
     }
 
 
@@ -569,6 +571,8 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
         "/sync/goals/{resource}",
         "/sync/goals/{resource}/pause",
         "/sync/goals/{resource}/resume",
+        "/sync/retry-failed",
+        "/sync/troubles/{trouble_id}/acknowledge",
         "/sync/lists",
         "/sync/alerts/test",
         "/arquivos",
@@ -686,7 +690,11 @@ SPELLINGS = [
 async def test_no_other_spelling_leads_past_the_gate(start: Open) -> None:
     clients = await start()
     for method, path, status in SPELLINGS:
-        answers = [await ask_as_it_stands(clients.app, method, path, headers) for headers in ({}, basic(*ADMIN_BYTES))]
+        same = {"X-Request-Id": "the-same"}
+        answers = [
+            await ask_as_it_stands(clients.app, method, path, {**headers, **same})
+            for headers in ({}, basic(*ADMIN_BYTES))
+        ]
         assert answers[0] == answers[1], (method, path)
         assert answers[0][0] == status, (method, path)
 

@@ -206,6 +206,26 @@ async def test_a_day_that_fails_holds_up_no_older_day(database: Database) -> Non
     assert (first, last) == (LAST - 31 * DAY, LAST - 31 * DAY)
 
 
+async def test_a_slice_for_a_goal_is_given_up_after_an_hour_and_one_that_was_asked_for_is_not(
+    database: Database,
+) -> None:
+    await fill_one(database, LAST)
+    await plan_next(database.engine, RULES, older_than_seconds=0)
+    of_goal = await database.claim()
+    await database.planned()
+    asked_for = await database.claim()
+    await database.rows("UPDATE sync_slices SET failing_since = now() - interval '61 minutes'")
+
+    waits = [
+        await database.run(
+            slices.postpone, claim, delay_seconds=1, cause="no_answer", error_message="away", progressed=False
+        )
+        for claim in (of_goal, asked_for)
+    ]
+
+    assert waits == [False, True]
+
+
 async def test_an_execution_that_cannot_be_planned_makes_no_crowd_of_others(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +366,7 @@ async def test_cancelling_what_fills_a_goal_pauses_the_goal(
     api: httpx.AsyncClient, database: Database, *, many: bool
 ) -> None:
     created, *_ = await fill_one(database, LAST)
+    await plan_next(database.engine, RULES, older_than_seconds=0)
     backfill = await database.requested()
     if many:
         answer = await api.post("/sync/cancel", json={"trigger": "goal"})
@@ -356,10 +377,30 @@ async def test_cancelling_what_fills_a_goal_pauses_the_goal(
     rows = await database.rows("SELECT resource, paused_by, pause_reason, set_at FROM goals")
     assert [tuple(row) for row in rows] == [("contratacoes", "an administrator", f"execução {created} cancelada", None)]
     assert await fill(database.engine, LAST) == []
+    assert await database.value("SELECT count(*) FROM sync_slices WHERE cause = 'cut_off'") == 2
     await api.post(f"/sync/executions/{backfill}/cancel")
     assert (await database.row("SELECT pause_reason FROM goals"))[0] == f"execução {created} cancelada"
     assert (await api.post("/sync/goals/contratacoes/resume")).status_code == 200
     assert len(await fill(database.engine, LAST)) == 1, "what was cancelled has not failed"
+
+
+async def test_what_was_cancelled_counts_as_missing_and_not_as_failed(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await api.put("/sync/goals/contratacoes", json={"from_day": str(LAST)})
+    created, *_ = await fill_one(database, LAST)
+    await plan_next(database.engine, RULES, older_than_seconds=0)
+    await api.post(f"/sync/executions/{created}/cancel")
+    found = await goal(api)
+    assert (found["days_missing"], found["days_failed"], found["paused"]) == (1, 0, True)
+
+
+async def test_a_goal_that_is_removed_and_set_again_is_not_paused(api: httpx.AsyncClient) -> None:
+    await api.put("/sync/goals/contratacoes", json={"from_day": str(LAST)})
+    await api.post("/sync/goals/contratacoes/pause", json={"reason": "x"})
+    removed = (await api.delete("/sync/goals/contratacoes")).json()
+    assert (removed["paused"], removed["pause_reason"]) == (False, None)
+    assert (await api.put("/sync/goals/contratacoes", json={"from_day": str(LAST)})).json()["paused"] is False
 
 
 async def test_cancelling_what_filled_a_goal_that_was_removed_leaves_it_removed(
@@ -425,20 +466,27 @@ async def test_a_plan_says_beforehand_what_is_missing_and_what_that_takes(
     api: httpx.AsyncClient, database: Database
 ) -> None:
     await database.planned([piece(date(2025, 3, 10), 6), piece(date(2025, 3, 10), 8)])  # these parts are mirrored
-    await read(database, (LAST, 6), (LAST, 8), (LAST - DAY, 6))
 
-    answer = await api.get("/sync/goals/contratacoes/plan", params={"from_day": str(LAST - 2 * DAY)})
+    async def plan(first: date) -> dict[str, Any]:
+        answer = await api.get("/sync/goals/contratacoes/plan", params={"from_day": str(first)})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
 
-    found = answer.json()
+    found = await plan(LAST - 2 * DAY)
     assert (found["resource"], found["from_day"]) == ("contratacoes", str(LAST - 2 * DAY))
-    assert (found["days"], found["slices"]) == (2, 3)
-    assert found["requests"] >= 3
+    assert (found["days"], found["slices"]) == (3, 6)
+    assert found["requests"] > 6
     assert found["bytes"] == found["records"] * 25_000 > 0
     assert found["hours"] > 0
-    assert "fatias" in found["basis"]
+    assert "pois ainda não há fatias passadas" in found["basis"]
+
+    await read(database, (LAST, 6), (LAST, 8), (LAST - DAY, 6))
+    less = await plan(LAST - 2 * DAY)
+    assert (less["days"], less["slices"]) == (2, 3)
+    assert less["requests"] < found["requests"]
+    nothing = await plan(LAST)
+    assert [nothing[name] for name in ("days", "slices", "requests", "hours", "bytes")] == [0, 0, 0, 0, 0]
     assert await database.value("SELECT count(*) FROM goals") == 0
-    nothing = await api.get("/sync/goals/contratacoes/plan", params={"from_day": str(LAST)})
-    assert [nothing.json()[name] for name in ("days", "slices", "requests", "hours", "bytes")] == [0, 0, 0, 0, 0]
 
 
 async def test_a_metric_says_how_many_days_are_missing(open_api: OpenApi, database: Database) -> None:

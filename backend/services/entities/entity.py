@@ -12,6 +12,7 @@ from functools import cache
 
 from common.resources import RESOURCES
 from common.resources.derive import (
+    AUSENTE,
     BUSCA,
     Searchable,
     key_column,
@@ -231,6 +232,15 @@ def _add_own(parts: _Parts) -> None:
         parts.filters["cnpj_raiz"] = Filter("cnpj_raiz", label, Kind.SHORT_TEXT, Form.WITH, sql, cnpj.leads)
 
 
+def _add_absence(parts: _Parts) -> None:
+    """Add since when the portal no longer lists a record, and the filter on that."""
+    column = f"{MAIN}.{AUSENTE}"
+    label = "Fora da listagem do portal desde"
+    parts.fields[AUSENTE] = Field(AUSENTE, label, Kind.MOMENT, f"timezone('America/Sao_Paulo', {column})")
+    label = "Não está mais na listagem do portal"
+    parts.filters["ausente"] = Filter("ausente", label, Kind.BOOLEAN, Form.HOLDS, f"{column} IS NOT NULL")
+
+
 def _add_search(parts: _Parts, described: Searchable) -> None:
     """Add the filter on words, where the table has them."""
     if described.searched:
@@ -295,6 +305,8 @@ def of_resource(resource: Resource) -> Entity:
     _add_search(parts, resource)
     _add_record(parts, resource, MAIN, is_whole=True)
     _add_own(parts)
+    if resource.shows_absence:
+        _add_absence(parts)
     return Entity(
         name=resource.name,
         address=resource.name.replace("_", "-"),

@@ -30,9 +30,9 @@ async def acknowledge(engine: AsyncEngine, verdict: Verdict, trouble_id: str, wh
     """
     trouble = next((one for one in verdict.troubles if one.id == trouble_id), None)
     if trouble is None:
-        raise NotFoundError("Não há problema com este identificador; GET /sync/verdict diz quais há.")
+        raise NotFoundError("unknown_trouble")
     if trouble.fingerprint is None:
-        raise ConflictError("Só o que falhou e o que foi rejeitado podem ser dados por vistos.")
+        raise ConflictError("not_to_be_acknowledged")
     async with engine.begin() as db:
         await db.execute(_KEEP, {"id": trouble.id, "fingerprint": trouble.fingerprint, "who": who})
     log.info("trouble acknowledged", trouble=trouble.id, user=who)
@@ -48,5 +48,5 @@ async def forget(engine: AsyncEngine, trouble_id: str, who: str) -> None:
     """
     async with engine.begin() as db:
         if not (await db.execute(_DROP, {"id": trouble_id})).rowcount:
-            raise NotFoundError("Nada foi dado por visto com este identificador.")
+            raise NotFoundError("not_acknowledged")
     log.info("trouble counts again", trouble=trouble_id, user=who)

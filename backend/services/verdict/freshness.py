@@ -67,12 +67,15 @@ def _judge_first(resource: str, updates: Updates, mirror: Mirror) -> Judgement:
     if updates.parts_missing:
         counted = {"missing": updates.parts_missing, "parts": updates.parts}
         return Judgement("attention", "first_update_partial", counted, action=action)
-    if not mirror.has_executions:
+    due = due_after(updates.cron, updates.counts_from or mirror.now)
+    overdue = timedelta() if due is None else mirror.now - due.at
+    if not mirror.has_executions and (due is None or overdue <= due.grace):
         return Judgement("empty", "nothing_updated", action=action)
-    due = due_after(updates.cron, mirror.now)
     if not updates.is_scheduled or due is None:
         return Judgement("attention", "never_updated_off", action=action)
-    return Judgement("attention", "never_updated", {"due": due.at}, action=action)
+    state: State = "problem" if overdue > max(SEVERE, due.interval) else "attention"
+    following = due_after(updates.cron, mirror.now) or due
+    return Judgement(state, "never_updated", {"due": following.at}, updates.counts_from, action)
 
 
 def _judge_age(resource: str, updates: Updates, until: datetime, mirror: Mirror) -> Judgement:

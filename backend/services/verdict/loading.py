@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.language.translator import Text
 from backend.models.dashboard import ItensOwed, ListOwed, SourceState
+from backend.services.alerts.sentences import summarise
 from backend.services.failures import is_explained
 from backend.services.freshness import reached_by
 from backend.services.goals import list_goals
@@ -50,7 +51,7 @@ _NOW = text("""
            (SELECT max(LEAST(coalesce(stopped_at, alive_until), now())) FROM workers) AS no_worker_since
 """)
 _SCHEDULES = text("SELECT name, cron, effective_at, paused_at, paused_by, pause_reason FROM schedules ORDER BY name")
-_ALERTS = text("SELECT id, kind, summary, opened_at FROM alerts WHERE resolved_at IS NULL ORDER BY id")
+_ALERTS = text("SELECT id, kind, summary, details, opened_at FROM alerts WHERE resolved_at IS NULL ORDER BY id")
 _ACKNOWLEDGED = text("SELECT id, fingerprint, acknowledged_by, acknowledged_at FROM acknowledgements")
 _NEWEST_REJECTED = text("SELECT coalesce(max(id), 0) FROM rejected_records WHERE resolved_at IS NULL")
 _LAST_SUCCESS = text("""
@@ -164,7 +165,7 @@ async def load_mirror(
     """Load everything else."""
     known = (await db.execute(_NOW)).one()
     schedules = {row.name: row for row in await db.execute(_SCHEDULES)}
-    alerts = [OpenAlert(*row) for row in await db.execute(_ALERTS)]
+    alerts = [OpenAlert(row.id, row.kind, _summary_of(row), row.opened_at) for row in await db.execute(_ALERTS)]
     outages = await load_outages(db, now, is_known=any(one.kind == "source" for one in alerts))
     is_out = bool(outages)
     trouble = await slices.database_trouble(db)
@@ -267,10 +268,15 @@ def _to_outages(source: Sequence[SourceState], long: set[str]) -> list[Outage]:
     ]
 
 
+def _summary_of(alert: Row[Any]) -> Text | str:
+    try:
+        return summarise(alert.kind, alert.details)
+    except KeyError:  # of an earlier version
+        return str(alert.summary)
+
+
 def _to_failed(row: Row[Any]) -> Failed:
-    return Failed(
-        row.id, row.resource, row.mode, row.cause, row.error_message, row.finished_at, row.can_retry, row.trigger
-    )
+    return Failed(row.id, row.resource, row.mode, row.cause, row.error_message, row.finished_at, row.can_retry)
 
 
 def _owed_itens(itens: ItensOwed, now: datetime) -> list[Owed]:

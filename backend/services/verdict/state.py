@@ -108,7 +108,6 @@ class Failed:
     error_message: str | None
     finished_at: datetime
     can_retry: bool
-    trigger: str = "api"
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class OpenAlert:
 
     id: int
     kind: str
-    summary: str
+    summary: str | Text
     opened_at: datetime
 
 

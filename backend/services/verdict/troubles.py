@@ -8,7 +8,6 @@ from backend.services.verdict.completeness import RETRY_FAILED, SHOW_REJECTED
 from backend.services.verdict.freshness import told_updates, told_user
 from backend.services.verdict.outages import judge_outage
 from backend.services.verdict.state import Acknowledged, Action, Fact, Failed, Judgement, Mirror, State, Trouble
-from common.lifecycle import GOAL_TRIGGER
 from common.resources import SERVICE_OF
 
 MOST_IDS = 100
@@ -77,10 +76,7 @@ def _of_portal(mirror: Mirror) -> Iterator[Trouble]:
 
 
 def _of_failures(failed: Sequence[Failed]) -> Iterator[Trouble]:
-    """Failed updates are one trouble, as the next one reads again what is missing; others are one for each cause.
-
-    What has failed for goals alone is tried again by itself.
-    """
+    """Failed updates are one trouble, as the next one reads again what is missing; others are one for each cause."""
     updates = [one for one in failed if one.mode == "update"]
     if updates:
         told = {"last": updates[0].finished_at, "why": Text(f"cause.{updates[0].cause}")}
@@ -91,9 +87,7 @@ def _of_failures(failed: Sequence[Failed]) -> Iterator[Trouble]:
             by_cause.setdefault(one.cause, []).append(one)
     for cause, alike in by_cause.items():
         told = {"why": Text(f"cause.{cause}"), "advice": Text(f"advice.{cause}")}
-        is_tried_again = all(one.trigger == GOAL_TRIGGER for one in alike)
-        state: State = "attention" if is_tried_again else "problem"
-        yield _fold(f"failed-{cause}", "failed_backfills", alike, told, state=state)
+        yield _fold(f"failed-{cause}", "failed_backfills", alike, told, state="problem")
 
 
 def _fold(trouble_id: str, code: str, failed: Sequence[Failed], told: dict[str, object], *, state: State) -> Trouble:

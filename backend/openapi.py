@@ -29,7 +29,7 @@ TAGS = [
     {"name": "espelho", "description": "O que mudou, quanto ocupa, e as tabelas de domínio."},
 ]
 
-WITHOUT_DATABASE = (LIVENESS, "/metrics", "/sync/resources", "/entidades/{entidade}")
+WITHOUT_DATABASE = (LIVENESS, "/metrics", "/about", "/sync/resources", "/entidades/{entidade}")
 """The addresses that are answered whatever the database does."""
 
 _HEADERS: dict[str, dict[str, Any]] = {

@@ -236,7 +236,7 @@ _FAULTS = {
         "o intervalo entre from e to não pode passar de {most} dias",
         "from and to must not be more than {most} days apart",
     ),
-    "days_too_early": (
+    "day_too_early": (
         "from é anterior ao PNCP: use um dia a partir de {first}",
         "from is before the PNCP: use a day from {first} on",
     ),

@@ -8,13 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from backend.language.values import InvalidValueError
 from backend.models.days import parse_day
 from backend.models.sync import Moment, ResourceName
+from common.clock import FIRST_DAY
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.causes import Cause
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
-FIRST_DAY = date(2021, 1, 1)
-"""The portal has nothing of the years before."""
 
 PairState = Literal["complete", "rejected", "partial", "failed", "running"]
 DayState = Literal["complete", "rejected", "partial", "failed", "running", "never"]
@@ -63,7 +62,7 @@ class CoverageSpansQuery(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.first_day < FIRST_DAY:
-            raise InvalidValueError("days_too_early", "from", first=FIRST_DAY)
+            raise InvalidValueError("day_too_early", "from", first=FIRST_DAY)
         return self
 
     @property

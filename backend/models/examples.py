@@ -100,6 +100,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "total_count": 2310,
         "success_count": 2301,
         "error_count": 8,
+        "cancelled_count": 0,
         "running_count": 1,
         "next_cursor": "42",
     },

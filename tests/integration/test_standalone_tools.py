@@ -16,8 +16,9 @@ import pytest
 from backend.passwords import hash_password
 from standalone import tools
 from standalone.cli import ROOT
+from standalone.notes import running_folders, write_notes
 from standalone.system import LaunchError
-from standalone.tools import open_database, running_folders, split_password, write_notes
+from standalone.tools import open_database, split_password
 
 PARTS = ("backend", "common", "ingestor", "migrations", "scripts", "simulator", "standalone")
 PASSWORD = "uma senha de verdade 7"
@@ -81,7 +82,7 @@ def copy_project(folder: Path) -> Path:
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     project = copy_project(tmp_path_factory.mktemp("tools") / "project")
     running = Demonstration(project, "--days", "3", "--per-day", "20")
-    running.wait_for("try: curl")
+    running.wait_for("the first sync is done")
     yield running
     running.stop()
 

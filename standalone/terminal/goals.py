@@ -6,7 +6,7 @@ from rich.console import RenderableType
 
 from standalone.api import Answer, Api
 from standalone.language import number, tr
-from standalone.terminal.output import duration, moment, named, print_answer, table
+from standalone.terminal.output import duration, moment, print_answer, table
 
 MEGABYTE = 1_000_000
 
@@ -58,7 +58,7 @@ def table_of(listed: list[Answer]) -> RenderableType:
         counts = [number(one[name]) for name in days] if one["from_day"] else ["-"] * len(days)
         left = "-" if one["hours_left"] is None else duration(one["hours_left"] * 3600)
         from_day = one["from_day"] or tr("no goal")
-        shown.add_row(named(one["resource"], one), from_day, *counts, one["newest_missing"] or "-", left, _state(one))
+        shown.add_row(one["resource"], from_day, *counts, one["newest_missing"] or "-", left, _state(one))
     return shown
 
 

@@ -51,22 +51,21 @@ def print_answer(
 
 
 def table(heads: Sequence[str], *, right: Iterable[str] = (), wrap: Iterable[str] = ()) -> Table:
-    """An empty table with these heads: columns of figures stand to the right, those of texts may have several lines."""
-    columns = (
-        Column(tr(head), no_wrap=head not in wrap, justify="right" if head in right else "left") for head in heads
-    )
+    """An empty table with these heads: columns of figures stand to the right, those of texts may have several lines.
+
+    On a terminal a head has a word in a line, since what stands below is often narrower; elsewhere it is one line.
+    """
+    columns = []
+    for head in heads:
+        words = tr(head)
+        shown = words.replace(" ", "\n") if console().is_terminal else words
+        columns.append(Column(shown, no_wrap=head not in wrap, justify="right" if head in right else "left"))
     return Table(*columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
 
 
 def state_of(state: str, word: str | None = None) -> Text:
     """A state in its colour, in the person's language or in a word of its own."""
     return Text(word or tr(state), STYLES.get(state, ""))
-
-
-def named(resource: str, answer: Answer) -> str:
-    """What the API calls a resource for people, beside its name where they differ."""
-    label = str(answer.get("label") or resource)
-    return resource if label.lower() == resource else f"{resource} ({label})"
 
 
 def another_resource(answer: Answer) -> str:
@@ -96,11 +95,13 @@ def ago(text: str | None) -> str:
 
 
 def window_of(execution: Answer) -> str:
-    """From when to when, in Brasília's wall clock; minutes say enough."""
+    """From when to when, in Brasília's wall clock: days where they are whole, else to the minute."""
     if execution["window_start"] is None:
         return "-"
-    start, end = (execution[name].replace("T", " ")[:16] for name in ("window_start", "window_end"))
-    return f"{start} - {end}"
+    (first, start), (last, end) = (execution[name].split("T") for name in ("window_start", "window_end"))
+    if start == "00:00:00" and end.startswith("23:59:59"):
+        return first if first == last else f"{first} - {last}"
+    return f"{first} {start[:5]} - " + (end[:5] if first == last else f"{last} {end[:5]}")
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from common.resources import RESOURCE_NAMES
 from standalone.api import Answer, Api
 from standalone.language import number, tr
-from standalone.terminal.output import STYLES, ago, labelled, moment, named, print_answer, state_of, table
+from standalone.terminal.output import STYLES, ago, labelled, moment, print_answer, state_of, table
 
 COMMANDS = (
     (r"POST /sync/force", "./pncp sync --update"),
@@ -30,8 +30,8 @@ def verdict(api: Api, options: argparse.Namespace) -> int:
     """Show it; 0 if all is well, else 1."""
     answer = api.get("/sync/verdict")
     troubles = [trouble_table(answer["troubles"])] if answer["troubles"] else []
-    parts = [*heads_of(answer), *facts_of(answer), *resources_of(answer), *troubles]
-    print_answer(answer, *parts, as_json=options.json)
+    tables = [*facts_of(answer), *resources_of(answer), *troubles]
+    print_answer(answer, *heads_of(answer), *(part for shown in tables for part in ("", shown)), as_json=options.json)
     return 0 if answer["state"] == "ok" else 1
 
 
@@ -85,7 +85,7 @@ def resources_of(answer: Answer) -> Iterator[RenderableType]:
         days = [one[name] for name in ("days", "days_complete", "days_missing", "days_failed", "days_rejected")]
         states = [state_of(one[fact]["state"]) for fact in ("fresh", "complete")]
         counts = ["-" if count is None else number(count) for count in days]
-        shown.add_row(named(one["resource"], one), *states, ago(one["updated_until"]), *counts)
+        shown.add_row(one["resource"], *states, ago(one["updated_until"]), *counts)
     if shown.row_count:
         yield shown
 

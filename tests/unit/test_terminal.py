@@ -22,7 +22,7 @@ from standalone.terminal import executions, log, output, watching
 from standalone.terminal.coverage import coverage
 from standalone.terminal.executions import cancel, history, status, sync, watch
 from standalone.terminal.log import log_line
-from standalone.terminal.output import duration, print_answer
+from standalone.terminal.output import duration, print_answer, window_of
 from standalone.terminal.watching import note, progress_of
 
 PROGRESS = {
@@ -330,6 +330,20 @@ def test_what_waits_says_so() -> None:
 )
 def test_durations_are_told_as_people_do(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("2026-03-01T00:00:00", "2026-03-01T23:59:59", "2026-03-01"),
+        ("2026-03-01T00:00:00", "2026-03-02T23:59:59", "2026-03-01 - 2026-03-02"),
+        ("2026-03-01T08:00:00", "2026-03-01T08:15:00", "2026-03-01 08:00 - 08:15"),
+        ("2026-02-28T23:55:00", "2026-03-01T00:10:00", "2026-02-28 23:55 - 2026-03-01 00:10"),
+        (None, None, "-"),
+    ],
+)
+def test_a_window_is_said_in_days_where_they_are_whole(start: str | None, end: str | None, said: str) -> None:
+    assert window_of({"window_start": start, "window_end": end}) == said
 
 
 @pytest.mark.parametrize(("status", "code"), [("success", 0), ("error", 1)])

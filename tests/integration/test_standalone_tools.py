@@ -3,10 +3,8 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,63 +17,11 @@ from standalone.cli import ROOT
 from standalone.notes import running_folders, write_notes
 from standalone.system import LaunchError
 from standalone.tools import open_database, split_password
+from tests.demonstration import Demonstration, copy_project
 
-PARTS = ("backend", "common", "ingestor", "migrations", "scripts", "simulator", "standalone")
 PASSWORD = "uma senha de verdade 7"
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("demonstration")]
-
-
-class Demonstration:
-    """A running demonstration in a folder of its own, and the shell that a person has beside it."""
-
-    def __init__(self, project: Path, *words: str, **variables: str) -> None:
-        self.project = project
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PNCP_", "ADMIN_", "PG"))}
-        for name in ("DATABASE_URL", "RABBITMQ_URL", "BACKEND_PORT"):
-            clean.pop(name, None)
-        self.environment = clean | variables
-        self.said = project / "said"
-        with self.said.open("w") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "standalone", "demo", *words],
-                cwd=project,
-                env=self.environment,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
-
-    def wait_for(self, words: str) -> None:
-        deadline = time.monotonic() + 60
-        while words not in self.said.read_text():
-            assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < deadline, self.said.read_text()
-            time.sleep(0.05)
-
-    def call(self, *words: str, given: str | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """One command as `./pncp` runs it."""
-        return subprocess.run(
-            [sys.executable, "-m", "standalone", *words],
-            cwd=self.project,
-            env=self.environment | variables,
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
-
-
-def copy_project(folder: Path) -> Path:
-    for part in PARTS:
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "alembic.ini", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from standalone.system import LaunchError
 # The longest backfill that the backend takes.
 LONGEST_DAYS = 365
 SAY_EVERY_SECONDS = 5.0
+WEEKEND = timedelta(days=3)
 BAD_DAY_BEFORE_LAST = 2
 BAD_MODALIDADES = [6, 8]  # pregão and dispensa, which every day has
 BAD_STATUS = "422"
@@ -89,10 +90,16 @@ def resources_of(settings: Settings) -> list[str]:
 
 
 def run_first_sync(
-    backend: Backend, days: Days, resource: str = RESOURCE_NAMES[0], *, without: date | None = None
+    backend: Backend,
+    days: Days,
+    resource: str = RESOURCE_NAMES[0],
+    *,
+    without: date | None = None,
+    only: list[date] | None = None,
 ) -> bool:
-    """Sync the simulator's days of a resource that are missing, but for one; answers whether all of it succeeded.
+    """Sync the simulator's days of a resource that are missing; answers whether all of it succeeded.
 
+    `without`: a day that is left out; `only`: the days of which there are records, where others have none.
     An unfinished sync of an earlier start is watched to its end; stored days are not asked for again.
     """
     unfinished = _backfills(backend, "running", resource)
@@ -105,11 +112,23 @@ def run_first_sync(
     if left is None:
         say(tr("- the first sync of {resource} is finished already; asking for an update", resource=resource))
         return _watch(backend, backend.force({"resource": resource, "mode": "update"}))
-    bodies = [body for span in spans_of(left, without) for body in backfills_of(span, today())]
+    spans = spans_around(left, without) if only is None else spans_of(only)
+    bodies = [body for span in spans for body in backfills_of(span, today())]
     return all(_watch(backend, backend.force({"resource": resource, **body})) for body in bodies)
 
 
-def spans_of(days: Days, without: date | None) -> list[Days]:
+def spans_of(days: list[date]) -> list[Days]:
+    """Single days as spans, the newest first; those with no more than a weekend between them are one."""
+    spans: list[Days] = []
+    for day in sorted(days):
+        if spans and day - spans[-1][1] <= WEEKEND:
+            spans[-1] = (spans[-1][0], day)
+        else:
+            spans.append((day, day))
+    return spans[::-1]
+
+
+def spans_around(days: Days, without: date | None) -> list[Days]:
     """The days, but for one, as spans."""
     if without is None:
         return [days]

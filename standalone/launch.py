@@ -156,6 +156,7 @@ def _up(settings: Settings, supervisor: Supervisor) -> int:
 
 def _demo(settings: Settings, options: argparse.Namespace, supervisor: Supervisor) -> int:
     listening = _listen(settings, supervisor)
+    portal = _start_simulator(settings, options, supervisor)  # first: it checks the recordings
     url = _open_database(settings, supervisor)
     contents = database.look_into(url)
     if contents.has_executions and not contents.is_marked:
@@ -169,19 +170,17 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
     environment = _environment_of(settings, url, supervisor.folder)
     _migrate(supervisor, environment)
     database.mark(url)
-    is_live = not (options.still or options.recorded or options.exit_after_sync)
-    portal = _start_simulator(settings, options, supervisor, environment, is_live=is_live)
-    environment |= _demo_environment(f"{portal}/api", is_live=is_live)
+    environment |= _demo_environment(f"{portal}/api", is_live=lives(options))
     backend_url = _start_services(listening, supervisor, environment)
     has_only_hash = settings.get("ADMIN_PASSWORD_HASH") and not settings.get("ADMIN_PASSWORD")
     if has_only_hash and not options.no_first_sync and not options.exit_after_sync:
         say(tr("- no first sync: it would need ADMIN_PASSWORD, and only ADMIN_PASSWORD_HASH is set. Start one:"))
         say(f"  ./pncp sync --backfill {first_sync.today()} {first_sync.today()} --watch")
     elif not options.no_first_sync:
-        success = _first_sync(environment, supervisor, backend_url, portal, url, has_bad_day=is_live)
+        success = _first_sync(environment, options, supervisor, backend_url, portal)
         if options.exit_after_sync:
             return 0 if success else 1
-    if is_live:
+    if lives(options):
         say(guide_text(backend_url, portal, _days_of(portal)[0]))
     return supervisor.watch()
 
@@ -254,10 +253,14 @@ def _migrate(supervisor: Supervisor, environment: Settings) -> None:
         supervisor.run("migrations", [sys.executable, "-m", "alembic", "upgrade", "head"], environment)
 
 
-def _start_simulator(
-    settings: Settings, options: argparse.Namespace, supervisor: Supervisor, environment: Settings, *, is_live: bool
-) -> str:
+def lives(options: argparse.Namespace) -> bool:
+    """Whether the simulated portal publishes and changes records, and schedules read them."""
+    return not (options.still or options.recorded or options.exit_after_sync)
+
+
+def _start_simulator(settings: Settings, options: argparse.Namespace, supervisor: Supervisor) -> str:
     """Start the simulator and return its URL."""
+    environment = {name: value for name, value in settings.items() if name != "PNCP_CALLED_FROM"}
     words = ["--port", str(find_free_port()), "--days", str(options.days), "--per-day", str(options.per_day)]
     if options.recorded:
         words += ["--recorded", str(from_caller(options.recorded, settings))]
@@ -265,9 +268,10 @@ def _start_simulator(
         words += ["--fail", str(options.fail)]
     if options.seed is not None:
         words += ["--seed", str(options.seed)]
-    if is_live:
+    if lives(options):
         words += ["--live-per-minute", str(LIVE_PER_MINUTE)]
-    with step(tr("simulated portal, with invented data: nothing here is real")):
+    data = "simulated portal, with recorded data" if options.recorded else "simulated portal, with invented data"
+    with step(tr(data)):
         child = supervisor.start("simulator", [sys.executable, "-m", "simulator", *words], environment)
         if not supervisor.wait_until(lambda: SIMULATOR_READY.search(child.said()) is not None, READY_SECONDS):
             raise _not_ready(child)
@@ -326,27 +330,29 @@ def _not_ready(child: Child) -> LaunchError:
 
 
 def _first_sync(
-    settings: Settings, supervisor: Supervisor, backend_url: str, portal: str, database_url: str, *, has_bad_day: bool
+    settings: Settings, options: argparse.Namespace, supervisor: Supervisor, backend_url: str, portal: str
 ) -> bool:
     """The first synchronisation of every resource; whether all of it succeeded, but for the day that is to fail."""
     first, last = _days_of(portal)
     resources = first_sync.resources_of(settings)
     say(tr("- first sync of {resources}: {first} to {last}", resources=", ".join(resources), first=first, last=last))
     with first_sync.connect(backend_url, settings, supervisor) as backend:
-        bad = first_sync.choose_bad_day(backend, (first, last)) if has_bad_day else None
+        bad = first_sync.choose_bad_day(backend, (first, last)) if lives(options) else None
+        recorded = _recorded_days(portal) if options.recorded else {}
         ended = []
         for resource in resources:
             without = bad if resource == RESOURCE_NAMES[0] else None
-            ended.append(first_sync.run_first_sync(backend, (first, last), resource, without=without))
+            only = recorded.get(resource)
+            ended.append(first_sync.run_first_sync(backend, (first, last), resource, without=without, only=only))
         ended.append(first_sync.run_domain_tables(backend))
         if bad is not None:
             say(tr("- {day}, of which the portal refuses a part, so that there is something to repair:", day=bad))
             first_sync.run_bad_day(backend, portal, bad)
     success = all(ended)
     with step(tr("lists that are read after their records")):
-        supervisor.wait_until(lambda: not database.count_owed(database_url), LISTS_SECONDS)
+        supervisor.wait_until(lambda: not database.count_owed(settings["DATABASE_URL"]), LISTS_SECONDS)
     say(tr("in the database:"))
-    counts = database.count(database_url)
+    counts = database.count(settings["DATABASE_URL"])
     for table, rows in counts.items():
         say(f"  {table:<{max(map(len, counts))}} {number(rows):>7}")
     say(tr("the first sync is done"))
@@ -358,6 +364,12 @@ def _days_of(portal: str) -> tuple[date, date]:
     state = httpx.get(f"{portal}/simulator/state", timeout=10, trust_env=False).json()
     first, last = (date.fromisoformat(day) for day in state["days"])
     return first, last
+
+
+def _recorded_days(portal: str) -> dict[str, list[date]]:
+    """The days of which the simulated portal has records, by resource."""
+    found = httpx.get(f"{portal}/simulator/days", timeout=30, trust_env=False).json()
+    return {name: [date.fromisoformat(day) for day in days] for name, days in found.items()}
 
 
 def check_portal(url: str) -> str:

@@ -502,9 +502,8 @@ não está completo, 130 interrompido.
     "migrations": "migrações",
     "backend": "backend",
     "ingestor": "ingestor",
-    "simulated portal, with invented data: nothing here is real": (
-        "portal simulado, com dados inventados: nada aqui é real"
-    ),
+    "simulated portal, with invented data": "portal simulado, com dados inventados",
+    "simulated portal, with recorded data": "portal simulado, com dados gravados",
     "{name}={value}, from the environment, instead of {ours}": "{name}={value}, do ambiente, em vez de {ours}",
     "portal {url}: answers": "portal {url}: responde",
     "portal {url}: cannot be reached ({why}); it is tried again by itself": (

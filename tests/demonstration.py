@@ -59,7 +59,7 @@ class Demonstration:
     def shell(self, command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         """A line of a document or a guide, in a shell in the project's folder."""
         return subprocess.run(
-            ["sh", "-c", command.replace("./pncp", f"{sys.executable} -m standalone")],
+            ["bash", "-c", command.replace("./pncp", f"{sys.executable} -m standalone")],
             cwd=self.project,
             env=self.environment | variables,
             stdin=subprocess.DEVNULL,

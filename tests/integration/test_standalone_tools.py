@@ -1,20 +1,17 @@
 """The commands that work on the database itself, and those of the README, beside a running `./pncp demo`."""
 
 import os
-import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from backend.passwords import hash_password
 from standalone import tools
 from standalone.cli import ROOT
-from standalone.notes import running_folders, write_notes
+from standalone.notes import write_notes
 from standalone.system import LaunchError
 from standalone.tools import open_database, split_password
 from tests.demonstration import Demonstration, copy_project
@@ -67,43 +64,6 @@ def test_a_tool_has_its_help(demonstration: Demonstration, name: str) -> None:
     asked = demonstration.call(name, "--help")
     assert asked.returncode == 0, asked.stderr
     assert "usage:" in asked.stdout
-
-
-def readme_commands(heading: str) -> list[str]:
-    """The commands of the shell blocks below a heading of the README."""
-    text = (ROOT / "README.md").read_text()
-    section = text[text.index(heading) :]
-    section = section[: section.index("\n## ", 3) if "\n## " in section[3:] else None]
-    section = re.split(r"\n###? ", section)[0] if heading.startswith("### ") else section
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [part.strip() for line in lines for part in line.split(";") if part.strip()]
-
-
-@pytest.mark.parametrize("heading", ["## Quick start", "### The schedule", "### From a terminal"])
-def test_the_readme_s_commands_work_in_the_shell_that_it_leaves_people_in(
-    demonstration: Demonstration, heading: str
-) -> None:
-    ((_, port),) = running_folders({"PNCP_HOME": str(demonstration.project / ".data")})
-    commands = [each for each in readme_commands(heading) if each not in ("./pncp demo", "./pncp up")]
-    assert len(commands) >= 3
-    for command in commands:
-        meant = re.sub(r"127\.0\.0\.1:8000", f"127.0.0.1:{port}", command)
-        meant = re.sub(r"\b42\b", "1", meant).replace("./pncp", f"{sys.executable} -m standalone")
-        meant = meant.replace("curl ", "curl --silent --show-error --fail-with-body ")
-        done: Any = subprocess.run(
-            ["sh", "-c", meant],
-            cwd=demonstration.project,
-            env=demonstration.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-        # execution 1 has succeeded: there is nothing of it to cancel or to repeat; among several that is no fault
-        refused = command in ("./pncp cancel 42", "./pncp retry 42")
-        assert done.returncode == (1 if refused else 0), (command, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
 
 
 def test_with_a_hash_alone_a_demonstration_goes_on_without_a_first_sync(tmp_path: Path) -> None:

@@ -286,7 +286,8 @@ def test_a_log_is_followed_until_the_execution_has_ended(
 
 def test_a_line_of_the_log_reads_well() -> None:
     line = {"logged_at": "2026-03-01T12:00:00+00:00", "level": "warning", "event": "page failed", "slice_id": 7}
-    assert log_line({**line, "fields": {"page": 3}}).endswith("warning  slice 7 page failed page=3")
+    said = log_line({**line, "fields": {"page": 3}})
+    assert said == "2026-03-01 09:00:00-0300 warning  slice 7 page failed page=3"
 
 
 # --- progress ---------------------------------------------------------------------------------------------------

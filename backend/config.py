@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
+from backend.language.translator import DEFAULT_LANGUAGE, Language
 from backend.limiter import Limits
 from backend.passwords import (
     SAMPLES,
@@ -31,6 +32,7 @@ from common.config import (
     DatabaseSettings,
     ListSettings,
     LoggingSettings,
+    PortalSettings,
     ScheduleSettings,
 )
 
@@ -171,7 +173,7 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class BackendSettings(
-    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, ScheduleSettings
+    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, PortalSettings, ScheduleSettings
 ):
     """The backend's settings from the environment; `.env.example` explains each."""
 
@@ -214,6 +216,7 @@ class BackendSettings(
     smtp_tls: bool = False
     smtp_starttls: bool | None = None
     alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
+    alert_language: Language = DEFAULT_LANGUAGE
     alert_no_success_minutes: Annotated[int, Field(ge=0, le=100_000)] = 60
     alert_reminder_minutes: Annotated[int, Field(ge=0, le=100_000)] = 360
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
@@ -225,6 +228,7 @@ class BackendSettings(
     export_per_user: Annotated[int, Field(ge=1, le=100)] = 3
 
     saved_searches_per_user: Annotated[int, Field(ge=1, le=1000)] = 20
+    lists_asked_at_once: Annotated[int, Field(ge=1, le=100_000)] = 200
 
     files_cron: CronOrOff = OFF
     files_dir: Path | None = None

@@ -6,12 +6,14 @@ All of them are `async`: FastAPI runs others in a thread, which costs more than 
 from collections.abc import AsyncIterator
 from typing import Annotated, TypedDict, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from backend.language.translator import Language, language_of_request
 from backend.metrics import Metrics
 from backend.middleware import peer_of
+from backend.models.about import About
 from backend.security import Security, User
 from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
@@ -36,6 +38,7 @@ class State(TypedDict):
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     lists: ListSettings
+    lists_asked_at_once: int
     mirrors: Mirrors
     files: FileMaker
     exports: Exports
@@ -48,6 +51,7 @@ class State(TypedDict):
     searches: SearchSettings
     metrics: Metrics
     figures: FiguresReader
+    about: About
 
 
 async def _state(request: Request) -> State:
@@ -78,8 +82,17 @@ async def _peer(request: Request) -> str:
     return peer_of(request.scope)
 
 
+async def _language(response: Response) -> Language:
+    """The language of the answer, which says so."""
+    language = language_of_request.get()
+    response.headers["Content-Language"] = language
+    response.headers["Vary"] = "Accept-Language"
+    return language
+
+
 AppState = Annotated[State, Depends(_state)]
 Status = Annotated[SyncStatusService, Depends(_status_service, scope="function")]
 CurrentUser = Annotated[User | None, Depends(_user)]
 Peer = Annotated[str, Depends(_peer)]
+RequestLanguage = Annotated[Language, Depends(_language)]
 EachParameterOnce = Depends(_each_once)

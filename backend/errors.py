@@ -1,6 +1,7 @@
 """Every error as `application/problem+json` (RFC 9457), without internals, with a `detail` that a person can act on.
 
-The texts are in Brazilian Portuguese because administrators read them.
+The sentences are those of `backend/language/problems.py`; those of lists and files of the data, whose
+addresses and names are Portuguese, stand where they are raised.
 """
 
 import json
@@ -19,7 +20,11 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from backend.language.catalogue import SENTENCES
+from backend.language.translator import DEFAULT_LANGUAGE, Text, Translator, language_of_request, say
+from backend.language.values import InvalidValueError
 from backend.metrics import Metrics
+from common.clock import WindowError
 from common.database import cause_of, is_database_trouble
 
 log = structlog.get_logger(__name__)
@@ -49,110 +54,115 @@ NO_PARQUET_RESPONSE = _documented(501, "Este servidor não grava Parquet")
 NO_ROOM_RESPONSE = _documented(507, "Não há espaço em disco para o arquivo")
 LIMIT_RESPONSE = _documented(429, "Pedidos demais; tente depois de `Retry-After` segundos")
 
-_FAULTS = {
-    "missing": "é obrigatório",
-    "extra_forbidden": "não é um campo conhecido",
-    "literal_error": "deve ser {expected}",
-    "string_type": "deve ser um texto",
-    "int_type": "deve ser um número inteiro",
-    "int_parsing": "deve ser um número inteiro",
-    "int_parsing_size": "é um número grande demais",
-    "int_from_float": "deve ser um número inteiro",
-    "greater_than_equal": "deve ser no mínimo {ge}",
-    "less_than_equal": "deve ser no máximo {le}",
-    "string_pattern_mismatch": "tem um formato que não é aceito",
-    "string_too_long": "é longo demais",
-    "json_invalid": "não é JSON válido",
-    "model_attributes_type": "deve ser um objeto JSON, enviado como application/json",
-    "dict_type": "deve ser um objeto JSON",
-    "list_type": "deve ser uma lista",
-    "too_short": "não pode ser vazio",
-    "too_long": "tem elementos demais",
-    "repeated": "foi informado mais de uma vez",
+_CODES = {
+    400: "unreadable_body",
+    404: "unknown_address",
+    405: "unknown_method",
+    413: "body_too_large",
+    415: "unknown_media_type",
 }
-TOO_LARGE = "O corpo do pedido passa do limite de 16 KiB."
-_STATUS = {
-    400: "O corpo do pedido não pôde ser lido como JSON.",
-    404: "Não existe nada neste endereço.",
-    405: "Este endereço não aceita este método.",
-    413: TOO_LARGE,
-    415: "O corpo do pedido deve ser application/json.",
-}
+"""Of the statuses that the framework answers by itself."""
 
 
-class NotFoundError(Exception):
-    """Not found; the text says what."""
+class ProblemError(Exception):
+    """An error with an answer: the code of its sentence and the values in it, or a sentence in Portuguese.
+
+    `code` of the class stands for all sentences that have no code of their own.
+    """
+
+    code = "internal"
+
+    def __init__(self, said: str, **values: Any) -> None:
+        self.text = Text(f"problem.{said}", values) if f"problem.{said}" in SENTENCES else None
+        if self.text is not None:
+            self.code = said
+        super().__init__(said if self.text is None else Translator().say(self.text))
+
+
+class NotFoundError(ProblemError):
+    """Not found."""
+
+    code = "not_found"
 
 
 class UnknownExecutionError(NotFoundError):
     """No execution has this id."""
 
     def __init__(self, execution_id: int) -> None:
-        super().__init__(f"Não existe a execução {execution_id}.")
+        super().__init__("unknown_execution", id=execution_id)
 
 
-class PublishFailedError(Exception):
+class PublishFailedError(ProblemError):
     """The broker did not confirm the message, so the execution was ended."""
 
-
-class ConflictError(Exception):
-    """The present state does not allow it; the text says why."""
+    code = "publish_failed"
 
 
-class IdempotencyKeyReusedError(Exception):
+class ConflictError(ProblemError):
+    """The present state does not allow it."""
+
+    code = "conflict"
+
+
+class IdempotencyKeyReusedError(ProblemError):
     """The idempotency key belongs to another request."""
 
-
-class TooManyUnfinishedError(Exception):
-    """The limit of unfinished executions is reached."""
+    code = "idempotency_key_reused"
 
 
-class TooBroadError(Exception):
+class TooManyUnfinishedError(ProblemError):
+    """The limit of what may be unfinished is reached."""
+
+    code = "too_many_unfinished"
+
+
+class TooBroadError(ProblemError):
     """What is asked takes too long, and would take less with a filter; the text names some."""
 
+    code = "too_broad"
 
-class TooSlowError(Exception):
+
+class TooSlowError(ProblemError):
     """What is asked takes too long just now; the text says what to do."""
 
+    code = "too_slow"
 
-class FileTooLargeError(Exception):
+
+class FileTooLargeError(ProblemError):
     """A file has more rows than are given at once; the text says how many, and what to do."""
 
+    code = "file_too_large"
 
-class NoParquetError(Exception):
+
+class NoParquetError(ProblemError):
     """The extra that writes Parquet is not installed."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Este servidor não grava Parquet: instale requirements-exports.txt, ou use a imagem com essa parte. CSV e"
-            " NDJSON têm os mesmos dados."
-        )
+        super().__init__("no_parquet")
 
 
-class TooManyFilesError(Exception):
+class TooManyFilesError(ProblemError):
     """Other files are being made or sent."""
 
     def __init__(self) -> None:
-        super().__init__("Há arquivos demais sendo gerados. Tente de novo em alguns segundos.")
+        super().__init__("too_many_files")
 
 
-class StorageFullError(Exception):
+class StorageFullError(ProblemError):
     """There is no room for a file."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Não há lugar em disco para o arquivo (EXPORT_DIR). Use mais filtros, ou avise quem administra o servidor."
-        )
+        super().__init__("storage_full")
 
 
 class RefusedError(Exception):
     """The request is refused; answered alike by the gate and by endpoints."""
 
     status = 403
-    detail = "Só um administrador pode fazer isto."
+    code = "forbidden"
 
     def __init__(self, retry_after: int = 0) -> None:
-        super().__init__(self.detail)
+        super().__init__(self.code)
         self.retry_after = retry_after
 
 
@@ -160,7 +170,7 @@ class UnauthorizedError(RefusedError):
     """Unknown user or wrong password. The text is the same for both."""
 
     status = 401
-    detail = "Informe usuário e senha (Basic) ou um token válido (Bearer)."
+    code = "unauthorized"
 
 
 class ForbiddenError(RefusedError):
@@ -171,34 +181,45 @@ class TooManyRequestsError(RefusedError):
     """A rate limit is reached."""
 
     status = 429
-    detail = "Pedidos demais. Espere o que diz Retry-After e tente de novo."
+    code = "too_many_requests"
 
 
 class TooManyLoginsError(RefusedError):
     """Too many logins wait for a password check."""
 
     status = 503
-    detail = "Há acessos demais sendo verificados. Tente de novo em alguns segundos."
+    code = "too_many_logins"
 
 
 def problem(
     status: int,
-    detail: str,
+    code: str,
+    detail: str | None = None,
     *,
+    values: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, str]] | None = None,
 ) -> Response:
-    """An answer that describes an error."""
+    """An answer that describes an error, in the language of the request.
+
+    `code`: of its sentence, with the `values` in it; a `detail` is in Portuguese already.
+    """
+    language = language_of_request.get() if detail is None else DEFAULT_LANGUAGE
+    title = SENTENCES.get(f"title.{status}")
     body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "type": f"/problems/{code}",
+        "code": code,
+        "title": HTTPStatus(status).phrase if title is None else say(f"title.{status}", language),
         "status": status,
-        "detail": detail,
+        "detail": say(f"problem.{code}", language, **values or {}) if detail is None else detail,
     }
     if errors:
         body["errors"] = list(errors)
+    if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+        body["request_id"] = request_id
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # the caller chooses a field's name
-    return Response(content, status_code=status, media_type="application/problem+json", headers=dict(headers or {}))
+    told = {"Content-Language": language, "Vary": "Accept-Language", **(headers or {})}
+    return Response(content, status_code=status, media_type="application/problem+json", headers=told)
 
 
 def refusal(error: RefusedError, headers: Headers) -> Response:
@@ -208,7 +229,7 @@ def refusal(error: RefusedError, headers: Headers) -> Response:
     dialog before the page's login and hold the page's request until then.
     """
     wait = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-    answer = problem(error.status, error.detail, headers=wait)
+    answer = problem(error.status, error.code, headers=wait)
     if isinstance(error, UnauthorizedError):
         if headers.get("X-Requested-With") != "fetch":
             answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')
@@ -216,7 +237,7 @@ def refusal(error: RefusedError, headers: Headers) -> Response:
     return answer
 
 
-_PLAIN: dict[type[Exception], int] = {
+_PLAIN: dict[type[ProblemError], int] = {
     NotFoundError: 404,
     ConflictError: 409,
     IdempotencyKeyReusedError: 422,
@@ -237,8 +258,8 @@ def install_error_handlers(app: FastAPI, metrics: Metrics, methods_at: Callable[
     app.add_exception_handler(RequestValidationError, _counting_invalid(metrics))
     app.add_exception_handler(HTTPException, _naming_methods(methods_at))
     app.add_exception_handler(RefusedError, _on_refused)
-    for kind, status in _PLAIN.items():
-        app.add_exception_handler(kind, _plainly(status))
+    for plain, status in _PLAIN.items():
+        app.add_exception_handler(plain, _plainly(status))
     for kind in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
         app.add_exception_handler(kind, _on_database)
     app.add_exception_handler(Exception, on_unexpected)
@@ -257,14 +278,34 @@ def _on_invalid(_: Request, error: Exception) -> Response:
     """Leave the input out: it may be a secret, and NaN or a lone surrogate would make the answer itself fail."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for nothing else
     faults = error.errors()[:MOST_FAULTS]
-    errors = [{"field": _field_of(fault["loc"]), "message": _message_of(fault)} for fault in faults]
-    return problem(422, "; ".join(_sentence(fault) for fault in faults), errors=errors)
+    errors = [one for fault in faults for one in _faults_of(fault)]
+    told = "; ".join(dict.fromkeys(_sentence(fault) for fault in faults))
+    is_ours = any(fault["type"] in _IN_WORDS and _value_of(fault) is None for fault in faults)
+    return problem(422, "invalid", told if is_ours else None, values={"faults": told}, errors=errors)
+
+
+_IN_WORDS = ("value_error", "parameter")
+"""Faults that come as a sentence: one that names its field, or one of a parameter of a list, in Portuguese."""
+
+
+def _value_of(fault: Mapping[str, Any]) -> InvalidValueError | WindowError | None:
+    """The error of one of our own checks, if it has a code."""
+    raised = fault.get("ctx", {}).get("error")
+    return raised if isinstance(raised, InvalidValueError | WindowError) else None
+
+
+def _faults_of(fault: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One for each field that is to be changed."""
+    value = _value_of(fault)
+    code = fault["type"] if value is None else value.code
+    fields = value.fields if value is not None and value.fields else [_field_of(fault["loc"])]
+    return [{"field": field, "code": code, "message": _message_of(fault)} for field in fields]
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:
     """The message, with the field in front; messages of our own validators name it themselves."""
     message = _message_of(fault)
-    return message if fault["type"] == "value_error" else f"{_field_of(fault['loc']) or 'o corpo do pedido'} {message}"
+    return message if fault["type"] == "value_error" else f"{_field_of(fault['loc']) or say('fault.of_body')} {message}"
 
 
 def _field_of(location: Sequence[Any]) -> str:
@@ -275,25 +316,27 @@ def _field_of(location: Sequence[Any]) -> str:
 
 
 def _message_of(fault: Mapping[str, Any]) -> str:
-    known = _FAULTS.get(fault["type"])
-    if known is not None:
-        values = {name: str(value).replace(" or ", " ou ") for name, value in fault.get("ctx", {}).items()}
-        return known.format_map(defaultdict(str, values))
+    value = _value_of(fault)
+    if value is not None:
+        return say(f"fault.{value.code}", **value.values)
     if fault["type"] == "value_error":
         return str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "parameter":  # ours, in words
         return str(fault["msg"])
-    return "não é um valor aceito"
+    if f"fault.{fault['type']}" not in SENTENCES:
+        return say("fault.not_accepted")
+    values = {name: str(value).replace(" or ", say("fault.or")) for name, value in fault.get("ctx", {}).items()}
+    return say(f"fault.{fault['type']}", **defaultdict(str, values))
 
 
 def _naming_methods(methods_at: Callable[[Scope], Sequence[str]]) -> Callable[[Request, Exception], Response]:
     def handler(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for nothing else
-        detail = _STATUS.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        code = _CODES.get(error.status_code, "internal")
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a router names the methods of its first route only
             headers["Allow"] = ", ".join(methods_at(request.scope))
-        return problem(error.status_code, detail, headers=headers)
+        return problem(error.status_code, code, headers=headers)
 
     return handler
 
@@ -303,7 +346,10 @@ def _plainly(status: int) -> Callable[[Request, Exception], Response]:
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in _WORTH_REPEATING else {}
 
     def handler(_: Request, error: Exception) -> Response:
-        return problem(status, str(error), headers=headers)
+        assert isinstance(error, ProblemError)  # noqa: S101  # registered for nothing else
+        if error.text is None:
+            return problem(status, error.code, str(error), headers=headers)
+        return problem(status, error.code, values=error.text.values, headers=headers)
 
     return handler
 
@@ -312,8 +358,7 @@ def _on_database(request: Request, error: Exception) -> Response:
     if not is_database_trouble(error):
         return on_unexpected(request, error)
     log.warning("database is not available", path=request.url.path, cause=cause_of(error))
-    detail = "O banco de dados está indisponível. Consulte o histórico antes de repetir o pedido."
-    return problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return problem(503, "database_away", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 def _on_refused(request: Request, error: Exception) -> Response:
@@ -324,4 +369,4 @@ def _on_refused(request: Request, error: Exception) -> Response:
 def on_unexpected(request: Request, error: Exception) -> Response:
     """Answer 500; the traceback goes to the log only."""
     log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
-    return problem(500, "Erro interno. O registro do servidor (log) traz a causa.")
+    return problem(500, "internal")

@@ -13,18 +13,21 @@ from typing import Any, Protocol
 
 import structlog
 
+from backend.language.translator import say
+
 LONGEST_INCOMPLETE = 64 * 1024
-HEAD_TOO_LARGE = "O cabeçalho do pedido, com o endereço, passa do limite."
 
 
-def _answer(status: int, title: str, detail: str) -> bytes:
-    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()
+def _answer(status: int, title: str, code: str) -> bytes:
+    """A problem before its request is known, and so without its language and its id."""
+    said = {"title": say(f"title.{status}"), "status": status, "detail": say(f"problem.{code}")}
+    body = json.dumps({"type": f"/problems/{code}", "code": code, **said}).encode()
     head = f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
 
-_TOO_LARGE = _answer(431, "Request Header Fields Too Large", HEAD_TOO_LARGE)
-_UNREADABLE = _answer(400, "Bad Request", "O pedido não pôde ser lido como HTTP.")
+_TOO_LARGE = _answer(431, "Request Header Fields Too Large", "head_too_large")
+_UNREADABLE = _answer(400, "Bad Request", "unreadable_request")
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from backend.access import CLOSED, Access, access_of, leaves, methods_at, methods_of
+from backend.access import methods_at, methods_of
 from backend.api import (
     alerts,
     auth,
@@ -23,6 +23,7 @@ from backend.api import (
     executions,
     exports,
     files,
+    goals,
     lists,
     mirror,
     ocds,
@@ -33,23 +34,16 @@ from backend.api import (
     schedules,
     summaries,
     sync,
+    verdict,
     yearly,
 )
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
-from backend.errors import (
-    FORBIDDEN_RESPONSE,
-    LIMIT_RESPONSE,
-    PROBLEM_RESPONSES,
-    UNAUTHORIZED_RESPONSE,
-    install_error_handlers,
-)
+from backend.errors import PROBLEM_RESPONSES, install_error_handlers
 from backend.heads import bound_heads
 from backend.limiter import Limiter
 from backend.metrics import Metrics
 from backend.middleware import (
-    LIVENESS,
-    PUBLIC,
     BodyLimit,
     ForgetShared,
     Gate,
@@ -61,7 +55,8 @@ from backend.middleware import (
     RequestContext,
     SecurityHeaders,
 )
-from backend.models.problem import Problem
+from backend.models.about import About
+from backend.openapi import TAGS, describe, name_operation
 from backend.security import Security
 from backend.services.alerts.channels import channels_of
 from backend.services.alerts.episodes import Notifier, watch
@@ -80,6 +75,7 @@ from backend.services.reading import ReadConnections
 from backend.services.saved_searches.delivery import Courier
 from backend.services.saved_searches.saved import SearchSettings
 from backend.services.sweeper import sweep
+from backend.version import VERSION
 from common.config import ConfigurationError, find_typos, load_settings
 from common.database import cause_of, check_schema, create_engine, is_database_trouble
 from common.execution_log import keep_execution_log
@@ -105,7 +101,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     security = Security(settings, limiter, metrics) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
-        version="0.1.0",
+        version=VERSION,
         description=DESCRIPTION,
         lifespan=_lifespan(settings, security, metrics),
         docs_url=None,
@@ -113,10 +109,13 @@ def create_app(settings: BackendSettings) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,  # a redirect's address would be made of the caller's Host header
         responses=PROBLEM_RESPONSES,
+        openapi_tags=TAGS,
+        generate_unique_id_function=name_operation,
     )
     install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
-        *(sync.router, executions.router, schedules.router, lists.router, alerts.router),
+        *(sync.router, verdict.router, executions.router, schedules.router, goals.router),
+        *(lists.router, alerts.router),
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
@@ -132,7 +131,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         Measure, metrics=metrics, routes=[*mounts, *(route for router in routers for route in router.routes)]
     )
     app.add_middleware(OneLineStart)
-    _describe(app, authenticates=settings.authenticates)
+    describe(app, authenticates=settings.authenticates)
     return app
 
 
@@ -195,8 +194,8 @@ def _lifespan(
             statement_seconds=running.COPY_SECONDS,
         )
         reading = ReadConnections(engine)
-        figures = FiguresReader(engine, settings.update_crons)
-        dashboard = Dashboard(reading, settings.list_scopes)
+        figures = FiguresReader(engine, settings.update_crons, settings.goals)
+        dashboard = Dashboard(reading, settings, settings.list_scopes, publisher)
         try:
             try:
                 await check_schema(engine)
@@ -208,13 +207,13 @@ def _lifespan(
                 log.warning("broker is not available yet")
             exports = _exports_of(settings, engine, long_copying, folder, metrics)
             year_files = _year_files_of(settings, engine, long_copying)
-            notifier = Notifier(channels_of(settings), settings.public_url)
+            notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict, settings.alert_language)
             mirrors = Mirrors(settings.list_scopes)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(exports.work()),
-                asyncio.create_task(watch(engine, _rules_of(settings), notifier, queue_watch)),
+                asyncio.create_task(watch(engine, rules_of(settings), notifier, queue_watch)),
                 asyncio.create_task(Courier(engine, mirrors, notifier, metrics).watch()),
             ]
             if settings.execution_log_days:
@@ -231,6 +230,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         lists=settings,
+                        lists_asked_at_once=settings.lists_asked_at_once,
                         mirrors=mirrors,
                         files=serving.FileMaker(copying, workspace),
                         exports=exports,
@@ -243,6 +243,12 @@ def _lifespan(
                         searches=SearchSettings(settings.saved_searches_per_user, notifier),
                         metrics=metrics,
                         figures=figures,
+                        about=About(
+                            version=VERSION,
+                            portal_url=settings.pncp_base_url,
+                            portal_is_simulated=settings.portal_is_simulated,
+                            has_documentation=settings.shows_documentation,
+                        ),
                     )
                 }
             await _end(background)  # they may be holding connections
@@ -292,7 +298,8 @@ def _publisher_of(settings: BackendSettings) -> Publisher | None:
     )
 
 
-def _rules_of(settings: BackendSettings) -> Rules:
+def rules_of(settings: BackendSettings) -> Rules:
+    """The thresholds of alerts."""
     no_success, reminder = settings.alert_no_success_minutes, settings.alert_reminder_minutes
     return Rules(
         no_success=timedelta(minutes=no_success) if no_success else None,
@@ -333,46 +340,6 @@ def _warn(settings: BackendSettings) -> None:
         log.warning("ALLOWED_HOSTS is * without authentication: any web site may reach this API through a browser")
     if settings.in_production and settings.admin_password is not None and settings.admin_password_hash is None:
         log.warning("ADMIN_PASSWORD is set as it is; ADMIN_PASSWORD_HASH would do")
-
-
-def _describe(app: FastAPI, *, authenticates: bool) -> None:
-    """Add to the OpenAPI document what all endpoints share: authentication and the form of errors."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = describe()
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schema["components"]["schemas"] |= {**problem.pop("$defs", {}), "Problem": problem}
-            declared = {
-                (getattr(route, "path_format", ""), method): access_of(route)
-                for route in leaves(app.router.routes)
-                for method in getattr(route, "methods", None) or ()
-            }
-            for path, operations in schema["paths"].items():
-                for method, operation in operations.items():
-                    access = declared.get((path, method.upper()), CLOSED)
-                    _describe_access(operation, path, access, authenticates=authenticates)
-            if authenticates:
-                schema["components"]["securitySchemes"] = _SCHEMES
-        return app.openapi_schema or {}
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change its document
-
-
-_SCHEMES = {
-    "basic": {"type": "http", "scheme": "basic"},
-    "token": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/auth/token", "scopes": {}}}},
-}
-
-
-def _describe_access(operation: dict[str, Any], path: str, access: Access, *, authenticates: bool) -> None:
-    answers = {} if path == LIVENESS else LIMIT_RESPONSE
-    if authenticates and path not in PUBLIC:
-        operation["security"] = [{"basic": []}, {"token": []}]
-        answers = {**answers, **UNAUTHORIZED_RESPONSE, **({} if access.role == "viewer" else FORBIDDEN_RESPONSE)}
-    for code, answer in answers.items():
-        operation["responses"].setdefault(str(code), answer)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.access import access_of, leaves
 from backend.errors import (
-    TOO_LARGE,
     ForbiddenError,
     RefusedError,
     TooManyRequestsError,
@@ -24,7 +23,7 @@ from backend.errors import (
     problem,
     refusal,
 )
-from backend.heads import HEAD_TOO_LARGE
+from backend.language.translator import Language, language_of_request, negotiate
 from backend.limiter import Limiter, network_of
 from backend.metrics import Metrics, template_of
 from backend.security import Security, User
@@ -68,7 +67,7 @@ class BodyLimit:
         announced = int(told[:20]) if told.isdigit() else 0
         if announced > LONGEST_BODY:
             headers = _HANG_UP if announced > LONGEST_DISCARDED else None
-            await problem(413, TOO_LARGE, headers=headers)(scope, receive, send)
+            await problem(413, "body_too_large", headers=headers)(scope, receive, send)
             return
         size = 0
 
@@ -92,7 +91,7 @@ class HeadLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (len(scope["headers"]) > MOST_HEADERS or _head_size(scope) > LONGEST_HEAD):
             log.warning("request head too large", peer=peer_of(scope))
-            answer = problem(431, HEAD_TOO_LARGE, headers=_HANG_UP)
+            answer = problem(431, "head_too_large", headers=_HANG_UP)
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -127,7 +126,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
 
 class RequestContext:
-    """Adds a request id to the answer and to all log lines, and answers 500 to what nothing else has handled."""
+    """Adds a request id to the answer and to all log lines, finds its language, and answers 500 to what is left."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -138,6 +137,7 @@ class RequestContext:
             return
         given = _header(scope, b"x-request-id")
         request_id = given[0].decode() if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else uuid.uuid4().hex
+        language_of_request.set(_language_of(scope))
         has_begun = False
 
         async def send_named(message: Message) -> None:
@@ -159,6 +159,11 @@ class RequestContext:
                 await answer(scope, receive, send_named)
             finally:
                 structlog.contextvars.unbind_contextvars("execution_id")  # of the one that the request was about
+
+
+def _language_of(scope: Scope) -> Language:
+    """The language that a request wants; the header may be given in parts."""
+    return negotiate(",".join(value.decode("latin-1") for value in _header(scope, b"accept-language")))
 
 
 class ForgetShared:
@@ -280,7 +285,7 @@ class HostCheck:
         """Pass `/health` under any name: a supervisor's probe uses an address."""
         if scope["type"] == "http" and not self._is_health(scope["path"]) and not self._is_ours(scope):
             log.warning("unknown host refused", peer=peer_of(scope))
-            await problem(400, "O endereço (Host) pedido não é deste serviço.")(scope, receive, send)
+            await problem(400, "unknown_host")(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -322,8 +327,7 @@ class OriginCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE and not self._may_ask(scope):
             log.warning("cross-site request refused", method=scope["method"], path=scope["path"], peer=peer_of(scope))
-            detail = "O pedido vem da página de outro site, que não está entre as permitidas (CORS_ORIGINS)."
-            await problem(403, detail)(scope, receive, send)
+            await problem(403, "cross_site")(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

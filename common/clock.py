@@ -12,13 +12,21 @@ from zoneinfo import ZoneInfo
 BRASILIA = ZoneInfo("America/Sao_Paulo")
 LONGEST_WINDOW = timedelta(days=365)  # the portal answers 422 to more
 EARLIEST = datetime(2021, 1, 1)  # noqa: DTZ001  # wall clock; the PNCP opened in August 2021
+FIRST_DAY = EARLIEST.date()
 DATE_FORMAT = "YYYY-MM-DDTHH:MM:SS"
 
 _WALL_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 
 class WindowError(ValueError):
-    """A date or window that the portal does not accept; the text is for the caller."""
+    """A date or window that the portal does not accept; the text is for the caller, the code for programs."""
+
+    def __init__(self, code: str, text: str, *fields: str, **values: str) -> None:
+        """`fields`: those of the request that are to be changed; `values`: what the text says of it."""
+        self.code = code
+        self.fields = fields
+        self.values = values
+        super().__init__(text)
 
 
 def to_wall_clock(moment: datetime) -> datetime:
@@ -34,11 +42,13 @@ def parse_wall_clock(text: object, name: str = "data") -> datetime:
 
     """
     if not isinstance(text, str) or not _WALL_CLOCK.fullmatch(text):
-        raise WindowError(f"{name} inválida: use {DATE_FORMAT}, no horário de Brasília e sem fuso")
+        said = f"{name} inválida: use {DATE_FORMAT}, no horário de Brasília e sem fuso"
+        raise WindowError("date_form", said, name, name=name)
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise WindowError(f"{name} inexistente no calendário: use {DATE_FORMAT}") from None
+        said = f"{name} inexistente no calendário: use {DATE_FORMAT}"
+        raise WindowError("date_unknown", said, name, name=name) from None
 
 
 def check_window(start: datetime, end: datetime, now: datetime) -> None:
@@ -49,15 +59,19 @@ def check_window(start: datetime, end: datetime, now: datetime) -> None:
 
     """
     if start > end:
-        raise WindowError("data_ini deve ser anterior ou igual a data_fim")
+        said = "data_ini deve ser anterior ou igual a data_fim"
+        raise WindowError("window_reversed", said, "data_ini", "data_fim")
     if start < EARLIEST:
-        raise WindowError("data_ini é anterior ao PNCP: use uma data a partir de 2021-01-01T00:00:00")
+        said = "data_ini é anterior ao PNCP: use uma data a partir de 2021-01-01T00:00:00"
+        raise WindowError("window_too_early", said, "data_ini")
     if start > now:
-        raise WindowError("data_ini está no futuro (horário de Brasília)")
+        raise WindowError("window_begins_in_future", "data_ini está no futuro (horário de Brasília)", "data_ini")
     if end > now + timedelta(days=1):
-        raise WindowError("data_fim está mais de um dia no futuro (horário de Brasília)")
+        said = "data_fim está mais de um dia no futuro (horário de Brasília)"
+        raise WindowError("window_ends_in_future", said, "data_fim")
     if end - start > LONGEST_WINDOW:
-        raise WindowError("o intervalo entre data_ini e data_fim não pode passar de 365 dias")
+        said = "o intervalo entre data_ini e data_fim não pode passar de 365 dias"
+        raise WindowError("window_too_long", said, "data_ini", "data_fim")
 
 
 def start_of_day(moment: datetime) -> datetime:

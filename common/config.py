@@ -2,7 +2,9 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -21,14 +23,17 @@ from pydantic_settings import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from common.clock import FIRST_DAY
 from common.cron import CronError, check_cron
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.admission import MAX_UNFINISHED
 from common.lists import ListScope, Scopes, TermosScope
-from common.resources import RESOURCE_NAMES, RESOURCES
+from common.resources import LATER_SERVICES, RESOURCE_NAMES, RESOURCES
 from common.resources.dominios import DOMINIOS
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LAST_PORT = 65535
+PORTAL_URL = "https://pncp.gov.br/api"
 LONGEST_QUEUE_NAME = 250
 """Bytes; AMQP ends at 255, and the queue of dead letters adds its suffix."""
 
@@ -85,6 +90,17 @@ def _resources(names: list[str]) -> list[str]:
     if unknown or not names:
         raise ValueError(f"expected names among {', '.join(RESOURCE_NAMES)}, separated by commas")
     return [name for name in RESOURCE_NAMES if name in names]
+
+
+def _base_url(value: str) -> str:
+    try:
+        parts = urlsplit(value.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ValueError("is not a URL; expected https://pncp.gov.br/api")
+    return value.strip().rstrip("/")
 
 
 def _cron(value: str) -> str:
@@ -196,12 +212,13 @@ class ListSettings(_Settings):
     pncp_resultados: ListScope = None
     pncp_arquivos: ListScope = None
     pncp_termos: TermosScope = None
+    pncp_historico: ListScope = None
     pncp_lists_per_second: Annotated[float, Field(gt=0, le=1000)] = 1
 
     @property
     def list_scopes(self) -> Scopes:
         """The scope of each kind of list, by the name of its service."""
-        return {"resultados": self.pncp_resultados, "arquivos": self.pncp_arquivos, "termos": self.pncp_termos}
+        return {service: getattr(self, f"pncp_{service}") for service in LATER_SERVICES}
 
 
 class LoggingSettings(_Settings):
@@ -209,6 +226,17 @@ class LoggingSettings(_Settings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] | None = None
+
+
+class PortalSettings(_Settings):
+    """Where the portal is. The backend asks it nothing; it says where the records come from."""
+
+    pncp_base_url: Annotated[str, AfterValidator(_base_url)] = PORTAL_URL
+
+    @property
+    def portal_is_simulated(self) -> bool:
+        """Whether records come from anywhere but the portal itself."""
+        return urlsplit(self.pncp_base_url).hostname != urlsplit(PORTAL_URL).hostname
 
 
 def schedule_name(resource: str, action: str) -> str:
@@ -242,6 +270,23 @@ def parse_crons(value: object) -> object:
     return crons
 
 
+def parse_goals(value: object) -> object:
+    """Parse `2021-01-01`, for all resources that are kept up to date, and `atas=2023-01-01` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.rpartition("=") for part in value.split(",") if part.strip()]
+    days = {name.strip(): _DAY.fullmatch(day.strip()) for name, _, day in parts}
+    try:
+        goals = {name: date.fromisoformat(found[0]) for name, found in days.items() if found}
+    except ValueError:  # a day that no calendar has
+        goals = {}
+    names = {"", *RESOURCE_NAMES}
+    if len(goals) < len(days) or not names.issuperset(days) or min(goals.values(), default=FIRST_DAY) < FIRST_DAY:
+        resources = ", ".join(RESOURCE_NAMES)
+        raise ValueError(f"expected a day from {FIRST_DAY} on, or resource=day, between commas, of {resources}")
+    return goals
+
+
 Cron = Annotated[str, AfterValidator(_cron)]
 CronOrOff = Annotated[str, AfterValidator(_cron_or_off)]
 OFF = "off"
@@ -249,7 +294,7 @@ DOMINIOS_SCHEDULE = schedule_name(DOMINIOS, "update")
 
 
 class ScheduleSettings(_Settings):
-    """The crons of updates and sweeps; administrators can override them through the API.
+    """The crons of updates and sweeps, and what is to be kept; administrators can override them through the API.
 
     The domain tables have updates alone; `off` in place of their cron: they are not read.
     """
@@ -262,6 +307,14 @@ class ScheduleSettings(_Settings):
     pncp_resources: Annotated[list[str], NoDecode, BeforeValidator(parse_names), AfterValidator(_resources)] = Field(
         default_factory=lambda: [DEFAULT_RESOURCE]
     )
+    mirror_from: Annotated[dict[str, date], NoDecode, BeforeValidator(parse_goals)] = Field(default_factory=dict)
+
+    @property
+    def goals(self) -> dict[str, date]:
+        """From which day on each resource is to be kept complete, where the setting says it."""
+        of_all = self.mirror_from.get("")
+        named = {name: day for name, day in self.mirror_from.items() if name}
+        return ({} if of_all is None else dict.fromkeys(self.pncp_resources, of_all)) | named
 
     @property
     def crons(self) -> dict[str, str]:

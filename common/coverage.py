@@ -69,6 +69,41 @@ async def note_success(db: AsyncConnection, slice_id: int, criterio: str) -> Non
 
 
 @dataclass(frozen=True)
+class MissingDay:
+    """A day of which these parts, in order, have not been read whole since it ended."""
+
+    day: date
+    parts: tuple[int, ...]
+
+
+_MISSING = text("""
+    SELECT asked.day, ARRAY(SELECT unnest(CAST(:parts AS int[])) EXCEPT SELECT unnest(known.parts) ORDER BY 1) AS parts
+      FROM (SELECT CAST(:first AS date) + n AS day
+              FROM generate_series(0, CAST(:last AS date) - CAST(:first AS date)) AS n) AS asked
+      LEFT JOIN (SELECT day, array_agg(part) AS parts FROM read_days
+                  WHERE resource = :resource AND criterio = :criterio
+                    AND day BETWEEN CAST(:first AS date) AND CAST(:last AS date) AND part = ANY(CAST(:parts AS int[]))
+                  GROUP BY day) AS known ON known.day = asked.day
+     WHERE coalesce(cardinality(known.parts), 0) < cardinality(CAST(:parts AS int[]))
+     ORDER BY asked.day DESC
+""")
+
+
+async def load_missing(
+    db: AsyncConnection, parts: Iterable[int], span: tuple[date, date], *, resource: str, criterio: str
+) -> list[MissingDay]:
+    """The days of a span, ends included, that have not been read whole in each of these parts; the newest first."""
+    asked = {
+        "resource": resource,
+        "criterio": criterio,
+        "parts": sorted(set(parts)),
+        "first": span[0],
+        "last": span[1],
+    }
+    return [MissingDay(row.day, tuple(row.parts)) for row in await db.execute(_MISSING, asked)]
+
+
+@dataclass(frozen=True)
 class Swept:
     """What sweeps have had to read of a listing: from which day on (`None` before the first), and what has been."""
 

@@ -30,7 +30,7 @@ from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
 from common.resources.resumo import add_resumo
 
-SCHEMA_REVISION = "0012"
+SCHEMA_REVISION = "0016"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -99,7 +99,7 @@ sync_executions = Table(
     _cause(),
     # the administrator who cancelled it
     Column("cancelled_by", Text),
-    # who asked: api, message (another party's), retry, schedule, sweep, gap (an update that found a long hole)
+    # who asked: api, message (another party's), retry, schedule, sweep, gap (an update that found a long hole), goal
     Column("trigger", Text, nullable=False),
     # the user of the API who asked
     Column("requested_by", Text),
@@ -122,6 +122,8 @@ sync_executions = Table(
     Index("ix_sync_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     # what administrators cancelled, which is no failure; they are few
     Index("ix_sync_executions_cancelled", "mode", "trigger", postgresql_where=text("cause = 'cancelled'")),
+    # what has filled a goal
+    Index("ix_sync_executions_goal", "resource", "id", postgresql_where=text("trigger = 'goal'")),
     CheckConstraint("(status = 'error') = (cause IS NOT NULL)", name="cause_of_error"),
     CheckConstraint("(cause IS NOT DISTINCT FROM 'cancelled') = (cancelled_by IS NOT NULL)", name="cancelled_by"),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished_when_ended"),
@@ -190,6 +192,8 @@ sync_slices = Table(
     Column("resource", Text, nullable=False, server_default="contratacoes"),
     Column("mode", Text, nullable=False),
     Column("criterio", Text, nullable=False),
+    # it fills a goal: it is claimed when there is nothing else
+    Column("for_goal", Boolean, nullable=False, server_default=text("false")),
     # a part of the resource that has a listing of its own: a modalidade of contratacoes; 0 where it is not divided
     Column("part", Integer, nullable=False, server_default=text("0")),
     Column("first_day", Date, nullable=False),
@@ -239,6 +243,7 @@ sync_slices = Table(
     # the candidates of a claim of one resource, in its order
     Index(
         "ix_sync_slices_claim",
+        "for_goal",
         "mode",
         "resource",
         "execution_id",
@@ -274,6 +279,14 @@ sync_slices = Table(
         "part",
         "id",
         postgresql_where=text("criterio = 'publicacao'"),
+    ),
+    # the days of which a reading has failed
+    Index(
+        "ix_sync_slices_failed_days",
+        "resource",
+        "criterio",
+        "first_day",
+        postgresql_where=text("mode = 'backfill' AND status = 'error'"),
     ),
 )
 
@@ -335,6 +348,23 @@ swept_from = Table(
     Column("criterio", Text, primary_key=True),
     Column("part", Integer, primary_key=True),
     Column("day", Date, nullable=False),
+)
+
+# From which day on a resource is to be kept complete. Which of its days are missing follows from `read_days`.
+goals = Table(
+    "goals",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    # by an administrator, null where it was removed; the setting counts as long as `set_at` is null
+    Column("from_day", Date),
+    Column("set_by", Text),
+    _moment("set_at"),
+    _moment("paused_at"),
+    Column("paused_by", Text),
+    Column("pause_reason", Text),
+    CheckConstraint("num_nulls(set_at, set_by) IN (0, 2)", name="set_by_a_user"),
+    CheckConstraint("from_day IS NULL OR set_at IS NOT NULL", name="day_is_set"),
+    CheckConstraint("num_nulls(paused_at, paused_by, pause_reason) IN (0, 3)", name="paused_with_reason"),
 )
 
 # How far each listing of changes has been read without a gap: everything from `since` to `reached`.
@@ -504,6 +534,18 @@ alerts = Table(
     _moment("recovery_notified_at"),
     # one open episode of a kind
     Index("uq_alerts_open", "kind", unique=True, postgresql_where=text("resolved_at IS NULL")),
+)
+
+# What administrators have taken note of: a trouble of the verdict, which counts again as soon as it changes.
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    # the id of the trouble
+    Column("id", Text, primary_key=True),
+    # what it was about: the number of the newest execution or record
+    Column("fingerprint", Text, nullable=False),
+    Column("acknowledged_by", Text, nullable=False),
+    _now("acknowledged_at"),
 )
 
 # How far the rollup counts what was stored before there was one, for each table.

@@ -77,6 +77,7 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         slice_retry_seconds=settings.slice_retry_seconds,
         has_broker=settings.rabbitmq_url is not None,
         crons=settings.crons if settings.schedule_enabled else {},
+        goals=settings.goals,
         max_unfinished=settings.max_unfinished,
         history_days=settings.history_days,
         keeps_coletas=settings.coletas_enabled,

@@ -2,7 +2,6 @@
 
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
@@ -14,6 +13,7 @@ from common.config import (
     DatabaseSettings,
     ListSettings,
     LoggingSettings,
+    PortalSettings,
     ScheduleSettings,
     parse_names,
 )
@@ -55,23 +55,11 @@ def _history_days(value: int) -> int:
     return value
 
 
-def _base_url(value: str) -> str:
-    try:
-        parts = urlsplit(value.strip())
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment:
-        raise ValueError("is not a URL; expected https://pncp.gov.br/api")
-    return value.strip().rstrip("/")
-
-
 class IngestorSettings(
-    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, ScheduleSettings
+    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, PortalSettings, ScheduleSettings
 ):
     """The ingestor's settings from the environment; `.env.example` explains each."""
 
-    pncp_base_url: Annotated[str, AfterValidator(_base_url)] = "https://pncp.gov.br/api"
     pncp_user_agent: str = "pncp-sync/0.1"
     pncp_modalidades: Annotated[
         list[int], NoDecode, BeforeValidator(parse_modalidades), AfterValidator(_known_modalidades)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import watermarks
-from common.clock import LONGEST_WINDOW, days, to_wall_clock
+from common.clock import EARLIEST, LONGEST_WINDOW, days, to_wall_clock
 from common.database import is_database_trouble
 from common.execution_log import log_finished
 from common.lifecycle import admission, executions
@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 LONGEST_GAP = timedelta(days=7)
 GAP_TRIGGER = "gap"
-BEGINNING = datetime(2021, 1, 1)  # noqa: DTZ001  # wall clock; the portal has nothing older
 
 
 @dataclass(frozen=True)
@@ -128,20 +127,21 @@ async def _plan_update(
 
 
 def backfill_slices(execution: Execution, parts: tuple[int, ...]) -> list[PlannedSlice]:
-    """One slice per day and part of the execution's window."""
+    """One slice per day and part of the execution's window; for a goal the newest day first."""
     if execution.window_start is None or execution.window_end is None:
         raise ValueError("a backfill has a window")
     chosen = execution.parts or parts
+    window = list(days(execution.window_start, execution.window_end))
     return [
         PlannedSlice(part, day, day, start, end)
-        for day, start, end in days(execution.window_start, execution.window_end)
+        for day, start, end in (reversed(window) if execution.for_goal else window)
         for part in chosen
     ]
 
 
 def whole_lists(now: datetime) -> PlannedSlice:
     """The slice of the domain tables: their lists hold for all time, so that a later reading makes good a failure."""
-    return PlannedSlice(0, BEGINNING.date(), now.date(), BEGINNING, now)
+    return PlannedSlice(0, EARLIEST.date(), now.date(), EARLIEST, now)
 
 
 def update_slices(

@@ -28,7 +28,7 @@ from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.completeness import READINGS_AT_ONCE, Evidence, is_worth_another_reading, shortfall
 from ingestor.sources.pncp.listing import Reading
 from ingestor.sources.values import Batch, Bundle, Ended, Rejected, Stamps
-from ingestor.store.batch import holds_records_of, load_versions, store_page
+from ingestor.store.batch import holds_records_of, load_versions, mark_absent, store_page
 from ingestor.store.coletas import add_to_coletas
 from ingestor.store.progress import Progress, keep_earlier, load_progress
 
@@ -328,4 +328,6 @@ async def _write(
     )
     if work.read_at is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
+    if completes:
+        await mark_absent(db, work.claim, batch.resource, progress.evidence_with(batch).rows)
     return batch, counts, completes

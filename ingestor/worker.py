@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 
 import structlog
@@ -27,6 +28,7 @@ from ingestor import settling
 from ingestor.changes import move_horizon
 from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
 from ingestor.dominios import ingest_dominios
+from ingestor.goals import fill_goals
 from ingestor.history import delete_old
 from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
@@ -44,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 TICK_SECONDS = 5.0
+GOALS_SECONDS = 10.0
 DEBT_SECONDS = 5.0
 DEBTS_AT_ONCE = 4
 LATER_DEBTS_AT_ONCE = 2
@@ -80,6 +83,8 @@ class WorkerOptions:
     has_broker: bool
     crons: Mapping[str, str] = field(default_factory=dict)
     """The cron of each schedule that this worker looks after; empty where the schedule is switched off."""
+    goals: Mapping[str, date] = field(default_factory=dict)
+    """From which day on each resource is to be complete by the setting, by its name."""
     max_unfinished: int = admission.MAX_UNFINISHED
     history_days: int = 0
     """After how many days what has ended is deleted; 0 for never."""
@@ -173,6 +178,7 @@ class Worker:
             loops += [
                 tasks.create_task(self._keep(step, seconds, self.stopping))
                 for step, seconds in (
+                    (self._fill_goals, GOALS_SECONDS),
                     (self._fill_words, WORDS_SECONDS),
                     (self._keep_rollup, ROLLUP_SECONDS),
                     (self._move_horizon, HORIZON_SECONDS),
@@ -290,6 +296,12 @@ class Worker:
         """Start what the schedule says is due, if no other worker has."""
         options = self._options
         if await tick(self._engine, options.rules, options.crons, at_most=options.max_unfinished):
+            self._wake_planner.set()
+
+    async def _fill_goals(self) -> None:
+        """Start what goals miss, if no other worker has."""
+        options = self._options
+        if await fill_goals(self._engine, options.rules, options.goals, at_most=options.max_unfinished):
             self._wake_planner.set()
 
     async def _delete_old(self) -> None:

@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
         description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos, atas, PCAs "
-        "and instrumentos de cobrança, their items, resultados, documents and termos, its domain tables, generated or "
-        "recorded, with its faults on demand.",
+        "and instrumentos de cobrança, their items, resultados, documents, termos and events, its domain tables, "
+        "generated or recorded, with its faults on demand.",
         epilog="Quirks and what their values mean:\n"
         + "\n".join(f"  {name}: {meaning}" for name, meaning in NAMES.items())
         + "\n\nA quirk's VALUE is a probability (--quirk 429=0.1) or a JSON object:\n"

@@ -48,6 +48,7 @@ NO_CHILDREN: Final = {
     "resultados": "Nenhum resultado encontrado para o item.",
     "arquivos": "Nenhum documento encontrado.",
     "termos": "Nenhum termo encontrado para o contrato.",
+    "historico": "Nenhum histórico encontrado.",
 }
 
 

@@ -1,4 +1,4 @@
-"""What hangs on one record, as the integration service answers it: resultados of an item, documents, termos.
+"""What hangs on one record, as the integration service answers it: resultados of an item, documents, termos, events.
 
 Children that were recorded or put by hand are served as they are. The others are invented each time they are asked for,
 always the same ones.
@@ -7,7 +7,7 @@ always the same ones.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from simulator.answers import NO_CONTRATACAO, NO_CONTRATO, NO_ITEM
@@ -20,10 +20,11 @@ from simulator.world import World
 _PATH: Final = re.compile(
     r"/api/pncp/v1/orgaos/([^/]+)/(compras|contratos)/([1-9]\d{3})/([1-9]\d*)/"
     r"(?:itens/([1-9]\d*)/(?P<resultados>resultados)(?:/(?P<one>[1-9]\d*))?"
-    r"|(?P<kind>arquivos|termos)(?P<count>/quantidade)?)"
+    r"|(?P<kind>arquivos|termos|historico)(?P<count>/quantidade)?)"
 )
-KINDS: Final = ("resultados", "arquivos", "termos")
-# The number of a child among those of its record, and what each spoiling quirk spoils by default.
+KINDS: Final = ("resultados", "arquivos", "termos", "historico")
+# The number of a child among those of its record, which events have none of, and what each spoiling quirk spoils by
+# default.
 NUMBERS: Final = {
     "resultados": "sequencialResultado",
     "arquivos": "sequencialDocumento",
@@ -53,6 +54,14 @@ SPOILED: Final = {
         "wrong_type": "valorGlobal",
         "drifted_field": "processo",
         "missing_key": "sequencialTermoContrato",
+    },
+    "historico": {
+        "text": "justificativa",
+        "nan": "documentoSequencial",
+        "huge_number": "documentoSequencial",
+        "wrong_type": "documentoSequencial",
+        "drifted_field": "usuarioNome",
+        "missing_key": "logManutencaoDataInclusao",
     },
 }
 
@@ -85,11 +94,12 @@ def read_path(path: str) -> ChildPath | None:
 
 
 class Parent(NamedTuple):
-    """What children hang on: a record, its JSON object, and for resultados that of the item."""
+    """What children hang on: a record, its JSON object, for resultados that of the item, and for events all items."""
 
     head: Record
     record: JsonObject
     item: JsonObject
+    items: Sequence[JsonObject] = ()
 
 
 def find_children(world: World, children: ChildKey) -> list[bytes]:
@@ -159,7 +169,8 @@ def _find_parent(world: World, children: ChildKey) -> Parent:
         raise NoParent(NO_CONTRATACAO if CONTRATACOES.key_form.fullmatch(children.key) else NO_CONTRATO)
     record = world.record(children.key)
     if children.item is None:
-        return Parent(head, record, {})
+        items = world.items(children.key) if children.kind == "historico" and isinstance(head, Contratacao) else []
+        return Parent(head, record, {}, [item for item in map(decode_json, items) if isinstance(item, dict)])
     # Most of the items are not parsed: `1` begins the numbers from 10 on too.
     number = f'"numeroItem":{children.item}'.encode()
     for each in world.items(children.key):
@@ -170,7 +181,9 @@ def _find_parent(world: World, children: ChildKey) -> Parent:
 
 def invent_children(inventor: ChildInventor, kind: str, parent: Parent) -> list[JsonObject]:
     """All children of a kind that hang on a parent, where none were recorded or put by hand."""
-    head, record, item = parent
+    head, record, item, items = parent
+    if kind == "historico":
+        return inventor.historico(head, record, items)
     if kind == "resultados" and isinstance(head, Contratacao):
         return inventor.resultados(head, record, item) if item.get("temResultado") is True else []
     if kind == "termos" and isinstance(head, Contrato):
@@ -181,8 +194,10 @@ def invent_children(inventor: ChildInventor, kind: str, parent: Parent) -> list[
 def _invent_one(
     inventor: ChildInventor, kind: str, parent: Parent, number: int, over: Mapping[str, Any], *, stamp: str
 ) -> JsonObject:
-    """The child with this number, as `over` will be laid over it; termos are published at `stamp`."""
-    head, record, item = parent
+    """The child with this number, as `over` will be laid over it; termos are published, and events are, at `stamp`."""
+    head, record, item, _ = parent
+    if kind == "historico":
+        return inventor.evento(head, record, datetime.fromisoformat(stamp) + timedelta(seconds=number))
     if kind == "resultados" and isinstance(head, Contratacao):
         return inventor.resultado(head, record, item, number, over)
     if kind == "termos" and isinstance(head, Contrato):

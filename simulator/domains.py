@@ -115,6 +115,16 @@ TIPOS_DOCUMENTO: Final = {
     19: "Minuta de Ata de Registro de Preços",
     20: "Ato que autoriza a Contratação Direta",
 }
+TIPOS_LOG: Final = {0: "Inclusão", 1: "Retificação", 2: "Exclusão"}
+CATEGORIAS_LOG: Final = {
+    1: "Contratação",
+    3: "Contrato",
+    4: "Item de Contratação",
+    5: "Resultado de Item de Contratação",
+    6: "Documento de Contratação",
+    8: "Documento de Contrato",
+    9: "Termo de Contrato",
+}
 TIPOS_TERMO: Final = {1: "Termo de Rescisão", 2: "Termo Aditivo", 3: "Termo de Apostilamento"}
 TIPOS_INSTRUMENTO_COBRANCA: Final = {1: "Nota Fiscal Eletrônica (NF-e)"}
 CATEGORIAS_ITEM_PCA: Final = {

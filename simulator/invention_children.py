@@ -1,5 +1,5 @@
-"""Invents what hangs on one record: resultados of an item, documents of a contratação or contrato, termos of a
-contrato.
+"""Invents what hangs on one record: resultados of an item, documents and events of a contratação or contrato, termos of
+a contrato.
 
 All of it follows from the seed of the record and from the JSON that it hangs on; nothing is kept, and nothing here
 draws from the streams of the records themselves.
@@ -8,7 +8,7 @@ draws from the streams of the records themselves.
 import math
 import random
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -26,6 +26,14 @@ _EMPENHO: Final = 7
 _RESCISAO: Final = 1
 _WITHOUT_DOCUMENTS: Final = 0.03
 _WITHDRAWN: Final = 0.02
+_INCLUSAO: Final = 0
+_RETIFICACAO: Final = 1
+_CONTRATACAO: Final = 1
+_CONTRATO: Final = 3
+_ITEM: Final = 4
+_RESULTADO: Final = 5
+_TERMO: Final = 9
+_DOCUMENTO: Final = {_CONTRATACAO: 6, _CONTRATO: 8}  # the category of a document's events by that of its record
 
 
 class ChildInventor:
@@ -247,8 +255,92 @@ class ChildInventor:
             "tipoTermoContratoNome": domains.TIPOS_TERMO[tipo],
         }
 
+    # Events
+
+    def historico(
+        self, head: Record, parent: Mapping[str, Any], items: Sequence[Mapping[str, Any]]
+    ) -> list[JsonObject]:
+        """The events of a record, in no order of time: it comes, its documents and termos come, items get a resultado,
+        and at the end it is corrected, if it was changed at all.
+        """
+        published = datetime.fromisoformat(head.publicacao)
+        changed = max(published, datetime.fromisoformat(head.atualizacao_global))
+        own = _category(head)
+        events = [self.evento(head, parent, published, (_INCLUSAO, own))]
+        for row in self.arquivos(head, parent):
+            at = datetime.fromisoformat(row["dataPublicacaoPncp"])
+            events.append(self.evento(head, parent, at, (_INCLUSAO, _DOCUMENTO[own]), row))
+        for row in self.termos(head, parent) if isinstance(head, Contrato) else ():
+            at = datetime.fromisoformat(row["dataPublicacaoPncp"])
+            said = {key: row[key] for key in ("sequencialTermoContrato", "numeroTermoContrato")}
+            events.append(self.evento(head, parent, at, (_INCLUSAO, _TERMO)) | said)
+        for item in items:
+            if item.get("temResultado") is True:
+                at, number = _stamp(item, "dataAtualizacao", head.publicacao), item.get("numeroItem")
+                events.append(self.evento(head, parent, at, (_RETIFICACAO, _ITEM)) | {"itemNumero": number})
+                said = {"itemNumero": number, "itemResultadoNumero": number, "itemResultadoSequencial": 1}
+                events.append(self.evento(head, parent, at, (_INCLUSAO, _RESULTADO)) | said)
+        if changed > published:
+            events.append(self.evento(head, parent, changed))
+        random.Random(f"{head.seed}/historico").shuffle(events)
+        return events
+
+    @staticmethod
+    def evento(
+        head: Record,
+        parent: Mapping[str, Any],
+        at: datetime,
+        what: tuple[int, int] | None = None,
+        documento: Mapping[str, Any] = MappingProxyType({}),
+    ) -> JsonObject:
+        """One event: `what` is its type and its category, by default a correction of the record, and `documento` the
+        document that it is about.
+        """
+        tipo, categoria = what or (_RETIFICACAO, _category(head))
+        corrects = tipo == _RETIFICACAO and categoria == _category(head)
+        row: JsonObject = {
+            "justificativa": f"Alteração do processo ({head.sequencial}/{head.ano})." if corrects else None,
+            "tipoLogManutencao": tipo,
+            "categoriaLogManutencao": categoria,
+            "logManutencaoDataInclusao": at.isoformat(),
+            "usuarioNome": parent.get("usuarioNome"),
+            "tipoLogManutencaoNome": domains.TIPOS_LOG[tipo],
+            "categoriaLogManutencaoNome": domains.CATEGORIAS_LOG[categoria],
+        }
+        number, title = documento.get("sequencialDocumento"), documento.get("titulo")
+        if isinstance(head, Contratacao):
+            return row | {
+                "compraOrgaoCnpj": head.cnpj,
+                "compraAno": head.ano,
+                "compraSequencial": head.sequencial,
+                "itemNumero": None,
+                "itemResultadoNumero": None,
+                "itemResultadoSequencial": None,
+                "documentoSequencial": number,
+                "documentoTitulo": title,
+                "documentoTipo": documento.get("tipoDocumentoNome"),
+            }
+        # Not recorded: that what does not apply is null, as it is in the events of contratações.
+        return row | {
+            "contratoOrgaoCnpj": head.cnpj,
+            "contratoAno": head.ano,
+            "contratoSequencial": head.sequencial,
+            "sequencialDocumentoContrato": number,
+            "tituloDocumentoContrato": title,
+            "sequencialTermoContrato": None,
+            "numeroTermoContrato": None,
+            "sequencialDocumentoTermoContrato": None,
+            "tituloDocumentoTermoContrato": None,
+            "sequencialEmpenho": None,
+            "sequencialInstrumentoCobranca": None,
+        }
+
     def _fornecedor(self, rng: random.Random) -> Fornecedor:
         return self._contratos.fornecedor(rng.randrange(FORNECEDOR_COUNT))
+
+
+def _category(head: Record) -> int:
+    return _CONTRATACAO if isinstance(head, Contratacao) else _CONTRATO
 
 
 def _tipo_documento(rng: random.Random, parent: Mapping[str, Any], sequencial: int, *, compra: bool) -> int:

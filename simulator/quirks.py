@@ -108,7 +108,7 @@ class Facts:
     """What a rule may ask of a request; what does not apply is None.
 
     `key` is the control number. `kind` is what the integration service is asked for: 'itens', 'itens_pca',
-    'resultados', 'arquivos', 'termos' or 'dominios'.
+    'resultados', 'arquivos', 'termos', 'historico' or 'dominios'.
     """
 
     service: Service
@@ -130,9 +130,9 @@ class Rule:
 
     `name` is one of `NAMES`. `match` narrows it: `path` (a part of it), `service` ('consulta' or 'itens'), `resource`
     (of a listing), `criterio`, `modalidade`, `page`, `cnpj`, `key` (control number), `kind` ('itens', 'itens_pca',
-    'resultados', 'arquivos', 'termos', 'dominios'), each a value or a list of them, and `day` (`YYYY-MM-DD` or
-    `YYYYMMDD`, in the window asked for). Of the requests that match, the first `skip` are spared, then each is hit with
-    `probability` until it has hit `times` (None = no end). `hits` counts.
+    'resultados', 'arquivos', 'termos', 'historico', 'dominios'), each a value or a list of them, and `day`
+    (`YYYY-MM-DD` or `YYYYMMDD`, in the window asked for). Of the requests that match, the first `skip` are spared, then
+    each is hit with `probability` until it has hit `times` (None = no end). `hits` counts.
     """
 
     name: str

@@ -44,7 +44,8 @@ def load_recorded(folder: str | Path, *, now: Callable[[], datetime] = brasilia_
     (`snapAAAAMMDD` in the file's name). Items come from `itens/*CNPJ_ANO_SEQ*.json`; other records have none.
     Plans come with the items of their listings and those of `pca-itens-pncpapi` and `pca-item-both`.
     Resultados are in `resultados`, documents in `arquivos` and `contrato-arquivos`, termos in `termos` by the control
-    number of their contrato; they are served whether or not what they hang on is among the recordings.
+    number of their contrato, events of contratações and contratos in `historico`; they are served whether or not what
+    they hang on is among the recordings.
     `world.first_day` and `world.last_day` span the publications of contratações; NoRecordings if there are none.
     The domain tables in `dominios/*_NAME.json` stand in place of the simulator's own.
     All but contratações and items is read when it is first asked for; a file that is not JSON fails that request.
@@ -138,7 +139,9 @@ def _load_items(folder: Path) -> dict[tuple[str, int, int], list[bytes]]:
 
 
 def _load_children(root: Path) -> dict[ChildKey, list[bytes]]:
-    """Recorded resultados, documents and termos, by what they hang on and in the order of their numbers."""
+    """Recorded resultados, documents, termos and events, by what they hang on: in the order of their numbers, events as
+    they came.
+    """
     found: dict[ChildKey, dict[int, bytes]] = {}
     for folder, number in (
         ("resultados", "sequencialResultado"),
@@ -149,7 +152,11 @@ def _load_children(root: Path) -> dict[ChildKey, list[bytes]]:
         for file in sorted((root / folder).glob("*.json")):
             for children, row in _children(_read(file), folder):
                 found.setdefault(children, {})[row[number]] = encode_json(row)
-    return {children: [rows[number] for number in sorted(rows)] for children, rows in found.items()}
+    events: dict[ChildKey, list[bytes]] = {}
+    for file in sorted((root / "historico").glob("*.json")):
+        for children, row in _events(_read(file)):
+            events.setdefault(children, []).append(encode_json(row))
+    return {children: [rows[number] for number in sorted(rows)] for children, rows in found.items()} | events
 
 
 def _children(value: Any, folder: str) -> Iterator[tuple[ChildKey, dict[str, Any]]]:
@@ -169,6 +176,15 @@ def _children(value: Any, folder: str) -> Iterator[tuple[ChildKey, dict[str, Any
         else:
             resource = CONTRATACOES if folder == "arquivos" else CONTRATOS
             yield ChildKey("arquivos", resource.key(row["cnpj"], row["sequencialCompra"], row["anoCompra"])), row
+
+
+def _events(rows: list[dict[str, Any]]) -> Iterator[tuple[ChildKey, dict[str, Any]]]:
+    """The events of a parsed file and what they hang on; those of atas are left aside."""
+    for row in rows:
+        for resource, name in ((CONTRATACOES, "compra"), (CONTRATOS, "contrato")):
+            if f"{name}OrgaoCnpj" in row and "ataSequencial" not in row:
+                parts = (row[f"{name}OrgaoCnpj"], row[f"{name}Sequencial"], row[f"{name}Ano"])
+                yield ChildKey("historico", resource.key(*parts)), row
 
 
 def _load_tables(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -223,8 +223,8 @@ class Instrumento(Record):
 
 
 class ChildKey(NamedTuple):
-    """Which children: their kind ('resultados', 'arquivos', 'termos'), the control number of the record that they hang
-    on, and for resultados the number of the item.
+    """Which children: their kind ('resultados', 'arquivos', 'termos', 'historico'), the control number of the record
+    that they hang on, and for resultados the number of the item.
     """
 
     kind: str

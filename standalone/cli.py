@@ -297,7 +297,7 @@ def _add_searches(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_changes(parser: argparse.ArgumentParser) -> None:
-    kinds = ("inserido", "alterado", "ausente")
+    kinds = ("inserido", "alterado", "ausente", "presente")
     parser.add_argument("--kind", choices=kinds, help=tr("those of this kind only"))
     _add_resource(parser, tr("those of this resource only"))
     _add_limit(parser)

@@ -19,6 +19,7 @@ NOTED = (
     "PNCP_RESULTADOS",
     "PNCP_ARQUIVOS",
     "PNCP_TERMOS",
+    "PNCP_HISTORICO",
 )
 
 

@@ -13,7 +13,7 @@ from backend.services.entities.address import record_parts, to_key
 from common.clock import BRASILIA
 from common.database import driver_of
 from common.resources import RESOURCES
-from common.resources.derive import party_columns, party_key, to_sql
+from common.resources.derive import entry_sql, party_columns, party_key, to_sql
 from common.resources.description import Child, Column, Kind, Party, Resource
 from common.resources.parties import PARTIES
 
@@ -88,10 +88,10 @@ class Filler:
         return made
 
     async def insert(
-        self, table: str, columns: Sequence[Column], payload: Mapping[str, Any], number: int, **more: Any
+        self, table: str, values: Mapping[str, str], payload: Mapping[str, Any], number: int, **more: Any
     ) -> None:
         """A row whose columns are read from the payload, as the store does it."""
-        expressions = {name: sql for name, sql in to_sql(columns).items() if name not in more}
+        expressions = {name: sql for name, sql in values.items() if name not in more}
         given = {"created_at": NOW - timedelta(hours=number % 5), "updated_at": NOW + timedelta(hours=number % 3)}
         own = [f"timezone('America/Sao_Paulo', CAST(${at} AS timestamp))" for at in (2, 3)]
         own += [f"${at}" for at in range(4, 4 + len(more))]
@@ -114,15 +114,17 @@ class Filler:
                 )
             record = self.payload(resource.columns, given)
             own = {resource.key: key} if resource.key_columns else {}
-            await self.insert(resource.name, resource.columns, record, number, **own)
+            await self.insert(resource.name, to_sql(resource.columns), record, number, **own)
             self.keys[resource.name].append(key)
 
     async def fill_child(self, resource: Resource, child: Child, count: int) -> None:
         for number in range(count):
             key = self.keys[resource.name][number % 7]
-            given = dict.fromkeys(child.key, number + 1)
+            given: dict[str, Any] = dict.fromkeys(child.key, number + 1)
+            if child.key_columns:
+                given = {child.key_columns[0]: (NOW + timedelta(minutes=number)).isoformat()}
             entry = self.payload(child.columns, given)
-            await self.insert(child.name, child.columns, entry, number, **{resource.key: key})
+            await self.insert(child.name, entry_sql(child), entry, number, **{resource.key: key})
 
     async def fill_party(self, party: Party) -> None:
         keys: Iterable[tuple[Any, ...]] = [(cnpj,) for cnpj in CNPJS[:3]]
@@ -133,7 +135,7 @@ class Filler:
         for number, key in enumerate(keys):
             given = dict(zip(party_key(party), key, strict=True))
             row = self.payload(party_columns(party), given)
-            await self.insert(party.name, party_columns(party), row, number, as_of=NOW)
+            await self.insert(party.name, to_sql(party_columns(party)), row, number, as_of=NOW)
 
 
 async def fill(engine: AsyncEngine, count: int = 40, resources: Iterable[Resource] = RESOURCES) -> None:

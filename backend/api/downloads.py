@@ -10,6 +10,7 @@ from starlette.responses import FileResponse
 
 from backend.api.entities import is_kept
 from backend.errors import NotFoundError, problem
+from backend.openapi import with_headers
 from backend.services.exports.folder import Download
 from backend.services.exports.formats import FORMATS
 from backend.services.exports.yearly import MEDIA_TYPES
@@ -20,9 +21,13 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _MEDIA_TYPES = {*(each.media_type.partition(";")[0] for each in FORMATS.values()), *MEDIA_TYPES.values()}
 
 FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "O arquivo", "content": dict.fromkeys(sorted(_MEDIA_TYPES), _BINARY)},
-    206: {"description": "A parte pedida por `Range`"},
-    304: {"description": "Quem pede já o tem (`If-None-Match`)"},
+    200: {
+        "description": "O arquivo",
+        "content": dict.fromkeys(sorted(_MEDIA_TYPES), _BINARY),
+        **with_headers("ETag", "Content-Disposition"),
+    },
+    206: {"description": "A parte pedida por `Range`", **with_headers("ETag", "Content-Range")},
+    304: {"description": "Quem pede já o tem (`If-None-Match`)", **with_headers("ETag")},
     416: {
         "description": "O arquivo não tem os bytes que `Range` pede",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -49,6 +54,7 @@ async def serve(request: Request, file: Download) -> Response:
         # several ranges, other units, and what is no range are ignored, as RFC 9110 allows
         request.scope["headers"] = [each for each in request.scope["headers"] if each[0] != b"range"]
     elif int(asked[1] or 0) >= known.st_size or (asked[1] and asked[2] and int(asked[2]) < int(asked[1])):
-        detail = f"O arquivo tem {known.st_size} bytes."
-        return problem(416, detail, headers={"Content-Range": f"bytes */{known.st_size}"})
+        return problem(
+            416, "unknown_range", values={"bytes": known.st_size}, headers={"Content-Range": f"bytes */{known.st_size}"}
+        )
     return FileResponse(file.path, headers=headers, media_type=file.media_type, filename=file.name, stat_result=known)

@@ -12,6 +12,7 @@ from backend.access import reads
 from backend.dependencies import AppState, CurrentUser
 from backend.errors import NOT_FOUND_RESPONSE, NotFoundError
 from backend.models.descriptions import Description
+from backend.openapi import with_headers
 from backend.security import sees_personal_data
 from backend.services.entities.address import LONGEST, Part, find_record, party_parts, record_parts
 from backend.services.entities.descriptions import describe_entity
@@ -69,9 +70,13 @@ def _detail_of(parts: Sequence[Part], load: Load) -> Endpoint:
 
 @router.get(
     "/controle/{numero:path}",
+    operation_id="find_control_number",
     status_code=307,
     summary="O registro que um número de controle nomeia",
-    responses={307: {"description": "`Location` é o endereço do detalhe"}, **NOT_FOUND_RESPONSE},
+    responses={
+        307: {"description": "`Location` é o endereço do detalhe", **with_headers("Location")},
+        **NOT_FOUND_RESPONSE,
+    },
     openapi_extra={"parameters": [PERSONAL_PARAMETER]},
 )
 @reads
@@ -117,7 +122,12 @@ def link_to(following: str) -> str:
     return f'<{following}>; rel="next"'
 
 
-@router.get("/entidades/{entidade}", summary="O que se pode pedir de uma lista", responses=NOT_FOUND_RESPONSE)
+@router.get(
+    "/entidades/{entidade}",
+    operation_id="describe_list",
+    summary="O que se pode pedir de uma lista",
+    responses=NOT_FOUND_RESPONSE,
+)
 @reads
 async def get_description(
     entidade: Annotated[str, Path(max_length=LONGEST, description="o endereço da lista", examples=["contratacoes"])],

@@ -10,6 +10,7 @@ from backend.api.sync import IdempotencyKey
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce
 from backend.errors import BUSY_RESPONSE, CONFLICT_RESPONSE, NO_PARQUET_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.exports import Export, ExportRequest, Exports, ExportsQuery
+from backend.openapi import with_headers
 from backend.services.exports.asking import ask_for_export, end_export, find_file, list_exports, load_export
 
 router = APIRouter(prefix="/exportacoes", tags=["exportações"])
@@ -19,9 +20,10 @@ ExportId = Annotated[int, Path(ge=1, le=2**63 - 1, description="o `id` da respos
 
 @router.post(
     "",
+    operation_id="create_export",
     status_code=202,
     summary="Pede um arquivo",
-    responses={**CONFLICT_RESPONSE, **BUSY_RESPONSE, **NO_PARQUET_RESPONSE},
+    responses={202: with_headers("Location"), **CONFLICT_RESPONSE, **BUSY_RESPONSE, **NO_PARQUET_RESPONSE},
 )
 @access("viewer", "write")
 async def ask(
@@ -48,7 +50,12 @@ async def ask(
     return export
 
 
-@router.get("", summary="Exportações, da mais nova para a mais antiga", dependencies=[EachParameterOnce])
+@router.get(
+    "",
+    operation_id="list_exports",
+    summary="Exportações, da mais nova para a mais antiga",
+    dependencies=[EachParameterOnce],
+)
 @reads
 async def get_exports(query: Annotated[ExportsQuery, Query()], state: AppState, user: CurrentUser) -> Exports:
     """As próprias; um administrador vê as de todos. Uma exportação é esquecida 30 dias depois do fim."""
@@ -64,6 +71,7 @@ async def get_export(export_id: ExportId, state: AppState, user: CurrentUser) ->
 
 @router.get(
     "/{export_id}/arquivo",
+    operation_id="download_export",
     summary="O arquivo de uma exportação",
     response_class=Response,
     responses={**FILE_RESPONSES, **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
@@ -75,7 +83,11 @@ async def get_file(export_id: ExportId, request: Request, state: AppState, user:
 
 
 @router.delete(
-    "/{export_id}", status_code=204, summary="Cancela uma exportação, ou apaga o arquivo", responses=NOT_FOUND_RESPONSE
+    "/{export_id}",
+    operation_id="delete_export",
+    status_code=204,
+    summary="Cancela uma exportação, ou apaga o arquivo",
+    responses=NOT_FOUND_RESPONSE,
 )
 @access("viewer", "write")
 async def end(export_id: ExportId, state: AppState, user: CurrentUser) -> None:

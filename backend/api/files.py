@@ -15,6 +15,7 @@ from backend.access import reads
 from backend.api.entities import Endpoint, answer
 from backend.dependencies import AppState, CurrentUser, State
 from backend.errors import NO_PARQUET_RESPONSE, NO_ROOM_RESPONSE
+from backend.openapi import with_headers
 from backend.security import sees_personal_data
 from backend.services.entities.documentation import own_parameters, parameters
 from backend.services.entities.entity import ENTITIES, Entity
@@ -154,7 +155,6 @@ async def _disconnect(receive: Receive) -> None:
 
 _BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _TEXT: Mapping[str, Any] = {"schema": {"type": "string"}}
-_HEADER = {"schema": {"type": "string"}}
 
 
 def _document(entity: Entity) -> dict[str, Any]:
@@ -177,11 +177,7 @@ def _document(entity: Entity) -> dict[str, Any]:
             200: {
                 "description": "O arquivo",
                 "content": {**content, ATOM: _TEXT},
-                "headers": {
-                    "X-Total-Registros": {"description": "quantos registros há no arquivo", **_HEADER},
-                    "X-Espelho": {"description": "se o espelho está completo, em uma frase sem acentos", **_HEADER},
-                    "Content-Disposition": {"description": "um nome que diz o que há no arquivo", **_HEADER},
-                },
+                **with_headers(*HEADERS),
             },
             **NO_PARQUET_RESPONSE,
             **NO_ROOM_RESPONSE,
@@ -197,7 +193,7 @@ for _entity in ENTITIES:
         f"/{_entity.address}.{{formato}}",
         _file_of(_entity),
         methods=["GET"],
-        name=f"file of {_entity.name}",
+        operation_id=f"download_{_entity.name}",
         summary=f"{_entity.label}: arquivo",
         **_document(_entity),
     )

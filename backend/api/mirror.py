@@ -19,15 +19,18 @@ from backend.services.storage import load_storage
 router = APIRouter(tags=["espelho"])
 
 
-@router.get("/mudancas", summary="O que mudou no espelho", dependencies=[EachParameterOnce])
+@router.get(
+    "/mudancas", operation_id="list_changes", summary="O que mudou no espelho", dependencies=[EachParameterOnce]
+)
 @reads
 async def get_changes(query: Annotated[ChangesQuery, Query()], state: AppState, user: CurrentUser) -> Changes:
     """Inserções e alterações dos registros, na ordem de um número que só cresce; é como se mantém uma cópia.
 
-    Guardam-se por `MUDANCAS_DAYS`. Um leitor vê mascarados os CPFs.
+    Guardam-se por `MUDANCAS_DAYS`. Um leitor vê mascarados os CPFs. Com `entidade` e `chave`, as alterações de um só
+    registro, sem a sua inserção, que está em `visto_em`.
     """
     async with state["reading"].connect() as db:
-        changes = await load_changes(db, query.entidade, query.desde, query.limite)
+        changes = await load_changes(db, query.entidade, query.desde, query.limite, query.chave)
     return changes if sees_personal_data(user) else mask_changes(changes)
 
 
@@ -39,7 +42,7 @@ async def get_storage(state: AppState) -> Storage:
         return await load_storage(db)
 
 
-@router.get("/dominios", summary="As tabelas de domínio")
+@router.get("/dominios", operation_id="list_domains", summary="As tabelas de domínio")
 @reads
 async def get_domains(state: AppState) -> Domains:
     """As que o portal publica, e as que só os registros mostram."""

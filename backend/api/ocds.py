@@ -8,6 +8,7 @@ from backend.access import reads
 from backend.api.entities import answer, following_path, link_to
 from backend.dependencies import AppState, State
 from backend.errors import NOT_FOUND_RESPONSE, TOO_LONG_RESPONSE
+from backend.openapi import with_headers
 from backend.services.entities.documentation import own_parameters, parameters
 from backend.services.entities.entity import of_resource
 from backend.services.entities.rows import to_json
@@ -41,12 +42,7 @@ _PACKAGE: dict[str, Any] = {
             }
         }
     },
-    "headers": {
-        "X-Espelho": {
-            "description": "se o espelho está completo, em uma frase sem acentos",
-            "schema": {"type": "string"},
-        }
-    },
+    **with_headers("ETag", "Link", "X-Espelho"),
 }
 
 
@@ -61,6 +57,7 @@ def _parameters() -> list[dict[str, Any]]:
 
 @router.get(
     "/releases",
+    operation_id="list_releases",
     summary="Contratações como releases do OCDS",
     response_class=Response,
     responses={200: _PACKAGE, **NOT_FOUND_RESPONSE, **TOO_LONG_RESPONSE},

@@ -1,5 +1,6 @@
 """Health and metrics."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
@@ -8,14 +9,18 @@ from fastapi.responses import PlainTextResponse
 from backend.access import reads
 from backend.dependencies import AppState
 from backend.metrics import CONTENT_TYPE
+from backend.models.about import About
 from backend.models.sync import Alive, Health, QueueHealth
+from backend.services.figures import verdict_metric
 from backend.services.health import load_broker, load_state
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/health", summary="Saúde do serviço", responses={503: {"model": Health}})
-@router.get("/health/ready", summary="Pronto para atender", responses={503: {"model": Health}})
+@router.get("/health", operation_id="get_health", summary="Saúde do serviço", responses={503: {"model": Health}})
+@router.get(
+    "/health/ready", operation_id="get_readiness", summary="Pronto para atender", responses={503: {"model": Health}}
+)
 async def health(response: Response, state: AppState) -> Health:
     """503 sem banco de dados em que se possa escrever; sem RabbitMQ as leituras funcionam, e `broker` o diz.
 
@@ -40,8 +45,16 @@ async def health(response: Response, state: AppState) -> Health:
     )
 
 
+@router.get("/about", summary="Que servidor é este")
+@reads
+async def get_about(state: AppState) -> About:
+    """A versão, e de que portal vêm os registros."""
+    return state["about"]
+
+
 @router.get(
     "/metrics",
+    operation_id="get_metrics",
     summary="Métricas para o Prometheus",
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"example": "pncp_database_up 1.0"}}}},
@@ -49,10 +62,11 @@ async def health(response: Response, state: AppState) -> Health:
 @reads
 async def metrics(state: AppState) -> Response:
     """No formato de texto do Prometheus. Sem o banco de dados responde igualmente, com `pncp_database_up 0`."""
-    return Response(state["metrics"].render(await state["figures"].metrics()), media_type=CONTENT_TYPE)
+    figures, verdict = await asyncio.gather(state["figures"].metrics(), state["dashboard"].verdict())
+    return Response(state["metrics"].render([*figures, verdict_metric(verdict)]), media_type=CONTENT_TYPE)
 
 
-@router.get("/health/live", summary="O processo responde")
+@router.get("/health/live", operation_id="get_liveness", summary="O processo responde")
 async def live() -> Alive:
     """Não pergunta nada a ninguém."""
     return Alive()

@@ -11,6 +11,7 @@ from backend.api.entities import answer
 from backend.dependencies import AppState, CurrentUser, State
 from backend.errors import NO_ROOM_RESPONSE, TOO_LONG_RESPONSE
 from backend.models.prices import PriceResearch
+from backend.openapi import with_headers
 from backend.security import User, sees_personal_data
 from backend.services.entities.documentation import PERSONAL_PARAMETER, parameters
 from backend.services.entities.mirror import Mirror
@@ -65,7 +66,7 @@ _DESCRIPTION = (
     "/precos",
     summary="Pesquisa de preços",
     description=_DESCRIPTION,
-    responses={200: {"model": PriceResearch}, **TOO_LONG_RESPONSE},
+    responses={200: {"model": PriceResearch, **with_headers("ETag")}, **TOO_LONG_RESPONSE},
     openapi_extra=_PARAMETERS,
 )
 @reads
@@ -77,6 +78,7 @@ async def research_prices(request: Request, state: AppState, user: CurrentUser) 
 
 @router.get(
     "/precos.{formato}",
+    operation_id="download_prices",
     summary="Pesquisa de preços: arquivo",
     description=f"A mesma pesquisa no papel: a série com as fontes, o método, o cálculo, o que ficou fora dele e por"
     f" quê, e o estado do espelho.\n\n{_DESCRIPTION}",
@@ -86,6 +88,7 @@ async def research_prices(request: Request, state: AppState, user: CurrentUser) 
             "content": {
                 FORMATS[name].media_type: {"schema": {"type": "string", "format": "binary"}} for name in ("xlsx", "pdf")
             },
+            **with_headers("Content-Disposition", "X-Total-Registros", "X-Espelho"),
         },
         **TOO_LONG_RESPONSE,
         **NO_ROOM_RESPONSE,

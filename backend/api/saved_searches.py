@@ -16,6 +16,7 @@ from backend.models.saved_searches import (
     SavedSearchPreview,
     SavedSearchRequest,
 )
+from backend.openapi import with_headers
 from backend.services.saved_searches import saved
 from backend.services.saved_searches.texts import unsubscribe_page
 
@@ -25,7 +26,13 @@ SearchId = Annotated[int, Path(ge=1, le=2**63 - 1, description="o `id` da respos
 Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$", description="o do endereço numa mensagem")]
 
 
-@router.post("", status_code=201, summary="Salva uma busca", responses=CONFLICT_RESPONSE)
+@router.post(
+    "",
+    operation_id="create_search",
+    status_code=201,
+    summary="Salva uma busca",
+    responses={201: with_headers("Location"), **CONFLICT_RESPONSE},
+)
 @access("viewer", "write")
 async def save(body: SavedSearchRequest, response: Response, state: AppState, user: CurrentUser) -> SavedSearch:
     """Uma vez por dia, na hora pedida, uma mensagem diz que registros novos há; sem nenhum, não sai mensagem.
@@ -38,7 +45,12 @@ async def save(body: SavedSearchRequest, response: Response, state: AppState, us
     return found
 
 
-@router.get("", summary="Buscas salvas, da mais nova para a mais antiga", dependencies=[EachParameterOnce])
+@router.get(
+    "",
+    operation_id="list_searches",
+    summary="Buscas salvas, da mais nova para a mais antiga",
+    dependencies=[EachParameterOnce],
+)
 @reads
 async def get_searches(
     query: Annotated[SavedSearchesQuery, Query()], state: AppState, user: CurrentUser
@@ -54,7 +66,12 @@ async def get_search(search_id: SearchId, state: AppState, user: CurrentUser) ->
     return await saved.load_search(state["reading"], search_id, user)
 
 
-@router.patch("/{search_id}", summary="Muda uma busca salva", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
+@router.patch(
+    "/{search_id}",
+    operation_id="change_search",
+    summary="Muda uma busca salva",
+    responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
+)
 @access("viewer", "write")
 async def change(search_id: SearchId, body: SavedSearchChange, state: AppState, user: CurrentUser) -> SavedSearch:
     """O que falta no pedido fica como está; a lista não muda. 409 se um destinatário a cancelou."""
@@ -63,7 +80,13 @@ async def change(search_id: SearchId, body: SavedSearchChange, state: AppState, 
     )
 
 
-@router.delete("/{search_id}", status_code=204, summary="Apaga uma busca salva", responses=NOT_FOUND_RESPONSE)
+@router.delete(
+    "/{search_id}",
+    operation_id="delete_search",
+    status_code=204,
+    summary="Apaga uma busca salva",
+    responses=NOT_FOUND_RESPONSE,
+)
 @access("viewer", "write")
 async def delete(search_id: SearchId, state: AppState, user: CurrentUser) -> None:
     """Depois não sai mais mensagem nenhuma."""
@@ -72,6 +95,7 @@ async def delete(search_id: SearchId, state: AppState, user: CurrentUser) -> Non
 
 @router.get(
     "/{search_id}/previa",
+    operation_id="preview_search",
     summary="O que a próxima mensagem diria agora",
     responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
 )
@@ -83,6 +107,7 @@ async def get_preview(search_id: SearchId, state: AppState, user: CurrentUser) -
 
 @router.get(
     "/cancelar/{token}",
+    operation_id="get_unsubscribe_page",
     summary="A página que pergunta se as mensagens devem parar",
     response_class=HTMLResponse,
     responses=NOT_FOUND_RESPONSE,
@@ -95,6 +120,7 @@ async def ask_to_unsubscribe(token: Token, state: AppState) -> HTMLResponse:
 
 @router.post(
     "/cancelar/{token}",
+    operation_id="unsubscribe_search",
     summary="Cancela as mensagens de uma busca",
     response_class=HTMLResponse,
     responses=NOT_FOUND_RESPONSE,

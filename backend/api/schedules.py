@@ -16,28 +16,38 @@ router = APIRouter(prefix="/sync/schedules", tags=["schedules"])
 ScheduleName = Annotated[str, Path(max_length=50, description="`update`, `sweep`, `contratos.update`, ...")]
 
 
-@router.get("", summary="As agendas")
+@router.get("", operation_id="list_schedules", summary="As agendas")
 @reads
 async def get_schedules(state: AppState) -> Schedules:
     """Cron, pausa, próximas vezes e o que houve na última."""
     return Schedules(schedules=await list_schedules(state["engine"], state["schedule"]))
 
 
-@router.post("/{name}/pause", summary="Põe em pausa", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
+@router.post(
+    "/{name}/pause",
+    operation_id="pause_schedule",
+    summary="Põe em pausa",
+    responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
+)
 @changes
 async def pause(name: ScheduleName, request: PauseRequest, state: AppState, user: CurrentUser) -> Schedule:
     """Nada mais começa por esta agenda; o que corre continua."""
     return await pause_schedule(state["engine"], state["schedule"], name, reason=request.reason, who=name_of(user))
 
 
-@router.post("/{name}/resume", summary="Retoma", responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE})
+@router.post(
+    "/{name}/resume",
+    operation_id="resume_schedule",
+    summary="Retoma",
+    responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
+)
 @changes
 async def resume(name: ScheduleName, state: AppState, user: CurrentUser) -> Schedule:
     """A partir da próxima vez; as que passaram na pausa não são repostas, mas as janelas as cobrem."""
     return await resume_schedule(state["engine"], state["schedule"], name, who=name_of(user))
 
 
-@router.put("/{name}", summary="Muda o cron", responses=NOT_FOUND_RESPONSE)
+@router.put("/{name}", operation_id="change_schedule", summary="Muda o cron", responses=NOT_FOUND_RESPONSE)
 @changes
 async def change(name: ScheduleName, request: ScheduleChange, state: AppState, user: CurrentUser) -> Schedule:
     """`null` volta ao da configuração; uma pausa permanece."""

@@ -17,6 +17,12 @@ from backend.services.summary import default_groups_of, groups_of, load_summary_
 from common.resources.description import Rollup
 
 router = APIRouter(tags=["dados"])
+_MEDIANS = {
+    "name": "medianas",
+    "in": "query",
+    "description": "também as medianas dos valores",
+    "schema": {"type": "boolean", "default": False},
+}
 Endpoint = Callable[..., Coroutine[Any, Any, Any]]
 
 
@@ -47,10 +53,11 @@ def _facets_of(entity: Entity) -> Endpoint:
 def _summary_of(entity: Entity, rollup: Rollup) -> Endpoint:
     @reads
     async def add_up(request: Request, state: AppState) -> Summary:
-        question = parse_question(entity, request.query_params.multi_items(), instead=("agrupar",))
+        question = parse_question(entity, request.query_params.multi_items(), instead=("agrupar", "medianas"))
         groups = cast("list[Group]", _values_of(request, "agrupar", groups_of(rollup), default_groups_of(rollup)))
+        with_medians = _values_of(request, "medianas", ("true", "false"), ["false"]) == ["true"]
         async with state["reading"].connect() as db:
-            summary = await load_summary_of(db, question, groups)
+            summary = await load_summary_of(db, question, groups, with_medians=with_medians)
             mirror = await state["mirrors"].load(db, question)
         return summary.model_copy(update={"espelho": Mirror(**mirror.to_object())})
 
@@ -62,18 +69,18 @@ for _entity in ENTITIES:
         router.add_api_route(
             f"/{_entity.address}/resumo",
             _summary_of(_entity, _entity.resource.rollup),
-            name=f"add up {_entity.name}",
+            operation_id=f"summarize_{_entity.name}",
             summary=f"{_entity.label}: quantos são, e quanto somam",
             description="Sem filtros, ou com os que o resumo conhece, em milissegundos em qualquer tamanho do espelho;"
-            " com outros, os registros são somados na hora.",
+            " com outros, ou com medianas, os registros são somados na hora, em até cinco segundos.",
             openapi_extra=document_parameters(
-                _entity, ("agrupar", groups_of(_entity.resource.rollup), "por que somar")
+                _entity, ("agrupar", groups_of(_entity.resource.rollup), "por que somar"), _MEDIANS
             ),
         )
     router.add_api_route(
         f"/{_entity.address}/facetas",
         _facets_of(_entity),
-        name=f"count values of {_entity.name}",
+        operation_id=f"count_{_entity.name}",
         summary=f"{_entity.label}: quantos há de cada valor",
         description="Cada faceta é contada com todos os filtros menos o dela, em até 0,2 segundo.",
         openapi_extra=document_parameters(_entity, ("facetas", facets_of(_entity), "que filtros, no máximo seis")),

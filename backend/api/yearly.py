@@ -16,14 +16,16 @@ router = APIRouter(prefix="/arquivos", tags=["arquivos"])
 FileName = Annotated[str, Path(pattern="^[a-z-]{1,60}(-[0-9]{4})?[.][a-z.]{1,20}$", examples=["contratos-2026.csv.gz"])]
 
 
-@router.get("", summary="Arquivos prontos, por ano")
+@router.get("", operation_id="list_year_files", summary="Arquivos prontos, por ano")
 @reads
 async def get_files(state: AppState) -> YearFiles:
     """De cada ano de cada entidade, todos os registros, com os CPFs mascarados. Um arquivo só muda se eles mudam."""
     return await load_files(state["reading"], state["yearly"], state["notifier"].public_url)
 
 
-@router.post("", status_code=202, summary="Faz os arquivos agora", responses=CONFLICT_RESPONSE)
+@router.post(
+    "", operation_id="make_year_files", status_code=202, summary="Faz os arquivos agora", responses=CONFLICT_RESPONSE
+)
 @changes
 async def make(state: AppState, user: CurrentUser) -> Round:
     """Os que mudaram. Se uma geração está em andamento, é ela; `GET /arquivos` diz quando terminou."""
@@ -32,6 +34,7 @@ async def make(state: AppState, user: CurrentUser) -> Round:
 
 @router.get(
     "/{nome}",
+    operation_id="download_year_file",
     summary="Um arquivo",
     response_class=Response,
     responses={**FILE_RESPONSES, **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},

@@ -1,8 +1,8 @@
 """What the feed of changes takes and answers."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backend.models.sync import Moment, ResourceName
 
@@ -13,8 +13,17 @@ class ChangesQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     entidade: ResourceName | None = Field(None, description="só esta; sem ela, todas")
+    chave: str | None = Field(
+        None, max_length=250, description="só deste registro, com `entidade`: quando foi alterado ou apagado do espelho"
+    )
     desde: int = Field(0, ge=0, le=2**63 - 1, description="`proximo` da página anterior; 0 para começar")
     limite: int = Field(100, ge=1, le=500)
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.chave is not None and self.entidade is None:
+            raise ValueError("chave só vale junto com entidade")
+        return self
 
 
 class Change(BaseModel):
@@ -23,7 +32,10 @@ class Change(BaseModel):
     seq: int
     entidade: str
     chave: str = Field(description="a chave do registro: o número de controle, ou a que a tabela tem")
-    tipo: Literal["inserido", "alterado", "ausente"] = Field(description="`ausente`: a linha foi apagada do espelho")
+    tipo: Literal["inserido", "alterado", "ausente", "presente"] = Field(
+        description="`ausente`: a listagem do portal não o tem mais, e a linha fica, com `ausente_desde`; ou a linha"
+        " foi apagada. `presente`: a listagem o tem de novo"
+    )
     quando: Moment
     campos: dict[str, Any] | None = Field(
         description="de `alterado`: as chaves do payload que mudaram, com o valor de antes; nulo se não existiam"

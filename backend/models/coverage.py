@@ -1,37 +1,23 @@
 """What the coverage of a span of days takes and answers."""
 
-import re
 from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from backend.language.values import InvalidValueError
+from backend.models.days import parse_day
 from backend.models.sync import Moment, ResourceName
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.causes import Cause
 
 MOST_DAYS = 366
 MOST_DETAILED_DAYS = 31
+FIRST_DAY = date(2021, 1, 1)
+"""The portal has nothing of the years before."""
 
 PairState = Literal["complete", "rejected", "partial", "failed", "running"]
 DayState = Literal["complete", "rejected", "partial", "failed", "running", "never"]
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def parse_day(value: str, name: str) -> date:
-    """Read `YYYY-MM-DD`, and only that.
-
-    Raises:
-        ValueError: any other form, or a day that no calendar has.
-
-    """
-    if not _DAY.fullmatch(value):
-        raise ValueError(f"{name} inválida: use YYYY-MM-DD")
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise ValueError(f"{name} inexistente no calendário: use YYYY-MM-DD") from None
 
 
 class CoverageQuery(BaseModel):
@@ -51,16 +37,54 @@ class CoverageQuery(BaseModel):
     def _check(self) -> Self:
         first, last = self.span
         if first > last:
-            raise ValueError("from deve ser anterior ou igual a to")
+            raise InvalidValueError("days_reversed", "from", "to")
         most = MOST_DETAILED_DAYS if self.detail else MOST_DAYS
         if (last - first).days >= most:
-            raise ValueError(f"o intervalo entre from e to não pode passar de {most} dias")
+            raise InvalidValueError("days_too_many", "from", "to", most=most)
         return self
 
     @property
     def span(self) -> tuple[date, date]:
         """First and last day."""
         return parse_day(self.first, "from"), parse_day(self.last, "to")
+
+
+class CoverageSpansQuery(BaseModel):
+    """O recurso, e desde quando."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resource: ResourceName = Field(DEFAULT_RESOURCE, description="o recurso")
+    modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só esta; sem ela, todas")
+    first: str = Field(
+        str(FIRST_DAY), alias="from", max_length=100, description="primeiro dia, `YYYY-MM-DD`; sem ele, o do PNCP"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.first_day < FIRST_DAY:
+            raise InvalidValueError("days_too_early", "from", first=FIRST_DAY)
+        return self
+
+    @property
+    def first_day(self) -> date:
+        """The first day."""
+        return parse_day(self.first, "from")
+
+
+class CoverageSpan(BaseModel):
+    """Dias seguidos no mesmo estado."""
+
+    first_day: date
+    last_day: date
+    state: DayState
+
+
+class CoverageSpans(BaseModel):
+    """O estado de todos os dias, de `from` até hoje, sem lacuna: o mesmo que `/sync/coverage` diz de cada um."""
+
+    modalidades: list[int] = Field(description="as que contam: as que têm fatias em algum destes dias")
+    spans: list[CoverageSpan]
 
 
 class CoverageModalidade(BaseModel):

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, computed_field
 
 from backend.models.sync import Mode, Moment, Progress, SyncExecution, SyncStatus
+from backend.models.verdict import SyncVerdict
 from common.lifecycle.causes import Cause
 
 
@@ -192,7 +193,7 @@ class ItensOwed(OwedCount):
 class ListOwed(BaseModel):
     """Uma lista que é lida depois dos seus registros; nenhuma execução espera por ela."""
 
-    list: str = Field(description="`resultados`, `arquivos` ou `termos`")
+    list: str = Field(description="`resultados`, `arquivos`, `termos` ou `historico`")
     resource: str
     label: str = Field(description="o nome para pessoas")
     scope: str = Field(description="de que registros é lida: `nenhum`, `tudo` ou filtros, como em PNCP_RESULTADOS")
@@ -267,4 +268,5 @@ class SyncDashboard(BaseModel):
     mirror: list[TableSize]
     source: list[SourceState]
     source_paused_until: Moment | None = Field(description="o portal pediu uma pausa (429) até este instante")
+    verdict: SyncVerdict = Field(description="o mesmo que GET /sync/verdict")
     generated_at: Moment

@@ -16,6 +16,9 @@ class LogQuery(BaseModel):
 
     limit: int = Field(100, ge=1, le=500)
     level: Literal["debug", "info", "warning", "error"] = Field("debug", description="o nível mínimo")
+    text: str | None = Field(
+        None, min_length=1, max_length=100, description="só linhas com este texto, no acontecimento ou nos campos"
+    )
     cursor: int | None = Field(
         None, ge=0, le=2**63 - 1, description="`next_cursor` da página anterior, ou o `id` da última linha lida"
     )

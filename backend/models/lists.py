@@ -1,9 +1,10 @@
 """What the endpoints of lists that are read later take and answer."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from backend.models.sync import Moment
 from common.lists import NONE, Scope, parse_scope
 from common.resources import LATER_SERVICES
 
@@ -33,16 +34,21 @@ class ListRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    list: ListName = Field(description="`arquivos` vale para contratações e contratos")
+    list: ListName = Field(description="`arquivos` e `historico` valem para contratações e contratos")
     numero_controle_pncp: str = Field(max_length=100)
 
 
 class ListAccepted(BaseModel):
-    """O que foi aceito; a lista é lida antes das outras."""
+    """O que foi aceito: a lista é lida antes das outras, ou já foi lida há pouco."""
 
     list: str
     resource: str
     numero_controle_pncp: str
+    status: Literal["asked", "read"] = Field(
+        description="`asked`: espera por um ingestor; `read`: foi lida há menos de uma hora, e não é lida de novo"
+    )
+    asked_at: Moment | None = Field(description="desde quando espera, também se outra pessoa pediu antes")
+    read_at: Moment | None = Field(description="quando foi lida por inteiro; nulo se a versão atual ainda não foi")
     requests: int | None = Field(
         description="a quantos pedidos ao portal vem; nulo enquanto faltam os itens, que dizem quais têm resultado"
     )

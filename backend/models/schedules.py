@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from backend.language.values import InvalidValueError
 from backend.models.sync import Moment
 from common.cron import LONGEST_CRON, CronError, check_cron
 
@@ -16,7 +17,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates, whic
 def _said(value: str) -> str:
     reason = " ".join(value.split())
     if not reason or _UNSTORABLE.search(reason):
-        raise ValueError("reason deve dizer, em texto, por que a agenda para")
+        raise InvalidValueError("reason_missing", "reason")
     return reason
 
 
@@ -24,10 +25,7 @@ def _cron(value: str) -> str:
     try:
         return check_cron(value)
     except CronError:
-        raise ValueError(
-            "cron deve ter cinco campos (minuto hora dia mês dia-da-semana, horário de Brasília) e ocorrer alguma vez:"
-            " por exemplo */15 * * * * ou 0 1 * * *"
-        ) from None
+        raise InvalidValueError("cron_unknown", "cron") from None
 
 
 class PauseRequest(BaseModel):

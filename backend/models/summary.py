@@ -22,6 +22,9 @@ class Sums(BaseModel):
     valor_homologado: Amount | None = Field(None, description="de contratações: o valor total homologado")
     valor_global: Amount | None = Field(None, description="de contratos: o valor global, sem os de receita")
     valor_receita: Amount | None = Field(None, description="de contratos: o valor global dos de receita")
+    mediana_estimado: Amount | None = Field(None, description="com `medianas`: a dos valores acima de zero")
+    mediana_homologado: Amount | None = Field(None, description="o mesmo, do valor homologado")
+    mediana_global: Amount | None = Field(None, description="o mesmo, do valor global, sem os contratos de receita")
 
 
 class SummaryGroup(Sums):

@@ -1,15 +1,17 @@
 """What the sync endpoints take and answer."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
+from backend.language.values import InvalidValueError
+from backend.models.days import parse_day
 from common.clock import check_window, parse_wall_clock, to_wall_clock
 from common.lifecycle import DEFAULT_RESOURCE, criterio_of
 from common.lifecycle.causes import Cause
 from common.messages import SyncCommand
-from common.resources import RESOURCE_NAMES
+from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 from common.resources.dominios import DOMINIOS
 
 Mode = Literal["update", "backfill"]
@@ -18,14 +20,12 @@ SliceStatus = Literal["pending", "running", "success", "error"]
 Phase = Literal["queued", "running", "waiting", "finished"]
 Criterio = Literal["publicacao", "atualizacao"]
 
-MISSING_DATES = "data_ini e data_fim são obrigatórios para modo backfill"
-
 # Not `format: date-time`, which by RFC 3339 has an offset.
 
 
 def _known_resource(name: str) -> str:
     if name not in RESOURCE_NAMES:
-        raise ValueError(f"não é um recurso: use {' ou '.join(RESOURCE_NAMES)}")
+        raise InvalidValueError("resource_unknown", names=", ".join(RESOURCE_NAMES))
     return name
 
 
@@ -95,10 +95,20 @@ class SyncRequest(BaseModel):
         if self.mode == "update":
             return SyncCommand("update", resource=self.resource)
         if self.data_ini is None or self.data_fim is None:
-            raise ValueError(MISSING_DATES)
+            missing = [name for name in ("data_ini", "data_fim") if getattr(self, name) is None]
+            raise InvalidValueError("dates_missing", *missing)
         start, end = parse_wall_clock(self.data_ini, "data_ini"), parse_wall_clock(self.data_fim, "data_fim")
         check_window(start, end, to_wall_clock(datetime.now(UTC)))
-        return SyncCommand("backfill", start, end, criterio_of(self.resource, "backfill", self.criterio), self.resource)
+        return SyncCommand("backfill", start, end, self._criterio(), self.resource)
+
+    def _criterio(self) -> Criterio:
+        if self.resource == DOMINIOS:
+            raise InvalidValueError("domains_have_no_days", "mode")
+        known = RESOURCES_BY_NAME[self.resource].listings
+        if self.criterio is not None and self.criterio not in known:
+            told = {"resource": self.resource, "asked": self.criterio, "known": ", ".join(known)}
+            raise InvalidValueError("criterio_unknown", "criterio", **told)
+        return criterio_of(self.resource, "backfill", self.criterio)
 
 
 class SyncResponse(BaseModel):
@@ -122,7 +132,7 @@ class CancelRequest(BaseModel):
     status: Literal["running"] | None = Field(None, description="todas as que estão em andamento")
     resource: AnyResource | None = None
     mode: Mode | None = None
-    trigger: Literal["api", "message", "schedule", "sweep", "gap", "retry"] | None = Field(
+    trigger: Literal["api", "message", "schedule", "sweep", "gap", "goal", "retry"] | None = Field(
         None, description="quem pediu"
     )
     ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] | None = Field(
@@ -132,7 +142,7 @@ class CancelRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.model_dump(exclude_none=True):
-            raise ValueError('Diga o que cancelar: ids, resource, mode, trigger ou, para tudo, {"status": "running"}')
+            raise InvalidValueError("nothing_to_cancel", example='{"status": "running"}')
         return self
 
 
@@ -191,7 +201,7 @@ class SyncExecution(BaseModel):
     resource: str
     mode: Mode
     criterio: Criterio
-    trigger: str = Field(description="quem pediu: `api`, `message`, `schedule`, `sweep`, `gap`, `retry`")
+    trigger: str = Field(description="quem pediu: `api`, `message`, `schedule`, `sweep`, `gap`, `goal`, `retry`")
     requested_by: str | None = Field(description="o usuário da API que pediu, onde há autenticação")
     retry_of: int | None = Field(description="a execução cujas fatias com erro esta repete")
     window_start: WallClock | None
@@ -253,6 +263,27 @@ class SyncSlices(BaseModel):
     next_cursor: str | None
 
 
+CellState = Literal["pending", "waiting", "running", "success", "rejected", "error", "cut_off"]
+
+
+class MatrixDay(BaseModel):
+    """As fatias de um dia, ou da janela de um update."""
+
+    first_day: date
+    last_day: date
+    states: list[CellState | None] = Field(
+        description="na ordem de `modalidades`; `waiting`: falhou, e será tentada de novo; `rejected`: lida, com "
+        "registros que não puderam ser gravados; `cut_off`: a execução terminou antes; `null`: não foi pedida"
+    )
+
+
+class SyncMatrix(BaseModel):
+    """As fatias de uma execução: dias por modalidade."""
+
+    modalidades: list[int | None] = Field(description="`[null]`: o recurso não se divide")
+    days: list[MatrixDay]
+
+
 class SyncStatus(BaseModel):
     """A última execução; antes da primeira, `idle` e mais nada."""
 
@@ -279,7 +310,8 @@ class SyncHistory(BaseModel):
     executions: list[SyncExecution]
     total_count: int
     success_count: int
-    error_count: int
+    error_count: int = Field(description="com as canceladas")
+    cancelled_count: int
     running_count: int
     next_cursor: str | None
 
@@ -313,7 +345,19 @@ class SlicesQuery(BaseModel):
 
     limit: int = Field(100, ge=1, le=500)
     status: SliceStatus | None = None
+    day: str | None = Field(None, max_length=100, description="só as deste dia, `YYYY-MM-DD`")
+    modalidade: int | None = Field(None, ge=1, le=2**31 - 1, description="só as desta")
     cursor: int | None = Field(None, ge=1, le=2**31 - 1, description="`next_cursor` da página anterior")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.chosen_day
+        return self
+
+    @property
+    def chosen_day(self) -> date | None:
+        """The day whose slices are asked for."""
+        return None if self.day is None else parse_day(self.day, "day")
 
 
 class QueueHealth(BaseModel):

@@ -2,15 +2,28 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from datetime import date, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import Any, get_args
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.models.coverage import CoverageDay, CoverageModalidade, CoverageQuery, DayState, SyncCoverage
+from backend.models.coverage import (
+    CoverageDay,
+    CoverageModalidade,
+    CoverageQuery,
+    CoverageSpan,
+    CoverageSpans,
+    CoverageSpansQuery,
+    DayState,
+    PairState,
+    SyncCoverage,
+)
+from backend.services.reading import ReadConnections
+from common.clock import to_wall_clock
 from common.resources import RESOURCES_BY_NAME
-from common.resources.description import CRITERIOS
+from common.resources.description import CRITERIOS, Resource
 
 # One row for each day and part. A day that was read whole after its end is complete, whatever failed later: its records
 # stay stored. The state of other days comes from their slices, the newest first: running, failed, or read in part.
@@ -53,22 +66,27 @@ _PAIRS = """
               AND r.last_seen >= coalesce(c.began_at, '-infinity')) refused
      ORDER BY c.day, c.part
 """
+# One row for each day with any part, summed by the database: of six years there are forty thousand parts.
+_DAYS = """
+    SELECT day, count(*) FILTER (WHERE state = 'complete') AS complete,
+           count(*) FILTER (WHERE state = 'rejected') AS rejected,
+           count(*) FILTER (WHERE state = 'partial') AS partial,
+           count(*) FILTER (WHERE state = 'failed') AS failed,
+           count(*) FILTER (WHERE state = 'running') AS running,
+           array_agg(modalidade) AS parts
+      FROM ({pairs}) AS pairs GROUP BY day ORDER BY day
+"""
+_PAIR_STATES: tuple[PairState, ...] = get_args(PairState)
 # written out, so that each is answered from the index of its listing
 _PAIRS_BY = {criterio: text(_PAIRS.format(criterio=criterio)) for criterio in CRITERIOS}
+_DAYS_BY = {criterio: text(_DAYS.format(pairs=_PAIRS.format(criterio=criterio))) for criterio in CRITERIOS}
 
 
 async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCoverage:
     """Every day of the span, in order."""
     first, last = query.span
     resource = RESOURCES_BY_NAME[query.resource]
-    parameters = {
-        "resource": resource.name,
-        "tables": resource.tables,
-        "detail": query.detail,
-        "first": first,
-        "last": last,
-        "modalidade": query.modalidade,
-    }
+    parameters = {**_parameters(resource, first, last, query.modalidade), "detail": query.detail}
     async with engine.connect() as db:
         rows = (await db.execute(_PAIRS_BY[resource.day_criterio], parameters)).all()
     listing = resource.listings[resource.day_criterio]
@@ -82,6 +100,36 @@ async def load_coverage(engine: AsyncEngine, query: CoverageQuery) -> SyncCovera
         modalidades=[part for part in asked if part],
         days=[_to_day(day, by_day.get(day, []), asked, query, counts_records=counts_records) for day in span],
     )
+
+
+async def load_spans(reading: ReadConnections, query: CoverageSpansQuery) -> CoverageSpans:
+    """Every day since the first, until today in Brasília, as spans of one state."""
+    resource, today = RESOURCES_BY_NAME[query.resource], to_wall_clock(datetime.now(UTC)).date()
+    parameters = {**_parameters(resource, query.first_day, today, query.modalidade), "detail": False}
+    async with reading.connect() as db:
+        rows = (await db.execute(_DAYS_BY[resource.day_criterio], parameters)).all()
+    asked = sorted({part for row in rows for part in row.parts})
+    states = {row.day: _state_of(_states_in(row), len(asked) - len(row.parts)) for row in rows}
+    days = [query.first_day + timedelta(days=n) for n in range((today - query.first_day).days + 1)]
+    spans = []
+    for state, same in groupby(days, key=lambda day: states.get(day, "never")):
+        span = list(same)
+        spans.append(CoverageSpan(first_day=span[0], last_day=span[-1], state=state))
+    return CoverageSpans(modalidades=[part for part in asked if part], spans=spans)
+
+
+def _states_in(row: Row[Any]) -> Counter[str]:
+    return Counter({state: getattr(row, state) for state in _PAIR_STATES})
+
+
+def _parameters(resource: Resource, first: date, last: date, modalidade: int | None) -> dict[str, Any]:
+    return {
+        "resource": resource.name,
+        "tables": resource.tables,
+        "first": first,
+        "last": last,
+        "modalidade": modalidade,
+    }
 
 
 def _to_day(

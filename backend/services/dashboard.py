@@ -9,13 +9,14 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, get_args
 
 from sqlalchemy import Row, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.language.translator import DEFAULT_LANGUAGE, Language
 from backend.models.dashboard import (
     CommonError,
     DayOfExecutions,
@@ -36,11 +37,19 @@ from backend.models.sync import Status
 from backend.services.attention import load_drift, load_itens_owed, load_lists_owed, load_source
 from backend.services.failures import load_pending
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
+from backend.services.health import BrokerCheck
+from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
 from backend.services.rejections import RejectedDay, load_rejected_days
 from backend.services.search import load_unsearched
 from backend.services.status import WITH_PROGRESS, SyncStatusService, fields_of, progress_of
+from backend.services.verdict.judging import judge, judge_without_database
+from backend.services.verdict.loading import Lately, load_lately, load_mirror
+from backend.services.verdict.state import Verdict
+from backend.services.verdict.wording import word
 from common.clock import BRASILIA
+from common.config import ScheduleSettings
+from common.database import is_database_trouble
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lists import NO_SCOPES, Scopes
 from common.resources import RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
@@ -50,6 +59,8 @@ from common.watermarks import Watermark
 
 FRESH_SECONDS = 2.0
 """The page's polling interval."""
+LONGEST_SECONDS = 3.0
+"""A database that takes longer counts as away, for the verdict alone."""
 MOST_UNFINISHED_SHOWN = 50
 MOST_FAILED_SHOWN = 10
 COUNTED_ROWS = 10_000
@@ -143,65 +154,119 @@ class _Lately:
     counts: Sequence[Row[Any]]
     minute: datetime
     fields: dict[str, Any]
+    judged: Lately
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One reading: what the dashboard shows, and the verdict before it is in a language."""
+
+    fields: dict[str, Any]
+    verdict: Verdict
 
 
 class Dashboard:
-    """Loads the dashboard once for simultaneous requests; caches what changes only with the counts."""
+    """Loads the dashboard and the verdict once for simultaneous requests; caches what changes only with the counts."""
 
-    def __init__(self, reading: ReadConnections, scopes: Scopes = NO_SCOPES) -> None:
-        """`scopes`: of the lists that are read later, as they are set."""
+    def __init__(
+        self,
+        reading: ReadConnections,
+        settings: ScheduleSettings,
+        scopes: Scopes = NO_SCOPES,
+        publisher: RabbitMQPublisher | None = None,
+    ) -> None:
+        """`scopes`: of the lists that are read later, as they are set; without a publisher there is no broker."""
         self._reading = reading
+        self._settings = settings
         self._scopes = scopes
+        self._broker = None if publisher is None else BrokerCheck(publisher)
         self._lately: _Lately | None = None
-        self._shared: asyncio.Task[SyncDashboard] | None = None
+        self._shared: asyncio.Task[_Read] | None = None
         self._began = 0.0
 
-    async def load(self) -> SyncDashboard:
+    async def load(self, language: Language = DEFAULT_LANGUAGE) -> SyncDashboard:
         """The data of the page's first view, at most two seconds old; requests share a query in progress."""
+        found = await self._share()
+        return SyncDashboard(**found.fields, verdict=word(found.verdict, language))
+
+    async def verdict(self) -> Verdict:
+        """The verdict of the same reading; while the database does not answer, that it does not."""
+        reading = asyncio.ensure_future(self._share())
+        # not asyncio.timeout: the driver takes seconds to close a connection that does not answer
+        await asyncio.wait([reading], timeout=LONGEST_SECONDS)
+        try:
+            if reading.done():
+                return reading.result().verdict
+        except Exception as error:
+            if not is_database_trouble(error):
+                raise
+        reading.cancel()
+        return judge_without_database(datetime.now(UTC))
+
+    def forget(self) -> None:
+        """Invalidate the caches after a change."""
+        self._shared = self._lately = None
+
+    async def close(self) -> None:
+        """Cancel the query in progress."""
+        if self._broker is not None:
+            await self._broker.close()
+        if self._shared is not None:
+            self._shared.cancel()
+            await asyncio.wait([self._shared], timeout=1)
+
+    async def _share(self) -> _Read:
         now = time.monotonic()
         if self._shared is None or (self._shared.done() and now - self._began >= FRESH_SECONDS):
             self._shared, self._began = asyncio.create_task(self._read()), now
             self._shared.add_done_callback(self._drop_if_failed)
         return await asyncio.shield(self._shared)  # a caller that disconnects does not cancel the query of the others
 
-    def forget(self) -> None:
-        """Invalidate the cache after a change."""
-        self._shared = None
-
-    async def close(self) -> None:
-        """Cancel the query in progress."""
-        if self._shared is not None:
-            self._shared.cancel()
-            await asyncio.wait([self._shared], timeout=1)
-
-    def _drop_if_failed(self, shared: asyncio.Task[SyncDashboard]) -> None:
+    def _drop_if_failed(self, shared: asyncio.Task[_Read]) -> None:
         """Drop a failed query, so that later requests start a new one."""
         failed = shared.cancelled() or shared.exception() is not None
         if failed and self._shared is shared:
             self._shared = None
 
-    async def _read(self) -> SyncDashboard:
+    async def _read(self) -> _Read:
+        broker = None if self._broker is None else await self._broker.state()
         async with self._reading.connect() as db:
             counts = (await db.execute(_COUNTS)).all()
             now = (await db.execute(_NOW)).one()
-            return SyncDashboard(
+            marks = {name: await load_marks(db, name, await load_mirrored(db, name)) for name in RESOURCE_NAMES}
+            workers, source = await _load_workers(db), await load_source(db)
+            lately = await self._look_back(db, counts, now.moment)
+            fields = {
                 **_totals(counts, now.cancelled),
-                last_24h_executions=now.last_day,
-                current_status=await SyncStatusService(db).get_current_status(),
-                **await _load_freshness(db, now.moment),
-                unfinished=await _load_unfinished(db),
-                workers=await _load_workers(db),
-                source=await load_source(db),
-                source_paused_until=now.paused_until,
-                generated_at=now.moment,
-                **await self._look_back(db, counts, now.moment),
+                "last_24h_executions": now.last_day,
+                "current_status": await SyncStatusService(db).get_current_status(),
+                **_to_freshnesses(marks, now.moment),
+                "unfinished": await _load_unfinished(db),
+                "workers": workers,
+                "source": source,
+                "source_paused_until": now.paused_until,
+                "generated_at": now.moment,
+                **lately.fields,
+            }
+            mirror = await load_mirror(
+                db,
+                now.moment,
+                self._settings,
+                lately=lately.judged,
+                marks=marks,
+                workers=len(workers),
+                has_executions=fields["total_executions"] > 0,
+                source=source,
+                broker=broker,
             )
+            return _Read(fields, judge(mirror))
 
-    async def _look_back(self, db: AsyncConnection, counts: Sequence[Row[Any]], now: datetime) -> dict[str, Any]:
+    async def _look_back(self, db: AsyncConnection, counts: Sequence[Row[Any]], now: datetime) -> _Lately:
         known, minute = self._lately, now.replace(second=0, microsecond=0)
         if known is None or known.counts != counts or known.minute != minute:
-            known = self._lately = _Lately(counts, minute, await _load_lately(db, now, self._scopes))
-        return known.fields
+            fields, judged = await _load_lately(db, now, self._scopes, self._settings)
+            known = self._lately = _Lately(counts, minute, fields, judged)
+        return known
 
 
 def _totals(counts: Sequence[Row[Any]], cancelled: int) -> dict[str, Any]:
@@ -242,8 +307,7 @@ async def _load_workers(db: AsyncConnection) -> list[Worker]:
     return [Worker.model_validate(row, from_attributes=True) for row in rows]
 
 
-async def _load_freshness(db: AsyncConnection, now: datetime) -> dict[str, Any]:
-    marks = {name: await load_marks(db, name, await load_mirrored(db, name)) for name in RESOURCE_NAMES}
+def _to_freshnesses(marks: Mapping[str, Mapping[int, Watermark | None]], now: datetime) -> dict[str, Any]:
     return {
         "freshness": _to_freshness(marks[DEFAULT_RESOURCE], now),
         "resources": [
@@ -284,12 +348,16 @@ def _age(moment: datetime | None, now: datetime) -> float | None:
     return None if moment is None else (now - moment).total_seconds()
 
 
-async def _load_lately(db: AsyncConnection, now: datetime, scopes: Scopes) -> dict[str, Any]:
+async def _load_lately(
+    db: AsyncConnection, now: datetime, scopes: Scopes, settings: ScheduleSettings
+) -> tuple[dict[str, Any], Lately]:
+    """What the dashboard shows of it, and what the verdict follows from."""
     in_brasilia = {"zone": BRASILIA.key}
     modes = (await db.execute(_MODES)).all()
     together = next((row for row in modes if row.mode is None and row.executions), None)
     failed = await load_pending(db, now)
-    return {
+    rejected = await load_rejected_days(db, now)
+    shown: dict[str, Any] = {
         "days": [
             DayOfExecutions.model_validate(row, from_attributes=True) for row in await db.execute(_DAYS, in_brasilia)
         ],
@@ -304,9 +372,20 @@ async def _load_lately(db: AsyncConnection, now: datetime, scopes: Scopes) -> di
         "lists_owed": await load_lists_owed(db, scopes),
         "unsearched": await _load_unsearched(db),
         "drift": await load_drift(db),
-        "rejections": _to_rejections(await load_rejected_days(db, now)),
+        "rejections": _to_rejections(rejected),
         "mirror": await _load_sizes(db),
     }
+    judged = await load_lately(
+        db,
+        now,
+        settings,
+        failed=failed,
+        rejected=rejected,
+        itens=shown["itens_owed"],
+        lists=shown["lists_owed"],
+        drift=shown["drift"],
+    )
+    return shown, judged
 
 
 def _to_rejections(rejected: Sequence[RejectedDay]) -> Rejections:

@@ -3,7 +3,7 @@
 import asyncio
 
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import Text, cast, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.errors import UnknownExecutionError
@@ -37,6 +37,12 @@ async def load_lines(reading: ReadConnections, execution_id: int, query: LogQuer
     statement = select(*[_line[name] for name in LogLine.model_fields]).where(_line.execution_id == execution_id)
     if query.level != LEVELS[0]:
         statement = statement.where(_line.level.in_(LEVELS[LEVELS.index(query.level) :]))
+    if query.text is not None:
+        words = query.text.replace("\x00", "")
+        said = cast(_line.fields, Text)
+        statement = statement.where(
+            or_(_line.event.icontains(words, autoescape=True), said.icontains(words, autoescape=True))
+        )
     if query.cursor is not None:
         statement = statement.where(_line.id > query.cursor)
     async with reading.connect() as db:

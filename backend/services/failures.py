@@ -3,7 +3,8 @@
 A failure is made good when everything that failed in it was read later: each failed slice by a later reading of its
 listing that covers its window; slices of an update or of the backfill of a gap also by the watermark of their listing.
 An execution that failed before it had slices is made good by a later execution that covers it. A failed retry takes the
-place of what it repeats. Cancelled executions, and those refused because the broker was away, never count.
+place of what it repeats. Cancelled executions, those refused because the broker was away, and those that fill a goal
+never count: what a goal misses is tried again by itself.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ _LOAD_PENDING = text(
           FROM sync_executions f
          WHERE status = 'error' AND kind = 'sync' AND finished_at > :since
            AND created_at > CAST(:since AS timestamptz) - CAST(:longest AS interval)
-           AND cause NOT IN ('publish_failed', 'cancelled')
+           AND cause NOT IN ('publish_failed', 'cancelled') AND trigger <> 'goal'
            AND NOT EXISTS (SELECT 1 FROM sync_executions r
                             WHERE r.retry_of = f.id AND r.status = 'error' AND r.cause <> 'cancelled')
     )
@@ -79,3 +80,12 @@ async def load_pending(db: AsyncConnection, now: datetime) -> Sequence[Row[Any]]
         "parts": [part for _, part in mirrored],
     }
     return (await db.execute(_LOAD_PENDING, parameters)).all()
+
+
+def is_explained(failed: Row[Any], *, is_out: bool) -> bool:
+    """Whether an execution failed because of an outage of the portal and needs no action at present.
+
+    The next update makes such an update good, and if none comes, that is reported. A backfill has to be repeated once
+    the portal answers. `is_out`: the outage goes on.
+    """
+    return bool(failed.cause == "portal_down") and (failed.mode == "update" or is_out)

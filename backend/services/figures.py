@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,8 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from backend.services.freshness import aware, load_marks, load_mirrored, reached_by
+from backend.services.goals import load_days_missing
 from backend.services.owed import CountedList, load_drift, load_lists, load_owed
 from backend.services.search import load_unsearched
+from backend.services.verdict.state import METRIC, Verdict
 from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
@@ -35,7 +38,7 @@ _SERIES = tuple(
     for resource in RESOURCE_NAMES
     for mode, triggers in {
         "update": ("api", "message", "schedule", "retry"),
-        "backfill": ("api", "message", "sweep", "gap", "retry"),
+        "backfill": ("api", "message", "sweep", "gap", "goal", "retry"),
     }.items()
     for trigger in triggers
 )
@@ -108,6 +111,7 @@ class Figures:
     unfinished: Rows
     marks: dict[tuple[str, int], Watermark | None]
     overdue: Mapping[str, float]
+    days_missing: Mapping[str, int]
     workers: int
     paused: bool
     failing: Rows
@@ -120,8 +124,14 @@ class Figures:
 class FiguresReader:
     """Loads the figures on request, and caches them for some seconds."""
 
-    def __init__(self, engine: AsyncEngine, update_crons: Mapping[str, str]) -> None:
-        """`update_crons`: the setting for the updates of each resource that is kept up to date, by its name."""
+    def __init__(
+        self, engine: AsyncEngine, update_crons: Mapping[str, str], goals: Mapping[str, date] | None = None
+    ) -> None:
+        """The settings by the names of resources.
+
+        `update_crons`: for the updates of those that are kept up to date; `goals`: from which day on they are complete.
+        """
+        self._goals = goals or {}
         self._engine = engine
         self._update_crons = update_crons
         self._reading: asyncio.Task[Figures | None] | None = None
@@ -131,7 +141,7 @@ class FiguresReader:
         """The figures as metrics; `pncp_database_up 0` alone if the database does not answer in time."""
         now = time.monotonic()
         if self._reading is None or (self._reading.done() and now - self._began > FRESH_SECONDS):
-            self._reading, self._began = asyncio.create_task(_read(self._engine, self._update_crons)), now
+            self._reading, self._began = asyncio.create_task(_read(self._engine, self._update_crons, self._goals)), now
         # not asyncio.timeout: the driver takes seconds to close a connection that does not answer
         await asyncio.wait([self._reading], timeout=LONGEST_SECONDS)
         figures = self._reading.result() if self._reading.done() else None
@@ -147,20 +157,20 @@ class FiguresReader:
             await asyncio.wait([self._reading], timeout=1)  # closing a connection that does not answer takes time
 
 
-async def _read(engine: AsyncEngine, update_crons: Mapping[str, str]) -> Figures | None:
+async def _read(engine: AsyncEngine, update_crons: Mapping[str, str], goals: Mapping[str, date]) -> Figures | None:
     try:
         async with engine.connect() as db:
             # one snapshot for all questions: counts that move from slices to their execution are counted once
             await db.execution_options(isolation_level="REPEATABLE READ")
             await db.execute(_LIMIT, {"milliseconds": str(int(LONGEST_SECONDS * 1000))})
-            return await _ask(db, update_crons)
+            return await _ask(db, update_crons, goals)
     except Exception as error:
         if not is_database_trouble(error):
             raise
         return None
 
 
-async def _ask(db: AsyncConnection, update_crons: Mapping[str, str]) -> Figures:
+async def _ask(db: AsyncConnection, update_crons: Mapping[str, str], goals: Mapping[str, date]) -> Figures:
     counts = (await db.execute(_COUNTS)).all()
     deleted = (await db.execute(_DELETED)).all()
     cancelled = (await db.execute(_CANCELLED)).all()
@@ -179,6 +189,7 @@ async def _ask(db: AsyncConnection, update_crons: Mapping[str, str]) -> Figures:
         unfinished,
         marks,
         await _load_overdue(db, update_crons, marks),
+        await load_days_missing(db, goals),
         state.workers,
         state.paused,
         failing,
@@ -207,6 +218,16 @@ async def _load_overdue(
     return overdue
 
 
+def verdict_metric(verdict: Verdict) -> Metric:
+    """The verdict's facts as a metric."""
+    judged = GaugeMetricFamily(
+        "pncp_verdict", "Of each fact of the verdict: 0 in order, 1 needs attention, 2 a problem.", labels=["fact"]
+    )
+    for fact, said in verdict.facts.items():
+        judged.add_metric([fact], METRIC[said.state])
+    return judged
+
+
 def _of_figures(figures: Figures) -> Iterable[Metric]:
     yield from _of_counts(figures)
     yield from _of_unfinished(figures.unfinished)
@@ -219,6 +240,14 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
     for resource, seconds in figures.overdue.items():
         overdue.add_metric([resource], seconds)
     yield overdue
+    missing = GaugeMetricFamily(
+        "pncp_goal_days_missing",
+        "Closed days of a resource that its goal asks for and that are missing.",
+        labels=["resource"],
+    )
+    for resource, days in figures.days_missing.items():
+        missing.add_metric([resource], days)
+    yield missing
     yield GaugeMetricFamily("pncp_workers_alive", "Ingestors that have lately said that they live.", figures.workers)
     yield from _of_owed(figures)
     yield GaugeMetricFamily("pncp_source_paused", "Whether every ingestor waits for the portal.", float(figures.paused))

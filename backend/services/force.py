@@ -69,9 +69,7 @@ async def force_sync(
             db, command, key=idempotency_key, digest=digest, requested_by=requested_by, at_most=at_most
         )
         if created is None:
-            raise TooManyUnfinishedError(
-                f"Já há {at_most} execuções em andamento. Espere que alguma termine ou cancele uma."
-            )
+            raise TooManyUnfinishedError("too_many_executions", most=at_most)
         return _Accepted(created, is_new=True)
 
     accepted = await in_transaction(engine, accept)
@@ -120,9 +118,7 @@ async def _is_accepted(engine: AsyncEngine, execution_id: int) -> bool:
 
 
 def _publish_failed(execution_id: int) -> PublishFailedError:
-    return PublishFailedError(
-        f"O RabbitMQ não confirmou o pedido: a execução {execution_id} foi encerrada com erro. Tente de novo."
-    )
+    return PublishFailedError("publish_failed", id=execution_id)
 
 
 def _log_fields(request: SyncRequest) -> dict[str, str | None]:
@@ -137,9 +133,9 @@ async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, publishes
     if known is None:
         return None
     if known.request_digest != digest:
-        raise IdempotencyKeyReusedError("Esta Idempotency-Key já foi usada com outro pedido. Use uma chave nova.")
+        raise IdempotencyKeyReusedError("idempotency_key_reused")
     if known.undecided and publishes:
-        raise ConflictError("O mesmo pedido está sendo atendido agora. Repita em alguns segundos.")
+        raise ConflictError("request_in_progress")
     return known.id
 
 

@@ -1,6 +1,7 @@
 """The health of the database, the workers and the broker."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from common.lifecycle import slices
 log = structlog.get_logger(__name__)
 
 DATABASE_SECONDS = 2.0
+BROKER_SECONDS = 5.0
 
 # A standby in recovery answers `on` too.
 _STATE = text("""
@@ -84,3 +86,33 @@ async def _load(engine: AsyncEngine) -> State:
 async def load_broker(publisher: RabbitMQPublisher | None) -> BrokerState | None:
     """The state of the broker and its queue; `None` without a broker."""
     return None if publisher is None else await publisher.check()
+
+
+class BrokerCheck:
+    """Remembers the state of the broker for some seconds, so that a broker that does not answer delays one caller."""
+
+    def __init__(self, publisher: RabbitMQPublisher) -> None:
+        self._publisher = publisher
+        self._known: BrokerState | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._checked_at = float("-inf")
+
+    async def state(self) -> BrokerState | None:
+        """The state at the last check; the first caller waits for one, later ones begin the next."""
+        if self._checking is None and time.monotonic() - self._checked_at >= BROKER_SECONDS:
+            self._checking = asyncio.create_task(self._check())
+        if self._known is None and self._checking is not None:
+            await asyncio.wait([self._checking])
+        return self._known
+
+    async def close(self) -> None:
+        """Cancel a check that is under way."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.wait([self._checking], timeout=1)
+
+    async def _check(self) -> None:
+        try:
+            self._known = await self._publisher.check()
+        finally:
+            self._checked_at, self._checking = time.monotonic(), None

@@ -4,6 +4,7 @@ from typing import Any
 
 from backend.models.changes import Changes
 from backend.models.dashboard import SyncDashboard
+from backend.models.rejected import RejectedRecords
 from backend.models.sync import SyncExecutionDetail
 from common.masking import mask_fields, mask_numbers, mask_text
 from common.resources import PERSONAL
@@ -27,6 +28,22 @@ def mask_detail(detail: SyncExecutionDetail) -> SyncExecutionDetail:
         for record in detail.rejected_records
     ]
     return detail.model_copy(update={"rejected_records": rejected})
+
+
+def mask_rejected(found: RejectedRecords) -> RejectedRecords:
+    """Rejected records for a viewer: without what the portal sent, and their reasons may quote its values."""
+    masked = [
+        record.model_copy(
+            update={
+                "natural_key": record.natural_key and mask_text(record.natural_key),
+                "reason": mask_text(record.reason),
+                "explanation": mask_text(record.explanation),
+                "payload": None,
+            }
+        )
+        for record in found.records
+    ]
+    return found.model_copy(update={"records": masked})
 
 
 def mask_changes(changes: Changes) -> Changes:

@@ -6,7 +6,8 @@ past, the figures below are used.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -42,35 +43,41 @@ class Usual:
     """What the portal has of a resource, for an estimate without a past.
 
     `records`: those of a working day by part. `rows`: what its listing counts, where that is not records.
-    `page_seconds`: how long a page takes, of all that are under way at once.
+    `page_seconds`: how long a page takes, of all that are under way at once. `record_bytes`: what a record takes in the
+    database, with its lists that are read with it and all indexes.
     """
 
     records: Mapping[int, int] = field(default_factory=dict)
     rows: int | None = None
     page_seconds: float = 2.8
+    record_bytes: int = 2_000
     growth: Mapping[int, float] = field(default_factory=lambda: GROWTH)
 
 
 USUAL: Mapping[str, Usual] = {
-    CONTRATACOES.name: Usual({1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1}),
-    CONTRATOS.name: Usual({0: 8368}),
+    CONTRATACOES.name: Usual(
+        {1: 8, 4: 223, 5: 17, 6: 1802, 7: 63, 8: 3030, 9: 1244, 10: 1, 11: 5, 12: 105, 13: 1}, record_bytes=25_000
+    ),
+    CONTRATOS.name: Usual({0: 8368}, record_bytes=2_600),
     ATAS.name: Usual({0: 2800}, growth={2021: 0, 2022: 0, 2023: 0.08, 2024: 0.63}),
-    PCAS.name: Usual({0: 60}, rows=5300, page_seconds=40),
+    PCAS.name: Usual({0: 60}, rows=5300, page_seconds=40, record_bytes=180_000),
     INSTRUMENTOS_COBRANCA.name: Usual({0: 600}, growth=dict.fromkeys(GROWTH, 0)),
 }
 """Of contratações and contratos as on Thursday, 10 July 2025, a busy day.
 
 Of the others as in August 2026, with the rows of instrumentos that come twice; of plans, of which there is no count, by
 the 5,300 items that changed in a day. A day has about as many changes. 2.8 seconds a page are 1,300 pages an hour.
+Bytes as docs/operating.md has them of the whole country.
 """
 
 ITENS_PER_SECOND = 8.0
 """The default of PNCP_ITENS_CONCURRENCY, with half a second for each list."""
 
 RECENT_EXECUTIONS = 20
+COUNTED_ROWS = 1000
+"""As many rows say what one takes in the database."""
 
 _DAY_SECONDS = 86_400.0
-_WORKING_DAY = date(2025, 7, 10)
 
 # the newest execution without parts of its own shows the setting
 _LOAD_PARTS = text("""
@@ -111,6 +118,11 @@ _LOAD_PACE = text("""
                AND e.duration_seconds > 0
              ORDER BY e.id DESC LIMIT :recent) AS past
      WHERE requests > 0
+""")
+_LOAD_BYTES = text("""
+    SELECT (SELECT reltuples FROM pg_class WHERE oid = CAST(:table AS regclass)) AS rows,
+           (SELECT sum(pg_total_relation_size(CAST(name AS regclass))) FROM unnest(CAST(:tables AS text[])) AS name)
+               AS bytes
 """)
 
 
@@ -155,21 +167,21 @@ async def plan_request(engine: AsyncEngine, request: SyncRequest) -> SyncPlan:
         return _plan_of_domain_tables()
     resource = RESOURCES_BY_NAME[command.resource]
     async with engine.connect() as db:
-        parts = await _load_parts(db, resource)
+        parts = await load_parts(db, resource)
         if command.window_start is not None and command.window_end is not None:
             dates = [day for day, _, _ in days(command.window_start, command.window_end)]
             share = (command.window_end - command.window_start).total_seconds() + 1
             estimate = estimate_backfill(
                 resource,
                 [(part, day) for day in dates for part in parts],
-                await _load_past(db, resource, command.criterio),
+                await load_past(db, resource, command.criterio),
                 share=share / (_DAY_SECONDS * len(dates)),
             )
             slices, span = len(dates) * len(parts), len(dates)
         else:
             estimate, span = await _estimate_update(db, resource, parts)
             slices = len(parts)
-        seconds, pace = await _estimate_seconds(db, resource, command.mode, estimate.work)
+        seconds, pace = await estimate_seconds(db, resource, command.mode, estimate.work)
     return SyncPlan(
         resource=resource.name,
         slices=slices,
@@ -196,14 +208,15 @@ def _plan_of_domain_tables() -> SyncPlan:
     )
 
 
-async def _load_parts(db: AsyncConnection, resource: Resource) -> Sequence[int]:
+async def load_parts(db: AsyncConnection, resource: Resource) -> Sequence[int]:
     """The parts that have a listing of their own; of a resource that is not divided, 0 stands for the whole."""
     if resource.axis is None:
         return (0,)
     return (await db.execute(_LOAD_PARTS, {"resource": resource.name})).scalar_one() or MODALIDADES
 
 
-async def _load_past(db: AsyncConnection, resource: Resource, criterio: str) -> Past:
+async def load_past(db: AsyncConnection, resource: Resource, criterio: str) -> Past:
+    """The averages of the days that have been read of one listing."""
     asked = {"resource": resource.name, "criterio": criterio, "full_year": FULL_YEAR}
     rows = (await db.execute(_LOAD_DAYS, asked)).all()
     means = {(row.part, row.year, row.is_weekend): _work(resource, row.pages, row.records, row.itens) for row in rows}
@@ -215,29 +228,43 @@ def _work(resource: Resource, pages: float, records: float, written: float) -> W
     return Work(float(pages), float(records), float(written) if resource.child else 0.0)
 
 
+DayKind = tuple[int, int, bool]
+"""What tells days apart in an estimate: the part, the year, and whether it is a weekend."""
+
+
+def kind_of(part: int, day: date) -> DayKind:
+    """The kind of a part's day."""
+    return part, min(day.year, FULL_YEAR), day.isoweekday() > 5  # noqa: PLR2004
+
+
 def estimate_backfill(
-    resource: Resource, pieces: Sequence[tuple[int, date]], past: Past, *, share: float = 1.0
+    resource: Resource, pieces: Iterable[tuple[int, date]], past: Past, *, share: float = 1.0
 ) -> Estimate:
-    """The work of slices, each a part and its day.
+    """The work of slices, each a part and its day; `share` as of `estimate_days`."""
+    return estimate_days(resource, Counter(kind_of(part, day) for part, day in pieces), past, share=share)
+
+
+def estimate_days(resource: Resource, days: Mapping[DayKind, int], past: Past, *, share: float = 1.0) -> Estimate:
+    """The work of so many days of each kind.
 
     `share`: the part of its days that the window covers; listings are read whole all the same, other records are not
     stored.
     """
-    means = [_measured(resource, part, day, past) for part, day in pieces]
-    unknown = [piece for piece, mean in zip(pieces, means, strict=True) if mean is None]
-    works = [mean for mean in means if mean is not None] + [_usual_day(resource, *piece) for piece in unknown]
+    means = {kind: _measured(resource, kind, past) for kind in days}
+    unknown = sum(count for kind, count in days.items() if means[kind] is None)
+    works = [(means[kind] or _usual_day(resource, *kind), count) for kind, count in days.items()]
     work = Work(
-        sum(each.pages for each in works),
-        sum(each.records for each in works) * share,
-        sum(each.itens for each in works) * share,
+        sum(each.pages * count for each, count in works),
+        sum(each.records * count for each, count in works) * share,
+        sum(each.itens * count for each, count in works) * share,
     )
-    return Estimate(work, _basis(resource, len(pieces), len(unknown), past.slices))
+    return Estimate(work, _basis(resource, sum(days.values()), unknown, past.slices))
 
 
-def _measured(resource: Resource, part: int, day: date, past: Past) -> Work | None:
+def _measured(resource: Resource, kind: DayKind, past: Past) -> Work | None:
     """The average of such days; else of other days, which have more records, of its year; else of the years since."""
-    year, is_weekend = min(day.year, FULL_YEAR), _is_weekend(day)
-    of_year = past.means.get((part, year, is_weekend)) or past.means.get((part, year, False))
+    part, year, is_weekend = kind
+    of_year = past.means.get(kind) or past.means.get((part, year, False))
     if of_year is not None or year == FULL_YEAR:
         return of_year
     since = past.means.get((part, FULL_YEAR, is_weekend)) or past.means.get((part, FULL_YEAR, False))
@@ -248,15 +275,11 @@ def _usual(resource: Resource) -> Usual:
     return USUAL.get(resource.name, Usual())
 
 
-def _is_weekend(day: date) -> bool:
-    return day.isoweekday() > 5  # noqa: PLR2004
-
-
-def _usual_day(resource: Resource, part: int, day: date) -> Work:
+def _usual_day(resource: Resource, part: int, year: int, is_weekend: bool) -> Work:
     usual = _usual(resource)
     records = usual.records.get(part, 0)
     listed = records if usual.rows is None else usual.rows
-    share = usual.growth.get(day.year, 1.0) * (WEEKEND if _is_weekend(day) else 1)
+    share = usual.growth.get(year, 1.0) * (WEEKEND if is_weekend else 1)
     pages = max(1, math.ceil(listed * share / resource.page_size))
     return _work(resource, pages, records * share, records * share)
 
@@ -296,7 +319,7 @@ async def _estimate_update(db: AsyncConnection, resource: Resource, parts: Seque
         )
         basis = f"Registros: média das últimas atualizações ({past.slices} fatias), pelo tempo a cobrir"
     else:
-        day = [_usual_day(resource, part, _WORKING_DAY) for part in parts]
+        day = [_usual_day(resource, part, FULL_YEAR, is_weekend=False) for part in parts]
         covered = seconds / len(parts) / _DAY_SECONDS
         records = sum(each.records for each in day) * covered
         work = _work(resource, sum(each.pages for each in day) * listings / len(parts), records, records)
@@ -304,7 +327,8 @@ async def _estimate_update(db: AsyncConnection, resource: Resource, parts: Seque
     return Estimate(work, basis), (now.date() - min(starts).date()).days + 1
 
 
-async def _estimate_seconds(db: AsyncConnection, resource: Resource, mode: str, work: Work) -> tuple[float, str]:
+async def estimate_seconds(db: AsyncConnection, resource: Resource, mode: str, work: Work) -> tuple[float, str]:
+    """How long the work takes, and in words what that rests on."""
     asked = {
         "resource": resource.name,
         "has_child": resource.child is not None,
@@ -320,3 +344,11 @@ async def _estimate_seconds(db: AsyncConnection, resource: Resource, mode: str, 
     itens = " e 8 pedidos por segundo às listas de itens" if resource.child else ""
     each = f"{page_seconds:g}".replace(".", ",")
     return seconds, f"tempo: {each} s por página de listagem{itens}, pois ainda não há execuções para medir"
+
+
+async def estimate_bytes(db: AsyncConnection, resource: Resource, records: float) -> float:
+    """What so many records take in the database, by those that are there, or by what they usually take."""
+    tables = [resource.name] if resource.child is None else [resource.name, resource.child.name]
+    rows, size = (await db.execute(_LOAD_BYTES, {"table": resource.name, "tables": tables})).one()
+    each = size / rows if rows >= COUNTED_ROWS else _usual(resource).record_bytes
+    return records * float(each)

@@ -64,7 +64,7 @@ async def pause_schedule(
     async with engine.begin() as db:
         await db.execute(_OPEN, {"name": name})
         if not await _write(db, _PAUSE, name=name, reason=reason, who=who):
-            raise ConflictError(f"A agenda {name} já está em pausa.")
+            raise ConflictError("schedule_paused", name=name)
     log.info("schedule paused", schedule=name, who=who, reason=reason)
     return await _load_one(engine, settings, name)
 
@@ -81,7 +81,7 @@ async def resume_schedule(engine: AsyncEngine, settings: ScheduleSettings, name:
     _check_name(settings, name)
     async with engine.begin() as db:
         if not await _write(db, _RESUME, name=name, who=who):
-            raise ConflictError(f"A agenda {name} não está em pausa.")
+            raise ConflictError("schedule_not_paused", name=name)
     log.info("schedule resumed", schedule=name, who=who)
     return await _load_one(engine, settings, name)
 
@@ -106,7 +106,7 @@ async def change_schedule(
 
 def _check_name(settings: ScheduleSettings, name: str) -> None:
     if name not in settings.crons:
-        raise NotFoundError(f"Não existe agenda com este nome. As que existem: {', '.join(settings.crons)}.")
+        raise NotFoundError("unknown_schedule", names=", ".join(settings.crons))
 
 
 async def _write(db: AsyncConnection, statement: Any, **parameters: str | None) -> bool:

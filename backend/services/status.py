@@ -6,6 +6,7 @@ Counts are kept on slices while an execution runs, and on its own row when it ha
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
+from itertools import groupby
 from operator import add
 from typing import Any
 
@@ -34,6 +35,7 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from backend.errors import UnknownExecutionError
 from backend.models.sync import (
     HistoryQuery,
+    MatrixDay,
     Phase,
     Progress,
     RejectedRecord,
@@ -41,6 +43,7 @@ from backend.models.sync import (
     SyncExecution,
     SyncExecutionDetail,
     SyncHistory,
+    SyncMatrix,
     SyncSlice,
     SyncSlices,
     SyncStatus,
@@ -139,6 +142,16 @@ def _select_executions(counts: LateralFromClause) -> Select[Any]:
     ).select_from(sync_executions.outerjoin(counts, true()))
 
 
+# Of several slices of a day and part, as after an update over a gap, the one that was planned last.
+_MATRIX = text("""
+    SELECT DISTINCT ON (first_day, last_day, part) first_day, last_day, part,
+           CASE WHEN status = 'error' AND cause = 'cut_off' THEN 'cut_off'
+                WHEN status = 'pending' AND run_after > now() AND cause IS NOT NULL THEN 'waiting'
+                WHEN status = 'success' AND records_rejected > 0 THEN 'rejected'
+                ELSE status END AS state
+      FROM sync_slices WHERE execution_id = :id
+     ORDER BY first_day, last_day, part, ordinal DESC
+""")
 WITH_PROGRESS = _select_executions(_counts())
 # In a list only running executions need their slices counted.
 _LISTED = _select_executions(_counts(_execution.status == "running"))
@@ -229,6 +242,7 @@ class SyncStatusService:
             total_count=sum(counts.values()),
             success_count=counts.get("success", 0),
             error_count=counts.get("error", 0),
+            cancelled_count=await self._count_cancelled(query),
             running_count=counts.get("running", 0),
             next_cursor=str(shown[-1].id) if len(rows) > query.limit else None,
         )
@@ -243,6 +257,11 @@ class SyncStatusService:
             same = [kinds[name] == value for name, value in asked.items() if value is not None]
             counted = select(kinds.status, func.sum(kinds.executions)).where(*same).group_by(kinds.status)
         return {status: int(count) for status, count in await self._session.execute(counted)}
+
+    async def _count_cancelled(self, query: HistoryQuery) -> int:
+        """By the index of the cancelled ones, which are few."""
+        counted = select(func.count()).where(_execution.cause == literal_column("'cancelled'"), *_filters(query))
+        return int((await self._session.execute(counted)).scalar_one())
 
     async def get_execution(self, execution_id: int) -> SyncExecutionDetail:
         """One execution with its progress and its failed slices.
@@ -269,6 +288,23 @@ class SyncStatusService:
         slices = await self._load_slices(execution_id, query)
         shown = slices[: query.limit]
         return SyncSlices(slices=shown, next_cursor=str(shown[-1].ordinal) if len(slices) > query.limit else None)
+
+    async def get_matrix(self, execution_id: int) -> SyncMatrix:
+        """The state of every slice of an execution, by day and part.
+
+        Raises:
+            UnknownExecutionError: there is no such execution.
+
+        """
+        if not await executions.exists(await self._connection(), execution_id):
+            raise UnknownExecutionError(execution_id)
+        rows = (await self._session.execute(_MATRIX, {"id": execution_id})).all()
+        parts = sorted({row.part for row in rows})
+        days = []
+        for (first, last), of_day in groupby(rows, key=lambda row: (row.first_day, row.last_day)):
+            states = {row.part: row.state for row in of_day}
+            days.append(MatrixDay(first_day=first, last_day=last, states=[states.get(part) for part in parts]))
+        return SyncMatrix(modalidades=[part or None for part in parts], days=days)
 
     async def create_execution(
         self, mode: Mode, window_start: datetime | None = None, window_end: datetime | None = None
@@ -326,6 +362,10 @@ class SyncStatusService:
         statement = select(*columns).where(_slice.execution_id == execution_id)
         if query.status is not None:
             statement = statement.where(_slice.status == query.status)
+        if (day := query.chosen_day) is not None:
+            statement = statement.where(_slice.first_day <= day, _slice.last_day >= day)
+        if query.modalidade is not None:
+            statement = statement.where(_slice.part == query.modalidade)
         if query.cursor is not None:
             statement = statement.where(_slice.ordinal > query.cursor)
         rows = await self._session.execute(statement.order_by(_slice.ordinal).limit(query.limit + 1))

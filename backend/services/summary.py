@@ -53,6 +53,18 @@ _FIGURES = """
     sum(valor_global) FILTER (WHERE receita) AS valor_receita"""
 
 
+def _median(amount: str, condition: str = "") -> str:
+    """SQL of the exact median of the amounts that are known: the mean of the lower and the upper one."""
+    known = f"FILTER (WHERE {amount} > 0{condition})"
+    ends = (f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {amount}{order}) {known}" for order in ("", " DESC"))
+    return f"({' + '.join(ends)}) / 2"
+
+
+_MEDIANS = f"""
+    {_median("valor_estimado")} AS mediana_estimado, {_median("valor_homologado")} AS mediana_homologado,
+    {_median("valor_global", " AND receita IS NOT TRUE")} AS mediana_global"""
+
+
 def groups_of(rollup: Rollup) -> list[Group]:
     """What an entity can be grouped by."""
     own: list[Group] = ["uf", "esfera", "modalidade", "tipo", "receita", "plataforma"]
@@ -186,26 +198,31 @@ def _in_order(group: Group, rows: Iterable[SummaryGroup]) -> list[SummaryGroup]:
     return sorted(rows, key=lambda row: (-row.registros, row.valor is None, row.valor))
 
 
-async def load_summary_of(db: AsyncConnection, question: Question, groups: Collection[Group]) -> Summary:
+async def load_summary_of(
+    db: AsyncConnection, question: Question, groups: Collection[Group], *, with_medians: bool = False
+) -> Summary:
     """The sums of what a question asks for: out of the rollup if it can answer, else out of the table.
+
+    `with_medians`: they need the records themselves.
 
     Raises:
         TooSlowError: the table is too large for these filters.
 
     """
     asked, resource = to_rollup(question), question.entity.resource
-    if asked is not None and resource is not None:
+    if asked is not None and resource is not None and not with_medians:
         return await load_summary(db, resource, groups, asked.filters, asked.span, empenhos=asked.empenhos)
-    summary = await load_filtered_summary(db, question, groups)
+    summary = await load_filtered_summary(db, question, groups, with_medians=with_medians)
     if summary is None:
-        raise TooSlowError(
-            f"Somar passou de {FILTERED_SECONDS:.0f} segundos. Peça um período menor, ou só os filtros que o resumo"
-            f" conhece: período, {', '.join(name for name in groups if name not in ('dia', 'mes'))}."
-        )
+        known = ", ".join(name for name in groups if name not in ("dia", "mes"))
+        other = "peça sem medianas" if with_medians else f"só os filtros que o resumo conhece: período, {known}"
+        raise TooSlowError(f"Somar passou de {FILTERED_SECONDS:.0f} segundos. Peça um período menor, ou {other}.")
     return summary
 
 
-async def load_filtered_summary(db: AsyncConnection, question: Question, groups: Collection[Group]) -> Summary | None:
+async def load_filtered_summary(
+    db: AsyncConnection, question: Question, groups: Collection[Group], *, with_medians: bool = False
+) -> Summary | None:
     """The sums of the records that a question asks for, and by each of these groups, out of the table itself.
 
     `None` where that would take too long.
@@ -218,7 +235,8 @@ async def load_filtered_summary(db: AsyncConnection, question: Question, groups:
           FROM (SELECT {MAIN}.* FROM {question.entity.source}{where.sql}) AS asked"""
     driver = await driver_of(db)
     try:
-        rows = await driver.fetch(_grouped(groups, known), *where.values, timeout=FILTERED_SECONDS)
+        statement = _grouped(groups, known, f"{_FIGURES}, {_MEDIANS}" if with_medians else _FIGURES)
+        rows = await driver.fetch(statement, *where.values, timeout=FILTERED_SECONDS)
     except TimeoutError:
         return None
     found = _by_group(rows)
@@ -247,14 +265,14 @@ def _by_day(groups: Collection[Group], where: str) -> str:
     return _grouped(groups, known)
 
 
-def _grouped(groups: Collection[Group], known: str) -> str:
+def _grouped(groups: Collection[Group], known: str, figures: str = _FIGURES) -> str:
     """The sums of rows with a day and all dimensions, in one pass."""
     por = " ".join(f"WHEN GROUPING({name}) = 0 THEN '{name}'" for name in groups)
     valor = " ".join(f"WHEN GROUPING({name}) = 0 THEN CAST({name} AS text)" for name in groups)
     sets = ", ".join(["()", *(f"({name})" for name in groups)])
     return f"""
     SELECT {f"CASE {por} ELSE 'total' END" if groups else "'total'"} AS por,
-           {f"CASE {valor} END" if groups else "CAST(NULL AS text)"} AS valor, {_FIGURES}
+           {f"CASE {valor} END" if groups else "CAST(NULL AS text)"} AS valor, {figures}
       FROM (SELECT *, {MONTH_OF_DAY} AS mes FROM ({known}) AS by_day) AS known
      GROUP BY GROUPING SETS ({sets})
 """

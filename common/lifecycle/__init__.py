@@ -25,8 +25,14 @@ ONLY_SYNC: tuple[Kind, ...] = ("sync",)
 DEFAULT_RESOURCE = CONTRATACOES.name
 """The resource of a request that names none."""
 
+GOAL_TRIGGER = "goal"
+"""What has started an execution that fills a goal: days that are to be kept, and are missing."""
+
 PATIENCE: dict[Mode, timedelta] = {"update": timedelta(hours=1), "backfill": timedelta(hours=24)}
 """How long a slice may fail without a page that shows anything new, and an execution wait for a source that fails."""
+
+GOAL_PATIENCE = timedelta(hours=1)
+"""The same of a slice for a goal: a day that fails is tried again later, and must not hold up older ones."""
 
 
 def criterio_of(resource: str, mode: Mode, asked: str | None = None) -> Criterio:

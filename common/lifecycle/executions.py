@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import to_wall_clock
-from common.lifecycle import PATIENCE, Mode
+from common.lifecycle import GOAL_TRIGGER, PATIENCE, Mode
 from common.lifecycle.causes import Cause
 from common.lifecycle.slices import UNHELD, PlannedSlice
 from common.resources import INLINE, SERVICE_OF
@@ -33,6 +33,7 @@ class Execution:
     window_start: datetime | None
     window_end: datetime | None
     parts: list[int] | None
+    for_goal: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ async def exists(db: AsyncConnection, execution_id: int) -> bool:
 # meanwhile: so that any number of requests comes to one that runs and one that waits. One that only waits to be tried
 # again holds up the next for a minute.
 _LOCK_UNPLANNED = text("""
-    SELECT id, resource, mode, criterio, window_start, window_end, parts
+    SELECT id, resource, mode, criterio, window_start, window_end, parts, trigger = :goal
       FROM sync_executions waiting
      WHERE status = 'running' AND planned_at IS NULL AND kind = 'sync'
        AND (id = :id OR trigger <> 'api' OR published_at IS NOT NULL
@@ -98,7 +99,7 @@ async def lock_unplanned(
 
     That is one that a message, a schedule or a gap has made, one that has been published, and any of that age.
     """
-    parameters = {"id": execution_id, "older_than_seconds": float(older_than_seconds)}
+    parameters = {"id": execution_id, "older_than_seconds": float(older_than_seconds), "goal": GOAL_TRIGGER}
     row = (await db.execute(_LOCK_UNPLANNED, parameters)).one_or_none()
     return None if row is None else Execution(*row)
 
@@ -114,6 +115,7 @@ async def plan(db: AsyncConnection, execution: Execution, slices: list[PlannedSl
                 "resource": execution.resource,
                 "mode": execution.mode,
                 "criterio": execution.criterio,
+                "for_goal": execution.for_goal,
                 "part": piece.part,
                 "first_day": piece.first_day,
                 "last_day": piece.last_day,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, text, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import coverage, watermarks
 from common.database import driver_of
-from common.lifecycle import ONLY_SYNC, PATIENCE, Kind, Mode
+from common.lifecycle import GOAL_PATIENCE, ONLY_SYNC, PATIENCE, Kind, Mode
 from common.lifecycle.causes import Cause
 from common.resources import SERVICE_OF
 from common.resources.description import Criterio
@@ -84,24 +84,26 @@ class PageCounts:
         )
 
 
-# Updates first, then backfills; of each the resources in the order of their turn, which the subquery's own order keeps.
-# One look into an index for each of them, until there is a slice; only that one is locked. Two comparisons stand for an
-# equality: with that the planner may take another index for the order, and pass over all slices of other resources.
+# Updates first, then backfills, then what fills goals; of each the resources in the order of their turn, which the
+# subquery's own order keeps. One look into an index for each of them, until there is a slice; only that one is locked.
+# Two comparisons stand for an equality: with that the planner may take another index for the order, and pass over all
+# slices of other resources.
 _FREE = """
         SELECT free.id
-          FROM (SELECT rank.mode, turn.resource
-                  FROM (VALUES ('update', 1), ('backfill', 2)) AS rank (mode, number)
+          FROM (SELECT rank.for_goal, rank.mode, turn.resource
+                  FROM (VALUES (false, 'update', 1), (false, 'backfill', 2), (true, 'backfill', 3))
+                       AS rank (for_goal, mode, number)
                  CROSS JOIN unnest(CAST(:resources AS text[])) WITH ORDINALITY AS turn (resource, number)
                  ORDER BY rank.number, turn.number) AS turns
          CROSS JOIN LATERAL (
                SELECT id FROM sync_slices
-                WHERE (mode, resource) >= (turns.mode, turns.resource)
-                  AND (mode, resource) <= (turns.mode, turns.resource)
+                WHERE (for_goal, mode, resource) >= (turns.for_goal, turns.mode, turns.resource)
+                  AND (for_goal, mode, resource) <= (turns.for_goal, turns.mode, turns.resource)
                   AND status IN ('pending', 'running') AND kind = ANY(CAST(:kinds AS text[]))
                   AND (lease_until IS NULL OR lease_until < now())
                   AND (run_after IS NULL OR run_after <= now())
                   AND stalls < :max_stalls
-                ORDER BY mode, resource, execution_id, ordinal
+                ORDER BY for_goal, mode, resource, execution_id, ordinal
                 LIMIT 1 {lock}) AS free
          LIMIT 1
 """
@@ -177,7 +179,7 @@ async def claim(
     page_sizes: Mapping[str, int] | None = None,
     resources: Sequence[str] = tuple(SERVICE_OF),
 ) -> Claim | None:
-    """Take the next free slice of these kinds under a lease: updates before backfills, older executions first.
+    """Take the next free slice of these kinds under a lease: updates, backfills, goals, older executions first.
 
     `resources`: those whose slices are claimed. Of slices of equal rank, the first resource's go before the second's:
     who gives the resource claimed last as the last one lets them take turns, however much of one is left.
@@ -394,7 +396,8 @@ async def postpone(
     }
     if not is_stall:
         changes["stalls"] = 0
-    is_patient = or_(failing_since.is_(None), failing_since > func.now() - PATIENCE[claim.mode])
+    patience = case((column.for_goal, GOAL_PATIENCE), else_=PATIENCE[claim.mode])
+    is_patient = or_(failing_since.is_(None), failing_since > func.now() - patience)
     return await _change(db, claim, is_patient, **changes)
 
 

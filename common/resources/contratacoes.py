@@ -16,11 +16,25 @@ from common.resources.description import (
     number,
     text,
 )
+from common.resources.historico import historico_of
 from common.resources.itens import ITENS
 from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS
 from common.resources.resultados import RESULTADOS
 
 ARQUIVOS = arquivos_of("compras", "arquivos_contratacao", "Documentos das contratações")
+HISTORICO = historico_of(
+    "compras",
+    "historico_contratacao",
+    "Histórico das contratações",
+    (
+        integer("item_numero", "itemNumero", "Número do item"),
+        integer("item_resultado_numero", "itemResultadoNumero", "Número do item do resultado"),
+        integer("item_resultado_sequencial", "itemResultadoSequencial", "Número do resultado do item"),
+        integer("documento_sequencial", "documentoSequencial", "Número do documento"),
+    ),
+    text("documento_titulo", "documentoTitulo", "Título do documento"),
+    text("documento_tipo", "documentoTipo", "Tipo de documento"),
+)
 
 CONTRATACOES = Resource(
     name="contratacoes",
@@ -132,7 +146,7 @@ CONTRATACOES = Resource(
         },
         {"valor_estimado": "valor_total_estimado", "valor_homologado": "valor_total_homologado"},
     ),
-    later=(RESULTADOS, ARQUIVOS),
+    later=(RESULTADOS, ARQUIVOS, HISTORICO),
     searched=("numero_compra", "processo", "objeto_compra"),
     # what leads a list, whose rows come by the day of publication; and proposals that are open
     indexes=(

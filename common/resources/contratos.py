@@ -16,6 +16,7 @@ from common.resources.description import (
     short_text,
     text,
 )
+from common.resources.historico import historico_of
 from common.resources.parties import (
     BOTH_ORGAOS,
     OF_BOTH_ORGAOS,
@@ -28,6 +29,25 @@ from common.resources.termos import TERMOS
 
 # In their rows `anoCompra` and `sequencialCompra` are the contrato's own, in spite of what they are called.
 ARQUIVOS = arquivos_of("contratos", "arquivos_contrato", "Documentos dos contratos")
+HISTORICO = historico_of(
+    "contratos",
+    "historico_contrato",
+    "Histórico dos contratos",
+    (
+        integer("documento_sequencial", "sequencialDocumentoContrato", "Número do documento"),
+        integer("sequencial_termo_contrato", "sequencialTermoContrato", "Número do termo no contrato"),
+        integer(
+            "sequencial_documento_termo_contrato", "sequencialDocumentoTermoContrato", "Número do documento do termo"
+        ),
+        integer("sequencial_empenho", "sequencialEmpenho", "Número do empenho"),
+        integer(
+            "sequencial_instrumento_cobranca", "sequencialInstrumentoCobranca", "Número do instrumento de cobrança"
+        ),
+    ),
+    text("documento_titulo", "tituloDocumentoContrato", "Título do documento"),
+    text("numero_termo_contrato", "numeroTermoContrato", "Número do termo, como o órgão o escreve"),
+    text("titulo_documento_termo_contrato", "tituloDocumentoTermoContrato", "Título do documento do termo"),
+)
 
 EMPENHO = 7
 NO_EMPENHOS = "sem_empenhos"
@@ -136,7 +156,7 @@ CONTRATOS = Resource(
         },
         {"valor_global": "valor_global"},
     ),
-    later=(ARQUIVOS, TERMOS),
+    later=(ARQUIVOS, TERMOS, HISTORICO),
     searched=("numero_contrato_empenho", "processo", "objeto_contrato"),
     # what leads a list, whose rows come by the day of publication; those that end on one day are too many to sort
     indexes=(

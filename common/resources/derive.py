@@ -20,6 +20,8 @@ from common.resources.description import Child, Column, Kind, Party, Resource
 Searchable = Resource | Child | Party
 BUSCA = "busca"
 """The column with the words of a row."""
+AUSENTE = "ausente_desde"
+"""The column that says since when a record is no longer listed."""
 
 WALL_CLOCK = sa.DateTime(timezone=False)  # Brasília's, as the source writes it
 MOMENT = sa.DateTime(timezone=True)  # an event of ours
@@ -62,6 +64,7 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
         sa.Column("payload", JSONB, nullable=False),
         # null asks for the list again: of the child at the next sight of the record
         *(moment_column(child.read_at) for child in resource.lists),
+        *([moment_column(AUSENTE)] if resource.shows_absence else []),
         now_column("created_at"),
         now_column("updated_at"),
         *_search(resource),
@@ -73,6 +76,7 @@ def add_tables(metadata: sa.MetaData, resource: Resource) -> None:
             )
             for names in resource.indexes
         ),
+        *_absent(resource),
     )
     for child in resource.lists:
         _add_list(metadata, resource, child)
@@ -84,7 +88,7 @@ def _add_list(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
     sa.Table(
         child.name,
         metadata,
-        *_columns((key_column(resource), *child.columns), {resource.key, *child.key}),
+        *_columns((key_column(resource), *entry_columns(child)), {resource.key, *child.key}),
         sa.Column("payload", JSONB, nullable=False),
         now_column("created_at"),
         now_column("updated_at"),
@@ -133,6 +137,15 @@ def _add_debts(metadata: sa.MetaData, resource: Resource, child: Child) -> None:
         sa.Index(f"ix_{child.debts}_due", *order, postgresql_where=sa.text("set_aside_at IS NULL")),
         sa.Index(f"ix_{child.debts}_execution_id", "execution_id"),
     )
+
+
+def _absent(resource: Resource) -> list[sa.Index]:
+    """The index of the records that the portal no longer has, which are few, in the order of its lists."""
+    if not resource.shows_absence:
+        return []
+    is_absent = sa.text(f"{AUSENTE} IS NOT NULL")
+    stamp = resource.listings["publicacao"].stamp
+    return [sa.Index(f"ix_{resource.name}_{AUSENTE}", stamp, resource.key, postgresql_where=is_absent)]
 
 
 def _count_column(name: str) -> sa.Column[object]:
@@ -193,7 +206,7 @@ def add_dominios(metadata: sa.MetaData) -> None:
         *_columns(dominios.COLUMNS, {"codigo"}),
         sa.Column("payload", JSONB, nullable=False),
         now_column("seen_at"),
-        moment_column("ausente_desde"),
+        moment_column(AUSENTE),
         now_column("created_at"),
         now_column("updated_at"),
     )
@@ -210,6 +223,22 @@ def key_column(resource: Resource) -> Column:
 def stored_columns(resource: Resource) -> tuple[Column, ...]:
     """The columns of a resource's table that say what its records say."""
     return (key_column(resource), *resource.columns) if resource.key_columns else resource.columns
+
+
+def entry_columns(child: Child) -> tuple[Column, ...]:
+    """The columns of a list's table that say what its entries say."""
+    if not child.key_columns:
+        return child.columns
+    (name,) = child.key
+    paths = [column.path for column in _key_columns(child)]
+    return (
+        Column(Kind.TEXT, name, " ".join(paths), "Chave: quando, o que se fez e de que", required=True),
+        *child.columns,
+    )
+
+
+def _key_columns(child: Child) -> list[Column]:
+    return [column for name in child.key_columns for column in child.columns if column.name == name]
 
 
 def party_key(party: Party) -> tuple[str, ...]:
@@ -250,6 +279,19 @@ def _columns(columns: Iterable[Column], key: set[str]) -> list[sa.Column[object]
 def to_sql(columns: Iterable[Column]) -> dict[str, str]:
     """SQL that reads each column out of a `jsonb` by the name of `payload`, the payload included."""
     return {**{column.name: _expression(column) for column in columns}, "payload": "payload"}
+
+
+def entry_sql(child: Child) -> dict[str, str]:
+    """The same for the entries of a list. A key of ours is a text whose order is that of its first column, a moment."""
+    if not child.key_columns:
+        return to_sql(child.columns)
+    (name,) = child.key
+    parts = [_KEY_PARTS.get(column.kind, _KEY_PART).format(value=_expression(column)) for column in _key_columns(child)]
+    return {name: f"concat_ws('-', {', '.join(parts)})", **to_sql(child.columns)}
+
+
+_KEY_PARTS = {Kind.MOMENT: "to_char({value}, 'YYYY-MM-DD\"T\"HH24:MI:SS')"}
+_KEY_PART = "coalesce(CAST({value} AS text), '0')"
 
 
 def json_object(path: str) -> str:
@@ -307,6 +349,7 @@ _OWN = {
     "as_of": "Carimbo da versão do registro de que estes dados foram lidos, do último dia em que um registro os disse",
     "is_partial": "Se até aqui só foi citado por registros que dizem menos do que outros, ou sem nome",
     "id": "Número do espelho, por que leitores passam de página em página: a chave pode conter um CPF",
+    AUSENTE: "Desde quando falta na listagem do portal do seu dia; nulo enquanto está nela",
     "created_at": "Quando esta linha foi criada",
     "updated_at": "Quando esta linha mudou pela última vez",
 }
@@ -315,7 +358,7 @@ _READ_AT = "Quando a lista em {} foi lida por inteiro; nulo enquanto falta"
 _OF_DOMINIOS = {
     "dominio": "Tabela de domínio, pelo fim do endereço da sua lista",
     "seen_at": "Quando foi vista pela última vez na lista",
-    "ausente_desde": "Desde quando falta na lista; nulo enquanto está nela",
+    AUSENTE: "Desde quando falta na lista; nulo enquanto está nela",
 }
 _INTRODUCTION = """\
 # Data dictionary
@@ -341,7 +384,7 @@ def to_markdown(resources: Iterable[Resource], parties: Iterable[Party]) -> str:
             metadata.tables[resource.name], resource.label, stored_columns(resource), own, f"Listed at {places}."
         )
         for child in resource.lists:
-            columns = (key_column(resource), *child.columns)
+            columns = (key_column(resource), *entry_columns(child))
             note = f"Listed at `{child.path}`."
             lines += _lines(metadata.tables[child.name], child.label, columns, _busca(child), note)
     for party in parties:

@@ -159,6 +159,9 @@ class Axis:
 class Child:
     """The entries of a list that belongs to each record. Its key: the record's and the columns of `key`.
 
+    `key_columns`: the portal gives entries no number, and `key` is one column of ours that joins these, so that of
+    entries that agree in all of them one is stored. Such a list keeps what is gone.
+
     `path` is where the portal has the list, made of the groups of the record's key pattern; `path/quantidade` says how
     many entries it has. `page_size` is asked for at once. `service` is what it is called in `source_pauses`, and by
     administrators.
@@ -187,6 +190,12 @@ class Child:
     indexes: tuple[tuple[str, ...], ...] = ()
     address: str = ""
     searched: tuple[str, ...] = ()
+    key_columns: tuple[str, ...] = ()
+
+    @property
+    def told_apart_by(self) -> tuple[str, ...]:
+        """The columns in which no two entries of a list are the same."""
+        return self.key_columns or self.key
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,6 +294,15 @@ class Resource:
     def day_criterio(self) -> Criterio:
         """The listing by which whole days are loaded, swept and covered."""
         return "publicacao" if "publicacao" in self.listings else "atualizacao"
+
+    @property
+    def shows_absence(self) -> bool:
+        """Whether a day that is read whole shows which of its records the portal no longer has.
+
+        Listed by `publicacao`, a record stays in its day whatever changes; and what is listed are records.
+        """
+        listing = self.listings.get("publicacao")
+        return listing is not None and listing.counts is None and not listing.repeats_rows
 
     @property
     def lists(self) -> tuple[Child, ...]:

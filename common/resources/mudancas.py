@@ -9,7 +9,8 @@ MEANINGS = {
     "seq": "Número, crescente e com lacunas",
     "entidade": "Tabela do registro",
     "chave": "Chave do registro",
-    "tipo": "inserido; alterado, se o payload mudou; ausente, se a linha foi apagada",
+    "tipo": "inserido; alterado, se o payload mudou; ausente, se o portal não o lista mais, ou se a linha foi apagada;"
+    " presente, se o portal o lista de novo",
     "quando": "Começo da transação que gravou",
     "campos": "De alterado: as chaves do payload que mudaram, com o valor de antes; nulo se não existiam",
 }
@@ -38,4 +39,6 @@ def add_mudancas(metadata: sa.MetaData) -> None:
         sa.Column("tipo", sa.Text, nullable=False),
         sa.Column("quando", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
         sa.Column("campos", JSONB),
+        # those of one record; of a first load, which inserts, it has nothing
+        sa.Index(f"ix_{MUDANCAS}_chave", "chave", postgresql_where=sa.text("tipo <> 'inserido'")),
     )

@@ -17,8 +17,8 @@ from common.resources.description import Resource
 Stamps = tuple[datetime, datetime]
 """A version, in Brasília's wall clock; of a contratação `dataAtualizacao` and `dataAtualizacaoGlobal`."""
 
-EntryKey = int | tuple[int, ...]
-"""What tells the entries of one list apart: a number, or several."""
+EntryKey = int | tuple[Any, ...]
+"""What tells the entries of one list apart: a number, or several values."""
 
 ENTRY_BYTES, REFUSED_BYTES = 256, 1_024
 """Bytes of memory that an entry takes besides its text, and what is known of one that does not fit besides."""

@@ -112,6 +112,19 @@ async def store_page(
     return batch, PageCounts(processed, stored.inserted, stored.updated, rejected, stored.itens)
 
 
+async def mark_absent(db: AsyncConnection, claim: Claim, resource: Resource, keys: Iterable[str]) -> None:
+    """Note which stored records of a day the portal no longer lists, and which it lists again.
+
+    `keys`: the rows that all readings of the slice have shown. Runs inside the transaction that has ended the slice.
+    """
+    statement = statements_of(resource).mark_absent
+    if statement is None or claim.criterio != "publicacao":
+        return
+    marked = await (await driver_of(db)).fetchrow(statement, list(keys), claim.slice_id)
+    if marked and any(marked.values()):
+        log.info("records have left their listing, or are back", **marked)
+
+
 async def _count_once(db: AsyncConnection, claim: Claim, keys: frozenset[str]) -> int:
     """How many of these records no slice of the execution has counted; from now on they are."""
     told = await (await driver_of(db)).execute(_COUNT_ONCE, claim.execution_id, sorted(keys))

@@ -10,7 +10,16 @@ from functools import cache
 
 from sqlalchemy import TextClause, text
 
-from common.resources.derive import BUSCA, json_object, party_columns, party_key, search_vector, to_sql
+from common.resources.derive import (
+    AUSENTE,
+    BUSCA,
+    entry_sql,
+    json_object,
+    party_columns,
+    party_key,
+    search_vector,
+    to_sql,
+)
 from common.resources.description import Child, Mention, Resource
 
 # ruff: noqa: S608  # all names in these statements stand in descriptions
@@ -55,7 +64,9 @@ class Statements:
     `versions` answers the key, the version, and whether the list is stored or set aside, of each known key in $1.
     `merge` writes records: $1 their keys, $2 and $3 their versions, $4 whether their lists have come, $5 to $7 their
     payloads in one value; `merge_drifted` has in $8 to $10 the payloads as they came, while the columns are read from
-    the others. Both answer the key of each record that was written, and whether it is new. `holds` tells, by the name
+    the others. Both answer the key of each record that was written, and whether it is new. `mark_absent` ($1: the keys
+    that a listing of one day by `publicacao` has shown; $2: the slice that has read it) notes which stored records of
+    the day it lacks, and which it has again; null where a listing cannot show that. `holds` tells, by the name
     of a listing, whether the mirror has records that it ought to show. `payload`: that of `key`, as text. `entries`
     answers each stored key of `keys`, and how many entries of its list are stored.
     """
@@ -64,6 +75,7 @@ class Statements:
     versions: str
     merge: str
     merge_drifted: str
+    mark_absent: str | None
     holds: Mapping[str, TextClause]
     payload: TextClause
     entries: TextClause
@@ -93,6 +105,7 @@ def statements_of(resource: Resource, *, searches_itens: bool = True) -> Stateme
           FROM {page}, $8::int[], $9::int[]) AS page ({names}, came_begins, came_bytes)""",
             payload="came",
         ),
+        mark_absent=_mark_absent(resource) if resource.shows_absence else None,
         holds={criterio: text(_holds(resource, listing.stamp)) for criterio, listing in resource.listings.items()},
         payload=text(_payload(resource)),
         entries=text(_entries(resource)),
@@ -189,6 +202,8 @@ def _merge(resource: Resource, page: str, payload: str = "payload") -> str:
                 AND excluded.{whole} = known.{whole})"""
         rejected = f"({rejected} OR (r.resource = '{child.name}' AND w.{child.read_at} IS NOT NULL))"
     changes = _set(name for name in values if name != key)
+    if resource.shows_absence:  # the portal has it again
+        changes += f", {AUSENTE} = NULL"
     for later in resource.later:  # a newer version has its own
         changes += f""",
                {later.read_at} = CASE WHEN excluded.{header} <= known.{header} AND excluded.{whole} <= known.{whole}
@@ -267,6 +282,40 @@ def _payload_of(mention: Mention, said: Mapping[str, str]) -> str:
     return f"jsonb_strip_nulls(jsonb_build_object({values}))"
 
 
+# What the ledger says of the slice is what it has proven: a whole day, read after its end. Rows that were written since
+# the reading began may have come after their page was read.
+def _mark_absent(resource: Resource) -> str:
+    key, table = resource.key, resource.name
+    of_part = f"c.{resource.axis.column} = d.part" if resource.axis else "true"
+    stamp = resource.listings["publicacao"].stamp
+    return f"""
+    WITH read_day AS (
+        SELECT d.day, d.part, d.began_at
+          FROM sync_slices s
+          JOIN read_days d ON d.resource = s.resource AND d.criterio = s.criterio AND d.day = s.first_day
+                          AND d.part = s.part AND d.slice_id = s.id
+         WHERE s.id = $2 AND s.criterio = 'publicacao'
+    ), listed AS MATERIALIZED (
+        SELECT DISTINCT key FROM unnest($1::text[]) AS shown (key)
+    ), stored AS MATERIALIZED (
+        SELECT c.{key}, c.{AUSENTE}
+          FROM read_day d
+         CROSS JOIN LATERAL (SELECT c.{key}, c.{AUSENTE} FROM {table} c
+                              WHERE c.{stamp} >= d.day AND c.{stamp} < d.day + 1 AND {of_part}
+                                AND c.updated_at < d.began_at OFFSET 0) c
+    ), marked AS (
+        UPDATE {table} c SET {AUSENTE} = CASE WHEN l.key IS NULL THEN now() END, updated_at = now()
+          FROM stored s LEFT JOIN listed l ON l.key = s.{key}
+         WHERE c.{key} = s.{key} AND (s.{AUSENTE} IS NULL) = (l.key IS NULL)
+        RETURNING c.{key}, c.{AUSENTE}
+    ), noted AS (
+        INSERT INTO mudancas (entidade, chave, tipo)
+        SELECT '{table}', {key}, CASE WHEN {AUSENTE} IS NULL THEN 'presente' ELSE 'ausente' END FROM marked
+    )
+    SELECT count({AUSENTE}) AS absent, count(*) - count({AUSENTE}) AS back FROM marked
+"""
+
+
 # --- lists ------------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +332,7 @@ def list_statements(resource: Resource, child: Child, *, searches_itens: bool = 
       FROM unnest($1::text[], $2::int[], $3::int[], $5::int[], $6::int[])
            AS page ({key}, begins, bytes, came_begins, came_bytes)"""
     names = ", ".join(child.key)
-    values = to_sql(child.columns)
+    values = entry_sql(child)
     if child.searched:  # an entry whose words change without being made again has none
         values[BUSCA] = search_vector(values[name] for name in child.searched) if searches_itens else "NULL"
     on_change = f"""
@@ -330,9 +379,12 @@ def list_statements(resource: Resource, child: Child, *, searches_itens: bool = 
 
 
 def _insert(resource: Resource, child: Child, values: Mapping[str, str], entries: str, on_change: str = "") -> str:
+    # of entries that agree in a key of ours one is written
+    once = f"DISTINCT ON ({resource.key}, {child.key[0]}) " if child.key_columns else ""
+    picked = ", ".join(f"{value} AS {name}" for name, value in values.items())
     insert = f"""
     INSERT INTO {child.name} AS known ({resource.key}, {", ".join(values)})
-    SELECT {resource.key}, {", ".join(values.values())} FROM ({entries} OFFSET 0) entry
+    SELECT {once}{resource.key}, {picked} FROM ({entries} OFFSET 0) entry
     {on_change}"""
     if not child.mentions:
         return insert

@@ -26,7 +26,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.resources import RESOURCE_NAMES, RESOURCES
-from common.resources.description import Child, Resource
+from common.resources.derive import entry_columns
+from common.resources.description import Child, Kind, Resource
 from tests.acceptance.conftest import Process, Stack, free_port
 from tests.compose import example_settings, load_compose
 from tests.support import ROOT, SETTINGS_OF_OURS, eventually
@@ -475,7 +476,9 @@ def lists_of(resource: Resource) -> list[Child]:
 
 def fill(resource: Resource, child: Child) -> list[str]:
     """Statements that make entries and debts of a list."""
-    columns, numbers = ", ".join((resource.key, *child.key)), ", ".join("1" for _ in child.key)
+    needed = [column for column in entry_columns(child) if column.required]
+    columns = ", ".join((resource.key, *(column.name for column in needed)))
+    numbers = ", ".join("now()" if column.kind is Kind.MOMENT else "1" for column in needed)
     few = f"FROM {resource.name} LIMIT 3 ON CONFLICT DO NOTHING"
     owed = f"{resource.key}, {resource.version[1]}, 'unread'"
     return [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openpyxl
 import pytest
 
 from standalone.cli import ROOT
@@ -60,6 +61,43 @@ async def test_a_job_whose_backend_is_killed_is_done_by_the_next_and_leaves_noth
     assert len(folders_in(folder)) == 1
     answer = await stack.api.get(f"/exportacoes/{job_id}/arquivo", headers={"Range": "bytes=0-10"})
     assert (answer.status_code, len(answer.content)) == (206, 11)
+
+
+def converter_of(backend: int) -> int | None:
+    """The process of a backend that converts a file."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, status = (folder / "cmdline").read_bytes(), (folder / "stat").read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        if b"backend.services.exports.converting" in command and int(status.rpartition(")")[2].split()[1]) == backend:
+            return int(folder.name)
+    return None
+
+
+async def test_a_backend_that_is_killed_while_it_converts_leaves_no_child_and_the_next_one_makes_the_file(
+    stack: Stack, database: Database, folder: Path
+) -> None:
+    await fill(database, MANY)
+    backend = await stack.start_backend()
+    job_id = await queued(database, formato="xlsx")
+    await eventually(lambda: converter_of(backend.pid) is not None, every=0.005)
+    child = converter_of(backend.pid)
+    assert child is not None
+    os.kill(child, signal.SIGSTOP)  # it stays where it is
+    assert await database.value("SELECT status FROM exportacoes WHERE id = :id", id=job_id) == "convertendo"
+    backend.send(signal.SIGKILL)
+    await backend.ended()
+    os.kill(child, signal.SIGCONT)
+    await eventually(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text())
+    await stack.start_backend()
+
+    told = await ended(stack.api, job_id)
+    assert (told["estado"], told["registros"]) == ("pronta", MANY)
+    assert files_in(folder) == [told["arquivo"]]
+    answer = await stack.api.get(f"/exportacoes/{job_id}/arquivo")
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.content), read_only=True).worksheets[0]
+    assert sum(1 for _ in sheet.iter_rows()) == MANY + 1
 
 
 async def start_without_room(stack: Stack) -> None:

@@ -18,11 +18,22 @@ LEFT_OUT = "positive_data_acceptance"
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("user", [None, "admin", "viewer"])
-async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user: str | None) -> None:
+@pytest.mark.parametrize(
+    ("user", "asked", "examples"),
+    [
+        (None, "--exclude-tag", 10),
+        ("admin", "--exclude-tag", 10),
+        ("viewer", "--exclude-tag", 10),
+        pytest.param(None, "--include-tag", 4, id="data"),
+    ],
+)
+async def test_no_input_makes_the_api_break_its_own_document(
+    stack: Stack, user: str | None, asked: str, examples: int
+) -> None:
     """Open, and as each of the two roles; with authentication, schemathesis tries every call without it too.
 
-    What the mirror holds is read open alone: its addresses are most of all, and roles differ in what is masked there.
+    What the mirror holds is read open alone, and with fewer examples: its addresses are most of all and derived from
+    descriptions by one code, and roles differ in what is masked there.
     """
     passwords = {f"{name.upper()}_PASSWORD": f"{name}-and-its-long-words" for name in ("admin", "viewer")}
     await fill(stack.engine, 10)
@@ -33,8 +44,18 @@ async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user:
         sys.executable,
         *("-m", "schemathesis.cli", "--config-file", str(ROOT / "tests" / "data" / "schemathesis.toml")),
         *("run", f"{stack.api.base_url}/openapi.json", *login),
-        *("--checks", "all", "--exclude-checks", LEFT_OUT, "--max-examples", "10", "--seed", "1", "--no-color"),
-        *(("--exclude-tag", "dados") if user else ()),
+        *(
+            "--checks",
+            "all",
+            "--exclude-checks",
+            LEFT_OUT,
+            "--max-examples",
+            str(examples),
+            "--seed",
+            "1",
+            "--no-color",
+        ),
+        *(asked, "dados"),
         cwd=stack.folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -45,7 +66,7 @@ async def test_no_input_makes_the_api_break_its_own_document(stack: Stack, user:
     assert "Traceback" not in stack.processes[0].text
 
 
-async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
+async def test_a_client_generated_from_the_document_pages_through_a_list_and_starts_a_synchronisation(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(stack.engine)
@@ -63,8 +84,8 @@ async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
     assert generating.returncode == 0, output.decode()
     monkeypatch.syspath_prepend(tmp_path)
 
-    def operation(name: str) -> Any:
-        return importlib.import_module(f"generated.api.dados.{name}").asyncio
+    def operation(name: str, tag: str = "dados") -> Any:
+        return importlib.import_module(f"generated.api.{tag}.{name}").asyncio
 
     made = importlib.import_module("generated").Client(str(stack.api.base_url), raise_on_unexpected_status=True)
     keys: list[str] = []
@@ -79,6 +100,14 @@ async def test_a_client_generated_from_the_document_pages_to_the_end_of_a_list(
         cnpj, _, rest = keys[0].split("-")
         number, _, year = rest.partition("/")
         found = await operation("get_contratos")(client=client, cnpj=cnpj, ano=year, sequencial=number)
+        request = importlib.import_module("generated.models").SyncRequest(
+            mode="backfill", data_ini="2025-03-10T00:00:00", data_fim="2025-03-10T23:59:59"
+        )
+        accepted = await operation("create_sync", "sync")(client=client, body=request)
+        listed = await operation("list_executions", "sync")(client=client, mode="backfill")
+        execution = await operation("get_execution", "executions")(client=client, execution_id=int(accepted.request_id))
     assert len(keys) == len(set(keys)) == page.total == 40
     assert found.registro.numero_controle_pncp == keys[0]
     assert found.listas.documentos.situacao == "fora do escopo"
+    assert [one.id for one in listed.executions] == [execution.id] == [int(accepted.request_id)]
+    assert (execution.status, execution.phase, execution.trigger) == ("running", "queued", "api")

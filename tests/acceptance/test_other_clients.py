@@ -209,6 +209,17 @@ async def test_pncp_cli_reads_every_domain_table(portal: Simulator, world: World
         assert await pncp(portal, "dominio", name) == list(world.tables.entries(table).values()), name
 
 
+def make_environment(folder: Path, *pins: str) -> str:
+    """A Python of its own with these packages; the test is skipped where they cannot be installed."""
+    python = folder / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", "--retries=1", *pins]
+    installed = subprocess.run(install, capture_output=True, text=True, check=False, timeout=240)
+    if installed.returncode:
+        pytest.skip(f"{pins[0]} cannot be installed here: {installed.stderr[-300:]}")
+    return str(python)
+
+
 # --- compras-mcp ------------------------------------------------------------------------------------------------
 
 
@@ -218,14 +229,7 @@ COMPRAS_MCP_PINS = ("compras-mcp==0.4.0", "fastmcp==2.14.7")
 @pytest.fixture(scope="module")
 def python_with_compras_mcp(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An environment of its own: what compras-mcp needs is more than forty packages that nothing else here uses."""
-    folder = tmp_path_factory.mktemp("compras-mcp")
-    python = folder / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--retries=1", *COMPRAS_MCP_PINS]
-    installed = subprocess.run(install, capture_output=True, text=True, check=False, timeout=240)
-    if installed.returncode:
-        pytest.skip(f"compras-mcp cannot be installed here: {installed.stderr[-300:]}")
-    return str(python)
+    return make_environment(tmp_path_factory.mktemp("compras-mcp"), *COMPRAS_MCP_PINS)
 
 
 async def compras(python: str, folder: Path, portal: Simulator, *calls: tuple[str, dict[str, Any]]) -> list[Any]:

@@ -30,6 +30,7 @@ from tests.acceptance.test_page import (  # noqa: F401  # fixtures
     visit,
 )
 from tests.integration.test_prices import CPF, MASKED, add
+from tests.support import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -318,6 +319,68 @@ async def test_a_search_is_saved_from_its_list_and_says_what_is_new(
     assert (await stack.api.get("/buscas")).json()["buscas"] == []
 
 
+async def test_a_viewer_has_the_lists_of_a_process_read_and_sees_them_appear(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    await filled(stack, password=True)
+    found = (await stack.api.get("/itens", params={"tem_resultado": "true", "limite": 500})).json()["registros"]
+    [key] = {row["numero_controle_pncp"] for row in found[:1]}
+    cnpj, sequence, year = re.fullmatch(r"(.{14})-1-0*(\d+)/(\d{4})", key).groups()  # type: ignore[union-attr]
+    async with stack.engine.begin() as db:  # as after an update that has brought another text
+        await db.execute(
+            text(
+                'UPDATE contratacoes SET payload = payload || \'{"objetoCompra": "outro"}\''
+                " WHERE numero_controle_pncp = :key"
+            ),
+            {"key": key},
+        )
+
+    async def is_told() -> bool:
+        feed = await stack.api.get("/mudancas", params={"entidade": "contratacoes", "chave": key})
+        return bool(feed.json()["registros"])
+
+    await eventually(is_told, seconds=60)
+    page = await visit(f"#/contratacao/{cnpj}/{year}/{sequence}")
+    await log_in(page, "viewer", PASSWORDS["VIEWER_PASSWORD"])
+    line = page.get_by_role("region", name="Linha do tempo")
+    await expect(line).to_contain_text("Mudança vista pelo espelho")
+    await expect(line).to_contain_text("Objeto")
+    await assert_accessible(page)
+
+    await button(page, "Ler do portal agora: resultados").click()
+    await expect(page.get_by_role("region", name="Itens").locator(".won").first).to_be_visible()
+    await expect(button(page, "Ler do portal agora: resultados")).to_have_count(0)
+    for name, region, told in (
+        ("documentos", "Documentos", "(abre o portal)"),
+        ("histórico do portal", "Linha do tempo", "Inclusão: Contratação"),
+    ):
+        await button(page, f"Ler do portal agora: {name}").click()
+        await expect(page.get_by_role("region", name=region)).to_contain_text(told)
+        await expect(button(page, f"Ler do portal agora: {name}")).to_have_count(0)
+    await expect(page.get_by_role("region", name="No espelho")).to_contain_text("Nada falta deste registro")
+    await assert_accessible(page)
+
+
+async def test_a_list_that_does_not_come_within_a_minute_says_why(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    await add(stack.engine, 1, Decimal(20))
+    await stack.start_backend()
+    page = await visit("#/contratacoes")
+    await page.clock.install()
+    await page.get_by_role("region", name="Contratações").get_by_role("link").first.click()
+    await button(page, "Ler do portal agora: documentos").click()
+    documents = page.get_by_role("region", name="Documentos")
+    await expect(documents.get_by_role("status")).to_contain_text("um ingestor a lê em segundos")
+    for _ in range(40):
+        await page.clock.run_for(2000)
+    await expect(documents.get_by_role("alert")).to_contain_text("Nenhum ingestor ativo")
+    await expect(documents).to_contain_text("A lista ainda não veio do portal.")
+    await assert_accessible(page)
+
+
 VIEWS = (
     *(
         "#/precos?q=papel",
@@ -381,3 +444,34 @@ async def test_a_filter_that_does_not_exist_and_a_server_that_fails_are_said(
     await page.unroute_all()
     await button(results, "Tentar de novo").click()
     await expect(results).to_contain_text("O espelho ainda não tem registros aqui")
+
+
+async def test_a_recipient_unsubscribes_by_a_link_without_a_password(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+) -> None:
+    await stack.start_backend(**PASSWORDS)
+    token = "a" * 43
+    search = """
+        WITH search AS (
+            INSERT INTO buscas (name, entity, filters, email, hour, due_at)
+            VALUES ('Pneus <b>novos</b>', 'contratacoes', '{"q": ["pneus"]}', 'ana@example.org', 7, now()) RETURNING id
+        )
+        INSERT INTO buscas_cancelamentos (token_sha256, search_id)
+        SELECT sha256(CAST(:token AS bytea)), id FROM search
+    """
+    async with stack.engine.begin() as db:
+        await db.execute(text(search), {"token": token.encode()})
+
+    page = await visit(f"buscas/cancelar/{token}", size=PHONE)
+    await expect(page.get_by_text("Pneus <b>novos</b>")).to_be_visible()
+    await assert_accessible(page)
+    async with stack.engine.connect() as db:
+        assert (await db.execute(text("SELECT cancelled_at FROM buscas"))).scalar_one() is None, (
+            "a look cancels nothing"
+        )
+    await button(page, "Cancelar as mensagens").click()
+
+    await expect(page.get_by_role("heading", name="Mensagens canceladas")).to_be_visible()
+    async with stack.engine.connect() as db:
+        assert (await db.execute(text("SELECT cancelled_at FROM buscas"))).scalar_one() is not None

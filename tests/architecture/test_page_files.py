@@ -33,6 +33,24 @@ def test_whatever_a_file_refers_to_is_there(path: Path) -> None:
         assert files_of(address, path).is_file(), address
 
 
+IMPORTS = re.compile(r"""^(?:import|export)\b[^;]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)\"""", re.MULTILINE)
+
+
+def imports_of(path: Path) -> set[Path]:
+    """What a module imports when it is loaded, and not later."""
+    return {files_of("".join(groups), path) for groups in IMPORTS.findall(path.read_text())}
+
+
+def test_the_document_names_every_module_that_the_first_view_needs() -> None:
+    """So that the browser fetches them side by side, not level by level."""
+    needed, left = set[Path](), {ASSETS / "main.js"}
+    while left:
+        needed |= left
+        left = {module for path in left for module in imports_of(path)} - needed
+    named = re.findall(r'<link rel="modulepreload" href="([^"]+)">', (WEB / "index.html").read_text())
+    assert sorted(files_of(address, WEB / "index.html") for address in named) == sorted(needed - {ASSETS / "main.js"})
+
+
 def test_every_asset_is_used() -> None:
     used = {files_of(address, path).resolve() for path in OWN for address in references_of(path)}
     assert {path.name for path in ASSETS.iterdir()} == {path.name for path in used if path.parent == ASSETS}

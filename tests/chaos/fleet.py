@@ -52,7 +52,7 @@ LISTINGS: dict[str, tuple[Criterio, ...]] = {
 """By which stamps a resource is asked for; the first is the one by which its days are read whole."""
 LISTS = tuple(resource.name for resource, _ in INLINE)
 """The resources whose records have lists that are read with them."""
-SCOPES = {"resultados": "modalidade=6", "arquivos": "uf=SP,MG,PE,SC", "termos": "tudo"}
+SCOPES = {"resultados": "modalidade=6", "arquivos": "uf=SP,MG,PE,SC", "termos": "tudo", "historico": "uf=SP,BA"}
 """Of which records the lists are read that are only ever read later, by kind."""
 LEASE_SECONDS = 4
 QUEUE = "ingest.pncp"

@@ -493,10 +493,16 @@ async def _load_entries(
     connection: "asyncpg.Connection[Any]", resource: Resource, child: Child
 ) -> dict[str, dict[tuple[int, ...], str]]:
     entries: dict[str, dict[tuple[int, ...], str]] = defaultdict(dict)
+    names = _paths_of_key(child)
     rows = await connection.fetch(f"SELECT {resource.key}, payload::text, {', '.join(child.key)} FROM {child.name}")
     for key, payload, *numbers in rows:
-        entries[key][tuple(numbers)] = payload
+        told = tuple(json.loads(payload)[name] for name in names) if child.key_columns else tuple(numbers)
+        entries[key][told] = payload
     return entries
+
+
+def _paths_of_key(child: Child) -> list[str]:
+    return [column.path for name in child.told_apart_by for column in child.columns if column.name == name]
 
 
 async def load_stamps(fleet: Fleet) -> dict[str, tuple[str, str]]:
@@ -536,7 +542,7 @@ def _by_number(entries: Iterable[bytes], *names: str) -> dict[Any, bytes]:
 
 
 def _check_entries(what: str, found: Entries, there: Mapping[Any, bytes], findings: Findings) -> None:
-    too_many, missing = sorted(found.keys() - there.keys()), sorted(there.keys() - found.keys())
+    too_many, missing = (sorted(keys, key=str) for keys in (found.keys() - there.keys(), there.keys() - found.keys()))
     findings.check("I5", not too_many and not missing, f"{what}: {too_many} too many, {missing} missing")
     for number in found.keys() & there.keys():
         findings.check("I5", _same(found[number], there[number]), f"{what}: {number} is another")
@@ -625,8 +631,7 @@ def _check_list(
         return False  # the portal shows it no more
     findings.check("I5", is_read or not (are_all_read and can_be_read), f"{what} are not read, in calm")
     if is_read:
-        names = [column.path for name in child.key for column in child.columns if column.name == name]
-        shown = [_by_number(history.children(each, child.service), *names) for each in versions]
+        shown = [_by_number(history.children(each, child.service), *_paths_of_key(child)) for each in versions]
         gone = found.keys() - shown[-1].keys() if child.keeps_gone else set()
         for number in gone:
             was_shown = any(number in each and _same(found[number], each[number]) for each in shown)

@@ -75,9 +75,9 @@ QUIRKS = FAILURES | {
     "bad_400": {"probability": 0.01, "match": {"service": "consulta"}},
     "slow_page": {"probability": 0.003, "value": 4},  # more than a request waits at first
 }
-KINDS = ("itens", "itens_pca", "resultados", "arquivos", "termos", "dominios")
+KINDS = ("itens", "itens_pca", "resultados", "arquivos", "termos", "historico", "dominios")
 """What the portal is asked for beside listings."""
-COUNTED = ("arquivos", "termos")
+COUNTED = ("arquivos", "termos", "historico")
 """Lists whose entries the portal counts, so that a 404 and an empty answer are doubted."""
 TABLE, ENTRIES = "tipos-documentos", range(1, 24)
 """A domain table that changes, and the codes of the entries that come and go there."""

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -37,7 +38,7 @@ from common.lifecycle import executions, slices
 from common.lifecycle.executions import PUBLISH_FAILED
 from common.lifecycle.slices import PageCounts
 from common.messages import SyncCommand, decode
-from tests.integration.conftest import Database, Proxy, piece
+from tests.integration.conftest import Database, OpenApi, Proxy, piece
 from tests.support import ROOT, eventually
 
 BACKFILL = {"mode": "backfill", "data_ini": "2025-03-10T00:00:00", "data_fim": "2025-03-12T23:59:59"}
@@ -502,6 +503,7 @@ async def test_before_the_first_execution_the_status_is_idle(api: httpx.AsyncCli
         "total_count": 0,
         "success_count": 0,
         "error_count": 0,
+        "cancelled_count": 0,
         "running_count": 0,
         "next_cursor": None,
     }
@@ -1125,3 +1127,16 @@ async def test_a_wrong_variable_refuses_the_start_with_one_line_that_names_it(
     assert len(complaints) == 1, complaints
     assert complaints[0].startswith(f"backend: {told}")
     assert "s3cret" not in complaints[0]
+
+
+async def test_the_server_says_its_version_and_from_which_portal_it_reads(open_api: OpenApi) -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    real = (await (await open_api()).get("/about")).json()
+    assert real == {
+        "version": pyproject["project"]["version"],
+        "portal_url": "https://pncp.gov.br/api",
+        "portal_is_simulated": False,
+        "has_documentation": True,
+    }
+    simulated = (await (await open_api(pncp_base_url="http://127.0.0.1:9/api")).get("/about")).json()
+    assert (simulated["portal_url"], simulated["portal_is_simulated"]) == ("http://127.0.0.1:9/api", True)

@@ -91,10 +91,12 @@ def assert_stranger(answer: httpx.Response) -> None:
     assert [one.split()[0] for one in answer.headers.get_list("www-authenticate")] == ["Basic", "Bearer"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
-        "type": "about:blank",
-        "title": "Unauthorized",
+        "type": "/problems/unauthorized",
+        "code": "unauthorized",
+        "title": "Sem autorização",
         "status": 401,
         "detail": "Informe usuário e senha (Basic) ou um token válido (Bearer).",
+        "request_id": answer.headers["x-request-id"],
     }
 
 
@@ -190,9 +192,12 @@ async def test_a_viewer_sees_cpfs_masked_and_an_administrator_the_whole(start: O
         async with clients(auth=who) as api:
             drift = (await api.get("/sync/dashboard")).json()["drift"]
             rejected = (await api.get(f"/sync/executions/{execution_id}")).json()["rejected_records"]
-            shown[who] = drift[0]["example"], rejected[0]["reason"]
-    assert shown[ADMIN] == ("52998224726", f"'{cpf}' stands where an id belongs")
-    assert shown[VIEWER] == (masked, f"'{masked}' stands where an id belongs")
+            (listed,) = (await api.get("/sync/rejected")).json()["records"]
+            assert listed["reason"] == rejected[0]["reason"]
+            shown[who] = drift[0]["example"], listed["reason"], listed["explanation"], listed["payload"]
+    sentences = ("stands where an id belongs", "está onde se espera um identificador")
+    assert shown[ADMIN] == ("52998224726", *(f"'{cpf}' {sentence}" for sentence in sentences), "{}")
+    assert shown[VIEWER] == (masked, *(f"'{masked}' {sentence}" for sentence in sentences), None)
 
 
 async def test_it_is_kept_who_asked_and_who_cancelled(start: Open) -> None:
@@ -563,14 +568,19 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
         "/sync/schedules/{name}/pause",
         "/sync/schedules/{name}/resume",
         "/sync/schedules/{name}",
-        "/sync/lists",
+        "/sync/goals/{resource}",
+        "/sync/goals/{resource}/pause",
+        "/sync/goals/{resource}/resume",
+        "/sync/retry-failed",
+        "/sync/troubles/{trouble_id}/acknowledge",
         "/sync/alerts/test",
         "/arquivos",
     }
-    # viewers write their own exports and saved searches, and nothing else
+    # viewers write their own exports and saved searches, and ask for lists of a record
     theirs = {key for key, access in declared.items() if access.cost == "write" and access.role == "viewer"}
     assert theirs == {
         *(("POST", "/exportacoes"), ("DELETE", "/exportacoes/{export_id}")),
+        ("POST", "/sync/lists"),
         *(("POST", "/buscas"), ("PATCH", "/buscas/{search_id}"), ("DELETE", "/buscas/{search_id}")),
     }
     others = {access for key, access in declared.items() if key[1] not in closed and key not in theirs}
@@ -680,7 +690,11 @@ SPELLINGS = [
 async def test_no_other_spelling_leads_past_the_gate(start: Open) -> None:
     clients = await start()
     for method, path, status in SPELLINGS:
-        answers = [await ask_as_it_stands(clients.app, method, path, headers) for headers in ({}, basic(*ADMIN_BYTES))]
+        same = {"X-Request-Id": "the-same"}
+        answers = [
+            await ask_as_it_stands(clients.app, method, path, {**headers, **same})
+            for headers in ({}, basic(*ADMIN_BYTES))
+        ]
         assert answers[0] == answers[1], (method, path)
         assert answers[0][0] == status, (method, path)
 
@@ -868,6 +882,12 @@ async def test_the_page_and_its_assets_are_for_strangers_too_also_in_production_
             assert asset.headers["cache-control"] == "no-cache"
             known = await api.get(name, headers={"If-None-Match": asset.headers["etag"]})
             assert known.status_code == 304
+            plain = await api.get(name, headers={"Accept-Encoding": "identity, gzip;q=0"})
+            assert "content-encoding" not in plain.headers
+            assert asset.headers["content-encoding"] == "gzip"
+            assert asset.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+            assert (asset.content, asset.headers["etag"]) == (plain.content, plain.headers["etag"])
+            assert int(asset.headers["content-length"]) < int(plain.headers["content-length"])
         assert (await api.head("/")).status_code == 200
         assert (await api.get("/assets/../../config.py")).status_code == 404
         assert (await api.get("/assets/%2e%2e/%2e%2e/config.py")).status_code == 404

@@ -224,8 +224,47 @@ async def test_the_endpoint_pages_and_filters(database: Database, api: httpx.Asy
     assert ([change["seq"] for change in page["registros"]], page["proximo"], page["ha_mais"]) == ([1, 2], 2, True)
     page = (await api.get("/mudancas", params={"entidade": "contratos", "desde": 2, "limite": 3})).json()
     assert ([change["seq"] for change in page["registros"]], page["proximo"], page["ha_mais"]) == ([4, 5, 6], 6, False)
-    for wrong in ({"entidade": "orgaos"}, {"desde": -1}, {"limite": 501}, {"outro": 1}):
+    for wrong in ({"entidade": "orgaos"}, {"chave": KEY}, {"desde": -1}, {"limite": 501}, {"outro": 1}):
         assert (await api.get("/mudancas", params=wrong)).status_code == 422
+
+
+async def test_the_changes_of_one_record_are_found_by_its_key(database: Database, api: httpx.AsyncClient) -> None:
+    _, payload = record_of(CONTRATACOES, 0, 1, random.Random(1))
+    await store_some(database, CONTRATACOES, 3)
+    for day in (1, 2, 3):
+        stamp = f"2026-01-0{day}T00:00:00"
+        await database.run(
+            store, CONTRATACOES, {KEY: {**payload, "dataAtualizacaoGlobal": stamp, "processo": str(day)}}
+        )
+    asked = {"entidade": "contratacoes", "chave": KEY}
+    behind = (await api.get("/mudancas", params=asked)).json()
+    assert behind["registros"] == []  # not before all changes up to these are visible
+    await reach_the_end(database)
+
+    page = (await api.get("/mudancas", params={**asked, "limite": 1})).json()
+    assert (len(page["registros"]), page["ha_mais"]) == (1, True)
+    rest = (await api.get("/mudancas", params={**asked, "desde": page["proximo"]})).json()
+
+    changes = [*page["registros"], *rest["registros"]]
+    assert [(change["tipo"], change["chave"], change["campos"]["processo"]) for change in changes] == [
+        ("alterado", KEY, payload.get("processo")),
+        ("alterado", KEY, "1"),
+        ("alterado", KEY, "2"),
+    ]
+    assert (rest["proximo"], rest["ha_mais"]) == (rest["ultimo"], False)
+    other = (await api.get("/mudancas", params={**asked, "entidade": "contratos"})).json()
+    assert other["registros"] == []
+
+
+async def test_an_index_finds_the_changes_of_one_record(database: Database) -> None:
+    await database.rows(
+        "INSERT INTO mudancas (entidade, chave, tipo) SELECT 'contratos', md5(CAST(n AS text)),"
+        " CASE WHEN n % 5 = 0 THEN 'alterado' ELSE 'inserido' END FROM generate_series(1, 20000) n"
+    )
+    await database.rows("ANALYZE mudancas")
+    given = {"entidade": "contratos", "chave": "x", "desde": 0, "up_to": 20_000, "most": 101}
+    plan = await database.rows(f"EXPLAIN {service._LOAD_OF_ONE.text}", **given)
+    assert any("ix_mudancas_chave" in row[0] for row in plan)
 
 
 def test_a_viewer_sees_no_cpf_in_old_values() -> None:

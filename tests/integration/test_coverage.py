@@ -345,3 +345,38 @@ async def test_the_days_of_a_resource_that_is_read_by_its_changes_alone_are_thos
     assert found["days"][0]["total_registros"] == told
     (part,) = found["days"][0]["modalidades"]
     assert (part["modalidade"], part["state"], part["total_registros"]) == (None, "complete", told)
+
+
+async def test_spans_say_of_every_day_what_the_coverage_says(api: httpx.AsyncClient, database: Database) -> None:
+    await read(database, piece(DAY), piece(DAY, 8))
+    await read(database, piece(NEXT), piece(NEXT, 8))
+    await read(database, piece(NEXT + timedelta(days=1)))
+    await read_with_rejected(database, "a", day=NEXT + timedelta(days=3))
+
+    answer = await api.get("/sync/coverage/spans")
+
+    assert answer.status_code == 200, answer.text
+    spans = answer.json()["spans"]
+    assert answer.json()["modalidades"] == [6, 8]
+    told = {
+        str(date.fromisoformat(span["first_day"]) + timedelta(days=n)): span["state"]
+        for span in spans
+        for n in range((date.fromisoformat(span["last_day"]) - date.fromisoformat(span["first_day"])).days + 1)
+    }
+    assert spans[0] == {"first_day": "2021-01-01", "last_day": str(DAY - timedelta(days=1)), "state": "never"}
+    assert spans[1] == {"first_day": str(DAY), "last_day": str(NEXT), "state": "complete"}
+    assert list(told)[-1] == str(datetime.now(BRASILIA).date())
+    shown = await coverage(api, DAY, NEXT + timedelta(days=3))
+    assert {one["day"]: one["state"] for one in shown["days"]} == {
+        day: state for day, state in told.items() if str(DAY) <= day <= str(NEXT + timedelta(days=3))
+    }
+
+
+async def test_spans_of_one_modalidade_and_since_a_day(api: httpx.AsyncClient, database: Database) -> None:
+    await read(database, piece(DAY), piece(DAY, 8), error="page 2: status 503")
+
+    answer = await api.get("/sync/coverage/spans", params={"from": str(DAY), "modalidade": 8})
+
+    assert [span["state"] for span in answer.json()["spans"]] == ["failed", "never"]
+    for first in ("2020-12-31", "2025-02-30", "yesterday"):
+        assert (await api.get("/sync/coverage/spans", params={"from": first})).status_code == 422

@@ -18,6 +18,7 @@ from backend.services.alerts.findings import Rules, look
 from backend.services.reading import ReadConnections
 from backend.services.status import WITH_PROGRESS
 from common.clock import BRASILIA
+from common.config import ScheduleSettings
 from common.lifecycle import admission, executions, slices
 from common.lifecycle.causes import Cause
 from common.lifecycle.slices import PageCounts, PlannedSlice
@@ -568,7 +569,7 @@ async def test_what_is_changed_through_the_api_is_shown_at_once(
 async def test_a_fault_is_not_shared_with_who_asks_later(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "FRESH_SECONDS", 3600.0)
     monkeypatch.setattr(queries, "_COUNTS", text("SELECT 1/0"))
-    shared = queries.Dashboard(ReadConnections(engine))
+    shared = queries.Dashboard(ReadConnections(engine), ScheduleSettings())
     faults = await asyncio.gather(shared.load(), shared.load(), return_exceptions=True)
     assert [isinstance(fault, DBAPIError) for fault in faults] == [True, True]
     monkeypatch.undo()
@@ -578,7 +579,7 @@ async def test_a_fault_is_not_shared_with_who_asks_later(engine: AsyncEngine, mo
 async def test_who_leaves_does_not_end_the_reading_of_the_others(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = queries.Dashboard(ReadConnections(engine))
+    shared = queries.Dashboard(ReadConnections(engine), ScheduleSettings())
     leaving, staying = asyncio.create_task(shared.load()), asyncio.create_task(shared.load())
     await asyncio.sleep(0)
     leaving.cancel()

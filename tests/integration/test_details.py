@@ -190,14 +190,23 @@ async def test_what_is_still_to_be_read_of_a_record_is_said(api: httpx.AsyncClie
 
     await filled.rows("UPDATE itens_contratacao SET tem_resultado = true")
     situations, mirror = await state()
-    assert situations == {"itens": "falta", "resultados": "falta", "documentos": "fora do escopo"}
-    await filled.rows("UPDATE contratacoes SET itens_at = now(), arquivos_at = now()")
+    outside = {"documentos": "fora do escopo", "historico": "fora do escopo"}
+    assert situations == {"itens": "falta", "resultados": "falta", **outside}
+    await filled.rows("UPDATE contratacoes SET itens_at = now(), arquivos_at = now(), historico_at = now()")
     situations, mirror = await state()
-    assert situations == {"itens": "lida", "resultados": "fora do escopo", "documentos": "lida"}
+    shown = loads(await api.get(address(resource, key)))["listas"]
+    assert {name: each["lista"] for name, each in shown.items()} == {
+        "itens": None,
+        "resultados": "resultados",
+        "documentos": "arquivos",
+        "historico": "historico",
+    }
+    read = {"documentos": "lida", "historico": "lida"}
+    assert situations == {"itens": "lida", "resultados": "fora do escopo", **read}
     assert not mirror["completo"]
     await filled.rows("UPDATE itens_contratacao SET tem_resultado = false")
     situations, mirror = await state()
-    assert situations == {"itens": "lida", "resultados": "lida", "documentos": "lida"}
+    assert situations == {"itens": "lida", "resultados": "lida", **read}
     assert mirror["completo"]
     await filled.rows(
         "INSERT INTO itens_owed (numero_controle_pncp, as_of, reason) VALUES (:key, now(), 'unread')", key=key

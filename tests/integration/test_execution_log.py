@@ -325,6 +325,17 @@ async def test_a_level_is_the_least_that_is_shown(open_api: OpenApi, database: D
     assert len(await read(api, execution_id)) == 5
 
 
+async def test_lines_are_found_by_a_text_in_their_event_or_their_fields(open_api: OpenApi, database: Database) -> None:
+    api = await open_api()
+    execution_id = await database.requested()
+    await written(database, "info", "warning", "info", execution_id=execution_id)
+    await database.rows("UPDATE execution_log SET event = 'Slice failed 50%' WHERE event = '1'")
+    await database.rows("""UPDATE execution_log SET fields = '{"path": "/contratos"}' WHERE event = '2'""")
+    for words, shown in (("slice FAILED", 1), ("50%", 1), ("%", 1), ("_", 0), ("/contratos", 1), ("nowhere", 0)):
+        assert len(await read(api, execution_id, text=words)) == shown, words
+    assert await read(api, execution_id, text="slice", level="error") == []
+
+
 async def test_pages_follow_one_another_without_gap_while_lines_come(open_api: OpenApi, database: Database) -> None:
     api = await open_api()
     execution_id, other = await database.requested(), await database.requested()

@@ -338,6 +338,47 @@ async def test_documents_and_termos_of_contratos_come_too(database: Database, po
         assert await owed(database, table) == set()
 
 
+@pytest.mark.parametrize(
+    ("resource", "table", "number"),
+    [
+        ("contratacoes", "historico_contratacao", "documentoSequencial"),
+        ("contratos", "historico_contrato", "sequencialDocumentoContrato"),
+    ],
+)
+async def test_events_are_stored_once_each_in_the_order_of_time_and_stay(
+    database: Database, portals: Portals, world: World, resource: str, table: str, number: str
+) -> None:
+    part = {"modalidade": MODALIDADE} if resource == "contratacoes" else {}
+    key = world.put(data_publicacao=f"{CLOSED_DAY}T10:00:00", resource=resource, **part)
+    at = "logManutencaoDataInclusao"
+    listed = [
+        {at: "2025-01-03T10:00:00", "tipoLogManutencao": 1, "justificativa": "a terceira"},
+        {at: "2025-01-02T10:00:00", "tipoLogManutencao": 0, number: 1},
+        {at: "2025-01-02T10:00:00", "tipoLogManutencao": 0, number: 2},
+        # the same as another type of JSON: the same event
+        {at: "2025-01-02T10:00:00-03:00", "tipoLogManutencao": "0", number: 2},
+    ]
+    put_children(world, "historico", key, listed, at=f"{CLOSED_DAY}T11:00:00")
+    client = await portals.client(await portals.serve(world))
+    scopes: Scopes = {"historico": Scope()}
+    await read_day(database, client, scopes, resource)
+    assert await owed(database, table) == {key}
+
+    assert await work(database, client, scopes) == ["read"]
+
+    told = f"SELECT evento, documento_sequencial, justificativa FROM {table} ORDER BY evento"
+    rows = await database.rows(told)
+    assert [row.evento[:21] for row in rows] == ["2025-01-02T10:00:00-0"] * 2 + ["2025-01-03T10:00:00-1"]
+    assert [row.documento_sequencial for row in rows] == [1, 2, None]
+    assert rows[2].justificativa == "a terceira"
+    assert await database.value(f"SELECT count(*) FROM {resource} WHERE historico_at IS NOT NULL") == 1
+
+    put_children(world, "historico", key, [{at: "2025-01-04T10:00:00"}], at=LATER_STAMP)
+    await read_day(database, client, scopes, resource)
+    assert await work(database, client, scopes) == ["read"]
+    assert [row.evento[:10] for row in await database.rows(told)] == [f"2025-01-0{day}" for day in (2, 2, 3, 4)]
+
+
 async def test_results_that_are_down_leave_everything_else_alone(
     database: Database,
     portals: Portals,
@@ -454,6 +495,9 @@ async def test_a_list_that_is_asked_for_comes_first_whatever_the_scope(
         "list": "resultados",
         "resource": "contratacoes",
         "numero_controle_pncp": key,
+        "status": "asked",
+        "asked_at": answer.json()["asked_at"],
+        "read_at": None,
         "requests": 3,
     }
     workers.start(client, **only(MODALIDADE))
@@ -476,6 +520,97 @@ async def test_what_was_asked_for_is_read_before_newer_records(
     await work(database, client, most=1)
 
     assert {entry[0] for entry in await stored(database)} == {oldest}
+
+
+PASSWORDS = {f"{role}_password": f"{role}-and-its-long-words" for role in ("admin", "viewer")}
+ADMIN, VIEWER = (httpx.BasicAuth(role, f"{role}-and-its-long-words") for role in ("admin", "viewer"))
+
+
+async def test_a_viewer_asks_too_and_what_waits_is_not_asked_for_twice(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, {})
+    api = await open_api(**PASSWORDS)
+    [key] = keys_of(day, [4])
+    body = {"list": "resultados", "numero_controle_pncp": key}
+
+    answers = await asyncio.gather(*(api.post("/sync/lists", json=body, auth=VIEWER) for _ in range(2)))
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == answers[1].json()
+    assert await database.value("SELECT count(*) FROM resultados_owed WHERE asked_at IS NOT NULL") == 1
+    # an administrator has it read anew: tries that failed do not count
+    await database.rows("UPDATE resultados_owed SET tries = 3")
+    await api.post("/sync/lists", json=body, auth=VIEWER)
+    assert await database.value("SELECT tries FROM resultados_owed") == 3
+    await api.post("/sync/lists", json=body, auth=ADMIN)
+    assert await database.value("SELECT tries FROM resultados_owed") == 0
+
+
+async def test_a_list_that_was_just_read_is_read_again_for_an_administrator_alone(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, {})
+    api = await open_api(**PASSWORDS)
+    [key] = keys_of(day, [0])
+    body = {"list": "arquivos", "numero_controle_pncp": key}
+    assert (await api.post("/sync/lists", json=body, auth=VIEWER)).status_code == 202
+    await work(database, client)
+
+    answer = await api.post("/sync/lists", json=body, auth=VIEWER)
+
+    read_at = await database.value("SELECT arquivos_at FROM contratacoes WHERE numero_controle_pncp = :key", key=key)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["status"], answer.json()["asked_at"], answer.json()["requests"]) == ("read", None, 0)
+    assert datetime.fromisoformat(answer.json()["read_at"]) == read_at
+    assert await owed(database, "arquivos_contratacao") == set()
+
+    await database.rows("UPDATE contratacoes SET arquivos_at = now() - interval '61 minutes'")
+    assert (await api.post("/sync/lists", json=body, auth=VIEWER)).status_code == 202
+    await work(database, client)
+    assert (await api.post("/sync/lists", json=body, auth=ADMIN)).status_code == 202
+    assert await owed(database, "arquivos_contratacao") == {key}
+
+
+async def test_only_so_many_lists_that_viewers_ask_for_wait(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    client = await portals.client(await portals.serve(day))
+    await read_day(database, client, ALL)  # what a scope owes does not count
+    api = await open_api(**PASSWORDS, lists_asked_at_once=2)
+    keys = keys_of(day, range(4))
+
+    async def ask(name: str, key: str, user: httpx.BasicAuth) -> httpx.Response:
+        return await api.post("/sync/lists", json={"list": name, "numero_controle_pncp": key}, auth=user)
+
+    answers = await asyncio.gather(*(ask(name, keys[0], VIEWER) for name in ("resultados", "arquivos")))
+    assert [answer.status_code for answer in answers] == [202, 202]
+    refused = await ask("resultados", keys[1], VIEWER)
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"]
+    assert "Já esperam 2 listas pedidas" in refused.json()["detail"]
+    # what waits already costs nothing more, and an administrator is not refused
+    assert (await ask("resultados", keys[0], VIEWER)).status_code == 202
+    assert (await ask("resultados", keys[2], ADMIN)).status_code == 202
+
+    await database.rows("UPDATE arquivos_contratacao_owed SET set_aside_at = now() WHERE asked_at IS NOT NULL")
+    assert (await ask("resultados", keys[1], VIEWER)).status_code == 429
+    await database.rows("DELETE FROM resultados_owed WHERE asked_at IS NOT NULL")
+    assert (await ask("resultados", keys[1], VIEWER)).status_code == 202
+
+
+async def test_what_viewers_ask_for_counts_as_a_write(
+    open_api: OpenApi, database: Database, portals: Portals, day: World
+) -> None:
+    await read_day(database, await portals.client(await portals.serve(day)), {})
+    api = await open_api(**PASSWORDS, limit_writes_per_minute=1)
+    body = {"list": "arquivos", "numero_controle_pncp": keys_of(day, [0])[0]}
+
+    answers = [await api.post("/sync/lists", json=body, auth=VIEWER) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [202, 429]
 
 
 @pytest.mark.parametrize(
@@ -506,7 +641,7 @@ async def test_the_plan_says_records_requests_and_hours_of_each_list(
 
     requests = sum(map(len, results.values()))
     by_list = {(one["list"], one["resource"]): one for one in plan["lists"]}
-    assert len(by_list) == 4
+    assert by_list.keys() == {(child.service, resource.name) for resource, child in LATER}
     assert by_list["resultados", "contratacoes"] == {
         "list": "resultados",
         "resource": "contratacoes",
@@ -541,8 +676,10 @@ async def test_the_plan_says_records_requests_and_hours_of_each_list(
     }
     assert [(one["list"], one["resource"], one["scope"], one["owed"], one["since"]) for one in others] == [
         ("arquivos", "contratacoes", "nenhum", 0, None),
+        ("historico", "contratacoes", "nenhum", 0, None),
         ("arquivos", "contratos", "nenhum", 0, None),
         ("termos", "contratos", "tudo", 0, None),
+        ("historico", "contratos", "nenhum", 0, None),
     ]
     metrics = (await api.get("/metrics")).text
     assert 'pncp_lists_owed{list="resultados",resource="contratacoes",state="unread"} 2.0' in metrics

@@ -348,10 +348,10 @@ async def test_many_who_ask_burden_the_database_once(
     api = await open_api()
     read = 0
 
-    async def counting(engine: AsyncEngine, crons: Any, read_figures: Any = figures._read) -> Any:
+    async def counting(*given: Any, read_figures: Any = figures._read) -> Any:
         nonlocal read
         read += 1
-        return await read_figures(engine, crons)
+        return await read_figures(*given)
 
     monkeypatch.setattr(figures, "_read", counting)
     await asyncio.gather(*[scrape(api) for _ in range(10)])

@@ -23,6 +23,7 @@ from common.resources.atas import ATAS
 from common.resources.contratacoes import ARQUIVOS, CONTRATACOES
 from common.resources.contratos import ARQUIVOS as ARQUIVOS_CONTRATO
 from common.resources.contratos import CONTRATOS
+from common.resources.derive import to_sql
 from common.resources.description import Child, Resource
 from common.resources.instrumentos_cobranca import INSTRUMENTOS_COBRANCA
 from common.resources.itens import ITENS
@@ -92,7 +93,8 @@ class Store:
         self._world = world
 
     async def insert(self, table: Resource | Child, payload: Any, **more: Any) -> None:
-        await self._filler.insert(table.name, table.columns, json.loads(json.dumps(payload, default=float)), 1, **more)
+        row = json.loads(json.dumps(payload, default=float))
+        await self._filler.insert(table.name, to_sql(table.columns), row, 1, **more)
 
     async def records(self, resource: Resource) -> None:
         for record in self._world.store(resource.name).records.values():

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.language.translator import Translator
 from backend.services.alerts.findings import Finding, Rules, explain_end, look
 from backend.services.alerts.texts import Episode, compose
 from common.lifecycle import executions, slices
@@ -169,7 +170,8 @@ async def test_items_that_are_owed_for_over_a_day_are_an_alert_and_so_are_those_
     assert "Itens que faltam desde" in text
     assert "python -m ingestor itens" in text
     async with database.engine.connect() as db:
-        assert await explain_end(db, "itens", late.details, datetime.now(UTC)) == "os itens que faltavam vieram"
+        (reason,) = await explain_end(db, "itens", late.details, datetime.now(UTC))
+    assert Translator("pt-BR").say(reason) == "os itens que faltavam vieram"
 
 
 def told(finding: Finding) -> str:
@@ -210,5 +212,5 @@ async def test_drift_is_on_the_dashboard_in_metrics_and_an_alert_until_it_is_a_w
 
     assert "drift" not in await findings(database)
     async with database.engine.connect() as db:
-        reason = await explain_end(db, "drift", finding.details, datetime.now(UTC))
-    assert reason == "nenhum valor assim veio há 7 dias"
+        (reason,) = await explain_end(db, "drift", finding.details, datetime.now(UTC))
+    assert Translator("pt-BR").say(reason) == "nenhum valor assim veio há 7 dias"

@@ -1,6 +1,7 @@
 """Sums and facets out of the rollup, as the tables have them; nothing is asked of the tables themselves."""
 
 import itertools
+import statistics
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -330,3 +331,35 @@ async def test_of_many_values_fifty_are_named_and_the_others_counted(database: D
     assert (len(facets["numero_controle_pncp"].valores), facets["numero_controle_pncp"].outros) == (50, 10)
     names = [value.valor or "" for value in facets["numero_controle_pncp"].valores]
     assert all(first < second for first, second in itertools.pairwise(names))
+
+
+@pytest.mark.parametrize("asked", [{}, {"uf": "SP,SC,RJ,MG"}])
+async def test_medians_are_those_of_the_amounts_above_zero(
+    database: Database, resource: Resource, api: httpx.AsyncClient, asked: dict[str, str]
+) -> None:
+    await fill(database, resource, adds_up=True)
+    names = {"contratacoes": ("estimado", "homologado"), "contratos": ("global",)}[resource.name]
+    columns = {name: f"valor_{'total_' if name != 'global' else ''}{name}" for name in names}
+    await database.rows(
+        f"UPDATE {resource.name} SET {', '.join(f'{each} = 0' for each in columns.values())}"
+        f" WHERE {resource.key} IN (SELECT {resource.key} FROM {resource.name} LIMIT 7)"
+    )
+    rows = await database.rows(f"SELECT * FROM {resource.name}")
+
+    plain = (await api.get(f"/{resource.name}/resumo", params=asked)).json()
+    summary = (await api.get(f"/{resource.name}/resumo", params={**asked, "medianas": "true", "agrupar": "uf"})).json()
+
+    wanted = asked["uf"].split(",") if asked else None
+    for name, column in columns.items():
+        known = [
+            (row.unidade_orgao_uf_sigla, getattr(row, column))
+            for row in rows
+            if (getattr(row, column) or 0) > 0 and not getattr(row, "receita", False)
+            if wanted is None or row.unidade_orgao_uf_sigla in wanted
+        ]
+        assert plain[f"mediana_{name}"] is None
+        assert Decimal(summary[f"mediana_{name}"]) == statistics.median(value for _, value in known)
+        for group in summary["grupos"]["uf"]:
+            of_group = [value for uf, value in known if uf == group["valor"]]
+            said = group[f"mediana_{name}"]
+            assert (None if said is None else Decimal(said)) == (statistics.median(of_group) if of_group else None)

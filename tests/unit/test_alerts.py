@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from backend.config import BackendSettings
-from backend.services.alerts import words
+from backend.language.catalogue import SENTENCES
+from backend.language.translator import Translator, say
 from backend.services.alerts.channels import Email, Webhook, channels_of
 from backend.services.alerts.deliveries import LONGEST_PAUSE, pause_after
 from backend.services.alerts.episodes import Delivery, next_event
@@ -19,10 +20,10 @@ from backend.services.alerts.findings import (
     judge_day,
     merge_failures,
     one_line,
-    summarise_empty,
-    summarise_failures,
 )
+from backend.services.alerts.sentences import summarise
 from backend.services.alerts.texts import Episode, compose, compose_test
+from backend.services.verdict.outages import told_failure
 from common.config import ConfigurationError, load_settings
 from common.lifecycle.causes import CAUSES
 
@@ -52,6 +53,10 @@ def episode(**parts: Any) -> Episode:
     return Episode(
         **{"id": 7, "kind": "sync", "summary": "1 execução falhou", "details": details, "opened_at": NOON, **parts}
     )
+
+
+def said(kind: str, details: dict[str, Any]) -> str:
+    return Translator("pt-BR").say(summarise(kind, details))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ def test_an_episode_keeps_what_it_has_seen_and_knows_what_is_pending() -> None:
     first = merge_failures(None, [failed(1), failed(2)])
     second = merge_failures(first, [failed(2), failed(3)])
     assert [(one["id"], one["is_pending"]) for one in second["executions"]] == [(3, True), (2, True), (1, False)]
-    assert summarise_failures({**second, "late": []}) == "3 execuções falharam; 2 ainda por refazer"
+    assert said("sync", {**second, "late": []}) == "3 execuções falharam; 2 ainda por refazer"
 
 
 def test_an_endless_episode_keeps_the_newest_and_counts_the_others() -> None:
@@ -103,14 +108,14 @@ def test_an_endless_episode_keeps_the_newest_and_counts_the_others() -> None:
     details = merge_failures(merge_failures(None, all_of_them), all_of_them)  # they are seen at every look
     assert (len(details["executions"]), len(details["execution_ids"])) == (MOST_SHOWN, 150)
     assert details["executions"][0]["id"] == MOST_SHOWN + 50
-    assert summarise_failures({**details, "late": []}) == "150 execuções falharam"
+    assert said("sync", {**details, "late": []}) == "150 execuções falharam"
 
 
 def test_no_update_at_all_is_told_in_the_same_line() -> None:
     late = {"has_gap": False, "last_success_at": NOON.isoformat(), "updated_until": None}
     both = [late | {"resource": "contratacoes"}, late | {"resource": "contratos", "last_success_at": None}]
     details = {**merge_failures(None, [failed(1)]), "overdue": True, "late": both}
-    assert summarise_failures(details) == (
+    assert said("sync", details) == (
         "1 execução falhou; nenhuma atualização teve sucesso desde 10/03/2026 12:00; "
         "Contratos e empenhos: nenhuma atualização teve sucesso até agora"
     )
@@ -149,7 +154,7 @@ def test_what_is_empty_is_told_in_a_line() -> None:
         {"resource": "contratacoes", "day": "2026-03-10", "modalidade": 6},
     ]
     quiet = {"contratacoes": NOON.isoformat(), "contratos": NOON.isoformat()}
-    assert summarise_empty({"listings": listings, "quiet": quiet}) == (
+    assert said("empty", {"listings": listings, "quiet": quiet}) == (
         "Atas de registro de preços: o dia 09/03/2026 foi lido sem nenhum registro; "
         "o dia 10/03/2026 foi lido sem nenhum registro na modalidade 6; "
         "as atualizações não trazem nada desde 10/03/2026 12:00; "
@@ -224,13 +229,12 @@ def test_the_last_message_says_why_it_is_over_and_asks_for_nothing() -> None:
 
 
 def test_every_cause_has_its_words_and_the_sentence_follows_as_the_technical_detail() -> None:
-    assert set(words.CAUSES) == set(CAUSES)
     for cause in CAUSES:
         details = {**merge_failures(None, [failed(1, cause=cause)]), "overdue": False, "late": []}
         message = compose("opened", episode(details=details), number=1, public_url=None, reminder=None)
-        said, _, detail = message.text.partition("Detalhe técnico:")
-        assert words.CAUSES[cause] in said
-        assert "slices failed" not in said
+        told, _, detail = message.text.partition("Detalhe técnico:")
+        assert say(f"cause.{cause}", "pt-BR") in told
+        assert "slices failed" not in told
         assert "19 of 19 slices failed" in detail
 
 
@@ -263,8 +267,37 @@ def test_the_technical_detail_of_each_kind_follows_what_is_said_in_portuguese(
 
 
 def test_a_portal_that_answers_with_what_is_no_page_is_not_said_to_be_silent() -> None:
-    assert words.how_it_fails("down", "no_answer") == "não responde"
-    assert words.how_it_fails("down", "bad_answer") == "dá respostas que não podem ser usadas"
+    translator = Translator("pt-BR")
+    assert translator.say(told_failure("down", "no_answer")) == "não responde"
+    assert translator.say(told_failure("down", "bad_answer")) == "dá respostas que não podem ser usadas"
+
+
+def test_a_message_is_in_the_language_that_is_set_and_leads_to_the_execution() -> None:
+    message = compose(
+        "opened", episode(), number=1, public_url="https://pncp.example.org", reminder=6 * HOUR, language="en"
+    )
+    assert message.subject == "[PNCP Sync] Alert: failing synchronisation since 2026-03-10 12:00"
+    for part in (
+        "What happened: 1 execution failed.",
+        "- 1, update of the schedule, 2026-03-10 12:00: the portal did not answer as it should",
+        "Technical detail:\n- execution 1: 19 of 19 slices failed\n",
+        "A reminder comes every 6 h",
+        "See: https://pncp.example.org/#/execucoes/1",
+    ):
+        assert part in message.text
+    assert message.payload["url"] == "https://pncp.example.org/#/execucoes/1"
+    assert message.payload["alert"]["summary"] == "1 execution failed"
+
+
+def test_every_sentence_of_a_message_follows_its_language() -> None:
+    """No word of a message in English comes from the Portuguese catalogue."""
+    ended = {"ended": [{"code": "alert.end.gap_read", "values": {}}], "resolution": "a lacuna foi lida"}
+    told = episode(details={**episode().details, **ended}, resolved_at=NOON + HOUR)
+    english = compose("recovered", told, number=1, public_url=None, reminder=None, language="en").text
+    portuguese = compose("recovered", told, number=1, public_url=None, reminder=None).text
+    assert "It ended: the gap was read." in english
+    assert "Terminou: a lacuna foi lida." in portuguese
+    assert all(pair[0] not in english for pair in SENTENCES.values() if "{" not in pair[0] and len(pair[0]) > 20)
 
 
 def test_no_error_message_can_add_a_header() -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from common.resources import RESOURCES
-from common.resources.derive import party_columns, party_key
+from common.resources.derive import entry_columns, party_columns, party_key
 from common.resources.description import Column, Kind, Party, Resource
 from common.resources.parties import PARTIES
 
@@ -46,7 +46,12 @@ def test_a_record_needs_its_key_and_its_stamps_and_nothing_else(resource: Resour
     stamps = {listing.stamp for listing in resource.listings.values()}
     assert required == {*(resource.key_columns or (resource.key,)), *resource.version, *stamps}
     for child in resource.lists:
-        assert {column.name for column in child.columns if column.required} == set(child.key)
+        assert {column.name for column in entry_columns(child) if column.required} == {
+            *child.key,
+            *child.key_columns[:1],
+        }
+        assert set(child.key_columns) <= names(child.columns)
+        assert child.keeps_gone or not child.key_columns
 
 
 @every_resource

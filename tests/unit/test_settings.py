@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -511,4 +512,32 @@ def test_a_scope_of_termos_by_modalidade_is_refused_at_the_start(load: Load) -> 
     with pytest.raises(ConfigurationError, match="PNCP_TERMOS: contratos have no modalidade"):
         load(PNCP_RESULTADOS="modalidade=6", PNCP_TERMOS="modalidade=6")
     scopes = load(PNCP_RESULTADOS="modalidade=6", PNCP_TERMOS="tudo").list_scopes
-    assert scopes == {"resultados": Scope(modalidade=(6,)), "arquivos": None, "termos": Scope()}
+    assert scopes == {"resultados": Scope(modalidade=(6,)), "arquivos": None, "historico": None, "termos": Scope()}
+
+
+def test_a_day_of_the_mirror_is_that_of_all_resources_that_are_kept_up_to_date(load: Load) -> None:
+    assert load().goals == {}
+    assert load(MIRROR_FROM="2021-01-01").goals == {"contratacoes": date(2021, 1, 1)}
+    assert load(MIRROR_FROM="2023-02-28", PNCP_RESOURCES="contratacoes,atas").goals == {
+        "contratacoes": date(2023, 2, 28),
+        "atas": date(2023, 2, 28),
+    }
+
+
+def test_a_resource_can_have_a_day_of_its_own(load: Load) -> None:
+    assert load(MIRROR_FROM=" 2021-01-01 , atas = 2024-06-01").goals == {
+        "contratacoes": date(2021, 1, 1),
+        "atas": date(2024, 6, 1),
+    }
+    assert load(MIRROR_FROM="pcas=2022-01-01").goals == {"pcas": date(2022, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2020-12-31", "01/01/2021", "2021", "1609459200", "2023-02-30", "ata=2021-01-01", "atas=", "2021-01-01;atas"],
+)
+def test_a_day_of_the_mirror_that_is_none_is_refused_with_what_is_expected(load: Load, value: str) -> None:
+    assert (
+        "MIRROR_FROM: expected a day from 2021-01-01 on, or resource=day, between commas, of contratacoes, "
+        in fault(load, MIRROR_FROM=value)
+    )

@@ -96,6 +96,7 @@ def recorded(folder: str) -> list[Row]:
         ("contrato-arquivos", set()),
         # Null in 0.3 % of the recorded ones, none of which is among those at hand.
         ("termos", {(".numeroTermoContrato", "null")}),
+        ("historico", set()),
     ],
 )
 def test_generated_children_have_the_keys_and_types_of_recorded_ones(
@@ -104,9 +105,9 @@ def test_generated_children_have_the_keys_and_types_of_recorded_ones(
     if folder == "resultados":
         made = [row for key, item in with_result(records) for row in rows(records, folder, key, item["numeroItem"])]
     else:
-        parents = records.keys if folder == "arquivos" else list(records.contratos.records)
+        parents = records.keys if folder in {"arquivos", "historico"} else list(records.contratos.records)
         made = [row for key in parents for row in rows(records, folder.removeprefix("contrato-"), key)]
-    real = recorded(folder)
+    real = [row for row in recorded(folder) if "ataSequencial" not in row]  # events of atas have keys of their own
     assert len(made) > 100
     assert {frozenset(row) for row in made} == {frozenset(row) for row in real}
     assert shapes_of(made) <= shapes_of(real) | more
@@ -119,8 +120,29 @@ def test_children_follow_from_the_seed(records: World) -> None:
         assert wanted == rows(again, "resultados", key, item["numeroItem"])
     for key in [*records.keys[:50], *list(records.contratos.records)[:50]]:
         assert rows(records, "arquivos", key) == rows(again, "arquivos", key)
+        assert rows(records, "historico", key) == rows(again, "historico", key)
     for key in list(records.contratos.records):
         assert rows(records, "termos", key) == rows(again, "termos", key)
+
+
+def test_events_say_what_hangs_on_their_record_in_no_order_of_time(records: World) -> None:
+    unordered = 0
+    for key in [*records.keys[:60], *list(records.contratos.records)[:60]]:
+        events = rows(records, "historico", key)
+        head = records.get(key)
+        assert head is not None
+        moments = [event["logManutencaoDataInclusao"] for event in events]
+        unordered += moments != sorted(moments)
+        assert min(moments) == head.publicacao
+        assert max(moments) <= max(head.publicacao, head.atualizacao_global)
+        of_documents = [event for event in events if event["categoriaLogManutencao"] in (6, 8)]
+        assert len(of_documents) == len(rows(records, "arquivos", key))
+        if "-1-" in key:
+            items = map(decode_json, records.items(key))
+            having = sorted(item["numeroItem"] for item in items if item["temResultado"])
+            told = sorted(event["itemNumero"] for event in events if event["categoriaLogManutencao"] == 5)
+            assert told == having
+    assert unordered > 10
 
 
 def test_resultados_are_consistent_with_their_item(records: World) -> None:
@@ -247,14 +269,16 @@ async def test_what_hangs_on_nothing_is_404(client: Client, world: World) -> Non
         assert status == body["status"] == 404  # as for any path that the portal does not have
 
 
-async def test_documents_and_termos_come_ten_at_a_time_unless_asked_otherwise(client: Client, world: World) -> None:
+async def test_lists_come_ten_at_a_time_unless_asked_otherwise(client: Client, world: World) -> None:
     contratacao, contrato = world.put(), world.put(resource="contratos")
     for kind, key, number in [
         ("arquivos", contratacao, "sequencialDocumento"),
         ("arquivos", contrato, "sequencialDocumento"),
         ("termos", contrato, "sequencialTermoContrato"),
+        ("historico", contratacao, "documentoSequencial"),
+        ("historico", contrato, "sequencialDocumentoContrato"),
     ]:
-        put_children(world, kind, key, 23)
+        put_children(world, kind, key, [{number: n} for n in range(1, 24)])
         path = path_of(key, kind)
         pages = [(await client.get(path, pagina=page))[1] for page in (1, 2, 3, 4)]
         assert [len(page) for page in pages] == [10, 10, 3, 0]
@@ -272,11 +296,13 @@ async def test_a_record_without_children_answers_as_set(
     contratacao, contrato = world.put(items=[{"temResultado": False}]), world.put(resource="contratos")
     put_children(world, "arquivos", contratacao, 0)
     put_children(world, "termos", contrato, 0)
+    put_children(world, "historico", contrato, 0)
     client.quirks.update({"no_items": setting})
     for path in (
         path_of(contratacao, "itens/1/resultados"),
         path_of(contratacao, "arquivos"),
         path_of(contrato, "termos"),
+        path_of(contrato, "historico"),
     ):
         assert (await client.get(path))[0] == status
     assert await client.get(path_of(contrato, "termos/quantidade")) == (200, 0)
@@ -296,7 +322,7 @@ async def test_children_are_put_from_outside_and_move_the_stamp_of_their_record(
     assert world.record(key)["dataAtualizacaoGlobal"] == NOW.isoformat()
     assert world.record(key)["dataAtualizacao"] == "2025-01-07T10:00:00"
     for wrong in (
-        {"kind": "historico", "key": key, "rows": 1},
+        {"kind": "editais", "key": key, "rows": 1},
         {"kind": "resultados", "key": key, "rows": 1},
         {"kind": "resultados", "key": key, "item": 9, "rows": 1},
         {"kind": "arquivos", "key": key, "item": 1, "rows": 1},
@@ -330,7 +356,8 @@ def test_what_hangs_on_a_bad_record_is_answered_all_the_same(world: World, bad: 
     key = world.put(items=[item], srp=bad, tipoInstrumentoConvocatorioCodigo=bad)
     contrato = world.put(resource="contratos", valorGlobal=bad, tipoContrato=bad, niFornecedor=bad, tipoPessoa=bad)
     assert rows(world, "resultados", key, 1)
-    for kind, parent in (("arquivos", key), ("arquivos", contrato), ("termos", contrato)):
+    of_contrato = [(kind, contrato) for kind in ("arquivos", "termos", "historico")]
+    for kind, parent in (("arquivos", key), ("historico", key), *of_contrato):
         rows(world, kind, parent)
         put_children(world, kind, parent, 1)
         assert len(rows(world, kind, parent)) == 1
@@ -383,6 +410,7 @@ async def test_children_are_spoiled_where_the_rule_says_their_kind(client: Clien
         ("resultados", path_of(key, "itens/1/resultados"), "sequencialResultado"),
         ("arquivos", path_of(key, "arquivos"), "sequencialDocumento"),
         ("termos", path_of(contrato, "termos"), "sequencialTermoContrato"),
+        ("historico", path_of(key, "historico"), "logManutencaoDataInclusao"),
     ]:
         client.quirks.reset()
         client.quirks.add("missing_key", match={"kind": kind})

@@ -6,7 +6,7 @@ does not delay e-mail.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,13 +16,26 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError
+from backend.language.translator import DEFAULT_LANGUAGE, Language, Text, Translator
 from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alerts.channels import Channel, DeliveryError, Message
 from backend.services.alerts.deliveries import Attempts
 from backend.services.alerts.findings import MOST_SHOWN, Finding, Rules, explain_end, look
 from backend.services.alerts.queue_watch import QueueWatch
-from backend.services.alerts.texts import REMINDED, Episode, Event, compose, compose_test, technical_detail
+from backend.services.alerts.texts import (
+    REMINDED,
+    Episode,
+    Event,
+    compose,
+    compose_test,
+    technical_detail,
+    told_end,
+    told_summary,
+    write,
+)
 from backend.services.election import look_if_elected
+from backend.services.verdict.state import Verdict
+from backend.services.verdict.wording import word
 from common.database import in_transaction, run_again
 from common.tables import alerts
 
@@ -46,9 +59,8 @@ _REFRESH = text("""
     UPDATE alerts SET summary = :summary, details = :details WHERE id = :id AND details IS DISTINCT FROM :details
 """).bindparams(bindparam("details", type_=JSONB))
 _RESOLVE = text("""
-    UPDATE alerts SET resolved_at = :now, details = details || jsonb_build_object('resolution', CAST(:reason AS text))
-     WHERE id = :id AND resolved_at IS NULL
-""")
+    UPDATE alerts SET resolved_at = :now, details = details || :ended WHERE id = :id AND resolved_at IS NULL
+""").bindparams(bindparam("ended", type_=JSONB))
 _LOAD_UNTOLD = text("""
     SELECT id, kind, summary, details, deliveries, opened_at, resolved_at FROM alerts
      WHERE resolved_at IS NULL OR (recovery_notified_at IS NULL AND resolved_at > :since)
@@ -65,10 +77,12 @@ _COUNT_OPEN = text("SELECT count(*) FROM alerts WHERE resolved_at IS NULL")
 
 @dataclass(frozen=True)
 class Notifier:
-    """The channels, and what each message contains."""
+    """The channels, and what each message contains; `verdict` loads what a message says of the whole mirror."""
 
     channels: Sequence[Channel]
     public_url: str | None = None
+    verdict: Callable[[], Awaitable[Verdict]] | None = None
+    language: Language = DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True)
@@ -157,8 +171,11 @@ async def _settle(
         log.warning("alert opened", kind=finding.kind, summary=finding.summary)
 
 
-async def _resolve(db: AsyncConnection, alert_id: int, kind: str, reason: str, *, now: datetime) -> None:
-    await db.execute(_RESOLVE, {"id": alert_id, "reason": reason, "now": now})
+async def _resolve(db: AsyncConnection, alert_id: int, kind: str, reasons: Sequence[Text], *, now: datetime) -> None:
+    """Store why it ended by codes, and in Portuguese for those who read the table."""
+    reason = "; ".join(Translator().say(one) for one in reasons)
+    ended = {"resolution": reason, "ended": [write(one) for one in reasons]}
+    await db.execute(_RESOLVE, {"id": alert_id, "ended": ended, "now": now})
     log.info("alert resolved", kind=kind, reason=reason)
 
 
@@ -178,7 +195,13 @@ async def deliver(engine: AsyncEngine, rules: Rules, notifier: Notifier, *, now:
                 continue
             known = delivery or Delivery()
             message = compose(
-                event, episode, number=known.sent + 1, public_url=notifier.public_url, reminder=rules.reminder
+                event,
+                episode,
+                number=known.sent + 1,
+                public_url=notifier.public_url,
+                reminder=rules.reminder,
+                verdict=None if notifier.verdict is None else word(await notifier.verdict(), notifier.language),
+                language=notifier.language,
             )
             deliveries[channel.name] = await _send(channel, message, event, known, now=now)
             await _note(engine, episode, deliveries, [one.name for one in notifier.channels])
@@ -239,7 +262,9 @@ async def _note(
 # --- for the API ------------------------------------------------------------------------------------------------
 
 
-async def list_alerts(engine: AsyncEngine, query: AlertsQuery) -> tuple[list[Alert], int, str | None]:
+async def list_alerts(
+    engine: AsyncEngine, query: AlertsQuery, language: Language = DEFAULT_LANGUAGE
+) -> tuple[list[Alert], int, str | None]:
     """Episodes from the newest to the oldest, how many are open, and where the next page begins."""
     statement = select(alerts).order_by(alerts.c.id.desc()).limit(query.limit + 1)
     if query.cursor is not None:
@@ -247,12 +272,14 @@ async def list_alerts(engine: AsyncEngine, query: AlertsQuery) -> tuple[list[Ale
     async with engine.connect() as db:
         rows = (await db.execute(statement)).all()
         open_count: int = (await db.execute(_COUNT_OPEN)).scalar_one()
+    words = Translator(language)
     shown = [
         Alert(
-            **{name: getattr(row, name) for name in Alert.model_fields if hasattr(row, name)},
+            **{name: getattr(row, name) for name in Alert.model_fields if hasattr(row, name) and name != "summary"},
+            summary=told_summary(Episode(row.id, row.kind, row.summary, row.details, row.opened_at), words),
             execution_ids=row.details.get("execution_ids", [])[:MOST_SHOWN],
-            resolution=row.details.get("resolution"),
-            technical_detail=technical_detail(row.details),
+            resolution=told_end(row.details, words) if row.resolved_at else None,
+            technical_detail=technical_detail(row.details, words),
         )
         for row in rows[: query.limit]
     ]
@@ -267,10 +294,8 @@ async def send_test(notifier: Notifier) -> list[ChannelOutcome]:
 
     """
     if not notifier.channels:
-        raise ConflictError(
-            "Nenhum canal está configurado: defina ALERT_EMAIL_TO, ALERT_EMAIL_FROM e SMTP_HOST, ou ALERT_WEBHOOK_URL."
-        )
-    message = compose_test(datetime.now(UTC), public_url=notifier.public_url)
+        raise ConflictError("no_channel")
+    message = compose_test(datetime.now(UTC), public_url=notifier.public_url, language=notifier.language)
 
     async def outcome(channel: Channel) -> ChannelOutcome:
         try:

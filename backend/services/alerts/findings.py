@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.services.alerts.words import how_it_fails, of_resource
-from backend.services.failures import LOOK_BACK, load_pending
+from backend.language.translator import Text, Translator, say
+from backend.services.alerts.sentences import Details, of_resource, summarise
+from backend.services.failures import LOOK_BACK, is_explained, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.outages import load_last_end, load_outages
 from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
@@ -24,10 +25,8 @@ from backend.services.rejections import load_rejected_days
 from common.clock import to_wall_clock
 from common.config import schedule_name
 from common.cron import next_runs
-from common.lifecycle import DEFAULT_RESOURCE, slices
-from common.resources import LABELS, RESOURCES
-
-Details = dict[str, Any]
+from common.lifecycle import slices
+from common.resources import RESOURCES
 
 MOST_SHOWN = 100
 LONGEST_ERROR = 300
@@ -112,6 +111,11 @@ class Finding:
     summary: str
     details: Details
 
+    @classmethod
+    def of(cls, kind: str, details: Details) -> "Finding":
+        """A finding with its line in Portuguese, as it is stored."""
+        return cls(kind, Translator().say(summarise(kind, details)), details)
+
 
 async def look(
     db: AsyncConnection, rules: Rules, now: datetime, *, watching_since: datetime, known: Mapping[str, Details]
@@ -147,12 +151,8 @@ class _Outage:
     was_known: bool
 
     def explains(self, failed: Row[Any]) -> bool:
-        """Whether an execution failed because of an outage and needs no action at present.
-
-        The next update makes such an update good, and if none comes, that is reported. A backfill has to be repeated
-        once the portal answers.
-        """
-        return bool(failed.cause == "portal_down") and (failed.mode == "update" or self.finding is not None)
+        """Whether an execution failed because of it and needs no action at present."""
+        return is_explained(failed, is_out=self.finding is not None)
 
     async def load_end(self, db: AsyncConnection, now: datetime) -> datetime | None:
         """Until when an outage has prevented updates."""
@@ -177,7 +177,7 @@ async def _look_at_syncs(
     if not failed and not late:
         return None
     details = merge_failures(known, failed) | {"overdue": bool(late), "late": late}
-    return Finding("sync", summarise_failures(details), details)
+    return Finding.of("sync", details)
 
 
 async def _look_at_updates(
@@ -227,28 +227,6 @@ def merge_failures(known: Details | None, failed: Sequence[Details]) -> Details:
     return {"executions": told, "execution_ids": sorted(seen, reverse=True), "pending": len(failed)}
 
 
-def summarise_failures(details: Details) -> str:
-    """One line for people."""
-    words = []
-    count, pending = len(details["execution_ids"]), details["pending"]
-    if count:
-        words.append("1 execução falhou" if count == 1 else f"{count} execuções falharam")
-    if 0 < pending < count:
-        words.append(f"{pending} ainda por refazer")
-    words += [of_resource(late["resource"], _summarise_updates(late)) for late in details["late"]]
-    return "; ".join(words)
-
-
-def _summarise_updates(late: Details) -> str:
-    if late["has_gap"] and late["updated_until"]:
-        return f"há uma lacuna por ler desde {at_brasilia(late['updated_until'])}, embora as atualizações sigam"
-    if late["has_gap"]:
-        return "alguma parte ainda não teve atualização com sucesso"
-    if late["last_success_at"]:
-        return f"nenhuma atualização teve sucesso desde {at_brasilia(late['last_success_at'])}"
-    return "nenhuma atualização teve sucesso até agora"
-
-
 def _described(row: Row[Any]) -> Details:
     window = (row.window_start, row.window_end)
     return {
@@ -261,7 +239,7 @@ def _described(row: Row[Any]) -> Details:
         "window_end": None if window[1] is None else window[1].isoformat(),
         "finished_at": row.finished_at.isoformat(),
         "cause": row.cause,
-        "error_message": one_line(row.error_message or "sem explicação"),
+        "error_message": one_line(row.error_message or say("mail.unexplained")),
     }
 
 
@@ -269,11 +247,6 @@ def one_line(words: str) -> str:
     """Text for a message: one line, without control characters, of limited length."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in words).split())
     return line if len(line) <= LONGEST_ERROR else f"{line[:LONGEST_ERROR]}..."
-
-
-def at_brasilia(moment: str, form: str = "%d/%m/%Y %H:%M") -> str:
-    """A moment (ISO 8601, with an offset) as people in Brasília write it."""
-    return to_wall_clock(datetime.fromisoformat(moment)).strftime(form)
 
 
 # --- a database that does not store -----------------------------------------------------------------------------
@@ -289,31 +262,21 @@ async def _look_at_source(db: AsyncConnection, now: datetime, known: Details | N
                 "service": row.service,
                 "reason": row.reason,
                 "cause": row.cause,
-                "error_message": one_line(row.error_message or "sem explicação"),
+                "error_message": one_line(row.error_message or say("mail.unexplained")),
                 "failing_since": row.failing_since.isoformat(),
                 "next_try_at": row.next_try_at.isoformat(),
             }
             for row in rows
         ]
     }
-    return Finding("source", summarise_outage(details), details)
-
-
-def summarise_outage(details: Details) -> str:
-    """One line for people."""
-    return "; ".join(
-        f"o portal (serviço {one['service']}) {how_it_fails(one['reason'], one['cause'])} desde"
-        f" {at_brasilia(one['failing_since'])}; nova tentativa às"
-        f" {at_brasilia(one['next_try_at'], '%H:%M:%S')}"
-        for one in details["services"]
-    )
+    return Finding.of("source", details)
 
 
 async def _look_at_database(db: AsyncConnection) -> Finding | None:
     error = await slices.database_trouble(db)
     if error is None:
         return None
-    return Finding("database", "o banco de dados não grava o que foi lido", {"error_message": one_line(error)})
+    return Finding.of("database", {"error_message": one_line(error)})
 
 
 # --- listings that are empty ------------------------------------------------------------------------------------
@@ -325,7 +288,7 @@ async def _look_for_empty(db: AsyncConnection, now: datetime, known: Details | N
     if not listings and not quiet:
         return None
     details = {"listings": listings, "quiet": quiet}
-    return Finding("empty", summarise_empty(details), details)
+    return Finding.of("empty", details)
 
 
 async def _find_empty_days(db: AsyncConnection, now: datetime) -> list[Details]:
@@ -401,21 +364,6 @@ async def _find_quiet_updates(db: AsyncConnection, now: datetime, known: Details
     return quiet
 
 
-def summarise_empty(details: Details) -> str:
-    """One line for people."""
-    words = []
-    for listing in details["listings"][:3]:
-        day = f"{date.fromisoformat(listing['day']):%d/%m/%Y}"
-        of = "" if listing["modalidade"] is None else f" na modalidade {listing['modalidade']}"
-        told = f"o dia {day} foi lido sem nenhum registro{of}"
-        words.append(of_resource(listing.get("resource", DEFAULT_RESOURCE), told))
-    if len(details["listings"]) > 3:  # noqa: PLR2004
-        words.append(f"e mais {len(details['listings']) - 3} listagens")
-    for resource, since in details.get("quiet", {}).items():
-        words.append(of_resource(resource, f"as atualizações não trazem nada desde {at_brasilia(since)}"))
-    return "; ".join(words)
-
-
 # --- records that could not be stored ---------------------------------------------------------------------------
 
 
@@ -427,22 +375,7 @@ async def _look_for_rejected(db: AsyncConnection, now: datetime) -> Finding | No
         "records": sum(one.records for one in rejected),
         "days": [{"day": one.day.isoformat(), "records": one.records} for one in rejected if one.day is not None],
     }
-    return Finding("rejected", summarise_rejected(details), details)
-
-
-def summarise_rejected(details: Details) -> str:
-    """One line for people."""
-    records, days = details["records"], details["days"]
-    words = "1 registro não pôde ser gravado" if records == 1 else f"{records} registros não puderam ser gravados"
-    if not days:
-        return words
-    first, last = (f"{date.fromisoformat(days[at]['day']):%d/%m/%Y}" for at in (0, -1))
-    if len(days) == 1:
-        return f"{words}; o dia {first} não está completo"
-    return f"{words}; {len(days)} dias de {first} a {last} não estão completos"
-
-
-# --- how it ended -----------------------------------------------------------------------------------------------
+    return Finding.of("rejected", details)
 
 
 # --- items that are owed, fields that drift ---------------------------------------------------------------------
@@ -468,21 +401,7 @@ async def _look_for_owed(db: AsyncConnection, now: datetime) -> Finding | None:
         for row in await load_causes(db)
         if row.resource in names
     ]
-    return Finding("itens", summarise_owed(resources), {"resources": resources, "causes": causes})
-
-
-def summarise_owed(resources: Sequence[Details]) -> str:
-    """One line for people."""
-    return "; ".join(_owed_line(one) for one in resources)
-
-
-def _owed_line(owed: Details) -> str:
-    records, aside = owed["records"], owed["set_aside"]
-    words = f"{LABELS[owed['resource']]}: faltam os itens de {records} {'registro' if records == 1 else 'registros'}"
-    words += f", desde {at_brasilia(owed['since'])}"
-    if aside:
-        words += f"; {aside} {'foi posto' if aside == 1 else 'foram postos'} de lado após muitas tentativas"
-    return words
+    return Finding.of("itens", {"resources": resources, "causes": causes})
 
 
 async def _look_for_drift(db: AsyncConnection) -> Finding | None:
@@ -493,49 +412,33 @@ async def _look_for_drift(db: AsyncConnection) -> Finding | None:
         {"resource": row.resource, "path": row.path, "kind": row.kind, "first_seen": row.first_seen.isoformat()}
         for row in sorted(rows, key=lambda row: (row.resource, row.path, row.kind))
     ]
-    return Finding("drift", summarise_drift(fields), {"fields": fields})
+    return Finding.of("drift", {"fields": fields})
 
 
-def summarise_drift(fields: Sequence[Details]) -> str:
-    """One line for people."""
-    names = list(dict.fromkeys(f"{field['resource']}.{field['path']}" for field in fields))
-    told = ", ".join(names[:5]) + (f" e mais {len(names) - 5}" if len(names) > 5 else "")  # noqa: PLR2004
-    return f"o portal manda valores que não cabem na coluna: {told}; a coluna fica nula, payload guarda o que veio"
+# --- how it ended -----------------------------------------------------------------------------------------------
 
 
-_ENDS = {
-    "queue": "há de novo quem leia a fila, ou nada espera nela",
-    "source": "o portal voltou a responder, ou nada mais lhe é pedido",
-    "empty": "vieram registros, ou a suspeita foi encerrada por ter mais de dois dias",
-    "rejected": "os registros foram gravados, ou o portal não os traz mais",
-    "database": "o banco de dados voltou a gravar",
-    "itens": "os itens que faltavam vieram",
-    "drift": f"nenhum valor assim veio há {DRIFT_FOR.days} dias",
-}
-
-
-async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datetime) -> str:
-    """One sentence on why the problem in `known` has ended."""
-    if kind in _ENDS:
-        return _ENDS[kind]
+async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datetime) -> list[Text]:
+    """Why the problem in `known` has ended."""
+    if kind != "sync":
+        return [Text(f"alert.end.{kind}", {"days": DRIFT_FOR.days} if kind == "drift" else {})]
     reasons = []
     pending = [one for one in known["executions"] if one["is_pending"]]
     if any(now - datetime.fromisoformat(one["finished_at"]) >= LOOK_BACK for one in pending):
-        reasons.append(f"o que falhou não foi refeito em {LOOK_BACK.days} dias e deixa de ser cobrado")
+        reasons.append(Text("alert.end.given_up", {"days": LOOK_BACK.days}))
     elif pending:
-        reasons.append("o que falhou foi refeito")
-    reasons += [of_resource(late["resource"], await _explain_updates(db, late)) for late in known.get("late", [])]
-    return "; ".join(reasons)
+        reasons.append(Text("alert.end.made_good"))
+    return reasons + [of_resource(late["resource"], await _explain_updates(db, late)) for late in known.get("late", [])]
 
 
-async def _explain_updates(db: AsyncConnection, late: Details) -> str:
+async def _explain_updates(db: AsyncConnection, late: Details) -> Text:
     resource = late["resource"]
     names = {"resource": resource, "schedule": schedule_name(resource, "update")}
     state = (await db.execute(_LOAD_UPDATES_STATE, names)).one()
     if state.is_paused:
-        return "a agenda de atualizações foi posta em pausa"
+        return Text("alert.end.schedule_paused")
     if late["has_gap"]:
-        return "a lacuna foi lida"
+        return Text("alert.end.gap_read")
     if state.last_success is not None and state.last_success.isoformat() != late["last_success_at"]:
-        return f"uma atualização teve sucesso em {at_brasilia(state.last_success.isoformat())}"
-    return "a agenda de atualizações mudou"
+        return Text("alert.end.updated", {"at": state.last_success.isoformat()})
+    return Text("alert.end.schedule_changed")

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from backend.services.alerts.findings import Finding, at_brasilia
+from backend.services.alerts.findings import Finding
 from backend.services.publisher import RabbitMQPublisher
 
 PATIENCE = timedelta(minutes=5)
@@ -22,5 +22,4 @@ class QueueWatch:
             self._unconsumed_since = (self._unconsumed_since or now) if broker.is_unconsumed else None
         if self._unconsumed_since is None or now - self._unconsumed_since < PATIENCE:
             return None
-        since = self._unconsumed_since.isoformat()
-        return Finding("queue", f"mensagens esperam desde {at_brasilia(since)} e ninguém as lê", {"since": since})
+        return Finding.of("queue", {"since": self._unconsumed_since.isoformat()})

@@ -1,13 +1,15 @@
-"""The messages of an episode: Brazilian Portuguese for people, JSON for programs. Pure."""
+"""The messages of an episode: sentences for people, JSON for programs. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from backend.language.catalogue import SENTENCES
+from backend.language.translator import DEFAULT_LANGUAGE, Language, Text, Translator
+from backend.models.verdict import SyncVerdict
 from backend.services.alerts.channels import Message
-from backend.services.alerts.findings import Details, at_brasilia
-from backend.services.alerts.words import CRITERIOS, MODES, TRIGGERS, of_resource, why_of
+from backend.services.alerts.sentences import Details, of_resource, summarise, told_cause
 from common.lifecycle import DEFAULT_RESOURCE
 
 Event = Literal["opened", "reminder", "recovered"]
@@ -15,18 +17,8 @@ Event = Literal["opened", "reminder", "recovered"]
 SHOWN_EXECUTIONS = 10
 REMINDED = ("sync", "source")
 """The kinds of episodes with reminders."""
-
-_SUBJECTS: dict[Event, str] = {"opened": "Alerta", "reminder": "Lembrete", "recovered": "Resolvido"}
-_KINDS = {
-    "sync": "sincronização com falhas",
-    "source": "portal que não responde",
-    "empty": "listagens vazias",
-    "rejected": "registros rejeitados",
-    "database": "banco de dados com falhas",
-    "itens": "itens que faltam",
-    "drift": "campos que mudaram de tipo",
-    "queue": "fila sem leitor",
-}
+LINKS = {"sync": "historico?status=error", "rejected": "rejeitados", "empty": "cobertura", "source": ""}
+"""Where the page shows what an episode is about; what is not here is shown with the alerts."""
 
 
 @dataclass(frozen=True)
@@ -42,50 +34,107 @@ class Episode:
 
 
 def compose(
-    event: Event, episode: Episode, *, number: int, public_url: str | None, reminder: timedelta | None
+    event: Event,
+    episode: Episode,
+    *,
+    number: int,
+    public_url: str | None,
+    reminder: timedelta | None,
+    verdict: SyncVerdict | None = None,
+    language: Language = DEFAULT_LANGUAGE,
 ) -> Message:
     """The message of an episode's beginning, reminder or end.
 
     If the first message could not be delivered, the message of the end contains all of it.
+    `verdict`: in the same language.
     """
-    began = at_brasilia(episode.opened_at.isoformat())
-    lines = [f"{_KINDS.get(episode.kind, episode.kind).capitalize()} desde {began} (horário de Brasília)."]
-    if episode.resolved_at is not None:
-        ended = at_brasilia(episode.resolved_at.isoformat())
-        lines = [f"{lines[0][:-1]}, até {ended}.", f"Terminou: {episode.details.get('resolution', 'nada mais falha')}."]
-    lines += ["", f"O que houve: {episode.summary}."]
-    lines += _executions_of(episode)
+    words = Translator(language)
+    told = {"kind": _kind_of(episode), "began": episode.opened_at, "ended": episode.resolved_at}
     if episode.resolved_at is None:
-        lines += ["", "O que fazer:", *_advice_on(episode)]
-        lines += ["", _what_follows(episode.kind, reminder)]
-    if told := technical_detail(episode.details):
-        lines += ["", "Detalhe técnico:", *(f"- {line}" for line in told)]
-    if public_url:
-        lines += ["", f"Página: {public_url}/"]
-    subject = f"[PNCP Sync] {_SUBJECTS[event]}: {_KINDS.get(episode.kind, episode.kind)} desde {began}"
+        lines = [words.say(Text("mail.began", told))]
+    else:
+        lines = [words.say(Text("mail.lasted", told))]
+        lines += [words.say(Text("mail.ended", {"why": told_end(episode.details, words)}))]
+    lines += ["", words.say(Text("mail.what", {"summary": told_summary(episode, words)}))]
+    lines += _executions_of(episode, words)
+    if episode.resolved_at is None:
+        lines += ["", words.say(Text("mail.to_do")), *(words.say(one) for one in _advice_on(episode))]
+        lines += ["", words.say(_what_follows(episode.kind, reminder))]
+    if verdict is not None:
+        lines += ["", words.say(Text("mail.mirror")), *(f"- {fact.title}. {fact.text}" for fact in verdict.facts)]
+    if technical := technical_detail(episode.details, words):
+        lines += ["", words.say(Text("mail.technical")), *(f"- {line}" for line in technical)]
+    link = link_to(episode, public_url)
+    if link is not None:
+        lines += ["", words.say(Text("mail.link", {"link": link}))]
     payload: dict[str, Any] = {
         "event": event,
         "alert": {
             "id": episode.id,
             "kind": episode.kind,
-            "summary": episode.summary,
+            "summary": told_summary(episode, words),
             "opened_at": episode.opened_at.isoformat(),
             "resolved_at": None if episode.resolved_at is None else episode.resolved_at.isoformat(),
             "details": episode.details,
         },
-        "url": f"{public_url}/" if public_url else None,
+        "verdict": None if verdict is None else verdict.model_dump(mode="json", include={"state", "code", "facts"}),
+        "url": link,
     }
     thread = f"alert-{episode.id}-{int(episode.opened_at.timestamp())}"
+    subject = words.say(Text(f"mail.subject.{event}", told))
     return Message(subject, "\n".join(lines) + "\n", payload, thread, str(number))
 
 
-def compose_test(moment: datetime, *, public_url: str | None) -> Message:
+def compose_test(moment: datetime, *, public_url: str | None, language: Language = DEFAULT_LANGUAGE) -> Message:
     """The test message."""
-    text = "Esta é uma mensagem de teste do PNCP Sync: os alertas chegam por aqui. Não há nada a fazer.\n"
+    words = Translator(language)
+    text = f"{words.say(Text('mail.test.text'))}\n"
     if public_url:
-        text += f"\nPágina: {public_url}/\n"
+        text += f"\n{words.say(Text('mail.page', {'link': f'{public_url}/'}))}\n"
     payload = {"event": "test", "alert": None, "url": f"{public_url}/" if public_url else None}
-    return Message("[PNCP Sync] Teste dos alertas", text, payload, "alert-test", str(int(moment.timestamp() * 1000)))
+    subject = words.say(Text("mail.test.subject"))
+    return Message(subject, text, payload, "alert-test", str(int(moment.timestamp() * 1000)))
+
+
+def told_summary(episode: Episode, words: Translator) -> str:
+    """The line of an episode in a language; as it is stored where an earlier version has written the details."""
+    try:
+        return words.say(summarise(episode.kind, episode.details))
+    except KeyError:
+        return episode.summary
+
+
+def told_end(details: Details, words: Translator) -> str:
+    """Why an episode has ended; earlier versions have stored a sentence alone."""
+    if ended := details.get("ended"):
+        return "; ".join(words.say(_read(one)) for one in ended)
+    return str(details.get("resolution") or words.say(Text("alert.end.nothing")))
+
+
+def write(text: Text) -> Details:
+    """A text as JSON."""
+    values = {name: write(one) if isinstance(one, Text) else one for name, one in text.values.items()}
+    return {"code": text.code, "values": values}
+
+
+def _read(written: Details) -> Text:
+    values = {name: _read(one) if isinstance(one, dict) else one for name, one in written["values"].items()}
+    return Text(written["code"], values)
+
+
+def link_to(episode: Episode, public_url: str | None) -> str | None:
+    """The address of the page that shows what an episode is about: the execution, where there is one."""
+    if not public_url:
+        return None
+    pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]
+    if episode.kind == "sync" and len(pending) == 1:
+        return f"{public_url}/#/execucoes/{pending[0]['id']}"
+    return f"{public_url}/#/{LINKS.get(episode.kind, 'alertas')}"
+
+
+def _kind_of(episode: Episode) -> str | Text:
+    code = f"alert.kind.{episode.kind}"
+    return Text(code) if code in SENTENCES else episode.kind
 
 
 def _shown_executions(details: Details) -> Sequence[Details]:
@@ -93,93 +142,69 @@ def _shown_executions(details: Details) -> Sequence[Details]:
     return sorted(executions, key=lambda one: not one["is_pending"])[:SHOWN_EXECUTIONS]
 
 
-def _executions_of(episode: Episode) -> list[str]:
+def _executions_of(episode: Episode, words: Translator) -> list[str]:
     shown = _shown_executions(episode.details)
     if not shown:
         return []
-    lines = ["", "Execuções que falharam:"]
+    lines = ["", words.say(Text("mail.executions"))]
     for one in shown:
-        what = f"{MODES[one['mode']]} {TRIGGERS.get(one['trigger'], one['trigger'])}"
-        if one["mode"] == "backfill" and one["window_start"]:
-            what += f", {_day(one['window_start'])} a {_day(one['window_end'])} por {CRITERIOS[one['criterio']]}"
-        what = of_resource(one.get("resource", DEFAULT_RESOURCE), what)  # episodes of earlier versions know none
-        mended = "" if one["is_pending"] else " (já não falha)"
-        lines.append(f"- {one['id']}, {what}, {at_brasilia(one['finished_at'])}{mended}: {why_of(one.get('cause'))}")
+        told = {
+            "id": one["id"],
+            "what": of_resource(one.get("resource", DEFAULT_RESOURCE), _what_ran(one)),  # earlier versions know none
+            "finished": one["finished_at"],
+            "why": told_cause(one.get("cause")),
+        }
+        lines.append(words.say(Text("mail.execution" if one["is_pending"] else "mail.execution_mended", told)))
     left = len(episode.details["execution_ids"]) - len(shown)
-    return [*lines, f"- e mais {left}"] if left else lines
+    return [*lines, words.say(Text("mail.more", {"count": left}))] if left else lines
 
 
-def technical_detail(details: Details) -> list[str]:
+def _what_ran(one: Details) -> Text:
+    trigger = f"mail.trigger.{one['trigger']}"
+    told: dict[str, Any] = {
+        "mode": Text(f"mail.mode.{one['mode']}"),
+        "trigger": Text(trigger) if trigger in SENTENCES else one["trigger"],
+    }
+    if one["mode"] != "backfill" or not one["window_start"]:
+        return Text("mail.run", told)
+    told |= {"first": one["window_start"], "last": one["window_end"]}
+    return Text("mail.run_of_days", {**told, "criterio": Text(f"mail.criterio.{one['criterio']}")})
+
+
+def technical_detail(details: Details, words: Translator) -> list[str]:
     """The words of the program, of the portal and of the database, in whatever language; a line for each."""
-    told = [(f"execução {one['id']}", one["error_message"]) for one in _shown_executions(details)]
-    told += [(f"serviço {one['service']}", one.get("error_message")) for one in details.get("services", [])]
-    told += [
-        (of_resource(one.get("resource", DEFAULT_RESOURCE), "itens"), one["cause"]) for one in details.get("causes", [])
+    told = [
+        Text("mail.about.execution", {"id": one["id"], "said": one["error_message"]})
+        for one in _shown_executions(details)
+        if one["error_message"]
     ]
-    told += [("banco de dados", details.get("error_message"))]
-    return [f"{about}: {words}" for about, words in told if words]
+    told += [
+        Text("mail.about.service", {"service": one["service"], "said": one["error_message"]})
+        for one in details.get("services", [])
+        if one.get("error_message")
+    ]
+    told += [
+        of_resource(one.get("resource", DEFAULT_RESOURCE), Text("mail.about.itens", {"said": one["cause"]}))
+        for one in details.get("causes", [])
+        if one["cause"]
+    ]
+    if error := details.get("error_message"):
+        told.append(Text("mail.about.database", {"said": error}))
+    return [words.say(one) for one in told]
 
 
-def _day(wall_clock: str) -> str:
-    return f"{datetime.fromisoformat(wall_clock):%d/%m/%Y}"
-
-
-_ADVICE = {
-    "source": [
-        "- Em geral não há nada a fazer: por pausa há uma só tentativa, e tudo segue de onde parou assim que o portal",
-        "  responder. Uma atualização espera até uma hora, uma carga até 24.",
-        "- Se o portal responde no navegador (https://pncp.gov.br), a causa provável está na rede daqui, num proxy ou",
-        "  num bloqueio deste endereço.",
-    ],
-    "queue": [
-        "- Há um ingestor em pé, e ele alcança o RabbitMQ? O registro (log) dele diz por que perde a conexão.",
-        "- O que foi pedido pela API corre mesmo assim: os ingestores o acham no banco em meio minuto.",
-    ],
-    "itens": [
-        "- Se o serviço de itens do portal falha, espere: os ingestores leem por si o que falta.",
-        "- python -m ingestor itens lista o que falta e por quê; --retry tenta de novo o que foi posto de lado.",
-    ],
-    "drift": [
-        "- Nada se perdeu: payload guarda o que veio. GET /sync/dashboard mostra um exemplo de cada campo (drift).",
-        "- Veja se há uma versão mais nova do PNCP Sync; depois dela, uma carga preenche as colunas.",
-    ],
-    "empty": [
-        "- Confira no portal (https://pncp.gov.br) se há mesmo tão pouco; feriados trazem pouco, não nada.",
-        "- Peça o dia de novo: ./pncp sync --backfill DIA DIA (de outro recurso que contratações com",
-        "  --resource NOME), ou POST /sync/force. Se vierem registros, basta.",
-    ],
-    "rejected": [
-        "- Veja quais e por quê: ./pncp rejected (ou python -m ingestor rejected).",
-        "- Se o motivo é um campo que o programa não aceita, atualize-o e tente de novo: ./pncp rejected --retry.",
-        "- Se o portal os corrigir, a próxima leitura os grava sozinha.",
-    ],
-    "database": [
-        "- Nada se perde: o que não foi gravado será lido e gravado de novo, sem pedir.",
-        "- Veja o espaço em disco, as travas (pg_locks) e o registro (log) do PostgreSQL.",
-    ],
-}
-
-
-def _advice_on(episode: Episode) -> list[str]:
-    if episode.kind in _ADVICE:
-        return _ADVICE[episode.kind]
-    advice = []
+def _advice_on(episode: Episode) -> list[Text]:
+    if episode.kind != "sync" and f"mail.advice.{episode.kind}" in SENTENCES:
+        return [Text(f"mail.advice.{episode.kind}")]
     pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]
-    if pending:
-        advice += [
-            "- Se o portal falhou, espere que volte. Uma atualização recomeça sozinha de onde a última parou.",
-            "- Repita só o que falhou, por exemplo ./pncp retry {id}, ou POST /sync/executions/{id}/retry.".format_map(
-                pending[0]
-            ),
-        ]
+    advice = [Text("mail.advice.retry", {"id": pending[0]["id"]})] if pending else []
     if episode.details.get("overdue"):
-        advice.append("- Há um ingestor em pé, e ele alcança o banco de dados e o portal? O registro (log) dele diz.")
-    return [*advice, "- O guia de operação (docs/operating.md) segue daqui: When a synchronisation fails."]
+        advice.append(Text("mail.advice.overdue"))
+    return [*advice, Text("mail.advice.guide")]
 
 
-def _what_follows(kind: str, reminder: timedelta | None) -> str:
+def _what_follows(kind: str, reminder: timedelta | None) -> Text:
     if kind not in REMINDED or reminder is None:
-        return "Uma mensagem avisará quando passar."
+        return Text("mail.follows.end")
     minutes = int(reminder.total_seconds() // 60)
-    every = f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
-    return f"Um lembrete vem a cada {every} enquanto durar, e uma mensagem avisará quando passar."
+    return Text("mail.follows.reminder", {"every": f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"})

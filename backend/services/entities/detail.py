@@ -219,6 +219,7 @@ async def _list(sight: Sight, resource: Resource, child: Child, key: str, state:
         "endereco": _address_of_list(resource, child, key),
         "lida_em": state[child.read_at],
         "situacao": _situation_of(child, resource, state),
+        "lista": child.service if child in resource.later else None,
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from backend.errors import NOT_FOUND_RESPONSE, TOO_LONG_RESPONSE
 from backend.models.entities import Mirror
+from backend.openapi import with_headers
 from backend.services.entities.address import LONGEST, Part
 from backend.services.entities.detail import MOST_LISTED, SITUATIONS, address_name
 from backend.services.entities.entity import Entity, Field, Filter, Form
@@ -45,19 +46,25 @@ def document_list(entity: Entity) -> dict[str, Any]:
         "`espelho` diz se nada falta do que foi pedido: até quando as mudanças foram lidas, e quantos dias do período"
         " não estão provados completos.",
         "responses": {
-            200: {"description": "Uma página", "content": {"application/json": {"schema": _page(entity)}}},
+            200: {
+                "description": "Uma página",
+                "content": {"application/json": {"schema": _page(entity)}},
+                **with_headers("ETag", "Link"),
+            },
             **TOO_LONG_RESPONSE,
         },
         "openapi_extra": {"parameters": list(parameters(entity))},
     }
 
 
-def document_parameters(entity: Entity, own: tuple[str, Sequence[str], str]) -> dict[str, Any]:
-    """What the document says of a route that takes an entity's filters, and names out of a closed list."""
+def document_parameters(
+    entity: Entity, own: tuple[str, Sequence[str], str], *others: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the document says of a route that takes an entity's filters, names out of a closed list, and `others`."""
     name, known, description = own
     schema = {"type": "array", "items": {"type": "string", "enum": list(known)}, "minItems": 1}
     parameter = {"name": name, "in": "query", "description": description, "schema": schema}
-    return {"parameters": [*parameters(entity, has_pages=False), parameter]}
+    return {"parameters": [*parameters(entity, has_pages=False), parameter, *others]}
 
 
 def document_detail(entity: Entity, parts: Iterable[Part]) -> dict[str, Any]:
@@ -69,7 +76,11 @@ def document_detail(entity: Entity, parts: Iterable[Part]) -> dict[str, Any]:
         "description": f"Um registro ({entity.label}), com todos os campos e {said}.\n\n"
         "O 404 diz se o espelho está completo.",
         "responses": {
-            200: {"description": "O registro", "content": {"application/json": {"schema": schema}}},
+            200: {
+                "description": "O registro",
+                "content": {"application/json": {"schema": schema}},
+                **with_headers("ETag"),
+            },
             **NOT_FOUND_RESPONSE,
         },
         "openapi_extra": {"parameters": [*map(_path_parameter, parts), PERSONAL_PARAMETER]},
@@ -160,7 +171,10 @@ def _record(entity: Entity) -> dict[str, Any]:
     assert entity.resource is not None  # noqa: S101  # the caller has looked
     lists = {
         address_name(child): _section(
-            _ROW, lida_em={"type": ["string", "null"]}, situacao={"type": "string", "enum": list(SITUATIONS)}
+            _ROW,
+            lida_em={"type": ["string", "null"]},
+            situacao={"type": "string", "enum": list(SITUATIONS)},
+            lista={"type": ["string", "null"], "description": "como se pede em POST /sync/lists; nulo: vem sempre"},
         )
         for child in entity.resource.lists
     }

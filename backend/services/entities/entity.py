@@ -12,8 +12,10 @@ from functools import cache
 
 from common.resources import RESOURCES
 from common.resources.derive import (
+    AUSENTE,
     BUSCA,
     Searchable,
+    entry_columns,
     key_column,
     party_columns,
     party_key,
@@ -231,6 +233,15 @@ def _add_own(parts: _Parts) -> None:
         parts.filters["cnpj_raiz"] = Filter("cnpj_raiz", label, Kind.SHORT_TEXT, Form.WITH, sql, cnpj.leads)
 
 
+def _add_absence(parts: _Parts) -> None:
+    """Add since when the portal no longer lists a record, and the filter on that."""
+    column = f"{MAIN}.{AUSENTE}"
+    label = "Fora da listagem do portal desde"
+    parts.fields[AUSENTE] = Field(AUSENTE, label, Kind.MOMENT, f"timezone('America/Sao_Paulo', {column})")
+    label = "Não está mais na listagem do portal"
+    parts.filters["ausente"] = Filter("ausente", label, Kind.BOOLEAN, Form.HOLDS, f"{column} IS NOT NULL")
+
+
 def _add_search(parts: _Parts, described: Searchable) -> None:
     """Add the filter on words, where the table has them."""
     if described.searched:
@@ -295,6 +306,8 @@ def of_resource(resource: Resource) -> Entity:
     _add_search(parts, resource)
     _add_record(parts, resource, MAIN, is_whole=True)
     _add_own(parts)
+    if resource.shows_absence:
+        _add_absence(parts)
     return Entity(
         name=resource.name,
         address=resource.name.replace("_", "-"),
@@ -316,7 +329,7 @@ def of_child(resource: Resource, child: Child) -> Entity:
     parts, order = _Parts(), _day_order(resource, RECORD)
     parts.orders[order.name] = order
     _add_search(parts, child)
-    columns, leads = (key_column(resource), *child.columns), _leading(child.indexes, (resource.key,))
+    columns, leads = (key_column(resource), *entry_columns(child)), _leading(child.indexes, (resource.key,))
     _add_columns(parts, MAIN, columns, leads=leads, seldom=_seldom_wanted(child.mentions))
     _add_record(parts, resource, RECORD, is_whole=False)
     _add_own(parts)

@@ -1,8 +1,9 @@
 // What starts, stops and changes something: the requests, and the question before each that cannot be taken back.
 import { newKey, request } from "./api.js";
+import { Field, focusFault } from "./forms.js";
 import { hashOf } from "./router.js";
 import { refresh } from "./live.js";
-import { html, useState } from "./preact.js";
+import { html, useRef, useState } from "./preact.js";
 import { store } from "./store.js";
 import { Button, Dialog, toast } from "./ui.js";
 
@@ -23,10 +24,21 @@ export function confirm({ title, text, action, kind = "primary", act, field, cho
   showDialog(function Confirm({ close }) {
     const [busy, setBusy] = useState(false);
     const [trouble, tell] = useState("");
+    const [fault, setFault] = useState("");
     const [value, setValue] = useState(field?.value ?? choices?.map((one) => one.name) ?? "");
+    const form = useRef();
+    const refuse = (said) => {
+      setFault(said);
+      focusFault(form.current, ["value"]);
+    };
     const submit = async (event) => {
       event.preventDefault();
       if (busy) return;
+      if (field && (field.required ?? true) && !value.trim()) {
+        refuse("Preencha este campo.");
+        return;
+      }
+      setFault("");
       if (choices && !value.length) {
         tell("Escolha ao menos um.");
         return;
@@ -37,18 +49,18 @@ export function confirm({ title, text, action, kind = "primary", act, field, cho
         await act(value);
         close();
       } catch (error) {
-        tell(whatWentWrong(error));
+        if (field && error.status === 422) refuse(whatWentWrong(error));
+        else tell(whatWentWrong(error));
         setBusy(false);
       }
     };
     return html`<${Dialog} title=${title} onClose=${close}>
-      <form onSubmit=${submit}>
+      <form onSubmit=${submit} noValidate ref=${form}>
         <div class="dialog-text">${text}</div>
         ${
           field &&
-          html`<label>${field.label}<input value=${value} onInput=${(event) => setValue(event.target.value)} required=${field.required ?? true}
-            maxlength=${field.maxlength ?? 500} placeholder=${field.placeholder} autocomplete="off" spellcheck=${false} class=${field.kind ?? ""} />
-            ${field.hint && html`<span class="hint">${field.hint}</span>`}</label>`
+          html`<${Field} name="value" label=${field.label} value=${value} change=${setValue} fault=${fault} hint=${field.hint} required=${field.required ?? true}
+            maxlength=${field.maxlength ?? 500} placeholder=${field.placeholder} autocomplete="off" spellcheck=${false} class=${field.kind ?? ""} />`
         }
         ${choices && html`<${Choices} all=${choices} chosen=${value} choose=${setValue} />`}
         <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
@@ -74,7 +86,7 @@ export function whatWentWrong(error) {
 }
 
 const linkTo = (id) => ({ href: hashOf(`/execucoes/${id}`), text: "Acompanhar" });
-const afterChange = () => refresh("/sync/dashboard", "/sync/history", "/sync/executions", "/sync/coverage");
+const afterChange = () => refresh("/sync/dashboard", "/sync/history", "/sync/executions", "/sync/coverage", "/sync/timeline");
 
 // Start updates or a backfill: [{body, key}]; one key for all tries of the same request. Says what has begun, also
 // where one of them is refused.
@@ -94,16 +106,26 @@ export async function start(...requests) {
 
 const ands = new Intl.ListFormat("pt-BR");
 
-// Of these resources ({name, label}): of several the reader chooses.
+const updatesOf = (resources) => resources.map(({ name }) => ({ body: { resource: name, mode: "update" }, key: newKey() }));
+
+// Update these resources ({name, label}) at once: it is harmless, and can be cancelled.
+export async function update(resources) {
+  try {
+    await start(...updatesOf(resources));
+  } catch (error) {
+    toast(whatWentWrong(error), "bad");
+  }
+}
+
+// The same, of those that the reader chooses.
 export function askUpdate(resources) {
-  const requests = resources.map(({ name }) => ({ body: { resource: name, mode: "update" }, key: newKey() }));
-  const isOne = resources.length === 1;
+  const requests = updatesOf(resources);
   confirm({
-    title: "Atualizar agora",
-    text: html`<p>${isOne && `${resources[0].label}: `}${isOne ? "busca" : "Busca"} no portal o que mudou desde a última atualização. Costuma levar poucos minutos e pode ser cancelada.</p>`,
+    title: "Atualizar vários",
+    text: html`<p>Busca no portal o que mudou desde a última atualização de cada um.</p>`,
     action: "Atualizar agora",
-    choices: isOne ? null : resources,
-    act: (chosen) => start(...requests.filter(({ body }) => isOne || chosen.includes(body.resource))),
+    choices: resources,
+    act: (chosen) => start(...requests.filter(({ body }) => chosen.includes(body.resource))),
   });
 }
 
@@ -156,7 +178,7 @@ export function askPause(schedule, name) {
 export function askResume(schedule, name) {
   confirm({
     title: `Retomar a agenda: ${name}`,
-    text: html`<p>Volta a correr a partir da próxima vez. O que passou na pausa não é reposto, mas a janela da próxima o cobre.</p>`,
+    text: html`<p>Volta a executar no próximo horário. Os horários que passaram na pausa não são repostos; a próxima execução lê o que faltou.</p>`,
     action: "Retomar",
     act: async () => {
       await request("POST", `/sync/schedules/${schedule.name}/resume`);

@@ -22,7 +22,7 @@ export function remember(path, answer) {
 
 export const forgetAnswers = () => kept.clear();
 
-// {data, error, isLoading, again}; `data` is of an earlier path while another one loads. Without a path, nothing.
+// {data, error, isLoading, again, replace}; `data` is of an earlier path while another one loads. Without a path, nothing.
 export function useAnswer(path) {
   const [state, set] = useState({ path: null, data: null, error: null });
   const [turn, setTurn] = useState(0);
@@ -47,11 +47,17 @@ export function useAnswer(path) {
     set((before) => ({ ...before, path: null, error: null }));
     setTurn((n) => n + 1);
   };
+  // with an answer that was asked for elsewhere
+  const replace = (data) => {
+    remember(path, data);
+    set({ path, data, error: null });
+  };
   const isCurrent = state.path === path;
   return {
     data: path ? state.data : null,
     error: isCurrent ? state.error : null,
     isLoading: Boolean(path) && !isCurrent,
     again,
+    replace,
   };
 }

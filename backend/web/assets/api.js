@@ -9,11 +9,18 @@ const TIMEOUT = 20000;
 export const connection = store({ state: "ok", since: 0 });
 
 export class ApiError extends Error {
-  constructor(detail, { status = 0, retryAfter = 0, path = "" } = {}) {
+  constructor(detail, { status = 0, retryAfter = 0, path = "", errors = [] } = {}) {
     super(detail);
+    this.errors = errors;
     this.status = status;
     this.retryAfter = retryAfter;
     this.path = path;
+  }
+
+  // What is wrong with each of these fields: {name: sentence}
+  faultsOf(names) {
+    const own = this.errors.filter((one) => names.includes(one.field?.split(".").at(-1)));
+    return Object.fromEntries(own.map((one) => [one.field.split(".").at(-1), one.message]));
   }
 
   get isUnreachable() {
@@ -46,6 +53,7 @@ export async function request(method, path, { json, form, key } = {}) {
     status: answer.status,
     retryAfter: Number(answer.headers.get("Retry-After")) || 0,
     path,
+    errors: content?.errors,
   });
   if (error.isUnreachable) note("unreachable");
   else if (answer.status === 503 && content?.detail?.includes("banco de dados")) note("database");

@@ -2,11 +2,13 @@
 import { newKey, request } from "./api.js";
 import { showDialog, start, whatWentWrong } from "./actions.js";
 import { addDays, duration, integer, plural, today } from "./format.js";
+import { Field, focusFault } from "./forms.js";
+import { FIRST_DAY } from "./goals.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
+import { useResources } from "./resources.js";
 import { Button, Dialog } from "./ui.js";
 
 const LONGEST_DAYS = 365;
-const FIRST_DAY = "2021-01-01";
 
 const SPANS = [
   ["Ontem", () => [addDays(today(), -1), addDays(today(), -1)]],
@@ -34,14 +36,15 @@ const WHAT = {
   atualizacao: ["O que mudou nestes dias", "Registros de qualquer data que foram alterados no período."],
 };
 
-function faultOf(first, last) {
-  if (!first || !last) return "Informe o primeiro e o último dia.";
-  if (first > last) return "O primeiro dia vem depois do último.";
-  if (first < FIRST_DAY) return "O PNCP começa em 2021.";
-  if (last > today()) return "O último dia está no futuro.";
-  if ((new Date(last) - new Date(first)) / 86400000 >= LONGEST_DAYS)
-    return "São mais de 365 dias; divida em duas cargas.";
-  return "";
+// What is wrong with each field, if anything is: {first, last}
+function faultsOf(first, last) {
+  const missing = "Informe o dia.";
+  if (!first || !last) return { ...(first ? {} : { first: missing }), ...(last ? {} : { last: missing }) };
+  if (first < FIRST_DAY) return { first: "O PNCP começa em 2021." };
+  if (last > today()) return { last: "Este dia está no futuro." };
+  if (first > last) return { last: "Vem antes do primeiro dia." };
+  if ((new Date(last) - new Date(first)) / 86400000 >= LONGEST_DAYS) return { last: "São mais de 365 dias; divida em duas cargas." };
+  return {};
 }
 
 export function askBackfill(given = {}) {
@@ -53,32 +56,31 @@ function Backfill({ close, given }) {
   const [last, setLast] = useState(given.last ?? addDays(today(), -1));
   const [resource, setResource] = useState(given.resource ?? "contratacoes");
   const [chosen, setCriterio] = useState(given.criterio ?? "publicacao");
-  const [resources, setResources] = useState([]);
-  useEffect(() => {
-    // a server that has no list of them takes contratações
-    request("GET", "/sync/resources").then(
-      (answer) => setResources(answer.resources),
-      () => {},
-    );
-  }, []);
+  const resources = useResources();
   const criterios = resources.find((one) => one.name === resource)?.criterios ?? Object.keys(WHAT);
   const criterio = criterios.includes(chosen) ? chosen : criterios[0];
   const [plan, setPlan] = useState(null);
   const [busy, setBusy] = useState("");
   const [trouble, tell] = useState("");
+  const [refused, refuse] = useState({}); // by the server
+  const [tried, setTried] = useState(false);
+  const form = useRef();
   const key = useRef(newKey());
   useEffect(() => {
     key.current = newKey(); // another request
     setPlan(null);
     tell("");
+    refuse({});
   }, [first, last, criterio, resource]);
-  const fault = faultOf(first, last);
+  const found = faultsOf(first, last);
+  const faults = tried ? { ...refused, ...found } : refused;
   const body = bodyOf(first, last, criterio, resource);
 
   const attempt = async (name, act) => {
     if (busy) return;
-    if (fault) {
-      tell(fault);
+    setTried(true);
+    if (Object.keys(found).length) {
+      focusFault(form.current, Object.keys(found));
       return;
     }
     setBusy(name);
@@ -86,11 +88,11 @@ function Backfill({ close, given }) {
     try {
       await act();
     } catch (error) {
-      tell(
-        name === "plan" && error.status === 404
-          ? "Este servidor não sabe simular; a carga pode ser iniciada assim mesmo."
-          : whatWentWrong(error),
-      );
+      const { data_ini: ofFirst, data_fim: ofLast } = error.faultsOf?.(["data_ini", "data_fim"]) ?? {};
+      const theirs = { ...(ofFirst && { first: ofFirst }), ...(ofLast && { last: ofLast }) };
+      refuse(theirs);
+      focusFault(form.current, Object.keys(theirs));
+      tell(ofFirst || ofLast ? "" : whatWentWrong(error));
     }
     setBusy("");
   };
@@ -104,7 +106,7 @@ function Backfill({ close, given }) {
   };
 
   return html`<${Dialog} title="Carregar um período" onClose=${close}>
-    <form onSubmit=${submit} noValidate>
+    <form onSubmit=${submit} noValidate ref=${form}>
       ${
         resources.length > 1 &&
         html`<label>O que carregar<select name="resource" value=${resource} onChange=${(event) => setResource(event.target.value)}>
@@ -117,10 +119,8 @@ function Backfill({ close, given }) {
         return html`<button type="button" class="chip" aria-pressed=${chosen ? "true" : "false"} onClick=${() => (setFirst(a), setLast(b))}>${name}</button>`;
       })}</div>
       <div class="two">
-        <label>Primeiro dia<input type="date" name="first" value=${first} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setFirst(event.target.value)} />
-          </label>
-        <label>Último dia<input type="date" name="last" value=${last} min=${FIRST_DAY} max=${today()} required onInput=${(event) => setLast(event.target.value)} />
-          </label>
+        <${Field} name="first" label="Primeiro dia" type="date" value=${first} min=${FIRST_DAY} max=${today()} fault=${faults.first} change=${setFirst} />
+        <${Field} name="last" label="Último dia" type="date" value=${last} min=${FIRST_DAY} max=${today()} fault=${faults.last} change=${setLast} />
       </div>
       <fieldset><legend>Por qual data</legend>
         ${criterios
@@ -134,7 +134,7 @@ function Backfill({ close, given }) {
             <span>${name}<span class="hint">${hint}</span></span></label>`,
         )}
       </fieldset>
-      <div class="plan" aria-live="polite">${plan ? html`<${Estimate} plan=${plan} />` : html`<p class="muted">${fault || "Simule para saber quanto custa antes de iniciar. Nada é pedido ao portal."}</p>`}</div>
+      <div class="plan" aria-live="polite">${plan ? html`<${Estimate} plan=${plan} />` : html`<p class="muted">${"Simule para saber quanto custa antes de iniciar. Nada é pedido ao portal."}</p>`}</div>
       <div role="alert" class="form-trouble">${trouble && html`<p>${trouble}</p>`}</div>
       <div class="dialog-actions"><${Button} writes onClick=${simulate} busy=${busy === "plan"}>Simular<//>
         <${Button} writes type="submit" kind="primary" busy=${busy === "start"}>Iniciar carga<//></div>

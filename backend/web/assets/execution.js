@@ -11,19 +11,17 @@ import {
   Meaning,
   Pager,
   Skeleton,
-  SliceState,
   State,
-  Table,
   Trouble,
   When,
 } from "./ui.js";
 import { refresh, useLive } from "./live.js";
+import { Matrix } from "./matrix.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
+import { RejectedList } from "./rejected.js";
 import { hashOf, refine, route } from "./router.js";
 import { Running } from "./running.js";
-import { adviceFor, CRITERIO, kindOf, meaningOf, modalidade, STATUS, TRIGGER } from "./words.js";
-
-const PER_PAGE = 50;
+import { adviceFor, CRITERIO, endOf, kindOf, meaningOf, modalidade, TRIGGER } from "./words.js";
 
 export function Execution({ id }) {
   const path = `/sync/executions/${id}`;
@@ -34,7 +32,7 @@ export function Execution({ id }) {
     if (!one) return;
     if (before.current === "running" && one.status !== "running") {
       announce(
-        `A execução ${one.id} terminou: ${one.cancelled ? "cancelada" : STATUS[one.status]}, ${plural(one.records_processed, "registro", "registros")}.`,
+        `A execução ${one.id} terminou: ${endOf(one)}, ${plural(one.records_processed, "registro", "registros")}.`,
       );
       refresh(`${path}/`, "/sync/history", "/sync/dashboard");
     }
@@ -70,7 +68,7 @@ export function Execution({ id }) {
     ${
       one.cause &&
       html`<div class="verdict ${one.cancelled ? "" : "bad"}" role="note"><p><${Meaning} of=${one} />
-      </p>${adviceFor(one) && html`<p class="muted">${adviceFor(one)}</p>`}${one.cancelled && html`<p class="muted">${percent(one.progress.percent)} estava feito, e fica. Continuar lê o que faltou.</p>`}</div>`
+      </p>${adviceFor(one) && html`<p class="muted">${adviceFor(one)}</p>`}${one.cancelled && html`<p class="muted">${percent(one.progress.percent)} estava feito e continua gravado: ${integer(one.progress.slices_done)} de ${plural(one.progress.slices_total, "fatia", "fatias")}. Continuar lê só o que faltou.</p>`}</div>`
     }
     <${Card}>${one.status === "running" && html`<${Running} execution=${one} at=${at} detailed />`}<${Facts} one=${one} />
       <//>
@@ -80,10 +78,10 @@ export function Execution({ id }) {
           html`<a key=${name} role="tab" id=${`tab-${name}`} href=${hashOf(`/execucoes/${id}/${name}`)} aria-selected=${tab === name ? "true" : "false"} aria-controls="tab-panel" tabindex=${tab === name ? 0 : -1}>${title}${count > 0 && html` <span class="count">${integer(count)}</span>`}</a>`,
       )}</div>
       <div id="tab-panel" role="tabpanel" aria-labelledby=${`tab-${tab}`}>
-        ${tab === "fatias" && html`<${Slices} one=${one} status=${query.status} />`}
+        ${tab === "fatias" && html`<${Matrix} execution=${one} />`}
         ${tab === "erros" && html`<${Failures} one=${one} />`}
-        ${tab === "registro" && html`<${Log} one=${one} level=${query.level} />`}
-        ${tab === "rejeitados" && html`<${Rejected} one=${one} />`}
+        ${tab === "registro" && html`<${Log} one=${one} level=${query.level} words=${query.texto} />`}
+        ${tab === "rejeitados" && html`<${RejectedList} execution=${one.id} />`}
       </div>
     <//>`;
 }
@@ -140,59 +138,10 @@ function usePages(path, parameters, every) {
     data,
     error,
     again: () => refresh(asked),
+    jump: (cursor) => setTrail(["", cursor]),
     back: trail.length > 1 && (() => setTrail(trail.slice(0, -1))),
     next: data?.next_cursor && (() => setTrail([...trail, data.next_cursor])),
   };
-}
-
-const SLICE_COLUMNS = [
-  { title: "Dia", kind: "name", cell: (one) => windowOf(one.window_start, one.window_end) },
-  { title: "Modalidade", cell: (one) => modalidade(one.modalidade) },
-  { title: "Estado", cell: (one) => html`<${SliceState} slice=${one} />` },
-  {
-    title: "Páginas",
-    kind: "number",
-    cell: (one) =>
-      one.pages_total == null ? integer(one.pages_done) : `${integer(one.pages_done)} de ${integer(one.pages_total)}`,
-  },
-  {
-    title: "Registros",
-    kind: "number",
-    cell: (one) =>
-      html`${integer(one.records_processed)}${one.total_registros != null ? html`<span class="muted"> de ${integer(one.total_registros)}</span>` : ""}`,
-  },
-  { title: "Tentativas", kind: "number", cell: (one) => integer(one.attempt) },
-  {
-    title: "Erro",
-    kind: "error-cell",
-    isNeeded: (one) => one.cause,
-    cell: (one) =>
-      one.cause
-        ? html`<span title=${one.error_message}>${meaningOf(one)}${one.status === "pending" && one.run_after ? html`<span class="muted small">de novo ${when(one.run_after)}</span>` : ""}</span>`
-        : html`<span class="muted" aria-hidden="true">—</span>`,
-  },
-];
-
-function Slices({ one, status }) {
-  const { data, error, again, back, next } = usePages(
-    `/sync/executions/${one.id}/slices`,
-    { status, limit: PER_PAGE },
-    one.status === "running" ? 5000 : 60000,
-  );
-  return html`<div class="filters">
-    <label>Estado<select name="slice-status" value=${status ?? ""} onChange=${(event) => refine({ status: event.target.value })}>
-      <option value="">Todas</option>${Object.entries(STATUS).map(([name, text]) => html`<option key=${name} value=${name}>${text}</option>`)}</select>
-        </label></div>
-    ${
-      !data
-        ? error
-          ? html`<${Trouble} error=${error} again=${again} />`
-          : html`<${Skeleton} lines=${8} />`
-        : data.slices.length
-          ? html`<${Table} columns=${SLICE_COLUMNS} rows=${data.slices} caption="Fatias da execução" />
-            <${Pager} back=${back} next=${next}>${plural(data.slices.length, "fatia", "fatias")} nesta página<//>`
-          : html`<${Empty} title=${status ? "Nenhuma fatia neste estado" : "Ainda sem fatias"}>${status ? "" : "Elas aparecem quando um ingestor planeja a execução."}<//>`
-    }`;
 }
 
 function Failures({ one }) {
@@ -204,69 +153,84 @@ function Failures({ one }) {
     const meaning = meaningOf(slice);
     groups.set(meaning, [...(groups.get(meaning) ?? []), slice]);
   }
-  return html`<ul class="groups">${[...groups].map(
-    ([meaning, slices]) => html`<li key=${meaning}><header><h3>${meaning}</h3>
-      <${Badge} tone="bad">${plural(slices.length, "fatia", "fatias")}<//></header>
-      <ul class="slices">${slices.map(
-        (slice) => html`<li key=${slice.id}><span>${windowOf(slice.window_start, slice.window_end)}</span>
-        <span>${modalidade(slice.modalidade)}</span><code>${slice.error_message}</code></li>`,
-      )}</ul></li>`,
-  )}</ul>${
+  return html`<ul class="groups">${[...groups].map(([meaning, slices]) => html`<${Failure} key=${meaning} meaning=${meaning} slices=${slices} />`)}</ul>${
     one.progress.slices_failed > one.failed_slices.length &&
-    html`<p class="muted">As primeiras cem. <a href=${hashOf(`/execucoes/${one.id}/fatias`, { status: "error" })}>Ver todas</a>
-    </p>`
+    html`<p class="muted">De ${integer(one.progress.slices_failed)} fatias, as primeiras cem. <a href=${hashOf(`/execucoes/${one.id}/fatias`)}>A tabela mostra todas</a>.</p>`
   }`;
+}
+
+// Slices that failed for the same cause: what was said is shown once, however many slices it was said of.
+function Failure({ meaning, slices }) {
+  const texts = [...new Set(slices.map((slice) => slice.error_message).filter(Boolean))];
+  const days = new Map();
+  for (const slice of slices) {
+    const day = windowOf(slice.window_start, slice.window_end);
+    days.set(day, [...(days.get(day) ?? []), modalidade(slice.modalidade)]);
+  }
+  const advice = adviceFor(slices[0]);
+  return html`<li><header><h2>${meaning}</h2><${Badge} tone="bad">${plural(slices.length, "fatia", "fatias")}<//></header>
+    ${advice && html`<p class="muted">${advice}</p>`}
+    <ul class="slices">${[...days].map(([day, parts]) => html`<li key=${day}><span>${day}</span><span class="muted">${parts.join(", ")}</span></li>`)}</ul>
+    ${texts.length > 0 && html`<details class="original"><summary>texto original${texts.length > 1 ? ` (${integer(texts.length)} diferentes)` : ""}</summary>${texts.slice(0, 5).map((text) => html`<code key=${text}>${text}</code>`)}</details>`}</li>`;
 }
 
 const LEVELS = { info: "info e acima", warning: "avisos e erros", error: "só erros" };
 
-function Log({ one, level }) {
-  const { data, error, again, back, next } = usePages(
-    `/sync/executions/${one.id}/log`,
-    { level, limit: 200 },
-    one.status === "running" ? 3000 : 60000,
-  );
+// The first line that warns, if any does: the log is opened there.
+const useFirstWarning = (path) => useLive(withQuery(path, { level: "warning", limit: 1 }), 300000);
+
+function Log({ one, level, words }) {
+  const path = `/sync/executions/${one.id}/log`;
+  const isRunning = one.status === "running";
+  const { data: warned } = useFirstWarning(path);
+  const first = warned?.lines[0]?.id ?? null;
+  const isPlain = !level && !words;
+  const { data, error, again, back, next, jump } = usePages(path, { level, text: words, limit: 200 }, isRunning ? 3000 : 60000);
+  const list = useRef();
+  const reached = useRef(false);
+  const isHere = data?.lines.some((line) => line.id === first);
+  useEffect(() => {
+    if (reached.current || !isPlain || isRunning || first === null || !data) return;
+    if (!isHere && data.next_cursor && first > data.lines.at(-1).id) {
+      jump(String(first - 1));
+      return;
+    }
+    const line = list.current?.querySelector(`[data-line="${first}"]`);
+    if (!line) return;
+    reached.current = true;
+    list.current.scrollTop = line.offsetTop - list.current.offsetTop - 60;
+  }, [data, first]);
   if (error?.status === 404)
     return html`<${Empty} title="Este servidor não guarda o registro por execução">Procure pelo número ${one.id} no log dos ingestores.<//>`;
-  return html`<div class="filters">
+  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
+    <label class="grows">Procurar<input type="search" name="log-text" value=${words ?? ""} placeholder="texto da linha" maxlength="100" onInput=${later((value) => refine({ texto: value.trim() }))} /></label>
     <label>Nível<select name="log-level" value=${level ?? ""} onChange=${(event) => refine({ level: event.target.value })}>
       <option value="">Tudo</option>${Object.entries(LEVELS).map(([name, text]) => html`<option key=${name} value=${name}>${text}</option>`)}</select>
-        </label></div>
+        </label>
+    ${first !== null && isPlain && html`<p class="muted small">Aberto no primeiro aviso.</p>`}</form>
     ${
       !data
         ? error
           ? html`<${Trouble} error=${error} again=${again} />`
           : html`<${Skeleton} lines=${8} />`
         : data.lines.length
-          ? html`<ol class="log" aria-label="Linhas do registro" tabindex="0">${data.lines.map((line) => html`<${Line} key=${line.id} line=${line} />`)}</ol>
+          ? html`<ol class="log" aria-label="Linhas do registro" tabindex="0" ref=${list}>${data.lines.map((line) => html`<${Line} key=${line.id} line=${line} isFirst=${isPlain && line.id === first} />`)}</ol>
             <${Pager} back=${back} next=${next}>${plural(data.lines.length, "linha", "linhas")}<//>`
-          : html`<${Empty} title="Nenhuma linha">${level ? "Nada neste nível." : "Nada foi registrado ainda para esta execução."}<//>`
+          : html`<${Empty} title="Nenhuma linha">${isPlain ? "Nada foi registrado ainda para esta execução." : "Nada com este texto ou neste nível."}<//>`
     }`;
 }
 
-function Line({ line }) {
+let waiting = 0;
+const later = (act) => (event) => {
+  const { value } = event.target;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => act(value), 300);
+};
+
+function Line({ line, isFirst }) {
   const fields = Object.entries(line.fields ?? {}).filter(([name]) => name !== "logger");
-  return html`<li class=${line.level}><time datetime=${line.logged_at} title=${when(line.logged_at)}>${preciseTimeOf(line.logged_at)}</time>
+  return html`<li class="${line.level} ${isFirst ? "first-warning" : ""}" data-line=${line.id}><time datetime=${line.logged_at} title=${when(line.logged_at)}>${preciseTimeOf(line.logged_at)}</time>
     <span class="level">${line.level}</span>
     <span class="event">${line.event}${line.slice_id ? html` <span class="muted">fatia ${line.slice_id}</span>` : ""}${fields.length > 0 && html`<span class="fields">${fields.map(([name, value]) => html`<span key=${name}><b>${name}</b>=${typeof value === "object" ? JSON.stringify(value) : String(value)}</span>`)}</span>`}</span>
       </li>`;
-}
-
-const REJECTED_COLUMNS = [
-  { title: "Registro", kind: "name", cell: (one) => html`<span class="mono">${one.natural_key ?? "sem chave"}</span>` },
-  { title: "Tipo", cell: (one) => (one.resource === "itens_contratacao" ? "item" : "contratação") },
-  { title: "Motivo", cell: (one) => one.reason },
-  {
-    title: "Situação",
-    cell: (one) =>
-      one.resolved_at
-        ? html`<${Badge} tone="good">gravado ${when(one.resolved_at)}<//>`
-        : html`<${Badge} tone="warn">guardado<//>`,
-  },
-];
-
-function Rejected({ one }) {
-  if (!one.rejected_records.length) return html`<${Empty} title="Nenhum registro rejeitado" icon="ok" />`;
-  return html`<p class="muted pad">O que não pôde ser gravado fica guardado com o motivo. Depois de uma versão nova: <code>python -m ingestor rejected --retry</code>.</p>
-    <${Table} columns=${REJECTED_COLUMNS} rows=${one.rejected_records} caption="Registros rejeitados" keyOf=${(row) => `${row.natural_key}${row.reason}`} />`;
 }

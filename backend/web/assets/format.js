@@ -134,6 +134,9 @@ export const shortMoney = (value) => (value == null ? "—" : shortReais.format(
 export const price = (value) => (value == null ? "—" : preciseReais.format(value));
 export const quantity = (value) => (value == null ? "—" : quantities.format(value));
 
+// A moment on Brasília's wall clock, as the mirror has those of the portal: "2026-11-18T13:15:50"
+export const toWall = (moment) => `${isoDay.format(new Date(moment))}T${preciseClock.format(new Date(moment))}`;
+
 // Brasília's wall clock as the mirror has it, without a zone: "2026-11-18T13:15:50"
 export const wallDay = (moment) => (moment == null ? "—" : numericDay(moment));
 export const wallTime = (moment) => {

@@ -1,11 +1,12 @@
 // Every execution, filtered and paged.
+import { askRetry } from "./actions.js";
 import { withQuery } from "./api.js";
-import { duration, integer, plural, windowOf } from "./format.js";
+import { duration, integer, plural, when, windowOf } from "./format.js";
 import { refresh, useLive } from "./live.js";
 import { html, useEffect, useState } from "./preact.js";
 import { ResourceChoice, useResources } from "./resources.js";
 import { hashOf, refine, route } from "./router.js";
-import { Button, Card, Empty, Pager, Skeleton, State, Table, Trouble, When } from "./ui.js";
+import { Badge, Button, Card, Empty, Meaning, Pager, Skeleton, State, Table, Trouble, When } from "./ui.js";
 import { CRITERIO, kindOf, meaningOf, MODE, STATUS, TRIGGER } from "./words.js";
 
 const PER_PAGE = 25;
@@ -68,11 +69,33 @@ export function History() {
               }>${plural(data.executions.length, "execução", "execuções")} de ${integer(data.total_count)}<//>`
             : html`<${Empty} title=${isFiltered ? "Nenhuma execução passa por estes filtros" : "Nenhuma execução ainda"}>${isFiltered ? "Afrouxe ou limpe os filtros." : "As execuções aparecem aqui assim que a primeira é pedida."}<//>`
       }
-    <//>`;
+    <//>
+    <${Errors} />`;
+}
+
+// What most often went wrong
+function Errors() {
+  const { data } = useLive("/sync/dashboard", 60000);
+  return (
+    data?.errors.length > 0 &&
+    html`<${Card} id="errors" title="Erros mais comuns" aside=${html`<span class="muted">30 dias</span>`}><ul class="rows errors">${data.errors.map(
+      (one) =>
+        html`<li key=${one.cause}><div><${Meaning} of=${{ cause: one.cause, error_message: one.message }} /><p class="muted">
+          <a href=${hashOf(`/execucoes/${one.last_execution_id}`)}>Última: execução ${one.last_execution_id}</a>, ${when(one.last_at)}</p>
+          </div><span class="row-end"><${Badge} tone="quiet" title="execuções">${integer(one.executions)}×<//></span></li>`,
+    )}</ul><//>`
+  );
 }
 
 const summaryOf = (data) =>
-  `${plural(data.total_count, "execução", "execuções")}: ${integer(data.success_count)} com sucesso, ${integer(data.error_count)} com erro, ${integer(data.running_count)} em andamento`;
+  [
+    `${plural(data.total_count, "execução", "execuções")}: ${integer(data.success_count)} com sucesso`,
+    `${integer(data.error_count - data.cancelled_count)} com erro`,
+    data.cancelled_count > 0 && `${integer(data.cancelled_count)} canceladas`,
+    `${integer(data.running_count)} em andamento`,
+  ]
+    .filter(Boolean)
+    .join(", ");
 
 const Choice = ({
   name,
@@ -108,12 +131,12 @@ const COLUMNS = [
   { title: "Duração", kind: "number", cell: (one) => duration(one.duration_seconds) },
   { title: "Pedida", kind: "number", cell: (one) => html`<${When} moment=${one.created_at} />` },
   {
-    title: "Erro",
+    title: "Motivo",
     kind: "error-cell",
     isNeeded: (one) => one.cause,
     cell: (one) =>
       one.cause
-        ? html`<span title=${one.error_message}>${meaningOf(one)}</span>`
+        ? html`<span title=${one.error_message}>${meaningOf(one)}</span>${one.cancelled && html` <${Button} writes kind="small" icon="play" label=${`Continuar a execução ${one.id}`} onClick=${() => askRetry(one)}>Continuar<//>`}`
         : html`<span class="muted" aria-hidden="true">—</span>`,
   },
 ];

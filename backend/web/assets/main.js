@@ -5,33 +5,59 @@ import { forgetAnswers } from "./answers.js";
 import { connection, get } from "./api.js";
 import { Coverage } from "./coverage.js";
 import { Execution } from "./execution.js";
-import { Exports } from "./exports.js";
-import { Files } from "./files.js";
 import { percent, timeOf } from "./format.js";
 import { History } from "./history.js";
 import { forgetFor, refresh, useLive } from "./live.js";
 import { Login } from "./login.js";
-import { Market } from "./market.js";
 import { Overview } from "./overview.js";
 import { html, render, useEffect, useRef, useState } from "./preact.js";
-import { PartyView } from "./party.js";
-import { Prices } from "./prices.js";
-import { Process } from "./process.js";
-import { Records } from "./records.js";
+import { Rejected } from "./rejected.js";
 import { nameView, route, viewName } from "./router.js";
-import { SavedSearches } from "./saved-searches.js";
 import { Schedules } from "./schedules.js";
 import { session } from "./session.js";
 import { ThemeSwitch } from "./theme-switch.js";
-import { announce, Announcer, Badge, Button, Card, Empty, Icon, Toasts } from "./ui.js";
+import { announce, Announcer, Badge, Button, Card, Empty, Icon, Skeleton, Toasts, Trouble } from "./ui.js";
 import { STATUS } from "./words.js";
+
+// A view whose file is loaded when it is first drawn
+function later(load, name) {
+  let View = null;
+  return function Later(properties) {
+    const [, redraw] = useState(0);
+    const [trouble, tell] = useState(null);
+    useEffect(() => {
+      if (View) return;
+      load().then(
+        (file) => {
+          View = file[name];
+          redraw((n) => n + 1);
+        },
+        () => tell(new Error("Esta parte da página não pôde ser carregada. Recarregue a página.")),
+      );
+    }, []);
+    if (View) return html`<${View} ...${properties} />`;
+    return trouble ? html`<${Trouble} error=${trouble} />` : html`<${Skeleton} lines=${6} />`;
+  };
+}
 
 const OPERATION = [
   ["/", "Painel", Overview],
   ["/historico", "Histórico", History],
   ["/cobertura", "Cobertura", Coverage],
   ["/agenda", "Agenda", Schedules],
+  ["/rejeitados", "Rejeitados", Rejected],
   ["/alertas", "Alertas", Alerts],
+];
+// The views of the data are loaded when one is opened.
+const [Exports, Files, Market, PartyView, Prices, Process, Records, SavedSearches] = [
+  later(() => import("./exports.js"), "Exports"),
+  later(() => import("./files.js"), "Files"),
+  later(() => import("./market.js"), "Market"),
+  later(() => import("./party.js"), "PartyView"),
+  later(() => import("./prices.js"), "Prices"),
+  later(() => import("./process.js"), "Process"),
+  later(() => import("./records.js"), "Records"),
+  later(() => import("./saved-searches.js"), "SavedSearches"),
 ];
 const listOf = (place) => () => html`<${Records} key=${place} place=${place} />`;
 const DATA = [
@@ -116,6 +142,7 @@ function Frame() {
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), content.current.focus())}>Pular para o conteúdo</a>
     <${Header} active=${active} />
     <${Line} />
+    <${Simulated} />
     <main id="content" tabindex="-1" ref=${content} key=${key} class=${line === "ok" ? "" : "stale"}>
       ${
         id
@@ -128,7 +155,7 @@ function Frame() {
         <//><//>`
       }
     </main>
-    <footer class="foot"><span>PNCP Sync — horários de Brasília</span></footer>
+    <${Foot} />
     <${Watch} name=${id ? `Execução ${id}` : RecordView ? viewName.use() : (place?.[1] ?? "")} />
     <${DialogHost} /><${Toasts} /><${Announcer} />`;
 }
@@ -168,6 +195,30 @@ function Header({ active }) {
       )}</ul></nav></div></header>`;
 }
 
+const useAbout = () => useLive("/about", 3600000).data;
+
+// Where the records are not the portal's, they are not taken for such.
+function Simulated() {
+  const about = useAbout();
+  return (
+    about?.portal_is_simulated &&
+    html`<aside class="simulated" aria-label="Portal simulado"><strong>Portal simulado.</strong> Os registros não vêm do PNCP, e sim de <span class="mono">${about.portal_url}</span>.</aside>`
+  );
+}
+
+const DOCUMENTATION = [
+  ["/docs", "API (Swagger)"],
+  ["/redoc", "API (ReDoc)"],
+  ["/openapi.json", "OpenAPI"],
+];
+
+function Foot() {
+  const about = useAbout();
+  return html`<footer class="foot"><span>PNCP Sync${about ? ` ${about.version}` : ""} — horários de Brasília</span>
+    ${about?.has_documentation && html`<nav aria-label="Documentação">${DOCUMENTATION.map(([path, name]) => html`<a key=${path} href=${path}>${name}</a>`)}</nav>`}
+    </footer>`;
+}
+
 const LINES = {
   unreachable: ["Sem conexão com o servidor. Reconectando…", "O que se vê é das"],
   database: ["O banco de dados está fora do ar. Tentando de novo…", "O que se vê é das"],
@@ -197,10 +248,10 @@ function Watch({ name }) {
     if (!ended.length) return;
     const { current_status: last } = data;
     const told = ended.includes(last.execution_id)
-      ? `A execução ${last.execution_id} terminou: ${STATUS[last.status]}.`
+      ? `A execução ${last.execution_id} terminou: ${last.cause === "cancelled" ? "cancelada" : STATUS[last.status]}.`
       : `Terminou a execução ${ended.join(", ")}.`;
     announce(told);
-    refresh("/sync/history", "/sync/coverage", "/sync/executions");
+    refresh("/sync/history", "/sync/coverage", "/sync/executions", "/sync/timeline", "/sync/goals");
   }, [data]);
   const share = unfinished?.length ? `${percent(Math.floor(unfinished[0].progress.percent))} · ` : "";
   useEffect(() => {

@@ -19,14 +19,14 @@ export function Market() {
   const last = addDays(today(), -1); // today is not over yet
   const now = [addDays(last, 1 - SPAN), last];
   const before = [addDays(now[0], -SPAN), addDays(now[0], -1)];
-  const year = [firstMonth(), today()];
+  const year = `data_publicacao_de=${firstMonth()}`; // whole months, which are few sums
   const groups = "agrupar=uf,modalidade,plataforma";
   const contratacoes = useAnswer(`/contratacoes/resumo?${between(...now)}&${groups}`);
   const earlier = useAnswer(`/contratacoes/resumo?${between(...before)}&agrupar=uf`);
   const contratos = useAnswer(`/contratos/resumo?${between(...now)}&agrupar=tipo`);
   const contratosBefore = useAnswer(`/contratos/resumo?${between(...before)}&agrupar=tipo`);
-  const months = useAnswer(`/contratacoes/resumo?${between(...year)}&agrupar=mes`);
-  const monthsOfContratos = useAnswer(`/contratos/resumo?${between(...year)}&agrupar=mes`);
+  const months = useAnswer(`/contratacoes/resumo?${year}&agrupar=mes`);
+  const monthsOfContratos = useAnswer(`/contratos/resumo?${year}&agrupar=mes`);
   const modalidades = useNames("modalidades");
   const tipos = useNames("tipos-contratos");
   const all = [contratacoes, earlier, contratos, contratosBefore, months, monthsOfContratos];

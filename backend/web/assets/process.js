@@ -1,19 +1,22 @@
 // One record: what it is, what has happened to it, what belongs to it and where it is on the portal.
 import { useAnswer } from "./answers.js";
-import { ADDRESS_OF, hashOfList, placeOfAddress, textOf, useDescription } from "./described.js";
-import { cnpj, money, plural, price, quantity, today, wallDay, wallTime } from "./format.js";
+import { ADDRESS_OF, hashOfList, placeOfAddress, shortLabel, textOf, useDescription } from "./described.js";
+import { cnpj, money, plural, price, quantity, today, toWall, wallDay, wallTime } from "./format.js";
+import { isMissing, Missing } from "./missing-list.js";
 import { html, useEffect, useState } from "./preact.js";
 import { columnsOf, RecordTable } from "./records.js";
 import { hashOf, nameView } from "./router.js";
 import { Badge, Card, Copy, Empty, Icon, Skeleton, Table, Trouble } from "./ui.js";
 
 const KINDS = { contratacao: "Contratação", contrato: "Contrato", ata: "Ata de registro de preços", plano: "Plano de contratação anual" };
+const OF_THEIR_OWN = ["itens", "resultados", "documentos", "historico"];
 const NUMBERS = ["numero_contrato_empenho", "numero_ata_registro_preco", "numero_compra"];
 
 export function Process({ parts }) {
   const [place, ...rest] = parts;
   const address = ADDRESS_OF[place];
-  const { data, error, isLoading, again } = useAnswer(`/${[address, ...rest].map(encodeURIComponent).join("/")}`);
+  const path = `/${[address, ...rest].map(encodeURIComponent).join("/")}`;
+  const { data, error, isLoading, again, replace } = useAnswer(path);
   const { data: description } = useDescription(address);
   useEffect(() => nameView(`${KINDS[place]} ${rest.slice(2).join("/")}/${rest[1]}`), [parts.join("/")]);
   if (error && !isLoading)
@@ -22,16 +25,17 @@ export function Process({ parts }) {
         <${Card}><${Empty} title="Nada neste endereço" icon="search"><p>${error.message}</p><a class="button" href=${hashOf(`/${address === "pcas" ? "pca" : address}`)}>Voltar à lista</a><//><//>`
       : html`<${Trouble} error=${error} again=${again} />`;
   if (!data || isLoading || !description) return html`<${Card}><${Skeleton} lines=${6} /><//><${Card}><${Skeleton} lines=${8} /><//>`;
+  const missing = (name) => html`<${Missing} key=${`${path} ${name}`} name=${name} title=${titleOf(name).toLowerCase()} data=${data} path=${path} replace=${replace} />`;
   return html`<${Head} place=${place} data=${data} description=${description} />
     <div class="columns process"><div class="stack">
       <${Origins} data=${data} />
-      <${Items} lists=${data.listas} />
+      <${Items} lists=${data.listas} missing=${missing} />
       ${data.referido_por.map((one) => html`<${Referring} key=${`${one.entidade} ${one.campo}`} section=${one} />`)}
-      ${Object.entries(data.listas).filter(([name]) => !["itens", "resultados", "documentos"].includes(name)).map(([name, section]) => html`<${Section} key=${name} name=${name} section=${section} />`)}
-      <${Documents} section=${data.listas.documentos} />
+      ${Object.entries(data.listas).filter(([name]) => !OF_THEIR_OWN.includes(name)).map(([name, section]) => html`<${Section} key=${name} name=${name} section=${section} missing=${missing} />`)}
+      <${Documents} section=${data.listas.documentos} missing=${missing} />
       <${AllFields} record=${data.registro} description=${description} />
     </div><div class="stack">
-      <${TimeLine} data=${data} description=${description} />
+      <${TimeLine} data=${data} description=${description} missing=${missing} />
       <${Completeness} data=${data} />
     </div></div>`;
 }
@@ -93,7 +97,39 @@ function LongTitle({ text }) {
 // What says nothing of the process itself: when the portal and we wrote it down.
 const NO_EVENTS = ["data_inclusao", "data_atualizacao", "data_atualizacao_global", "data_atualizacao_global_pca", "visto_em", "alterado_em"];
 
-function eventsOf(data, description) {
+// What the portal says was done, at one minute to many of a kind as one.
+function* loggedEvents(section) {
+  const kind = (one) => [one.log_manutencao_data_inclusao.slice(0, 16), one.tipo_log_manutencao_nome, one.categoria_log_manutencao_nome].join("|");
+  for (const events of Object.values(Object.groupBy(section?.registros ?? [], kind))) {
+    const [one] = events;
+    const said = events.map((each) => each.documento_titulo ?? (each.item_numero ? `item ${each.item_numero}` : each.numero_termo_contrato)).filter(Boolean);
+    yield {
+      at: one.log_manutencao_data_inclusao,
+      text: `${one.tipo_log_manutencao_nome ?? "Registro"}: ${one.categoria_log_manutencao_nome ?? "outro"}${events.length > 1 ? ` (${events.length})` : ""}`,
+      more: [fewOf(said), ...new Set(events.map((each) => each.justificativa).filter(Boolean))].filter(Boolean).join(" · "),
+    };
+  }
+}
+
+const MOST_NAMED = 5;
+const fewOf = (names) => [...names.slice(0, MOST_NAMED), ...(names.length > MOST_NAMED ? [`e mais ${names.length - MOST_NAMED}`] : [])].join(", ");
+
+// What a key of the portal is called: by the field that is read from it, or the first of those from within it.
+function labelOf(key, fields) {
+  const name = key.replace(/[A-Z]+/g, (capitals) => `_${capitals}`).toLowerCase();
+  const field = fields.find((one) => one.nome === name) ?? fields.find((one) => one.nome === `${name}_nome`) ?? fields.find((one) => one.nome.startsWith(`${name}_`));
+  return field ? shortLabel(field.rotulo) : key;
+}
+
+const STAMPS = ["dataAtualizacao", "dataAtualizacaoGlobal"];
+
+function changeEvent({ quando, tipo, campos }, fields) {
+  const names = [...new Set(Object.keys(campos ?? {}).filter((key) => !STAMPS.includes(key)).map((key) => labelOf(key, fields)))];
+  const more = tipo === "ausente" ? "saiu do espelho" : fewOf(names) || "só a data: mudou algo ligado ao registro";
+  return { at: toWall(quando), text: "Mudança vista pelo espelho", more, isOurs: true };
+}
+
+function eventsOf(data, description, changes) {
   const record = data.registro;
   const events = description.campos
     .filter((field) => ["dia", "momento"].includes(field.tipo) && record[field.nome] && !NO_EVENTS.includes(field.nome))
@@ -115,38 +151,43 @@ function eventsOf(data, description) {
     events.push({ at: day, text: `Resultado de ${plural(new Set(results.map((one) => one.numero_item)).size, "item", "itens")}`, more: money(results.reduce((sum, one) => sum + (one.valor_total_homologado ?? 0), 0)) });
   for (const one of data.listas.termos_contrato?.registros ?? [])
     events.push({ at: one.data_assinatura ?? one.data_publicacao_pncp, text: `${one.tipo_termo_contrato_nome ?? "Termo"} ${one.numero_termo_contrato ?? ""}`, more: one.valor_acrescido ? `acréscimo de ${money(one.valor_acrescido)}` : "" });
+  events.push(...loggedEvents(data.listas.historico), ...changes.map((one) => changeEvent(one, description.campos)));
   if (record.visto_em) events.push({ at: record.visto_em, text: "Entrou no espelho", isOurs: true });
-  if (record.alterado_em && record.alterado_em.slice(0, 16) !== record.visto_em?.slice(0, 16)) events.push({ at: record.alterado_em, text: "Última mudança vista", isOurs: true });
+  if (!changes.length && record.alterado_em && record.alterado_em.slice(0, 16) !== record.visto_em?.slice(0, 16)) events.push({ at: record.alterado_em, text: "Última mudança vista", isOurs: true });
   // what has only a day comes after what has an hour of it
   const place = (one) => (one.at.length === 10 ? `${one.at}T~` : one.at);
   return events.filter((one) => one.at).sort((a, b) => (place(a) < place(b) ? -1 : place(a) > place(b) ? 1 : 0));
 }
 
-function TimeLine({ data, description }) {
-  const events = eventsOf(data, description);
+function TimeLine({ data, description, missing }) {
+  const about = new URLSearchParams({ entidade: data.entidade, chave: data.registro[description.colunas[0]], limite: 500 });
+  const { data: feed } = useAnswer(`/mudancas?${about}`);
+  const events = eventsOf(data, description, feed?.registros ?? []);
+  const logged = data.listas.historico;
   const now = today();
   return html`<${Card} title="Linha do tempo" id="time-line"><ol class="time-line">${events.map((one, n) => {
     const isAhead = one.at.slice(0, 10) > now;
     return html`<li key=${n} class=${isAhead ? "ahead" : one.isOurs ? "ours" : ""}><time datetime=${one.at}>${wallTime(one.at)}</time>
       <span>${one.place ? html`<a href=${hashOf(one.place)}>${one.text}</a>` : one.text}${isAhead && html` <span class="muted">(previsto)</span>`}</span>
       ${one.more && html`<span class="small muted">${one.more}</span>`}</li>`;
-  })}</ol><//>`;
+  })}</ol>
+    ${logged && logged.total > logged.registros.length && html`<p class="note">Os primeiros ${logged.registros.length} de ${countOf(logged)} eventos do portal.</p>`}
+    ${isMissing(logged) && html`<h3 class="small">Histórico do portal</h3>`}${missing("historico")}<//>`;
 }
 
 // --- what belongs to it --------------------------------------------------------------------------------------------
 
-const SITUATIONS = { faltando: "A lista ainda não veio do portal.", "fora do escopo": "Esta lista não é lida do portal para este registro (fora do escopo configurado)." };
-const WORDS = { itens: "Itens", documentos: "Documentos", termos_contrato: "Termos aditivos e apostilamentos", contratos: "Contratos e empenhos", atas: "Atas de registro de preços", instrumentos_cobranca: "Instrumentos de cobrança", itens_pca: "Itens do plano", pcas: "Planos" };
+const WORDS = { itens: "Itens", documentos: "Documentos", resultados: "Resultados", historico: "Histórico do portal", termos_contrato: "Termos aditivos e apostilamentos", contratos: "Contratos e empenhos", atas: "Atas de registro de preços", instrumentos_cobranca: "Instrumentos de cobrança", itens_pca: "Itens do plano", pcas: "Planos" };
 
 const titleOf = (name) => WORDS[name.replaceAll("-", "_")] ?? name;
-const countOf = (section) => (section.total === null ? "" : section.total_tipo === "minimo" ? `mais de ${section.total}` : String(section.total));
+const countOf = (section) => (isMissing(section) && !section.total ? "—" : section.total === null ? "" : section.total_tipo === "minimo" ? `mais de ${section.total}` : String(section.total));
 
 function WholeList({ section }) {
   const hash = section.registros.length < (section.total ?? 0) ? hashOfList(section.endereco) : null;
   return hash && html`<p class="load-more"><a class="button small" href=${hash}>Ver todos (${countOf(section)})</a></p>`;
 }
 
-function Items({ lists }) {
+function Items({ lists, missing }) {
   const section = lists.itens;
   if (!section) return null;
   const results = Object.groupBy(lists.resultados?.registros ?? [], (one) => one.numero_item);
@@ -159,9 +200,9 @@ function Items({ lists }) {
     { title: "Resultado", kind: "result", cell: (one) => html`<${Results} item=${one} results=${results[one.numero_item] ?? []} />` },
   ];
   return html`<${Card} title="Itens" id="itens" aside=${html`<span class="count">${countOf(section)}</span>`}>
-    ${section.registros.length ? html`<${Table} columns=${columns} rows=${section.registros} keyOf=${(one) => one.numero_item} caption="Lista de itens" />` : html`<p class="calm">${SITUATIONS[section.situacao] ?? "Sem itens."}</p>`}
+    ${section.registros.length ? html`<${Table} columns=${columns} rows=${section.registros} keyOf=${(one) => one.numero_item} caption="Lista de itens" />` : isMissing(section) ? missing("itens") : html`<p class="calm">Sem itens.</p>`}
     <${WholeList} section=${section} />
-    ${lists.resultados && section.registros.some((one) => one.tem_resultado) && SITUATIONS[lists.resultados.situacao] && html`<p class="note">Resultados: ${SITUATIONS[lists.resultados.situacao]}</p>`}<//>`;
+    ${section.registros.some((one) => one.tem_resultado) && isMissing(lists.resultados) && html`<h3 class="small">Resultados</h3>${missing("resultados")}`}<//>`;
 }
 
 function Results({ item, results }) {
@@ -179,21 +220,21 @@ function Referring({ section }) {
     <${WholeList} section=${section} /><//>`;
 }
 
-function Section({ name, section }) {
+function Section({ name, section, missing }) {
   const { data: description } = useDescription(name.replaceAll("_", "-"));
   const known = new Set(section.registros.flatMap(Object.keys));
   return html`<${Card} title=${titleOf(name)} id=${`lista-${name}`} aside=${html`<span class="count">${countOf(section)}</span>`}>
-    ${!section.registros.length ? html`<p class="calm">${SITUATIONS[section.situacao] ?? "Nenhum."}</p>`
+    ${!section.registros.length ? !isMissing(section) && html`<p class="calm">Nenhum.</p>`
       : description ? html`<${RecordTable} description=${description} columns=${columnsOf(description, description.colunas.filter((one) => !known.has(one) || one.startsWith("orgao_entidade") || one.startsWith("unidade_orgao")))} rows=${section.registros} caption=${`Lista: ${titleOf(name)}`} linkOf=${() => null} />` : html`<${Skeleton} lines=${4} />`}
-    <${WholeList} section=${section} /><//>`;
+    <${WholeList} section=${section} />${missing(name)}<//>`;
 }
 
-function Documents({ section }) {
+function Documents({ section, missing }) {
   if (!section) return null;
   return html`<${Card} title="Documentos" id="documentos" aside=${html`<span class="count">${countOf(section)}</span>`}>
     ${section.registros.length ? html`<ul class="rows">${section.registros.map((one) => html`<li key=${one.sequencial_documento}><div>${/^https?:\/\//.test(one.url ?? "") ? html`<a href=${one.url} target="_blank" rel="noreferrer">${one.titulo || "Documento"}<span class="unseen"> (abre o portal)</span></a>` : one.titulo}
         <p class="muted">${one.tipo_documento_nome ?? ""}</p></div><span class="row-end muted">${wallDay(one.data_publicacao_pncp)}</span></li>`)}</ul>`
-      : html`<p class="calm">${SITUATIONS[section.situacao] ?? "Nenhum documento."}</p>`}<//>`;
+      : !isMissing(section) && html`<p class="calm">Nenhum documento.</p>`}${missing("documentos")}<//>`;
 }
 
 function Origins({ data }) {

@@ -32,7 +32,7 @@ export function Running({ execution, at, detailed }) {
       <div><dt>Há</dt><dd>${duration(execution.duration_seconds)}</dd></div>
     </dl>
     ${progress.slices_failed > 0 && html`<p class="note bad">${plural(progress.slices_failed, "fatia falhou", "fatias falharam")}; o resto continua.</p>`}
-    ${waiting && html`<p class="note warn">${plural(waiting.slices, "fatia aguarda", "fatias aguardam")} nova tentativa (${ago(waiting.next_try_at)}): ${meaningOf(waiting)}.</p>`}
+    ${waiting && html`<p class="note warn">${meaningOf(waiting)}; ${plural(waiting.slices, "fatia terá", "fatias terão")} nova tentativa automática ${ago(waiting.next_try_at)}.</p>`}
   </article>`;
 }
 

@@ -39,7 +39,7 @@ function Schedule({ one }) {
         </span>`
       }</dd></div>
       <div><dt>Última vez</dt>
-        <dd>${one.last_tick ? html`<${When} moment=${one.last_tick.due_at} />` : "ainda não correu"}</dd></div>
+        <dd>${one.last_tick ? html`<${When} moment=${one.last_tick.due_at} />` : "ainda não executou"}</dd></div>
       <div><dt>Resultado</dt><dd>${resultOf(one.last_tick)}</dd></div>
       ${
         one.updated_by &&
@@ -57,7 +57,7 @@ function Schedule({ one }) {
 
 function resultOf(last) {
   if (!last) return "—";
-  if (last.skipped_reason) return `pulou: ${last.skipped_reason}`;
+  if (last.skipped_reason) return `não executou: ${last.skipped_reason}`;
   return last.execution_ids.map(
     (id, n) => html`${n ? ", " : ""}<a href=${hashOf(`/execucoes/${id}`)}>execução ${id}</a>`,
   );

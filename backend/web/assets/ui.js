@@ -112,6 +112,9 @@ export function Ago({ moment }) {
 export const When = ({ moment }) =>
   moment ? html`<time datetime=${moment} title=${exactly(moment)}>${when(moment)}</time>` : html`<span>—</span>`;
 
+// "desde hoje, 10:16"
+export const Since = ({ moment }) => html`<time datetime=${moment} title=${exactly(moment)}>desde ${when(moment).replace("hoje, ", "")}</time>`;
+
 // An error in the reader's words; the program's own are one click away.
 export function Meaning({ of }) {
   const said = meaningOf(of);
@@ -167,6 +170,8 @@ export function Dialog({ title, onClose, children, wide }) {
   useEffect(() => {
     const dialog = element.current;
     dialog.showModal();
+    // the browser would choose the first button, which closes it
+    (dialog.querySelector("form input:not([type=radio]), form select, form textarea") ?? dialog.querySelector(".button.primary, .button.danger"))?.focus();
     return () => dialog.open && dialog.close();
   }, []);
   const cancel = (event) => {

@@ -6,6 +6,18 @@ export const PHASE = {
   waiting: "aguardando o portal",
   finished: "terminada",
 };
+// How an execution has ended, for people: one that was cancelled is no error.
+export const endOf = (execution) => (execution.cancelled ? "cancelada" : STATUS[execution.status]);
+export const BAR = { success: "com sucesso", error: "com erro", cancelled: "canceladas", running: "em andamento" };
+export const CELL = {
+  success: "lida",
+  rejected: "lida, com rejeitados",
+  error: "com erro",
+  running: "em andamento",
+  waiting: "nova tentativa marcada",
+  pending: "na fila",
+  cut_off: "interrompida",
+};
 export const MODE = { update: "Atualização", backfill: "Carga" };
 export const TRIGGER = {
   api: "pedida aqui ou pela API",
@@ -13,6 +25,7 @@ export const TRIGGER = {
   schedule: "agenda",
   sweep: "agenda noturna",
   gap: "lacuna",
+  goal: "meta",
   retry: "repetição",
 };
 export const CRITERIO = { publicacao: "por publicação", atualizacao: "por alteração" };
@@ -83,7 +96,7 @@ export const modalidade = (id) => (id === null ? "Todas" : (MODALIDADES[id] ?? `
 
 export function kindOf(execution) {
   if (execution.trigger === "retry") return `Repetição de ${execution.retry_of ?? "outra"}`;
-  const kind = { sweep: "Varredura", gap: "Carga de lacuna" }[execution.trigger] ?? MODE[execution.mode];
+  const kind = { sweep: "Varredura", gap: "Carga de lacuna", goal: "Carga da meta" }[execution.trigger] ?? MODE[execution.mode];
   const { resource } = execution;
   return !resource || resource === "contratacoes" ? kind : `${kind} de ${TABLE[resource] ?? resource}`;
 }

@@ -138,8 +138,8 @@ def child_decoders(child: Child) -> ChildDecoders:
         kind=kind,
         decode=msgspec.json.Decoder(kind).decode,
         check=_checker(child.columns),
-        key=attrgetter(*child.key),
-        decode_key=_decoder_of_key(path_of(child.columns, child.key[-1])),
+        key=attrgetter(*child.told_apart_by),
+        decode_key=_decoder_of_key(path_of(child.columns, child.told_apart_by[-1])),
         decode_plain_list=msgspec.json.Decoder(list[plain]).decode,  # type: ignore[valid-type]  # made above
     )
 

@@ -150,7 +150,8 @@ def part_of(child: Child, entry: EntryKey) -> int:
     """The part of a list to which an entry belongs."""
     assert child.parts is not None  # noqa: S101  # the caller has looked
     assert isinstance(entry, tuple)  # noqa: S101  # it names its part and its place in that
-    return entry[child.key.index(child.parts.column)]
+    part: int = entry[child.key.index(child.parts.column)]
+    return part
 
 
 def list_path(resource: Resource, child: Child, key: str, part: Mapping[str, int] = MappingProxyType({})) -> str:

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "Settings go the same way: --quirk page_beyond_end=204 (or 400, empty), --quirk no_items=404 (or 204, empty), "
         "--quirk listed_twice=0.2 (share of instrumentos de cobrança).\n"
         "While it runs: GET, PUT, DELETE /simulator/quirks; GET, DELETE /simulator/state; "
-        "GET /simulator/requests; "
+        "GET /simulator/days; GET /simulator/requests; "
         "GET, POST /simulator/records; POST /simulator/children; POST /simulator/tables; "
         "POST /simulator/changes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -124,6 +124,7 @@ def create_app(world: World, quirks: Quirks | None = None) -> web.Application:
         [
             web.get("/simulator/state", get_state),
             web.delete("/simulator/state", delete_state),
+            web.get("/simulator/days", get_days),
             web.get("/simulator/requests", get_requests),
             web.get("/simulator/records", get_records),
             web.post("/simulator/records", post_record),
@@ -303,6 +304,22 @@ async def _stop(app: web.Application) -> None:
 
 
 # Control and truth
+
+
+async def get_days(request: web.Request) -> web.Response:
+    """The days of which each resource has records, by publication, or by change where it is not listed by that."""
+    world = request.app[SIMULATOR].world
+    return _json(
+        {
+            name: sorted(
+                {
+                    (record.publicacao if "publicacao" in resource.listings else record.atualizacao_global)[:10]
+                    for record in world.store(name).records.values()
+                }
+            )
+            for name, resource in RESOURCES.items()
+        }
+    )
 
 
 async def get_state(request: web.Request) -> web.Response:

@@ -1,14 +1,17 @@
-"""Runs a command of ./pncp inside .venv; `standalone.environment` is what came before."""
+"""Runs a command of ./pncp inside .venv; `standalone.environment` is what came before.
 
+What a command needs is imported when it runs, so that none waits for another's packages.
+"""
+
+# ruff: noqa: PLC0415
+
+import argparse
 import os
 import sys
 
-from standalone import cli, terminal
-from standalone.checks import run_bench, run_chaos, run_checks, run_tests
+from standalone import cli
 from standalone.console import complain
-from standalone.launch import run_demo, run_up
 from standalone.system import LaunchError
-from standalone.tools import run_tool
 
 
 def main() -> int:
@@ -16,26 +19,41 @@ def main() -> int:
     name, options = cli.parse(sys.argv[1:])
     os.chdir(cli.ROOT)
     try:
-        match name:
-            case "demo":
-                code = run_demo(options)
-            case "up":
-                code = run_up()
-            case "test":
-                code = run_tests(options.arguments)
-            case "bench":
-                code = run_bench()
-            case "chaos":
-                code = run_chaos(options)
-            case "check":
-                code = run_checks()
-            case _ if name in cli.TOOLS:
-                code = run_tool(name, options.arguments)
-            case _:
-                code = terminal.run(name, options)
+        return _run(name, options)
     except LaunchError as error:
         complain(str(error))
         return 1
+
+
+def _run(name: str, options: argparse.Namespace) -> int:
+    if name in cli.ASKING:
+        from standalone import terminal
+
+        code = terminal.run(name, options)
+    elif name in cli.TOOLS:
+        from standalone import tools
+
+        code = tools.run_tool(name, options.arguments)
+    elif name in ("demo", "up"):
+        from standalone import launch
+
+        code = launch.run_demo(options) if name == "demo" else launch.run_up(options)
+    elif name == "completion":
+        from standalone import completion
+
+        code = completion.run_completion(options)
+    else:
+        from standalone import checks
+
+        match name:
+            case "test":
+                code = checks.run_tests(options.arguments)
+            case "bench":
+                code = checks.run_bench()
+            case "chaos":
+                code = checks.run_chaos(options)
+            case _:
+                code = checks.run_checks()
     return code
 
 

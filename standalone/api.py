@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from standalone.cli import ROOT
+from standalone.language import language, tr
+from standalone.notes import running_folders
 from standalone.settings import DEFAULT_PORT, Settings
 from standalone.system import LOOPBACK, LaunchError
-from standalone.tools import running_folders
 
 Answer = dict[str, Any]
 
 ASK_SECONDS = 30.0
+TOKEN = "/auth/token"  # noqa: S105  # an address
 
 
 class Away(LaunchError):
@@ -39,6 +41,11 @@ class Api:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
+    @property
+    def address(self) -> str:
+        """Where it is, without a slash at the end."""
+        return str(self._client.base_url).rstrip("/")
+
     def get(self, path: str, **parameters: str | int | None) -> Answer:
         """The answer to a GET; what is None is not asked."""
         return self._send("GET", path, params={name: value for name, value in parameters.items() if value is not None})
@@ -51,8 +58,12 @@ class Api:
         """The answer to a POST; with a key it may be repeated without another effect."""
         return self._send("POST", path, json=body, headers={"Idempotency-Key": key} if key else None)
 
+    def put(self, path: str, body: Answer) -> Answer:
+        """The answer to a PUT."""
+        return self._send("PUT", path, json=body)
+
     def delete(self, path: str) -> None:
-        """Send a DELETE, which has no answer."""
+        """Send a DELETE; what it answers is of no interest."""
         self._answer("DELETE", path)
 
     @contextmanager
@@ -76,7 +87,7 @@ class Api:
                     raise _refusal(answer)
                 yield answer
         except httpx.TransportError as error:
-            raise Away(f"{self._client.base_url} did not answer ({type(error).__name__})") from error
+            raise Away(self._no_answer(error)) from error
 
     def post_form(self, path: str, **fields: str) -> Answer:
         """The answer to a POST of a form."""
@@ -92,43 +103,61 @@ class Api:
                 self._client.auth = _ask_for_password()
                 answer = self._client.request(method, path, **words)
         except httpx.ConnectError as error:
-            raise Away(f"nothing answers at {self._client.base_url}: is the backend running there?") from error
+            raise Away(
+                tr(
+                    "nothing answers at {url}: start ./pncp up or demo, or name another backend by --url",
+                    url=self.address,
+                )
+            ) from error
         except httpx.TransportError as error:
-            caution = "" if method == "GET" else "; look at ./pncp history before you repeat it"
-            raise Away(f"{self._client.base_url} did not answer ({type(error).__name__}){caution}") from error
+            caution = "" if method == "GET" else "; " + tr("look at ./pncp history before you repeat it")
+            raise Away(self._no_answer(error) + caution) from error
         if answer.is_success:
             return answer
         raise _refusal(answer)
 
+    def _no_answer(self, error: httpx.TransportError) -> str:
+        return tr("{url} did not answer ({error})", url=self.address, error=type(error).__name__)
+
 
 def _object_of(answer: httpx.Response) -> Answer:
+    if answer.status_code == httpx.codes.NO_CONTENT:
+        return {}
     try:
         body = answer.json()
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise LaunchError(f"{answer.url} is not PNCP Sync's API: its answer is no JSON object")
+        raise LaunchError(tr("{url} is not PNCP Sync's API: its answer is no JSON object", url=answer.url))
     return body
 
 
 def _refusal(answer: httpx.Response) -> LaunchError:
     """The backend's error message, in its own words if it has any."""
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return _unauthorized(answer)
     try:
         detail = str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
         detail = answer.reason_phrase
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        detail += " Set PNCP_SYNC_USERNAME and PNCP_SYNC_PASSWORD."
     busy = answer.status_code in (429, 502, 503, 504) and answer.request.method == "GET"
     kinds: dict[int, type[LaunchError]] = {422: Invalid, 404: Missing}
     kind = Away if busy else kinds.get(answer.status_code, LaunchError)
     return kind(f"{answer.status_code}: {detail}")
 
 
+def _unauthorized(answer: httpx.Response) -> LaunchError:
+    """Whether a name and a password are missing or wrong, and where they are taken from."""
+    where = tr("set PNCP_SYNC_USERNAME and PNCP_SYNC_PASSWORD")
+    if "Authorization" in answer.request.headers or (answer.request.method == "POST" and answer.url.path == TOKEN):
+        return LaunchError(f"401: {tr('wrong user or password')}; {where}")
+    return LaunchError(f"401: {tr('this backend asks for a user and a password')}; {where}")
+
+
 def _ask_for_password() -> httpx.BasicAuth:
-    sys.stderr.write("The backend wants to know who asks.\n")
-    name = os.environ.get("PNCP_SYNC_USERNAME") or input("user: ")
-    return httpx.BasicAuth(name, getpass.getpass("password: "))
+    sys.stderr.write(tr("This backend asks for a user and a password.") + "\n")
+    name = os.environ.get("PNCP_SYNC_USERNAME") or input(tr("user: "))
+    return httpx.BasicAuth(name, getpass.getpass(tr("password: ")))
 
 
 @contextmanager
@@ -143,7 +172,7 @@ def connect(url: str | None, settings: Settings) -> Iterator[Api]:
         auth=credentials(settings, is_here=is_here),
         timeout=ASK_SECONDS,
         trust_env=not is_here,
-        headers={"User-Agent": "pncp-sync-terminal"},
+        headers={"User-Agent": "pncp-sync-terminal", "Accept-Language": language()},
     ) as client:
         yield Api(client)
 
@@ -155,7 +184,7 @@ def _host_of(url: str) -> str:
             return parts.hostname
     except ValueError:
         pass
-    raise LaunchError(f"{url!r} is not a URL: expected one such as https://pncp.example.org")
+    raise LaunchError(tr("{url} is no URL: expected one such as https://pncp.example.org", url=repr(url)))
 
 
 def credentials(settings: Settings, *, is_here: bool) -> tuple[str, str] | None:

@@ -7,31 +7,35 @@ more.
 import argparse
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 from common.resources import RESOURCE_NAMES
 from common.resources.dominios import DOMINIOS
+from standalone.language import tr
 
 LOCAL = "requirements-local.txt"
 DEVELOPMENT = "requirements-dev.txt"
 BENCHMARKS = "requirements-bench.txt"
 ROOT = Path(__file__).resolve().parent.parent
+SHELLS = ("bash", "zsh", "fish")
 
 
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+        raise argparse.ArgumentTypeError(tr("must be at least 1"))
     return number
 
 
 def _share(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+        raise argparse.ArgumentTypeError(tr("must lie between 0 and 1"))
     return number
 
 
@@ -42,11 +46,11 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 def _moment(text: str) -> str:
     """A day or a moment that a calendar has, as it was given."""
     if not (_DAY.fullmatch(text) or _MOMENT.fullmatch(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SS")
+        raise argparse.ArgumentTypeError(tr("{text} is neither YYYY-MM-DD nor YYYY-MM-DDTHH:MM:SS", text=repr(text)))
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is in no calendar") from None
+        raise argparse.ArgumentTypeError(tr("{text} is in no calendar", text=repr(text))) from None
     return text
 
 
@@ -66,25 +70,25 @@ class _Window(argparse.Action):
         start = f"{start}T00:00:00" if _DAY.fullmatch(start) else start
         end = f"{end}T23:59:59" if _DAY.fullmatch(end) else end
         if start > end:
-            parser.error(f"--backfill: {start} comes after {end}")
+            parser.error(tr("--backfill: {start} comes after {end}", start=start, end=end))
         setattr(namespace, self.dest, (start, end))
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", help="the backend (PNCP_SYNC_URL; not set: the one that ./pncp runs here)")
-    parser.add_argument("--json", action="store_true", help="the API's answer, for programs")
+    parser.add_argument("--url", help=tr("the backend (PNCP_SYNC_URL; not set: the one that ./pncp runs here)"))
+    parser.add_argument("--json", action="store_true", help=tr("the API's answer, for programs"))
 
 
 def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", type=_positive, metavar="ID", help="the execution")
+    parser.add_argument("id", type=_positive, metavar="ID", help=tr("the execution"))
     _add_url(parser)
 
 
 def _add_ids(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("ids", type=_positive, metavar="ID", nargs="*", default=[], help="the executions")
-    which.add_argument("--all", action="store_true", help="all that are under way")
-    _add_resource(which, "all of this resource that are under way")
+    which.add_argument("ids", type=_positive, metavar="ID", nargs="*", default=[], help=tr("the executions"))
+    which.add_argument("--all", action="store_true", help=tr("all that are under way"))
+    _add_resource(which, tr("all of this resource that are under way"))
     _add_url(parser)
 
 
@@ -94,65 +98,68 @@ def _add_resource(parser: argparse._ActionsContainer, what: str) -> None:
 
 def _add_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--watch", action="store_true", help="show its progress to the end; exit code 0 if it succeeded, else 1"
+        "--watch", action="store_true", help=tr("show its progress to the end; exit code 0 if it succeeded, else 1")
     )
 
 
 def _add_sync(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--update", action="store_true", help="what has changed since the last update")
+    what.add_argument("--update", action="store_true", help=tr("what has changed since the last update"))
     what.add_argument(
         "--backfill",
         nargs=2,
         type=_moment,
         action=_Window,
         metavar=("FROM", "TO"),
-        help="an interval, ends included: YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, Brasília's time",
+        help=tr("an interval, ends included: YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, Brasília's time"),
     )
     parser.add_argument(
         "--criterio",
         choices=("publicacao", "atualizacao"),
-        help="of a backfill: what was published in the interval (publicacao, unless the resource has none) or what "
-        "changed in it",
+        help=tr(
+            "of a backfill: what was published in the interval (publicacao, unless the resource has none) or what "
+            "changed in it"
+        ),
     )
     parser.add_argument(
         "--resource",
         choices=(*RESOURCE_NAMES, DOMINIOS),
-        help=f"what to read ({RESOURCE_NAMES[0]}); dominios: --update",
+        help=tr("what to read ({resource}); dominios: --update", resource=RESOURCE_NAMES[0]),
     )
-    parser.add_argument("--dry-run", action="store_true", help="start nothing; tell what it would come to")
+    parser.add_argument("--dry-run", action="store_true", help=tr("start nothing; say what it would come to"))
     _add_watch(parser)
     _add_url(parser)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("id", type=_positive, metavar="ID", nargs="?", help="an execution; without it the newest")
-    _add_resource(which, "the newest execution of this resource")
+    which.add_argument("id", type=_positive, metavar="ID", nargs="?", help=tr("an execution; without it the newest"))
+    _add_resource(which, tr("the newest execution of this resource"))
     _add_watch(parser)
     _add_url(parser)
 
 
 def _add_history(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=("running", "success", "error"))
-    _add_resource(parser, "those of this resource only")
+    _add_resource(parser, tr("those of this resource only"))
     parser.add_argument("--mode", choices=("update", "backfill"))
-    parser.add_argument("--trigger", help="who asked: api, message, schedule, sweep, gap, goal, retry")
-    parser.add_argument("--limit", type=_positive, default=20, help="how many, 500 at most (20)")
+    parser.add_argument("--trigger", help=tr("who asked: api, message, schedule, sweep, gap, goal, retry"))
+    _add_limit(parser)
     _add_url(parser)
 
 
 def _day(text: str) -> str:
     """A day that a calendar has, as it was given."""
     if not _DAY.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not YYYY-MM-DD")
+        raise argparse.ArgumentTypeError(tr("{text} is not YYYY-MM-DD", text=repr(text)))
     return _moment(text)
 
 
 def _add_coverage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="first", type=_day, required=True, metavar="YYYY-MM-DD", help="the first day")
-    parser.add_argument("--to", dest="last", type=_day, required=True, metavar="YYYY-MM-DD", help="the last, included")
-    _add_resource(parser, f"of what ({RESOURCE_NAMES[0]})")
+    first, last = tr("the first day (30 days before the last)"), tr("the last day, included (today)")
+    parser.add_argument("--from", dest="first", type=_day, metavar="YYYY-MM-DD", help=first)
+    parser.add_argument("--to", dest="last", type=_day, metavar="YYYY-MM-DD", help=last)
+    _add_resource(parser, tr("of what ({resource})", resource=RESOURCE_NAMES[0]))
     _add_url(parser)
 
 
@@ -162,34 +169,183 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--level", choices=("debug", "info", "warning", "error"), help="of this level and above")
-    parser.add_argument("--limit", type=_positive, help="how many lines (1000; with --follow all)")
-    parser.add_argument("--follow", action="store_true", help="go on until the execution ends")
+    parser.add_argument("--level", choices=("debug", "info", "warning", "error"), help=tr("of this level and above"))
+    parser.add_argument("--limit", type=_positive, help=tr("how many lines (1000; with --follow all)"))
+    parser.add_argument("--follow", action="store_true", help=tr("go on until the execution ends"))
     _add_id(parser)
 
 
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    states = ("error", "pending", "running", "success", "all")
+    parser.add_argument("--slices", choices=states, default="error", help=tr("which slices to list (error)"))
+    _add_id(parser)
+
+
+def _add_actions(
+    parser: argparse.ArgumentParser, actions: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]
+) -> None:
+    """What a command can do besides listing, each with its own arguments; the common ones may stand on either side."""
+    parser.set_defaults(what="list")
+    _add_url(parser)
+    chosen = parser.add_subparsers(metavar=tr("ACTION"))
+    for name, (summary, add_arguments) in actions.items():
+        action = chosen.add_parser(
+            name,
+            help=tr(summary),
+            description=tr(summary),
+            argument_default=argparse.SUPPRESS,  # what stands before the action counts, too
+            allow_abbrev=False,
+        )
+        action.set_defaults(what=name)
+        add_arguments(action)
+        _add_url(action)
+
+
+def _add_goal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("resource", choices=RESOURCE_NAMES, metavar="RESOURCE", help=", ".join(RESOURCE_NAMES))
+
+
+def _add_goal_and_day(parser: argparse.ArgumentParser) -> None:
+    _add_goal(parser)
+    parser.add_argument("day", type=_day, metavar="YYYY-MM-DD", help=tr("the first day that is kept complete"))
+
+
+def _add_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", required=True, metavar="TEXT", help=tr("why, for those who come later"))
+
+
+def _add_goal_and_reason(parser: argparse.ArgumentParser) -> None:
+    _add_goal(parser)
+    _add_reason(parser)
+
+
+def _add_goals(parser: argparse.ArgumentParser) -> None:
+    _add_actions(
+        parser,
+        {
+            "list": ("since when each resource is kept complete, and what is left to read", _add_nothing),
+            "plan": ("what a goal would come to; changes nothing", _add_goal_and_day),
+            "set": ("keep a resource complete from a day on", _add_goal_and_day),
+            "remove": ("no goal for a resource", _add_goal),
+            "pause": ("read nothing for a goal until it is resumed", _add_goal_and_reason),
+            "resume": ("go on with a goal", _add_goal),
+        },
+    )
+
+
+def _add_schedule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="SCHEDULE", help=tr("update, sweep, contratos.update, ..."))
+
+
+def _add_schedule_and_reason(parser: argparse.ArgumentParser) -> None:
+    _add_schedule(parser)
+    _add_reason(parser)
+
+
+def _add_schedule_and_cron(parser: argparse.ArgumentParser) -> None:
+    _add_schedule(parser)
+    parser.add_argument("cron", metavar="CRON", help=tr("five fields in one word, Brasília's time: '*/30 6-22 * * *'"))
+
+
+def _add_schedules(parser: argparse.ArgumentParser) -> None:
+    _add_actions(
+        parser,
+        {
+            "list": ("what starts by itself, and when", _add_nothing),
+            "pause": ("start nothing more by a schedule", _add_schedule_and_reason),
+            "resume": ("go on with a schedule", _add_schedule),
+            "set": ("change when a schedule starts something", _add_schedule_and_cron),
+            "reset": ("back to the schedule of the settings", _add_schedule),
+        },
+    )
+
+
+def _add_trouble(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trouble", metavar="TROUBLE", help=tr("its name, from ./pncp verdict"))
+
+
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=_positive, default=20, help=tr("how many, 500 at most (20)"))
+
+
+def _add_alerts(parser: argparse.ArgumentParser) -> None:
+    _add_limit(parser)
+    _add_actions(
+        parser,
+        {
+            "list": ("episodes of trouble, newest first", _add_limit),
+            "test": ("send a message to every channel; exit code 1 if one fails", _add_nothing),
+            "ack": ("acknowledge a trouble of the verdict until it changes", _add_trouble),
+            "unack": ("let an acknowledged trouble count again", _add_trouble),
+        },
+    )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", type=_positive, metavar="ID", help=tr("the saved search"))
+
+
+def _add_searches(parser: argparse.ArgumentParser) -> None:
+    _add_actions(
+        parser,
+        {
+            "list": ("saved searches, newest first", _add_nothing),
+            "show": ("what the next message of a saved search would say", _add_search),
+            "remove": ("remove a saved search", _add_search),
+        },
+    )
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
+    kinds = ("inserido", "alterado", "ausente", "presente")
+    parser.add_argument("--kind", choices=kinds, help=tr("those of this kind only"))
+    _add_resource(parser, tr("those of this resource only"))
+    _add_limit(parser)
+    _add_url(parser)
+
+
+def _add_open(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "place", metavar="PATH", nargs="?", default="", help=tr("a path of the page, such as '#/dados'")
+    )
+    parser.add_argument("--no-browser", action="store_true", help=tr("only print the address"))
+    _add_url(parser)
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+
+
+def _add_up(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--systemd", action="store_true", help=tr("print a systemd unit for this folder, and start nothing")
+    )
+
+
 def _add_token(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--user", help="whose token (PNCP_SYNC_USERNAME, or admin)")
+    parser.add_argument("--user", help=tr("whose token (PNCP_SYNC_USERNAME, or admin)"))
     _add_url(parser)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "./pncp export ENTIDADE [--FILTRO VALOR ...] [--formato FORMATO] [-o FILE] [OPTIONS]"
+    parser.usage = "./pncp export ENTIDADE [--FILTRO VALOR ...] [--formato FORMATO] [-o FILE] ..."
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = EXPORT_DESCRIPTION
-    parser.epilog = EXPORT_EPILOG
-    parser.add_argument("entity", metavar="ENTIDADE", help="a list of the API: contratacoes, contratos, itens, ...")
-    parser.add_argument("--filtros", action="store_true", help="show the filters of the entity, and export nothing")
+    parser.description = tr(EXPORT_DESCRIPTION)
+    parser.epilog = tr(EXPORT_EPILOG)
+    parser.add_argument("entity", metavar="ENTIDADE", help=tr("a list of the API: contratacoes, contratos, itens, ..."))
+    parser.add_argument("--filtros", action="store_true", help=tr("show the filters of the entity, and export nothing"))
     parser.add_argument(
-        "--formato", help="csv, ndjson, xlsx, parquet or pdf; not given: as the ending of FILE says, else csv"
+        "--formato", help=tr("csv, ndjson, xlsx, parquet or pdf; not given: as the ending of FILE says, else csv")
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="where to; - is standard output (a name of the backend's, here)"
+        "-o", "--output", metavar="FILE", help=tr("where to; - is standard output (a name of the backend's, here)")
     )
-    parser.add_argument("--campos", help="which fields, in this order, separated by commas (all but JSON)")
-    parser.add_argument("--ordem", help="by which value, as in the API: valor, data_publicacao:asc")
-    parser.add_argument("--excel", action="store_true", help="csv as Excel opens it in Brazil: ; and decimal commas")
-    parser.add_argument("--dados-pessoais", action="store_true", help="CPFs as they are; for administrators")
+    parser.add_argument("--campos", help=tr("which fields, in this order, separated by commas (all but JSON)"))
+    parser.add_argument("--ordem", help=tr("by which value, as in the API: valor, data_publicacao:asc"))
+    parser.add_argument(
+        "--excel", action="store_true", help=tr("csv as Excel opens it in Brazil: ; and decimal commas")
+    )
+    parser.add_argument("--dados-pessoais", action="store_true", help=tr("CPFs as they are; for administrators"))
     _add_url(parser)
 
 
@@ -222,48 +378,54 @@ def _read_filters(parser: argparse.ArgumentParser, words: list[str]) -> list[tup
             filters[-1] = (filters[-1][0], word)
             is_open = False
         else:
-            parser.error(f"{word!r} belongs to no option")
+            parser.error(tr("{word} belongs to no option", word=repr(word)))
     return filters
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--recorded", metavar="FOLDER", help="answers recorded from the portal instead of generated ones"
+        "--recorded", metavar="FOLDER", help=tr("answers recorded from the portal instead of generated ones")
     )
-    parser.add_argument("--days", type=_positive, default=10, help="days of generated data, today the last (10)")
-    parser.add_argument("--per-day", type=_positive, default=60, help="contratações generated per day (60)")
+    parser.add_argument("--days", type=_positive, default=10, help=tr("days of generated data, today the last (10)"))
+    parser.add_argument("--per-day", type=_positive, default=60, help=tr("contratações generated per day (60)"))
     parser.add_argument(
-        "--fail", type=_share, metavar="SHARE", help="share of the simulator's answers that fail, 0 to 1"
+        "--fail", type=_share, metavar="SHARE", help=tr("share of the simulator's answers that fail, 0 to 1")
     )
-    parser.add_argument("--seed", type=int, help="another seed generates other data")
-    parser.add_argument("--no-first-sync", action="store_true", help="start everything but no sync")
+    parser.add_argument("--seed", type=int, help=tr("another seed generates other data"))
+    parser.add_argument("--no-first-sync", action="store_true", help=tr("start everything but no sync"))
+    parser.add_argument("--guide", action="store_true", help=tr("print the guided five minutes, and start nothing"))
+    parser.add_argument("--still", action="store_true", help=tr("a portal where nothing changes, and no schedule"))
     parser.add_argument(
-        "--exit-after-sync", action="store_true", help="stop after the first sync; exit code 0 if it succeeded, else 1"
+        "--exit-after-sync",
+        action="store_true",
+        help=tr("stop after the first sync; exit code 0 if it succeeded, else 1"),
     )
 
 
 def _add_chaos(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=1, help="what all faults and requests are drawn from (1)")
-    parser.add_argument("--seconds", type=_positive, default=600, help="how long the storm lasts (600)")
-    parser.add_argument("--ingestors", type=_positive, default=2, help="how many there are (2)")
-    parser.add_argument("--sabotage", metavar="NAME", help="break the product on purpose: is it noticed?")
-    parser.add_argument("--keep", action="store_true", help="keep the logs of a storm that broke nothing, too")
+    parser.add_argument("--seed", type=int, default=1, help=tr("what all faults and requests are drawn from (1)"))
+    parser.add_argument("--seconds", type=_positive, default=600, help=tr("how long the storm lasts (600)"))
+    parser.add_argument("--ingestors", type=_positive, default=2, help=tr("how many there are (2)"))
+    parser.add_argument("--sabotage", metavar="NAME", help=tr("break the product on purpose: is it noticed?"))
+    parser.add_argument("--keep", action="store_true", help=tr("keep the logs of a storm that broke nothing, too"))
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("parts", nargs="*", metavar="PART", help="ingest, api, scale, requests, files (these), read")
-    parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
-    parser.add_argument("--resource", choices=RESOURCE_NAMES, help="for ingest (contratacoes)")
-    parser.add_argument("--records", type=_positive, nargs="+", help="records for ingest (1000 10000 100000)")
-    parser.add_argument("--per-day", type=_positive, help="records of a weekday for ingest (5000)")
     parser.add_argument(
-        "--set", nargs="+", metavar="NAME=VALUE", help="for ingest, one more run of PNCP Sync with each setting"
+        "parts", nargs="*", metavar="PART", help=tr("ingest, api, scale, requests, files (these), read")
     )
-    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
-    parser.add_argument("--repeats", type=_positive, help="runs of each contender (3; of read 1)")
-    parser.add_argument("--contratos", type=_positive, help="rows for read (10000000)")
-    parser.add_argument("--itens", type=_positive, help="rows for read (10000000)")
-    parser.add_argument("--keep", action="store_true", help="leave the database of read to the next run")
+    parser.add_argument("--quick", action="store_true", help=tr("small numbers, under two minutes"))
+    parser.add_argument("--resource", choices=RESOURCE_NAMES, help=tr("for ingest (contratacoes)"))
+    parser.add_argument("--records", type=_positive, nargs="+", help=tr("records for ingest (1000 10000 100000)"))
+    parser.add_argument("--per-day", type=_positive, help=tr("records of a weekday for ingest (5000)"))
+    parser.add_argument(
+        "--set", nargs="+", metavar="NAME=VALUE", help=tr("for ingest, one more run of PNCP Sync with each setting")
+    )
+    parser.add_argument("--latency", type=float, nargs="+", help=tr("milliseconds for ingest (0 50 200)"))
+    parser.add_argument("--repeats", type=_positive, help=tr("runs of each contender (3; of read 1)"))
+    parser.add_argument("--contratos", type=_positive, help=tr("rows for read (10000000)"))
+    parser.add_argument("--itens", type=_positive, help=tr("rows for read (10000000)"))
+    parser.add_argument("--keep", action="store_true", help=tr("leave the database of read to the next run"))
 
 
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
@@ -272,8 +434,9 @@ def _add_nothing(_parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """One command: what it does in a line, which pinned packages it needs, and its options."""
+    """One command: its group, what it does in a line, which pinned packages it needs, and its options."""
 
+    group: str
     summary: str
     requirements: str
     add_options: Callable[[argparse.ArgumentParser], None] = _add_nothing
@@ -283,41 +446,64 @@ class Command:
     takes_filters: bool = False
 
 
+def _asking(summary: str, add_options: Callable[[argparse.ArgumentParser], None], *, filters: bool = False) -> Command:
+    return Command(ASK, summary, LOCAL, add_options, takes_filters=filters)
+
+
+def _tool(summary: str) -> Command:
+    return Command(TOOL, summary, LOCAL, hands_on_arguments=True)
+
+
+RUN, ASK, TOOL, DEVELOP = (
+    "Run it",
+    "Ask the backend, here or elsewhere",
+    "Work on the database of the services that run here, else on that of DATABASE_URL",
+    "Develop it",
+)
 COMMANDS = {
-    "demo": Command("everything on this machine against a simulated portal; no internet needed", LOCAL, _add_demo),
-    "up": Command("everything on this machine against the real portal", LOCAL),
-    "test": Command("the test suite in fresh databases; arguments go to pytest", DEVELOPMENT, hands_on_arguments=True),
-    "check": Command("format, lint, types and import rules; changes nothing", DEVELOPMENT),
+    "demo": Command(RUN, "everything here against a simulated portal; no internet needed", LOCAL, _add_demo),
+    "up": Command(RUN, "everything here against the real portal", LOCAL, _add_up),
+    "verdict": _asking("is the mirror fresh, complete and healthy; exit code 1 if not", _add_url),
+    "status": _asking("the verdict, and how an execution goes", _add_status),
+    "sync": _asking("start a synchronisation, or say what it would come to", _add_sync),
+    "history": _asking("executions, newest first", _add_history),
+    "show": _asking("one execution with its failed slices", _add_show),
+    "log": _asking("what an execution has logged", _add_log),
+    "cancel": _asking("end executions", _add_ids),
+    "retry": _asking("repeat what failed of an execution", _add_retry),
+    "retry-failed": _asking("repeat all that failed", _add_url),
+    "coverage": _asking("what the mirror has of each day", _add_coverage),
+    "goals": _asking("since when each resource is kept complete", _add_goals),
+    "schedules": _asking("what starts by itself: list, pause, resume, change", _add_schedules),
+    "alerts": _asking("episodes of trouble; try the channels; acknowledge", _add_alerts),
+    "changes": _asking("what has changed in the mirror, the newest last", _add_changes),
+    "export": _asking("rows of the mirror as a file: ENTIDADE --FILTRO VALOR ... -o FILE", _add_export, filters=True),
+    "searches": _asking("saved searches: list, show the next message, remove", _add_searches),
+    "token": _asking("a token for the API, good for half an hour", _add_token),
+    "open": _asking("the page in a browser", _add_open),
+    "verify": _tool("compare the mirror with the portal; exit code 1 if they differ: --from DAY --to DAY"),
+    "rejected": _tool("records that could not be stored; --retry tries again"),
+    "itens": _tool("contratações whose items are owed; --retry tries again"),
+    "lists": _tool("--plan: what reading results, documents and termos comes to"),
+    "psql": _tool("a prompt of the database; options go to psql"),
+    "backup": _tool("the whole database into one file: [FILE]"),
+    "restore": _tool("a backup back into the database: [--force] FILE"),
+    "hash-password": _tool("the hash of a password, for ADMIN_PASSWORD_HASH"),
+    "completion": Command(RUN, "completion of these commands for a shell: bash, zsh, fish", LOCAL, _add_completion),
+    "test": Command(
+        DEVELOP, "the test suite in fresh databases; arguments go to pytest", DEVELOPMENT, hands_on_arguments=True
+    ),
+    "check": Command(DEVELOP, "format, lint, types and import rules; changes nothing", DEVELOPMENT),
     "bench": Command(
-        "the benchmarks, printed as tables: ingest, api, scale, requests, files, read", BENCHMARKS, _add_bench
+        DEVELOP, "the benchmarks, printed as tables: ingest, api, scale, requests, files, read", BENCHMARKS, _add_bench
     ),
-    "chaos": Command("random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos),
-    "sync": Command("start a synchronisation, or tell what it would come to", LOCAL, _add_sync),
-    "status": Command("how an execution goes", LOCAL, _add_status),
-    "history": Command("executions, newest first", LOCAL, _add_history),
-    "coverage": Command("what the mirror has of each day: --from DAY --to DAY", LOCAL, _add_coverage),
-    "cancel": Command("end executions", LOCAL, _add_ids),
-    "retry": Command("repeat what failed of an execution", LOCAL, _add_retry),
-    "log": Command("what an execution has logged", LOCAL, _add_log),
-    "export": Command(
-        "rows of the mirror as a file: ENTIDADE --FILTRO VALOR ... -o FILE", LOCAL, _add_export, takes_filters=True
+    "chaos": Command(
+        DEVELOP, "random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos
     ),
-    "token": Command("a token for the API, good for half an hour", LOCAL, _add_token),
-    "verify": Command(
-        "compare the mirror with the portal: [--resource NAME] --from DAY --to DAY", LOCAL, hands_on_arguments=True
-    ),
-    "rejected": Command("records that could not be stored; --retry tries again", LOCAL, hands_on_arguments=True),
-    "itens": Command("contratações whose items are owed; --retry tries again", LOCAL, hands_on_arguments=True),
-    "lists": Command("--plan: what reading results, documents and termos comes to", LOCAL, hands_on_arguments=True),
-    "psql": Command("a prompt of the database; options go to psql", LOCAL, hands_on_arguments=True),
-    "backup": Command("the whole database into one file: [FILE]", LOCAL, hands_on_arguments=True),
-    "restore": Command("a backup back into the database: [--force] FILE", LOCAL, hands_on_arguments=True),
-    "hash-password": Command("the hash of a password, for ADMIN_PASSWORD_HASH", LOCAL, hands_on_arguments=True),
 }
-ASKING = ("sync", "status", "history", "coverage", "cancel", "retry", "log", "export", "token")
-"""Commands that start nothing here: they ask a backend, here or elsewhere."""
-TOOLS = ("verify", "rejected", "itens", "lists", "psql", "backup", "restore", "hash-password")
-"""Commands that work on the database itself: that of the services that run here, else DATABASE_URL's."""
+ASKING = tuple(name for name, command in COMMANDS.items() if command.group == ASK)
+"""Commands that start nothing here: they ask a backend."""
+TOOLS = tuple(name for name, command in COMMANDS.items() if command.group == TOOL)
 
 HELP = """\
 usage: ./pncp COMMAND [OPTIONS]
@@ -326,17 +512,22 @@ PNCP Sync keeps a mirror of Brazil's public procurement portal in PostgreSQL.
 
 {commands}
 
-./pncp COMMAND --help tells the options of a command. Ctrl-C stops everything in good order (exit code 0);
-a second Ctrl-C ends it at once (130). While a synchronisation is watched, it ends the watching alone. Exit codes:
-0 done, 1 failed, 2 wrong options. Settings come from the environment, then from .env, then from defaults:
+./pncp COMMAND --help shows the options of a command, ./pncp --version the version.
+
+Exit codes: 0 done; 1 failed, or verdict, verify, rejected or itens found something; 2 wrong options; 3 exported, but
+the mirror is not complete for it; 130 interrupted. Ctrl-C stops demo and up in good order (0), a second one at once
+(130). While a synchronisation is watched, it ends the watching alone.
+
+Settings come from the environment, then from .env, then from defaults:
 
   DATABASE_URL   a PostgreSQL to use instead of the embedded one
   RABBITMQ_URL   a broker to use; without it the ingestor polls the database
   BACKEND_PORT   the port on 127.0.0.1 (8000, or the next free one)
   PNCP_HOME      where data and logs lie (.data in the project folder)
   PNCP_SYNC_URL, PNCP_SYNC_USERNAME, PNCP_SYNC_PASSWORD
-                 the backend that sync, status, history, coverage, cancel, retry, log, export and token ask, and its
-                 user; without them the one that ./pncp up or demo runs here, as the administrator of .env
+                 the backend to ask, and its user; without them the one that runs here, as the administrator of .env
+  LANGUAGE, LC_ALL, LC_MESSAGES, LANG
+                 the language: Portuguese, or English where the first that is set begins with en
   PYTHON         the Python to use, 3.11 or newer
 
 The first call makes .venv here and installs the pinned packages, with uv where it is installed, else with pip.
@@ -345,7 +536,17 @@ The first call makes .venv here and installs the pinned packages, with uv where 
 
 def help_text() -> str:
     """What ./pncp --help prints."""
-    return HELP.format(commands="\n".join(f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()))
+    groups = []
+    for group in (RUN, ASK, TOOL, DEVELOP):
+        names = [name for name, command in COMMANDS.items() if command.group == group]
+        lines = [f"  {name:<13} {tr(COMMANDS[name].summary)}" for name in names]
+        groups.append("\n".join([f"{tr(group)}:", *lines]))
+    return tr(HELP, commands="\n\n".join(groups))
+
+
+def version() -> str:
+    """The version of this folder."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
 def parse(words: list[str]) -> tuple[str, argparse.Namespace]:
@@ -357,18 +558,31 @@ def parse(words: list[str]) -> tuple[str, argparse.Namespace]:
     if name in ("help", "--help", "-h"):
         sys.stdout.write(help_text())
         sys.exit(0)
+    if name == "--version":
+        sys.stdout.write(f"PNCP Sync {version()}\n")
+        sys.exit(0)
     if name not in COMMANDS:
-        sys.stderr.write(f"pncp: unknown command {name!r}; commands: {', '.join(COMMANDS)}\n")
+        near = get_close_matches(name, COMMANDS, n=1)
+        hint = tr("; did you mean {near}?", near=near[0]) if near else f"; {tr('commands')}: {', '.join(COMMANDS)}"
+        sys.stderr.write(f"pncp: {tr('unknown command {name}', name=repr(name))}{hint}\n")
         sys.exit(2)
     command = COMMANDS[name]
     if command.hands_on_arguments:
         return name, argparse.Namespace(arguments=words[1:])
-    parser = argparse.ArgumentParser(prog=f"./pncp {name}", description=command.summary, allow_abbrev=False)
-    command.add_options(parser)
+    parser = make_parser(name)
     if not command.takes_filters:
         return name, parser.parse_args(words[1:])
     if words[1:2] and words[1].startswith("-") and words[1] not in ("-h", "--help"):
-        parser.error("the entity comes first")
+        parser.error(tr("the entity comes first"))
     options, rest = parser.parse_known_args(words[1:])
     options.filters = _read_filters(parser, rest)
     return name, options
+
+
+def make_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    vars(argparse)["_"] = tr  # its own texts are ours to translate
+    command = COMMANDS[name]
+    parser = argparse.ArgumentParser(prog=f"./pncp {name}", description=tr(command.summary), allow_abbrev=False)
+    command.add_options(parser)
+    return parser

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from standalone.language import tr
+
 
 def say(text: str, end: str = "\n") -> None:
     """Print a line at once; a closed terminal must not prevent the children from being stopped."""
@@ -31,7 +33,7 @@ def step(text: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        say("not done")
+        say(tr("not done"))
         raise
     say(f"{time.monotonic() - start:.1f} s")
 

@@ -10,6 +10,7 @@ import asyncpg
 from common.resources import RESOURCES
 from common.resources.dominios import DOMINIOS
 from common.resources.parties import PARTIES
+from standalone.language import tr
 from standalone.settings import hide_password, plain_url
 from standalone.system import LaunchError
 
@@ -75,7 +76,8 @@ def _ask(url: str, question: Callable[["asyncpg.Connection[asyncpg.Record]"], Aw
             connection = await asyncpg.connect(plain_url(url), timeout=10)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             what = str(error) or type(error).__name__
-            raise LaunchError(f"no connection to the database {hide_password(url)}: {what}") from error
+            shown = hide_password(url)
+            raise LaunchError(tr("no connection to the database {url}: {error}", url=shown, error=what)) from error
         try:
             return await question(connection)
         finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from standalone import cli
 from standalone.console import complain, say, step
+from standalone.language import tr
 from standalone.processes import ENDING_SIGNALS, Interruption, Supervisor
 from standalone.system import LaunchError
 
@@ -32,7 +33,7 @@ def main() -> None:
         prepare(folder, cli.COMMANDS[name].requirements, supervisor)
         supervisor.check()
     except Interruption:
-        say("stopped")
+        say(tr("stopped"))
         sys.exit(130)
     except LaunchError as error:
         complain(str(error))
@@ -61,7 +62,7 @@ def prepare(folder: Path, requirements: str, supervisor: Supervisor) -> None:
         if stamp.get(key) != wanted:
             (folder / "pncp-incomplete").touch()
             (folder / "pncp-stamp.json").unlink(missing_ok=True)
-            with step(f"installing the packages of {requirements}"):
+            with step(tr("installing the packages of {file}", file=requirements)):
                 _install(folder, cli.ROOT / requirements, supervisor, lock)
             _write_stamp(folder, requirements)
             (folder / "pncp-incomplete").unlink()
@@ -125,7 +126,7 @@ def is_fit(folder: Path) -> bool:
 def _locked(folder: Path, supervisor: Supervisor) -> Iterator[int]:
     with (folder / "pncp-lock").open("w", encoding="ascii") as file:
         if not _try_lock(file.fileno()):
-            with step("waiting for another ./pncp that is installing"):
+            with step(tr("waiting for another ./pncp that is installing")):
                 while not _try_lock(file.fileno()):
                     supervisor.pause()
         yield file.fileno()
@@ -148,7 +149,7 @@ def _make(folder: Path, supervisor: Supervisor, lock: int) -> None:
             entry.unlink()
     # The Python that runs this may itself be one of an environment, even of this one.
     python = str(getattr(sys, "_base_executable", sys.executable))
-    with step(f"making .venv with Python {platform.python_version()}"):
+    with step(tr("making .venv with Python {version}", version=platform.python_version())):
         uv = shutil.which("uv")
         if uv and _run_uv([uv, "venv", "--allow-existing", "--python", python, str(folder)], supervisor, lock):
             return
@@ -161,8 +162,11 @@ def _require_venv() -> None:
         return
     version = ".".join(platform.python_version_tuple()[:2])
     raise LaunchError(
-        f"this Python {version} cannot make virtual environments. On Debian or Ubuntu: apt-get install "
-        f"python{version}-venv; or install uv (https://docs.astral.sh/uv/), which does without"
+        tr(
+            "this Python {version} cannot make virtual environments. On Debian or Ubuntu: apt-get install "
+            "python{version}-venv; or install uv (https://docs.astral.sh/uv/), which does without",
+            version=version,
+        )
     )
 
 
@@ -182,7 +186,8 @@ def _run_uv(command: list[str], supervisor: Supervisor, lock: int) -> bool:
     try:
         supervisor.run("uv", command, _clean_environment(), keep=(lock,))
     except LaunchError as error:
-        say(f"(uv could not: {str(error).splitlines()[-1].strip()}; trying pip) ", end="")
+        why = str(error).splitlines()[-1].strip()
+        say(tr("(uv could not: {why}; trying pip) ", why=why), end="")
         return False
     return True
 

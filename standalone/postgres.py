@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 
 import asyncpg
 
+from standalone.language import tr
 from standalone.system import (
     LOOPBACK,
     FolderLock,
@@ -60,6 +61,9 @@ class EmbeddedPostgres:
         self._check = check or (lambda: None)
         self._lock = FolderLock(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_service = False
+        self.deaths = 0
+        self.opened_at = 0.0
 
     def __enter__(self) -> Self:
         self.start()
@@ -99,6 +103,21 @@ class EmbeddedPostgres:
             self.stop()
             raise
         return self.url
+
+    @property
+    def returncode(self) -> int:
+        """How the server has ended; 1 where it could not be started."""
+        return 1 if self._process is None else int(self._process.wait())
+
+    def open_again(self) -> None:
+        """Start the server again after a crash; those who use it find it at the same URL.
+
+        Raises LaunchError if it does not start, or another program has taken its port meanwhile.
+        """
+        before = self.url
+        if self.start() != before:
+            self.stop()
+            raise LaunchError(tr("the port of the database is taken by another program"))
 
     def stop(self) -> None:
         """Stop the server (fast: open transactions are rolled back) and let go of the folder."""
@@ -268,6 +287,7 @@ class EmbeddedPostgres:
         fresh.rename(self.data)
 
     def _launch(self, binaries: Path, user: list[str]) -> None:
+        self.opened_at = time.monotonic()
         deadline = time.monotonic() + START_SECONDS
         known = self._read("port")
         self.port = int(known) if known.isdigit() and port_is_free(int(known)) else find_free_port()

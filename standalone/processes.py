@@ -11,15 +11,18 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar, runtime_checkable
 
 from standalone.console import say, step
+from standalone.language import tr
 from standalone.system import LaunchError, command_of, ending_with_parent, last_lines, started_at
 
 STOP_SECONDS = 30
 SETTLED_SECONDS = 60.0
 """A service that has lived so long starts anew at once when it ends; others wait, twice as long each time."""
 LONGEST_WAIT = 60.0
+CRASH_LOOP = 4
+"""After so many ends in a row, and each time as many more, the end of a service's log is shown."""
 AT_ITS_START = 10.0
 """A service that ends by itself so soon has been started wrongly, and would again."""
 POLL_SECONDS = 0.05
@@ -45,6 +48,22 @@ class Part(Protocol):
 
     def abandon(self) -> None:
         """End it at once, without waiting; called from a signal handler."""
+
+
+@runtime_checkable
+class Service(Part, Protocol):
+    """A part that is started again when it ends by itself."""
+
+    is_service: bool
+    deaths: int
+    opened_at: float
+
+    @property
+    def returncode(self) -> int:
+        """How it ended: an exit code, or a signal's number below zero."""
+
+    def open_again(self) -> None:
+        """Start it anew where it was; a LaunchError if that fails."""
 
 
 P = TypeVar("P", bound=Part)
@@ -85,10 +104,20 @@ class Child:
                 pass_fds=self._keep,
             )
 
+    def open_again(self) -> None:
+        """Start the program again, and end what the one before may have left in its group."""
+        self.abandon()
+        self.open()
+
     @property
     def pid(self) -> int | None:
         """The process id while it runs."""
         return self.process.pid if self.process.poll() is None else None
+
+    @property
+    def returncode(self) -> int:
+        """Its exit code, once it has ended."""
+        return int(self.process.wait())
 
     def said(self) -> str:
         """What it has written since its start."""
@@ -103,7 +132,8 @@ class Child:
             try:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                say(f"{self.name} did not end within {STOP_SECONDS} s: killed ", end="")
+                what = tr("{name} did not end within {seconds} s: killed", name=self.name, seconds=STOP_SECONDS)
+                say(f"{what} ", end="")
         self.abandon()
         self.process.wait()
 
@@ -190,7 +220,8 @@ class Supervisor:
         self.check()
         for part in self.parts if parts is None else parts:
             if part.pid is None:
-                raise LaunchError(f"{part.name} has ended; the end of {part.log}:\n{last_lines(part.log, 20)}")
+                said = last_lines(part.log, 20)
+                raise LaunchError(f"{tr('{name} has ended; the end of {log}:', name=part.name, log=part.log)}\n{said}")
 
     def pause(self, seconds: float = POLL_SECONDS) -> None:
         """Let a moment pass between two looks at something."""
@@ -212,7 +243,7 @@ class Supervisor:
     def watch(self) -> NoReturn:
         """Wait for a signal, and start services again that have ended; always ends by raising.
 
-        What is no service, such as the database, ends everything with it, as does a service that cannot even start.
+        What is no service ends everything with it, as does a service that cannot even start.
         """
         again_at: dict[str, float] = {}
         while True:
@@ -220,23 +251,31 @@ class Supervisor:
             for part in self.parts:
                 if part.pid is not None:
                     continue
-                if not isinstance(part, Child) or not part.is_service or _cannot_start(part):
+                if not isinstance(part, Service) or not part.is_service or _cannot_start(part):
                     self.check_alive([part])
                 elif part.name not in again_at:
-                    wait = wait_before_restart(part, time.monotonic())
-                    again_at[part.name] = time.monotonic() + wait
-                    how = _ending(part.process.returncode)
-                    say(f"! {part.name} has ended ({how}); it is started again in {wait:.0f} s; see {part.log}")
+                    again_at[part.name] = self._report_death(part, _ending(part.returncode))
                 elif time.monotonic() >= again_at[part.name]:
                     del again_at[part.name]
                     self._open_again(part)
             time.sleep(POLL_SECONDS)
 
-    def _open_again(self, child: Child) -> None:
+    def _report_death(self, service: Service, how: str) -> float:
+        """Say that it has ended, and when it is started again; what it logged, where that happens again and again."""
+        wait = wait_before_restart(service, time.monotonic())
+        values = {"name": service.name, "how": how, "seconds": f"{wait:.0f}", "log": service.log}
+        say("! " + tr("{name} has ended ({how}); it is started again in {seconds} s; see {log}", **values))
+        if service.deaths % CRASH_LOOP == 0:
+            times = tr("{name} has ended {n} times in a row; the end of {log}:", **values, n=service.deaths)
+            say(f"! {times}\n{last_lines(service.log, 10)}")
+        return time.monotonic() + wait
+
+    def _open_again(self, service: Service) -> None:
         self._starting = True
         try:
-            child.abandon()  # what it may have left in its group
-            child.open()
+            service.open_again()
+        except LaunchError as error:
+            say(f"! {service.name}: {error}")  # it has no process, so that `watch` reports it and tries again
         finally:
             self._starting = False
         if self._killed:
@@ -256,7 +295,8 @@ class Supervisor:
         """Run a child to its end; a LaunchError with the end of its log when it fails."""
         child = self.complete(name, command, environment, keep)
         if child.process.returncode != 0:
-            raise LaunchError(f"{name} failed; the end of {child.log}:\n{last_lines(child.log, 20)}")
+            said = last_lines(child.log, 20)
+            raise LaunchError(f"{tr('{name} failed; the end of {log}:', name=name, log=child.log)}\n{said}")
 
     def complete(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], keep: Sequence[int] = ()
@@ -313,7 +353,7 @@ class Supervisor:
             if part.pid is None:
                 part.stop()
             else:
-                with step(f"stopping {part.name}"):
+                with step(tr("stopping {name}", name=part.name)):
                     part.stop()
             self.parts.pop()
         self.at_end.close()
@@ -339,20 +379,20 @@ class Supervisor:
         fresh.replace(self._pid_file)
 
 
-def wait_before_restart(child: Child, now: float) -> float:
+def wait_before_restart(service: Service, now: float) -> float:
     """Seconds to wait before a service that has ended is started again: 1, then twice as long each time, to 60."""
-    child.deaths = 1 if now - child.opened_at >= SETTLED_SECONDS else child.deaths + 1
-    return min(2.0 ** (child.deaths - 1), LONGEST_WAIT)
+    service.deaths = 1 if now - service.opened_at >= SETTLED_SECONDS else service.deaths + 1
+    return min(2.0 ** (service.deaths - 1), LONGEST_WAIT)
 
 
-def _cannot_start(child: Child) -> bool:
+def _cannot_start(service: Service) -> bool:
     """Whether it has refused its first start, for a fault of the settings for instance; a signal is no refusal."""
-    lived = time.monotonic() - child.opened_at
-    return child.deaths == 0 and child.process.returncode > 0 and lived < AT_ITS_START
+    lived = time.monotonic() - service.opened_at
+    return service.deaths == 0 and service.returncode > 0 and lived < AT_ITS_START
 
 
 def _ending(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+    return tr("exit code {n}", n=code) if code >= 0 else tr("signal {n}", n=-code)
 
 
 def _stop_stale(pid: int, started: str, command: list[str]) -> None:

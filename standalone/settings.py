@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from dotenv import dotenv_values
 
 from standalone.cli import ROOT
+from standalone.language import tr
 from standalone.system import LOOPBACK, LaunchError, port_is_free
 
 Settings = dict[str, str]
@@ -32,12 +33,12 @@ def _read_secrets(settings: Settings) -> Settings:
     for name in SECRETS:
         path = settings.pop(f"{name}_FILE", None)
         if path and settings.get(name):
-            raise LaunchError(f"{name} is set, and so is {name}_FILE; only one of them can count")
+            raise LaunchError(tr("{name} is set, and so is {name}_FILE; only one of them can count", name=name))
         if path:
             try:
                 settings[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, ValueError) as error:
-                raise LaunchError(f"{name}_FILE names a file that cannot be read") from error
+                raise LaunchError(tr("{name}_FILE names a file that cannot be read", name=name)) from error
     return settings
 
 
@@ -74,12 +75,14 @@ def open_backend_socket(settings: Settings) -> socket.socket:
             found = listen_on(port)
             if found is not None:
                 return found
-        raise LaunchError(f"no free port from {DEFAULT_PORT} to {DEFAULT_PORT + 99} on {LOOPBACK}: set BACKEND_PORT")
+        span = {"first": DEFAULT_PORT, "last": DEFAULT_PORT + 99, "host": LOOPBACK}
+        raise LaunchError(tr("no free port from {first} to {last} on {host}: set BACKEND_PORT", **span))
     if not given.isdigit() or not 0 < int(given) < 65_536:  # noqa: PLR2004
-        raise LaunchError(f"BACKEND_PORT is {given!r}: expected a number from 1 to 65535")
+        raise LaunchError(tr("BACKEND_PORT is {given}: expected a number from 1 to 65535", given=repr(given)))
     found = listen_on(int(given))
     if found is None:
-        raise LaunchError(f"port {given} of {LOOPBACK} (BACKEND_PORT) is busy{who_listens(int(given))}")
+        busy = {"port": given, "host": LOOPBACK}
+        raise LaunchError(tr("port {port} of {host} (BACKEND_PORT) is busy", **busy) + who_listens(int(given)))
     return found
 
 
@@ -110,5 +113,5 @@ def who_listens(port: int) -> str:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         found = re.search(pattern, answer.stdout)
         if found:
-            return f": held by {found['name']}, process {found['pid']}"
+            return ": " + tr("held by {name}, process {pid}", name=found["name"], pid=found["pid"])
     return ""

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from standalone.language import tr
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -37,7 +39,8 @@ class FolderLock:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             file.close()
-            raise LaunchError(f"{self.path.parent} is in use by process {holder}: stop that one first") from error
+            what = {"folder": self.path.parent, "pid": holder}
+            raise LaunchError(tr("{folder} is in use by process {pid}: stop that one first", **what)) from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

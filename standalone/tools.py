@@ -17,45 +17,12 @@ from urllib.parse import unquote, urlsplit
 
 from standalone.cli import ROOT
 from standalone.console import complain
+from standalone.language import tr
+from standalone.notes import SERVICES_NOTE, running_folders
 from standalone.postgres import EmbeddedPostgres, find_binaries
 from standalone.processes import ENDING_SIGNALS
 from standalone.settings import Settings, from_caller, home_of, plain_url, read_settings
-from standalone.system import LaunchError, port_is_free
-
-SERVICES_NOTE = "services.json"
-"""What the services that run from a data folder were started with, as far as these commands need it."""
-PORT_NOTE = "backend-port"
-NOTED = (
-    "DATABASE_URL",
-    "PNCP_BASE_URL",
-    "PNCP_REQUESTS_PER_SECOND",
-    "PNCP_ITENS_CONCURRENCY",
-    "PNCP_RESULTADOS",
-    "PNCP_ARQUIVOS",
-    "PNCP_TERMOS",
-    "PNCP_HISTORICO",
-)
-
-
-def write_notes(folder: Path, port: int, environment: Settings) -> list[Path]:
-    """Note in a data folder where its services are; readable by their owner alone, for one of them is a secret."""
-    notes = {PORT_NOTE: str(port), SERVICES_NOTE: json.dumps({name: environment.get(name) for name in NOTED})}
-    for name, content in notes.items():
-        (folder / name).unlink(missing_ok=True)
-        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(content)
-    return [folder / name for name in notes]
-
-
-def running_folders(settings: Settings, root: Path = ROOT) -> list[tuple[Path, int]]:
-    """The data folders whose services run now, with the backend's port; the one that was started last comes first."""
-    notes = sorted(home_of(settings, root).glob(f"*/{PORT_NOTE}"), key=lambda note: note.stat().st_mtime, reverse=True)
-    running = []
-    for note in notes:
-        port = note.read_text(encoding="ascii").strip()
-        if port.isdigit() and not port_is_free(int(port)):  # services that were killed left their note behind
-            running.append((note.parent, int(port)))
-    return running
+from standalone.system import LaunchError
 
 
 def run_tool(name: str, words: Sequence[str]) -> int:
@@ -103,7 +70,7 @@ def open_database(settings: Settings, root: Path = ROOT) -> Iterator[Settings]:
     folders = [home_of(settings, root) / name / "postgres" for name in ("up", "demo", "demo-recorded")]
     made = [folder for folder in folders if (folder / "data").exists()]
     if not made:
-        raise LaunchError("there is no database yet: start ./pncp up or demo, or set DATABASE_URL")
+        raise LaunchError(tr("there is no database yet: start ./pncp up or demo, or set DATABASE_URL"))
     with EmbeddedPostgres(made[0]) as server:
         yield known | {"DATABASE_URL": server.url}
 
@@ -141,6 +108,6 @@ def _call(command: Sequence[str], environment: Settings) -> int:
     try:
         code = subprocess.run(command, env=environment, check=False).returncode
     except OSError as error:
-        complain(f"{command[0]} cannot be run: {error.strerror}")
+        complain(tr("{program} cannot be run: {error}", program=command[0], error=error.strerror))
         return 1
     return code if code >= 0 else 128 - code

@@ -22,6 +22,7 @@ from common.tables import deleted_execution_counts, metadata, sync_execution_cou
 from standalone.postgres import EmbeddedPostgres
 from tests.support import ROOT, migrate
 
+os.environ["LANGUAGE"] = "en"  # what ./pncp says is compared in English, whatever the person's language
 os.environ.pop("PNCP_HOME", None)  # a person's folder is not for tests; what they start makes its own
 RECORDED = ROOT.parent / "shared" / "pncp" / "real"
 # Tenfold faster than TRUNCATE, which makes new files for every table and index. These come last: the triggers of what

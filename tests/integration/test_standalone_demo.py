@@ -49,3 +49,17 @@ def test_a_demonstration_fills_a_database_and_leaves_nothing_running(project: Pa
     assert (folder / "logs" / "ingestor.log").exists()
     assert not (folder / "children.json").exists()
     assert not (folder / "postgres" / "data" / "postmaster.pid").exists()
+
+
+def test_a_folder_without_recordings_is_refused_before_anything_starts(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "standalone", "demo", "--recorded", str(project / "simulator")],
+        cwd=project,
+        env={name: value for name, value in os.environ.items() if name not in SETTINGS},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no contratação is recorded in" in done.stderr
+    assert not (project / ".data" / "demo-recorded" / "postgres").exists()

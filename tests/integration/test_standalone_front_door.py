@@ -86,7 +86,7 @@ def test_an_unknown_command_installs_nothing_and_exits_with_2(tmp_path: Path) ->
     project = copy_of_the_project(tmp_path / "project")
     done = call(project / "pncp", "dmeo")
     assert done.returncode == 2
-    assert "commands: demo, up, test, check" in done.stderr
+    assert "did you mean demo?" in done.stderr
     assert not (project / ".venv").exists()
 
 

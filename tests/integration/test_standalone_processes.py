@@ -148,6 +148,22 @@ def test_a_service_that_keeps_ending_is_waited_for_longer_each_time_and_forgiven
     assert wait_before_restart(child, child.opened_at + 60) == 1
 
 
+def test_a_service_that_ends_again_and_again_shows_the_end_of_its_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    child = Child("service", [sys.executable, "-c", "print('my last words')"], os.environ, tmp_path / "log")
+    child.process.wait()
+    supervisor = Supervisor(tmp_path)
+    for _ in range(3):
+        supervisor._report_death(child, "exit code 0")
+    assert "my last words" not in capsys.readouterr().out
+    supervisor._report_death(child, "exit code 0")
+    said = capsys.readouterr().out
+    assert "service has ended (exit code 0); it is started again in 8 s" in said
+    assert "service has ended 4 times in a row" in said
+    assert "my last words" in said
+
+
 @pytest.mark.parametrize("moment", ["first", "second"])
 def test_a_signal_while_it_starts_leaves_nothing(launcher: Launcher, moment: str) -> None:
     process = launcher.start("first", "second", "third", "fourth")

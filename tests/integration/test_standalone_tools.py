@@ -1,87 +1,31 @@
 """The commands that work on the database itself, and those of the README, beside a running `./pncp demo`."""
 
 import os
-import re
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from backend.passwords import hash_password
 from standalone import tools
 from standalone.cli import ROOT
+from standalone.notes import write_notes
 from standalone.system import LaunchError
-from standalone.tools import open_database, running_folders, split_password, write_notes
+from standalone.tools import open_database, split_password
+from tests.demonstration import Demonstration, copy_project
 
-PARTS = ("backend", "common", "ingestor", "migrations", "scripts", "simulator", "standalone")
 PASSWORD = "uma senha de verdade 7"
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("demonstration")]
-
-
-class Demonstration:
-    """A running demonstration in a folder of its own, and the shell that a person has beside it."""
-
-    def __init__(self, project: Path, *words: str, **variables: str) -> None:
-        self.project = project
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PNCP_", "ADMIN_", "PG"))}
-        for name in ("DATABASE_URL", "RABBITMQ_URL", "BACKEND_PORT"):
-            clean.pop(name, None)
-        self.environment = clean | variables
-        self.said = project / "said"
-        with self.said.open("w") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "standalone", "demo", *words],
-                cwd=project,
-                env=self.environment,
-                stdout=said,
-                stderr=said,
-                start_new_session=True,
-            )
-
-    def wait_for(self, words: str) -> None:
-        deadline = time.monotonic() + 60
-        while words not in self.said.read_text():
-            assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < deadline, self.said.read_text()
-            time.sleep(0.05)
-
-    def call(self, *words: str, given: str | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
-        """One command as `./pncp` runs it."""
-        return subprocess.run(
-            [sys.executable, "-m", "standalone", *words],
-            cwd=self.project,
-            env=self.environment | variables,
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
-
-
-def copy_project(folder: Path) -> Path:
-    for part in PARTS:
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "alembic.ini", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     project = copy_project(tmp_path_factory.mktemp("tools") / "project")
     running = Demonstration(project, "--days", "3", "--per-day", "20")
-    running.wait_for("try: curl")
+    running.wait_for("the first sync is done")
     yield running
     running.stop()
 
@@ -120,43 +64,6 @@ def test_a_tool_has_its_help(demonstration: Demonstration, name: str) -> None:
     asked = demonstration.call(name, "--help")
     assert asked.returncode == 0, asked.stderr
     assert "usage:" in asked.stdout
-
-
-def readme_commands(heading: str) -> list[str]:
-    """The commands of the shell blocks below a heading of the README."""
-    text = (ROOT / "README.md").read_text()
-    section = text[text.index(heading) :]
-    section = section[: section.index("\n## ", 3) if "\n## " in section[3:] else None]
-    section = re.split(r"\n###? ", section)[0] if heading.startswith("### ") else section
-    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    lines = [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [part.strip() for line in lines for part in line.split(";") if part.strip()]
-
-
-@pytest.mark.parametrize("heading", ["## Quick start", "### The schedule", "### From a terminal"])
-def test_the_readme_s_commands_work_in_the_shell_that_it_leaves_people_in(
-    demonstration: Demonstration, heading: str
-) -> None:
-    ((_, port),) = running_folders({"PNCP_HOME": str(demonstration.project / ".data")})
-    commands = [each for each in readme_commands(heading) if each not in ("./pncp demo", "./pncp up")]
-    assert len(commands) >= 3
-    for command in commands:
-        meant = re.sub(r"127\.0\.0\.1:8000", f"127.0.0.1:{port}", command)
-        meant = re.sub(r"\b42\b", "1", meant).replace("./pncp", f"{sys.executable} -m standalone")
-        meant = meant.replace("curl ", "curl --silent --show-error --fail-with-body ")
-        done: Any = subprocess.run(
-            ["sh", "-c", meant],
-            cwd=demonstration.project,
-            env=demonstration.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-        # execution 1 has succeeded: there is nothing of it to cancel or to repeat; among several that is no fault
-        refused = command in ("./pncp cancel 42", "./pncp retry 42")
-        assert done.returncode == (1 if refused else 0), (command, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
 
 
 def test_with_a_hash_alone_a_demonstration_goes_on_without_a_first_sync(tmp_path: Path) -> None:

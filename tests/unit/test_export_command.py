@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from standalone import cli, export
+from standalone import cli
 from standalone.api import Api, Away
 from standalone.system import LaunchError
+from standalone.terminal import export
 
 CONTENT = b"a,b\n1,2\n3,4\n"
 MIRROR = {
@@ -112,27 +113,27 @@ def test_a_job_of_a_request_without_an_answer_is_cancelled() -> None:
 @pytest.mark.parametrize(
     ("over", "said"),
     [
-        ({}, "the mirror is complete for this; its changes are read up to 2026-11-28 12:15"),
+        ({}, "the mirror is complete for this; its changes are read up to 2026-11-28 12:15 (Brasília)"),
         ({"ate": None}, "the mirror is complete for this; not kept up to date"),
         (
             {"completo": False, "dias_faltando": 3, "registros_recusados": 2, "listas_faltando": 1_000},
             (
                 "the mirror is NOT complete for this: 3 days are not proved complete, 2 records are rejected, "
-                "1,000 lists are still to be read; its changes are read up to 2026-11-28 12:15"
+                "1,000 lists are still to be read; its changes are read up to 2026-11-28 12:15 (Brasília)"
             ),
         ),
         (
             {"completo": False, "dias_faltando": None, "escopo": "uf=SC"},
             (
                 "the mirror is NOT complete for this: no day has been read whole, only what is in scope: uf=SC; "
-                "its changes are read up to 2026-11-28 12:15"
+                "its changes are read up to 2026-11-28 12:15 (Brasília)"
             ),
         ),
         (
             {"completo": False, "busca_completa": False},
             (
                 "the mirror is NOT complete for this: a search does not find all texts yet; "
-                "its changes are read up to 2026-11-28 12:15"
+                "its changes are read up to 2026-11-28 12:15 (Brasília)"
             ),
         ),
     ],

@@ -1,8 +1,10 @@
 """The simulator's records: generated, recorded, put by hand, changed."""
 
+import asyncio
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 
 from simulator import Query, World, generate
+from simulator.app import live
 from simulator.generated import generate as generate_world
 from simulator.invention import cnpj_digits
 from simulator.recorded import NoRecordings, load_recorded
 from simulator.records import decode_json
 from simulator.resources import Criterio
+from tests.support import eventually
 
 NOW = datetime.fromisoformat("2026-03-01T12:00:00")
 REAL = Path(__file__).parents[2].parent / "shared" / "pncp" / "real"
@@ -563,3 +567,19 @@ def test_the_portals_own_recordings_recordings_are_served_value_for_value() -> N
     day = date(2026, 9, 17)
     page = [json.loads(payload, parse_float=Decimal) for payload in world.page(Query("publicacao", 8, day, day), 1, 50)]
     assert page == recorded
+
+
+async def test_what_a_living_portal_publishes_and_changes_follows_from_the_seed() -> None:
+    async def lived(seed: int) -> list[str]:
+        """The control numbers, in the order in which they came."""
+        world = generate(seed, date(2026, 3, 2), date(2026, 3, 3), 20)
+        before = len(world)
+        living = asyncio.create_task(live(world, 600_000))
+        await eventually(lambda: len(world) >= before + 10)
+        living.cancel()
+        with suppress(asyncio.CancelledError):
+            await living
+        assert any(record.atualizacao_global > record.publicacao for record in world.contratacoes.records.values())
+        return list(world.contratacoes.records)[before : before + 10]
+
+    assert await lived(1) == await lived(1) != await lived(2)

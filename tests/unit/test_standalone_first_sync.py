@@ -16,6 +16,8 @@ from standalone.first_sync import (
     progress_line,
     resources_of,
     run_first_sync,
+    spans_around,
+    spans_of,
     today,
 )
 from standalone.processes import Supervisor
@@ -41,6 +43,25 @@ def test_a_long_span_is_cut_into_years_without_gap_or_overlap() -> None:
         ("2024-12-31", "2025-12-30"),
         ("2025-12-31", "2026-01-15"),
     ]
+
+
+def test_single_days_are_spans_the_newest_first_and_a_weekend_parts_none() -> None:
+    days = [date(2026, 3, 5), date(2024, 1, 2), date(2026, 3, 6), date(2026, 3, 9), date(2026, 3, 13)]
+    assert spans_of(days) == [
+        (date(2026, 3, 13), date(2026, 3, 13)),
+        (date(2026, 3, 5), date(2026, 3, 9)),
+        (date(2024, 1, 2), date(2024, 1, 2)),
+    ]
+    assert spans_of([]) == []
+
+
+def test_a_day_is_left_out() -> None:
+    assert spans_around(SPAN, None) == [SPAN]
+    assert spans_around(SPAN, date(2026, 3, 8)) == [
+        (date(2026, 3, 1), date(2026, 3, 7)),
+        (date(2026, 3, 9), date(2026, 3, 10)),
+    ]
+    assert spans_around(SPAN, date(2026, 3, 10)) == [(date(2026, 3, 1), date(2026, 3, 9))]
 
 
 def test_days_to_come_are_not_asked_for() -> None:

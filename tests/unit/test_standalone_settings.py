@@ -1,5 +1,6 @@
 """What ./pncp makes of the environment, of .env and of its command line."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,11 +76,23 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert all(f"  {name} " in said for name in cli.COMMANDS)
 
 
-def test_an_unknown_command_is_answered_with_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "hint"), [("dmeo", "did you mean demo?"), ("xyz", "commands: demo, up, verdict, status, sync")]
+)
+def test_an_unknown_command_is_answered_with_what_comes_near_or_the_list(
+    name: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.parse(["dmeo"])
+        cli.parse([name])
     assert ended.value.code == 2
-    assert "unknown command 'dmeo'; commands: demo, up, test, check" in capsys.readouterr().err
+    assert f"unknown command '{name}'; {hint}" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parse(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"PNCP Sync \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
 def test_a_share_beyond_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,9 +120,14 @@ def test_the_requirements_of_development_hold_those_of_running() -> None:
     assert lines(cli.LOCAL) <= lines(cli.DEVELOPMENT)
 
 
-def test_a_demonstration_has_no_schedule_unless_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demonstration_updates_every_resource_each_minute_unless_it_is_still_or_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("SCHEDULE_ENABLED", raising=False)
-    assert _demo_environment("http://portal/api")["SCHEDULE_ENABLED"] == "false"
-    assert _demo_environment("http://portal/api")["PNCP_RESOURCES"] == ",".join(RESOURCE_NAMES)
+    live = _demo_environment("http://portal/api", is_live=True)
+    assert (live["SCHEDULE_ENABLED"], live["SCHEDULE_UPDATE"]) == ("true", "* * * * *")
+    assert live["SCHEDULE_CRONS"].split("; ") == [f"{name}.update=* * * * *" for name in RESOURCE_NAMES[1:]]
+    assert live["PNCP_RESOURCES"] == ",".join(RESOURCE_NAMES)
+    assert _demo_environment("http://portal/api", is_live=False)["SCHEDULE_ENABLED"] == "false"
     monkeypatch.setenv("SCHEDULE_ENABLED", "true")
-    assert _demo_environment("http://portal/api")["SCHEDULE_ENABLED"] == "true"
+    assert _demo_environment("http://portal/api", is_live=False)["SCHEDULE_ENABLED"] == "true"

@@ -15,10 +15,15 @@ import httpx
 import pytest
 
 from common.resources import RESOURCE_NAMES
-from standalone import cli, terminal, tools
+from standalone import cli, notes
 from standalone.api import Api, connect, credentials, local_url
 from standalone.system import LaunchError
-from standalone.terminal import duration, log_line, note, progress_of, watch
+from standalone.terminal import executions, log, output, watching
+from standalone.terminal.coverage import coverage
+from standalone.terminal.executions import cancel, history, status, sync, watch
+from standalone.terminal.log import log_line
+from standalone.terminal.output import duration, print_answer, window_of
+from standalone.terminal.watching import note, progress_of
 
 PROGRESS = {
     "percent": 25.0,
@@ -52,9 +57,9 @@ EXECUTION = {
 @pytest.fixture(autouse=True)
 def fresh_console() -> Iterator[None]:
     """Each test finds out anew whether its output is a terminal."""
-    terminal.console.cache_clear()
+    output.console.cache_clear()
     yield
-    terminal.console.cache_clear()
+    output.console.cache_clear()
 
 
 class Screen(io.StringIO):
@@ -111,7 +116,6 @@ def test_days_stand_for_all_of_themselves_and_moments_for_themselves() -> None:
         ("retry", "x"),
         ("log", "0"),
         ("history", "--status", "done"),
-        ("coverage", "--from", "2026-03-01"),
         ("coverage", "--from", "2026-03-01T00:00:00", "--to", "2026-03-02"),
         ("coverage", "--from", "2026-02-30", "--to", "2026-03-02"),
         ("status", "--password", "x"),
@@ -132,7 +136,7 @@ def test_every_command_that_asks_has_a_url_and_json() -> None:
     for name in cli.ASKING:
         days = ["--from", "2026-03-01", "--to", "2026-03-02"]
         needed = {"sync": ["--update"], "coverage": days, "cancel": ["1"], "retry": ["1"], "log": ["1"]}
-        needed["export"] = ["contratos"]
+        needed |= {"export": ["contratos"], "show": ["1"]}
         words = needed.get(name, [])
         given = options(name, *words, "--url", "http://x", "--json")
         assert (given.url, given.json) == ("http://x", True)
@@ -162,7 +166,7 @@ def test_the_backend_that_was_started_last_and_still_listens_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listening = {8001}
-    monkeypatch.setattr(tools, "port_is_free", lambda port: port not in listening)
+    monkeypatch.setattr(notes, "port_is_free", lambda port: port not in listening)
     settings = {"PNCP_HOME": str(tmp_path)}
     assert local_url(settings) == "http://127.0.0.1:8000"
     assert local_url({**settings, "BACKEND_PORT": "9000"}) == "http://127.0.0.1:9000"
@@ -177,7 +181,7 @@ def test_the_backend_that_was_started_last_and_still_listens_is_asked(
 
 @pytest.mark.parametrize("url", ["pncp.example.org", "ftp://x", "http://", "http://[x", "http://x:port"])
 def test_what_is_no_url_is_told(url: str) -> None:
-    with pytest.raises(LaunchError, match="is not a URL"), connect(url, {}):
+    with pytest.raises(LaunchError, match="is no URL"), connect(url, {}):
         pass
 
 
@@ -221,7 +225,7 @@ def test_executions_are_cancelled_one_by_one_or_together(
         asked.append((request.url.path, request.content.replace(b" ", b"")))
         return httpx.Response(200, json={"cancelled": 2, "execution_ids": [42, 43], "remaining": 0})
 
-    assert terminal._cancel(api_of(serve), options(*words)) == 0  # the rest asks a real backend
+    assert cancel(api_of(serve), options(*words)) == 0  # the rest asks a real backend
     assert asked == [(path, body)]
     assert "cancelled" in capsys.readouterr().out
 
@@ -245,7 +249,7 @@ def test_a_log_is_read_page_by_page_up_to_the_limit(capsys: pytest.CaptureFixtur
         ]
         return httpx.Response(200, json={"lines": lines, "next_cursor": str(cursor + 2) if cursor < 4 else None})
 
-    assert terminal._log(api_of(serve), options("log", "42", "--level", "info", "--json", "--limit", "5")) == 0
+    assert log.log(api_of(serve), options("log", "42", "--level", "info", "--json", "--limit", "5")) == 0
     assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == [
         "e1",
         "e2",
@@ -263,7 +267,7 @@ def test_a_log_is_read_page_by_page_up_to_the_limit(capsys: pytest.CaptureFixtur
 def test_a_log_is_followed_until_the_execution_has_ended(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(terminal, "POLL_SECONDS", 0)
+    monkeypatch.setattr(log, "POLL_SECONDS", 0)
     line = {"logged_at": "2026-03-01T12:00:00Z", "level": "info", "slice_id": None, "fields": {}}
     pages = iter([[{**line, "id": 1, "event": "first"}], [], [{**line, "id": 7, "event": "last"}]])
     states = iter(["running", "success"])
@@ -275,14 +279,15 @@ def test_a_log_is_followed_until_the_execution_has_ended(
         cursors.append(request.url.params.get("cursor"))
         return httpx.Response(200, json={"lines": next(pages), "next_cursor": None})
 
-    assert terminal._log(api_of(serve), options("log", "42", "--follow")) == 0
+    assert log.log(api_of(serve), options("log", "42", "--follow")) == 0
     assert [told.split()[-1] for told in capsys.readouterr().out.splitlines()] == ["first", "last"]
     assert cursors == [None, "1", "1"]
 
 
 def test_a_line_of_the_log_reads_well() -> None:
     line = {"logged_at": "2026-03-01T12:00:00+00:00", "level": "warning", "event": "page failed", "slice_id": 7}
-    assert log_line({**line, "fields": {"page": 3}}).endswith("warning  slice 7 page failed page=3")
+    said = log_line({**line, "fields": {"page": 3}})
+    assert said == "2026-03-01 09:00:00-0300 warning  slice 7 page failed page=3"
 
 
 # --- progress ---------------------------------------------------------------------------------------------------
@@ -298,8 +303,8 @@ def shown(*seen: tuple[float, dict[str, Any]]) -> str:
     for moment, answer in seen:
         progress.get_time = lambda moment=moment: moment
         note(progress, answer)
-    with terminal.console().capture() as captured:
-        terminal.console().print(progress.get_renderable())
+    with output.console().capture() as captured:
+        output.console().print(progress.get_renderable())
     return captured.get().rstrip()
 
 
@@ -328,11 +333,25 @@ def test_durations_are_told_as_people_do(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("2026-03-01T00:00:00", "2026-03-01T23:59:59", "2026-03-01"),
+        ("2026-03-01T00:00:00", "2026-03-02T23:59:59", "2026-03-01 - 2026-03-02"),
+        ("2026-03-01T08:00:00", "2026-03-01T08:15:00", "2026-03-01 08:00 - 08:15"),
+        ("2026-02-28T23:55:00", "2026-03-01T00:10:00", "2026-02-28 23:55 - 2026-03-01 00:10"),
+        (None, None, "-"),
+    ],
+)
+def test_a_window_is_said_in_days_where_they_are_whole(start: str | None, end: str | None, said: str) -> None:
+    assert window_of({"window_start": start, "window_end": end}) == said
+
+
 @pytest.mark.parametrize(("status", "code"), [("success", 0), ("error", 1)])
 def test_watching_ends_with_the_executions_own_end(
     status: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(terminal, "POLL_SECONDS", 0)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0)
     answers = iter(
         [
             httpx.Response(200, json=execution(10, 0)),
@@ -365,7 +384,7 @@ ERROR = FAILED["error_message"]
 
 
 def history_on(*words: str) -> None:
-    assert terminal._history(api_of(lambda _: httpx.Response(200, json=HISTORY)), options("history", *words)) == 0
+    assert history(api_of(lambda _: httpx.Response(200, json=HISTORY)), options("history", *words)) == 0
 
 
 def test_a_terminal_has_colours_and_shows_errors_in_full_below_a_table_that_fits(
@@ -393,7 +412,10 @@ def test_a_pipe_gets_whole_lines_without_control_characters(
         monkeypatch.setenv(name, value)
     history_on()
     heads, failed, _, _ = lines = capsys.readouterr().out.splitlines()
-    assert heads.split() == ["ID", "STATUS", "MODE", "TRIGGER", "WINDOW", "RECORDS", "TOOK", "ERROR"]
+    assert heads.split() == [
+        *("ID", "STATUS", "MODE", "TRIGGER", "ASKED", "FOR", "(Brasília)", "WINDOW", "(Brasília)"),
+        *("RECORDS", "TOOK", "ERROR"),
+    ]
     assert failed.split()[:2] == ["42", "error"]
     assert failed.endswith(ERROR)
     assert all(line.isprintable() and line == line.rstrip() for line in lines)
@@ -409,7 +431,7 @@ def test_json_is_the_answer_itself_on_a_terminal_too(monkeypatch: pytest.MonkeyP
 def test_a_bar_stays_in_one_line_of_a_narrow_terminal_and_leaves_no_trace(
     term: str, is_live: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.01)
     screen = screen_of(monkeypatch, COLUMNS="40", TERM=term)
     answers = iter([execution(10, 5), execution(20, 10, phase="waiting"), execution(100, 12, status="success")])
     assert watch(api_of(lambda _: httpx.Response(200, json=next(answers))), "42", as_json=False) == 0
@@ -425,7 +447,7 @@ def test_a_bar_stays_in_one_line_of_a_narrow_terminal_and_leaves_no_trace(
 def test_watching_for_a_program_prints_the_answer_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(terminal, "POLL_SECONDS", 0)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0)
     answers = iter([execution(10, 0), execution(100, 12, status="success")])
     assert watch(api_of(lambda _: httpx.Response(200, json=next(answers))), "42", as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "success"
@@ -435,7 +457,7 @@ def test_an_address_without_a_server_is_named() -> None:
     def refuse(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
-    with pytest.raises(LaunchError, match="nothing answers at http://backend: is the backend running there"):
+    with pytest.raises(LaunchError, match=r"nothing answers at http://backend: start \./pncp up"):
         api_of(refuse).get("/sync/status")
 
 
@@ -480,7 +502,7 @@ def test_a_request_names_its_resource_where_one_is_given(
         return httpx.Response(200, json={"request_id": "42"} | PLAN)
 
     dry = ["--dry-run"] if path == "/sync/plan" else []
-    assert terminal._sync(api_of(serve), options("sync", *words, *dry)) == 0
+    assert sync(api_of(serve), options("sync", *words, *dry)) == 0
     assert asked == [(path, body)]
     assert capsys.readouterr().out
 
@@ -494,7 +516,7 @@ def test_a_plan_of_years_is_the_sum_of_several_requests_and_shows_each(capsys: p
         return httpx.Response(200, json=plan | {"requests_estimate": 1000, "seconds_estimate": 3600})
 
     words = ("sync", "--resource", "contratos", "--backfill", "2023-12-31", "2026-11-28", "--dry-run")
-    assert terminal._sync(api_of(serve), options(*words)) == 0
+    assert sync(api_of(serve), options(*words)) == 0
 
     windows = [(body["data_ini"], body["data_fim"]) for body in asked]
     assert windows == [
@@ -505,13 +527,13 @@ def test_a_plan_of_years_is_the_sum_of_several_requests_and_shows_each(capsys: p
     assert {body["resource"] for body in asked} == {"contratos"}
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [
-        "nothing was started; it would become 1,095 slices of contratos (1095 days)",
+        "nothing was started; it would become 1,095 slices of contratos (1,095 days)",
         "about 3,000 requests and 38,994 records in 3 h 00 min",
         "...",
         "as 3 executions, each of 365 days at most:",
     ]
-    assert lines[5].split() == ["2023-12-31", "to", "2024-12-29", "1,000", "12,998", "1", "h", "00", "min"]
-    assert terminal._sync(api_of(serve), options(*words, "--json")) == 0
+    assert lines[5].split() == ["2023-12-31", "-", "2024-12-29", "1,000", "12,998", "1", "h", "00", "min"]
+    assert sync(api_of(serve), options(*words, "--json")) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["requests_estimate"], len(plan["plans"])) == (3000, 3)
 
@@ -523,7 +545,7 @@ def test_years_are_asked_for_in_several_requests_the_newest_days_first(capsys: p
         asked.append(json.loads(request.content)["data_ini"])
         return httpx.Response(200, json={"request_id": str(len(asked))})
 
-    assert terminal._sync(api_of(serve), options("sync", "--backfill", "2025-01-01", "2026-11-28")) == 0
+    assert sync(api_of(serve), options("sync", "--backfill", "2025-01-01", "2026-11-28")) == 0
 
     assert asked == ["2026-01-01T00:00:00", "2025-01-01T00:00:00"]
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
@@ -566,7 +588,7 @@ def test_the_status_of_everything_says_how_much_there_is_how_fresh_it_is_and_wha
     def serve(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=answers[request.url.path])
 
-    assert terminal._status(api_of(serve), options("status")) == 0
+    assert status(api_of(serve), options("status")) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[-8:] == [
         ["RESOURCE", "RECORDS", "UPDATED", "UNTIL", "COMPLETE", "UNTIL"],
@@ -578,14 +600,14 @@ def test_the_status_of_everything_says_how_much_there_is_how_fresh_it_is_and_wha
         ["arquivos", "contratos", "tudo", "about", "2,000,000", "-", "-", "-"],
         ["termos", "contratos", "nenhum", "0", "-", "0", "0"],
     ]
-    assert terminal._status(api_of(serve), options("status", "--json")) == 0
+    assert status(api_of(serve), options("status", "--json")) == 0
     assert json.loads(capsys.readouterr().out)["id"] == 42
 
 
 def test_a_plan_says_its_resource_where_it_is_another_one_and_no_modalidades_where_there_are_none() -> None:
     ours, theirs = (
-        terminal.plan_lines(PLAN),
-        terminal.plan_lines(PLAN | {"resource": "contratos", "slices": 2, "modalidades": None}),
+        executions.plan_lines(PLAN),
+        executions.plan_lines(PLAN | {"resource": "contratos", "slices": 2, "modalidades": None}),
     )
     assert ours[0] == "nothing was started; it would become 38 slices (2 days, 19 modalidades)"
     assert theirs[0] == "nothing was started; it would become 2 slices of contratos (2 days)"
@@ -599,7 +621,7 @@ def test_the_newest_execution_of_a_resource_is_shown_with_its_resource(capsys: p
         asked.append(request.url.raw_path)
         return httpx.Response(200, json=ours if "executions" in request.url.path else {"executions": [ours]})
 
-    assert terminal._status(api_of(serve), options("status", "--resource", "contratos")) == 0
+    assert status(api_of(serve), options("status", "--resource", "contratos")) == 0
     assert asked == [
         b"/sync/history?resource=contratos&limit=1",
         b"/sync/executions/42",
@@ -609,7 +631,7 @@ def test_the_newest_execution_of_a_resource_is_shown_with_its_resource(capsys: p
 
 def test_a_resource_without_executions_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     api = api_of(lambda _: httpx.Response(200, json={"executions": []}))
-    assert terminal._status(api, options("status", "--resource", "contratos", "--watch")) == 0
+    assert status(api, options("status", "--resource", "contratos", "--watch")) == 0
     assert capsys.readouterr().out == "nothing of contratos has been synchronised yet\n"
 
 
@@ -626,7 +648,7 @@ def test_days_of_one_state_in_a_row_are_one_line(capsys: pytest.CaptureFixture[s
         return httpx.Response(200, json={"modalidades": [], "days": days})
 
     words = ("coverage", "--from", "2026-03-01", "--to", "2026-03-05", "--resource", "contratos")
-    assert terminal._coverage(api_of(serve), options(*words)) == 0
+    assert coverage(api_of(serve), options(*words)) == 0
     assert asked == [b"/sync/coverage?from=2026-03-01&to=2026-03-05&resource=contratos"]
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["FROM", "TO", "DAYS", "STATE", "RECORDS", "REJECTED"],
@@ -640,11 +662,11 @@ def test_days_of_one_state_in_a_row_are_one_line(capsys: pytest.CaptureFixture[s
 
 def test_a_table_has_a_column_of_resources_where_there_is_another_one(capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = {**EXECUTION, "resource": "contratacoes"}, {**EXECUTION, "id": 43, "resource": "contratos"}
-    terminal.show({}, *terminal.table_of([theirs, ours]))
+    print_answer({}, *executions.table_of([theirs, ours]))
     heads, first, second = capsys.readouterr().out.splitlines()
     assert heads.split()[:4] == ["ID", "STATUS", "RESOURCE", "MODE"]
     assert [line.split()[2] for line in (first, second)] == ["contratos", "contratacoes"]
-    terminal.show({}, *terminal.table_of([ours]))
+    print_answer({}, *executions.table_of([ours]))
     assert "RESOURCE" not in capsys.readouterr().out
 
 

@@ -20,11 +20,12 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from standalone.api import Answer, Api, Away, Invalid, Missing
 from standalone.console import complain, say
+from standalone.language import number, tr
 from standalone.settings import from_caller
 from standalone.system import LaunchError
+from standalone.terminal.output import duration
 
 FIRST_POLL_SECONDS, POLL_SECONDS = 0.1, 1.0
 PATIENCE_SECONDS = 120.0
@@ -49,17 +50,19 @@ def export(api: Api, options: argparse.Namespace) -> int:
         complain(str(error))
         return INVALID
     except KeyboardInterrupt:
-        complain("interrupted; there is no file")
+        complain(tr("interrupted; there is no file"))
         return INTERRUPTED
     if options.json and options.output != "-":
         say(json.dumps(done, ensure_ascii=False, indent=2))
-    complain(f"{done['registros']:,} rows in {done['arquivo']}")
+    complain(tr("{n} rows in {file}", n=number(done["registros"]), file=done["arquivo"]))
     complain(_sentence_of(done["espelho"]))
     return 0 if done["espelho"]["completo"] else INCOMPLETE
 
 
 def _show_filters(address: str) -> int:
     """The filters of an entity, as this version has them."""
+    from backend.services.entities.entity import ENTITIES_BY_ADDRESS  # noqa: PLC0415  # a tenth of a second
+
     if address not in ENTITIES_BY_ADDRESS:
         raise _unknown(address)
     entity = ENTITIES_BY_ADDRESS[address]
@@ -70,9 +73,11 @@ def _show_filters(address: str) -> int:
 
 
 def _unknown(address: str) -> Invalid:
+    from backend.services.entities.entity import ENTITIES_BY_ADDRESS  # noqa: PLC0415  # a tenth of a second
+
     near = get_close_matches(address, ENTITIES_BY_ADDRESS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f": {', '.join(ENTITIES_BY_ADDRESS)}"
-    return Invalid(f"there is no entity {address!r}{hint}")
+    hint = tr("; did you mean {near}?", near=near[0]) if near else f": {', '.join(ENTITIES_BY_ADDRESS)}"
+    return Invalid(tr("there is no entity {name}", name=repr(address)) + hint)
 
 
 def _export(api: Api, options: argparse.Namespace) -> Answer:
@@ -157,7 +162,7 @@ def _wait_for(api: Api, job: Answer, address: str) -> Answer:
         transient=True,
         disable=not console.is_terminal,
     )
-    bar = progress.add_task("queued", total=100, words="")
+    bar = progress.add_task(tr("queued"), total=100, words="")
     away_since: float | None = None
     pause = FIRST_POLL_SECONDS
     with progress:
@@ -173,13 +178,14 @@ def _wait_for(api: Api, job: Answer, address: str) -> Answer:
                     raise
                 continue
             left = job["segundos_restantes"]
-            about = "" if job["registros_tipo"] == "exato" else "about "
-            words = f"{job['registros_feitos']:,} of {about}{job['registros']:,} rows"
-            words += "" if left is None else f", {left:,.0f} s left"
-            state = STATES.get(job["estado"], job["estado"])
+            all_rows = number(job["registros"])
+            all_rows = all_rows if job["registros_tipo"] == "exato" else tr("about {n}", n=all_rows)
+            words = tr("{n} of {all} rows", n=number(job["registros_feitos"]), all=all_rows)
+            words += "" if left is None else ", " + tr("about {time} left", time=duration(left))
+            state = tr(STATES.get(str(job["estado"])) or str(job["estado"]))
             progress.update(bar, completed=job["percentual"], description=state, words=words)
     if job["estado"] != "pronta":
-        raise LaunchError(f"export {job['id']}: {job['erro'] or job['estado']}")
+        raise LaunchError(tr("export {id}: {error}", id=job["id"], error=job["erro"] or job["estado"]))
     return job
 
 
@@ -191,7 +197,7 @@ def _fetch(api: Api, address: str, file: BinaryIO) -> None:
             headers = {"Range": f"bytes={size}-", "If-Range": tag} if size else {}
             with api.stream(address, headers=headers) as answer:
                 if size and answer.status_code != httpx.codes.PARTIAL_CONTENT:
-                    raise LaunchError("the file changed while it was copied")
+                    raise LaunchError(tr("the file changed while it was copied"))
                 tag = answer.headers["ETag"]
                 for part in answer.iter_bytes():
                     file.write(part)
@@ -229,24 +235,26 @@ def _target(output: str | None, name: str) -> Iterator[_Target]:
             yield _Target(file, str(final))
         partial.replace(final)
     except OSError as error:
-        raise LaunchError(f"{final} cannot be written: {error.strerror}") from None
+        raise LaunchError(tr("{file} cannot be written: {error}", file=final, error=error.strerror)) from None
     finally:
         partial.unlink(missing_ok=True)
 
 
 def _sentence_of(mirror: Answer) -> str:
     """Whether the mirror has everything of what was exported."""
-    until = (
-        f"its changes are read up to {mirror['ate'].replace('T', ' ')[:16]}" if mirror["ate"] else "not kept up to date"
-    )
+    ends = mirror["ate"] and mirror["ate"].replace("T", " ")[:16]
+    until = tr("its changes are read up to {moment} (Brasília)", moment=ends) if ends else tr("not kept up to date")
     if mirror["completo"]:
-        return f"the mirror is complete for this; {until}"
-    days = mirror["dias_faltando"]
+        return tr("the mirror is complete for this; {until}", until=until)
+    days, rejected, lists = (mirror[name] for name in ("dias_faltando", "registros_recusados", "listas_faltando"))
     faults = [
-        "no day has been read whole" if days is None else f"{days:,} days are not proved complete" if days else "",
-        f"{mirror['registros_recusados']:,} records are rejected" if mirror["registros_recusados"] else "",
-        f"{mirror['listas_faltando']:,} lists are still to be read" if mirror["listas_faltando"] else "",
-        f"only what is in scope: {mirror['escopo']}" if mirror["escopo"] else "",
-        "" if mirror["busca_completa"] else "a search does not find all texts yet",
+        tr("no day has been read whole") if days is None else "",
+        tr("{n} days are not proved complete", n=number(days)) if days else "",
+        tr("{n} records are rejected", n=number(rejected)) if rejected else "",
+        tr("{n} lists are still to be read", n=number(lists)) if lists else "",
+        tr("only what is in scope: {scope}", scope=mirror["escopo"]) if mirror["escopo"] else "",
+        "" if mirror["busca_completa"] else tr("a search does not find all texts yet"),
     ]
-    return f"the mirror is NOT complete for this: {', '.join(filter(None, faults))}; {until}"
+    return tr(
+        "the mirror is NOT complete for this: {faults}; {until}", faults=", ".join(filter(None, faults)), until=until
+    )

@@ -1,0 +1,86 @@
+"""An execution to its end: a bar on a terminal, else a line now and then."""
+
+import time
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from standalone.api import Answer, Api, Away
+from standalone.language import number, tr
+from standalone.terminal.output import another_resource, console, duration, print_answer
+
+POLL_SECONDS = 1.0
+SAY_EVERY_SECONDS = 10.0
+PATIENCE_SECONDS = 120.0
+"""How long a backend may be away while an execution is watched."""
+BAR_WIDTH = 24
+
+
+def watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
+    """The execution when it has ended; nothing is shown of it meanwhile where it is to be quiet.
+
+    Raises:
+        Away: the backend cannot be reached for two minutes.
+
+    """
+    progress, said, said_at, away_since = progress_of(execution_id), "", -SAY_EVERY_SECONDS, None
+    try:
+        while True:
+            try:
+                execution = api.get(f"/sync/executions/{execution_id}")
+            except Away as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > PATIENCE_SECONDS:
+                    raise
+                words = tr("{error}; trying again", error=error)
+                progress.update(progress.tasks[0].id, words=words)
+            else:
+                away_since = None
+                if execution["status"] != "running":
+                    return execution
+                words = note(progress, execution)
+                if console().is_interactive and not is_quiet:
+                    progress.start()  # not before the first answer, for which a password may be asked
+            is_due = words != said and time.monotonic() - said_at >= SAY_EVERY_SECONDS
+            if is_due and not is_quiet and not progress.live.is_started:
+                print_answer(execution, progress.get_renderable())
+                said, said_at = words, time.monotonic()
+            time.sleep(POLL_SECONDS)
+    finally:
+        if progress.live.is_started:  # else it would print an empty line
+            progress.stop()
+
+
+def progress_of(execution_id: str) -> Progress:
+    """A line with a bar."""
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(BAR_WIDTH),
+        TextColumn("{task.percentage:5.1f} %"),
+        TextColumn("{task.fields[words]}", markup=False),
+        console=console(),
+        transient=True,
+    )
+    progress.add_task(execution_id, words="")
+    progress.add_task("records", total=None, visible=False)  # only their speed is shown
+    return progress
+
+
+def note(progress: Progress, execution: Answer) -> str:
+    """Show how far an execution is; what stands behind the bar: records, pace, time left."""
+    share, records = progress.tasks
+    name = f"{execution['id']} {another_resource(execution)}".rstrip()
+    progress.update(share.id, description=name, completed=float(execution["progress"]["percent"]))
+    progress.update(records.id, completed=execution["records_processed"])
+    words = [tr("{n} records", n=number(execution["records_processed"]))]
+    if execution["phase"] == "queued":
+        words = [tr("queued: no ingestor has taken it yet")]
+    elif execution["phase"] == "waiting":
+        words.append(tr("waiting for the portal, which failed"))
+    else:
+        words.append(f"{number(records.speed, 1)}/s" if records.speed else "-")
+        left = share.time_remaining
+        words.append(tr("time left unknown") if left is None else tr("about {time} left", time=duration(left)))
+    if execution["progress"]["slices_failed"]:
+        words.append(tr("{n} slices failed", n=execution["progress"]["slices_failed"]))
+    progress.update(share.id, words=", ".join(words))
+    return ", ".join(words)

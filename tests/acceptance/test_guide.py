@@ -1,0 +1,90 @@
+"""The guided five minutes of ./pncp demo, each step entered as it is printed and seen to show what it says."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from openpyxl import load_workbook
+
+from tests.demonstration import Demonstration, copy_project
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("demonstration"), pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
+    demonstration = Demonstration(copy_project(tmp_path_factory.mktemp("guide") / "project"), "--days", "5")
+    demonstration.wait_for("6. Export to Excel")
+    yield demonstration
+    demonstration.stop()
+
+
+def commands_of(guide: str) -> dict[str, list[str]]:
+    """The commands of each step, by its number."""
+    steps: dict[str, list[str]] = {}
+    for line in guide.splitlines():
+        if line.startswith("     "):
+            steps[max(steps)].append(line.strip())
+        elif line[:1].isdigit():
+            steps[line[0]] = []
+    return steps
+
+
+def until(condition: Callable[[], bool], seconds: float = 100) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.5)
+
+
+def test_each_step_of_the_guide_shows_what_it_says(running: Demonstration) -> None:
+    printed = running.call("demo", "--guide")
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout in running.said.read_text()  # the same as at the start
+    steps = commands_of(printed.stdout)
+    assert list(steps) == ["1", "2", "3", "4", "5", "6"]
+
+    (verdict,) = steps["1"]
+    asked = running.shell(verdict)
+    assert asked.returncode == 1, asked.stderr
+    assert "./pncp retry-failed" in asked.stdout
+
+    for command in steps["2"]:
+        done = running.shell(command)
+        assert done.returncode == 0, (command, done.stderr)
+    until(lambda: states_since(running, steps["2"][-1].split()[-1]) == {"complete"})
+    until(lambda: facts(running)["complete"] == "ok")
+
+    newest = running.json("changes", "--limit", "1")["registros"][-1]["seq"]
+    update, history = steps["3"]
+    assert running.shell(update).returncode == 0
+    until(lambda: "schedule" in running.shell(history).stdout)
+    until(lambda: any(row["seq"] > newest for row in running.json("changes", "--kind", "inserido")["registros"]))
+
+    (changed,) = steps["4"]
+    until(lambda: "alterado" in running.shell(changed).stdout)
+
+    fail, verdict, mend = steps["5"]
+    assert running.shell(fail).returncode == 0
+    until(lambda: any(trouble["kind"] == "source" for trouble in running.json("verdict")["troubles"]))
+    assert running.shell(verdict).returncode == 1
+    assert running.shell(mend).returncode == 0
+    until(lambda: set(facts(running).values()) == {"ok"}, seconds=180)
+
+    (export,) = steps["6"]
+    exported = running.shell(export)
+    assert exported.returncode == 0, exported.stderr
+    assert "the mirror is complete for this" in exported.stderr
+    rows = load_workbook(running.project / Path(export.split()[-1])).worksheets[0].max_row
+    assert rows > 100
+
+
+def states_since(running: Demonstration, day: str) -> set[str]:
+    """The states of the closed days from a day on."""
+    return {each["state"] for each in running.json("coverage", "--from", day)["days"][:-1]}
+
+
+def facts(running: Demonstration) -> dict[str, str]:
+    """The state of each fact of the verdict."""
+    return {fact["fact"]: fact["state"] for fact in running.json("verdict")["facts"]}

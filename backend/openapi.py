@@ -15,6 +15,7 @@ from backend.models.examples import EXAMPLES
 from backend.models.problem import Problem
 
 TAGS = [
+    {"name": "verdict", "description": "Em dia, completo, são: o veredito, e o que fazer do que falhou."},
     {"name": "sync", "description": "Iniciar, acompanhar e cancelar sincronizações; o que o espelho tem de cada dia."},
     {"name": "executions", "description": "Uma execução: andamento, fatias, registro (log), cancelar, repetir."},
     {"name": "schedules", "description": "As agendas que iniciam atualizações e varreduras: pausa e cron."},

@@ -64,7 +64,9 @@ def _judge_completeness(resources: Sequence[ResourceVerdict], troubles: Sequence
     judged = _worst_of([(one.of.resource, one.complete) for one in resources])
     if judged.state == "ok" and len(resources) > 1:
         days = sum(one.days.days for one in resources)
-        judged = replace(judged, code="complete_all", values={"days": days, "resources": len(resources)})
+        judged = replace(
+            judged, code="complete_all", values={**judged.values, "days": days, "resources": len(resources)}
+        )
     return _or_worse(judged, troubles, "complete")
 
 

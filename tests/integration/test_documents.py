@@ -51,6 +51,7 @@ STARTS = ("./pncp demo", "./pncp up")
 REFUSED = {
     "./pncp verdict": "a day of the demonstration has failed",
     "./pncp retry 42": "the execution may have succeeded",
+    "curl -X POST http://127.0.0.1:8000/sync/troubles/failed-updates/acknowledge": "no update has failed",
     "./pncp cancel 42": "the execution has ended",
     "curl -X POST http://127.0.0.1:8000/sync/executions/42/retry": "the execution may have succeeded",
     "curl -X POST http://127.0.0.1:8000/sync/executions/42/cancel": "the execution has ended",

@@ -611,7 +611,7 @@ async def keep_complete_and_give_up(page: Page) -> None:
     await assert_accessible(page)
     await button(goals, "Retomar: Contratações").click()
     await expect(goals).not_to_contain_text("em pausa")
-    await button(goals, "Deixar de manter: Contratações").click()
+    await button(goals, "Remover: Contratações").click()
     await button(page.get_by_role("dialog"), "Remover").click()
     await expect(goals).to_contain_text("Nada está pedido.")
 

@@ -47,7 +47,7 @@ function Goal({ goal }) {
     <span class="row-end goal-buttons">
       ${goal.paused ? html`<${Button} writes kind="small" icon="play" label=${`Retomar: ${goal.label}`} onClick=${() => resume(goal)}>Retomar<//>` : !isDone && html`<${Button} writes kind="small" icon="pause" label=${`Pausar: ${goal.label}`} onClick=${() => askPause(goal)}>Pausar<//>`}
       <${Button} writes kind="small" label=${`Mudar: ${goal.label}`} onClick=${() => askGoal({ resource: goal.resource, from: goal.from_day })}>Mudar<//>
-      <${Button} writes kind="small" label=${`Deixar de manter: ${goal.label}`} onClick=${() => askRemove(goal)}>Remover<//></span></li>`;
+      <${Button} writes kind="small" label=${`Remover: ${goal.label}`} onClick=${() => askRemove(goal)}>Remover<//></span></li>`;
 }
 
 const afterChange = () => refresh("/sync/goals", "/sync/dashboard", "/sync/verdict", "/sync/history");

@@ -70,6 +70,7 @@ class Translator(string.Formatter):
         forms: Mapping[str, Callable[[Any], str]] = {
             "": str,
             "capital": lambda said: f"{said[:1].upper()}{said[1:]}",
+            "small": lambda said: said if said[1:2].isupper() else f"{said[:1].lower()}{said[1:]}",
             "number": self._number,
             "duration": self._duration,
             "day": self._day,

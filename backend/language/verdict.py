@@ -249,8 +249,8 @@ _PAIRS = {
     "rejected": (
         ("{count:# registro rejeitado|# registros rejeitados}", "{count:# rejected record|# rejected records}"),
         (
-            "{days:# dia não está completo|# dias não estão completos} por causa deles. ./pncp rejected mostra quais.",
-            "{days:# day is|# days are} not complete because of them. ./pncp rejected shows which.",
+            "{effect} ./pncp rejected mostra quais.",
+            "{effect} ./pncp rejected shows which.",
         ),
     ),
     "itens_owed": (
@@ -312,7 +312,12 @@ SENTENCES = {
         "{path} ({kind}, {records:# registro|# registros})",
         "{path} ({kind}, {records:# record|# records})",
     ),
-    "of_resource": ("{resource:label}: {said}", "{resource:label}: {said}"),
+    "rejected_days": (
+        "{days:# dia não está completo|# dias não estão completos} por causa deles.",
+        "{days:# day is|# days are} not complete because of them.",
+    ),
+    "rejected_no_day": ("Nenhum dia depende deles.", "No day depends on them."),
+    "of_resource": ("{resource:label}: {said:small}", "{resource:label}: {said:small}"),
     "and_others": (
         "{said} O mesmo com {others:outro recurso|outros # recursos}.",
         "{said} The same with {others:another resource|# other resources}.",

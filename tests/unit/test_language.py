@@ -60,8 +60,8 @@ def test_every_cause_has_its_sentence_and_its_advice() -> None:
         (
             "of_resource",
             {"resource": "atas", "said": Text("never_updated.title")},
-            "Atas de registro de preços: Ainda não atualizou",
-            "Atas de registro de preços: Not updated yet",
+            "Atas de registro de preços: ainda não atualizou",
+            "Atas de registro de preços: not updated yet",
         ),
         (
             "itens_owed.text",

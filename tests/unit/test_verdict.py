@@ -23,6 +23,7 @@ from backend.services.verdict.state import (
     Outage,
     Owed,
     Pause,
+    Rejected,
     Updates,
     Verdict,
 )
@@ -189,3 +190,21 @@ GOAL = GoalState(date(2026, 1, 1), days=60, days_complete=58, days_missing=2, da
 )
 def test_rarer_states_have_their_codes_and_their_sentences(of: Mirror, fact: Any, code: str) -> None:
     assert judge(of).facts[fact].code == code
+
+
+def test_a_mirror_that_keeps_nothing_up_to_date_has_a_verdict() -> None:
+    verdict = judge(mirror(MirrorOf("atas", "Atas", None, WHOLE)))
+    assert {fact: (said.state, said.code) for fact, said in verdict.facts.items()} == {
+        "fresh": ("ok", "not_kept"),
+        "complete": ("ok", "complete"),
+        "healthy": ("ok", "healthy"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [(0, "Nenhum dia depende deles. ./pncp"), (1, "1 dia não está completo"), (2, "2 dias não estão completos")],
+)
+def test_rejected_records_say_how_many_days_lack_them(days: int, said: str) -> None:
+    verdict = judge(mirror(mirror_of(), rejected=Rejected(3, days, 9)))
+    assert word(verdict, "pt-BR").troubles[0].text.startswith(said)

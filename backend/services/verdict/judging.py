@@ -51,6 +51,8 @@ def judge_without_database(now: datetime) -> Verdict:
 
 def _judge_freshness(resources: Sequence[ResourceVerdict], troubles: Sequence[Trouble]) -> Judgement:
     kept = [one for one in resources if one.of.updates is not None]
+    if not kept:
+        return _or_worse(Judgement("ok", "not_kept"), troubles, "fresh")
     judged = _worst_of([(one.of.resource, one.fresh) for one in kept])
     if judged.state == "ok" and judged.code == "fresh":
         earliest = min(

@@ -112,14 +112,15 @@ def _fold(trouble_id: str, code: str, failed: Sequence[Failed], told: dict[str, 
 
 def _of_records(mirror: Mirror) -> Iterator[Trouble]:
     rejected = mirror.rejected
+    told: dict[str, object]
     if rejected.records:
-        said = Judgement(
-            "attention", "rejected", {"count": rejected.records, "days": rejected.days}, action=SHOW_REJECTED
-        )
+        effect = Text("rejected_days", {"days": rejected.days}) if rejected.days else Text("rejected_no_day")
+        told = {"count": rejected.records, "effect": effect}
+        said = Judgement("attention", "rejected", told, action=SHOW_REJECTED)
         yield Trouble("rejected", "rejected", "healthy", said, count=rejected.records, fingerprint=str(rejected.newest))
     for owed in mirror.owed:
         waiting = owed.count - owed.set_aside
-        told: dict[str, object] = {"list": owed.label, "name": owed.list}
+        told = {"list": owed.label, "name": owed.list}
         if owed.set_aside:
             said = Judgement("attention", "itens_set_aside", {**told, "count": owed.set_aside}, owed.since)
             yield Trouble(

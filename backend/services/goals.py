@@ -154,15 +154,16 @@ async def plan_goal(db: AsyncConnection, name: str, from_day: date) -> GoalPlan:
     missing = [] if span is None else await _load_missing(db, resource, span)
     estimate = await _estimate(db, resource, missing)
     seconds, pace = await estimate_seconds(db, resource, "backfill", estimate.work)
+    records = round(estimate.work.records)
     return GoalPlan(
         resource=name,
         from_day=from_day,
         days=len(missing),
         slices=sum(len(one.parts) for one in missing),
         requests=round(estimate.work.requests),
-        records=round(estimate.work.records),
+        records=records,
         hours=_hours(seconds),
-        bytes=round(await estimate_bytes(db, resource, estimate.work.records)),
+        bytes=round(await estimate_bytes(db, resource, records)),
         basis=f"{estimate.basis}; {pace}." if missing else "Nada falta.",
     )
 

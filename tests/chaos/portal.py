@@ -353,12 +353,13 @@ class History:
         inventor = self.world.child_inventor
         assert inventor is not None
         record = decode_json(self.payload(version))
-        items = map(decode_json, self.items(version)) if kind == "resultados" else ({},)
-        return [
-            encode_json(row)
-            for item in items
-            for row in invent_children(inventor, kind, Parent(version.record, record, item))
-        ]
+        items = [decode_json(item) for item in self.items(version)] if kind in ("resultados", "historico") else []
+        parents = (
+            [Parent(version.record, record, item) for item in items]
+            if kind == "resultados"
+            else [Parent(version.record, record, {}, items)]
+        )
+        return [encode_json(row) for parent in parents for row in invent_children(inventor, kind, parent)]
 
     def current(self, resource: str, parts: Iterable[int]) -> dict[str, Version]:
         """What the portal holds now of these parts of a resource."""

@@ -50,13 +50,11 @@ PROGRESS_APART_FROM_DATA: Patches = {
         ),
         (
             (
-                "    if work.read_at is None:\n"
-                '        raise LeaseLost(f"slice {work.claim.slice_id}")\n'
+                "    if completes:\n"
+                "        await mark_absent(db, work.claim, batch.resource, progress.evidence_with(batch).rows)\n"
                 "    return batch, counts, completes\n"
             ),
             (
-                "    if work.read_at is None:\n"
-                '        raise LeaseLost(f"slice {work.claim.slice_id}")\n'
                 "    await db.commit()\n"
                 "    if bundles:\n"
                 "        async with work.tools.engine.begin() as other:\n"
@@ -67,7 +65,7 @@ PROGRESS_APART_FROM_DATA: Patches = {
         ),
         (
             "from ingestor.store.batch import holds_records_of, load_versions, store_page\n",
-            "from ingestor.store.batch import holds_records_of, load_versions, store_bundles, store_page\n",
+            "from ingestor.store.batch import holds_records_of, load_versions, mark_absent, store_bundles, store_page\n",
         ),
     ),
 }

@@ -55,7 +55,8 @@ async def stored_rows(database: Database) -> tuple[dict[str, Any], dict[str, Any
     assert isinstance(record, Record)
     async with database.engine.begin() as db:
         await store_bundles(db, CONTRATACOES, [Bundle(record, parse_list(ITENS, b"[%s]" % raw(ITEM), KEY))])
-    ours = ("itens_at", "resultados_at", "arquivos_at", "historico_at", "busca", "created_at", "updated_at")
+    lists = ("itens_at", "resultados_at", "arquivos_at", "historico_at")
+    ours = (*lists, "ausente_desde", "busca", "created_at", "updated_at")
     tables = ("contratacoes", "itens_contratacao")
     (contratacao,), (of_item,) = [await fetch(database, f"SELECT * FROM {table}") for table in tables]
     for name in ours:

@@ -389,7 +389,7 @@ async def test_what_wants_attention_stands_in_words_and_is_never_no_problem(stac
     await expect(results).to_contain_text("só uf=SP · 2.466 pedidos · 1 de lado")
     await expect(lists.filter(has_text="Termos dos contratos")).to_contain_text("em dia")
     await expect(lists.filter(has_text="Documentos")).to_have_count(2)
-    await expect(lists.filter(has_text="não lida")).to_have_count(2)
+    await expect(lists.filter(has_text="não lida")).to_have_count(4)
     await expect(page.get_by_role("region", name="Saúde")).to_contain_text("não responde")
     await assert_accessible(page)
 
@@ -709,7 +709,10 @@ async def test_without_the_database_the_page_keeps_what_it_knew_and_says_so(stac
     page = await visit()
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
     await expect(page.get_by_text("1 carga falhou").first).to_be_visible()
-    problem = '{"detail": "O banco de dados está indisponível. Consulte o histórico antes de repetir o pedido."}'
+    problem = (
+        '{"code": "database_away",'
+        ' "detail": "O banco de dados está indisponível. Consulte o histórico antes de repetir o pedido."}'
+    )
     await page.route(
         "**/sync/**", lambda route: route.fulfill(status=503, content_type="application/problem+json", body=problem)
     )

@@ -82,7 +82,7 @@ function Cards({ dashboard, schedules }) {
       <${Button} writes kind="small primary" icon="refresh" onClick=${() => update(resources.filter((one) => one.is_scheduled))}>Atualizar agora<//></div>
     <div class="card figure"><h2>Dias que faltam</h2>
       <p class="figure-value">${set.length ? integer(missing) : "—"}</p>
-      <p class="muted">${set.length ? (missing ? (hours ? `≈ ${duration(hours * 3600)} de leitura` : "aguardando a vez") : "tudo o que foi pedido está lido") : "nenhum dia foi pedido"}</p>
+      <p class="muted">${set.length ? (missing ? (hours ? `≈ ${duration(hours * 3600)} de leitura` : "aguardando a vez") : "tudo o que foi pedido está lido") : "nenhuma meta definida"}</p>
       ${set.length ? html`<a class="button small" href="#/cobertura">Ver cobertura</a>` : html`<${Button} writes kind="small" icon="calendar" onClick=${() => askGoal()}>Manter completo desde…<//>`}</div>
     <div class="card figure"><h2>Registros rejeitados</h2>
       <p class="figure-value">${integer(rejected)}</p>

@@ -65,8 +65,10 @@ PROGRESS_APART_FROM_DATA: Patches = {
         ),
         (
             "from ingestor.store.batch import holds_records_of, load_versions, mark_absent, store_page\n",
-            "from ingestor.store.batch import holds_records_of, load_versions, mark_absent, store_page\n"
-            "from ingestor.store.batch import store_bundles\n",
+            (
+                "from ingestor.store.batch import holds_records_of, load_versions, mark_absent, store_page\n"
+                "from ingestor.store.batch import store_bundles\n"
+            ),
         ),
     ),
 }

@@ -29,6 +29,8 @@ def upgrade() -> None:
                 postgresql_where=sa.text("ausente_desde IS NOT NULL"),
                 postgresql_concurrently=True,
             )
+            # without statistics a new column counts as filled, and the index as useless
+            op.execute(f"ANALYZE {table} (ausente_desde)")
         op.execute("RESET statement_timeout")
         op.execute("SET lock_timeout = '5s'")
 

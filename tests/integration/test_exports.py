@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -113,7 +114,8 @@ async def is_reading(database: Database, job_id: int) -> bool:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    # a folder that goes meanwhile is no error of this
+    return sorted(name for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -697,7 +697,7 @@ async def test_of_several_resources_the_worst_is_named(open_api: OpenApi, databa
 
     verdict = await verdict_of(api)
 
-    assert verdict["title"] == "Contratos e empenhos: Ainda não atualizou"
+    assert verdict["title"] == "Contratos e empenhos: ainda não atualizou"
     assert verdict["text"].endswith(" O mesmo com outro recurso.")
     assert [(one["resource"], one["fresh"]["code"]) for one in verdict["resources"]] == [
         ("contratacoes", "fresh"),

@@ -8,10 +8,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from backend.language.causes import SENTENCES
 from common.clock import LONGEST_WINDOW
 from standalone.api import Answer, Api
 from standalone.console import say
-from standalone.language import number, tr
+from standalone.language import ENGLISH, language, number, tr
 from standalone.terminal import INTERRUPTED
 from standalone.terminal.output import (
     STYLES,
@@ -240,12 +241,21 @@ def details_of(execution: Answer) -> Iterator[RenderableType]:
     if execution["duration_seconds"] is not None:
         facts.add_row("  " + tr("duration"), duration(execution["duration_seconds"]))
     if execution["error_message"]:
-        facts.add_row("  " + tr("error"), Text(execution["error_message"], STYLES["error"]))
+        reason, original = reason_of(execution), execution["error_message"]
+        facts.add_row("  " + tr("error"), Text(reason, STYLES["error"]))
+        if original != reason:
+            facts.add_row("", original)
     yield facts
     if execution.get("cancelled"):
         yield "  " + tr("to go on with what is left: ./pncp retry {id}", id=execution["id"])
     elif execution["status"] == "error" and progress["slices_failed"]:
         yield "  " + tr("to repeat what failed: ./pncp retry {id}", id=execution["id"])
+
+
+def reason_of(one: Answer) -> str:
+    """Why an execution or a slice failed, by its cause; without one, in the words of the program."""
+    sentences = SENTENCES.get(f"cause.{one.get('cause')}")
+    return one["error_message"] or "" if sentences is None else sentences[language() == ENGLISH]
 
 
 def _state(execution: Answer) -> Text:
@@ -261,7 +271,7 @@ def _waiting_for(api: Api, execution: Answer) -> Iterator[RenderableType]:
     waiting = sorted((one for one in slices if one["run_after"]), key=lambda one: str(one["run_after"]))
     if waiting:
         first = waiting[0]
-        why = first["error_message"] or first["cause"] or tr("the portal failed")
+        why = reason_of(first) or tr("the portal failed")
         when = f"{moment(first['run_after'])} ({tr('Brasília')}), {ago(first['run_after'])}"
         yield Text("  " + tr("waits: {why}; tried again at {when}", why=why, when=when), STYLES["warning"])
 
@@ -273,7 +283,7 @@ def table_of(executions: list[Answer]) -> Iterator[RenderableType]:
     heads = ["ID", "STATUS", *resource, "MODE", "TRIGGER", "ASKED FOR (Brasília)", "WINDOW (Brasília)"]
     heads += ["RECORDS", "TOOK", *([] if is_terminal else ["ERROR"])]
     shown = table(heads, right=("RECORDS",), wrap=("WINDOW (Brasília)", "ASKED FOR (Brasília)"))
-    errors = [" ".join((execution["error_message"] or "").split()) for execution in executions]
+    errors = [" ".join(reason_of(execution).split()) for execution in executions]
     for execution, error in zip(executions, errors, strict=True):
         took = execution["duration_seconds"]
         cells = [str(execution["id"]), _state(execution), *([execution["resource"]] if resource else [])]

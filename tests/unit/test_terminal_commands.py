@@ -366,7 +366,7 @@ def test_an_execution_that_waits_says_for_what_and_until_when(capsys: pytest.Cap
     }
     assert status(Stub(answers).api, options("status", "42")) == 0
     said = capsys.readouterr().out
-    assert "waits: portal: 503; tried again at " in said
+    assert "waits: the portal did not answer as it should; tried again at " in said
     assert "(Brasília), in 2 min 00 s" in said or "(Brasília), in 1 min 5" in said
     assert "asked for" in said
 
@@ -439,3 +439,14 @@ def test_a_wrong_password_and_a_missing_one_are_one_line_each() -> None:
         Api(httpx.Client(base_url="http://backend", transport=transport, auth=("ana", "x"))).get("/sync/status")
     with pytest.raises(LaunchError, match=r"^401: wrong user or password"):
         Api(httpx.Client(base_url="http://backend", transport=transport)).post_form("/auth/token", username="a")
+
+
+def test_a_failure_is_told_by_its_cause_and_in_the_words_of_the_program_below(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failed = EXECUTION | {"status": "error", "phase": "finished", "cause": "portal_refused", "error_message": "422 {}"}
+    answers = {"GET /sync/executions/42": failed | {"created_at": HOUR_AGO}}
+    status(Stub(answers).api, options("status", "42"))
+    said = capsys.readouterr().out
+    assert "the portal refused the request" in said
+    assert "422 {}" in said

@@ -34,7 +34,7 @@ class PauseRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "portal em manutenção"}]})
 
     reason: Annotated[
-        str, AfterValidator(_said), Field(max_length=LONGEST_REASON, description="por que, para quem vier depois")
+        str, Field(max_length=LONGEST_REASON, description="por que, para quem vier depois"), AfterValidator(_said)
     ]
 
 
@@ -45,7 +45,7 @@ class ScheduleChange(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"cron": "*/30 6-22 * * *"}, {"cron": None}]}
     )
 
-    cron: Annotated[str, AfterValidator(_cron), Field(max_length=LONGEST_CRON)] | None = Field(
+    cron: Annotated[str, Field(max_length=LONGEST_CRON), AfterValidator(_cron)] | None = Field(
         description="minuto hora dia mês dia-da-semana, no horário de Brasília"
     )
 

@@ -170,7 +170,10 @@ async def test_a_second_pause_leaves_the_first_one_s_reason_and_a_second_resume_
     assert again.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": " \n"}, {"reason": None}, {"reason": "x" * 501}])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"reason": ""}, {"reason": " \n"}, {"reason": None}, {"reason": "x" * 501}, {"reason": "x" + " " * 500}],
+)
 async def test_a_pause_without_a_reason_is_refused(api: httpx.AsyncClient, body: dict[str, Any]) -> None:
     answer = await api.post("/sync/schedules/update/pause", json=body)
     assert answer.status_code == 422

@@ -13,7 +13,7 @@ import httpx
 from common.resources import RESOURCE_NAMES
 from common.resources.dominios import DOMINIOS
 from standalone.console import is_terminal, rewrite, say
-from standalone.language import number, tr
+from standalone.language import number, reason_of, tr
 from standalone.processes import Supervisor
 from standalone.settings import Settings
 from standalone.system import LaunchError
@@ -236,7 +236,7 @@ def _watch(backend: Backend, execution_id: str) -> bool:
     if is_terminal():
         rewrite("")
     took = execution.get("duration_seconds") or round(time.monotonic() - start, 1)
-    error = f": {execution['error_message']}" if execution.get("error_message") else ""
+    error = f": {reason}" if (reason := reason_of(execution)) else ""
     status = tr(str(execution.get("status")))
     say(f"- {progress_line(execution)}: " + tr("{status} after {seconds} s", status=status, seconds=took) + error)
     return execution.get("status") == "success"

@@ -6,6 +6,7 @@ library alone, since the command line is read before anything is installed.
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 PORTUGUESE, ENGLISH = "pt-BR", "en"
 _VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -24,6 +25,14 @@ def tr(text: str, /, **values: object) -> str:
 
         text = TEXTS.get(text, text)
     return text.format(**values) if values else text
+
+
+def reason_of(failed: Mapping[str, Any]) -> str:
+    """Why an execution or a slice failed, by its cause; without one, in the words of the program."""
+    from backend.language.causes import SENTENCES  # noqa: PLC0415  # only where it is needed
+
+    sentences = SENTENCES.get(f"cause.{failed.get('cause')}")
+    return failed.get("error_message") or "" if sentences is None else sentences[language() == ENGLISH]
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -4,7 +4,7 @@ Every change takes the lock under which executions are created, so that it holds
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -99,18 +99,10 @@ class Progress:
         return self.days - len(self.missing) - self.days_rejected
 
 
-async def load_progress(db: AsyncConnection, setting: Mapping[str, date]) -> list[Progress]:
-    """The goal of every resource and how far it has got. `setting`: the days of MIRROR_FROM."""
-    now = (await db.execute(_NOW)).scalar_one()
-    known = await load_goals(db, setting)
-    return [await _load_one(db, resource, known[resource.name], now) for resource in RESOURCES]
-
-
-async def _load_one(db: AsyncConnection, resource: Resource, goal: goals.Goal, now: datetime) -> Progress:
-    span = None if goal.from_day is None else owed_span(resource, goal.from_day, now)
+async def _load_progress(db: AsyncConnection, resource: Resource, goal: goals.Goal, now: datetime) -> Progress:
+    span, missing = await _load_missing(db, resource, goal.from_day, now)
     if span is None:
         return Progress(goal)
-    missing = await _load_missing(db, resource, span)
     parts_of = {one.day: one.parts for one in missing}
     asked = {"resource": resource.name, "criterio": resource.day_criterio, "first": span[0], "last": span[1]}
     failed = {row.day for row in await db.execute(_FAILED, asked) if row.part in parts_of.get(row.day, ())}
@@ -118,27 +110,38 @@ async def _load_one(db: AsyncConnection, resource: Resource, goal: goals.Goal, n
     return Progress(goal, (span[1] - span[0]).days + 1, missing, len(failed), len(rejected - set(parts_of)))
 
 
-async def _load_missing(db: AsyncConnection, resource: Resource, span: tuple[date, date]) -> list[MissingDay]:
+async def _load_missing(
+    db: AsyncConnection, resource: Resource, from_day: date | None, now: datetime
+) -> tuple[tuple[date, date] | None, list[MissingDay]]:
+    """The closed days that a goal from this day on asks for, and those of them that are missing."""
+    span = None if from_day is None else owed_span(resource, from_day, now)
+    if span is None:
+        return None, []
     parts = await load_parts(db, resource)
-    return await load_missing(db, parts, span, resource=resource.name, criterio=resource.day_criterio)
+    return span, await load_missing(db, parts, span, resource=resource.name, criterio=resource.day_criterio)
 
 
 async def load_days_missing(db: AsyncConnection, setting: Mapping[str, date]) -> dict[str, int]:
     """How many days the goal of each resource misses, by its name; 0 where there is no goal."""
     now = (await db.execute(_NOW)).scalar_one()
-    found = dict.fromkeys(RESOURCE_NAMES, 0)
+    found = {}
     for name, goal in (await load_goals(db, setting)).items():
-        if goal.from_day is not None:
-            resource = RESOURCES_BY_NAME[name]
-            span = owed_span(resource, goal.from_day, now)
-            found[name] = len(await _load_missing(db, resource, span)) if span else 0
+        _, missing = await _load_missing(db, RESOURCES_BY_NAME[name], goal.from_day, now)
+        found[name] = len(missing)
     return found
 
 
-async def list_goals(db: AsyncConnection, setting: Mapping[str, date]) -> list[Goal]:
-    """Every goal with what is left to do."""
+async def list_goals(
+    db: AsyncConnection, setting: Mapping[str, date], resources: Iterable[Resource] = RESOURCES
+) -> list[Goal]:
+    """The goals of these resources with what is left to do. `setting`: the days of MIRROR_FROM."""
+    now = (await db.execute(_NOW)).scalar_one()
+    known = await load_goals(db, setting)
     unfinished = {row.resource: row.id for row in await db.execute(_UNFINISHED)}
-    return [await _to_answer(db, one, unfinished.get(one.goal.resource)) for one in await load_progress(db, setting)]
+    return [
+        await _to_answer(db, await _load_progress(db, one, known[one.name], now), unfinished.get(one.name))
+        for one in resources
+    ]
 
 
 async def plan_goal(db: AsyncConnection, name: str, from_day: date) -> GoalPlan:
@@ -150,8 +153,7 @@ async def plan_goal(db: AsyncConnection, name: str, from_day: date) -> GoalPlan:
     """
     resource = _named(name)
     now = (await db.execute(_NOW)).scalar_one()
-    span = owed_span(resource, from_day, now)
-    missing = [] if span is None else await _load_missing(db, resource, span)
+    _, missing = await _load_missing(db, resource, from_day, now)
     estimate = await _estimate(db, resource, missing)
     seconds, pace = await estimate_seconds(db, resource, "backfill", estimate.work)
     records = round(estimate.work.records)
@@ -251,7 +253,8 @@ async def _change(engine: AsyncEngine, statement: Any, name: str, **values: Any)
 
 async def _load(engine: AsyncEngine, setting: Mapping[str, date], name: str) -> Goal:
     async with engine.connect() as db:
-        return next(one for one in await list_goals(db, setting) if one.resource == name)
+        (goal,) = await list_goals(db, setting, [RESOURCES_BY_NAME[name]])
+    return goal
 
 
 async def _estimate(db: AsyncConnection, resource: Resource, missing: Sequence[MissingDay]) -> Estimate:

@@ -8,11 +8,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from backend.language.causes import SENTENCES
 from common.clock import LONGEST_WINDOW
 from standalone.api import Answer, Api
 from standalone.console import say
-from standalone.language import ENGLISH, language, number, tr
+from standalone.language import number, reason_of, tr
 from standalone.terminal import INTERRUPTED
 from standalone.terminal.output import (
     STYLES,
@@ -250,12 +249,6 @@ def details_of(execution: Answer) -> Iterator[RenderableType]:
         yield "  " + tr("to go on with what is left: ./pncp retry {id}", id=execution["id"])
     elif execution["status"] == "error" and progress["slices_failed"]:
         yield "  " + tr("to repeat what failed: ./pncp retry {id}", id=execution["id"])
-
-
-def reason_of(one: Answer) -> str:
-    """Why an execution or a slice failed, by its cause; without one, in the words of the program."""
-    sentences = SENTENCES.get(f"cause.{one.get('cause')}")
-    return one["error_message"] or "" if sentences is None else sentences[language() == ENGLISH]
 
 
 def _state(execution: Answer) -> Text:

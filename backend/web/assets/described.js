@@ -43,8 +43,6 @@ export function textOf(field, value) {
   return letterName(field.nome, value) ?? String(value);
 }
 
-export const isNumber = (field) => field.tipo === "numero";
-
 // --- where a record is in this page -------------------------------------------------------------------------------
 
 export const PLACE_OF = { contratacoes: "contratacao", contratos: "contrato", atas: "ata", pcas: "plano", fornecedores: "fornecedor", orgaos: "orgao" };

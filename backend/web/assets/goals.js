@@ -35,12 +35,12 @@ function Goal({ goal }) {
   const share = goal.days ? (100 * goal.days_complete) / goal.days : 100;
   const lacks = [
     goal.days_missing && `${integer(goal.days_missing)} por ler`,
-    goal.days_failed && `${integer(goal.days_failed)} com falha`,
+    goal.days_failed && `dos quais ${integer(goal.days_failed)} com falha`,
     goal.days_rejected && `${integer(goal.days_rejected)} com rejeitados`,
   ].filter(Boolean);
-  const isDone = goal.days_missing + goal.days_failed === 0;
+  const isDone = goal.days_missing === 0;
   return html`<li><div class="goal"><p><strong>${goal.label}</strong> desde ${numericDay(goal.from_day)}
-      ${goal.paused ? html` <${Badge} tone="warn">em pausa<//>` : isDone ? html` <${Badge} tone="good">completo<//>` : goal.execution_id ? html` <${Badge} tone="busy">lendo<//>` : html` <${Badge} tone="quiet">na fila<//>`}</p>
+      ${goal.paused ? html` <${Badge} tone="warn">em pausa<//>` : isDone ? html` <${Badge} tone=${goal.days_rejected ? "warn" : "good"}>${goal.days_rejected ? "com rejeitados" : "completo"}<//>` : goal.execution_id ? html` <${Badge} tone="busy">lendo<//>` : html` <${Badge} tone="quiet">na fila<//>`}</p>
       <div class="goal-bar"><${Progress} value=${share} waits=${goal.paused} label=${`${goal.label}: dias completos`} />
         <span>${integer(goal.days_complete)} de ${plural(goal.days, "dia", "dias")}</span></div>
       <p class="muted small">${[lacks.join(", "), !goal.paused && !isDone && leftOf(goal)].filter(Boolean).join(" · ")}${goal.paused && html` “${goal.pause_reason}”${goal.paused_by && ` — ${who(goal.paused_by)}`}`}</p></div>

@@ -70,7 +70,7 @@ function Cards({ dashboard, schedules }) {
   const resources = useResources();
   const goals = useGoals();
   const set = (goals ?? []).filter((one) => one.from_day);
-  const missing = set.reduce((sum, one) => sum + one.days_missing + one.days_failed, 0);
+  const missing = set.reduce((sum, one) => sum + one.days_missing, 0);
   const hours = set.reduce((sum, one) => sum + (one.hours_left ?? 0), 0);
   const next = nextOf(schedules);
   const main = dashboard.mirror.find((one) => one.table === "contratacoes");

@@ -128,17 +128,6 @@ export function meaningOf({ cause, error_message: message, cancelled_by: by, pro
 
 export const adviceFor = ({ cause }) => CAUSE[cause]?.[1] ?? "";
 
-const LACKS = {
-  unread: "a lista não pôde ser lida",
-  empty: "a lista veio vazia, o que nada confirma ainda",
-};
-
-// Why items are owed, by the API's word for it, and of how many records: [{reason, records}]
-export function lacksOf(causes) {
-  const said = causes.map(({ reason, records }) => `${LACKS[reason] ?? reason} (${records.toLocaleString("pt-BR")})`);
-  return said.length ? said.join("; ").replace(/^./, (first) => first.toUpperCase()) : "";
-}
-
 export const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 
 // Without authentication all users have one name.

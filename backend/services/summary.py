@@ -57,7 +57,7 @@ def _median(amount: str, condition: str = "") -> str:
     """SQL of the exact median of the amounts that are known: the mean of the lower and the upper one."""
     known = f"FILTER (WHERE {amount} > 0{condition})"
     ends = (f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {amount}{order}) {known}" for order in ("", " DESC"))
-    return f"({' + '.join(ends)}) / 2"
+    return f"trim_scale(({' + '.join(ends)}) / 2)"
 
 
 _MEDIANS = f"""

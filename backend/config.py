@@ -28,6 +28,7 @@ from common.config import (
     OFF,
     AdmissionSettings,
     BrokerSettings,
+    ConnectionsSettings,
     CronOrOff,
     DatabaseSettings,
     ListSettings,
@@ -173,7 +174,14 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class BackendSettings(
-    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, PortalSettings, ScheduleSettings
+    DatabaseSettings,
+    BrokerSettings,
+    AdmissionSettings,
+    ConnectionsSettings,
+    ListSettings,
+    LoggingSettings,
+    PortalSettings,
+    ScheduleSettings,
 ):
     """The backend's settings from the environment; `.env.example` explains each."""
 

@@ -330,6 +330,12 @@ class ScheduleSettings(_Settings):
         return {resource: self.crons[schedule_name(resource, "update")] for resource in self.pncp_resources}
 
 
+class ConnectionsSettings(_Settings):
+    """Where the files of connections to other systems are."""
+
+    connections_dir: Path | None = None
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 

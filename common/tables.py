@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from common.delivery_tables import add_delivery
 from common.lifecycle.causes import CAUSES
 from common.resources import RESOURCES
 from common.resources.coletas import add_coletas
@@ -30,7 +31,7 @@ from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
 from common.resources.resumo import add_resumo
 
-SCHEMA_REVISION = "0016"
+SCHEMA_REVISION = "0017"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -71,8 +72,9 @@ sync_executions = Table(
     metadata,
     Column("id", BigInteger, Identity(always=False), primary_key=True),
     _kind(),
-    # what is read, by the name of its description; an execution has one
+    # what is read, by the name of its description; an execution has one. Of a delivery: the name of its destination
     Column("resource", Text, nullable=False, server_default="contratacoes"),
+    # of a delivery: what was changed since the last one, or all that differs
     Column("mode", Text, CheckConstraint("mode IN ('update', 'backfill')", name="mode"), nullable=False),
     Column(
         "criterio",
@@ -107,6 +109,10 @@ sync_executions = Table(
     Column("message_id", Text, unique=True),
     # the execution whose failed slices this one repeats
     Column("retry_of", BigInteger, ForeignKey("sync_executions.id", ondelete="SET NULL")),
+    # of a delivery: what was asked for, beside its destination and its mode
+    Column("options", JSONB),
+    # of a delivery that waits for an administrator to confirm it: why, how many records, and some of them
+    Column("held", JSONB),
     # a client's idempotency key, kept while the request counts as accepted, and the digest of the request
     Column("idempotency_key", Text, unique=True),
     Column("request_digest", Text),
@@ -122,6 +128,15 @@ sync_executions = Table(
     Index("ix_sync_executions_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
     # what administrators cancelled, which is no failure; they are few
     Index("ix_sync_executions_cancelled", "mode", "trigger", postgresql_where=text("cause = 'cancelled'")),
+    # a destination has one delivery at a time
+    Index(
+        "uq_sync_executions_delivering",
+        "resource",
+        unique=True,
+        postgresql_where=text("kind = 'delivery' AND status = 'running'"),
+    ),
+    # the deliveries, newest first
+    Index("ix_sync_executions_deliveries", "resource", "id", postgresql_where=text("kind <> 'sync'")),
     # what has filled a goal
     Index("ix_sync_executions_goal", "resource", "id", postgresql_where=text("trigger = 'goal'")),
     CheckConstraint("(status = 'error') = (cause IS NOT NULL)", name="cause_of_error"),
@@ -194,12 +209,14 @@ sync_slices = Table(
     Column("criterio", Text, nullable=False),
     # it fills a goal: it is claimed when there is nothing else
     Column("for_goal", Boolean, nullable=False, server_default=text("false")),
-    # a part of the resource that has a listing of its own: a modalidade of contratacoes; 0 where it is not divided
+    # a part of the resource that has a listing of its own: a modalidade of contratacoes; 0 where it is not divided. Of
+    # a delivery: the id of its stream
     Column("part", Integer, nullable=False, server_default=text("0")),
-    Column("first_day", Date, nullable=False),
-    Column("last_day", Date, nullable=False),
-    Column("window_start", WALL_CLOCK, nullable=False),
-    Column("window_end", WALL_CLOCK, nullable=False),
+    # of a delivery null
+    Column("first_day", Date),
+    Column("last_day", Date),
+    Column("window_start", WALL_CLOCK),
+    Column("window_end", WALL_CLOCK),
     Column(
         "status",
         Text,
@@ -231,6 +248,9 @@ sync_slices = Table(
     _count("records_updated"),
     _count("records_rejected"),
     _count("itens_written"),
+    # of a delivery: records that were looked at, and those of them of which the destination has all that is mapped
+    _count("records_seen"),
+    _count("records_unchanged"),
     # the last page's totalRegistros
     Column("total_registros", BigInteger),
     Column("error_message", Text),
@@ -239,6 +259,9 @@ sync_slices = Table(
     _moment("finished_at"),
     _now("updated_at"),
     CheckConstraint("status <> 'error' OR cause IS NOT NULL", name="cause_of_error"),
+    CheckConstraint(
+        "kind <> 'sync' OR num_nulls(first_day, last_day, window_start, window_end) = 0", name="days_of_sync"
+    ),
     Index("uq_sync_slices_execution_id_ordinal", "execution_id", "ordinal", unique=True),
     # the candidates of a claim of one resource, in its order
     Index(
@@ -249,6 +272,13 @@ sync_slices = Table(
         "execution_id",
         "ordinal",
         postgresql_where=text("status IN ('pending', 'running')"),
+    ),
+    # and those of a claim of a stream
+    Index(
+        "ix_sync_slices_deliveries",
+        "execution_id",
+        "ordinal",
+        postgresql_where=text("kind <> 'sync' AND status IN ('pending', 'running')"),
     ),
     # whether an execution has anything left to do
     Index(
@@ -450,6 +480,8 @@ workers = Table(
     _now("last_seen_at"),
     # until when it counts as alive, by its own lease
     Column("alive_until", MOMENT, nullable=False, server_default=text("now() + interval '2 minutes'")),
+    # what it works on: kinds of executions
+    Column("kinds", ARRAY(Text), nullable=False, server_default=text("'{sync}'")),
     # whether it has work that asks the portal: those that have share the portal's budget
     Column("is_busy", Boolean, nullable=False, server_default=text("false")),
     _moment("stopped_at"),
@@ -764,3 +796,4 @@ add_dominios(metadata)
 add_coletas(metadata)
 add_resumo(metadata)
 add_mudancas(metadata)
+add_delivery(metadata)

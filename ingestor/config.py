@@ -10,6 +10,7 @@ from common.config import (
     LAST_PORT,
     AdmissionSettings,
     BrokerSettings,
+    ConnectionsSettings,
     DatabaseSettings,
     ListSettings,
     LoggingSettings,
@@ -56,7 +57,14 @@ def _history_days(value: int) -> int:
 
 
 class IngestorSettings(
-    DatabaseSettings, BrokerSettings, AdmissionSettings, ListSettings, LoggingSettings, PortalSettings, ScheduleSettings
+    DatabaseSettings,
+    BrokerSettings,
+    AdmissionSettings,
+    ConnectionsSettings,
+    ListSettings,
+    LoggingSettings,
+    PortalSettings,
+    ScheduleSettings,
 ):
     """The ingestor's settings from the environment; `.env.example` explains each."""
 

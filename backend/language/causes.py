@@ -17,6 +17,9 @@ SENTENCES = {
     "cause.publish_failed": ("o RabbitMQ não aceitou o aviso", "RabbitMQ did not accept the message"),
     "cause.cancelled": ("foi cancelada", "it was cancelled"),
     "cause.cut_off": ("a execução terminou antes", "its execution ended before"),
+    "cause.destination_down": ("o destino falhou por tempo demais", "the destination failed for too long"),
+    "cause.destination_stopped": ("o destino não quer mais receber", "the destination wants no more"),
+    "cause.misconfigured": ("a configuração do destino não vale", "the destination's configuration does not hold"),
     "cause.unknown": ("motivo não registrado", "the reason was not recorded"),
     "advice.portal_down": _REPEAT,
     "advice.no_answer": _REPEAT,
@@ -45,6 +48,18 @@ SENTENCES = {
     ),
     "advice.cancelled": ("Nada a fazer.", "There is nothing to do."),
     "advice.cut_off": ("A causa é a da execução.", "The cause is that of the execution."),
+    "advice.destination_down": (
+        "Veja se o destino responde; o próximo envio deve o mesmo, e o que tiver mudado.",
+        "Check that the destination answers; the next delivery owes the same, and what has changed.",
+    ),
+    "advice.destination_stopped": (
+        "Pergunte ao destino por quê; depois retome o envio.",
+        "Ask the destination why; then resume the delivery.",
+    ),
+    "advice.misconfigured": (
+        "`python -m ingestor connections check` diz o arquivo e a linha.",
+        "`python -m ingestor connections check` names the file and the line.",
+    ),
     "advice.unknown": ("O log da execução mostra o erro.", "The execution's log shows the error."),
     "outage.throttled": ("pede pausas", "asks for pauses"),
     "outage.blocked": ("responde com uma página de bloqueio", "answers with a page that blocks us"),

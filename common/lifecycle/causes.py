@@ -15,6 +15,9 @@ Cause = Literal[
     "publish_failed",
     "cancelled",
     "cut_off",
+    "destination_down",
+    "destination_stopped",
+    "misconfigured",
 ]
 """
 Of an execution only:
@@ -22,6 +25,11 @@ portal_down     the portal as a whole failed for longer than the execution may w
 no_worker       no ingestor was there for an hour
 publish_failed  the broker did not confirm the message, and the request was refused
 cancelled       an administrator ended it; `cancelled_by` names them
+
+Of a delivery only:
+destination_down     the destination failed for longer than a delivery may wait
+destination_stopped  the destination wants no more (410), until an administrator resumes it
+misconfigured        its file is gone or does not hold
 
 Of a slice, and of the execution in which it was the most frequent cause:
 no_answer       no connection, a time-out, a cut connection, status 400, 404, 408, 425, 429 or 5xx

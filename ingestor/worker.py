@@ -4,17 +4,13 @@ There is one recovery: work that was lost by any fault is found again by polling
 """
 
 import asyncio
-import os
-import secrets
-import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import cause_of, in_transaction, is_database_trouble
@@ -30,8 +26,10 @@ from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
 from ingestor.dominios import ingest_dominios
 from ingestor.goals import fill_goals
 from ingestor.history import delete_old
+from ingestor.loops import end, repeat
 from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
+from ingestor.presence import LEAVE_SECONDS, beat, leave, limit_statements, new_worker_id
 from ingestor.rollup import keep_rollup
 from ingestor.schedule import tick
 from ingestor.sizes import note_sizes
@@ -56,20 +54,6 @@ ROLLUP_SECONDS = 5.0
 HORIZON_SECONDS = 2.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
 GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
-LOOPS_SECONDS = 0.5  # and that of its loops to end by themselves
-LEAVE_SECONDS = 5.0  # and that of the last statements, where the database is slow
-SHORTEST_ALIVE_SECONDS = 60.0
-FORGET_WORKERS_AFTER_DAYS = 7
-
-_BEAT = text("""
-    INSERT INTO workers (id, alive_until) VALUES (:id, now() + make_interval(secs => :alive_seconds))
-    ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), alive_until = excluded.alive_until
-""")
-_LEAVE = text("""
-    UPDATE workers SET stopped_at = now(), last_seen_at = now(), alive_until = now(), is_busy = false WHERE id = :id
-""")
-_LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
-_FORGET = text("DELETE FROM workers WHERE last_seen_at < now() - make_interval(days => :days)")
 
 
 @dataclass(frozen=True)
@@ -118,7 +102,7 @@ class Worker:
     def __init__(
         self, engine: AsyncEngine, client: PncpClient, options: WorkerOptions, metrics: Metrics | None = None
     ) -> None:
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.id = new_worker_id()
         self.stopping = asyncio.Event()
         self._engine = engine
         assert isinstance(client.source, SharedSource)  # noqa: S101  # only tests of the client have another source
@@ -190,45 +174,24 @@ class Worker:
             self._source.stop_waiting()
             self._wake_planner.set()
             self._wake_slots.set()
-            all_ended = await _end(loops)
+            all_ended = await end(loops)
             all_settled = await self._settle_all()
             if not (all_ended and all_settled):
                 await self._release_all()
             self._settled.set()
-            await _end(beats)
-        await self._leave()
+            await end(beats)
+        await leave(self._engine, self.id)
         log.info("worker stopped", worker_id=self.id)
 
     async def _keep(self, step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event) -> None:
-        """Repeat a step until the worker stops; while the database is unavailable, keep retrying.
-
-        With `_settled` to wake it, until all slices of the worker are settled.
-        """
-        ends = wake if wake is self._settled else self.stopping
-        while not ends.is_set():
-            pause = seconds
-            try:
-                await step()
-            except Exception as error:
-                if not is_database_trouble(error):
-                    raise
-                pause = settling.database_wait()
-                log.warning("database is not available", step=step.__name__.strip("_"), cause=cause_of(error))
-            try:
-                async with asyncio.timeout(pause):
-                    await wake.wait()
-            except TimeoutError:
-                continue
-            if wake is not ends and wake is not self.stopping:
-                wake.clear()
+        """Repeat a step until the worker stops; with `_settled` to wake it, until all its slices are settled."""
+        await repeat(step, seconds, wake, ends=wake if wake is self._settled else self.stopping)
 
     # --- loops ----------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
         """Record that this worker is alive, and until when it counts as alive."""
-        alive_seconds = max(2 * self._options.lease_seconds, SHORTEST_ALIVE_SECONDS)
-        async with self._engine.begin() as db:
-            await db.execute(_BEAT, {"id": self.id, "alive_seconds": alive_seconds})
+        await beat(self._engine, self.id, self._options.kinds, lease_seconds=self._options.lease_seconds)
 
     async def _renew(self) -> None:
         """Renew the leases; release slices whose lease was not renewed in time."""
@@ -252,7 +215,7 @@ class Worker:
         claims = [held.claim for held in self._held.values()]
         async with self._engine.begin() as db:
             # not longer, so that what cannot be renewed is given up in time
-            await db.execute(_LIMIT, {"milliseconds": str(int(max(lease_seconds / 4, 1) * 1000))})
+            await limit_statements(db, max(lease_seconds / 4, 1))
             return await slices.renew(db, self.id, claims, lease_seconds=lease_seconds)
 
     def _let_go_of_overdue(self, database_cause: str | None) -> None:
@@ -491,7 +454,7 @@ class Worker:
         """Release all slices of this worker, also unknown ones: a cancelled claim may have been committed."""
         try:
             async with self._engine.begin() as db:
-                await db.execute(_LIMIT, {"milliseconds": str(int(LEAVE_SECONDS * 1000))})
+                await limit_statements(db, LEAVE_SECONDS)
                 released = await slices.release_all(db, self.id)
         except Exception as error:
             if not is_database_trouble(error):
@@ -501,28 +464,6 @@ class Worker:
         for slice_id, execution_id in released:
             self._metrics.slice_ended("released")
             log.info("slice is released", slice_id=slice_id, execution_id=execution_id)
-
-    async def _leave(self) -> None:
-        """Record that this worker has stopped, and delete workers that stopped long ago."""
-        try:
-            async with self._engine.begin() as db:
-                await db.execute(_LIMIT, {"milliseconds": str(int(LEAVE_SECONDS * 1000))})
-                await db.execute(_LEAVE, {"id": self.id})
-                await db.execute(_FORGET, {"days": FORGET_WORKERS_AFTER_DAYS})
-        except Exception as error:
-            if not is_database_trouble(error):
-                raise
-            log.warning("database is not available, the end of this worker is not recorded", cause=cause_of(error))
-
-
-async def _end(loops: Collection[asyncio.Task[None]]) -> bool:
-    """Wait a moment for loops that have been asked to end, then cancel them; answers whether all did by themselves."""
-    _, late = await asyncio.wait(loops, timeout=LOOPS_SECONDS)
-    for task in late:
-        task.cancel()
-    if late:
-        await asyncio.wait(late, timeout=LEAVE_SECONDS)  # closing a connection that does not answer takes time
-    return not late
 
 
 def _named(claim: Claim) -> dict[str, int]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +31,22 @@ class PlannedSlice:
     last_day: date
     window_start: datetime
     window_end: datetime
+
+
+class Fenced(Protocol):
+    """A claim of a slice of any kind: what every write under it is fenced with."""
+
+    @property
+    def slice_id(self) -> int:
+        """The slice."""
+
+    @property
+    def attempt(self) -> int:
+        """The token, incremented by each claim."""
+
+    @property
+    def worker_id(self) -> str:
+        """The worker that holds it."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +213,7 @@ async def claim(
     return None if row is None else Claim(*row)
 
 
-async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Claim], *, lease_seconds: float) -> set[int]:
+async def renew(db: AsyncConnection, worker_id: str, held: Iterable[Fenced], *, lease_seconds: float) -> set[int]:
     """Renew the leases that this worker holds; answers the ids of the slices that are still its own.
 
     Locked rows are skipped: a page of this worker may hold the lock, and its transaction renews the lease itself. A
@@ -248,7 +264,7 @@ _ADVANCE_AND_FINISH = f"""
 """  # noqa: S608  # constants of ours
 
 
-async def hold(db: AsyncConnection, claim: Claim) -> datetime | None:
+async def hold(db: AsyncConnection, claim: Fenced) -> datetime | None:
     """Lock the slice for this transaction, before its data; answers the database's moment, `None` if it is not ours."""
     moment: datetime | None = (await db.execute(_HOLD, _fence(claim))).scalar_one_or_none()
     return moment
@@ -291,13 +307,13 @@ UNHELD: dict[str, Any] = {"worker_id": None, "lease_until": None}
 _ONE_STALL_LESS = func.greatest(sync_slices.c.stalls - 1, 0)
 
 
-def _fence(claim: Claim) -> dict[str, Any]:
+def _fence(claim: Fenced) -> dict[str, Any]:
     return {"slice_id": claim.slice_id, "attempt": claim.attempt, "worker_id": claim.worker_id}
 
 
 async def reread(db: AsyncConnection, claim: Claim) -> bool:
     """Begin the slice's listing anew, under the same claim."""
-    return await _change(db, claim, reading=sync_slices.c.reading + 1, pages_done=0)
+    return await change(db, claim, reading=sync_slices.c.reading + 1, pages_done=0)
 
 
 _NOTE_EMPTY = text(
@@ -314,7 +330,7 @@ async def note_empty(db: AsyncConnection, claim: Claim) -> int | None:
 
 
 async def release(
-    db: AsyncConnection, claim: Claim, *, delay_seconds: float = 0.0, database_error: str | None = None
+    db: AsyncConnection, claim: Fenced, *, delay_seconds: float = 0.0, database_error: str | None = None
 ) -> bool:
     """Give a slice back, because the worker stops or the database is in trouble; the next claim goes on from its pages.
 
@@ -326,7 +342,7 @@ async def release(
         changes["run_after"] = func.now() + timedelta(seconds=delay_seconds)
     if database_error is not None:
         changes |= {"cause": "database", "error_message": database_error}
-    return await _change(db, claim, **changes)
+    return await change(db, claim, **changes)
 
 
 _DATABASE_TROUBLE = text("""
@@ -398,7 +414,7 @@ async def postpone(
         changes["stalls"] = 0
     patience = case((column.for_goal, GOAL_PATIENCE), else_=PATIENCE[claim.mode])
     is_patient = or_(failing_since.is_(None), failing_since > func.now() - patience)
-    return await _change(db, claim, is_patient, **changes)
+    return await change(db, claim, is_patient, **changes)
 
 
 async def fail(db: AsyncConnection, claim: Claim, cause: Cause, error_message: str) -> bool:
@@ -420,7 +436,7 @@ async def fail_stalled(db: AsyncConnection) -> set[int]:
     return set((await db.execute(_FAIL_STALLED, {"max_stalls": MAX_STALLS})).scalars())
 
 
-def _mine(claim: Claim) -> ColumnElement[bool]:
+def _mine(claim: Fenced) -> ColumnElement[bool]:
     column = sync_slices.c
     return and_(
         column.id == claim.slice_id,
@@ -431,13 +447,13 @@ def _mine(claim: Claim) -> ColumnElement[bool]:
 
 
 async def _end(db: AsyncConnection, claim: Claim, **changes: Any) -> bool:
-    if not await _change(db, claim, finished_at=func.now(), **changes, **UNHELD):
+    if not await change(db, claim, finished_at=func.now(), **changes, **UNHELD):
         return False
     await db.execute(delete(sync_pages).where(sync_pages.c.slice_id == claim.slice_id))
     return True
 
 
-async def _change(db: AsyncConnection, claim: Claim, *conditions: ColumnElement[bool], **changes: Any) -> bool:
+async def change(db: AsyncConnection, claim: Fenced, *conditions: ColumnElement[bool], **changes: Any) -> bool:
     """Apply a transition to a slice that is still this claim's; says whether it won."""
     statement = update(sync_slices).where(_mine(claim), *conditions).values(updated_at=func.now(), **changes)
     return (await db.execute(statement)).rowcount == 1

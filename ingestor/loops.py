@@ -1,0 +1,50 @@
+"""Loops of a worker: steps that are repeated until it stops, and wait while the database is unavailable."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+import structlog
+
+from common.database import cause_of, is_database_trouble
+from ingestor import settling
+from ingestor.presence import LEAVE_SECONDS
+
+log = structlog.get_logger(__name__)
+
+LOOPS_SECONDS = 0.5  # the time of loops to end by themselves
+
+
+async def repeat(
+    step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event, *, ends: asyncio.Event
+) -> None:
+    """Repeat a step every so many seconds, or as soon as `wake` is set, until `ends` is set.
+
+    While the database is unavailable, keep retrying. Every other error ends the loop.
+    """
+    while not ends.is_set():
+        pause = seconds
+        try:
+            await step()
+        except Exception as error:
+            if not is_database_trouble(error):
+                raise
+            pause = settling.database_wait()
+            log.warning("database is not available", step=step.__name__.strip("_"), cause=cause_of(error))
+        try:
+            async with asyncio.timeout(pause):
+                await wake.wait()
+        except TimeoutError:
+            continue
+        if wake is not ends:
+            wake.clear()
+
+
+async def end(loops: Collection[asyncio.Task[None]]) -> bool:
+    """Wait a moment for loops that have been asked to end, then cancel them; answers whether all did by themselves."""
+    _, late = await asyncio.wait(loops, timeout=LOOPS_SECONDS)
+    for task in late:
+        task.cancel()
+    if late:
+        # closing a connection that does not answer takes time
+        await asyncio.wait(late, timeout=LEAVE_SECONDS)
+    return not late

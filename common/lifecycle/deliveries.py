@@ -53,8 +53,7 @@ _CLAIM = text("""
        SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
            lease_until = now() + make_interval(secs => :lease_seconds), started_at = coalesce(started_at, now()),
            updated_at = now()
-     WHERE id = (
-           SELECT s.id FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
+      FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
             WHERE s.kind = 'delivery' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
               AND e.held IS NULL AND e.resource = ANY(CAST(:destinations AS text[]))
               AND (s.lease_until IS NULL OR s.lease_until < now()) AND (s.run_after IS NULL OR s.run_after <= now())
@@ -63,8 +62,10 @@ _CLAIM = text("""
                                  AND before.status IN ('pending', 'running'))
               AND NOT EXISTS (SELECT FROM schedules p
                                WHERE p.name = :schedule || e.resource AND p.paused_at IS NOT NULL)
-            ORDER BY s.execution_id, s.ordinal LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
-    RETURNING id AS slice_id, execution_id, attempt, worker_id, part AS stream_id, mode, failures, started_at
+            ORDER BY s.execution_id, s.ordinal LIMIT 1 FOR UPDATE OF s SKIP LOCKED) AS free
+     WHERE sync_slices.id = free.id
+    RETURNING sync_slices.id AS slice_id, execution_id, attempt, worker_id, part AS stream_id, mode, failures,
+              started_at, free.was_held
 """)
 _DETAILS = text("""
     SELECT resource, options, trigger, started_at IS NULL AS is_new, created_at
@@ -97,7 +98,7 @@ class Requested:
 class StreamClaim:
     """A stream of a delivery held by one worker.
 
-    `taken_over`: another claim may have sent requests. `began_at`: the moment of the first claim, from which on changes
+    `taken_over`: the lease of another worker has run out, whose last requests may be on their way. `began_at`: the moment of the first claim, from which on changes
     are those of the next delivery. `created_at`: when the delivery was asked for.
     """
 
@@ -114,11 +115,7 @@ class StreamClaim:
     trigger: str
     starts_execution: bool
     created_at: datetime
-
-    @property
-    def taken_over(self) -> bool:
-        """Whether there was a claim before."""
-        return self.attempt > 1
+    taken_over: bool
 
 
 async def create(
@@ -204,6 +201,7 @@ async def claim(
         trigger=told.trigger,
         starts_execution=told.is_new,
         created_at=told.created_at,
+        taken_over=row.was_held,
     )
 
 

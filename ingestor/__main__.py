@@ -20,8 +20,9 @@ from common.resources.contratacoes import CONTRATACOES
 from ingestor.commands import itens, lists, parse_words, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.consumer import Consumer
+from ingestor.delivery.courier import Courier
 from ingestor.metrics import Metrics, MetricsServer
-from ingestor.opening import make_client, make_engine
+from ingestor.opening import make_client, make_courier, make_engine
 from ingestor.planning import Rules
 from ingestor.settling import database_wait
 from ingestor.worker import Worker, WorkerOptions
@@ -41,26 +42,32 @@ async def run(settings: IngestorSettings) -> None:
         metrics = Metrics()
         await stack.enter_async_context(MetricsServer(metrics.registry, settings.metrics_host, settings.metrics_port))
         await stack.enter_async_context(keep_execution_log(engine))
-        client = await stack.enter_async_context(make_client(settings, engine, metrics))
-        worker = Worker(engine, client, worker_options(settings), metrics)
+        workers: list[Worker | Courier] = []
+        listening = None
         async with asyncio.TaskGroup() as tasks:
-            listening = None
-            if settings.rabbitmq_url is not None:
-                consumer = Consumer(
-                    settings.rabbitmq_url.get_secret_value(),
-                    settings.queue_name,
-                    engine,
-                    worker.announce,
-                    at_most=settings.max_unfinished,
-                )
-                listening = tasks.create_task(consumer.run())
-            working = tasks.create_task(worker.run())
+            if "sync" in settings.worker_kinds:
+                client = await stack.enter_async_context(make_client(settings, engine, metrics))
+                worker = Worker(engine, client, worker_options(settings), metrics)
+                workers.append(worker)
+                if settings.rabbitmq_url is not None:
+                    consumer = Consumer(
+                        settings.rabbitmq_url.get_secret_value(),
+                        settings.queue_name,
+                        engine,
+                        worker.announce,
+                        at_most=settings.max_unfinished,
+                    )
+                    listening = tasks.create_task(consumer.run())
+            if settings.delivers:
+                workers.append(make_courier(settings, engine, metrics))
+            working = [tasks.create_task(each.run()) for each in workers]
             await stopping.wait()
             log.info("stopping")
             if listening is not None:
                 listening.cancel()
-            worker.stopping.set()
-            await working
+            for each in workers:
+                each.stopping.set()
+            await asyncio.gather(*working)
 
 
 def worker_options(settings: IngestorSettings) -> WorkerOptions:
@@ -84,7 +91,6 @@ def worker_options(settings: IngestorSettings) -> WorkerOptions:
         coletas_days=settings.coletas_retention_days,
         searches_itens=settings.search_itens,
         changes_days=settings.mudancas_days,
-        kinds=tuple(settings.worker_kinds),
         scopes=settings.list_scopes,
     )
 

@@ -87,6 +87,7 @@ class IngestorSettings(
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     lease_seconds: Annotated[float, Field(ge=2, le=3600)] = 60
     slice_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+    delivery_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 5
     history_days: Annotated[int, Field(ge=0, le=36500), AfterValidator(_history_days)] = 180
     coletas_enabled: bool = False
     coletas_retention_days: Annotated[int, Field(ge=0, le=36500)] = 90
@@ -94,3 +95,8 @@ class IngestorSettings(
     mudancas_days: Annotated[int, Field(ge=0, le=36500)] = 90
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] = 0
+
+    @property
+    def delivers(self) -> bool:
+        """Whether this worker sends records to destinations: it is asked to, and there may be some."""
+        return "delivery" in self.worker_kinds and (self.connections_dir is not None or len(self.worker_kinds) == 1)

@@ -90,6 +90,21 @@ class Metrics:
         self._latency = {service: latency.labels(service) for service in SERVICES}
         retries = counter("pncp_source_retries", "Requests sent again because one before them failed.", "service")
         self._retries = {service: retries.labels(service) for service in SERVICES}
+        self._delivered = counter(
+            "pncp_delivery_records",
+            "Records of deliveries, by what became of them.",
+            *("destination", "stream", "verdict"),
+        )
+        self._delivery_requests = counter(
+            "pncp_delivery_requests", "Requests to destinations, by status or kind of error.", "destination", "status"
+        )
+        self._delivery_latency = Histogram(
+            "pncp_delivery_request_duration_seconds",
+            "Time to the end of a destination's answer, or to the error.",
+            ["destination"],
+            buckets=LATENCIES,
+            registry=registry,
+        )
         self._throttled = counter("pncp_source_throttled", "Answers of 429 that made every ingestor pause.")
 
     def page_committed(self, counts: PageCounts) -> None:
@@ -105,6 +120,17 @@ class Metrics:
     def slice_ended(self, outcome: Outcome) -> None:
         """Count the end of the work on a slice."""
         self._slices[outcome].inc()
+
+    def delivered(self, destination: str, stream: str, **records: int) -> None:
+        """Count records of a delivery: accepted, rejected, unchanged, or split, as they were in a refused request."""
+        for verdict, number in records.items():
+            if number:
+                self._delivered.labels(destination, stream, verdict).inc(number)
+
+    def requested(self, destination: str, status: str, seconds: float) -> None:
+        """Count a request to a destination: the status of its answer, or the kind of its error."""
+        self._delivery_requests.labels(destination, status).inc()
+        self._delivery_latency.labels(destination).observe(seconds)
 
     # --- calls of the portal's client ---------------------------------------------------------------------------
 

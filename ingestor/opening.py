@@ -1,9 +1,16 @@
-"""The engine and the portal's client, made from the settings."""
+"""The engine, the portal's client and the courier, made from the settings."""
 
+from functools import partial
+
+from common.connections import Destination
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.config import ConfigurationError
 from common.database import create_engine
 from ingestor.config import IngestorSettings
+from ingestor.delivery.amqp import AmqpSender
+from ingestor.delivery.courier import ClosingSender, Courier, CourierOptions
+from ingestor.delivery.http import HttpSender
 from ingestor.metrics import Metrics
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
@@ -17,6 +24,27 @@ def make_engine(settings: IngestorSettings) -> AsyncEngine:
         pool_size=settings.worker_concurrency + 6,
         statement_seconds=60,
     )
+
+
+def make_courier(settings: IngestorSettings, engine: AsyncEngine, metrics: Metrics) -> Courier:
+    """The courier of a process that delivers; `CONNECTIONS_DIR` is set."""
+    if settings.connections_dir is None:
+        raise ConfigurationError("CONNECTIONS_DIR: is required by a worker of kind delivery")
+    options = CourierOptions(
+        folder=settings.connections_dir,
+        slots=settings.worker_concurrency,
+        lease_seconds=settings.lease_seconds,
+        retry_seconds=settings.delivery_retry_seconds,
+        schedule_enabled=settings.schedule_enabled,
+    )
+    open_sender = partial(_open_sender, allow_loopback=settings.delivery_allow_loopback)
+    return Courier(engine, options, open_sender, metrics)
+
+
+def _open_sender(destination: Destination, *, allow_loopback: bool) -> ClosingSender:
+    if destination.kind == "amqp":
+        return AmqpSender(destination, allow_loopback=allow_loopback)
+    return HttpSender(destination, allow_loopback=allow_loopback)
 
 
 def make_client(

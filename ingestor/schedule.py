@@ -4,9 +4,10 @@ Every ingestor checks every few seconds, by the database's clock. An update is o
 per span of days that it owes, by each criterio; `owed_days` computes them.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import text
@@ -72,6 +73,10 @@ class Outcome:
     skipped_reason: str | None = None
 
 
+Start = Callable[[AsyncConnection, str, datetime], Awaitable[Outcome]]
+"""Starts what a tick of a schedule stands for, in its transaction."""
+
+
 async def tick(
     engine: AsyncEngine, rules: Rules, crons: Mapping[str, str], *, at_most: int = admission.MAX_UNFINISHED
 ) -> list[int]:
@@ -79,6 +84,14 @@ async def tick(
 
     `rules` say which parts a resource has. `crons`: each schedule's setting by its name, which holds unless an
     administrator has given it another.
+    """
+    return await tick_each(engine, crons, partial(_start, rules=rules, at_most=at_most))
+
+
+async def tick_each(engine: AsyncEngine, crons: Mapping[str, str], start: Start) -> list[int]:
+    """Look once at every schedule of `crons`, and `start` what is due and no other worker has; answers the executions.
+
+    `start` is given the transaction, the schedule's name, and the tick.
     """
     async with engine.connect() as db:
         known = (await db.execute(_LOOK, {"names": list(crons)})).all()
@@ -89,7 +102,7 @@ async def tick(
     started: list[int] = []
     for row in known:
         due_at = None if row.is_paused else due(row.cron or crons[row.name], row.settled, row.moment)
-        outcome = None if due_at is None else await run_tick(engine, rules, row.name, due_at, at_most=at_most)
+        outcome = None if due_at is None else await _run_tick(engine, row.name, due_at, start)
         if outcome is not None:
             started += outcome.execution_ids or []
     return started
@@ -104,13 +117,17 @@ async def run_tick(
     engine: AsyncEngine, rules: Rules, name: str, due_at: datetime, *, at_most: int = admission.MAX_UNFINISHED
 ) -> Outcome | None:
     """Run one tick, whole or not at all; `None` if another ingestor has, or if it is not due any more."""
+    return await _run_tick(engine, name, due_at, partial(_start, rules=rules, at_most=at_most))
+
+
+async def _run_tick(engine: AsyncEngine, name: str, due_at: datetime, start: Start) -> Outcome | None:
     key = {"name": name, "due_at": due_at}
     async with engine.begin() as db:
         if (await db.execute(_STILL_DUE, key)).one_or_none() is None:
             return None
         if (await db.execute(_ELECT, key)).rowcount == 0:
             return None
-        outcome = await _start(db, rules, name, due_at, at_most)
+        outcome = await start(db, name, due_at)
         settled = {"execution_ids": outcome.execution_ids, "skipped_reason": outcome.skipped_reason}
         await db.execute(_SETTLE, key | settled)
         await db.execute(_FORGET, {"due_at": due_at, "days": KEEP_TICKS_DAYS})
@@ -120,7 +137,7 @@ async def run_tick(
     return outcome
 
 
-async def _start(db: AsyncConnection, rules: Rules, name: str, due_at: datetime, at_most: int) -> Outcome:
+async def _start(db: AsyncConnection, name: str, due_at: datetime, *, rules: Rules, at_most: int) -> Outcome:
     """What a tick starts. Its update needs no room below `at_most`; what a sweep finds no room for stays owed."""
     await admission.queue_up(db)
     resource, action = to_action(name)

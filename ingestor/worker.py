@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import cause_of, in_transaction, is_database_trouble
-from common.lifecycle import KINDS, Kind, admission, executions, slices
+from common.lifecycle import admission, executions, slices
 from common.lifecycle.slices import Claim
 from common.lists import Scopes
 from common.resources import LATER, RESOURCES, SERVICE_OF, SERVICES
@@ -80,8 +80,6 @@ class WorkerOptions:
     """Whether entries of lists are found by a search."""
     changes_days: int = 0
     """After how many days a change is deleted from the feed; 0 for never."""
-    kinds: tuple[Kind, ...] = KINDS
-    """The kinds of slices that it works on."""
     scopes: Scopes = field(default_factory=dict)
     """Of the lists that are only read later."""
 
@@ -191,7 +189,7 @@ class Worker:
 
     async def _beat(self) -> None:
         """Record that this worker is alive, and until when it counts as alive."""
-        await beat(self._engine, self.id, self._options.kinds, lease_seconds=self._options.lease_seconds)
+        await beat(self._engine, self.id, ("sync",), lease_seconds=self._options.lease_seconds)
 
     async def _renew(self) -> None:
         """Renew the leases; release slices whose lease was not renewed in time."""
@@ -347,9 +345,8 @@ class Worker:
         return [service for service in SERVICES if self._source.is_paused(service)]
 
     async def _fill_slots(self) -> None:
-        kinds = self._options.kinds
         while not self.stopping.is_set():
-            if not await self._may_ask(partial(slices.is_any_free, kinds=kinds, resources=self._readable())):
+            if not await self._may_ask(partial(slices.is_any_free, resources=self._readable())):
                 return
             readable = self._readable()
             # slices that wait for the end of a pause keep no slot from those of another resource
@@ -361,7 +358,6 @@ class Worker:
                     slices.claim,
                     worker_id=self.id,
                     lease_seconds=self._options.lease_seconds,
-                    kinds=kinds,
                     page_sizes=self._page_sizes,
                     resources=readable,
                 ),

@@ -21,7 +21,6 @@ Kind = Literal["sync", "delivery", "intake"]
 """What an execution does: read a source, send rows to a destination, or take in rows that others send."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-ONLY_SYNC: tuple[Kind, ...] = ("sync",)
 DEFAULT_RESOURCE = CONTRATACOES.name
 """The resource of a request that names none."""
 

@@ -42,9 +42,8 @@ _LOCK_UNPLANNED = text("""
 """)
 _PLAN = text("""
     INSERT INTO sync_slices (execution_id, ordinal, kind, resource, mode, criterio, part)
-    SELECT e.id, stream.ordinal, e.kind, stream.entity, e.mode, e.criterio, stream.id
-      FROM sync_executions e,
-           unnest(CAST(:entities AS text[]), CAST(:ids AS int[])) WITH ORDINALITY AS stream (entity, id, ordinal)
+    SELECT e.id, stream.ordinal, e.kind, e.resource, e.mode, e.criterio, stream.id
+      FROM sync_executions e, unnest(CAST(:ids AS int[])) WITH ORDINALITY AS stream (id, ordinal)
      WHERE e.id = :execution_id
 """)
 _MARK_PLANNED = text("UPDATE sync_executions SET planned_at = now(), updated_at = now() WHERE id = :execution_id")
@@ -53,7 +52,8 @@ _CLAIM = text("""
        SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
            lease_until = now() + make_interval(secs => :lease_seconds), started_at = coalesce(started_at, now()),
            updated_at = now()
-      FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
+      FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held
+              FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
             WHERE s.kind = 'delivery' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
               AND e.held IS NULL AND e.resource = ANY(CAST(:destinations AS text[]))
               AND (s.lease_until IS NULL OR s.lease_until < now()) AND (s.run_after IS NULL OR s.run_after <= now())
@@ -98,8 +98,9 @@ class Requested:
 class StreamClaim:
     """A stream of a delivery held by one worker.
 
-    `taken_over`: the lease of another worker has run out, whose last requests may be on their way. `began_at`: the moment of the first claim, from which on changes
-    are those of the next delivery. `created_at`: when the delivery was asked for.
+    `taken_over`: the lease of another worker has run out, whose last requests may be on their way. `began_at`: the
+    moment of the first claim, from which on changes are those of the next delivery. `created_at`: when the delivery was
+    asked for.
     """
 
     slice_id: int
@@ -158,14 +159,9 @@ async def lock_unplanned(db: AsyncConnection) -> Requested | None:
     return None if row is None else Requested(row.id, row.resource, row.mode, row.options or {}, row.trigger)
 
 
-async def plan(db: AsyncConnection, execution_id: int, streams: Sequence[tuple[str, int]]) -> None:
-    """Write a slice for each stream, given by its entity and its id, of a locked delivery; at least one."""
-    parameters = {
-        "execution_id": execution_id,
-        "entities": [entity for entity, _ in streams],
-        "ids": [stream_id for _, stream_id in streams],
-    }
-    await db.execute(_PLAN, parameters)
+async def plan(db: AsyncConnection, execution_id: int, stream_ids: Sequence[int]) -> None:
+    """Write a slice for each stream, at least one, of a locked delivery."""
+    await db.execute(_PLAN, {"execution_id": execution_id, "ids": list(stream_ids)})
     await db.execute(_MARK_PLANNED, {"execution_id": execution_id})
 
 

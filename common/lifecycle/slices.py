@@ -1,7 +1,7 @@
 """The state of a slice: `pending`, `running` under a lease and fenced by `attempt`, then `success` or `error`."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common import coverage, watermarks
 from common.database import driver_of
-from common.lifecycle import GOAL_PATIENCE, ONLY_SYNC, PATIENCE, Kind, Mode
+from common.lifecycle import GOAL_PATIENCE, PATIENCE, Mode
 from common.lifecycle.causes import Cause
 from common.resources import SERVICE_OF
 from common.resources.description import Criterio
@@ -115,7 +115,7 @@ _FREE = """
                SELECT id FROM sync_slices
                 WHERE (for_goal, mode, resource) >= (turns.for_goal, turns.mode, turns.resource)
                   AND (for_goal, mode, resource) <= (turns.for_goal, turns.mode, turns.resource)
-                  AND status IN ('pending', 'running') AND kind = ANY(CAST(:kinds AS text[]))
+                  AND status IN ('pending', 'running') AND kind = 'sync'
                   AND (lease_until IS NULL OR lease_until < now())
                   AND (run_after IS NULL OR run_after <= now())
                   AND stalls < :max_stalls
@@ -178,11 +178,9 @@ _FAIL_STALLED = text("""
 """)
 
 
-async def is_any_free(
-    db: AsyncConnection, *, kinds: Collection[Kind] = ONLY_SYNC, resources: Sequence[str] = tuple(SERVICE_OF)
-) -> bool:
+async def is_any_free(db: AsyncConnection, *, resources: Sequence[str] = tuple(SERVICE_OF)) -> bool:
     """Whether a claim would find anything, unless others come first."""
-    parameters = {"max_stalls": MAX_STALLS, "kinds": list(kinds), "resources": list(resources)}
+    parameters = {"max_stalls": MAX_STALLS, "resources": list(resources)}
     return (await db.execute(_IS_ANY_FREE, parameters)).one_or_none() is not None
 
 
@@ -191,11 +189,10 @@ async def claim(
     worker_id: str,
     *,
     lease_seconds: float,
-    kinds: Collection[Kind] = ONLY_SYNC,
     page_sizes: Mapping[str, int] | None = None,
     resources: Sequence[str] = tuple(SERVICE_OF),
 ) -> Claim | None:
-    """Take the next free slice of these kinds under a lease: updates, backfills, goals, older executions first.
+    """Take the next free slice under a lease: updates, backfills, goals, older executions first.
 
     `resources`: those whose slices are claimed. Of slices of equal rank, the first resource's go before the second's:
     who gives the resource claimed last as the last one lets them take turns, however much of one is left.
@@ -205,7 +202,6 @@ async def claim(
         "worker_id": worker_id,
         "lease_seconds": float(lease_seconds),
         "max_stalls": MAX_STALLS,
-        "kinds": list(kinds),
         "resources": list(resources),
         "page_sizes": json.dumps(page_sizes or {}),
     }

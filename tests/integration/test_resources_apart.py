@@ -109,7 +109,8 @@ async def test_a_slice_of_another_kind_is_left_to_those_who_do_it(database: Data
     await database.rows("UPDATE sync_slices SET status = 'pending', kind = 'delivery', lease_until = NULL")
     assert await database.run(slices.claim, "me", lease_seconds=60) is None
     assert not await database.run(slices.is_any_free)
-    assert (await database.run(slices.claim, "me", lease_seconds=60, kinds=["delivery"])) is not None
+    await database.rows("UPDATE sync_slices SET kind = 'sync'")
+    assert await database.run(slices.claim, "me", lease_seconds=60) is not None
 
 
 # A year of all modalidades, of one resource and then of another, as planning writes it; hundreds of them here.
@@ -166,7 +167,6 @@ async def test_a_claim_stays_a_look_into_an_index_however_many_slices_wait(datab
         "worker_id": "me",
         "lease_seconds": 60.0,
         "max_stalls": slices.MAX_STALLS,
-        "kinds": ["sync"],
         "resources": [OTHER, "contratacoes"],
         "page_sizes": "{}",
     }

@@ -1,0 +1,507 @@
+"""The work loop of deliveries: load the files, start what is due, claim streams into slots, renew their leases.
+
+There is one recovery, as for the portal's slices: work that was lost by any fault is found again by polling.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from common.connections import Connections, Destination, check_connections
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.database import cause_of, driver_of, in_transaction, is_database_trouble
+from common.lifecycle import deliveries, executions, slices
+from common.lifecycle.causes import Cause
+from common.lifecycle.deliveries import SCHEDULE, StreamClaim
+from ingestor.delivery import ledger, probe
+from ingestor.delivery.deliver import (
+    Held,
+    Lease,
+    Postponed,
+    Sender,
+    Stopped,
+    Tools,
+    deliver_stream,
+    finish_stream,
+    hold_stream,
+)
+from ingestor.delivery.pace import Pace
+from ingestor.delivery.streams import Registered, load_missing, lock_open, mark_missing, register
+from ingestor.errors import LeaseLost
+from ingestor.loops import end, repeat
+from ingestor.metrics import Metrics
+from ingestor.presence import LEAVE_SECONDS, beat, leave, limit_statements, new_worker_id
+from ingestor.schedule import Outcome, tick_each
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+TICK_SECONDS = 5.0
+HISTORY_SECONDS = 3600.0
+BATCHES_DAYS = 30
+DATABASE_RETRY_SECONDS = 5.0
+GRACE_SECONDS = 20.0  # a stopping worker's time to finish its requests
+GAVE_UP = "o destino falhou por 24 horas: {reason}"
+GONE = "o arquivo do destino {destination} não está na pasta, ou não vale"
+
+# After an update that has ended since the last delivery was asked for.
+_UPDATED = text("""
+    SELECT wanted.destination
+      FROM unnest(CAST(:destinations AS text[]), CAST(:resources AS text[])) AS wanted (destination, resource)
+      LEFT JOIN schedules p ON p.name = :schedule || wanted.destination
+     WHERE p.paused_at IS NULL
+       AND (SELECT max(u.finished_at) FROM sync_executions u
+             WHERE u.kind = 'sync' AND u.resource = wanted.resource AND u.mode = 'update' AND u.status = 'success'
+               AND u.finished_at > now() - interval '1 day')
+           > coalesce((SELECT d.created_at FROM sync_executions d
+                        WHERE d.kind = 'delivery' AND d.resource = wanted.destination ORDER BY d.id DESC LIMIT 1),
+                      (SELECT s.updated_at FROM destinations s WHERE s.name = wanted.destination))
+       AND EXISTS (SELECT FROM destinations s WHERE s.name = wanted.destination AND s.stopped_at IS NULL)
+     GROUP BY wanted.destination
+""")
+
+
+class ClosingSender(Sender, Protocol):
+    """A sender that holds connections."""
+
+    async def close(self) -> None:
+        """Close them."""
+
+
+@dataclass(frozen=True)
+class CourierOptions:
+    """The settings of a worker that delivers."""
+
+    folder: Path
+    slots: int
+    lease_seconds: float
+    retry_seconds: float
+    schedule_enabled: bool = True
+
+
+@dataclass
+class _Held:
+    claim: StreamClaim
+    task: asyncio.Task[None]
+    lease: Lease
+    lease_seconds: float
+
+
+@dataclass
+class _Place:
+    """A destination as it is now: its streams by their ids, its sender, its pace."""
+
+    destination: Destination
+    streams: Mapping[int, Registered]
+    sender: ClosingSender
+    pace: Pace
+    users: int = 0
+    replaced: bool = False
+
+
+@dataclass
+class _Seen:
+    """What the folder was like when it was last read, by path, time and size."""
+
+    files: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
+    is_read: bool = False
+
+
+class Courier:
+    """One process's share of the deliveries; `run` returns when `stopping` is set and its requests are settled."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        options: CourierOptions,
+        open_sender: Callable[[Destination], ClosingSender],
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.id = new_worker_id()
+        self.stopping = asyncio.Event()
+        self._engine = engine
+        self._options = options
+        self._open_sender = open_sender
+        self._metrics = metrics or Metrics()
+        self._tools = Tools(engine, self.stopping, self._metrics, options.retry_seconds)
+        self._places: dict[str, _Place] = {}
+        self._seen = _Seen()
+        self._held: dict[StreamClaim, _Held] = {}
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+
+    async def run(self) -> None:
+        """Work until `stopping` is set. A loop that fails ends the process, so that it is restarted."""
+        log.info("courier started", worker_id=self.id, slots=self._options.slots)
+        async with self._tasks as tasks:
+            beats = [
+                tasks.create_task(repeat(step, self._options.lease_seconds / 4, self._settled, ends=self._settled))
+                for step in (self._beat, self._renew)
+            ]
+            loops = [
+                tasks.create_task(repeat(step, seconds, wake, ends=self.stopping))
+                for step, seconds, wake in (
+                    (self._look, LOOK_SECONDS, self.stopping),
+                    (self._plan, POLL_SECONDS, self.stopping),
+                    (self._fill_slots, POLL_SECONDS, self._wake),
+                    (self._tick, TICK_SECONDS, self.stopping),
+                    (self._delete_old, HISTORY_SECONDS, self.stopping),
+                )
+            ]
+            await self.stopping.wait()
+            self._wake.set()
+            all_ended = await end(loops)
+            if not (await self._settle_all() and all_ended):
+                await self._release_all()
+            self._settled.set()
+            await end(beats)
+        for place in self._places.values():
+            await place.sender.close()
+        await leave(self._engine, self.id)
+        log.info("courier stopped", worker_id=self.id)
+
+    # --- loops ----------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Record that this worker is alive."""
+        await beat(self._engine, self.id, ("delivery",), lease_seconds=self._options.lease_seconds)
+
+    async def _renew(self) -> None:
+        """Renew the leases; requests leave only while one outlives them."""
+        for held in list(self._held.values()):
+            began = time.monotonic()
+            async with self._engine.begin() as db:
+                await limit_statements(db, max(held.lease_seconds / 4, 1))
+                if await slices.renew(db, self.id, [held.claim], lease_seconds=held.lease_seconds):
+                    held.lease.valid_until = began + held.lease_seconds
+
+    async def _look(self) -> None:
+        """Load the files if they have changed. A file that does not hold leaves what it was before."""
+        files = await asyncio.to_thread(_list_files, self._options.folder)
+        if not (self._seen.is_read and files == self._seen.files):
+            connections, faults = await asyncio.to_thread(check_connections, self._options.folder)
+            for fault in faults:
+                log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
+            invalid = {Path(fault.file).stem for fault in faults}
+            await self._take(connections, invalid)
+            self._seen = _Seen(files, is_read=True)
+        await self._give_up_missing()
+
+    async def _take(self, connections: Connections, invalid: set[str]) -> None:
+        """Register the destinations that have changed, and note which are gone."""
+        for name, destination in connections.destinations.items():
+            known = self._places.get(name)
+            if known is not None and _is_same(known, destination):
+                continue
+            registered = await in_transaction(self._engine, partial(register, destination=destination))
+            await self._replace(name, destination, registered)
+            log.info("destination loaded", destination=name, streams=[each.stream.name for each in registered])
+        gone = set(self._places) - set(connections.destinations) - invalid
+        for name in gone:
+            await self._close(self._places.pop(name))
+            log.warning("the file of a destination is gone", destination=name)
+        await in_transaction(self._engine, partial(mark_missing, names=[*connections.destinations, *invalid]))
+
+    async def _replace(self, name: str, destination: Destination, registered: list[Registered]) -> None:
+        before = self._places.get(name)
+        self._places[name] = _Place(
+            destination,
+            {each.id: each for each in registered},
+            self._open_sender(destination),
+            Pace(destination.requests_per_second),
+        )
+        if before is not None:
+            await self._close(before)
+
+    async def _close(self, place: _Place) -> None:
+        """Close the connections of a destination's settings of before, as soon as no delivery uses them."""
+        place.replaced = True
+        if not place.users:
+            await place.sender.close()
+
+    async def _give_up_missing(self) -> None:
+        """End the deliveries of destinations whose file is gone; the ledger is kept."""
+
+        async def give_up(db: AsyncConnection) -> list[tuple[str, int]]:
+            ended = []
+            for name, execution_ids in await load_missing(db):
+                for execution_id in execution_ids:
+                    await _end_with(db, execution_id, "misconfigured", GONE.format(destination=name))
+                open_batches = await lock_open(db, name)
+                driver = await driver_of(db)
+                for batch_id, stream_id, keys in open_batches:
+                    await ledger.give_back(driver, stream_id, batch_id, keys)
+                ended.append((name, len(open_batches)))
+            return ended
+
+        for name, batches in await in_transaction(self._engine, give_up):
+            log.warning("open requests are abandoned, the destination is gone", destination=name, requests=batches)
+
+    async def _plan(self) -> None:
+        """Give each new delivery its streams; close what a worker that died has left open."""
+        while self._seen.is_read and await in_transaction(self._engine, self._plan_one):
+            self._wake.set()
+        stalled = await in_transaction(self._engine, slices.fail_stalled)
+        for execution_id in stalled:
+            await self._close_execution(execution_id)
+
+    async def _plan_one(self, db: AsyncConnection) -> bool:
+        asked = await deliveries.lock_unplanned(db)
+        if asked is None:
+            return False
+        place = self._places.get(asked.destination)
+        if place is None:
+            await _end_with(db, asked.id, "misconfigured", GONE.format(destination=asked.destination))
+            return True
+        wanted = asked.options.get("streams")
+        streams = [
+            each.id
+            for each in place.streams.values()
+            if wanted is None or each.stream.name in wanted or each.stream.entity.name in wanted
+        ]
+        if asked.options.get("mode") == probe.MODE:
+            streams = streams[:1]
+        if not streams:
+            await _end_with(db, asked.id, "misconfigured", GONE.format(destination=asked.destination))
+            return True
+        await deliveries.plan(db, asked.id, streams)
+        return True
+
+    async def _fill_slots(self) -> None:
+        while not self.stopping.is_set() and len(self._held) < self._options.slots and self._places:
+            longest = max(place.destination.timeout for place in self._places.values())
+            lease_seconds = max(self._options.lease_seconds, 2 * longest)
+            began = time.monotonic()
+            claim = await in_transaction(
+                self._engine,
+                partial(
+                    deliveries.claim,
+                    worker_id=self.id,
+                    lease_seconds=lease_seconds,
+                    destinations=list(self._places),
+                ),
+            )
+            if claim is None:
+                return
+            lease = Lease(began + lease_seconds)
+            task = self._tasks.create_task(self._work_on(claim, lease), name=f"slice {claim.slice_id}")
+            self._held[claim] = _Held(claim, task, lease, lease_seconds)
+            task.add_done_callback(partial(self._let_go, claim))
+
+    def _let_go(self, claim: StreamClaim, _: asyncio.Task[None]) -> None:
+        self._held.pop(claim, None)
+        self._wake.set()
+
+    async def _tick(self) -> None:
+        """Start the deliveries that schedules say are due, and those after an update."""
+        if not self._options.schedule_enabled:
+            return
+        crons = {f"{SCHEDULE}{name}": place.destination.schedule for name, place in self._places.items()}
+        if crons:
+            await tick_each(self._engine, crons, _start)
+        await in_transaction(self._engine, self._follow_updates)
+
+    async def _follow_updates(self, db: AsyncConnection) -> None:
+        pairs = [
+            (name, each.stream.entity.resource)
+            for name, place in self._places.items()
+            if place.destination.after == "update"
+            for each in place.streams.values()
+            if each.stream.entity.resource is not None
+        ]
+        if not pairs:
+            return
+        parameters = {
+            "destinations": [name for name, _ in pairs],
+            "resources": [resource for _, resource in pairs],
+            "schedule": SCHEDULE,
+        }
+        for row in (await db.execute(_UPDATED, parameters)).all():
+            created = await deliveries.create(db, destination=row.destination, mode="update", trigger="after_update")
+            if created is not None:
+                log.info("execution accepted", execution_id=created, destination=row.destination)
+
+    async def _delete_old(self) -> None:
+        """Delete batches that were settled long ago."""
+
+        async def delete(db: AsyncConnection) -> int:
+            return await ledger.delete_old(await driver_of(db), BATCHES_DAYS)
+
+        while await in_transaction(self._engine, delete) and not self.stopping.is_set():
+            pass
+
+    # --- one stream -----------------------------------------------------------------------------------------------
+
+    async def _work_on(self, claim: StreamClaim, lease: Lease) -> None:
+        place = self._places.get(claim.destination)
+        bound = {"execution_id": claim.execution_id, "slice_id": claim.slice_id, "destination": claim.destination}
+        with structlog.contextvars.bound_contextvars(**bound):
+            if place is None or claim.stream_id not in place.streams:
+                message = GONE.format(destination=claim.destination)
+                await self._end(claim, "misconfigured", message)
+                return
+            place.users += 1
+            try:
+                await self._deliver(claim, place, lease)
+            finally:
+                place.users -= 1
+                if place.replaced and not place.users:
+                    await place.sender.close()
+
+    async def _deliver(self, claim: StreamClaim, place: _Place, lease: Lease) -> None:
+        registered = place.streams[claim.stream_id]
+        try:
+            if claim.starts_execution:
+                await in_transaction(self._engine, partial(executions.mark_started, execution_id=claim.execution_id))
+                log.info("execution started", worker_id=self.id)
+            if claim.options.get("mode") == probe.MODE:
+                complete = await probe.send_probe(self._tools, claim, registered, place.sender)
+            else:
+                complete = await deliver_stream(
+                    self._tools, claim, registered, place.sender, lease=lease, pace=place.pace
+                )
+            if complete:
+                await self._finish(claim, registered)
+            else:
+                await in_transaction(self._engine, partial(slices.release, claim=claim))
+                self._metrics.slice_ended("released")
+        except Exception as error:  # noqa: BLE001  # what becomes of the stream depends on which it is
+            await self._settle_error(claim, registered, error)
+
+    async def _settle_error(self, claim: StreamClaim, registered: Registered, error: Exception) -> None:
+        """What becomes of a stream when the work of this claim ended in an error."""
+        match error:
+            case Postponed():
+                await self._postpone(claim, error)
+            case Stopped():
+                await self._end(claim, "destination_stopped", str(error))
+            case probe.ProbeFailed():
+                await self._end(claim, "destination_down", str(error))
+            case Held():
+                hold = partial(hold_stream, claim=claim, registered=registered, held=error)
+                if await in_transaction(self._engine, hold):
+                    log.warning("delivery is held until it is confirmed", **error.details)
+            case LeaseLost():
+                self._metrics.slice_ended("lost")
+                log.warning("stream is another worker's now, or has been ended")
+            case _ if is_database_trouble(error):
+                await self._give_back(claim, cause_of(error))
+            case _:
+                log.error("delivery ended unexpectedly", exc_info=error)
+                reason = f"unexpected {type(error).__name__}"
+                await self._postpone(claim, Postponed(self._options.retry_seconds, "internal", reason))
+
+    async def _give_back(self, claim: StreamClaim, cause: str) -> None:
+        """Release a stream because of the database; where that fails too, its lease runs out."""
+        log.warning("database is not available", cause=cause)
+        release = partial(slices.release, claim=claim, delay_seconds=DATABASE_RETRY_SECONDS, database_error=cause)
+        try:
+            await in_transaction(self._engine, release)
+        except Exception as error:
+            if not is_database_trouble(error):
+                raise
+
+    async def _finish(self, claim: StreamClaim, registered: Registered) -> None:
+        if await in_transaction(self._engine, partial(finish_stream, claim=claim, registered=registered)):
+            self._metrics.slice_ended("finished")
+            await self._close_execution(claim.execution_id)
+        else:
+            self._metrics.slice_ended("lost")
+
+    async def _postpone(self, claim: StreamClaim, error: Postponed) -> None:
+        """Put the stream back; where it has failed for longer than it may, end the delivery."""
+        postpone = partial(
+            deliveries.postpone,
+            claim=claim,
+            delay_seconds=error.seconds,
+            cause=error.cause,
+            error_message=error.reason,
+        )
+        if await in_transaction(self._engine, postpone):
+            self._metrics.slice_ended("postponed")
+            log.warning("delivery is tried again later", seconds=round(error.seconds, 1), reason=error.reason)
+            return
+        if await in_transaction(self._engine, partial(slices.hold, claim=claim)) is not None:
+            await self._end(claim, error.cause, GAVE_UP.format(reason=error.reason))
+
+    async def _end(self, claim: StreamClaim, cause: Cause, message: str) -> None:
+        """End the delivery as failed."""
+        await in_transaction(
+            self._engine,
+            partial(_end_with, execution_id=claim.execution_id, cause=cause, message=message),
+        )
+        self._metrics.slice_ended("failed")
+        log.error("execution finished", status="error", cause=cause, error_message=message)
+
+    async def _close_execution(self, execution_id: int) -> None:
+        """End a delivery whose last stream has ended."""
+        status = await in_transaction(self._engine, partial(executions.close, execution_id=execution_id))
+        if status is not None:
+            log.info("execution finished", execution_id=execution_id, status=status)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    async def _settle_all(self) -> bool:
+        """Let requests come to their verdict; answers whether all were in time. The others are cancelled."""
+        tasks = [held.task for held in self._held.values()]
+        if not tasks:
+            return True
+        log.info("finishing the requests in hand", streams=len(tasks))
+        _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        return not late
+
+    async def _release_all(self) -> None:
+        try:
+            async with self._engine.begin() as db:
+                await limit_statements(db, LEAVE_SECONDS)
+                await slices.release_all(db, self.id)
+        except Exception as error:
+            if not is_database_trouble(error):
+                raise
+            log.warning("database is not available, the leases will run out", cause=cause_of(error))
+
+
+async def _end_with(db: AsyncConnection, execution_id: int, cause: Cause, message: str) -> None:
+    await executions.end(db, execution_id, status="error", cause=cause, error_message=message)
+
+
+async def _start(db: AsyncConnection, name: str, _: object) -> Outcome:
+    """The full delivery of a destination, by its schedule."""
+    destination = name.removeprefix(SCHEDULE)
+    running = await deliveries.running_of(db, destination)
+    if running is not None:
+        return Outcome(skipped_reason=f"a entrega {running} ainda não terminou")
+    created = await deliveries.create(db, destination=destination, mode="backfill", trigger="schedule")
+    return Outcome([] if created is None else [created])
+
+
+def _list_files(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """The files of a folder, each by path, time and size; none where there is no folder."""
+    found = set()
+    for path in folder.glob("*/*.yaml"):
+        try:
+            known = path.stat()
+        except OSError:
+            continue
+        found.add((str(path), known.st_mtime_ns, known.st_size))
+    return frozenset(found)
+
+
+def _is_same(place: _Place, destination: Destination) -> bool:
+    """Whether neither the destination's file nor a declared entity of its streams has changed."""
+    before = [each.stream.rendering.digest for each in place.streams.values()]
+    same_file = place.destination.digest == destination.digest
+    return same_file and before == [stream.rendering.digest for stream in destination.streams]

@@ -1,0 +1,557 @@
+"""One stream of a delivery: finish what is open, ask what is owed, fill batches, send them, settle their verdicts.
+
+Requests leave only after they are frozen, and their verdicts count only while the claim holds its slice. So a request
+is repeated with the same bytes and the same key until there is a verdict, whatever happens in between.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import asyncpg
+import structlog
+from common.connections import Stream
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.database import driver_of, in_transaction, network_errors
+from common.lifecycle import deliveries, slices
+from common.lifecycle.causes import Cause
+from common.lifecycle.deliveries import StreamClaim
+from ingestor.delivery import breaker, ledger, owed
+from ingestor.delivery.ledger import Filled, Frozen
+from ingestor.delivery.owed import Scope, scope_of
+from ingestor.delivery.pace import Pace
+from ingestor.delivery.streams import Position, Registered, load_position
+from ingestor.delivery.verdicts import Answer, Kind, Sent, Verdict, judge
+from ingestor.errors import LeaseLost
+from ingestor.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+MOST_REFUSALS = 64
+"""Requests with the records of one batch that may be refused whole before the delivery is held."""
+SINGLE_VERDICTS = 20
+"""So many rejections before anything was accepted, or half of ten times as many verdicts, hold the delivery."""
+MOSTLY_REFUSED = "mostly_refused"
+SAMPLES = 3
+LONGEST_SAMPLE = 2000
+MARGIN_SECONDS = 1.0
+"""A request leaves only where the lease outlives its time limit by this."""
+
+_FINISHED = text("""
+    UPDATE streams SET owed = 0, oldest_owed_at = NULL,
+           cursor_at = CASE WHEN :covers THEN greatest(cursor_at, CAST(:began_at AS timestamptz)) ELSE cursor_at END,
+           full_at = CASE WHEN :covers AND :is_full THEN now() ELSE full_at END
+     WHERE id = :id
+""")
+_COUNTED = text("UPDATE streams SET owed = :owed, oldest_owed_at = CAST(:oldest AS timestamptz) WHERE id = :id")
+_COUNTED_AT = text("UPDATE destinations SET counted_at = now() WHERE name = :name")
+_LESS_OWED = text("UPDATE streams SET owed = greatest(owed - :settled, 0) WHERE id = :id")
+_LIMIT = text("""
+    UPDATE streams SET batch_limit = least(coalesce(batch_limit, :bytes), CAST(:bytes AS int)) WHERE id = :id
+""")
+
+
+class Sender(Protocol):
+    """Sends the bytes of one request; every failure is an answer too."""
+
+    async def send(self, stream: Stream, body: bytes, *, idempotency_key: UUID, attempt: int) -> Answer:
+        """Send a request; `attempt` counts those with this key."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What deliveries of a process work with. `stopping` asks them to end after the requests in hand."""
+
+    engine: AsyncEngine
+    stopping: asyncio.Event
+    metrics: Metrics
+    retry_seconds: float
+
+
+@dataclass
+class Lease:
+    """Until when the claim is surely held, on this process's monotonic clock; renewals move it."""
+
+    valid_until: float
+
+
+@dataclass(frozen=True)
+class Postponed(Exception):
+    """The destination has failed; it is asked again after a pause."""
+
+    seconds: float
+    cause: Cause
+    reason: str
+
+
+class Stopped(Exception):
+    """The destination wants no more; the text says how it said so."""
+
+
+@dataclass(frozen=True)
+class Held(Exception):
+    """An administrator has to confirm that the delivery goes on; `details` say why."""
+
+    details: Mapping[str, Any]
+
+
+class _Interrupted(Exception):
+    """The worker stops, or the lease is too short for another request."""
+
+
+@dataclass
+class _Origin:
+    """Requests refused whole of those that hold the records of one batch."""
+
+    refusals: int = 0
+
+
+@dataclass
+class Delivery:
+    """One claim of a stream, and what has come of it so far.
+
+    `limit`: requests under way at once. `halves`: keys of requests that were refused whole, to be sent in smaller ones.
+    `verdicts` and `rejections`: of records that were not rejected before. `settled` and `unknown` count the records of
+    the present round that have a verdict, and those that are owed again.
+    """
+
+    tools: Tools
+    claim: StreamClaim
+    registered: Registered
+    sender: Sender
+    lease: Lease
+    scope: Scope
+    position: Position
+    pace: Pace
+    limit: int = 1
+    verdicts: int = 0
+    rejections: int = 0
+    settled: int = 0
+    unknown: int = 0
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    halves: deque[tuple[list[str], _Origin]] = field(default_factory=deque)
+    error: Exception | None = None
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether an administrator has let the delivery go on."""
+        return bool(self.claim.options.get("confirmed"))
+
+
+async def deliver_stream(
+    tools: Tools, claim: StreamClaim, registered: Registered, sender: Sender, *, lease: Lease, pace: Pace
+) -> bool:
+    """Deliver a stream until it owes nothing but what was rejected; `False` where the worker was asked to stop first.
+
+    Raises:
+        Postponed: the destination has failed.
+        Stopped: the destination wants no more.
+        Held: an administrator has to confirm.
+        LeaseLost: the slice is another worker's now, or has been ended.
+
+    """
+    async with tools.engine.connect() as db:
+        state = await breaker.load_state(db, claim.destination)
+        position = await load_position(db, registered.id)
+        open_batches = await ledger.load_open(await driver_of(db), registered.id)
+    if state.stopped_at is not None:
+        raise Stopped(state.stopped_reason or "")
+    work = Delivery(tools, claim, registered, sender, lease, scope_of(claim), position, pace)
+    # one request alone asks a destination that has failed
+    work.limit = 1 if state.failures else registered.destination.concurrency
+    try:
+        if open_batches:
+            await _finish_open(work, open_batches)
+        await _deliver_owed(work)
+    except _Interrupted:
+        return False
+    finally:
+        await _drop(work)
+    return True
+
+
+async def _finish_open(work: Delivery, open_batches: Sequence[Frozen]) -> None:
+    """Send again what has no verdict, oldest first; a request of a worker before may still be on its way."""
+    if work.claim.taken_over:
+        await _pause(work, work.registered.destination.timeout)
+    for frozen in open_batches:
+        tries = await _fenced(work, lambda driver, frozen=frozen: ledger.try_again(driver, frozen))  # type: ignore[misc]
+        await _dispatch(work, _with_tries(frozen, tries), _Origin())
+    await _drain(work)
+
+
+def _with_tries(frozen: Frozen, tries: int) -> Frozen:
+    return Frozen(**{**vars(frozen), "tries": tries})
+
+
+async def _pause(work: Delivery, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await work.tools.stopping.wait()
+    except TimeoutError:
+        return
+    raise _Interrupted
+
+
+async def _deliver_owed(work: Delivery) -> None:
+    """Ask and send until nothing is owed but what has changed meanwhile, which the next delivery finds."""
+    most, is_first = work.registered.stream.batch_records, True
+    while keys := await _ask(work, is_first=is_first):
+        is_first, work.settled, work.unknown = False, 0, 0
+        for start in range(0, len(keys), most):
+            await _fill(work, keys[start : start + most], _Origin())
+        await _drain(work)
+        if not work.settled:
+            raise await _without_verdicts(work)
+        if len(keys) < owed.AT_ONCE and not work.unknown:
+            return
+
+
+async def _without_verdicts(work: Delivery) -> Postponed:
+    """The failure of a destination whose answers are read and say nothing of any record."""
+    reason = "as respostas do destino não dizem o que foi feito dos registros"
+
+    async def fail(db: AsyncConnection) -> float:
+        await _hold(db, work)
+        return await _note_failure(db, work, reason, None)
+
+    return Postponed(await in_transaction(work.tools.engine, fail), "destination_down", reason)
+
+
+async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
+    """The keys of records that are owed; the first question of a claim also counts them.
+
+    Raises:
+        Held: there are more of them than a delivery may send unasked.
+
+    """
+    registered = work.registered
+
+    async def ask(db: AsyncConnection) -> list[tuple[str, datetime]]:
+        driver = await driver_of(db)
+        found = await owed.load_owed(driver, registered, work.position, work.scope)
+        if is_first:
+            number, oldest = len(found), min((version for _, version in found), default=None)
+            if number == owed.AT_ONCE:
+                number, oldest = await owed.count_owed(driver, registered, work.position, work.scope)
+            await db.execute(_COUNTED, {"id": registered.id, "owed": number, "oldest": oldest})
+            await db.execute(_COUNTED_AT, {"name": work.claim.destination})
+            log.info("records are owed", owed=number, stream=registered.stream.name)
+            if number > registered.destination.hold_above and not work.is_confirmed:
+                samples = await _sample(driver, registered, [key for key, _ in found[:SAMPLES]])
+                raise Held(
+                    {"reason": "hold_above", "owed": number, "samples": samples, "stream": registered.stream.name}
+                )
+        return found
+
+    with network_errors():
+        return [key for key, _ in await in_transaction(work.tools.engine, ask)]
+
+
+async def _sample(driver: "asyncpg.Connection[Any]", registered: Registered, keys: list[str]) -> list[str]:
+    """Some records as they would be sent."""
+    return [content[:LONGEST_SAMPLE] for content in await ledger.render_some(driver, registered, keys)]
+
+
+async def _fenced(work: Delivery, change: Callable[["asyncpg.Connection[Any]"], Awaitable[T]]) -> T:
+    """Run a change of the ledger in a transaction that holds the slice."""
+
+    async def write(db: AsyncConnection) -> T:
+        await _hold(db, work)
+        return await change(await driver_of(db))
+
+    with network_errors():
+        return await in_transaction(work.tools.engine, write)
+
+
+async def _hold(db: AsyncConnection, work: Delivery) -> None:
+    if await slices.hold(db, work.claim) is None:
+        raise LeaseLost(f"slice {work.claim.slice_id}")
+
+
+async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_records: int | None = None) -> None:
+    """Freeze the records of these keys and send them."""
+    _look(work)
+    stream, registered = work.registered.stream, work.registered
+    most_bytes = min(stream.batch_bytes, work.position.batch_limit or stream.batch_bytes)
+
+    async def fill(db: AsyncConnection) -> Filled:
+        await _hold(db, work)
+        filled = await ledger.fill(
+            await driver_of(db),
+            registered,
+            work.claim.execution_id,
+            keys,
+            most_records=most_records or stream.batch_records,
+            most_bytes=most_bytes,
+            forgets=work.scope.forgets,
+            asks_rejected=work.scope.asks_rejected,
+        )
+        settled = filled.unchanged + filled.rejected + len(keys) - filled.seen
+        await db.execute(_LESS_OWED, {"id": registered.id, "settled": settled})
+        await deliveries.count(db, work.claim, seen=filled.seen, unchanged=filled.unchanged, rejected=filled.rejected)
+        return filled
+
+    with network_errors():
+        filled = await in_transaction(work.tools.engine, fill)
+    work.settled += filled.unchanged + filled.rejected + len(keys) - filled.seen
+    work.tools.metrics.delivered(
+        work.claim.destination, stream.name, unchanged=filled.unchanged, rejected=filled.rejected
+    )
+    await _guard(work, filled.new_rejections, filled.new_rejections)
+    for frozen in filled.batches:
+        await _dispatch(work, frozen, origin)
+
+
+def _look(work: Delivery) -> None:
+    """Go on only while nothing has gone wrong.
+
+    Raises:
+        _Interrupted: the worker was asked to stop.
+
+    """
+    if work.error is not None:
+        raise work.error
+    if work.tools.stopping.is_set():
+        raise _Interrupted
+
+
+async def _dispatch(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
+    """Send a batch beside those that are under way, as soon as there is room."""
+    while len(work.tasks) >= work.limit:
+        await asyncio.wait(work.tasks, return_when=asyncio.FIRST_COMPLETED)
+        _look(work)
+    _look(work)
+    task = asyncio.create_task(_send(work, frozen, origin))
+    work.tasks.add(task)
+    task.add_done_callback(lambda ended: _collect(work, ended))
+
+
+def _collect(work: Delivery, task: asyncio.Task[None]) -> None:
+    work.tasks.discard(task)
+    if not task.cancelled() and isinstance(error := task.exception(), Exception) and work.error is None:
+        work.error = error
+
+
+async def _drain(work: Delivery) -> None:
+    """Wait for all requests, and send in halves what was refused whole."""
+    while work.tasks or work.halves:
+        if work.tasks:
+            await asyncio.wait(work.tasks)
+            await asyncio.sleep(0)  # for the callbacks
+        _look(work)
+        if work.halves:
+            keys, origin = work.halves.popleft()
+            await _fill(work, keys, origin, most_records=len(keys))
+    _look(work)
+
+
+async def _drop(work: Delivery) -> None:
+    """Let requests that are under way come to their verdict; cancelled with this, they are repeated later."""
+    try:
+        while work.tasks:
+            await asyncio.wait(work.tasks)
+    finally:
+        for task in work.tasks:
+            task.cancel()
+
+
+# --- one request ------------------------------------------------------------------------------------------------
+
+
+async def _send(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
+    """Send a batch and settle its verdict."""
+    await work.pace.wait()
+    _look(work)
+    timeout = work.registered.destination.timeout
+    if work.lease.valid_until - time.monotonic() < timeout + MARGIN_SECONDS:
+        raise _Interrupted
+    began = time.monotonic()
+    stream = work.registered.stream
+    answer = await work.sender.send(stream, frozen.body, idempotency_key=frozen.idempotency, attempt=frozen.tries)
+    status = str(answer.status if answer.failure is None else answer.failure)
+    work.tools.metrics.requested(work.claim.destination, status, time.monotonic() - began)
+    verdict = judge(answer, Sent(frozen.keys, frozen.echoes, frozen.tries), stream.results)
+    log.debug("request answered", batch=frozen.id, records=len(frozen.keys), status=status, verdict=verdict.kind.value)
+    match verdict.kind:
+        case Kind.SETTLED:
+            await _settle(work, frozen, answer, verdict)
+        case Kind.SPLIT if len(frozen.keys) == 1:
+            reason = verdict.reason
+            await _settle(work, frozen, answer, verdict, rejected={frozen.keys[0]: reason})
+        case Kind.SPLIT:
+            await _split(work, frozen, answer, verdict, origin)
+        case Kind.STOP:
+            await _stop(work, frozen, answer, verdict)
+        case _:
+            await _fail(work, frozen, answer, verdict)
+
+
+async def _settle(
+    work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdict, *, rejected: Mapping[str, str] | None = None
+) -> None:
+    """Close a batch by the verdict of each record; records without one are owed again."""
+    bad = verdict.rejected if rejected is None else rejected
+    accepted = frozenset(verdict.accepted) - set(bad)
+    state = "accepted" if len(accepted) == len(frozen.keys) else "partial" if accepted else "refused"
+
+    async def settle(db: AsyncConnection) -> tuple[int, int]:
+        await _hold(db, work)
+        driver = await driver_of(db)
+        number, new = await ledger.settle(
+            driver,
+            work.registered.id,
+            frozen,
+            state=state,
+            accepted=accepted,
+            rejected=bad,
+            status=answer.status,
+            error=verdict.reason or None,
+            answer=answer.body if bad else b"",
+        )
+        if rejected is not None and verdict.too_large:
+            await db.execute(_LIMIT, {"id": work.registered.id, "bytes": len(frozen.body) - 1})
+        await db.execute(_LESS_OWED, {"id": work.registered.id, "settled": len(accepted) + number})
+        await deliveries.count(db, work.claim, requests=1, accepted=len(accepted), rejected=number)
+        await breaker.note_answer(db, work.claim.destination)
+        return number, new
+
+    with network_errors():
+        number, new = await in_transaction(work.tools.engine, settle)
+    work.limit = work.registered.destination.concurrency
+    work.settled += len(accepted) + number
+    work.unknown += len(frozen.keys) - len(accepted) - number
+    work.tools.metrics.delivered(
+        work.claim.destination, work.registered.stream.name, accepted=len(accepted), rejected=number
+    )
+    if number:
+        log.warning("records are rejected", batch=frozen.id, rejected=number, example=next(iter(bad.values())))
+    await _guard(work, len(accepted) + new, new)
+
+
+async def _split(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdict, origin: _Origin) -> None:
+    """Close a batch that was refused whole: nothing was applied, and its records go on in two halves."""
+    origin.refusals += 1
+    half = len(frozen.body) // 2 if verdict.too_large else None
+
+    async def split(db: AsyncConnection) -> None:
+        await _hold(db, work)
+        await ledger.settle(
+            await driver_of(db),
+            work.registered.id,
+            frozen,
+            state="split",
+            accepted=(),
+            rejected={},
+            status=answer.status,
+            error=verdict.reason,
+            answer=answer.body,
+        )
+        if half is not None:
+            await db.execute(_LIMIT, {"id": work.registered.id, "bytes": len(frozen.body) - 1})
+        await deliveries.count(db, work.claim, requests=1)
+        await breaker.note_answer(db, work.claim.destination)
+
+    with network_errors():
+        await in_transaction(work.tools.engine, split)
+    work.tools.metrics.delivered(work.claim.destination, work.registered.stream.name, split=len(frozen.keys))
+    if origin.refusals > MOST_REFUSALS and not work.is_confirmed:
+        raise _mostly_refused(work, verdict.reason)
+    middle = (len(frozen.keys) + 1) // 2
+    for keys in (frozen.keys[:middle], frozen.keys[middle:]):
+        work.halves.append((list(keys), origin))
+
+
+async def _stop(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdict) -> None:
+    async def stop(db: AsyncConnection) -> None:
+        await _hold(db, work)
+        await ledger.note_answer(await driver_of(db), frozen, answer.status, verdict.reason, answer.body)
+        await breaker.stop(db, work.claim.destination, verdict.reason)
+
+    with network_errors():
+        await in_transaction(work.tools.engine, stop)
+    raise Stopped(verdict.reason)
+
+
+async def _fail(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdict) -> None:
+    """Leave a batch open: the same bytes go out again under the same key, after a pause."""
+
+    async def fail(db: AsyncConnection) -> float:
+        await _hold(db, work)
+        await ledger.note_answer(await driver_of(db), frozen, answer.status, verdict.reason, answer.body)
+        return await _note_failure(db, work, verdict.reason, verdict.retry_after)
+
+    with network_errors():
+        seconds = await in_transaction(work.tools.engine, fail)
+    raise Postponed(seconds, "destination_down", verdict.reason)
+
+
+async def _note_failure(db: AsyncConnection, work: Delivery, reason: str, retry_after: float | None) -> float:
+    """Count a failure of the destination; answers the seconds of the pause."""
+    state = await breaker.load_state(db, work.claim.destination)
+    seconds = breaker.pause_seconds(state.failures + 1, work.tools.retry_seconds, retry_after)
+    await breaker.note_failure(db, work.claim.destination, error=reason, seconds=seconds)
+    return seconds
+
+
+# --- guards -----------------------------------------------------------------------------------------------------
+
+
+async def _guard(work: Delivery, verdicts: int, rejections: int) -> None:
+    """Count verdicts of records that were not rejected before, and hold the delivery where nearly all are rejections.
+
+    Raises:
+        Held: the other side, or the mapping, has probably changed; what was rejected is owed again.
+
+    """
+    work.verdicts += verdicts
+    work.rejections += rejections
+    if not rejections or work.is_confirmed:
+        return
+    all_of_the_first = work.rejections == work.verdicts and work.rejections >= SINGLE_VERDICTS
+    half_of_many = work.verdicts >= 10 * SINGLE_VERDICTS and 2 * work.rejections >= work.verdicts
+    if all_of_the_first or half_of_many:
+        raise _mostly_refused(work, "")
+
+
+def _mostly_refused(work: Delivery, reason: str) -> Held:
+    details = {"reason": MOSTLY_REFUSED, "owed": work.rejections, "samples": [reason]}
+    return Held({**details, "stream": work.registered.stream.name})
+
+
+async def hold_stream(db: AsyncConnection, claim: StreamClaim, registered: Registered, held: Held) -> bool:
+    """Let the delivery wait for an administrator; `False` if the slice is not ours.
+
+    Where nearly everything was refused, what this delivery has rejected is owed again, and the reasons are kept.
+    """
+    details = dict(held.details)
+    if details["reason"] == MOSTLY_REFUSED and await slices.hold(db, claim) is not None:
+        driver = await driver_of(db)
+        details["samples"] = (
+            await ledger.load_reasons(driver, registered.id, claim.began_at, SAMPLES) or details["samples"]
+        )
+        await ledger.forget_rejections(driver, registered.id, claim.began_at)
+    return await deliveries.hold(db, claim, claim.execution_id, details)
+
+
+async def finish_stream(db: AsyncConnection, claim: StreamClaim, registered: Registered) -> bool:
+    """End a stream that owes nothing but what was rejected; `False` if it is not ours."""
+    if not await deliveries.finish(db, claim):
+        return False
+    scope = scope_of(claim)
+    parameters = {
+        "id": registered.id,
+        "covers": scope.covers,
+        "began_at": claim.began_at,
+        "is_full": scope.is_full,
+    }
+    await db.execute(_FINISHED, parameters)
+    return True

@@ -1,0 +1,269 @@
+"""The difference, the frozen requests and their verdicts, against a real ledger and a destination in memory."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from ingestor.delivery.verdicts import Answer
+
+from common.delivery_tables import OWED, REJECTED, SENDING, SENT
+from common.lifecycle import deliveries
+from ingestor.delivery.deliver import Held, Postponed, Stopped, hold_stream
+from ingestor.errors import LeaseLost
+from tests.deliveries import Desk, Receiver, Request, accepting, answer_of, put_products, write_files
+from tests.integration.conftest import Database
+
+NAMES = {number: f"produto {number}" for number in range(1, 26)}
+
+
+@pytest.fixture
+async def desk(database: Database, tmp_path: Path) -> Desk:
+    """A destination that has been loaded, and 25 records that it is owed."""
+    made = Desk(database.engine, write_files(tmp_path), Receiver())
+    await put_products(database.engine, NAMES)
+    await made.load()
+    return made
+
+
+async def test_every_record_is_sent_once_in_batches_and_then_nothing_is_owed(desk: Desk, database: Database) -> None:
+    await desk.deliver()
+    assert [len(request.records) for request in desk.receiver.requests] == [10, 10, 5]
+    assert {code: record["NOME"] for code, record in desk.receiver.records.items()} == NAMES
+    assert set((await desk.states()).values()) == {SENT}
+
+    await desk.deliver()
+    assert len(desk.receiver.requests) == 3
+    run = await database.row("SELECT * FROM sync_executions ORDER BY id DESC LIMIT 1")
+    assert (run.status, run.records_processed) == ("success", 0)
+
+
+async def test_what_was_changed_is_sent_again_and_what_is_not_mapped_is_only_noted(
+    desk: Desk, database: Database
+) -> None:
+    await desk.deliver()
+    await put_products(database.engine, {1: "outro nome"})
+    await put_products(database.engine, {2: NAMES[2]}, cor="azul")  # a column that nothing maps
+    await desk.deliver("update")
+    assert [request.codes for request in desk.receiver.requests[3:]] == [[1]]
+    piece = await database.row("SELECT * FROM sync_slices ORDER BY id DESC LIMIT 1")
+    assert (piece.records_seen, piece.records_unchanged, piece.records_processed) == (2, 1, 1)
+
+
+async def test_a_request_without_a_verdict_goes_out_again_with_the_same_bytes_and_the_same_key(desk: Desk) -> None:
+    desk.receiver.answer = lambda _: Answer(failure="timeout")
+    await desk.ask()
+    claim = await desk.claim()
+    with pytest.raises(Postponed):
+        await desk.work(claim)
+    assert SENDING in (await desk.states()).values()
+
+    desk.receiver.answer = accepting
+    await desk.work(claim)
+    first, second = desk.receiver.requests[:2]
+    assert (first.body, first.idempotency_key) == (second.body, second.idempotency_key)
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert len(desk.receiver.records) == 25
+
+
+async def test_a_record_that_changes_while_its_request_is_open_is_sent_again_after_the_old_version(
+    desk: Desk, database: Database
+) -> None:
+    desk.receiver.answer = lambda _: Answer(503, {}, b"")
+    await desk.ask()
+    claim = await desk.claim()
+    with pytest.raises(Postponed):
+        await desk.work(claim)
+    (code, *_) = desk.receiver.requests[0].codes
+    await put_products(database.engine, {code: "mudou"})
+    desk.receiver.answer = accepting
+    await desk.work(claim)
+    versions = [r["NOME"] for request in desk.receiver.requests[1:] for r in request.records if r["CODIGO"] == code]
+    assert versions == [NAMES[code], "mudou"]
+
+
+async def test_only_records_that_an_answer_names_are_settled(desk: Desk) -> None:
+    seen: set[int] = set()
+
+    def answer(request: Request) -> Answer:
+        named = {code: "sem referência" if code == 7 else None for code in request.codes if code % 5 or code in seen}
+        seen.update(request.codes)
+        return answer_of(named)
+
+    desk.receiver.answer = answer
+    await desk.deliver()
+    states = await desk.states()
+    assert states.pop(7) == REJECTED
+    assert set(states.values()) == {SENT}
+    assert sorted(code for request in desk.receiver.requests[3:] for code in request.codes) == [5, 10, 15, 20, 25]
+
+
+async def test_a_refused_request_is_cut_until_the_culprit_stands_alone(desk: Desk) -> None:
+    desk.receiver.answer = lambda request: Answer(400, {}, b"") if 13 in request.codes else accepting(request)
+    await desk.deliver()
+    states = await desk.states()
+    assert [code for code, state in states.items() if state == REJECTED] == [13]
+    assert set(desk.receiver.records) == set(NAMES) - {13}
+
+
+async def test_a_destination_that_refuses_nearly_all_rejects_nobody(desk: Desk, database: Database) -> None:
+    desk.receiver.answer = lambda request: answer_of(dict.fromkeys(request.codes, "coluna nova"))
+    execution_id = await desk.ask()
+    claim = await desk.claim()
+    assert claim is not None
+    with pytest.raises(Held) as held:
+        await desk.work(claim)
+    assert await database.run(hold_stream, claim, desk.registered[0], held.value)
+    assert REJECTED not in (await desk.states()).values()
+    run = await database.execution(execution_id)
+    assert run.status == "running"
+    assert run.held["reason"] == "mostly_refused"
+    assert run.held["samples"] == ["coluna nova"]
+    assert await desk.claim() is None, "until somebody confirms"
+
+    assert await database.run(deliveries.confirm, execution_id)
+    desk.receiver.answer = accepting
+    await desk.work()
+    assert set((await desk.states()).values()) == {SENT}
+
+
+async def test_a_fault_of_the_destination_rejects_no_record(desk: Desk, database: Database) -> None:
+    desk.receiver.answer = lambda _: Answer(401, {}, b"")
+    await desk.ask()
+    with pytest.raises(Postponed):
+        await desk.work()
+    assert REJECTED not in (await desk.states()).values()
+    known = await database.row("SELECT * FROM destinations")
+    assert known.failures == 1
+    assert known.failing_since is not None
+
+
+async def test_a_destination_that_wants_no_more_is_asked_no_more(desk: Desk, database: Database) -> None:
+    desk.receiver.answer = lambda _: Answer(410, {}, b"")
+    await desk.ask()
+    claim = await desk.claim()
+    with pytest.raises(Stopped):
+        await desk.work(claim)
+    with pytest.raises(Stopped):
+        await desk.work(claim)
+    assert len(desk.receiver.requests) == 1
+    assert (await database.row("SELECT * FROM destinations")).stopped_at is not None
+
+
+async def test_too_many_records_wait_to_be_confirmed(desk: Desk, database: Database) -> None:
+    write_files(desk.folder, change=lambda written: written.replace("1000000", "20"))
+    await desk.load()
+    execution_id = await desk.ask()
+    with pytest.raises(Held) as held:
+        await desk.work()
+    assert held.value.details["owed"] == 25
+    assert len(held.value.details["samples"]) == 3
+    assert not desk.receiver.requests
+    await database.rows("UPDATE sync_executions SET options = '{\"confirmed\": true}' WHERE id = :id", id=execution_id)
+    await database.rows("UPDATE sync_slices SET status = 'pending', lease_until = NULL, worker_id = NULL")
+    await desk.work()
+    assert len(desk.receiver.records) == 25
+
+
+async def test_a_changed_mapping_sends_what_it_changes_and_notes_the_rest(desk: Desk) -> None:
+    await desk.deliver()
+    write_files(desk.folder, longest=9)
+    await desk.load()
+    await desk.deliver()
+    assert sorted(code for request in desk.receiver.requests[3:] for code in request.codes) == list(range(10, 26))
+
+
+async def test_a_worker_that_was_frozen_settles_nothing(desk: Desk, database: Database) -> None:
+    async def takeover(_: Request) -> None:
+        await database.rows("UPDATE sync_slices SET attempt = attempt + 1")
+
+    desk.receiver.before = takeover
+    await desk.ask()
+    with pytest.raises(LeaseLost):
+        await desk.work()
+    assert SENT not in (await desk.states()).values()
+
+
+async def test_a_larger_request_than_the_destination_takes_is_cut_and_its_size_remembered(
+    desk: Desk, database: Database
+) -> None:
+    desk.receiver.answer = lambda request: Answer(413, {}, b"") if len(request.body) > 600 else accepting(request)
+    await desk.deliver()
+    assert len(desk.receiver.records) == 25
+    limit = await database.value("SELECT batch_limit FROM streams")
+    await put_products(database.engine, {number: f"novo {number}" for number in NAMES})
+    before = len(desk.receiver.requests)
+    await desk.deliver()
+    assert all(len(request.body) <= limit for request in desk.receiver.requests[before:])
+
+
+async def test_from_now_on_owes_only_what_changes(database: Database, tmp_path: Path) -> None:
+    folder = write_files(tmp_path, change=lambda written: written.replace("start: all", "start: now"))
+    desk = Desk(database.engine, folder, Receiver())
+    await put_products(database.engine, NAMES)
+    await desk.load()
+    await put_products(database.engine, {3: "mudou", 99: "novo"})
+    await desk.deliver()
+    assert sorted(desk.receiver.records) == [3, 99]
+
+
+async def test_everything_is_sent_again_when_asked_for_and_each_only_once(desk: Desk) -> None:
+    await desk.deliver()
+    await desk.deliver(mode="tudo")
+    assert sorted(code for request in desk.receiver.requests[3:] for code in request.codes) == sorted(NAMES)
+    await desk.deliver(keys=["4", "5", "no such"])
+    assert sorted(code for request in desk.receiver.requests[6:] for code in request.codes) == [4, 5]
+
+
+async def test_a_rejected_record_is_asked_again_by_a_full_run_alone(desk: Desk) -> None:
+    desk.receiver.answer = lambda request: answer_of(
+        {code: "falta o fornecedor" if code == 3 else None for code in request.codes}
+    )
+    await desk.deliver()
+    desk.receiver.answer = accepting
+    await desk.deliver("update")
+    assert (await desk.states())[3] == REJECTED
+    await desk.deliver()
+    assert [request.codes for request in desk.receiver.requests[3:]] == [[3]]
+    assert (await desk.states())[3] == SENT
+
+
+async def test_a_record_that_cannot_be_rendered_is_rejected_with_the_reason(desk: Desk, database: Database) -> None:
+    await put_products(database.engine, {2: "x"}, status="Z")
+    await desk.deliver()
+    row = await database.row("SELECT * FROM deliveries WHERE key = '2'")
+    assert row.state == REJECTED
+    assert "STATUS" in row.reason
+    assert set(desk.receiver.records) == set(NAMES) - {2}
+    await put_products(database.engine, {2: "x"}, status="A")
+    await desk.deliver("update")
+    assert 2 in desk.receiver.records
+
+
+async def test_answers_that_name_no_record_are_a_failure_and_no_endless_loop(desk: Desk) -> None:
+    desk.receiver.answer = lambda request: answer_of(dict.fromkeys((code + 1000 for code in request.codes), None))
+    await desk.ask()
+    with pytest.raises(Postponed):
+        await asyncio.wait_for(desk.work(), 10)
+    assert SENT not in (await desk.states()).values()
+    assert OWED not in (await desk.states()).values() or len(desk.receiver.requests) < 10
+
+
+async def test_several_requests_are_under_way_at_once(database: Database, tmp_path: Path) -> None:
+    desk = Desk(database.engine, write_files(tmp_path, records=1, concurrency=4), Receiver())
+    await put_products(database.engine, NAMES)
+    await desk.load()
+    under_way, most, gate = 0, 0, asyncio.Event()
+
+    async def enter(_: Request) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if most == 4:
+            gate.set()
+        await gate.wait()
+        under_way -= 1
+
+    desk.receiver.before = enter
+    await desk.deliver()
+    assert most == 4
+    assert len(desk.receiver.records) == 25

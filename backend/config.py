@@ -22,7 +22,6 @@ from backend.passwords import (
     is_sample,
     verify_password,
 )
-from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS
 from backend.tokens import LONGEST_MINUTES, SHORTEST_KEY
 from common.config import (
     OFF,
@@ -36,6 +35,7 @@ from common.config import (
     PortalSettings,
     ScheduleSettings,
 )
+from common.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS
 
 OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_", "EXPORT_", "SAVED_SEARCHES_")
 """Prefixes of variables that only this project uses: an unknown variable with one of them is a mistake."""

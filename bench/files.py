@@ -5,13 +5,13 @@ import time
 import urllib.request
 from statistics import median
 
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from backend.services.entities.question import parse_question
 from backend.services.entities.rows import ordered
 from backend.services.exports.copying import with_file_fields
 from bench.api import serving
 from bench.databases import Databases, query
 from bench.report import ratio, table
+from common.entities.entity import ENTITIES_BY_ADDRESS
 from standalone.postgres import find_binaries
 
 FORMS = ("csv", "csv?excel=1", "ndjson", "parquet", "xlsx", "pdf")

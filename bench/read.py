@@ -16,13 +16,13 @@ import asyncpg
 
 from backend.services.entities.address import record_path
 from backend.services.entities.cursor import Place, to_cursor
-from backend.services.entities.entity import Entity, of_child, of_resource
 from backend.services.exports.serving import MOST_ROWS
 from bench.api import exists, serving
 from bench.databases import Databases, query
 from bench.filling import LARGEST_SUPPLIER, Sizes, fill
 from bench.load import Answers, ask
 from bench.report import ratio, table
+from common.entities.entity import Entity, of_child, of_resource
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
 from common.resources.itens import ITENS

@@ -18,10 +18,10 @@ from backend.services.entities.address import LONGEST, Part, find_record, party_
 from backend.services.entities.descriptions import describe_entity
 from backend.services.entities.detail import load_party, load_record
 from backend.services.entities.documentation import PERSONAL_PARAMETER, document_detail, document_list
-from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
 from backend.services.entities.question import parse_question, parse_sees_all, refuse
 from backend.services.entities.rows import load_page, to_json
 from common.database import raw_driver_of
+from common.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
 from common.resources import RESOURCES
 
 router = APIRouter(tags=["dados"])

@@ -18,7 +18,6 @@ from backend.errors import NO_PARQUET_RESPONSE, NO_ROOM_RESPONSE
 from backend.openapi import with_headers
 from backend.security import sees_personal_data
 from backend.services.entities.documentation import own_parameters, parameters
-from backend.services.entities.entity import ENTITIES, Entity
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import PAGING, Question, parse_question, refuse
 from backend.services.entities.rows import load_page
@@ -29,6 +28,7 @@ from backend.services.exports.serving import MOST_ROWS, ServedFile
 from backend.services.exports.tables import grouped
 from common.clock import BRASILIA
 from common.database import raw_driver_of
+from common.entities.entity import ENTITIES, Entity
 
 log = structlog.get_logger(__name__)
 

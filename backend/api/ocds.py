@@ -10,7 +10,6 @@ from backend.dependencies import AppState, State
 from backend.errors import NOT_FOUND_RESPONSE, TOO_LONG_RESPONSE
 from backend.openapi import with_headers
 from backend.services.entities.documentation import own_parameters, parameters
-from backend.services.entities.entity import of_resource
 from backend.services.entities.rows import to_json
 from backend.services.exports.about import to_ascii
 from backend.services.ocds.package import (
@@ -24,6 +23,7 @@ from backend.services.ocds.package import (
     parse_releases_question,
     to_package,
 )
+from common.entities.entity import of_resource
 from common.resources.contratacoes import CONTRATACOES
 
 router = APIRouter(prefix="/ocds", tags=["dados"])

@@ -10,10 +10,10 @@ from backend.dependencies import AppState
 from backend.models.entities import Mirror
 from backend.models.summary import Facets, Group, Summary
 from backend.services.entities.documentation import document_parameters
-from backend.services.entities.entity import ENTITIES, Entity
 from backend.services.entities.question import parse_question, refuse
 from backend.services.facets import MOST_FACETS, default_facets_of, facets_of, load_facets
 from backend.services.summary import default_groups_of, groups_of, load_summary_of
+from common.entities.entity import ENTITIES, Entity
 from common.resources.description import Rollup
 
 router = APIRouter(tags=["dados"])

@@ -7,9 +7,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from backend.models.sync import Moment
 from backend.services.entities.documentation import MIRROR
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from backend.services.entities.question import LONGEST_VALUE, MOST_VALUES
 from backend.services.exports.formats import FORMATS
+from common.entities.entity import ENTITIES_BY_ADDRESS
 
 State = Literal["na_fila", "lendo", "convertendo", "pronta", "erro", "expirada"]
 

@@ -6,10 +6,10 @@ from typing import cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.models.summary import Facet, FacetValue, Group
-from backend.services.entities.entity import Entity, Filter, Form
 from backend.services.entities.question import Question
 from backend.services.summary import MOST_VALUES, InRollup, load_rollup_facets, to_rollup
 from common.database import driver_of
+from common.entities.entity import Entity, Filter, Form
 from common.resources.description import Kind
 
 # ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters

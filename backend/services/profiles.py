@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 
 from backend.services.entities.address import party_path
-from backend.services.entities.entity import NOW
 from backend.services.entities.rows import LIST_SECONDS
+from common.entities.entity import NOW
 from common.masking import mask_field
 from common.resources.contratos import CONTRATOS
 from common.resources.derive import party_key

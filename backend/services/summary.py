@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import TooSlowError
 from backend.models.summary import Facet, FacetValue, Group, Summary, SummaryGroup
-from backend.services.entities.entity import MAIN, Form
 from backend.services.entities.question import Question, Where
 from common.database import driver_of
+from common.entities.entity import MAIN, Form
 from common.resources.contratos import EMPENHO, NO_EMPENHOS
 from common.resources.description import Resource, Rollup
 from common.resources.resumo import (

@@ -61,7 +61,7 @@ def export(api: Api, options: argparse.Namespace) -> int:
 
 def _show_filters(address: str) -> int:
     """The filters of an entity, as this version has them."""
-    from backend.services.entities.entity import ENTITIES_BY_ADDRESS  # noqa: PLC0415  # a tenth of a second
+    from common.entities.entity import ENTITIES_BY_ADDRESS  # noqa: PLC0415  # a tenth of a second
 
     if address not in ENTITIES_BY_ADDRESS:
         raise _unknown(address)
@@ -73,7 +73,7 @@ def _show_filters(address: str) -> int:
 
 
 def _unknown(address: str) -> Invalid:
-    from backend.services.entities.entity import ENTITIES_BY_ADDRESS  # noqa: PLC0415  # a tenth of a second
+    from common.entities.entity import ENTITIES_BY_ADDRESS  # noqa: PLC0415  # a tenth of a second
 
     near = get_close_matches(address, ENTITIES_BY_ADDRESS, n=1)
     hint = tr("; did you mean {near}?", near=near[0]) if near else f": {', '.join(ENTITIES_BY_ADDRESS)}"

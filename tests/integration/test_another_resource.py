@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from sqlalchemy import MetaData
 
 from backend.api import entities
-from backend.services.entities.entity import of_resource
+from common.entities.entity import of_resource
 from common.resources.derive import add_tables
 from common.resources.description import Listing, Resource, code, day, moment, number, text
 from common.resources.parties import BOTH_ORGAOS, OF_BOTH_ORGAOS

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from backend.services.entities.address import find_record, portal_page, record_path
-from backend.services.entities.entity import ENTITIES, Entity, of_resource
+from common.entities.entity import ENTITIES, Entity, of_resource
 from common.resources import RESOURCES
 from common.resources.description import Resource
 from tests.integration.conftest import Database, OpenApi

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from backend.services.entities import mirror, rows
-from backend.services.entities.entity import (
+from backend.services.entities.question import MOST_ROWS
+from common.clock import BRASILIA
+from common.entities.entity import (
     DATES,
     ENTITIES,
     ENTITIES_BY_ADDRESS,
@@ -23,8 +25,6 @@ from backend.services.entities.entity import (
     Order,
     of_resource,
 )
-from backend.services.entities.question import MOST_ROWS
-from common.clock import BRASILIA
 from common.resources.description import Kind
 from tests.integration.conftest import Database, OpenApi, Proxy
 from tests.rows import CNPJS, NOW

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.services.entities.entity import ENTITIES, RELEVANCE, SEARCH, Entity
+from common.entities.entity import ENTITIES, RELEVANCE, SEARCH, Entity
 
 every_entity = pytest.mark.parametrize("entity", ENTITIES, ids=[each.address for each in ENTITIES])
 VALUES = {

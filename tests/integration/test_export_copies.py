@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, RELEVANCE, Entity
 from backend.services.entities.question import Question, parse_question
 from backend.services.exports.copying import check_fields, copy_csv, count_rows, with_file_fields
 from common.database import raw_driver_of
+from common.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, RELEVANCE, Entity
 from common.masking import mask_field
 from tests.integration.conftest import Database
 from tests.stored_rows import fill, insert

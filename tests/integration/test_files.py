@@ -21,10 +21,10 @@ import pypdf
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.services.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
 from backend.services.exports import formats, serving
 from backend.services.exports.tables import Column, heads_of
 from common.config import ConfigurationError
+from common.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
 from common.resources.description import Kind
 from tests.stored_rows import fill, insert
 

@@ -13,7 +13,7 @@ from backend.config import BackendSettings
 from backend.main import create_app
 from backend.models.examples import EXAMPLES
 from backend.openapi import WITHOUT_DATABASE
-from backend.services.entities.entity import ENTITIES
+from common.entities.entity import ENTITIES
 from tests.integration.conftest import OpenApi
 
 OPERATIONS = {

@@ -12,11 +12,11 @@ import pytest
 
 from backend.models.summary import Summary
 from backend.services import facets as facets_module
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from backend.services.entities.question import parse_question
 from backend.services.facets import load_facets
 from backend.services.summary import load_rollup_total, load_summary
 from common.database import raw_driver_of
+from common.entities.entity import ENTITIES_BY_ADDRESS
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.contratos import CONTRATOS
 from common.resources.description import Resource

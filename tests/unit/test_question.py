@@ -2,8 +2,8 @@
 
 import pytest
 
-from backend.services.entities.entity import of_resource
 from backend.services.entities.question import parse_question
+from common.entities.entity import of_resource
 from common.resources.contratos import CONTRATOS
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from backend.services.entities.entity import MOMENTS, Entity, Order
+from common.entities.entity import MOMENTS, Entity, Order
 from common.resources.description import Kind
 
 LONGEST = 2_000

@@ -11,12 +11,12 @@ from backend.models.descriptions import (
 )
 from backend.models.descriptions import Form as FormName
 from backend.models.descriptions import Kind as KindName
-from backend.services.entities.entity import MAIN, RECORD, Entity, Filter, Form
 from backend.services.entities.question import parse_question
 from backend.services.exports.about import for_format, title_field
 from backend.services.exports.formats import FORMATS
 from backend.services.exports.serving import MOST_ROWS
 from backend.services.facets import default_facets_of, facets_of
+from common.entities.entity import MAIN, RECORD, Entity, Filter, Form
 from common.resources.description import Kind
 from common.resources.dominios import SEEN
 

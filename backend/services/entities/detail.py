@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import NotFoundError
 from backend.services.entities.address import party_path, portal_page, record_parts, record_path, to_key, to_party_key
-from backend.services.entities.entity import MAIN, Entity, Field, Filter, Form, Order, of_child, of_party, of_resource
 from backend.services.entities.mirror import Mirrors
 from backend.services.entities.question import VALUE, Asked, Question, Where
 from backend.services.entities.rows import LIST_SECONDS, load_page
 from backend.services.profiles import PROFILED, load_profile, root_of
 from common.database import raw_driver_of
+from common.entities.entity import MAIN, Entity, Field, Filter, Form, Order, of_child, of_party, of_resource
 from common.lists import is_to_be_read
 from common.resources import RESOURCES
 from common.resources.derive import party_key

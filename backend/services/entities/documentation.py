@@ -8,10 +8,10 @@ from backend.models.entities import Mirror
 from backend.openapi import with_headers
 from backend.services.entities.address import LONGEST, Part
 from backend.services.entities.detail import MOST_LISTED, SITUATIONS, address_name
-from backend.services.entities.entity import Entity, Field, Filter, Form
 from backend.services.entities.question import LONGEST_VALUE, MOST_VALUES, PERSONAL_DATA, Parameter, parameters_of
 from backend.services.exports.tables import grouped
 from backend.services.profiles import MOST, NEWEST, PROFILED
+from common.entities.entity import Entity, Field, Filter, Form
 from common.resources.description import Kind
 from common.resources.parties import ORGAOS
 

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.services.entities.entity import SEARCH, Entity
 from backend.services.entities.question import Question
 from backend.services.search import is_search_complete
+from common.entities.entity import SEARCH, Entity
 from common.lists import ALL, Scopes, write_scope
 from common.resources.description import Child, Resource
 

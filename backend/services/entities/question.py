@@ -16,8 +16,8 @@ from typing import Any, Literal, NoReturn, get_args
 from fastapi.exceptions import RequestValidationError
 
 from backend.services.entities.cursor import LONGEST, Place, parse_cursor
-from backend.services.entities.entity import DATES, RELEVANCE, SEARCH, Entity, Field, Filter, Form, Order
 from backend.services.search import Unanswerable, to_tsquery_text
+from common.entities.entity import DATES, RELEVANCE, SEARCH, Entity, Field, Filter, Form, Order
 from common.resources.description import Kind
 
 Counting = Literal["limitada", "exata", "nao"]

@@ -11,10 +11,10 @@ import orjson
 
 from backend.errors import TooBroadError, TooSlowError
 from backend.services.entities.cursor import Place, to_cursor
-from backend.services.entities.entity import DATES, RELEVANCE, Entity, Field, Order
 from backend.services.entities.question import RANKED, Question, Where
 from backend.services.exports.tables import grouped
 from backend.services.summary import load_rollup_total
+from common.entities.entity import DATES, RELEVANCE, Entity, Field, Order
 from common.masking import mask_field, mask_fields
 from common.resources import PERSONAL
 from common.resources.description import Kind

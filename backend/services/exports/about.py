@@ -5,11 +5,11 @@ import unicodedata
 from dataclasses import replace
 from datetime import datetime
 
-from backend.services.entities.entity import Entity, Field
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import PERSONAL, Question, refuse
 from backend.services.exports.copying import check_fields, with_file_fields
 from backend.services.exports.tables import About, Column
+from common.entities.entity import Entity, Field
 from common.resources.description import Kind
 
 MOST_PDF_FIELDS = 12

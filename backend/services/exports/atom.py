@@ -10,11 +10,11 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from backend.services.entities.address import portal_page
-from backend.services.entities.entity import MAIN, Entity, Field, Order
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import Question
 from backend.services.exports.about import title_field
 from common.clock import BRASILIA
+from common.entities.entity import MAIN, Entity, Field, Order
 from common.resources.description import Kind
 
 MOST_ENTRIES = 100

@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 
 import asyncpg
 
-from backend.services.entities.entity import Field
 from backend.services.entities.question import Question, refuse
 from backend.services.entities.rows import ordered
+from common.entities.entity import Field
 from common.resources.description import Kind
 
 # ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters

@@ -22,7 +22,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.metrics import Metrics
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS
 from backend.services.entities.mirror import Mirror, Mirrors
 from backend.services.entities.question import PERSONAL, Question, parse_question, refuse
 from backend.services.exports import jobs
@@ -34,6 +33,7 @@ from backend.services.exports.formats import EXCEL, FORMATS
 from backend.services.exports.jobs import Cause, Job
 from common.clock import to_wall_clock
 from common.database import UnreachableDatabaseError, cause_of, in_transaction, is_database_trouble, raw_driver_of
+from common.entities.entity import ENTITIES_BY_ADDRESS
 from common.lists import Scopes
 
 log = structlog.get_logger(__name__)

@@ -24,7 +24,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.errors import ConflictError, NotFoundError
 from backend.models import yearly as models
 from backend.services.election import look_if_elected
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS, Entity, of_resource
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import Question, parse_question
 from backend.services.exports.about import columns_of, describe
@@ -38,6 +37,7 @@ from common.clock import to_wall_clock
 from common.config import OFF
 from common.cron import next_runs
 from common.database import in_transaction, is_database_trouble, raw_driver_of
+from common.entities.entity import ENTITIES_BY_ADDRESS, Entity, of_resource
 from common.lists import Scopes
 from common.resources.contratacoes import CONTRATACOES
 from common.tables import arquivos, arquivos_geracoes

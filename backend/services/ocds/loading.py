@@ -10,11 +10,11 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.services.entities.entity import Entity, of_child, of_resource
 from backend.services.entities.mirror import Mirror, Mirrors, together
 from backend.services.entities.question import Question
 from backend.services.entities.rows import LIST_SECONDS
 from backend.services.ocds.release import Process, Row
+from common.entities.entity import Entity, of_child, of_resource
 from common.resources.atas import ATAS
 from common.resources.contratacoes import ARQUIVOS, CONTRATACOES
 from common.resources.contratos import ARQUIVOS as ARQUIVOS_CONTRATO

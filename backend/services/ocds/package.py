@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import NotFoundError
-from backend.services.entities.entity import of_resource
 from backend.services.entities.mirror import Mirror, Mirrors
 from backend.services.entities.question import PERSONAL, Question, parse_question, refuse
 from backend.services.entities.rows import load_page
@@ -16,6 +15,7 @@ from backend.services.ocds.loading import load_mirror, load_processes
 from backend.services.ocds.release import VERSION, parse_ocid, to_moment, to_release
 from common.clock import EARLIEST
 from common.database import raw_driver_of
+from common.entities.entity import of_resource
 from common.resources.contratacoes import CONTRATACOES
 
 MOST_RELEASES = 100

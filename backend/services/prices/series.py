@@ -13,12 +13,12 @@ import asyncpg
 
 from backend.errors import TooBroadError
 from backend.services.entities.address import portal_page, record_path
-from backend.services.entities.entity import MAIN, SEARCH, Entity, Field, Filter, Form, Order, of_child
 from backend.services.entities.question import PERSONAL, Question, parse_question, refuse
 from backend.services.entities.rows import load_page
 from backend.services.exports.tables import grouped
 from backend.services.prices.calculation import HIGHEST
 from backend.services.search import fold
+from common.entities.entity import MAIN, SEARCH, Entity, Field, Filter, Form, Order, of_child
 from common.resources.contratacoes import CONTRATACOES
 from common.resources.description import Kind
 from common.resources.itens import ITENS

@@ -13,10 +13,10 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import TooSlowError
-from backend.services.entities.entity import ENTITIES_BY_ADDRESS, MAIN, Filter, Form
 from backend.services.entities.question import Asked, Question, Where, parse_question, refuse
 from backend.services.entities.rows import LIST_SECONDS, too_slow
 from common.database import driver_of
+from common.entities.entity import ENTITIES_BY_ADDRESS, MAIN, Filter, Form
 from common.resources.description import Kind
 
 # ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters

@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 from backend.services.alerts.channels import Message
 from backend.services.entities.address import party_path, record_path
-from backend.services.entities.entity import Entity
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import Question
 from backend.services.entities.rows import Total
 from backend.services.exports.about import title_field
 from backend.services.exports.atom import in_words, page_of
+from common.entities.entity import Entity
 from common.masking import mask_numbers, mask_text
 
 MOST_SHOWN = 50

@@ -1,0 +1,1 @@
+"""Entities: what readers list and destinations receive, as SQL that is derived from descriptions and declarations."""

@@ -1,0 +1,131 @@
+"""What the files of connections say, checked and immutable."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+from common.connections.reading import Fault
+from common.connections.results import ResultsRule
+from common.connections.secrets import SecretText
+from common.entities.delivered import Delivered
+from common.mapping.rendering import Rendering
+
+Preset = Literal["generic", "slack", "teams", "telegram"]
+Method = Literal["POST", "PUT", "PATCH"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """SQL over the source of an entity with parameters `{0}`, `{1}`, ...; other braces are doubled. Empty for none."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """A token of the destination's."""
+
+    token: SecretText
+
+
+@dataclass(frozen=True)
+class Basic:
+    """A user and a password."""
+
+    username: SecretText
+    password: SecretText
+
+
+@dataclass(frozen=True)
+class HeaderKey:
+    """A key in a header of its own."""
+
+    name: str
+    value: SecretText
+
+
+@dataclass(frozen=True)
+class ClientCredentials:
+    """A token that is asked for with a client's id and secret (OAuth 2.0). `in_body`: both stand in the form."""
+
+    token_url: SecretText
+    client_id: SecretText
+    client_secret: SecretText
+    scope: str | None = None
+    in_body: bool = False
+
+
+Auth = Bearer | Basic | HeaderKey | ClientCredentials
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """What a destination receives of one entity, and how.
+
+    `wrap` is `array`, `lines`, `none`, or the name of the member whose value is the array; null for messages.
+    """
+
+    name: str
+    entity: Delivered
+    where: Conditions
+    path: str
+    method: Method
+    batch_records: int
+    batch_bytes: int
+    wrap: str | None
+    results: ResultsRule | None
+    rendering: Rendering
+
+
+@dataclass(frozen=True, eq=False)
+class Destination:
+    """One file of `destinations/`. `digest` is the SHA-256 of it; `timeout` is in seconds."""
+
+    name: str
+    digest: bytes
+    kind: Literal["http", "amqp"]
+    preset: Preset
+    url: SecretText
+    auth: Auth | None
+    sign: tuple[SecretText, ...]
+    headers: Mapping[str, SecretText]
+    schedule: str
+    after: Literal["update"] | None
+    start: Literal["now", "all"] | date
+    hold_above: int
+    requests_per_second: float | None
+    concurrency: int
+    timeout: float
+    allow_http: bool
+    allow_private: bool
+    exchange: str
+    routing_key: str
+    queue: str
+    streams: tuple[Stream, ...]
+
+    @property
+    def secrets(self) -> tuple[SecretText, ...]:
+        """All its texts that refer to secrets."""
+        held: list[SecretText] = [self.url, *self.sign, *self.headers.values()]
+        if self.auth is not None:
+            held += [value for value in vars(self.auth).values() if isinstance(value, SecretText)]
+        return tuple(dict.fromkeys(each for each in held if each.references))
+
+
+@dataclass(frozen=True, eq=False)
+class Connections:
+    """What a folder says. `entities` are those of the mirror and the declared ones. `digest` is that of all files."""
+
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    entities: Mapping[str, Delivered] = field(default_factory=dict)
+    digest: bytes = b""
+
+
+class ConnectionsInvalid(Exception):
+    """Files of connections are not usable as they are."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = tuple(faults)

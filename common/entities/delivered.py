@@ -1,0 +1,237 @@
+"""What can be delivered: tables with one key and one moment of their last change, as SQL.
+
+Made of the descriptions of resources, lists and parties, and of declarations (`common.connections`). Columns are those
+of the entity's own table: a value of a joined table could change without the row's version.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from common.entities.entity import ENTITIES, MAIN, Entity, Field, of_child
+from common.resources import INLINE, LATER
+from common.resources.derive import entry_columns, key_column
+from common.resources.description import Child, Kind, Resource
+
+ITEM = "i"
+"""What the table of a record's list is called in conditions on its entries."""
+LINK, PAYLOAD = "link_pncp", "payload"
+OWN = ("visto_em", "alterado_em")
+"""Columns that say when the mirror has stored a row, and not what is stored."""
+_OWN_TABLE = re.compile(rf"(?<!\w){MAIN}\.")
+_GROUP = re.compile(r"\(\?P<(\w+)>")
+
+
+@dataclass(frozen=True, eq=False)
+class DeliveredColumn:
+    """A column by the SQL that gives it."""
+
+    name: str
+    kind: Kind
+    sql: str
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """The first list of a record: what stands behind FROM, which rows are the record's, and its columns."""
+
+    source: str
+    condition: str
+    columns: Mapping[str, DeliveredColumn]
+
+
+@dataclass(frozen=True, eq=False)
+class Delivered:
+    """What destinations receive. `source` stands behind FROM, where its own table is called `e`.
+
+    `key` is SQL of the key's parts, and `key_sql` of the key as one text, its parts joined by `/`. `version` is SQL of
+    the moment of the last change, a `timestamptz`. `condition` holds for all its rows; empty for none. `kinds` are those
+    of the parts of its key.
+    """
+
+    name: str
+    label: str
+    source: str
+    key: tuple[str, ...]
+    key_sql: str
+    version: str
+    condition: str
+    columns: Mapping[str, DeliveredColumn]
+    kinds: tuple[Kind, ...] = (Kind.TEXT,)
+    items: Items | None = None
+    key_names: tuple[str, ...] = field(default=())
+
+    def rows_of(self) -> str:
+        """SQL of the condition that a row has one of some keys; `{keys}` stands for an array of key texts.
+
+        It begins with the first part of the key, so that an index answers it. A text that no key can be finds nothing.
+        """
+        keys = "CAST({keys} AS text[])"
+        first = self.key[0]
+        if len(self.key) == 1:
+            if self.kinds[0] is Kind.INTEGER:
+                # the condition stands inside, for it must hold before the text is cast
+                number = "CASE WHEN k ~ '^[0-9]+$' AND length(k) < 19 THEN CAST(k AS bigint) END"
+                return f"{first} = ANY(ARRAY(SELECT {number} FROM unnest({keys}) k))"
+            return f"{first} = ANY({keys})"
+        # a first part may hold slashes itself: all beginnings that end before one are looked for
+        begins = (
+            "ARRAY(SELECT DISTINCT array_to_string(p[1:n], '/')"
+            f" FROM unnest({keys}) k, string_to_array(k, '/') p, generate_series(1, cardinality(p) - 1) n)"
+        )
+        return f"{first} = ANY({begins}) AND {self.key_sql} IN (SELECT unnest({keys}))"
+
+
+def joined_key(parts: Sequence[str]) -> str:
+    """SQL of a key as one text."""
+    return " || '/' || ".join(f"CAST({part} AS text)" for part in parts)
+
+
+def _column(each: Field) -> DeliveredColumn:
+    return DeliveredColumn(each.name, each.kind, each.sql, each.label)
+
+
+def _link_sql(resource: Resource, key: str) -> str:
+    """SQL of the page on which the portal shows a record; null for a key of another form."""
+    names = [name for name in _GROUP.findall(resource.key_pattern)]
+    pattern = _GROUP.sub("(", resource.key_pattern)
+    groups = f"regexp_match({key}, '^{pattern}$')"
+    parts = []
+    for text in re.split(r"(\{\w+\})", resource.page):
+        if text.startswith("{"):
+            name = text[1:-1]
+            part = f"({groups})[{names.index(name) + 1}]"
+            parts.append(part if name == "cnpj" else f"ltrim({part}, '0')")
+        elif text:
+            parts.append(f"'{text}'")
+    return " || ".join(parts)
+
+
+def _list_column(resource: Resource, child: Child) -> DeliveredColumn:
+    """The entries of a record's list as the portal gives them, in the order of their key."""
+    order = ", ".join(f"{ITEM}.{name}" for name in child.key)
+    entries = f"SELECT jsonb_agg({ITEM}.payload ORDER BY {order}) FROM {child.name} {ITEM}"
+    sql = f"({entries} WHERE {ITEM}.{resource.key} = {MAIN}.{resource.key})"
+    return DeliveredColumn(_NAMES[child], Kind.JSON, sql, child.label)
+
+
+def _items(resource: Resource, child: Child) -> Items:
+    columns = (key_column(resource), *entry_columns(child))
+    return Items(
+        f"{child.name} {ITEM}",
+        f"{ITEM}.{resource.key} = {MAIN}.{resource.key}",
+        {each.name: DeliveredColumn(each.name, each.kind, f"{ITEM}.{each.name}", each.label) for each in columns},
+    )
+
+
+def _of(entity: Entity, name: str) -> Delivered:
+    """The rows of an entity that stand in one table."""
+    columns = {
+        each.name: _column(each)
+        for each in entity.fields.values()
+        if each.name != PAYLOAD and _OWN_TABLE.search(each.sql)
+    }
+    resource = entity.resources[0] if entity.resource or entity.children else None
+    if resource is not None and resource.page:
+        key = f"{MAIN}.{resource.key}"
+        columns[LINK] = DeliveredColumn(LINK, Kind.TEXT, _link_sql(resource, key), "Página no PNCP")
+    if entity.resource is not None:
+        columns |= {
+            each.name: each for each in (_list_column(entity.resource, child) for child in entity.resource.lists)
+        }
+    columns[PAYLOAD] = _column(entity.fields[PAYLOAD])
+    key = tuple(each.sql for each in entity.key)
+    lists = entity.resource.lists if entity.resource else ()
+    return Delivered(
+        name=name,
+        label=entity.label,
+        source=entity.source.partition(" ")[0] + f" {MAIN}",
+        key=key,
+        key_sql=key[0] if len(key) == 1 and entity.key[0].kind is not Kind.INTEGER else joined_key(key),
+        version=f"{MAIN}.updated_at",
+        condition="",
+        columns=columns,
+        kinds=tuple(each.kind for each in entity.key),
+        items=_items(entity.resource, lists[0]) if entity.resource and lists else None,
+        key_names=tuple(each.name for each in entity.key),
+    )
+
+
+_LISTS = (*INLINE, *LATER)
+_ADDRESSES = {child: of_child(resource, child).address for resource, child in _LISTS}
+_SHARED = {address for address, count in Counter(_ADDRESSES.values()).items() if count > 1}
+# lists that are shown as one stand in tables of their own, and are delivered by the names of these
+_NAMES = {
+    child: child.name if address in _SHARED else address.replace("-", "_") for child, address in _ADDRESSES.items()
+}
+
+
+def _all() -> Iterable[Delivered]:
+    for entity in ENTITIES:
+        if entity.resource is not None or entity.party is not None:
+            yield _of(entity, entity.name)
+    for resource, child in _LISTS:
+        yield _of(of_child(resource, child), _NAMES[child])
+
+
+DELIVERED: Mapping[str, Delivered] = {each.name: each for each in _all()}
+"""What of the mirror can be delivered, by name."""
+RECORDS = "entity_records"
+"""The table of declared records."""
+_CASTS = {
+    Kind.INTEGER: "CAST({value} AS bigint)",
+    Kind.NUMBER: "CAST({value} AS numeric)",
+    Kind.BOOLEAN: "CAST({value} AS boolean)",
+    Kind.DAY: "CAST({value} AS date)",
+    Kind.MOMENT: "CAST({value} AS timestamp)",
+    Kind.TEXT: "{value}",
+}
+
+
+def of_records(name: str, label: str, key_names: Sequence[str], columns: Mapping[str, tuple[Kind, str]]) -> Delivered:
+    """The records of a declared entity. `columns`: kind and label by name; names are identifiers.
+
+    A value that a column cannot hold fails the statement that reads it.
+    """
+    made = {}
+    for each, (kind, meaning) in columns.items():
+        value = f"({MAIN}.data ->> '{each}')"
+        sql = f"nullif({MAIN}.data -> '{each}', 'null')" if kind is Kind.JSON else _CASTS[kind].format(value=value)
+        made[each] = DeliveredColumn(each, kind, sql, meaning)
+    return Delivered(
+        name=name,
+        label=label,
+        source=f"{RECORDS} {MAIN}",
+        key=(f"{MAIN}.key",),
+        key_sql=f"{MAIN}.key",
+        version=f"{MAIN}.updated_at",
+        condition=f"{MAIN}.entity = '{name}' AND {MAIN}.removed_at IS NULL",
+        columns=made,
+        key_names=tuple(key_names),
+    )
+
+
+def of_view(
+    name: str, label: str, view: str, key_names: Sequence[str], version: str, columns: Mapping[str, tuple[Kind, str]]
+) -> Delivered:
+    """The rows of a view or a table of the operator's. All names are identifiers, that of the view with its schema.
+
+    `version` is a column of type `timestamptz`. A key of one whole number is compared as one.
+    """
+    made = {each: DeliveredColumn(each, kind, f"{MAIN}.{each}", text) for each, (kind, text) in columns.items()}
+    key = tuple(f"{MAIN}.{each}" for each in key_names)
+    kinds = tuple(columns[each][0] for each in key_names)
+    return Delivered(
+        name=name,
+        label=label,
+        source=f"{view} {MAIN}",
+        key=key,
+        key_sql=joined_key(key),
+        version=f"{MAIN}.{version}",
+        condition="",
+        columns=made,
+        kinds=kinds,
+        key_names=tuple(key_names),
+    )

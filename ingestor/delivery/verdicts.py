@@ -107,7 +107,7 @@ class Answer:
     """
 
     status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     failure: Failure | None = None
     is_cut: bool = False

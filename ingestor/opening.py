@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from common.connections import Destination
+from common.connections.settings import Destination
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.config import ConfigurationError

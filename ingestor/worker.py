@@ -189,7 +189,7 @@ class Worker:
 
     async def _beat(self) -> None:
         """Record that this worker is alive, and until when it counts as alive."""
-        await beat(self._engine, self.id, ("sync",), lease_seconds=self._options.lease_seconds)
+        await beat(self._engine, self.id, ["sync"], lease_seconds=self._options.lease_seconds)
 
     async def _renew(self) -> None:
         """Renew the leases; release slices whose lease was not renewed in time."""

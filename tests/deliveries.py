@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from common.connections import Destination, Stream, load_connections
+from common.connections.files import load_connections
+from common.connections.settings import Destination, Stream
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.verdicts import Answer
 from sqlalchemy import text

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from common.connections import Connections, Destination, check_connections
+from common.connections.files import check_connections
+from common.connections.settings import Connections, Destination
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -173,7 +174,7 @@ class Courier:
 
     async def _beat(self) -> None:
         """Record that this worker is alive."""
-        await beat(self._engine, self.id, ("delivery",), lease_seconds=self._options.lease_seconds)
+        await beat(self._engine, self.id, ["delivery"], lease_seconds=self._options.lease_seconds)
 
     async def _renew(self) -> None:
         """Renew the leases; requests leave only while one outlives them."""

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import asyncpg
 import structlog
-from common.connections import Stream
+from common.connections.settings import Stream
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-from common.mapping import CannotRender
+from common.mapping.rendering import CannotRender
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from ingestor.delivery.streams import Registered
@@ -357,7 +357,7 @@ async def _reject(
     stream_id: int,
     plan: int,
     batch_id: int | None,
-    bad: list[tuple[str, datetime, bytes | None, str]],
+    bad: Sequence[tuple[str, datetime, bytes | None, str]],
 ) -> int:
     """Note rejections, each by key, version, digest and reason; answers how many had not been rejected before."""
     rows = [(key, version, digest, reason[:LONGEST_REASON]) for key, version, digest, reason in sorted(bad)]

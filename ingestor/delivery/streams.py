@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from common.connections import Destination, Stream
+from common.connections.settings import Destination, Stream
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from common.connections.files import load_connections
+
+from common.connections.loading import load_connections
 from common.connections.settings import Destination, Stream
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.verdicts import Answer
@@ -176,13 +177,13 @@ class Desk:
             self.registered = await register(db, self.destination)
         return self.registered[0]
 
-    async def ask(self, mode: str = "backfill", **options: Any) -> int:
+    async def ask(self, how: str = "backfill", **options: Any) -> int:
         """Ask for a delivery, and plan it."""
         async with self.engine.begin() as db:
             created = await deliveries.create(
                 db,
                 destination="crm",
-                mode=mode,
+                mode=how,
                 trigger="api",
                 options=options,  # type: ignore[arg-type]
             )
@@ -216,9 +217,9 @@ class Desk:
         async with self.engine.begin() as db:
             await executions.close(db, execution_id)
 
-    async def deliver(self, mode: str = "backfill", **options: Any) -> None:
+    async def deliver(self, how: str = "backfill", **options: Any) -> None:
         """A whole delivery."""
-        await self.ask(mode, **options)
+        await self.ask(how, **options)
         await self.work()
 
     async def states(self) -> dict[int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from common.connections.files import check_connections
+from common.connections.loading import check_connections
 from common.connections.settings import Connections, Destination
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

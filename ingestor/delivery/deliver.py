@@ -83,7 +83,7 @@ class Lease:
     valid_until: float
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Postponed(Exception):
     """The destination has failed; it is asked again after a pause."""
 
@@ -96,7 +96,7 @@ class Stopped(Exception):
     """The destination wants no more; the text says how it said so."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Held(Exception):
     """An administrator has to confirm that the delivery goes on; `details` say why."""
 
@@ -235,25 +235,29 @@ async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
     """
     registered = work.registered
 
-    async def ask(db: AsyncConnection) -> list[tuple[str, datetime]]:
+    async def ask(db: AsyncConnection) -> tuple[list[str], Held | None]:
         driver = await driver_of(db)
         found = await owed.load_owed(driver, registered, work.position, work.scope)
-        if is_first:
-            number, oldest = len(found), min((version for _, version in found), default=None)
-            if number == owed.AT_ONCE:
-                number, oldest = await owed.count_owed(driver, registered, work.position, work.scope)
-            await db.execute(_COUNTED, {"id": registered.id, "owed": number, "oldest": oldest})
-            await db.execute(_COUNTED_AT, {"name": work.claim.destination})
-            log.info("records are owed", owed=number, stream=registered.stream.name)
-            if number > registered.destination.hold_above and not work.is_confirmed:
-                samples = await _sample(driver, registered, [key for key, _ in found[:SAMPLES]])
-                raise Held(
-                    {"reason": "hold_above", "owed": number, "samples": samples, "stream": registered.stream.name}
-                )
-        return found
+        keys = [key for key, _ in found]
+        if not is_first:
+            return keys, None
+        number, oldest = len(found), min((version for _, version in found), default=None)
+        if number == owed.AT_ONCE:
+            number, oldest = await owed.count_owed(driver, registered, work.position, work.scope)
+        await db.execute(_COUNTED, {"id": registered.id, "owed": number, "oldest": oldest})
+        await db.execute(_COUNTED_AT, {"name": work.claim.destination})
+        log.info("records are owed", owed=number, stream=registered.stream.name)
+        if number <= registered.destination.hold_above or work.is_confirmed:
+            return keys, None
+        samples = await _sample(driver, registered, keys[:SAMPLES])
+        held = {"reason": "hold_above", "owed": number, "samples": samples, "stream": registered.stream.name}
+        return keys, Held(held)
 
     with network_errors():
-        return [key for key, _ in await in_transaction(work.tools.engine, ask)]
+        keys, held = await in_transaction(work.tools.engine, ask)
+    if held is not None:
+        raise held
+    return keys
 
 
 async def _sample(driver: "asyncpg.Connection[Any]", registered: Registered, keys: list[str]) -> list[str]:

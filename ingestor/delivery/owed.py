@@ -25,6 +25,8 @@ OVERLAP = timedelta(minutes=10)
 YOUNG = timedelta(days=7)
 """A rejected record is asked again by every full run while it is younger, then once in this time."""
 
+MOMENT = "CAST({} AS timestamptz)"
+
 Wanted = Literal["diferencas", "tudo", "rejeitados"]
 
 
@@ -91,19 +93,20 @@ def _ask(registered: Registered, position: Position, scope: Scope) -> _Question:
         question.add(f"({where.sql})", *where.values)
     question.conditions.append(f"d.state IS DISTINCT FROM {SENDING}")
     version = entity.version.replace("{", "{{").replace("}", "}}")
-    known = f"(d.key IS NOT NULL OR {version} > coalesce({{}}, '-infinity'))"
+    known = f"(d.key IS NOT NULL OR {version} > coalesce({MOMENT}, '-infinity'))"
     if scope.keys is not None:
         question.values.append(list(scope.keys))
         question.conditions.append(f"({entity.rows_of().format(keys=f'${len(question.values)}')})")
-        question.add("(d.sent_at IS NULL OR d.sent_at < {})", scope.begun_at)
+        question.add(f"(d.sent_at IS NULL OR d.sent_at < {MOMENT})", scope.begun_at)
     elif scope.wanted == "tudo":
-        question.add(f"(d.sent_at IS NULL OR d.sent_at < {{}}) AND {known}", scope.begun_at, position.baseline_at)
+        question.add(f"(d.sent_at IS NULL OR d.sent_at < {MOMENT}) AND {known}", scope.begun_at, position.baseline_at)
     elif scope.wanted == "rejeitados":
-        question.add(f"d.state = {REJECTED} AND d.sent_at < {{}}", scope.begun_at)
+        question.add(f"d.state = {REJECTED} AND d.sent_at < {MOMENT}", scope.begun_at)
     else:
-        differs = f"((d.source_at, d.plan) IS DISTINCT FROM ({version}, {{}}) AND {known})"
+        differs = f"((d.source_at, d.plan) IS DISTINCT FROM ({version}, CAST({{}} AS int)) AND {known})"
         if scope.is_full:
-            again = f"(d.state = {REJECTED} AND d.sent_at < {{}} AND (d.rejected_since > {{}} OR d.sent_at < {{}}))"
+            young = f"(d.rejected_since > {MOMENT} OR d.sent_at < {MOMENT})"
+            again = f"(d.state = {REJECTED} AND d.sent_at < {MOMENT} AND {young})"
             week_ago = scope.begun_at - YOUNG
             question.add(
                 f"({differs} OR {again})", registered.plan, position.baseline_at, scope.begun_at, week_ago, week_ago
@@ -111,7 +114,7 @@ def _ask(registered: Registered, position: Position, scope: Scope) -> _Question:
         else:
             question.add(differs, registered.plan, position.baseline_at)
             if position.cursor_at is not None:
-                question.add(f"{version} >= {{}}", position.cursor_at - OVERLAP)
+                question.add(f"{version} >= {MOMENT}", position.cursor_at - OVERLAP)
     return question
 
 

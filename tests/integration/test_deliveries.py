@@ -40,6 +40,8 @@ async def test_every_record_is_sent_once_in_batches_and_then_nothing_is_owed(des
 async def test_what_was_changed_is_sent_again_and_what_is_not_mapped_is_only_noted(
     desk: Desk, database: Database
 ) -> None:
+    write_files(desk.folder, change=lambda written: written.replace("VERSAO: {meta: version}", "ORIGEM: {const: A}"))
+    await desk.load()
     await desk.deliver()
     await put_products(database.engine, {1: "outro nome"})
     await put_products(database.engine, {2: NAMES[2]}, cor="azul")  # a column that nothing maps

@@ -1,0 +1,222 @@
+"""The courier's loops: files that change, schedules, updates that are followed, two couriers, a stop in the middle."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.lifecycle import deliveries
+from ingestor.delivery import courier as module
+from ingestor.delivery import streams
+from ingestor.delivery.courier import Courier, CourierOptions
+from ingestor.delivery.verdicts import Answer
+from tests.deliveries import Receiver, Request, accepting, put_products, write_files
+from tests.integration.conftest import Database
+from tests.support import eventually
+
+NAMES = {number: f"produto {number}" for number in range(1, 26)}
+Open = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POLL_SECONDS", "LOOK_SECONDS", "TICK_SECONDS"):
+        monkeypatch.setattr(module, name, 0.05)
+    monkeypatch.setattr(streams, "FORGET_AFTER_SECONDS", 0.0)
+
+
+@asynccontextmanager
+async def running(database: Database, folder: Path, receiver: Receiver, **options: Any) -> AsyncIterator[Courier]:
+    """A courier at work until the block ends."""
+    given = {"slots": 4, "lease_seconds": 20.0, "retry_seconds": 0.05, "schedule_enabled": False, **options}
+    courier = Courier(database.engine, CourierOptions(folder=folder, **given), lambda _: receiver)
+    task = asyncio.create_task(courier.run())
+    try:
+        yield courier
+    finally:
+        courier.stopping.set()
+        await task
+
+
+async def ask(database: Database, **options: Any) -> int:
+    created = await database.run(
+        deliveries.create, destination="crm", mode="backfill", trigger="api", options=options or None
+    )
+    assert created is not None
+    return created
+
+
+def has_ended(database: Database, execution_id: int, status: str = "success") -> Callable[[], Any]:
+    async def check() -> bool:
+        return bool((await database.execution(execution_id)).status == status)
+
+    return check
+
+
+async def test_a_delivery_that_is_asked_for_is_done(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    receiver = Receiver()
+    async with running(database, write_files(tmp_path), receiver):
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+    worker = await database.row("SELECT * FROM workers")
+    assert (worker.kinds, worker.stopped_at is not None) == (["delivery"], True)
+
+
+async def test_what_fails_for_a_while_is_delivered_in_the_end(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    receiver = Receiver()
+    receiver.answer = lambda request: accepting(request) if len(receiver.requests) > 5 else Answer(503, {}, b"")
+    async with running(database, write_files(tmp_path), receiver):
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+    assert len({request.idempotency_key for request in receiver.requests[:6]}) == 1
+
+
+async def test_two_couriers_send_nothing_twice(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    receiver, folder = Receiver(), write_files(tmp_path, records=1)
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(running(database, folder, receiver))
+        await eventually(has_ended(database, await ask(database)))
+    assert sorted(code for request in receiver.requests for code in request.codes) == sorted(NAMES)
+
+
+async def test_a_file_that_no_longer_holds_leaves_what_it_said_before(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    receiver, folder = Receiver(), write_files(tmp_path)
+    async with running(database, folder, receiver) as courier:
+        await eventually(lambda: courier._places)
+        write_files(folder, change=lambda written: written.replace("CODIGO: codigo", "CODIGO: codgo"))
+        before = courier._seen.files
+        await eventually(lambda: courier._seen.files != before)
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+
+
+async def test_a_destination_whose_file_is_gone_ends_its_delivery_and_keeps_its_ledger(
+    database: Database, tmp_path: Path
+) -> None:
+    await put_products(database.engine, NAMES)
+    receiver, folder = Receiver(), write_files(tmp_path)
+    receiver.answer = lambda request: accepting(request) if len(receiver.requests) == 1 else Answer(503, {}, b"")
+    async with running(database, folder, receiver):
+        execution_id = await ask(database)
+        await eventually(lambda: len(receiver.requests) > 2)
+        (folder / "destinations" / "crm.yaml").unlink()
+        await eventually(has_ended(database, execution_id, "error"))
+        assert (await database.execution(execution_id)).cause == "misconfigured"
+        assert await database.value("SELECT count(*) FROM delivery_batches WHERE state = 'open'") == 0
+        assert await database.value("SELECT count(*) FROM deliveries WHERE state = 1") == 10
+
+        receiver.answer = accepting
+        write_files(folder)
+        await eventually(lambda: database.value("SELECT missing_since IS NULL FROM destinations"))
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+
+
+async def test_a_cancelled_delivery_sends_nothing_more(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    gate, arrived = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Request) -> None:
+        arrived.set()
+        await gate.wait()
+
+    receiver = Receiver(before=wait)
+    async with running(database, write_files(tmp_path), receiver):
+        execution_id = await ask(database)
+        await arrived.wait()
+        from common.lifecycle import executions  # noqa: PLC0415
+
+        assert await database.run(executions.cancel, execution_id, "ana")
+        gate.set()
+    assert len(receiver.requests) == 1
+
+
+async def test_a_courier_that_stops_settles_its_request_and_leaves_the_rest(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    gate, arrived = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Request) -> None:
+        arrived.set()
+        await gate.wait()
+
+    receiver, folder = Receiver(before=wait), write_files(tmp_path)
+    async with running(database, folder, receiver) as courier:
+        execution_id = await ask(database)
+        await arrived.wait()
+        courier.stopping.set()
+        gate.set()
+    assert len(receiver.records) == 10
+    assert (await database.row("SELECT * FROM sync_slices")).status == "pending"
+    async with running(database, folder, receiver):
+        await eventually(has_ended(database, execution_id))
+    assert len(receiver.requests) == 3
+
+
+async def test_the_schedule_starts_full_deliveries_and_a_pause_stops_them(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    receiver = Receiver()
+    folder = write_files(tmp_path, change=lambda written: 'schedule: "* * * * *"\n' + written)
+    async with running(database, folder, receiver, schedule_enabled=True):
+        await eventually(lambda: database.value("SELECT count(*) FROM schedules WHERE name = 'deliver:crm'"))
+        await database.rows("UPDATE schedules SET effective_at = now() - interval '2 minutes'")
+        await eventually(lambda: len(receiver.records) == 25)
+    run = await database.row("SELECT * FROM sync_executions ORDER BY id LIMIT 1")
+    assert (run.trigger, run.mode) == ("schedule", "backfill")
+
+    await database.rows("""
+        UPDATE schedules SET paused_at = now(), paused_by = 'ana', pause_reason = 'manutenção'
+    """)
+    await put_products(database.engine, {1: "mudou"})
+    before = len(receiver.requests)
+    async with running(database, folder, receiver):
+        await eventually(lambda: database.value("SELECT count(*) = 0 FROM sync_executions WHERE status = 'running'"))
+        await ask(database)
+        await eventually(
+            lambda: database.value("SELECT planned_at IS NOT NULL FROM sync_executions ORDER BY id DESC LIMIT 1")
+        )
+        await asyncio.sleep(0.3)  # several looks of the loop
+    assert len(receiver.requests) == before
+
+
+async def test_a_destination_that_wants_no_more_ends_the_delivery_with_the_reason(
+    database: Database, tmp_path: Path
+) -> None:
+    await put_products(database.engine, NAMES)
+    receiver = Receiver(answer=lambda _: Answer(410, {}, b""))
+    async with running(database, write_files(tmp_path), receiver):
+        execution_id = await ask(database)
+        await eventually(has_ended(database, execution_id, "error"))
+    run = await database.execution(execution_id)
+    assert run.cause == "destination_stopped"
+    assert "410" in run.error_message
+
+
+async def test_a_destination_that_fails_for_a_day_is_given_up_and_its_records_stay_owed(
+    database: Database, tmp_path: Path
+) -> None:
+    await put_products(database.engine, NAMES)
+    receiver = Receiver(answer=lambda _: Answer(503, {}, b""))
+    async with running(database, write_files(tmp_path), receiver):
+        execution_id = await ask(database)
+        await eventually(lambda: database.value("SELECT max(failures) > 0 FROM sync_slices"))
+        await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 hours'")
+        await eventually(has_ended(database, execution_id, "error"))
+        assert (await database.execution(execution_id)).cause == "destination_down"
+        receiver.answer = accepting
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+
+
+async def test_a_test_of_a_destination_sends_one_request_without_records(database: Database, tmp_path: Path) -> None:
+    receiver = Receiver(answer=lambda _: Answer(200, {}, b""))
+    async with running(database, write_files(tmp_path), receiver):
+        await eventually(has_ended(database, await ask(database, mode="teste")))
+    assert [request.codes for request in receiver.requests] == [[]]

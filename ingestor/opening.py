@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from common.connections.settings import Destination
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.config import ConfigurationError
+from common.connections.settings import Destination
 from common.database import create_engine
 from ingestor.config import IngestorSettings
 from ingestor.delivery.amqp import AmqpSender

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-
 from common.connections.loading import load_connections
-from common.connections.settings import Destination, Stream
-from ingestor.delivery.pace import Pace
-from ingestor.delivery.verdicts import Answer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.connections.settings import Destination, Stream
 from common.lifecycle import deliveries, executions
 from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery.deliver import Lease, Tools, deliver_stream, finish_stream
+from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Registered, register
+from ingestor.delivery.verdicts import Answer
 from ingestor.metrics import Metrics
 
 PRODUCTS = """

@@ -13,10 +13,10 @@ from typing import Protocol
 
 import structlog
 from common.connections.loading import check_connections
-from common.connections.settings import Connections, Destination
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
 from common.lifecycle import deliveries, executions, slices
 from common.lifecycle.causes import Cause

@@ -9,16 +9,15 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import asyncpg
 import structlog
-from common.connections.settings import Stream
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.connections.settings import Stream
 from common.database import driver_of, in_transaction, network_errors
 from common.lifecycle import deliveries, slices
 from common.lifecycle.causes import Cause

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-from common.mapping.rendering import CannotRender
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
+from common.mapping.rendering import CannotRender
 from ingestor.delivery.streams import Registered
 
 # ruff: noqa: S608  # names of descriptions and of checked files

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from common.connections.settings import Destination, Stream
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import BRASILIA
+from common.connections.settings import Destination, Stream
 
 # constants of ours
 

@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from ingestor.delivery.verdicts import Answer
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.lifecycle import deliveries
 from ingestor.delivery.deliver import Held, Postponed, Stopped, hold_stream
+from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
 from tests.deliveries import Desk, Receiver, Request, accepting, answer_of, put_products, write_files
 from tests.integration.conftest import Database

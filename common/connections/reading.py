@@ -17,11 +17,14 @@ from common.mapping.problem import At
 
 MAX_BYTES = 1024 * 1024
 """Of a file."""
+MAX_DIGITS = 18
+"""Of a whole number without quotes."""
 MAX_DEPTH = 30
 """Mappings and lists that stand in each other."""
 
 
 _DECIMAL_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"-?[0-9]+\.[0-9]+")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _TAG = "tag:yaml.org,2002:"
@@ -180,33 +183,32 @@ class _Reader:
 def _of_kind(kind: str, written: str) -> tuple[Any, bool]:
     """The value of a text without quotes, and whether it has one reading."""
     value: Any = None
+    is_clear = False
     match kind:
         case "str":
-            return written, True
+            value, is_clear = written, True
         case "null":
-            return None, True
-        case "bool" if written in ("true", "false"):
-            return written == "true", True
-        case "int" if _DECIMAL_INTEGER.fullmatch(written):
-            return int(written), len(written) <= MAX_DIGITS
-        case "float":
-            try:
-                value = float(written)
-            except ValueError:
-                return None, False
-            return value, repr(value) == written
+            is_clear = True
+        case "bool":
+            value, is_clear = written == "true", written in ("true", "false")
+        case "int" if _DECIMAL_INTEGER.fullmatch(written) and len(written) <= MAX_DIGITS:
+            value, is_clear = int(written), True
+        case "float" if _FLOAT.fullmatch(written):
+            value = float(written)
+            is_clear = repr(value) == written
         case "timestamp":
-            try:
-                if _DAY.fullmatch(written):
-                    return date.fromisoformat(written), True
-                if _MOMENT.fullmatch(written):
-                    return datetime.fromisoformat(written), True
-            except ValueError:
-                pass
-    return None, False
+            value = _time(written)
+            is_clear = value is not None
+    return value, is_clear
 
 
-MAX_DIGITS = 18
+def _time(written: str) -> date | None:
+    try:
+        if _DAY.fullmatch(written):
+            return date.fromisoformat(written)
+        return datetime.fromisoformat(written) if _MOMENT.fullmatch(written) else None
+    except ValueError:
+        return None
 
 
 def _line(event: Any) -> int:

@@ -14,6 +14,8 @@ from common.resources import INLINE, LATER
 from common.resources.derive import entry_columns, key_column
 from common.resources.description import Child, Kind, Resource
 
+# ruff: noqa: S608  # all names in these statements stand in descriptions, or are checked identifiers
+
 ITEM = "i"
 """What the table of a record's list is called in conditions on its entries."""
 LINK, PAYLOAD = "link_pncp", "payload"
@@ -47,8 +49,8 @@ class Delivered:
     """What destinations receive. `source` stands behind FROM, where its own table is called `e`.
 
     `key` is SQL of the key's parts, and `key_sql` of the key as one text, its parts joined by `/`. `version` is SQL of
-    the moment of the last change, a `timestamptz`. `condition` holds for all its rows; empty for none. `kinds` are those
-    of the parts of its key.
+    the moment of the last change, a `timestamptz`. `condition` holds for all its rows; empty for none. `key_names` are
+    what the parts of its key are called, and `kinds` their kinds. `items` is the first list of a record.
     """
 
     name: str
@@ -95,7 +97,7 @@ def _column(each: Field) -> DeliveredColumn:
 
 def _link_sql(resource: Resource, key: str) -> str:
     """SQL of the page on which the portal shows a record; null for a key of another form."""
-    names = [name for name in _GROUP.findall(resource.key_pattern)]
+    names = _GROUP.findall(resource.key_pattern)
     pattern = _GROUP.sub("(", resource.key_pattern)
     groups = f"regexp_match({key}, '^{pattern}$')"
     parts = []
@@ -135,12 +137,10 @@ def _of(entity: Entity, name: str) -> Delivered:
     }
     resource = entity.resources[0] if entity.resource or entity.children else None
     if resource is not None and resource.page:
-        key = f"{MAIN}.{resource.key}"
-        columns[LINK] = DeliveredColumn(LINK, Kind.TEXT, _link_sql(resource, key), "Página no PNCP")
+        link = _link_sql(resource, f"{MAIN}.{resource.key}")
+        columns[LINK] = DeliveredColumn(LINK, Kind.TEXT, link, "Página no PNCP")
     if entity.resource is not None:
-        columns |= {
-            each.name: each for each in (_list_column(entity.resource, child) for child in entity.resource.lists)
-        }
+        columns |= {_NAMES[child]: _list_column(entity.resource, child) for child in entity.resource.lists}
     columns[PAYLOAD] = _column(entity.fields[PAYLOAD])
     key = tuple(each.sql for each in entity.key)
     lists = entity.resource.lists if entity.resource else ()
@@ -186,7 +186,8 @@ _CASTS = {
     Kind.BOOLEAN: "CAST({value} AS boolean)",
     Kind.DAY: "CAST({value} AS date)",
     Kind.MOMENT: "CAST({value} AS timestamp)",
-    Kind.TEXT: "{value}",
+    Kind.TEXT: "CAST({value} AS text)",
+    Kind.JSON: "CAST({value} AS jsonb)",
 }
 
 
@@ -214,13 +215,16 @@ def of_records(name: str, label: str, key_names: Sequence[str], columns: Mapping
 
 
 def of_view(
-    name: str, label: str, view: str, key_names: Sequence[str], version: str, columns: Mapping[str, tuple[Kind, str]]
+    name: str, label: str, *, view: str, key_names: Sequence[str], version: str, columns: Mapping[str, tuple[Kind, str]]
 ) -> Delivered:
     """The rows of a view or a table of the operator's. All names are identifiers, that of the view with its schema.
 
     `version` is a column of type `timestamptz`. A key of one whole number is compared as one.
     """
-    made = {each: DeliveredColumn(each, kind, f"{MAIN}.{each}", text) for each, (kind, text) in columns.items()}
+    made = {
+        each: DeliveredColumn(each, kind, _CASTS[kind].format(value=f"{MAIN}.{each}"), text)
+        for each, (kind, text) in columns.items()
+    }
     key = tuple(f"{MAIN}.{each}" for each in key_names)
     kinds = tuple(columns[each][0] for each in key_names)
     return Delivered(

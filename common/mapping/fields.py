@@ -225,9 +225,7 @@ def _pipeline(name: str, get: Get, kind: Kind | None, plan: FieldPlan, at: At) -
                 if value is not None:
                     value = step(value)
             if value is None:
-                if required and not has_default:
-                    raise CannotRender("falta o valor")
-                return default
+                return default if not required or has_default else _missing()
             for step in steps:
                 value = step(value)
         except CannotRender as error:
@@ -235,6 +233,10 @@ def _pipeline(name: str, get: Get, kind: Kind | None, plan: FieldPlan, at: At) -
         return value
 
     return read
+
+
+def _missing() -> NoReturn:
+    raise CannotRender("falta o valor")
 
 
 def _finite(value: Any) -> Any:
@@ -252,6 +254,10 @@ def _steps(plan: FieldPlan, kind: Kind | None, at: At) -> tuple[list[values.Step
     for each in (*finals, *texts):
         templates.check_kind(each, kind, plan.from_ or "", (*at, each))
     cleaning: list[values.Step] = [getattr(values, each) for each in ("trim", "digits") if each in texts]
+    return cleaning, _final_steps(plan, kind, at)
+
+
+def _final_steps(plan: FieldPlan, kind: Kind | None, at: At) -> list[values.Step]:
     steps: list[values.Step] = [values.upper] if plan.upper else []
     if plan.date is not None:
         said = values.check_format(plan.date, has_hours=kind is not Kind.DAY)
@@ -272,7 +278,7 @@ def _steps(plan: FieldPlan, kind: Kind | None, at: At) -> tuple[list[values.Step
         steps.append(lambda value: cut(value) if isinstance(value, str) else value)
         if plan.map is None:
             steps[-1] = cut
-    return cleaning, steps
+    return steps
 
 
 def _mapped(known: Mapping[str, Any], otherwise: Any) -> values.Step:

@@ -1,0 +1,285 @@
+"""The files of connections as they are written: models that take nothing unknown and convert nothing."""
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from common.connections.conditions import ANY_ITEM, OPERATORS
+from common.cron import CronError, check_cron
+from common.mapping.plan import Fields, Scalar, Written
+
+NAME = r"[a-z][a-z0-9_-]{0,40}"
+ENTITY_NAME = r"[a-z][a-z0-9_]{0,40}"
+IDENTIFIER = r"[a-z_][a-z0-9_]{0,62}"
+DEFAULT_SCHEDULE = "0 1 * * *"
+MOST_RECORDS, MOST_OF_A_MESSAGE = 10_000, 100
+MOST_BYTES = 50 * 1024 * 1024
+MOST_STREAMS = 100
+
+
+def _is(pattern: str, said: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(said)
+        return value
+
+    return AfterValidator(check)
+
+
+def _cron(value: str) -> str:
+    try:
+        return check_cron(value)
+    except CronError:
+        raise ValueError('esperava um cron de cinco campos, como "0 1 * * *"') from None
+
+
+def _start(value: Any) -> Any:
+    if value in ("now", "all") or type(value) is date:
+        return value
+    raise ValueError("esperava now (só o que mudar de agora em diante), all (tudo) ou um dia AAAA-MM-DD")
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_HEADER_SAID = "não é um nome de cabeçalho"
+Name = Annotated[str, _is(NAME, "use letras minúsculas, dígitos, - e _, começando por uma letra; no máximo 41")]
+Identifier = Annotated[str, _is(IDENTIFIER, "use letras minúsculas, dígitos e _, começando por uma letra ou _")]
+ViewName = Annotated[
+    str, _is(rf"({IDENTIFIER}\.)?{IDENTIFIER}", "esperava o nome de uma visão, com ou sem esquema, em minúsculas")
+]
+Cron = Annotated[str, AfterValidator(_cron)]
+Start = Annotated[
+    Any,
+    AfterValidator(_start),
+    WithJsonSchema({"anyOf": [{"enum": ["now", "all"]}, {"type": "string", "format": "date"}]}),
+]
+Several = Annotated[
+    list[str], BeforeValidator(_several, json_schema_input_type=str | list[str]), Field(min_length=1, max_length=5)
+]
+Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float)]
+HeaderName = Annotated[str, _is(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", _HEADER_SAID)]
+Path = Annotated[
+    str, _is(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*(\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?", "esperava /caminho")
+]
+Reference = Annotated[str, Field(description="${env:NAME} or ${file:/path}")]
+_VALUE = {"type": ["string", "number", "boolean"]}
+_CONDITION: dict[str, Any] = {
+    "anyOf": [
+        _VALUE,
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "minProperties": 1,
+            "properties": {
+                "in": {"type": "array", "items": _VALUE, "minItems": 1},
+                "equals": _VALUE,
+                "at_least": {"type": ["number", "string"]},
+                "at_most": {"type": ["number", "string"]},
+                "from": {"type": "string"},
+                "to": {"type": "string"},
+                "is_null": {"type": "boolean"},
+                "contains_any": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            },
+        },
+    ]
+}
+assert tuple(_CONDITION["anyOf"][1]["properties"]) == OPERATORS  # noqa: S101  # one list cannot leave out what is in the other
+Where = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {ANY_ITEM: {"type": "object", "additionalProperties": _CONDITION, "minProperties": 1}},
+            "additionalProperties": _CONDITION,
+        }
+    ),
+]
+
+
+class BearerFile(Written):
+    """`Authorization: Bearer`, with a token that does not change by itself."""
+
+    kind: Literal["bearer"]
+    token: Reference
+
+
+class BasicFile(Written):
+    """`Authorization: Basic`."""
+
+    kind: Literal["basic"]
+    username: str
+    password: Reference
+
+
+class HeaderFile(Written):
+    """A key in a header of its own."""
+
+    kind: Literal["header"]
+    name: HeaderName
+    value: Reference
+
+
+class ClientCredentialsFile(Written):
+    """A token that is asked for at `token_url` (OAuth 2.0). `in_body`: id and secret stand in the form."""
+
+    kind: Literal["oauth2_client_credentials"]
+    token_url: str
+    client_id: str
+    client_secret: Reference
+    scope: str | None = None
+    in_body: bool = False
+
+
+AuthFile = Annotated[BearerFile | BasicFile | HeaderFile | ClientCredentialsFile, Field(discriminator="kind")]
+
+
+class BatchFile(Written):
+    """How many records stand in a request, and how a body holds them."""
+
+    records: int | None = Field(None, ge=1, le=MOST_RECORDS)
+    max_bytes: int | None = Field(None, ge=1024, le=MOST_BYTES)
+    wrap: str | None = Field(
+        None, min_length=1, max_length=100, description="array, lines, none, or the name of the array's member"
+    )
+
+
+class RejectionFile(Written):
+    """What an entry must (not) say to be a rejection."""
+
+    in_: list[Scalar] | None = Field(None, alias="in", min_length=1)
+    not_in: list[Scalar] | None = Field(None, min_length=1)
+
+
+def _rejection(value: Any) -> Any:
+    if value == "present" or isinstance(value, dict | RejectionFile):
+        return value
+    raise ValueError("esperava present, {in: [...]} ou {not_in: [...]}")
+
+
+class ResultsFile(Written):
+    """Where an answer lists what has become of each record."""
+
+    at: str = Field("", description="path to the list; empty: the answer itself")
+    key: str | None = Field(None, description="by which field an entry names its record; not set: by their order")
+    rejected_when: Annotated[
+        dict[str, Annotated[Any, AfterValidator(_rejection)]],
+        Field(min_length=1),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {
+                    "anyOf": [
+                        {"const": "present"},
+                        {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "minProperties": 1,
+                            "maxProperties": 1,
+                            "properties": {
+                                "in": {"type": "array", "minItems": 1},
+                                "not_in": {"type": "array", "minItems": 1},
+                            },
+                        },
+                    ]
+                },
+            }
+        ),
+    ]
+    reason: str | None = None
+
+
+class MessageFile(Written):
+    """A chat's message: a line of each record below a head."""
+
+    head: str = Field("", max_length=1000)
+    line: str = Field(min_length=1, max_length=4000)
+
+
+class ExampleFile(Written):
+    """A record, and what becomes of it: some of its fields, or the reason for which it is rejected."""
+
+    given: dict[str, Any]
+    expect: dict[str, Any] | None = Field(None, description="fields and their values; of a message: line")
+    rejected: str | None = Field(None, description="a part of the reason")
+
+
+class StreamFile(Written):
+    """What a destination receives of one entity."""
+
+    entity: str
+    name: Name | None = None
+    where: Where | None = None
+    path: Path = ""
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    batch: BatchFile = BatchFile()
+    results: ResultsFile | None = None
+    fields: Fields | None = None
+    message: MessageFile | None = None
+    examples: list[ExampleFile] = Field(default_factory=list)
+
+
+class DestinationFile(Written):
+    """A file of `destinations/`."""
+
+    preset: Literal["generic", "slack", "teams", "telegram"] = "generic"
+    kind: Literal["http", "amqp"] = "http"
+    url: str = Field(description="${env:NAME} or ${file:/path} where it holds a secret")
+    auth: AuthFile | None = None
+    sign: Several | None = Field(None, description="Standard Webhooks; two values while a key is rotated")
+    headers: dict[HeaderName, str] = Field(default_factory=dict)
+    schedule: Cron = Field(DEFAULT_SCHEDULE, description="when all is compared, on Brasília's clock")
+    after: Literal["update"] | None = Field(None, description="also after each successful update")
+    start: Start
+    hold_above: int | None = Field(None, ge=1, description="a run that owes more waits for a confirmation")
+    requests_per_second: Annotated[Number, Field(gt=0, le=1000)] | None = None
+    concurrency: int = Field(1, ge=1, le=8)
+    timeout: Annotated[Number, Field(ge=1, le=300)] = 30.0
+    allow_http: bool = False
+    allow_private: bool = False
+    chat_id: str | None = Field(None, min_length=1, max_length=100, description="of telegram")
+    exchange: str | None = Field(None, max_length=250, description="of amqp")
+    routing_key: str | None = Field(None, max_length=250, description="of amqp")
+    queue: str | None = Field(None, min_length=1, max_length=250, description="of amqp")
+    streams: Annotated[list[StreamFile], Field(min_length=1, max_length=MOST_STREAMS)]
+
+
+ColumnType = Literal["text", "integer", "number", "boolean", "day", "moment", "json"]
+
+
+def _column(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+class ColumnFile(Written):
+    """A column: its type, and what it is, for people."""
+
+    type: ColumnType
+    label: str = Field("", max_length=200)
+
+
+class EntityFile(Written):
+    """A file of `entities/`: records that others hand over, or the rows of a view."""
+
+    label: str = Field("", max_length=200)
+    view: ViewName | None = None
+    key: Annotated[
+        list[Identifier],
+        BeforeValidator(_several, json_schema_input_type=str | list[str]),
+        Field(min_length=1, max_length=5),
+    ]
+    version: Identifier | None = Field(None, description="of a view: a column of type timestamptz")
+    columns: Annotated[
+        dict[
+            Identifier, Annotated[ColumnFile, BeforeValidator(_column, json_schema_input_type=ColumnType | ColumnFile)]
+        ],
+        Field(min_length=1, max_length=500),
+    ]

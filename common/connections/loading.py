@@ -1,0 +1,187 @@
+"""Reads a folder of connections: every file is checked, and what is wrong is said with its line."""
+
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from common.connections.destinations import make_destination
+from common.connections.entities import make_entity
+from common.connections.faults import problems_of
+from common.connections.files import ENTITY_NAME, NAME, DestinationFile, EntityFile
+from common.connections.names import destination_name_fault
+from common.connections.reading import MAX_BYTES, Document, Fault, read
+from common.connections.settings import Connections, ConnectionsInvalid, Destination
+from common.entities.delivered import DELIVERED, Delivered
+from common.mapping.problem import Problem, unknown
+
+ENTITIES, DESTINATIONS = "entities", "destinations"
+FOLDERS = (ENTITIES, DESTINATIONS)
+SUFFIX = ".yaml"
+MOST_FILES = 1000
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+
+def load_connections(folder: Path) -> Connections:
+    """All that a folder says.
+
+    Raises:
+        ConnectionsInvalid: something in it is wrong.
+
+    """
+    connections, faults = check_connections(folder)
+    if faults:
+        raise ConnectionsInvalid(faults)
+    return connections
+
+
+def check_connections(folder: Path) -> tuple[Connections, tuple[Fault, ...]]:
+    """What holds of a folder, and what does not, by file and line."""
+    checker = _Checker(folder)
+    connections = checker.check()
+    return connections, tuple(sorted(set(checker.faults)))
+
+
+def digest_of(folder: Path) -> bytes:
+    """The digest of all files of a folder, which says whether they have changed."""
+    checker = _Checker(folder)
+    for _ in checker.files():
+        pass
+    return checker.digest()
+
+
+class _Checker:
+    """Collects faults while files are read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.faults: list[Fault] = []
+        self._folder = folder
+        self._hash = sha256()
+
+    def digest(self) -> bytes:
+        """Of the files that were read, by their names."""
+        return self._hash.digest()
+
+    def check(self) -> Connections:
+        """Read all files: first the entities, which destinations name."""
+        entities: dict[str, Delivered] = dict(DELIVERED)
+        destinations: dict[str, Destination] = {}
+        for kind, path, content in self.files():
+            if kind == ENTITIES:
+                entity = self._entity(path, content)
+                if entity is not None:
+                    entities[entity.name] = entity
+            else:
+                destination = self._destination(path, content, entities)
+                if destination is not None:
+                    destinations[destination.name] = destination
+        return Connections(destinations, entities, self.digest())
+
+    def files(self) -> Iterator[tuple[str, Path, bytes]]:
+        """Every file with its kind and its content, in the order of their names."""
+        if not self._folder.is_dir():
+            self._fault(self._folder, 0, "a pasta não existe ou não pode ser lida")
+            return
+        self._check_folders()
+        for kind in FOLDERS:
+            paths = sorted(self._entries(self._folder / kind))
+            if len(paths) > MOST_FILES:
+                self._fault(self._folder / kind, 0, f"há mais de {MOST_FILES} arquivos")
+            for path in paths[:MOST_FILES]:
+                content = self._content(path)
+                if content is not None:
+                    self._hash.update(f"{kind}/{path.name}\0{len(content)}\0".encode())
+                    self._hash.update(content)
+                    yield kind, path, content
+
+    def _entries(self, folder: Path) -> Iterable[Path]:
+        """What lies in a folder and is not hidden, as are the folders behind the links of a Kubernetes volume."""
+        try:
+            return [path for path in folder.iterdir() if not path.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+        except OSError:
+            self._fault(folder, 0, "a pasta não pode ser lida")
+            return []
+
+    def _check_folders(self) -> None:
+        for path in sorted(self._entries(self._folder)):
+            if path.name in FOLDERS:
+                continue
+            if path.suffix in (SUFFIX, ".yml"):
+                self._fault(path, 0, f"o arquivo deve estar em {' ou '.join(f'{each}/' for each in FOLDERS)}")
+            elif path.is_dir() and any(path.glob(f"*{SUFFIX}")):
+                self._fault(path, 0, unknown("pasta desconhecida", path.name, FOLDERS))
+
+    def _content(self, path: Path) -> bytes | None:
+        if path.suffix != SUFFIX:
+            if path.suffix == ".yml":
+                self._fault(path, 0, f"o nome deve terminar em {SUFFIX}")
+            return None
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                self._fault(path, 0, "não é um arquivo")
+                return None
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
+        except (OSError, RuntimeError):  # a loop of links is the latter in older versions
+            self._fault(path, 0, "o arquivo não pode ser lido")
+            return None
+
+    def _entity(self, path: Path, content: bytes) -> Delivered | None:
+        if not self._has_name(path, ENTITY_NAME):
+            return None
+        return self._made(path, content, EntityFile, lambda written: make_entity(path.stem, written))
+
+    def _destination(self, path: Path, content: bytes, entities: dict[str, Delivered]) -> Destination | None:
+        if not self._has_name(path, NAME):
+            return None
+        fault = destination_name_fault(path.stem)
+        if fault:
+            self._fault(path, 0, fault)
+            return None
+        digest = sha256(content).digest()
+        return self._made(
+            path, content, DestinationFile, lambda written: make_destination(path.stem, digest, written, entities)
+        )
+
+    def _has_name(self, path: Path, pattern: str) -> bool:
+        if re.fullmatch(pattern, path.stem):
+            return True
+        self._fault(path, 0, f"o nome do arquivo deve ser como {pattern}")
+        return False
+
+    def _made(
+        self, path: Path, content: bytes, model: type[M], make: Callable[[M], tuple[T | None, list[Problem]]]
+    ) -> T | None:
+        """What a file says; null where anything in it is wrong."""
+        document, faults = read(content)
+        for line, message in faults:
+            self._fault(path, line, message)
+        if not document.lines:
+            if not faults:
+                self._fault(path, 1, "o arquivo está vazio")
+            return None
+        try:
+            made, problems = make(model.model_validate(document.value))
+        except ValidationError as error:
+            made, problems = None, list(problems_of(error, model))
+        faulty = {line for line, _ in faults}
+        self._tell(path, document, problems, faulty)
+        return None if faults or problems else made
+
+    def _tell(self, path: Path, document: Document, problems: Iterable[Problem], faulty: set[int]) -> None:
+        """Add problems by their lines, but for those that follow from what was not readable."""
+        for problem in problems:
+            line = document.line_of(problem.at)
+            if line not in faulty:
+                self._fault(path, line, problem.message)
+
+    def _fault(self, path: Path, line: int, message: str) -> None:
+        name = str(path.relative_to(self._folder)) if path != self._folder else str(path)
+        self.faults.append(Fault(name, line, message))

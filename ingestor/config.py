@@ -93,6 +93,7 @@ class IngestorSettings(
     coletas_retention_days: Annotated[int, Field(ge=0, le=36500)] = 90
     search_itens: bool = True
     mudancas_days: Annotated[int, Field(ge=0, le=36500)] = 90
+    delivery_allow_loopback: bool = False
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] = 0
 

@@ -1,88 +1,62 @@
-"""Settings of destinations as senders take them, for tests."""
+"""Destinations and streams as senders take them, for tests."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, cast
 
-from ingestor.delivery.shapes import Auth, SecretMissing
-
-
-@dataclass(frozen=True)
-class Text:
-    """A secret that is there."""
-
-    text: str
-
-    def resolve(self) -> str:
-        return self.text
+from common.connections.secrets import SecretText
+from common.connections.settings import Conditions, Destination, Stream
+from common.entities.delivered import Delivered
+from common.mapping.rendering import Rendering
 
 
-@dataclass(frozen=True)
-class Missing:
-    """A secret that is not there."""
+class Plain:
+    """A rendering of which only the media type matters."""
 
-    def resolve(self) -> str:
-        raise SecretMissing("TOKEN is not set")
-
-
-@dataclass(frozen=True)
-class BearerToken:
-    token: Any
-    kind: Literal["bearer"] = "bearer"
+    def __init__(self, content_type: str = "application/json") -> None:
+        self.content_type = content_type
 
 
-@dataclass(frozen=True)
-class Login:
-    username: Any
-    password: Any
-    kind: Literal["basic"] = "basic"
+def stream(*, content_type: str = "application/json", **settings: Any) -> Stream:
+    """A stream that posts arrays to the address of its destination, with other settings as they are given."""
+    settings = {
+        "name": "contratacoes",
+        "entity": cast("Delivered", None),
+        "where": Conditions("", ()),
+        "path": "",
+        "method": "POST",
+        "batch_records": 1000,
+        "batch_bytes": 1024 * 1024,
+        "wrap": "array",
+        "results": None,
+        "rendering": cast("Rendering", Plain(content_type)),
+        **settings,
+    }
+    return Stream(**settings)
 
 
-@dataclass(frozen=True)
-class KeyHeader:
-    name: str
-    value: Any
-    kind: Literal["header"] = "header"
-
-
-@dataclass(frozen=True)
-class Client:
-    token_url: Any
-    client_id: Any = Text("id")
-    client_secret: Any = Text("s3cr3t")
-    scope: str | None = None
-    kind: Literal["oauth2_client_credentials"] = "oauth2_client_credentials"
-
-
-@dataclass(frozen=True)
-class Rendered:
-    content_type: str = "application/json"
-
-
-@dataclass(frozen=True)
-class Outlet:
-    """A stream."""
-
-    name: str = "contratacoes"
-    path: str = ""
-    method: str = "POST"
-    wrap: str | None = "array"
-    rendering: Rendered = Rendered()
-
-
-@dataclass(frozen=True)
-class Target:
-    """A destination of any kind."""
-
-    url: Any
-    name: str = "erp"
-    timeout: float = 10
-    allow_http: bool = True
-    allow_private: bool = False
-    concurrency: int = 1
-    auth: Auth | None = None
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    sign: tuple[Any, ...] = ()
-    exchange: str | None = None
-    routing_key: str | None = None
-    queue: str | None = None
+def destination(url: str | SecretText, **settings: Any) -> Destination:
+    """A destination without TLS, authorization and pace, with other settings as they are given."""
+    settings = {
+        "name": "erp",
+        "digest": b"",
+        "kind": "http",
+        "preset": "generic",
+        "url": url if isinstance(url, SecretText) else SecretText(url),
+        "auth": None,
+        "sign": (),
+        "headers": {},
+        "schedule": "0 1 * * *",
+        "after": None,
+        "start": "all",
+        "hold_above": 10_000,
+        "requests_per_second": None,
+        "concurrency": 1,
+        "timeout": 10.0,
+        "allow_http": True,
+        "allow_private": False,
+        "exchange": "",
+        "routing_key": "",
+        "queue": "",
+        "streams": (),
+        **settings,
+    }
+    return Destination(**settings)

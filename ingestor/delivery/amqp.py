@@ -24,16 +24,16 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
+from common.connections.secrets import SecretMissing
+from common.connections.settings import Destination, Stream
+from common.mapping.fields import NONE
 from common.rabbit import BROKER_UNAVAILABLE, QUEUE_DIFFERS, broken_off_is_unavailable, connect
 from ingestor.delivery.guard import ForbiddenAddress, Reach
-from ingestor.delivery.shapes import AmqpPlace, SecretMissing, Stream
 from ingestor.delivery.verdicts import Answer, Failure
 
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS: Final = 5
-MESSAGE_EACH: Final = "none"
-"""The `wrap` of streams of which every record is a message of its own."""
 
 _REFUSED: Final = (
     AuthenticationError,
@@ -49,7 +49,7 @@ _REFUSED: Final = (
 class AmqpSender:
     """Publishes to one destination of kind amqp, over one connection that is opened when it is needed."""
 
-    def __init__(self, destination: AmqpPlace, *, allow_loopback: bool = False) -> None:
+    def __init__(self, destination: Destination, *, allow_loopback: bool = False) -> None:
         self._destination = destination
         self._reach = Reach(destination.allow_private, allow_loopback)
         self._connection: Connection | None = None
@@ -97,7 +97,7 @@ class AmqpSender:
 
     async def _publish(self, stream: Stream, messages: Sequence[Message]) -> None:
         exchange = await self._open()
-        key = self._destination.routing_key or ("" if self._destination.exchange else self._destination.queue or "")
+        key = self._destination.routing_key or ("" if self._destination.exchange else self._destination.queue)
         for message in messages:
             message.headers["stream"] = stream.name
         with broken_off_is_unavailable():
@@ -132,7 +132,7 @@ class AmqpSender:
 
 
 def _messages(stream: Stream, body: bytes, idempotency_key: UUID, message_ids: Sequence[str]) -> list[Message]:
-    if stream.wrap != MESSAGE_EACH:
+    if stream.wrap != NONE:
         return [_message(stream, body, str(idempotency_key))]
     lines = body.splitlines()
     ids = message_ids or [f"{idempotency_key}/{number}" for number in range(1, len(lines) + 1)]

@@ -25,10 +25,11 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
+from common.connections.secrets import SecretMissing, SecretText
+from common.connections.settings import Basic, Bearer, ClientCredentials, Destination, HeaderKey, Stream
 from ingestor.delivery.guard import ForbiddenAddress, Reach
-from ingestor.delivery.shapes import Basic, Bearer, ClientCredentials, Header, HttpPlace, Secret, SecretMissing, Stream
 from ingestor.delivery.signing import InvalidSigningSecret, sign
-from ingestor.delivery.tokens import TokenRefused, Tokens
+from ingestor.delivery.tokens import Client, TokenRefused, Tokens
 from ingestor.delivery.verdicts import Answer, Failure
 
 log = structlog.get_logger(__name__)
@@ -84,7 +85,7 @@ class HttpSender:
 
     def __init__(
         self,
-        destination: HttpPlace,
+        destination: Destination,
         *,
         allow_loopback: bool = False,
         now: Callable[[], datetime] | None = None,
@@ -143,7 +144,7 @@ class HttpSender:
         auth = self._destination.auth
         if auth is None:
             return await self._request(stream.method, url, headers, body)
-        if auth.kind != "oauth2_client_credentials":
+        if not isinstance(auth, ClientCredentials):
             return await self._request(stream.method, url.with_user(None), headers | _authorization(auth), body)
         token = await self._access_token(auth)
         bare = url.with_user(None)
@@ -227,9 +228,9 @@ class HttpSender:
         async def post(headers: Mapping[str, str], body: bytes) -> Answer:
             return await self._request("POST", url, {"Accept-Encoding": "identity", **headers}, body)
 
-        name, secret = _resolve(auth.client_id), _resolve(auth.client_secret)
+        client = Client(_resolve(auth.client_id), _resolve(auth.client_secret), auth.scope, in_body=auth.in_body)
         try:
-            return await self._tokens.take(post, name=name, secret=secret, scope=auth.scope, instead_of=instead_of)
+            return await self._tokens.take(post, client, instead_of=instead_of)
         except TokenRefused as error:
             raise _Failed("oauth", error.status) from None
 
@@ -246,7 +247,7 @@ def _first_of_each(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _resolve(secret: Secret) -> str:
+def _resolve(secret: SecretText) -> str:
     try:
         return secret.resolve()
     except SecretMissing:
@@ -261,11 +262,11 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     return dict(headers)
 
 
-def _authorization(auth: Bearer | Basic | Header) -> dict[str, str]:
+def _authorization(auth: Bearer | Basic | HeaderKey) -> dict[str, str]:
     """The header that authorizes a request."""
-    if auth.kind == "bearer":
+    if isinstance(auth, Bearer):
         return _checked({"Authorization": f"Bearer {_resolve(auth.token)}"})
-    if auth.kind == "basic":
+    if isinstance(auth, Basic):
         login = f"{_resolve(auth.username)}:{_resolve(auth.password)}"
         return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
     return _checked({auth.name: _resolve(auth.value)})

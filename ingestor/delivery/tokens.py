@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
@@ -31,6 +32,16 @@ class TokenRefused(Exception):
         self.status = status
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks for a token, and what it is to permit. `in_body`: name and secret stand in the form."""
+
+    name: str
+    secret: str = field(repr=False)
+    scope: str | None = None
+    in_body: bool = False
+
+
 class Tokens:
     """The token of one client. Requests that want one at the same time wait for the same one."""
 
@@ -40,7 +51,7 @@ class Tokens:
         self._until = 0.0
         self._lock = asyncio.Lock()
 
-    async def take(self, post: Post, *, name: str, secret: str, scope: str | None, instead_of: str = "") -> str:
+    async def take(self, post: Post, client: Client, *, instead_of: str = "") -> str:
         """A token that is valid, and another one than `instead_of`, which the destination has refused.
 
         Raises:
@@ -50,25 +61,21 @@ class Tokens:
         async with self._lock:
             if not self._token or self._token == instead_of or self._clock() >= self._until:
                 self._token = ""
-                self._token, seconds = await _fetch(post, name, secret, scope)
+                self._token, seconds = await _fetch(post, client)
                 self._until = self._clock() + seconds
             return self._token
 
 
-async def _fetch(post: Post, name: str, secret: str, scope: str | None) -> tuple[str, float]:
-    """A token, and for how many seconds it is to be used.
-
-    The client is named in the header, which every server must understand; those that do not are asked again with its
-    name and secret in the form.
-    """
-    form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
-    login = base64.b64encode(f"{quote_plus(name)}:{quote_plus(secret)}".encode()).decode()
+async def _fetch(post: Post, client: Client) -> tuple[str, float]:
+    """A token, and for how many seconds it is to be used."""
+    form = {"grant_type": "client_credentials"} | ({"scope": client.scope} if client.scope else {})
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    answer = await post(headers | {"Authorization": f"Basic {login}"}, urlencode(form).encode())
-    if answer.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED}:
-        form |= {"client_id": name, "client_secret": secret}
-        answer = await post(headers, urlencode(form).encode())
-    return _read(answer)
+    if client.in_body:
+        form |= {"client_id": client.name, "client_secret": client.secret}
+    else:
+        login = f"{quote_plus(client.name)}:{quote_plus(client.secret)}"  # RFC 6749, section 2.3.1
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    return _read(await post(headers, urlencode(form).encode()))
 
 
 def _read(answer: Answer) -> tuple[str, float]:

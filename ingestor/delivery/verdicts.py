@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import msgspec
+
+from common.connections.results import LONGEST_REASON, ResultsRule
 
 Failure = Literal[
     "timeout",
@@ -68,34 +70,11 @@ SHORTEST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 6 * 3600.0
 """Bounds of `Verdict.retry_after`, in seconds."""
 
-LONGEST_REASON: Final = 500
-"""Characters of a reason that a destination gives for a record."""
-
 LONGEST_EXCERPT: Final = 2048
 """Bytes of an answer that are kept for administrators."""
 
 _SECONDS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,9})?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]+")
-
-
-class ResultsRule(Protocol):
-    """The part of a stream's `results` that is used here."""
-
-    @property
-    def key(self) -> str | None:
-        """The field that names the record in an entry; without one entries stand in the order of the records."""
-
-    def entries(self, document: Any) -> list[Any] | None:
-        """The entries of an answer's JSON; None where it has none."""
-
-    def is_rejected(self, entry: Any) -> bool:
-        """Whether an entry rejects its record."""
-
-    def reason_of(self, entry: Any) -> str:
-        """The reason that an entry gives."""
-
-    def key_of(self, entry: Any) -> str | None:
-        """The record that an entry names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +253,7 @@ def _gather(answer: Answer, sent: Sent, results: ResultsRule, of_records: Sequen
 
 def _reason(results: ResultsRule, refusals: list[Any]) -> str:
     """What the destination says against a record, as one line; the same reason is said once."""
-    reasons = dict.fromkeys(_CONTROLS.sub(" ", results.reason_of(entry)).strip() for entry in refusals)
-    said = "; ".join(reason for reason in reasons if reason) or "recusado pelo destino, sem motivo"
+    said = "; ".join(dict.fromkeys(results.reason_of(entry) for entry in refusals))
     return said if len(said) <= LONGEST_REASON else f"{said[: LONGEST_REASON - 1]}…"
 
 

@@ -10,9 +10,11 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from common.connections.secrets import SecretText
+from common.connections.settings import Stream
 from ingestor.delivery.amqp import AmqpSender
 from ingestor.delivery.verdicts import Answer
-from tests.destinations import Missing, Outlet, Rendered, Target, Text
+from tests.destinations import destination, stream
 from tests.integration.conftest import Proxy
 
 pytestmark = pytest.mark.rabbitmq
@@ -20,8 +22,8 @@ pytestmark = pytest.mark.rabbitmq
 KEY = uuid.UUID("0d5ac4b6-3d7f-4a2e-9f66-5d6f2f3a9c11")
 BODY = b'[{"id":1},{"id":2}]'
 LINES = b'{"id":1}\n{"id":2}\n'
-WHOLE = Outlet()
-EACH = Outlet(wrap="none")
+WHOLE = stream()
+EACH = stream(wrap="none")
 IDS = ["contratacoes:a/1@2026-03-01T10:00:00Z", "contratacoes:a/2@2026-03-01T10:00:00Z"]
 
 Open = Callable[..., AmqpSender]
@@ -33,7 +35,9 @@ async def open_sender(rabbitmq_url: str) -> AsyncIterator[Open]:
     senders: list[AmqpSender] = []
 
     def open_sender(*, allow_loopback: bool = True, **settings: Any) -> AmqpSender:
-        sender = AmqpSender(Target(**{"url": Text(rabbitmq_url), **settings}), allow_loopback=allow_loopback)
+        sender = AmqpSender(
+            destination(**{"url": rabbitmq_url, "kind": "amqp", **settings}), allow_loopback=allow_loopback
+        )
         senders.append(sender)
         return sender
 
@@ -58,14 +62,14 @@ async def taken(channel: AbstractChannel, queue: str) -> list[AbstractIncomingMe
     return messages
 
 
-async def send(sender: AmqpSender, stream: Outlet = WHOLE, body: bytes = BODY, **options: Any) -> Answer:
-    return await sender.send(stream, body, idempotency_key=KEY, attempt=1, **options)
+async def send(sender: AmqpSender, to: Stream = WHOLE, body: bytes = BODY, **options: Any) -> Answer:
+    return await sender.send(to, body, idempotency_key=KEY, attempt=1, **options)
 
 
 async def test_a_request_is_one_persistent_message_under_its_idempotency_key(
     open_sender: Open, channel: AbstractChannel, queue_name: str
 ) -> None:
-    answer = await send(open_sender(queue=queue_name), Outlet(rendering=Rendered("application/x-ndjson")))
+    answer = await send(open_sender(queue=queue_name), stream(content_type="application/x-ndjson"))
     assert (answer.status, answer.failure) == (200, None)
     (message,) = await taken(channel, queue_name)
     assert (message.body, message.message_id) == (BODY, str(KEY))
@@ -130,7 +134,7 @@ async def test_a_wrong_password_is_the_destination_s_fault(
 ) -> None:
     parts = urlsplit(rabbitmq_url)
     url = f"amqp://unknown-{queue_name}:wrong@{parts.hostname}:{parts.port or 5672}/"
-    assert await send(open_sender(url=Text(url), queue=queue_name)) == Answer(failure="amqp_refused")
+    assert await send(open_sender(url=SecretText(url), queue=queue_name)) == Answer(failure="amqp_refused")
 
 
 async def test_a_vhost_that_is_not_there_is_asked_for_again(
@@ -138,14 +142,14 @@ async def test_a_vhost_that_is_not_there_is_asked_for_again(
 ) -> None:
     """The broker closes the connection without a reason that the library passes on."""
     url = rabbitmq_url.rstrip("/") + f"/{queue_name}"
-    assert await send(open_sender(url=Text(url), queue=queue_name)) == Answer(failure="amqp")
+    assert await send(open_sender(url=SecretText(url), queue=queue_name)) == Answer(failure="amqp")
 
 
 async def test_a_broker_that_is_away_is_asked_again_when_it_is_back(
     open_sender: Open, broker_proxy: tuple[Proxy, str], channel: AbstractChannel, queue_name: str
 ) -> None:
     proxy, url = broker_proxy
-    sender = open_sender(url=Text(url), queue=queue_name)
+    sender = open_sender(url=SecretText(url), queue=queue_name)
     assert (await send(sender)).status == 200
     await proxy.cut()
     assert (await send(sender)).failure in {"amqp", "refused_connection"}
@@ -159,7 +163,7 @@ async def test_a_broker_that_confirms_nothing_ends_at_the_time_limit(
     open_sender: Open, broker_proxy: tuple[Proxy, str], queue_name: str
 ) -> None:
     proxy, url = broker_proxy
-    sender = open_sender(url=Text(url), queue=queue_name, timeout=1)
+    sender = open_sender(url=SecretText(url), queue=queue_name, timeout=1)
     assert (await send(sender)).status == 200
     proxy.freeze()
     sending: Awaitable[Answer] = asyncio.create_task(send(sender))
@@ -175,15 +179,17 @@ async def test_requests_at_once_share_one_connection(open_sender: Open, queue_na
 
 async def test_the_address_of_a_broker_is_guarded(open_sender: Open, queue_name: str) -> None:
     for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"):
-        sender = open_sender(url=Text(f"amqp://guest:guest@{host}/"), queue=queue_name, allow_loopback=False)
+        sender = open_sender(url=SecretText(f"amqp://guest:guest@{host}/"), queue=queue_name, allow_loopback=False)
         assert await send(sender) == Answer(failure="forbidden_address")
 
 
 async def test_what_cannot_be_used_publishes_nothing(open_sender: Open, rabbitmq_url: str, queue_name: str) -> None:
-    assert await send(open_sender(url=Missing())) == Answer(failure="secret_missing")
-    assert await send(open_sender(url=Text("http://x/"))) == Answer(failure="invalid_url")
-    assert await send(open_sender(url=Text(rabbitmq_url), allow_http=False, queue=queue_name)) == Answer(
+    assert await send(open_sender(url=SecretText("${env:NO_SUCH_VARIABLE_OF_TESTS}"))) == Answer(
+        failure="secret_missing"
+    )
+    assert await send(open_sender(url=SecretText("http://x/"))) == Answer(failure="invalid_url")
+    assert await send(open_sender(url=SecretText(rabbitmq_url), allow_http=False, queue=queue_name)) == Answer(
         failure="invalid_url"
     )
     url = rabbitmq_url.replace("amqp:", "amqps:")
-    assert (await send(open_sender(url=Text(url), queue=queue_name))).failure == "tls"
+    assert (await send(open_sender(url=SecretText(url), queue=queue_name))).failure == "tls"

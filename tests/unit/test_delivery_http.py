@@ -23,16 +23,19 @@ import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from common.connections.secrets import SecretText
+from common.connections.settings import Basic, Bearer, ClientCredentials, Destination, HeaderKey, Stream
 from ingestor.delivery import http as http_module
 from ingestor.delivery.http import LONGEST_ANSWER, HttpSender, unpack
 from ingestor.delivery.verdicts import Answer
-from tests.destinations import BearerToken, Client, KeyHeader, Login, Missing, Outlet, Target, Text
+from tests.destinations import destination, stream
 
 pytestmark = pytest.mark.enable_socket
 
 KEY = UUID("0d5ac4b6-3d7f-4a2e-9f66-5d6f2f3a9c11")
 BODY = b'[{"id":1}]'
-STREAM = Outlet()
+MISSING = SecretText("${env:NO_SUCH_VARIABLE_OF_TESTS}")
+STREAM = stream()
 OTHER_KEY = "whsec_" + base64.b64encode(b"another key, of the month before").decode()
 SIGNING_KEY = "whsec_" + base64.b64encode(b"a key for tests and nothing else").decode()
 
@@ -71,10 +74,15 @@ async def spoken(speak: Callable[[asyncio.StreamReader, asyncio.StreamWriter], A
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def send(target: Target, stream: Outlet = STREAM, body: bytes = BODY, **options: Any) -> Answer:
+def client(token_url: str, **settings: Any) -> ClientCredentials:
+    named = {"client_id": SecretText("id"), "client_secret": SecretText("s3cr3t"), **settings}
+    return ClientCredentials(SecretText(token_url), **named)
+
+
+async def send(target: Destination, to: Stream = STREAM, body: bytes = BODY, **options: Any) -> Answer:
     sender = HttpSender(target, **{"allow_loopback": True, **options})
     try:
-        return await sender.send(stream, body, idempotency_key=KEY, attempt=1)
+        return await sender.send(to, body, idempotency_key=KEY, attempt=1)
     finally:
         await sender.close()
 
@@ -111,7 +119,7 @@ def log() -> Iterator[list[Any]]:
 
 
 async def test_a_request_carries_its_body_its_key_and_its_type(server: Requests) -> None:
-    answer = await send(Target(Text(f"{server.url}/api/")), Outlet(path="/produtos", method="PUT"))
+    answer = await send(destination(f"{server.url}/api/"), stream(path="/produtos", method="PUT"))
     (seen,) = server.seen
     assert (answer.status, answer.body, answer.failure, answer.is_cut) == (200, b'{"ok": true}', None, False)
     assert (seen.method, seen.path_qs, server.bodies) == ("PUT", "/api/produtos", [BODY])
@@ -122,33 +130,33 @@ async def test_a_request_carries_its_body_its_key_and_its_type(server: Requests)
 
 
 async def test_the_query_of_an_address_stays_as_it_is_written(server: Requests) -> None:
-    await send(Target(Text(f"{server.url}/hook?sp=%2Ftriggers%2frun&sig=a%2Bb~c#part")), Outlet(path="x"))
+    await send(destination(f"{server.url}/hook?sp=%2Ftriggers%2frun&sig=a%2Bb~c#part"), stream(path="x"))
     assert server.seen[0].raw_path == "/hook/x?sp=%2Ftriggers%2frun&sig=a%2Bb~c"
 
 
 async def test_a_body_of_many_megabytes_goes_through(server: Requests) -> None:
     body = b"x" * (5 * 1024 * 1024)
-    assert (await send(Target(Text(server.url)), body=body)).status == 200
+    assert (await send(destination(server.url), body=body)).status == 200
     assert server.bodies == [body]
 
 
 async def test_headers_of_the_configuration_are_sent(server: Requests) -> None:
-    await send(Target(Text(server.url), headers={"X-Tenant": Text("sé")}))
+    await send(destination(server.url, headers={"X-Tenant": SecretText("sé")}))
     assert server.seen[0].headers["X-Tenant"] == "sé"
 
 
 @pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Webhook-Id", "a b", ""])
 async def test_headers_that_frame_a_request_are_not_the_configuration_s(server: Requests, name: str) -> None:
-    assert (await send(Target(Text(server.url), headers={name: Text("1")}))).failure == "secret_missing"
+    assert (await send(destination(server.url, headers={name: SecretText("1")}))).failure == "secret_missing"
     assert server.seen == []
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\x00b", "\x1b"])
 async def test_a_line_end_in_a_header_s_value_is_not_sent(server: Requests, value: str) -> None:
     for target in (
-        Target(Text(server.url), headers={"X-Tenant": Text(value)}),
-        Target(Text(server.url), auth=BearerToken(Text(value))),
-        Target(Text(server.url), auth=KeyHeader("X-Key", Text(value))),
+        destination(server.url, headers={"X-Tenant": SecretText(value)}),
+        destination(server.url, auth=Bearer(SecretText(value))),
+        destination(server.url, auth=HeaderKey("X-Key", SecretText(value))),
     ):
         assert (await send(target)).failure == "secret_missing"
     assert server.seen == []
@@ -156,7 +164,7 @@ async def test_a_line_end_in_a_header_s_value_is_not_sent(server: Requests, valu
 
 async def test_requests_share_a_connection_and_no_cookies(server: Requests) -> None:
     server.answers = [web.Response(headers={"Set-Cookie": "a=1"})]
-    sender = HttpSender(Target(Text(server.url)), allow_loopback=True)
+    sender = HttpSender(destination(server.url), allow_loopback=True)
     for attempt in (1, 2):
         await sender.send(STREAM, BODY, idempotency_key=KEY, attempt=attempt)
     await sender.close()
@@ -169,9 +177,9 @@ async def test_requests_share_a_connection_and_no_cookies(server: Requests) -> N
 
 
 async def test_authorization_by_token_by_login_and_by_header(server: Requests) -> None:
-    await send(Target(Text(server.url), auth=BearerToken(Text("abc"))))
-    await send(Target(Text(server.url), auth=Login(Text("ana"), Text("sé:1"))))
-    await send(Target(Text(server.url), auth=KeyHeader("X-Api-Key", Text("k"))))
+    await send(destination(server.url, auth=Bearer(SecretText("abc"))))
+    await send(destination(server.url, auth=Basic(SecretText("ana"), SecretText("sé:1"))))
+    await send(destination(server.url, auth=HeaderKey("X-Api-Key", SecretText("k"))))
     bearer, basic, header = (seen.headers for seen in server.seen)
     assert bearer["Authorization"] == "Bearer abc"
     assert base64.b64decode(basic["Authorization"].removeprefix("Basic ")).decode() == "ana:sé:1"
@@ -180,18 +188,18 @@ async def test_authorization_by_token_by_login_and_by_header(server: Requests) -
 
 async def test_a_login_in_the_address_gives_way_to_the_authorization(server: Requests) -> None:
     url = server.url.replace("http://", "http://ana:senha@")
-    await send(Target(Text(url), auth=BearerToken(Text("abc"))))
-    await send(Target(Text(url)))
+    await send(destination(url, auth=Bearer(SecretText("abc"))))
+    await send(destination(url))
     assert [seen.headers["Authorization"][:7] for seen in server.seen] == ["Bearer ", "Basic Y"]
 
 
 async def test_a_missing_secret_sends_nothing(server: Requests) -> None:
     for target in (
-        Target(Missing()),
-        Target(Text(server.url), auth=BearerToken(Missing())),
-        Target(Text(server.url), headers={"X-Key": Missing()}),
-        Target(Text(server.url), sign=(Missing(),)),
-        Target(Text(server.url), auth=Client(Text(server.url), client_secret=Missing())),
+        destination(MISSING),
+        destination(server.url, auth=Bearer(MISSING)),
+        destination(server.url, headers={"X-Key": MISSING}),
+        destination(server.url, sign=(MISSING,)),
+        destination(server.url, auth=client(server.url, client_secret=MISSING)),
     ):
         assert await send(target) == Answer(failure="secret_missing")
     assert server.seen == []
@@ -205,7 +213,6 @@ class Authority:
         self.asked: list[tuple[str | None, dict[str, Any]]] = []
         self.valid = ""
         self.lifetime: Any = 3600
-        self.takes_header = True
         self.refuses = 0
         self.posts = 0
 
@@ -219,8 +226,8 @@ class Authority:
 
     async def _token(self, request: web.Request) -> web.Response:
         self.asked.append((request.headers.get("Authorization"), dict(await request.post())))
-        if self.refuses or (not self.takes_header and "Authorization" in request.headers):
-            return web.json_response({"error": "invalid_client"}, status=self.refuses or 401)
+        if self.refuses:
+            return web.json_response({"error": "invalid_client"}, status=self.refuses)
         self.valid = f"t{len(self.asked)}"
         document = {"access_token": self.valid, "token_type": "Bearer", "expires_in": self.lifetime}
         return web.json_response(document)
@@ -245,7 +252,7 @@ class Clock:
 async def client_of(
     authority: Authority, clock: Clock, **options: Any
 ) -> AsyncIterator[Callable[[], Awaitable[Answer]]]:
-    target = Target(Text(authority.url), auth=Client(Text(f"{authority.url}/token"), **options), concurrency=4)
+    target = destination(authority.url, auth=client(f"{authority.url}/token", **options), concurrency=4)
     sender = HttpSender(target, allow_loopback=True, clock=clock)
 
     async def post() -> Answer:
@@ -283,19 +290,16 @@ async def test_a_token_that_is_refused_is_replaced_once(authority: Authority) ->
 
 async def test_a_destination_that_refuses_every_token_answers_401(server: Requests, authority: Authority) -> None:
     server.answers = [web.Response(status=401), web.Response(status=401)]
-    target = Target(Text(server.url), auth=Client(Text(f"{authority.url}/token")))
+    target = destination(server.url, auth=client(f"{authority.url}/token"))
     assert (await send(target)).status == 401
     assert (len(server.seen), len(authority.asked)) == (2, 2)
 
 
 async def test_a_server_that_wants_the_client_in_the_form_gets_it_there(authority: Authority) -> None:
-    authority.takes_header = False
-    async with client_of(authority, Clock()) as post:
+    async with client_of(authority, Clock(), in_body=True) as post:
         assert (await post()).status == 200
-    assert authority.asked[-1] == (
-        None,
-        {"grant_type": "client_credentials", "client_id": "id", "client_secret": "s3cr3t"},
-    )
+    form = {"grant_type": "client_credentials", "client_id": "id", "client_secret": "s3cr3t"}
+    assert authority.asked == [(None, form)]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 500, 302])
@@ -312,7 +316,7 @@ async def test_without_a_token_nothing_is_sent(authority: Authority, status: int
 )
 async def test_an_answer_without_a_usable_token_is_none(server: Requests, body: str) -> None:
     server.answers = [web.Response(text=body)]
-    assert (await send(Target(Text(server.url), auth=Client(Text(server.url))))).failure == "oauth"
+    assert (await send(destination(server.url, auth=client(server.url)))).failure == "oauth"
     assert len(server.seen) == 1
 
 
@@ -324,7 +328,7 @@ async def test_a_token_of_whatever_lifetime_is_used(authority: Authority, lifeti
 
 
 async def test_the_address_of_tokens_is_guarded_too(server: Requests) -> None:
-    target = Target(Text(server.url), auth=Client(Text(server.url)))
+    target = destination(server.url, auth=client(server.url))
     assert await send(target, allow_loopback=False) == Answer(failure="forbidden_address")
     assert server.seen == []
 
@@ -334,7 +338,7 @@ async def test_the_address_of_tokens_is_guarded_too(server: Requests) -> None:
 
 @pytest.mark.parametrize("key", [SIGNING_KEY, OTHER_KEY])
 async def test_a_signature_by_each_of_two_keys_is_accepted_by_the_reference_library(server: Requests, key: str) -> None:
-    await send(Target(Text(server.url), sign=(Text(SIGNING_KEY), Text(OTHER_KEY))))
+    await send(destination(server.url, sign=(SecretText(SIGNING_KEY), SecretText(OTHER_KEY))))
     headers = dict(server.seen[0].headers)
     assert standardwebhooks.Webhook(key).verify(server.bodies[0], headers) == [{"id": 1}]
     assert headers["webhook-id"] == headers["Idempotency-Key"]
@@ -344,13 +348,13 @@ async def test_a_signature_by_each_of_two_keys_is_accepted_by_the_reference_libr
 
 async def test_the_timestamp_of_a_signature_is_that_of_the_attempt(server: Requests) -> None:
     at = datetime(2026, 3, 1, 10, tzinfo=UTC)
-    await send(Target(Text(server.url), sign=(Text(SIGNING_KEY),)), now=lambda: at)
+    await send(destination(server.url, sign=(SecretText(SIGNING_KEY),)), now=lambda: at)
     assert server.seen[0].headers["webhook-timestamp"] == str(int(at.timestamp()))
 
 
 @pytest.mark.parametrize("key", ["", "whsec_", "whsec_ü", "não é base64"])
 async def test_a_key_that_cannot_be_read_sends_nothing(server: Requests, key: str) -> None:
-    assert (await send(Target(Text(server.url), sign=(Text(key),)))).failure == "secret_missing"
+    assert (await send(destination(server.url, sign=(SecretText(key),)))).failure == "secret_missing"
     assert server.seen == []
 
 
@@ -371,7 +375,7 @@ NUMBERS = ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.0.0.1.", "\uf
 @pytest.mark.parametrize("host", SPELLINGS)
 async def test_loopback_is_refused_at_the_socket_however_it_is_spelt(server: Requests, host: str) -> None:
     port = server.url.rpartition(":")[2]
-    target = Target(Text(f"http://{host}:{port}/"), allow_private=True)
+    target = destination(f"http://{host}:{port}/", allow_private=True)
     assert await send(target, allow_loopback=False) == Answer(failure="forbidden_address")
     assert server.seen == []
 
@@ -379,14 +383,14 @@ async def test_loopback_is_refused_at_the_socket_however_it_is_spelt(server: Req
 @pytest.mark.parametrize("host", NUMBERS)
 async def test_loopback_in_numbers_is_not_reached_either(server: Requests, host: str) -> None:
     port = server.url.rpartition(":")[2]
-    target = Target(Text(f"http://{host}:{port}/"), allow_private=True)
+    target = destination(f"http://{host}:{port}/", allow_private=True)
     assert (await send(target, allow_loopback=False)).failure in {"forbidden_address", "dns", "invalid_url"}
     assert server.seen == []
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "168.63.129.16", "[fd00:ec2::254]", "100.64.0.1"])
 async def test_private_and_metadata_addresses_are_refused_before_any_packet(host: str) -> None:
-    assert await send(Target(Text(f"http://{host}/"))) == Answer(failure="forbidden_address")
+    assert await send(destination(f"http://{host}/")) == Answer(failure="forbidden_address")
 
 
 class Names(AbstractResolver):
@@ -413,7 +417,7 @@ async def test_a_name_that_turns_to_loopback_is_refused_when_it_does(server: Req
     """Rebinding: the name was checked when it was public, and is asked again for the connection."""
     port = server.url.rpartition(":")[2]
     names = Names(["203.0.113.1"], ["127.0.0.1"], ["10.0.0.1"])
-    sender = HttpSender(Target(Text(f"http://erp.example:{port}/")), resolver=names)
+    sender = HttpSender(destination(f"http://erp.example:{port}/"), resolver=names)
     for asked in (1, 2, 3):
         answer = await sender.send(STREAM, BODY, idempotency_key=KEY, attempt=asked)
         assert (answer, names.asked) == (Answer(failure="forbidden_address"), asked)
@@ -424,14 +428,14 @@ async def test_a_name_that_turns_to_loopback_is_refused_when_it_does(server: Req
 async def test_of_several_addresses_of_a_name_only_permitted_ones_are_tried(server: Requests) -> None:
     port = server.url.rpartition(":")[2]
     names = Names(["169.254.169.254", "127.0.0.1", "10.0.0.1"])
-    answer = await send(Target(Text(f"http://erp.example:{port}/")), resolver=names)
+    answer = await send(destination(f"http://erp.example:{port}/"), resolver=names)
     assert (answer.status, len(server.seen)) == (200, 1)
 
 
 async def test_a_redirect_is_not_followed(server: Requests) -> None:
     for status in (301, 302, 303, 307, 308):
         server.answers = [web.Response(status=status, headers={"Location": f"{server.url}/elsewhere"})]
-        answer = await send(Target(Text(server.url)))
+        answer = await send(destination(server.url))
         assert (answer.status, answer.failure) == (status, "redirect")
     assert {seen.path for seen in server.seen} == {"/"}
 
@@ -439,7 +443,7 @@ async def test_a_redirect_is_not_followed(server: Requests) -> None:
 async def test_a_proxy_of_the_environment_is_not_used(server: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert (await send(Target(Text(server.url)))).status == 200
+    assert (await send(destination(server.url))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -456,11 +460,11 @@ async def test_a_proxy_of_the_environment_is_not_used(server: Requests, monkeypa
     ],
 )
 async def test_what_is_no_address_of_http_is_not_asked(url: str) -> None:
-    assert await send(Target(Text(url))) == Answer(failure="invalid_url")
+    assert await send(destination(url)) == Answer(failure="invalid_url")
 
 
 async def test_plain_http_wants_permission(server: Requests) -> None:
-    assert await send(Target(Text(server.url), allow_http=False)) == Answer(failure="invalid_url")
+    assert await send(destination(server.url, allow_http=False)) == Answer(failure="invalid_url")
     assert server.seen == []
 
 
@@ -471,7 +475,7 @@ async def test_a_port_without_a_listener_refuses() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-        assert await send(Target(Text(f"http://127.0.0.1:{port}/"))) == Answer(failure="refused_connection")
+        assert await send(destination(f"http://127.0.0.1:{port}/")) == Answer(failure="refused_connection")
 
 
 class Nowhere(AbstractResolver):
@@ -483,11 +487,11 @@ class Nowhere(AbstractResolver):
 
 
 async def test_a_name_that_is_not_found_is_a_failure_of_dns() -> None:
-    assert await send(Target(Text("http://erp.example/")), resolver=Nowhere()) == Answer(failure="dns")
+    assert await send(destination("http://erp.example/"), resolver=Nowhere()) == Answer(failure="dns")
 
 
 async def test_a_server_without_tls_is_a_failure_of_tls(server: Requests) -> None:
-    assert await send(Target(Text(server.url.replace("http:", "https:")))) == Answer(failure="tls")
+    assert await send(destination(server.url.replace("http:", "https:"))) == Answer(failure="tls")
 
 
 @pytest.fixture(scope="module")
@@ -506,13 +510,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 async def test_a_certificate_that_no_authority_signed_is_refused(certificate: ssl.SSLContext) -> None:
     requests = Requests()
     async with served(requests.answer, certificate) as url:
-        assert await send(Target(Text(url), allow_http=False)) == Answer(failure="tls")
+        assert await send(destination(url, allow_http=False)) == Answer(failure="tls")
     assert requests.seen == []
 
 
 async def test_silence_ends_at_the_time_limit() -> None:
     async with spoken(lambda reader, _: reader.readexactly(10**9)) as url:  # type: ignore[arg-type]
-        assert await send(Target(Text(url), timeout=0.3)) == Answer(failure="timeout")
+        assert await send(destination(url, timeout=0.3)) == Answer(failure="timeout")
 
 
 async def test_a_body_that_trickles_ends_at_the_time_limit() -> None:
@@ -525,12 +529,12 @@ async def test_a_body_that_trickles_ends_at_the_time_limit() -> None:
             await asyncio.sleep(0.02)
 
     async with spoken(trickle) as url:
-        assert (await send(Target(Text(url), timeout=0.3))).failure == "timeout"
+        assert (await send(destination(url, timeout=0.3))).failure == "timeout"
 
 
 async def test_a_token_that_does_not_come_counts_within_the_same_time_limit() -> None:
     async with spoken(lambda reader, _: reader.readexactly(10**9)) as url:  # type: ignore[arg-type]
-        assert await send(Target(Text(url), timeout=0.3, auth=Client(Text(url)))) == Answer(failure="timeout")
+        assert await send(destination(url, timeout=0.3, auth=client(url))) == Answer(failure="timeout")
 
 
 def says(*parts: bytes, reset: bool = False) -> Any:
@@ -562,12 +566,12 @@ OK = b"HTTP/1.1 200 OK\r\n"
 )
 async def test_an_answer_that_is_none_or_breaks_off_is_a_failure(parts: tuple[bytes, ...], failure: str) -> None:
     async with spoken(says(*parts)) as url:
-        assert (await send(Target(Text(url)))).failure == failure
+        assert (await send(destination(url))).failure == failure
 
 
 async def test_a_connection_that_is_reset_is_a_failure() -> None:
     async with spoken(says(reset=True)) as url:
-        assert (await send(Target(Text(url)))).failure in {"reset", "closed"}
+        assert (await send(destination(url))).failure in {"reset", "closed"}
 
 
 async def test_a_refusal_before_the_body_was_read_is_understood() -> None:
@@ -582,7 +586,7 @@ async def test_a_refusal_before_the_body_was_read_is_understood() -> None:
             pass
 
     async with spoken(refuse) as url:
-        assert (await send(Target(Text(url)), body=b"x" * 8 * 1024 * 1024)).status == 413
+        assert (await send(destination(url), body=b"x" * 8 * 1024 * 1024)).status == 413
 
 
 # Sizes
@@ -603,7 +607,7 @@ async def test_an_answer_without_end_is_cut_and_its_connection_closed() -> None:
         return response
 
     async with served(endless) as url:
-        answer = await send(Target(Text(url), timeout=30))
+        answer = await send(destination(url, timeout=30))
     assert (answer.status, answer.is_cut, len(answer.body)) == (200, True, LONGEST_ANSWER)
     assert sent < 64
 
@@ -611,20 +615,20 @@ async def test_an_answer_without_end_is_cut_and_its_connection_closed() -> None:
 async def test_an_answer_at_the_limit_is_whole(server: Requests) -> None:
     server.answers = [web.Response(body=b"x" * LONGEST_ANSWER), web.Response(body=b"x" * (LONGEST_ANSWER + 1))]
     for is_cut in (False, True):
-        answer = await send(Target(Text(server.url)))
+        answer = await send(destination(server.url))
         assert (len(answer.body), answer.is_cut) == (LONGEST_ANSWER, is_cut)
 
 
 async def test_a_packed_answer_is_unpacked_though_none_was_asked_for(server: Requests) -> None:
     server.answers = [web.Response(body=gzip.compress(b'{"ok": 1}'), headers={"Content-Encoding": "gzip"})]
-    assert (await send(Target(Text(server.url)))).body == b'{"ok": 1}'
+    assert (await send(destination(server.url))).body == b'{"ok": 1}'
     assert server.seen[0].headers["Accept-Encoding"] == "identity"
 
 
 async def test_a_packed_bomb_is_cut_at_the_limit(server: Requests) -> None:
     bomb = gzip.compress(b"\x00" * 200 * 1024 * 1024, compresslevel=9)
     server.answers = [web.Response(body=bomb, headers={"Content-Encoding": "gzip"})]
-    answer = await send(Target(Text(server.url)))
+    answer = await send(destination(server.url))
     assert (len(answer.body), answer.is_cut) == (LONGEST_ANSWER, True)
 
 
@@ -649,17 +653,20 @@ async def test_neither_answers_nor_logs_hold_more_of_an_address_than_its_host(
     log: list[Any], server: Requests, caplog: pytest.LogCaptureFixture
 ) -> None:
     targets = [
-        Target(Text(f"{server.url}/{SECRET_PATH}?sig={SECRET_PATH}")),
-        Target(Text(f"{server.url}/{SECRET_PATH}"), auth=BearerToken(Text(SECRET_PATH))),
-        Target(Text(f"http://erp.example/{SECRET_PATH}"), auth=Login(Text("a"), Text(SECRET_PATH))),
-        Target(Text(f"https://127.0.0.1:1/{SECRET_PATH}")),
-        Target(Text(f"nonsense {SECRET_PATH}")),
-        Target(Text(server.url), auth=Client(Text(f"{server.url}/{SECRET_PATH}"), client_secret=Text(SECRET_PATH))),
+        destination(f"{server.url}/{SECRET_PATH}?sig={SECRET_PATH}"),
+        destination(f"{server.url}/{SECRET_PATH}", auth=Bearer(SecretText(SECRET_PATH))),
+        destination(f"http://erp.example/{SECRET_PATH}", auth=Basic(SecretText("a"), SecretText(SECRET_PATH))),
+        destination(f"https://127.0.0.1:1/{SECRET_PATH}"),
+        destination(f"nonsense {SECRET_PATH}"),
+        destination(
+            server.url,
+            auth=client(f"{server.url}/{SECRET_PATH}", client_secret=SecretText(SECRET_PATH)),
+        ),
     ]
     caplog.set_level("DEBUG")
     for target in targets:
         server.answers = [web.Response(status=302, headers={"Location": f"/{SECRET_PATH}"})]
-        answer = await send(target, resolver=None if "erp" not in target.url.text else Nowhere())
+        answer = await send(target, resolver=None if "erp" not in target.url.resolve() else Nowhere())
         assert SECRET_PATH not in repr(answer)
     assert len(log) == len(targets)
     assert {event["host"] for event in log} == {"127.0.0.1", "erp.example", ""}
@@ -673,14 +680,14 @@ async def test_the_names_of_headers_are_in_lower_case_and_a_date_is_always_there
     async with spoken(
         says(b"HTTP/1.1 503 Busy\r\nRETRY-AFTER: 7\r\nRetry-After: 8\r\nContent-Length: 0\r\n\r\n")
     ) as url:
-        answer = await send(Target(Text(url)), now=lambda: at)
+        answer = await send(destination(url), now=lambda: at)
     assert answer.headers["retry-after"] == "7"
     assert answer.headers["date"] == "Sun, 01 Mar 2026 10:00:00 GMT"
 
 
 async def test_a_closed_sender_opens_its_connections_anew(server: Requests) -> None:
     async with AsyncExitStack() as stack:
-        sender = HttpSender(replace(Target(Text(server.url))), allow_loopback=True)
+        sender = HttpSender(replace(destination(server.url)), allow_loopback=True)
         stack.push_async_callback(sender.close)
         for _ in range(2):
             assert (await sender.send(STREAM, BODY, idempotency_key=KEY, attempt=1)).status == 200

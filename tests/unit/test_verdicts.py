@@ -2,17 +2,16 @@
 
 import json
 import random
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.connections.results import LONGEST_REASON, NO_REASON, Rejection, ResultsRule
 from ingestor.delivery.verdicts import (
     FAULTS,
     LONGEST_EXCERPT,
-    LONGEST_REASON,
     UNKNOWN,
     Answer,
     Failure,
@@ -29,29 +28,9 @@ THREE = Sent(KEYS, ECHOES)
 ONE = Sent(KEYS[:1], ECHOES[:1])
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Results as `{at: resultados, key: id, rejected_when: {erro: present}, reason: erro}` asks for."""
-
-    key: str | None = "id"
-
-    def entries(self, document: Any) -> list[Any] | None:
-        found = document.get("resultados") if isinstance(document, dict) else None
-        return found if isinstance(found, list) else None
-
-    def is_rejected(self, entry: Any) -> bool:
-        return isinstance(entry, dict) and entry.get("erro") is not None
-
-    def reason_of(self, entry: Any) -> str:
-        return str(entry["erro"])
-
-    def key_of(self, entry: Any) -> str | None:
-        found = entry.get("id") if isinstance(entry, dict) else None
-        return None if found is None else str(found)
-
-
-BY_KEY = Rule()
-BY_INDEX = Rule(key=None)
+IS_REJECTED = (Rejection(("erro",), "present"),)
+BY_KEY = ResultsRule("resultados", "id", IS_REJECTED, "erro")
+BY_INDEX = ResultsRule("resultados", None, IS_REJECTED, "erro")
 
 
 def said(*entries: Any, status: int = 207) -> Answer:
@@ -284,7 +263,7 @@ def test_a_reason_of_the_destination_is_one_line_and_bounded() -> None:
 
 
 def test_a_rejection_without_a_reason_says_so() -> None:
-    assert judge(said({"id": 1, "erro": " "}), THREE, BY_KEY).rejected["a/1"] == "recusado pelo destino, sem motivo"
+    assert judge(said({"id": 1, "erro": " "}), THREE, BY_KEY).rejected["a/1"] == NO_REASON
 
 
 def test_the_reason_of_a_verdict_quotes_nothing_of_the_answer() -> None:

@@ -19,6 +19,7 @@ from common.logs import configure_logging
 from common.resources.contratacoes import CONTRATACOES
 from ingestor.commands import itens, lists, parse_words, rejected, verify
 from ingestor.config import IngestorSettings
+from ingestor.connections import connections, needs_database, run_without_database
 from ingestor.consumer import Consumer
 from ingestor.delivery.courier import Courier
 from ingestor.metrics import Metrics, MetricsServer
@@ -127,13 +128,15 @@ async def _database_is_there(engine: AsyncEngine, stopping: asyncio.Event) -> bo
     return False
 
 
-COMMANDS = {"verify": verify, "rejected": rejected, "itens": itens, "lists": lists}
+COMMANDS = {"verify": verify, "rejected": rejected, "itens": itens, "lists": lists, "connections": connections}
 
 
 def main() -> None:
     """Run the ingestor or one of its commands; a fault of configuration or schema is one line and exit code 1."""
     options = parse_words()
     try:
+        if options.command == "connections" and not needs_database(options):
+            sys.exit(run_without_database(options))
         settings = load_settings(IngestorSettings)
         if options.command is not None:
             configure_logging("WARNING", settings.log_format, sys.stderr)  # stdout is the table's

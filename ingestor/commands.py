@@ -17,6 +17,7 @@ from common.masking import mask_text
 from common.resources import INLINE, LATER, LATER_SERVICES, RESOURCE_NAMES, RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Child, Resource
 from ingestor.config import IngestorSettings, parse_modalidades
+from ingestor.connections import add_connections
 from ingestor.debts import load_owed, try_all_again
 from ingestor.errors import PncpError
 from ingestor.opening import make_client, make_engine
@@ -91,6 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     lists.add_argument(
         "--scope", type=_scope, help="of this scope, such as uf=SP;dias=30 (default: as configured)", metavar="SCOPE"
     )
+    add_connections(commands)
     return parser
 
 

@@ -485,6 +485,7 @@ COMMANDS = {
     "rejected": _tool("records that could not be stored; --retry tries again"),
     "itens": _tool("contratações whose items are owed; --retry tries again"),
     "lists": _tool("--plan: what reading results, documents and termos comes to"),
+    "connections": _tool("connections to other systems: check, schema, preview NAME, forget NAME"),
     "psql": _tool("a prompt of the database; options go to psql"),
     "backup": _tool("the whole database into one file: [FILE]"),
     "restore": _tool("a backup back into the database: [--force] FILE"),
@@ -514,9 +515,9 @@ PNCP Sync keeps a mirror of Brazil's public procurement portal in PostgreSQL.
 
 ./pncp COMMAND --help shows the options of a command, ./pncp --version the version.
 
-Exit codes: 0 done; 1 failed, or verdict, verify, rejected or itens found something; 2 wrong options; 3 exported, but
-the mirror is not complete for it; 130 interrupted. Ctrl-C stops demo and up in good order (0), a second one at once
-(130). While a synchronisation is watched, it ends the watching alone.
+Exit codes: 0 done; 1 failed, or verdict, verify, rejected, itens or connections found something; 2 wrong options; 3
+exported, but the mirror is not complete for it; 130 interrupted. Ctrl-C stops demo and up in good order (0), a second
+one at once (130). While a synchronisation is watched, it ends the watching alone.
 
 Settings come from the environment, then from .env, then from defaults:
 

@@ -14,9 +14,9 @@ O PNCP Sync mantém no PostgreSQL um espelho do Portal Nacional de Contrataçõe
 
 ./pncp COMANDO --help mostra as opções de um comando, ./pncp --version a versão.
 
-Códigos de saída: 0 feito; 1 falhou, ou verdict, verify, rejected ou itens acharam algo; 2 opções erradas; 3 exportado,
-mas o espelho não está completo para isso; 130 interrompido. Ctrl-C encerra demo e up em ordem (0), um segundo na hora
-(130). Enquanto se acompanha uma sincronização, encerra só o acompanhamento.
+Códigos de saída: 0 feito; 1 falhou, ou verdict, verify, rejected, itens ou connections acharam algo; 2 opções erradas;
+3 exportado, mas o espelho não está completo para isso; 130 interrompido. Ctrl-C encerra demo e up em ordem (0), um
+segundo na hora (130). Enquanto se acompanha uma sincronização, encerra só o acompanhamento.
 
 A configuração vem do ambiente, depois do .env, depois do padrão:
 
@@ -89,6 +89,9 @@ não está completo, 130 interrompido.
     ),
     "--plan: what reading results, documents and termos comes to": (
         "--plan: quanto custa ler resultados, documentos e termos"
+    ),
+    "connections to other systems: check, schema, preview NAME, forget NAME": (
+        "conexões com outros sistemas: check, schema, preview NOME, forget NOME"
     ),
     "a prompt of the database; options go to psql": "o psql do banco; as opções vão para o psql",
     "the whole database into one file: [FILE]": "o banco inteiro em um arquivo: [ARQUIVO]",

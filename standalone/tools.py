@@ -1,4 +1,4 @@
-"""The commands that work on the database itself: verify, rejected, itens, lists, psql, backup and others.
+"""The commands that work on the database itself: verify, rejected, itens, lists, connections, psql and others.
 
 They use the database of the services that run here, else DATABASE_URL, else the data folder of `./pncp up` (or of the
 demonstration, where there is no other), whose server is then started for as long as the command takes.
@@ -24,6 +24,11 @@ from standalone.processes import ENDING_SIGNALS
 from standalone.settings import Settings, from_caller, home_of, plain_url, read_settings
 from standalone.system import LaunchError
 
+OF_INGESTOR = ("verify", "rejected", "itens", "lists", "connections")
+"""Commands that are the ingestor's own."""
+NEED_DATABASE = {"preview", "forget"}
+"""What of connections works on the database."""
+
 
 def run_tool(name: str, words: Sequence[str]) -> int:
     """Run one of the commands with its arguments; its exit code.
@@ -37,8 +42,12 @@ def run_tool(name: str, words: Sequence[str]) -> int:
     settings = read_settings()
     if name == "hash-password":
         return _call([sys.executable, "-m", "backend", "hash-password", *words], settings)
-    if any(word in ("-h", "--help") for word in words) and name in ("verify", "rejected", "itens", "lists"):
+    if any(word in ("-h", "--help") for word in words) and name in OF_INGESTOR:
         return _call([sys.executable, "-m", "ingestor", name, "--help"], settings)
+    if name == "connections":
+        words = _paths_from_caller(words)
+        if not set(words) & NEED_DATABASE:
+            return _call([sys.executable, "-m", "ingestor", name, *words], settings)
     with open_database(settings) as known:
         match name:
             case "psql":
@@ -47,6 +56,14 @@ def run_tool(name: str, words: Sequence[str]) -> int:
                 return _call(*_script(name, words, known))
             case _:
                 return _call([sys.executable, "-m", "ingestor", name, *words], known)
+
+
+def _paths_from_caller(words: Sequence[str]) -> list[str]:
+    """The words with the folder after `--dir` as it is meant from where the person stands."""
+    return [
+        str(from_caller(word, dict(os.environ))) if before == "--dir" else word
+        for before, word in zip(("", *words), words, strict=False)
+    ]
 
 
 @contextmanager

@@ -75,6 +75,9 @@ class _Maker:
         ]
         streams = [self._stream(each, ("streams", index)) for index, each in enumerate(written.streams)]
         self._check_names()
+        resources = [each.entity.resource for each in streams if each is not None]
+        if written.after and resources and not any(resources):
+            self.problems.append(Problem(("after",), "nenhuma das entidades é lida do portal por atualizações"))
         if self.problems or url is None:
             return None
         chat_pace = CHAT_REQUESTS_PER_SECOND if self._is_chat else None

@@ -1,6 +1,7 @@
 """The files of connections as they are written: models that take nothing unknown and convert nothing."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -283,3 +284,13 @@ class EntityFile(Written):
         ],
         Field(min_length=1, max_length=500),
     ]
+
+
+FILES: Mapping[str, type[Written]] = {"destinations": DestinationFile, "entities": EntityFile}
+"""By the folder in which they lie."""
+
+
+def schema_of(folder: str) -> dict[str, Any]:
+    """The JSON Schema of the files in a folder, for editors."""
+    schema = FILES[folder].model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -5,7 +5,7 @@ key `on` for true. Values that have two readings must stand in quotes. Anchors a
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -105,7 +105,7 @@ class _Reader:
     def __init__(self) -> None:
         self.lines: dict[At, int] = {}
         self.faults: list[tuple[int, str]] = []
-        self._resolver = Resolver()
+        self._resolve: Callable[..., str] = Resolver().resolve
 
     def read(self, events: Iterator[Any]) -> Any:
         value, documents = None, 0
@@ -163,7 +163,7 @@ class _Reader:
             raise _Refused(_line(event), "níveis demais")
 
     def _tag(self, event: Any) -> str:
-        tag: str = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        tag: str = self._resolve(yaml.ScalarNode, event.value, event.implicit)
         return tag.removeprefix(_TAG)
 
     def _scalar(self, event: Any) -> Any:

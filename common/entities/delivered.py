@@ -7,7 +7,7 @@ of the entity's own table: a value of a joined table could change without the ro
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from common.entities.entity import ENTITIES, MAIN, Entity, Field, of_child
 from common.resources import INLINE, LATER
@@ -50,7 +50,8 @@ class Delivered:
 
     `key` is SQL of the key's parts, and `key_sql` of the key as one text, its parts joined by `/`. `version` is SQL of
     the moment of the last change, a `timestamptz`. `condition` holds for all its rows; empty for none. `key_names` are
-    what the parts of its key are called, and `kinds` their kinds. `items` is the first list of a record.
+    what the parts of its key are called, and `kinds` their kinds. `items` is the first list of a record. `resource` is
+    the name of the resource whose synchronisations write its rows, where that is one.
     """
 
     name: str
@@ -63,7 +64,8 @@ class Delivered:
     columns: Mapping[str, DeliveredColumn]
     kinds: tuple[Kind, ...] = (Kind.TEXT,)
     items: Items | None = None
-    key_names: tuple[str, ...] = field(default=())
+    key_names: tuple[str, ...] = ()
+    resource: str | None = None
 
     def rows_of(self) -> str:
         """SQL of the condition that a row has one of some keys; `{keys}` stands for an array of key texts.
@@ -156,6 +158,7 @@ def _of(entity: Entity, name: str) -> Delivered:
         kinds=tuple(each.kind for each in entity.key),
         items=_items(entity.resource, lists[0]) if entity.resource and lists else None,
         key_names=tuple(each.name for each in entity.key),
+        resource=resource.name if resource else None,
     )
 
 

@@ -1,0 +1,190 @@
+"""The commands on connections: check the files, print their schemas, preview a destination, forget one.
+
+What is asked for goes to stdout; the exit code says whether all is well.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.config import ConfigurationError, ConnectionsSettings, load_settings
+from common.connections.files import FILES, schema_of
+from common.connections.loading import check_connections
+from common.connections.samples import SAMPLES, sample_of, samples_sql
+from common.connections.settings import Connections, Destination
+from common.database import check_schema, driver_of
+from ingestor.config import IngestorSettings
+from ingestor.opening import make_engine
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
+_UNLIMITED = text("SET LOCAL statement_timeout = 0")
+_RUNNING = text(
+    "SELECT id FROM sync_executions WHERE kind = 'delivery' AND resource = :name AND status = 'running' LIMIT 1"
+)
+_LOCKED = text("SELECT name FROM destinations WHERE name = :name FOR UPDATE")
+_COUNTED = text(
+    "SELECT count(*) FROM deliveries JOIN streams ON streams.id = deliveries.stream_id"
+    " WHERE streams.destination = :name"
+)
+_FORGOTTEN = (
+    text("DELETE FROM destinations WHERE name = :name"),
+    text("DELETE FROM schedules WHERE name = 'deliver:' || :name"),
+)
+
+
+def add_connections(commands: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command with its actions."""
+    parser = commands.add_parser(
+        "connections",
+        help="check the files of connections, print their schemas, preview a destination, or forget one",
+        description="The files lie in the folders destinations and entities of CONNECTIONS_DIR.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    check = actions.add_parser(
+        "check",
+        help="print what is wrong with the files, else what they say",
+        description="Needs no database. Exit code 1 if anything is wrong or a secret is missing.",
+    )
+    _add_folder(check)
+    check.add_argument("--without-secrets", action="store_true", help="do not look for the secrets")
+    schema = actions.add_parser("schema", help="print the JSON Schema of files, for editors")
+    schema.add_argument("folder", choices=tuple(FILES), nargs="?", default="destinations", help="(%(default)s)")
+    preview = actions.add_parser(
+        "preview",
+        help="print some records of a destination as it would receive them",
+        description="Reads the database; does not contact the destination.",
+    )
+    preview.add_argument("name", metavar="NAME")
+    _add_folder(preview)
+    forget = actions.add_parser(
+        "forget",
+        help="remove what is known of a destination: what it has received, and its requests",
+        description="A destination whose file is still there begins anew, as its `start` says.",
+    )
+    forget.add_argument("name", metavar="NAME")
+    forget.add_argument("--yes", action="store_true", help="do it; without this, only say what would be removed")
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dir", type=Path, metavar="FOLDER", help="the folder of the files (CONNECTIONS_DIR)")
+
+
+def needs_database(options: argparse.Namespace) -> bool:
+    """Whether an action does."""
+    return options.action in ("preview", "forget")
+
+
+def run_without_database(options: argparse.Namespace) -> int:
+    """Check the files, or print a schema."""
+    if options.action == "schema":
+        print(json.dumps(schema_of(options.folder), indent=2, ensure_ascii=False))
+        return ALL_IS_WELL
+    return _check(_folder(options, load_settings(ConnectionsSettings).connections_dir), options)
+
+
+def _folder(options: argparse.Namespace, configured: Path | None) -> Path:
+    folder: Path | None = options.dir or configured
+    if folder is None:
+        raise ConfigurationError("CONNECTIONS_DIR: is not set; it is the folder of the files of connections")
+    return folder
+
+
+def _check(folder: Path, options: argparse.Namespace) -> int:
+    connections, faults = check_connections(folder)
+    for fault in faults:
+        print(fault)
+    if faults:
+        return SOMETHING_IS_AMISS
+    is_any_missing = False
+    for destination in connections.destinations.values():
+        _print(destination)
+        missing = [] if options.without_secrets else _missing(destination)
+        for each in missing:
+            print(f"  missing: {each}")
+        is_any_missing = is_any_missing or bool(missing)
+    print(f"{len(connections.destinations)} destinations, no faults")
+    return SOMETHING_IS_AMISS if is_any_missing else ALL_IS_WELL
+
+
+def _print(destination: Destination) -> None:
+    kind = destination.kind if destination.preset == "generic" else destination.preset
+    after = ", after each update" if destination.after else ""
+    print(f"{destination.name}  {kind}, {destination.schedule}{after}, start {destination.start}")
+    for stream in destination.streams:
+        size = f"{stream.batch_records} records a request"
+        print(f"  {stream.name}: {stream.entity.name}, {size} {stream.path}".rstrip())
+    for secret in destination.secrets:
+        print(f"  {' '.join(secret.references)}")
+
+
+def _missing(destination: Destination) -> list[str]:
+    return [each for secret in destination.secrets for each in secret.missing()]
+
+
+async def connections(settings: IngestorSettings, options: argparse.Namespace) -> int:
+    """Preview or forget a destination."""
+    actions: dict[str, Callable[[AsyncEngine, argparse.Namespace], Awaitable[int]]] = {"forget": _forget}
+    if options.action == "preview":
+        known, faults = check_connections(_folder(options, settings.connections_dir))
+        for fault in faults:
+            print(fault, file=sys.stderr)
+        actions["preview"] = lambda engine, asked: _preview(engine, known, asked)
+    engine = make_engine(settings)
+    try:
+        await check_schema(engine)
+        return await actions[options.action](engine, options)
+    finally:
+        await engine.dispose()
+
+
+async def _preview(engine: AsyncEngine, known: Connections, options: argparse.Namespace) -> int:
+    destination = known.destinations.get(options.name)
+    if destination is None:
+        print(f"there is no valid file destinations/{options.name}.yaml", file=sys.stderr)
+        return SOMETHING_IS_AMISS
+    for stream in destination.streams:
+        print(f"{stream.name}:")
+        async with engine.connect() as db:
+            await db.execute(_UNLIMITED)
+            driver = await driver_of(db)
+            rows = await driver.fetch(samples_sql(stream), SAMPLES, *stream.where.values)
+        for sample in (sample_of(stream, row) for row in rows):
+            print(sample.content.decode() if sample.content is not None else f"rejected {sample.key}: {sample.reason}")
+        if not rows:
+            print("no records")
+    return ALL_IS_WELL
+
+
+async def _forget(engine: AsyncEngine, options: argparse.Namespace) -> int:
+    parameters = {"name": options.name}
+    async with engine.begin() as db:
+        await db.execute(_UNLIMITED)
+        if (await db.execute(_LOCKED, parameters)).first() is None:
+            print(f"nothing is known of {options.name}", file=sys.stderr)
+            return SOMETHING_IS_AMISS
+        records = await _count(db, options.name)
+        running = (await db.execute(_RUNNING, parameters)).scalar()
+        if running is not None:
+            print(f"execution {running} delivers to {options.name}: cancel it first", file=sys.stderr)
+            return SOMETHING_IS_AMISS
+        if not options.yes:
+            print(f"{records} records of {options.name} would be forgotten; add --yes to do it")
+            return SOMETHING_IS_AMISS
+        for statement in _FORGOTTEN:
+            await db.execute(statement, parameters)
+    print(f"{records} records of {options.name} are forgotten")
+    return ALL_IS_WELL
+
+
+async def _count(db: AsyncConnection, name: str) -> int:
+    found: int = (await db.execute(_COUNTED, {"name": name})).scalar_one()
+    return found

@@ -68,7 +68,7 @@ Several = Annotated[
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float)]
 HeaderName = Annotated[str, _is(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", _HEADER_SAID)]
 Path = Annotated[
-    str, _is(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*(\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?", "esperava /caminho")
+    str, _is(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?(\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?", "esperava /caminho")
 ]
 Reference = Annotated[str, Field(description="${env:NAME} or ${file:/path}")]
 _VALUE = {"type": ["string", "number", "boolean"]}

@@ -50,7 +50,13 @@ ROUTES = frozenset(
 """First words of addresses of the API, which an entity would hide; some are for what is to come."""
 TAKEN_BY_EXECUTIONS = frozenset({*RESOURCE_NAMES, DOMINIOS})
 """Executions name what they are about, and these are the resources that they read."""
-TAKEN_BY_LISTS = frozenset({*DELIVERED, *TAKEN_BY_EXECUTIONS, *(each.address.replace("-", "_") for each in ENTITIES)})
+TAKEN_BY_LISTS = frozenset(
+    {
+        *DELIVERED,
+        *TAKEN_BY_EXECUTIONS,
+        *(name for each in ENTITIES for name in (each.name, each.address.replace("-", "_"))),
+    }
+)
 
 
 def entity_name_fault(name: str) -> str | None:

@@ -116,9 +116,10 @@ def decimal(places: int) -> Step:
 
     def write(value: Any) -> str:
         try:
-            return f"{number_of(value).quantize(unit, context=_WIDE):f}"
+            rounded = number_of(value).quantize(unit, context=_WIDE)
         except InvalidOperation:
             raise CannotRender("número grande demais") from None
+        return f"{rounded or abs(rounded):f}"  # without the sign of a zero
 
     return write
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from common.connections.loading import load_connections
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.connections.loading import load_connections
 from common.connections.settings import Destination, Stream
 from common.lifecycle import deliveries, executions
 from common.lifecycle.deliveries import StreamClaim

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from common.connections.loading import check_connections
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common.connections.loading import check_connections
 from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
 from common.lifecycle import deliveries, executions, slices
@@ -135,7 +135,7 @@ class Courier:
         self._tools = Tools(engine, self.stopping, self._metrics, options.retry_seconds)
         self._places: dict[str, _Place] = {}
         self._seen = _Seen()
-        self._held: dict[StreamClaim, _Held] = {}
+        self._held: dict[int, _Held] = {}
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
@@ -295,11 +295,11 @@ class Courier:
                 return
             lease = Lease(began + lease_seconds)
             task = self._tasks.create_task(self._work_on(claim, lease), name=f"slice {claim.slice_id}")
-            self._held[claim] = _Held(claim, task, lease, lease_seconds)
-            task.add_done_callback(partial(self._let_go, claim))
+            self._held[claim.slice_id] = _Held(claim, task, lease, lease_seconds)
+            task.add_done_callback(partial(self._let_go, claim.slice_id))
 
-    def _let_go(self, claim: StreamClaim, _: asyncio.Task[None]) -> None:
-        self._held.pop(claim, None)
+    def _let_go(self, slice_id: int, _: asyncio.Task[None]) -> None:
+        self._held.pop(slice_id, None)
         self._wake.set()
 
     async def _tick(self) -> None:

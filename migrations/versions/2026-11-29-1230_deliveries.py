@@ -158,9 +158,7 @@ def upgrade() -> None:
         ["execution_id", "ordinal"],
         postgresql_where=sa.text("kind <> 'sync' AND status IN ('pending', 'running')"),
     )
-    op.add_column(
-        "workers", sa.Column("kinds", sa.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{sync}'"))
-    )
+    op.add_column("workers", sa.Column("kinds", sa.ARRAY(sa.Text), nullable=False, server_default=sa.text("'{sync}'")))
 
 
 def downgrade() -> None:

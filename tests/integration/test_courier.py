@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.lifecycle import deliveries
+from common.lifecycle import deliveries, executions
 from ingestor.delivery import courier as module
 from ingestor.delivery import streams
 from ingestor.delivery.courier import Courier, CourierOptions
@@ -132,8 +132,6 @@ async def test_a_cancelled_delivery_sends_nothing_more(database: Database, tmp_p
     async with running(database, write_files(tmp_path), receiver):
         execution_id = await ask(database)
         await arrived.wait()
-        from common.lifecycle import executions  # noqa: PLC0415
-
         assert await database.run(executions.cancel, execution_id, "ana")
         gate.set()
     assert len(receiver.requests) == 1
@@ -167,7 +165,8 @@ async def test_the_schedule_starts_full_deliveries_and_a_pause_stops_them(databa
     async with running(database, folder, receiver, schedule_enabled=True):
         await eventually(lambda: database.value("SELECT count(*) FROM schedules WHERE name = 'deliver:crm'"))
         await database.rows("UPDATE schedules SET effective_at = now() - interval '2 minutes'")
-        await eventually(lambda: len(receiver.records) == 25)
+        await eventually(lambda: database.value("SELECT count(*) = 1 FROM sync_executions WHERE status = 'success'"))
+    assert len(receiver.records) == 25
     run = await database.row("SELECT * FROM sync_executions ORDER BY id LIMIT 1")
     assert (run.trigger, run.mode) == ("schedule", "backfill")
 
@@ -177,7 +176,6 @@ async def test_the_schedule_starts_full_deliveries_and_a_pause_stops_them(databa
     await put_products(database.engine, {1: "mudou"})
     before = len(receiver.requests)
     async with running(database, folder, receiver):
-        await eventually(lambda: database.value("SELECT count(*) = 0 FROM sync_executions WHERE status = 'running'"))
         await ask(database)
         await eventually(
             lambda: database.value("SELECT planned_at IS NOT NULL FROM sync_executions ORDER BY id DESC LIMIT 1")

@@ -110,7 +110,7 @@ class Debt:
 
 # Not while an update waits for a worker, unless it waits for the portal's listings.
 _NO_UPDATE_WAITS = """(NOT EXISTS (SELECT FROM sync_slices
-                             WHERE NOT (mode = 'backfill') AND status IN ('pending', 'running')
+                             WHERE NOT (mode = 'backfill') AND kind = 'sync' AND status IN ('pending', 'running')
                                AND (run_after IS NULL OR run_after <= now()))
                 OR EXISTS (SELECT FROM source_pauses
                             WHERE source = ANY(CAST(:listings AS text[])) AND paused_until > now()))"""

@@ -23,7 +23,7 @@ MOST_CANCELLED = 1000
 _NOW = text("SELECT now()")
 _RUNNING = text("""
     SELECT id FROM sync_executions
-     WHERE status = 'running'
+     WHERE status = 'running' AND kind = 'sync'
        AND (CAST(:resource AS text) IS NULL OR resource = CAST(:resource AS text))
        AND (CAST(:mode AS text) IS NULL OR mode = CAST(:mode AS text))
        AND (CAST(:trigger AS text) IS NULL OR trigger = CAST(:trigger AS text))

@@ -74,13 +74,14 @@ MIRROR = {
 
 _COUNTS = text("""
     SELECT status, sum(executions) AS executions, sum(records_processed) AS records, sum(duration_seconds) AS seconds
-      FROM sync_execution_counts GROUP BY status ORDER BY status
+      FROM sync_execution_counts WHERE kind = 'sync' GROUP BY status ORDER BY status
 """)
 # By the index of the cancelled ones, which are few.
 _NOW = text("""
     SELECT now() AS moment,
-           (SELECT count(*) FROM sync_executions WHERE cause = 'cancelled') AS cancelled,
-           (SELECT count(*) FROM sync_executions WHERE created_at > now() - interval '24 hours') AS last_day,
+           (SELECT count(*) FROM sync_executions WHERE kind = 'sync' AND cause = 'cancelled') AS cancelled,
+           (SELECT count(*) FROM sync_executions
+             WHERE kind = 'sync' AND created_at > now() - interval '24 hours') AS last_day,
            (SELECT max(paused_until) FROM source_pauses WHERE paused_until > now()) AS paused_until
 """)
 _WAITING = text("""
@@ -93,8 +94,8 @@ _WAITING = text("""
 """)
 _WORKERS = text("""
     SELECT w.id, w.started_at, w.last_seen_at, count(s.id) AS slices_running
-      FROM workers w LEFT JOIN sync_slices s ON s.worker_id = w.id AND s.status = 'running'
-     WHERE w.stopped_at IS NULL AND w.alive_until > now()
+      FROM workers w LEFT JOIN sync_slices s ON s.worker_id = w.id AND s.status = 'running' AND s.kind = 'sync'
+     WHERE w.stopped_at IS NULL AND w.alive_until > now() AND 'sync' = ANY(w.kinds)
      GROUP BY w.id ORDER BY w.id
 """)
 _DAYS = text("""
@@ -109,7 +110,7 @@ _DAYS = text("""
                coalesce(sum(records_processed), 0) AS records_processed,
                avg(duration_seconds) FILTER (WHERE status <> 'running') AS mean_seconds
           FROM sync_executions, span
-         WHERE created_at >= timezone(:zone, CAST(span.today - 29 AS timestamp))
+         WHERE kind = 'sync' AND created_at >= timezone(:zone, CAST(span.today - 29 AS timestamp))
          GROUP BY 1
     )
     SELECT CAST(days.day AS date) AS day, coalesce(success, 0) AS success, coalesce(error, 0) AS error,
@@ -125,14 +126,15 @@ _MODES = text("""
            CAST(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_seconds) AS float) AS p95_seconds,
            CAST(avg(records_processed) AS float) AS mean_records
       FROM sync_executions
-     WHERE created_at > now() - interval '30 days' AND status <> 'running' AND duration_seconds IS NOT NULL
+     WHERE kind = 'sync' AND created_at > now() - interval '30 days' AND status <> 'running'
+       AND duration_seconds IS NOT NULL
      GROUP BY ROLLUP (mode) ORDER BY mode
 """)
 _ERRORS = text("""
     SELECT cause, left((array_agg(error_message ORDER BY id DESC))[1], 300) AS message, count(*) AS executions,
            max(id) AS last_execution_id, max(created_at) AS last_at
       FROM sync_executions
-     WHERE cause <> 'cancelled' AND created_at > now() - interval '30 days'
+     WHERE kind = 'sync' AND cause <> 'cancelled' AND created_at > now() - interval '30 days'
      GROUP BY cause ORDER BY 3 DESC, 4 DESC LIMIT 8
 """)
 _SIZES = text("""

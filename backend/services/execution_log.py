@@ -10,7 +10,7 @@ from backend.errors import UnknownExecutionError
 from backend.models.execution_log import ExecutionLog, LogLine, LogQuery
 from backend.services.reading import ReadConnections
 from common.database import is_database_trouble
-from common.lifecycle import executions
+from common.lifecycle import Kind, executions
 from common.tables import execution_log
 
 log = structlog.get_logger(__name__)
@@ -27,11 +27,13 @@ _FORGET = text("""
 """)
 
 
-async def load_lines(reading: ReadConnections, execution_id: int, query: LogQuery) -> ExecutionLog:
+async def load_lines(
+    reading: ReadConnections, execution_id: int, query: LogQuery, *, kind: Kind = "sync"
+) -> ExecutionLog:
     """Lines of an execution that pass the filters, oldest first.
 
     Raises:
-        UnknownExecutionError: there is no such execution.
+        UnknownExecutionError: there is no such execution of this kind.
 
     """
     statement = select(*[_line[name] for name in LogLine.model_fields]).where(_line.execution_id == execution_id)
@@ -46,7 +48,7 @@ async def load_lines(reading: ReadConnections, execution_id: int, query: LogQuer
     if query.cursor is not None:
         statement = statement.where(_line.id > query.cursor)
     async with reading.connect() as db:
-        if not await executions.exists(db, execution_id):
+        if not await executions.exists(db, execution_id, kind=kind):
             raise UnknownExecutionError(execution_id)
         rows = (await db.execute(statement.order_by(_line.id).limit(query.limit + 1))).all()
     lines = [LogLine.model_validate(row, from_attributes=True) for row in rows[: query.limit]]

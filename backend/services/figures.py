@@ -87,7 +87,7 @@ _UNFINISHED = text("""
 """)
 _STATE = text("""
     SELECT (SELECT count(*) FROM workers
-             WHERE stopped_at IS NULL AND alive_until > now()) AS workers,
+             WHERE stopped_at IS NULL AND alive_until > now() AND 'sync' = ANY(kinds)) AS workers,
            coalesce((SELECT bool_or(paused_until > now()) FROM source_pauses), false) AS paused
 """)
 _SCHEDULES = text("""

@@ -22,8 +22,9 @@ BROKER_SECONDS = 5.0
 # A standby in recovery answers `on` too.
 _STATE = text("""
     SELECT current_setting('transaction_read_only') = 'on' AS is_read_only,
-           EXISTS (SELECT FROM workers WHERE stopped_at IS NULL AND alive_until > now()) AS has_workers,
-           EXISTS (SELECT FROM sync_executions WHERE status = 'running') AS has_work
+           EXISTS (SELECT FROM workers
+                    WHERE stopped_at IS NULL AND alive_until > now() AND 'sync' = ANY(kinds)) AS has_workers,
+           EXISTS (SELECT FROM sync_executions WHERE status = 'running' AND kind = 'sync') AS has_work
 """)
 
 

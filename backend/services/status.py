@@ -62,6 +62,8 @@ _slice = sync_slices.c
 # Not one that has ended together with its execution, by a cancel or without a worker: that is neither read nor failed.
 _is_failed = and_(_slice.status == "error", _slice.cause != literal_column("'cut_off'"))
 _is_done = or_(_slice.status == "success", _is_failed)
+# as a literal: what is compiled once has no parameters
+_is_sync = _execution.kind == literal_column("'sync'")
 _is_cancelled = _execution.cause.is_not_distinct_from("cancelled")
 # The predicate of their index. The other slices are counted by the last ordinal: of twenty backfills of a year most
 # have never been claimed.
@@ -111,35 +113,39 @@ def _counts(*conditions: ColumnElement[bool]) -> LateralFromClause:
 def _select_executions(counts: LateralFromClause) -> Select[Any]:
     is_running = _execution.status == "running"
     age = func.extract("epoch", func.now() - _execution.started_at)
-    return select(
-        _execution.id,
-        _execution.resource,
-        _execution.mode,
-        _execution.criterio,
-        _execution.trigger,
-        _execution.requested_by,
-        _execution.retry_of,
-        _execution.window_start,
-        _execution.window_end,
-        _execution.status,
-        case((is_running, counts.c.slices_records), else_=_execution.records_processed).label("records_processed"),
-        case((is_running, counts.c.slices_rejected), else_=_execution.records_rejected).label("records_rejected"),
-        reduce(add, map(_count_owed, OWED_TABLES)).label("itens_owed"),
-        case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
-        _execution.cause,
-        _execution.error_message,
-        _execution.cancelled_by,
-        _is_cancelled.label("cancelled"),
-        _execution.created_at,
-        func.greatest(_execution.updated_at, counts.c.slices_updated_at).label("updated_at"),
-        _execution.started_at,
-        _execution.finished_at,
-        *[
-            column
-            for column in counts.c
-            if column.name not in ("slices_records", "slices_rejected", "slices_updated_at")
-        ],
-    ).select_from(sync_executions.outerjoin(counts, true()))
+    return (
+        select(
+            _execution.id,
+            _execution.resource,
+            _execution.mode,
+            _execution.criterio,
+            _execution.trigger,
+            _execution.requested_by,
+            _execution.retry_of,
+            _execution.window_start,
+            _execution.window_end,
+            _execution.status,
+            case((is_running, counts.c.slices_records), else_=_execution.records_processed).label("records_processed"),
+            case((is_running, counts.c.slices_rejected), else_=_execution.records_rejected).label("records_rejected"),
+            reduce(add, map(_count_owed, OWED_TABLES)).label("itens_owed"),
+            case((is_running, age), else_=_execution.duration_seconds).label("duration_seconds"),
+            _execution.cause,
+            _execution.error_message,
+            _execution.cancelled_by,
+            _is_cancelled.label("cancelled"),
+            _execution.created_at,
+            func.greatest(_execution.updated_at, counts.c.slices_updated_at).label("updated_at"),
+            _execution.started_at,
+            _execution.finished_at,
+            *[
+                column
+                for column in counts.c
+                if column.name not in ("slices_records", "slices_rejected", "slices_updated_at")
+            ],
+        )
+        .select_from(sync_executions.outerjoin(counts, true()))
+        .where(_is_sync)
+    )
 
 
 # Of several slices of a day and part, as after an update over a gap, the one that was planned last.
@@ -250,17 +256,21 @@ class SyncStatusService:
     async def _count(self, query: HistoryQuery) -> dict[str, int]:
         """Executions that pass the filters, by status; whole histories have been counted beforehand, by triggers."""
         if query.since is not None or query.until is not None:
-            counted = select(_execution.status, func.count()).where(*_filters(query)).group_by(_execution.status)
+            counted = (
+                select(_execution.status, func.count()).where(_is_sync, *_filters(query)).group_by(_execution.status)
+            )
         else:
             kinds = sync_execution_counts.c
             asked = query.model_dump(include={"status", "resource", "mode", "trigger"})
             same = [kinds[name] == value for name, value in asked.items() if value is not None]
+            same.append(kinds.kind == "sync")
             counted = select(kinds.status, func.sum(kinds.executions)).where(*same).group_by(kinds.status)
         return {status: int(count) for status, count in await self._session.execute(counted)}
 
     async def _count_cancelled(self, query: HistoryQuery) -> int:
         """By the index of the cancelled ones, which are few."""
-        counted = select(func.count()).where(_execution.cause == literal_column("'cancelled'"), *_filters(query))
+        is_cancelled = _execution.cause == literal_column("'cancelled'")
+        counted = select(func.count()).where(is_cancelled, _is_sync, *_filters(query))
         return int((await self._session.execute(counted)).scalar_one())
 
     async def get_execution(self, execution_id: int) -> SyncExecutionDetail:

@@ -19,7 +19,7 @@ _RUNS = text("""
     SELECT id, resource, mode, CASE WHEN cause = 'cancelled' THEN 'cancelled' ELSE status END AS state,
            started_at, finished_at, records_processed
       FROM sync_executions
-     WHERE started_at IS NOT NULL
+     WHERE kind = 'sync' AND started_at IS NOT NULL
        AND (status = 'running'
             OR (finished_at > :since AND created_at > CAST(:since AS timestamptz) - interval '30 days'))
      ORDER BY resource, started_at, id
@@ -27,11 +27,13 @@ _RUNS = text("""
 # By the time of its end; and of each resource the last one before, since its lag holds until the next.
 _MARKS = text("""
     SELECT resource, finished_at AS at, window_end AS updated_until FROM sync_executions
-     WHERE mode = 'update' AND status = 'success' AND window_end IS NOT NULL AND finished_at > :since
+     WHERE kind = 'sync' AND mode = 'update' AND status = 'success' AND window_end IS NOT NULL
+       AND finished_at > :since
        AND created_at > CAST(:since AS timestamptz) - interval '7 days'
     UNION ALL
     (SELECT DISTINCT ON (resource) resource, finished_at, window_end FROM sync_executions
-      WHERE mode = 'update' AND status = 'success' AND window_end IS NOT NULL AND finished_at <= :since
+      WHERE kind = 'sync' AND mode = 'update' AND status = 'success' AND window_end IS NOT NULL
+        AND finished_at <= :since
         AND created_at > CAST(:since AS timestamptz) - interval '7 days'
       ORDER BY resource, window_end DESC)
 """)

@@ -30,7 +30,7 @@ _CREATE = text("""
     SELECT :resource, :mode, :criterio, CAST(:window_start AS timestamp), CAST(:window_end AS timestamp), :trigger,
            CAST(:parts AS int[]), :message_id, :idempotency_key, :request_digest, :requested_by
      WHERE CAST(:at_most AS int) IS NULL
-        OR (SELECT count(*) FROM sync_executions WHERE status = 'running') < CAST(:at_most AS int)
+        OR (SELECT count(*) FROM sync_executions WHERE status = 'running' AND kind = 'sync') < CAST(:at_most AS int)
         ON CONFLICT (message_id) DO NOTHING
     RETURNING id
 """)
@@ -75,7 +75,7 @@ async def create(
 
 
 _TAKE_ADMISSION = text("SELECT pg_advisory_xact_lock(:key)")
-_UNFINISHED = text("SELECT count(*) FROM sync_executions WHERE status = 'running'")
+_UNFINISHED = text("SELECT count(*) FROM sync_executions WHERE status = 'running' AND kind = 'sync'")
 _BY_KEY = text("""
     SELECT e.id, k.request_digest,
            e.trigger = 'api' AND e.planned_at IS NULL AND e.published_at IS NULL AND e.status = 'running'

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.clock import to_wall_clock
-from common.lifecycle import GOAL_TRIGGER, PATIENCE, Mode
+from common.lifecycle import GOAL_TRIGGER, PATIENCE, Kind, Mode
 from common.lifecycle.causes import Cause
 from common.lifecycle.slices import UNHELD, PlannedSlice
 from common.resources import INLINE, SERVICE_OF
@@ -59,12 +59,12 @@ class Summary:
     error_message: str | None
 
 
-_EXISTS = text("SELECT 1 FROM sync_executions WHERE id = :id")
+_EXISTS = text("SELECT 1 FROM sync_executions WHERE id = :id AND kind = :kind")
 
 
-async def exists(db: AsyncConnection, execution_id: int) -> bool:
+async def exists(db: AsyncConnection, execution_id: int, *, kind: Kind = "sync") -> bool:
     """Whether there is such a row."""
-    return (await db.execute(_EXISTS, {"id": execution_id})).scalar_one_or_none() is not None
+    return (await db.execute(_EXISTS, {"id": execution_id, "kind": kind})).scalar_one_or_none() is not None
 
 
 # An update waits while another one of its resource is at work, and is what all others are that are asked for
@@ -162,7 +162,8 @@ _CLOSE = text("""
                mode() WITHIN GROUP (ORDER BY cause) FILTER (WHERE status = 'error') AS cause
           FROM sync_slices WHERE execution_id = :id
     ), example AS (
-        SELECT concat_ws(' ', s.first_day, coalesce('modalidade ' || nullif(s.part, 0), s.resource)) AS listing,
+        SELECT concat_ws(' ', s.first_day, coalesce(CASE s.kind WHEN 'sync' THEN 'modalidade ' || nullif(s.part, 0) END,
+                                               s.resource)) AS listing,
                s.error_message
           FROM sync_slices s JOIN done ON s.cause = done.cause
          WHERE s.execution_id = :id AND s.status = 'error'
@@ -304,16 +305,19 @@ async def summarize(db: AsyncConnection, execution_id: int) -> Summary:
 
 
 _ORPHAN = text("""
-    SELECT id FROM sync_executions
-     WHERE status = 'running' AND created_at < now() - make_interval(secs => :seconds)
-       AND NOT EXISTS (SELECT 1 FROM workers
-                        WHERE alive_until > now() OR last_seen_at > now() - make_interval(secs => :seconds))
-     ORDER BY id LIMIT 1
+    SELECT e.id FROM sync_executions e
+     WHERE e.status = 'running' AND e.held IS NULL AND e.created_at < now() - make_interval(secs => :seconds)
+       AND NOT EXISTS (SELECT 1 FROM workers w
+                        WHERE e.kind = ANY(w.kinds)
+                          AND (w.alive_until > now() OR w.last_seen_at > now() - make_interval(secs => :seconds)))
+     ORDER BY e.id LIMIT 1
 """)
 
 
 async def expire_orphan(db: AsyncConnection, *, seconds: float) -> int | None:
-    """End the oldest execution that has waited this long while no worker was alive; answers its id.
+    """End the oldest execution that has waited this long while no worker of its kind was alive; answers its id.
+
+    One that waits for an administrator's confirmation waits as long as it takes.
 
     One per transaction: a transaction that held the counts of one execution and waited for another's could deadlock.
     """
@@ -326,7 +330,7 @@ async def expire_orphan(db: AsyncConnection, *, seconds: float) -> int | None:
 _OUTLASTED = text("""
     SELECT e.id, p.failing_since, p.reason, p.error_message
       FROM source_pauses p
-      JOIN sync_executions e ON e.status = 'running'
+      JOIN sync_executions e ON e.status = 'running' AND e.kind = 'sync'
      CROSS JOIN LATERAL (SELECT CASE e.mode WHEN 'update' THEN CAST(:update AS interval)
                                             ELSE CAST(:backfill AS interval) END AS patience) AS own
      WHERE p.source = CAST(:listings AS jsonb) ->> e.resource

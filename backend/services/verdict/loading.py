@@ -48,7 +48,8 @@ OWED_TOO_LONG = timedelta(days=1)
 # those that were acknowledged.
 _NOW = text("""
     SELECT current_setting('transaction_read_only') = 'on' AS is_read_only,
-           (SELECT max(LEAST(coalesce(stopped_at, alive_until), now())) FROM workers) AS no_worker_since
+           (SELECT max(LEAST(coalesce(stopped_at, alive_until), now())) FROM workers
+             WHERE 'sync' = ANY(kinds)) AS no_worker_since
 """)
 _SCHEDULES = text("SELECT name, cron, effective_at, paused_at, paused_by, pause_reason FROM schedules ORDER BY name")
 _ALERTS = text("SELECT id, kind, summary, details, opened_at FROM alerts WHERE resolved_at IS NULL ORDER BY id")

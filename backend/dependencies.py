@@ -17,6 +17,7 @@ from backend.models.about import About
 from backend.security import Security, User
 from backend.services.alerts.episodes import Notifier
 from backend.services.dashboard import Dashboard
+from backend.services.deliveries.files import ConnectionFiles
 from backend.services.entities.mirror import Mirrors
 from backend.services.exports.running import Exports
 from backend.services.exports.serving import FileMaker
@@ -38,6 +39,7 @@ class State(TypedDict):
     publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     lists: ListSettings
+    connections: ConnectionFiles
     lists_asked_at_once: int
     mirrors: Mirrors
     files: FileMaker

@@ -71,6 +71,8 @@ class ProblemError(Exception):
     """
 
     code = "internal"
+    headers: Mapping[str, str] = {}
+    """Of the answer, beside those of its status."""
 
     def __init__(self, said: str, **values: Any) -> None:
         self.text = Text(f"problem.{said}", values) if f"problem.{said}" in SENTENCES else None
@@ -336,7 +338,7 @@ def _naming_methods(methods_at: Callable[[Scope], Sequence[str]]) -> Callable[[R
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a router names the methods of its first route only
             headers["Allow"] = ", ".join(methods_at(request.scope))
-        return problem(error.status_code, code, headers=headers)
+        return problem(error.status_code, code, values={"limit": error.detail}, headers=headers)
 
     return handler
 
@@ -347,9 +349,10 @@ def _plainly(status: int) -> Callable[[Request, Exception], Response]:
 
     def handler(_: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)  # noqa: S101  # registered for nothing else
+        told = {**headers, **error.headers}
         if error.text is None:
-            return problem(status, error.code, str(error), headers=headers)
-        return problem(status, error.code, values=error.text.values, headers=headers)
+            return problem(status, error.code, str(error), headers=told)
+        return problem(status, error.code, values=error.text.values, headers=told)
 
     return handler
 

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,12 +19,15 @@ from backend.access import methods_at, methods_of
 from backend.api import (
     alerts,
     auth,
+    deliveries,
+    destinations,
     documentation,
     entities,
     executions,
     exports,
     files,
     goals,
+    jobs,
     lists,
     mirror,
     ocds,
@@ -63,6 +67,7 @@ from backend.services.alerts.episodes import Notifier, watch
 from backend.services.alerts.findings import Rules
 from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.dashboard import Dashboard
+from backend.services.deliveries.files import ConnectionFiles
 from backend.services.entities.mirror import Mirrors
 from backend.services.execution_log import forget_lines
 from backend.services.exports import running, serving
@@ -119,6 +124,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         *(summaries.router, entities.router),  # sums first: the address of a party takes anything
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
+        *(destinations.router, jobs.router, deliveries.router),
     ]
     page.mount_assets(app)
     if settings.shows_documentation:
@@ -194,6 +200,7 @@ def _lifespan(
             statement_seconds=running.COPY_SECONDS,
         )
         reading = ReadConnections(engine)
+        connections = ConnectionFiles(settings.connections_dir)
         figures = FiguresReader(engine, settings.update_crons, settings.goals)
         dashboard = Dashboard(reading, settings, settings.list_scopes, publisher)
         try:
@@ -209,11 +216,12 @@ def _lifespan(
             year_files = _year_files_of(settings, engine, long_copying)
             notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict, settings.alert_language)
             mirrors = Mirrors(settings.list_scopes)
+            rules = replace(rules_of(settings), connections=connections)
             queue_watch = None if publisher is None else QueueWatch(publisher)
             background = [
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(exports.work()),
-                asyncio.create_task(watch(engine, rules_of(settings), notifier, queue_watch)),
+                asyncio.create_task(watch(engine, rules, notifier, queue_watch)),
                 asyncio.create_task(Courier(engine, mirrors, notifier, metrics).watch()),
             ]
             if settings.execution_log_days:
@@ -230,6 +238,7 @@ def _lifespan(
                         publisher=publisher,
                         schedule=settings,
                         lists=settings,
+                        connections=connections,
                         lists_asked_at_once=settings.lists_asked_at_once,
                         mirrors=mirrors,
                         files=serving.FileMaker(copying, workspace),

@@ -44,6 +44,9 @@ SAFE = (*READING, "OPTIONS", "TRACE")
 LONGEST_HEAD = 64 * 1024
 MOST_HEADERS = 100
 LONGEST_BODY = 16 * 1024
+LONGEST_LIST = 256 * 1024
+LISTS = ("/sincronizar", "/repetir")
+"""What the addresses end in whose bodies may name a thousand records."""
 LONGEST_DISCARDED = 1024 * 1024
 _HANG_UP = {"Connection": "close"}
 """Close the connection in place of reading the rest of a body.
@@ -63,11 +66,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        longest = LONGEST_LIST if scope["path"].endswith(LISTS) else LONGEST_BODY
+        limit = f"{longest // 1024} KiB"
         told = dict(scope["headers"]).get(b"content-length", b"0")
         announced = int(told[:20]) if told.isdigit() else 0
-        if announced > LONGEST_BODY:
+        if announced > longest:
             headers = _HANG_UP if announced > LONGEST_DISCARDED else None
-            await problem(413, "body_too_large", headers=headers)(scope, receive, send)
+            await problem(413, "body_too_large", values={"limit": limit}, headers=headers)(scope, receive, send)
             return
         size = 0
 
@@ -75,8 +80,8 @@ class BodyLimit:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > LONGEST_BODY:
-                raise HTTPException(413, headers=_HANG_UP)
+            if size > longest:
+                raise HTTPException(413, limit, headers=_HANG_UP)
             return message
 
         await self.app(scope, receive_within_limit, send)

@@ -9,6 +9,7 @@ _KINDS = {
     "itens": ("itens que faltam", "missing items"),
     "drift": ("campos que mudaram de tipo", "fields that changed their type"),
     "queue": ("fila sem leitor", "queue without a reader"),
+    "delivery": ("entregas a {about}", "deliveries to {about}"),
 }
 _SUMMARIES = {
     "failed": ("{count:# execução falhou|# execuções falharam}", "{count:# execution|# executions} failed"),
@@ -67,9 +68,36 @@ _SUMMARIES = {
         "mensagens esperam desde {since:moment} e ninguém as lê",
         "messages have waited since {since:moment} and nothing reads them",
     ),
+    "of_destination": ("{destination}: {said}", "{destination}: {said}"),
+    "delivery_stopped": (
+        "o destino não quer mais receber, desde {since:moment}",
+        "the destination has wanted no more since {since:moment}",
+    ),
+    "delivery_failing": ("o destino falha desde {since:moment}", "the destination has failed since {since:moment}"),
+    "delivery_hold_above": (
+        "a entrega {id} espera confirmação: deve {count:# registro|# registros}",
+        "delivery {id} waits to be confirmed: it owes {count:# record|# records}",
+    ),
+    "delivery_mostly_refused": (
+        "a entrega {id} espera confirmação: quase tudo foi recusado",
+        "delivery {id} waits to be confirmed: nearly everything was refused",
+    ),
+    "delivery_failed": ("a entrega {id} falhou: {why}", "delivery {id} failed: {why}"),
+    "delivery_rejected": (
+        "{count:# registro rejeitado|# registros rejeitados} no último dia",
+        "{count:# record was|# records were} rejected in the last day",
+    ),
+    "delivery_invalid": (
+        "{count:# erro|# erros} no arquivo do destino",
+        "{count:# fault|# faults} in the destination's file",
+    ),
     "several": ("{parts}", "{parts}"),
 }
 _ENDS = {
+    "delivery": (
+        "o destino recebe de novo, ou foi posto em pausa",
+        "the destination receives again, or was paused",
+    ),
     "queue": (
         "há de novo quem leia a fila, ou nada espera nela",
         "the queue is read again, or nothing waits in it",
@@ -149,6 +177,7 @@ _MESSAGES = {
     "about.execution": ("execução {id}: {said}", "execution {id}: {said}"),
     "about.service": ("serviço {service}: {said}", "service {service}: {said}"),
     "about.itens": ("itens: {said}", "items: {said}"),
+    "about.delivery": ("destino: {said}", "destination: {said}"),
     "about.database": ("banco de dados: {said}", "database: {said}"),
     "follows.end": ("Uma mensagem avisará quando passar.", "A message will say when it is over."),
     "follows.reminder": (
@@ -174,6 +203,18 @@ _MESSAGES = {
     "trigger.goal": ("de uma meta", "of a goal"),
 }
 _ADVICE = {
+    "delivery": (
+        (
+            "- A página Entregas mostra o que o destino respondeu, e por que os registros foram rejeitados.\n"
+            "- Enquanto o destino falha, nada se acumula: quando voltar, recebe a última versão de cada registro.\n"
+            "- Uma entrega retida espera até ser confirmada ou cancelada; um destino parado, até ser retomado."
+        ),
+        (
+            "- The page Entregas shows what the destination answered, and why records were rejected.\n"
+            "- While a destination fails nothing piles up: later it gets the newest version of each record.\n"
+            "- A delivery that is held waits until it is confirmed or cancelled; a stopped destination until resumed."
+        ),
+    ),
     "source": (
         (
             "- Em geral não há nada a fazer: por pausa há uma só tentativa, e tudo segue dali quando o portal\n"

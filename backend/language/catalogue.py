@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 
-from backend.language import alerts, causes, problems, verdict
+from backend.language import alerts, causes, deliveries, problems, verdict
 
 Sentences = Mapping[str, tuple[str, str]]
 
-_PARTS: tuple[Sentences, ...] = (alerts.SENTENCES, causes.SENTENCES, problems.SENTENCES, verdict.SENTENCES)
+_PARTS: tuple[Sentences, ...] = (
+    alerts.SENTENCES,
+    causes.SENTENCES,
+    deliveries.SENTENCES,
+    problems.SENTENCES,
+    verdict.SENTENCES,
+)
 
 
 def _join(parts: tuple[Sentences, ...]) -> Sentences:

@@ -44,8 +44,8 @@ _PROBLEMS = {
     "unknown_address": ("Não existe nada neste endereço.", "There is nothing at this address."),
     "unknown_method": ("Este endereço não aceita este método.", "This address does not take this method."),
     "body_too_large": (
-        "O corpo do pedido passa do limite de 16 KiB.",
-        "The body of the request is over the limit of 16 KiB.",
+        "O corpo do pedido passa do limite de {limit}.",
+        "The body of the request is over the limit of {limit}.",
     ),
     "unknown_media_type": (
         "O corpo do pedido deve ser application/json.",
@@ -99,6 +99,46 @@ _PROBLEMS = {
     "publish_failed": (
         "O RabbitMQ não confirmou o pedido: a execução {id} foi encerrada com erro. Tente de novo.",
         "RabbitMQ did not confirm the request: execution {id} was ended as an error. Try again.",
+    ),
+    # --- of deliveries -----------------------------------------------------------------------------------------
+    "unknown_job": ("Não existe o trabalho {id}.", "There is no job {id}."),
+    "job_ended": ("O trabalho {id} já terminou.", "Job {id} has ended already."),
+    "job_not_held": ("O trabalho {id} não espera confirmação.", "Job {id} does not wait to be confirmed."),
+    "unknown_destination": (
+        "Não existe o destino {name}. Os mais próximos: {near}.",
+        "There is no destination {name}. The nearest: {near}.",
+    ),
+    "unknown_entity": (
+        "Não existe a entidade {name}. As mais próximas: {near}.",
+        "There is no entity {name}. The nearest: {near}.",
+    ),
+    "delivery_running": (
+        "O destino {name} já tem a entrega {id} em andamento. Espere que ela termine ou a cancele.",
+        "Destination {name} has delivery {id} under way already. Wait until it ends or cancel it.",
+    ),
+    "destination_paused": (
+        "O destino {name} está em pausa. Retome-o antes.",
+        "Destination {name} is paused. Resume it before.",
+    ),
+    "destination_stopped": (
+        "O destino {name} não quer mais receber. Retome-o quando ele voltar a aceitar.",
+        "Destination {name} wants no more. Resume it when it accepts again.",
+    ),
+    "destination_not_paused": (
+        "O destino {name} não está em pausa, nem parado.",
+        "Destination {name} is neither paused nor stopped.",
+    ),
+    "destination_invalid": (
+        "O arquivo do destino {name} tem erros. {fault}",
+        "The file of destination {name} has faults. {fault}",
+    ),
+    "destination_missing": (
+        "O arquivo do destino {name} não existe mais.",
+        "The file of destination {name} is gone.",
+    ),
+    "nothing_rejected": (
+        "Nenhum registro rejeitado do destino {name} a repetir.",
+        "Destination {name} has no rejected record to repeat.",
     ),
     # --- of the verdict, schedules, goals, alerts, tokens --------------------------------------------------------
     "unknown_trouble": (

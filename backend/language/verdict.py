@@ -347,5 +347,6 @@ SENTENCES = {
     "action.show_rejected": ("Ver os rejeitados", "Show what was rejected"),
     "action.show_coverage": ("Ver os dias", "Show the days"),
     "action.show_history": ("Ver o histórico", "Show the history"),
+    "action.show_deliveries": ("Ver as entregas", "Show the deliveries"),
     "action.show_alerts": ("Ver os alertas", "Show the alerts"),
 }

@@ -24,6 +24,7 @@ from backend.services.verdict.state import METRIC, Verdict
 from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
+from common.delivery_tables import REJECTED
 from common.lifecycle.executions import STALE_OUTAGE
 from common.resources import INLINE, RESOURCE_NAMES, SERVICES
 from common.watermarks import Watermark
@@ -44,6 +45,7 @@ _SERIES = tuple(
 )
 
 Rows = Sequence[Row[Any]]
+_TO = "destination"
 
 _COUNTS = text("""
     SELECT resource, mode, trigger, status, executions, records_processed, records_rejected,
@@ -98,6 +100,13 @@ _FAILING = text("""
       FROM unnest(CAST(:services AS text[])) AS asked (service)
       LEFT JOIN source_pauses p ON p.source = asked.service AND p.paused_until > now() - CAST(:stale AS interval)
 """)
+# As of the last delivery, which alone counts what is owed.
+_DELIVERIES = text(f"""
+    SELECT d.name, d.owed, coalesce(CAST(extract(epoch FROM now() - d.oldest_owed_at) AS float), 0) AS oldest_seconds,
+           (SELECT count(*) FROM streams t JOIN deliveries r ON r.stream_id = t.id
+             WHERE t.destination = d.name AND r.state = {REJECTED}) AS rejected
+      FROM destinations d WHERE d.missing_since IS NULL ORDER BY d.name
+""")  # noqa: S608  # constants of ours
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
@@ -119,6 +128,7 @@ class Figures:
     lists_owed: Sequence[CountedList]
     unsearched: Rows
     drift: Rows
+    deliveries: Rows
 
 
 class FiguresReader:
@@ -197,6 +207,7 @@ async def _ask(db: AsyncConnection, update_crons: Mapping[str, str], goals: Mapp
         await load_lists(db),
         await load_unsearched(db),
         await load_drift(db),
+        (await db.execute(_DELIVERIES)).all(),
     )
 
 
@@ -259,6 +270,26 @@ def _of_figures(figures: Figures) -> Iterable[Metric]:
     for row in figures.failing:
         failing.add_metric([row.service], row.seconds)
     yield failing
+    yield from _of_deliveries(figures.deliveries)
+
+
+def _of_deliveries(rows: Rows) -> Iterable[Metric]:
+    owed = GaugeMetricFamily(
+        "pncp_delivery_owed", "Records owed to a destination, as its last delivery has counted them.", labels=[_TO]
+    )
+    oldest = GaugeMetricFamily(
+        "pncp_delivery_oldest_owed_seconds",
+        "For how long the oldest of these has been owed; 0 where nothing is.",
+        labels=[_TO],
+    )
+    rejected = GaugeMetricFamily(
+        "pncp_delivery_rejected", "Records that a destination has rejected and not accepted since.", labels=[_TO]
+    )
+    for row in rows:
+        owed.add_metric([row.name], row.owed or 0)
+        oldest.add_metric([row.name], row.oldest_seconds)
+        rejected.add_metric([row.name], row.rejected)
+    return [owed, oldest, rejected]
 
 
 def _of_marks(marks: Mapping[tuple[str, int], Watermark | None]) -> Iterable[Metric]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from backend.models.changes import Changes
 from backend.models.dashboard import SyncDashboard
+from backend.models.execution_log import ExecutionLog
 from backend.models.rejected import RejectedRecords
 from backend.models.sync import SyncExecutionDetail
 from common.masking import mask_fields, mask_numbers, mask_text
@@ -44,6 +45,12 @@ def mask_rejected(found: RejectedRecords) -> RejectedRecords:
         for record in found.records
     ]
     return found.model_copy(update={"records": masked})
+
+
+def mask_log(found: ExecutionLog) -> ExecutionLog:
+    """Lines of a delivery's log for a viewer: they may name records and quote answers."""
+    lines = [line.model_copy(update={"fields": _mask_texts(line.fields)}) for line in found.lines]
+    return found.model_copy(update={"lines": lines})
 
 
 def mask_changes(changes: Changes) -> Changes:

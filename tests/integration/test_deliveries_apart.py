@@ -138,9 +138,7 @@ async def test_a_delivery_that_waits_does_not_hold_up_what_is_read_later(databas
     assert await database.value(f"SELECT {_NO_UPDATE_WAITS.replace(':listings', ':names')}", names=["consulta"])
 
 
-@pytest.mark.parametrize(
-    ("kinds", "expires"), [(["sync"], True), (["delivery"], False), (["sync", "delivery"], False)]
-)
+@pytest.mark.parametrize(("kinds", "expires"), [(["sync"], True), (["delivery"], False), (["sync", "delivery"], False)])
 async def test_a_delivery_expires_without_a_worker_that_delivers(
     database: Database, kinds: list[str], expires: bool
 ) -> None:

@@ -4,7 +4,8 @@
 which the portal is down is one message. `empty`: listings that were empty and never are. `rejected`: days with records
 that could not be stored. `itens`: records without their items for over a day, or given up. `drift`: fields that do
 not fit their columns. `database`: the database answers and does not store. `source`: the portal refuses us or does not
-answer; failures caused by that are not reported as `sync` as well.
+answer; failures caused by that are not reported as `sync` as well. `delivery:<destination>`: a destination that fails,
+wants no more, rejects, or whose delivery waits for an administrator.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.language.translator import Text, Translator, say
-from backend.services.alerts.sentences import Details, of_resource, summarise
+from backend.services.alerts.destinations import look_at_destinations
+from backend.services.alerts.sentences import DELIVERY, Details, family_of, of_resource, summarise
+from backend.services.deliveries.files import ConnectionFiles
 from backend.services.failures import LOOK_BACK, is_explained, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.outages import load_last_end, load_outages
@@ -101,6 +104,8 @@ class Rules:
     schedule_enabled: bool
     update_crons: Mapping[str, str]
     """The cron of each resource's updates, by the name of the resource."""
+    connections: ConnectionFiles | None = None
+    """Whose faults are reported."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ async def look(
         await _look_at_database(db),
         await _look_for_owed(db, now),
         await _look_for_drift(db),
+        *await _look_at_destinations(db, rules.connections),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -415,13 +421,23 @@ async def _look_for_drift(db: AsyncConnection) -> Finding | None:
     return Finding.of("drift", {"fields": fields})
 
 
+# --- deliveries to other systems ---------------------------------------------------------------------------------
+
+
+async def _look_at_destinations(db: AsyncConnection, files: ConnectionFiles | None) -> list[Finding]:
+    faults = {} if files is None else (await files.load()).faults
+    said = {name: [one_line(str(fault)) for fault in of][:MOST_SHOWN] for name, of in faults.items()}
+    found = await look_at_destinations(db, said)
+    return [Finding.of(f"{DELIVERY}:{name}", details) for name, details in found.items()]
+
+
 # --- how it ended -----------------------------------------------------------------------------------------------
 
 
 async def explain_end(db: AsyncConnection, kind: str, known: Details, now: datetime) -> list[Text]:
     """Why the problem in `known` has ended."""
     if kind != "sync":
-        return [Text(f"alert.end.{kind}", {"days": DRIFT_FOR.days} if kind == "drift" else {})]
+        return [Text(f"alert.end.{family_of(kind)}", {"days": DRIFT_FOR.days} if kind == "drift" else {})]
     reasons = []
     pending = [one for one in known["executions"] if one["is_pending"]]
     if any(now - datetime.fromisoformat(one["finished_at"]) >= LOOK_BACK for one in pending):

@@ -9,6 +9,8 @@ from common.lifecycle import DEFAULT_RESOURCE
 
 Details = dict[str, Any]
 
+DELIVERY = "delivery"
+"""The family of the kinds of episodes that are about one destination: `delivery:<destination>`."""
 SHOWN_LISTINGS = 3
 SHOWN_FIELDS = 5
 
@@ -20,7 +22,12 @@ def summarise(kind: str, details: Details) -> Text:
         KeyError: the details are of another version.
 
     """
-    return Text("alert.several", {"parts": _PARTS[kind](details)})
+    return Text("alert.several", {"parts": _PARTS[family_of(kind)](details)})
+
+
+def family_of(kind: str) -> str:
+    """The kind without what it is about."""
+    return kind.partition(":")[0]
 
 
 def of_resource(resource: str, said: Text) -> Text:
@@ -118,6 +125,23 @@ def _of_queue(details: Details) -> list[Text]:
     return [Text("alert.queue", {"since": details["since"]})]
 
 
+def _of_delivery(details: Details) -> list[Text]:
+    parts = []
+    if stopped := details.get("stopped"):
+        parts.append(Text("alert.delivery_stopped", {"since": stopped["since"]}))
+    if failing := details.get("failing"):
+        parts.append(Text("alert.delivery_failing", {"since": failing["since"]}))
+    if held := details.get("held"):
+        parts.append(Text(f"alert.delivery_{held['reason']}", {"id": held["id"], "count": held["owed"] or 0}))
+    if failed := details.get("failed"):
+        parts.append(Text("alert.delivery_failed", {"id": failed["id"], "why": told_cause(failed["cause"])}))
+    if rejected := details.get("rejected"):
+        parts.append(Text("alert.delivery_rejected", {"count": rejected}))
+    if faults := details.get("faults"):
+        parts.append(Text("alert.delivery_invalid", {"count": len(faults)}))
+    return [Text("alert.of_destination", {"destination": details["destination"], "said": parts})]
+
+
 _PARTS = {
     "sync": _of_failures,
     "source": _of_outage,
@@ -127,4 +151,5 @@ _PARTS = {
     "itens": _of_owed,
     "drift": _of_drift,
     "queue": _of_queue,
+    DELIVERY: _of_delivery,
 }

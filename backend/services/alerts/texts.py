@@ -9,7 +9,7 @@ from backend.language.catalogue import SENTENCES
 from backend.language.translator import DEFAULT_LANGUAGE, Language, Text, Translator
 from backend.models.verdict import SyncVerdict
 from backend.services.alerts.channels import Message
-from backend.services.alerts.sentences import Details, of_resource, summarise, told_cause
+from backend.services.alerts.sentences import DELIVERY, Details, family_of, of_resource, summarise, told_cause
 from common.lifecycle import DEFAULT_RESOURCE
 
 Event = Literal["opened", "reminder", "recovered"]
@@ -17,7 +17,13 @@ Event = Literal["opened", "reminder", "recovered"]
 SHOWN_EXECUTIONS = 10
 REMINDED = ("sync", "source")
 """The kinds of episodes with reminders."""
-LINKS = {"sync": "historico?status=error", "rejected": "rejeitados", "empty": "cobertura", "source": ""}
+LINKS = {
+    "sync": "historico?status=error",
+    "rejected": "rejeitados",
+    "empty": "cobertura",
+    "source": "",
+    DELIVERY: "entregas",
+}
 """Where the page shows what an episode is about; what is not here is shown with the alerts."""
 
 
@@ -129,12 +135,12 @@ def link_to(episode: Episode, public_url: str | None) -> str | None:
     pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]
     if episode.kind == "sync" and len(pending) == 1:
         return f"{public_url}/#/execucoes/{pending[0]['id']}"
-    return f"{public_url}/#/{LINKS.get(episode.kind, 'alertas')}"
+    return f"{public_url}/#/{LINKS.get(family_of(episode.kind), 'alertas')}"
 
 
 def _kind_of(episode: Episode) -> str | Text:
-    code = f"alert.kind.{episode.kind}"
-    return Text(code) if code in SENTENCES else episode.kind
+    code = f"alert.kind.{family_of(episode.kind)}"
+    return Text(code, {"about": episode.kind.partition(":")[2]}) if code in SENTENCES else episode.kind
 
 
 def _shown_executions(details: Details) -> Sequence[Details]:
@@ -188,14 +194,21 @@ def technical_detail(details: Details, words: Translator) -> list[str]:
         for one in details.get("causes", [])
         if one["cause"]
     ]
+    told += [
+        Text("mail.about.delivery", {"said": one["error_message"]})
+        for name in ("stopped", "failing", "failed")
+        if (one := details.get(name)) and one["error_message"]
+    ]
+    told += [Text("mail.about.delivery", {"said": one}) for one in details.get("faults", [])]
     if error := details.get("error_message"):
         told.append(Text("mail.about.database", {"said": error}))
     return [words.say(one) for one in told]
 
 
 def _advice_on(episode: Episode) -> list[Text]:
-    if episode.kind != "sync" and f"mail.advice.{episode.kind}" in SENTENCES:
-        return [Text(f"mail.advice.{episode.kind}")]
+    advised = f"mail.advice.{family_of(episode.kind)}"
+    if episode.kind != "sync" and advised in SENTENCES:
+        return [Text(advised)]
     pending = [one for one in episode.details.get("executions", []) if one["is_pending"]]
     advice = [Text("mail.advice.retry", {"id": pending[0]["id"]})] if pending else []
     if episode.details.get("overdue"):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from backend.language.translator import Text
+from backend.services.alerts.sentences import DELIVERY, family_of
 from backend.services.verdict.completeness import RETRY_FAILED, SHOW_REJECTED
 from backend.services.verdict.freshness import told_updates, told_user
 from backend.services.verdict.outages import judge_outage
@@ -154,6 +155,8 @@ def _of_alerts(mirror: Mirror) -> Iterator[Trouble]:
         if one.kind not in TOLD_ALERTS:
             told = {"summary": one.summary, "since": one.opened_at}
             action = Action("show_alerts", "GET", "/#/alertas")
+            if family_of(one.kind) == DELIVERY:
+                action = Action("show_deliveries", "GET", "/#/entregas")
             said = Judgement("attention", "alert", told, one.opened_at, action)
             yield Trouble(f"alert-{one.kind}", "alert", "healthy", said)
 

@@ -1,0 +1,71 @@
+"""Deliveries of an entity: begin one, and the trace of a record."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from backend.access import changes, reads
+from backend.api.sync import IdempotencyKey
+from backend.dependencies import AppState, CurrentUser
+from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
+from backend.models.destinations import DeliveryAccepted, DeliveryRequest, RecordTrace
+from backend.openapi import with_headers
+from backend.security import sees_personal_data
+from backend.services.deliveries.requesting import deliver_entity
+from backend.services.deliveries.trace import trace_record
+
+router = APIRouter(tags=["entregas"])
+
+EntityName = Annotated[
+    str, Path(max_length=100, description="a entidade, com hífens ou sublinhados", examples=["contratacoes"])
+]
+
+
+@router.get(
+    "/deliveries/{entidade}/{chave:path}",
+    operation_id="trace_record",
+    summary="Para onde foi um registro",
+    responses=NOT_FOUND_RESPONSE,
+)
+@reads
+async def get_trace(
+    entidade: EntityName,
+    chave: Annotated[str, Path(max_length=200, description="a chave; as partes de uma composta, separadas por `/`")],
+    state: AppState,
+    user: CurrentUser,
+) -> RecordTrace:
+    """Por destino: o que foi enviado, quando, em que pedido, e o que o destino respondeu."""
+    sees_all = sees_personal_data(user)
+    return await trace_record(state["reading"], state["connections"], entidade, chave, sees_all=sees_all)
+
+
+@router.post(
+    "/{entidade}/sincronizar",
+    operation_id="deliver_entity",
+    status_code=202,
+    summary="Entrega uma entidade a um destino",
+    responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
+)
+@changes
+async def deliver(
+    entidade: EntityName,
+    request: DeliveryRequest,
+    response: Response,
+    state: AppState,
+    user: CurrentUser,
+    idempotency_key: IdempotencyKey = None,
+) -> DeliveryAccepted:
+    """Compara todos os registros da entidade com o que o destino tem, e envia o que difere.
+
+    Um destino tem uma entrega de cada vez: enquanto há uma, a resposta é 409, e `Location` diz qual.
+    """
+    destination, job_id = await deliver_entity(
+        state["engine"],
+        state["connections"],
+        entidade,
+        request,
+        who=user.name if user else None,
+        idempotency_key=idempotency_key,
+    )
+    response.headers["Location"] = f"/jobs/{job_id}"
+    return DeliveryAccepted(success=True, message=f"Entrega a {destination} iniciada", request_id=str(job_id))

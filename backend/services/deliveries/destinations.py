@@ -1,0 +1,233 @@
+"""Destinations for administrators: state, streams, pause and resume."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from backend.errors import ConflictError
+from backend.language.translator import Language, Text, Translator
+from backend.models.destinations import Destinations, DestinationState, DestinationStream, DestinationSummary, FileFault
+from backend.services.deliveries.files import ConnectionFiles, Known, unknown_destination
+from backend.services.reading import ReadConnections
+from common.connections.reading import Fault
+from common.connections.settings import Destination
+from common.cron import next_runs
+from common.database import run_again
+from common.delivery_tables import REJECTED
+from common.lifecycle.deliveries import SCHEDULE
+
+log = structlog.get_logger(__name__)
+
+# A destination that was never delivered to has no row, and one whose file is gone has nothing else.
+_LOAD = text("""
+    SELECT name, d.config_digest, d.missing_since, d.stopped_at, d.stopped_reason, coalesce(d.failures, 0) AS failures,
+           d.failing_since, d.retry_at, d.last_error, d.last_success_at, d.owed, d.oldest_owed_at, d.counted_at,
+           now() AS moment, d.retry_at > now() AS is_waiting, s.cron, s.paused_at, s.paused_by, s.pause_reason,
+           e.id AS job_id, e.held IS NOT NULL AS is_held
+      FROM (SELECT unnest(CAST(:names AS text[])) AS name
+             UNION
+            SELECT name FROM destinations WHERE CAST(:all AS boolean)) AS wanted
+      LEFT JOIN destinations d USING (name)
+      LEFT JOIN schedules s ON s.name = :schedule || wanted.name
+      LEFT JOIN sync_executions e ON e.kind = 'delivery' AND e.status = 'running' AND e.resource = wanted.name
+     ORDER BY wanted.name
+""")
+_STREAMS = text(f"""
+    SELECT t.destination, t.name, t.entity, t.cursor_at, t.full_at,
+           (SELECT count(*) FROM deliveries WHERE stream_id = t.id AND state = {REJECTED}) AS rejected
+      FROM streams t WHERE t.destination = ANY(CAST(:names AS text[])) ORDER BY t.destination, t.id
+""")  # noqa: S608  # constants of ours
+_WORKERS = text("""
+    SELECT count(*) FROM workers WHERE stopped_at IS NULL AND alive_until > now() AND 'delivery' = ANY(kinds)
+""")
+_NAMES = text("SELECT name FROM destinations ORDER BY name")
+_OPEN = text("INSERT INTO schedules (name) VALUES (:schedule) ON CONFLICT (name) DO NOTHING")
+_PAUSE = text("""
+    UPDATE schedules SET paused_at = now(), paused_by = :who, pause_reason = :reason, updated_at = now(),
+                         updated_by = :who
+     WHERE name = :schedule AND paused_at IS NULL
+""")
+_RESUME = text("""
+    UPDATE schedules SET paused_at = NULL, paused_by = NULL, pause_reason = NULL, effective_at = now(),
+                         updated_at = now(), updated_by = :who
+     WHERE name = :schedule AND paused_at IS NOT NULL
+""")
+_START = text("""
+    UPDATE destinations SET stopped_at = NULL, stopped_reason = NULL, retry_at = NULL, updated_at = now()
+     WHERE name = :name AND stopped_at IS NOT NULL
+""")
+
+
+async def list_destinations(reading: ReadConnections, files: ConnectionFiles, language: Language) -> Destinations:
+    """All destinations: those with a file, and those that had one."""
+    known = await files.load()
+    async with reading.connect() as db:
+        found = await _load(db, known, known.names, with_gone=True)
+        workers: int = (await db.execute(_WORKERS)).scalar_one()
+    return Destinations(
+        destinations=found,
+        faults=[_to_fault(one) for one in known.other_faults],
+        workers=workers,
+        hint=Translator(language).say(Text("delivery.hint")) if files.folder is None else None,
+    )
+
+
+async def load_destination(reading: ReadConnections, files: ConnectionFiles, name: str) -> DestinationSummary:
+    """One destination.
+
+    Raises:
+        NotFoundError: there is none of this name.
+
+    """
+    known = await files.load()
+    async with reading.connect() as db:
+        await check_name(db, known, name)
+        (found,) = await _load(db, known, [name], with_gone=False)
+    return found
+
+
+async def check_name(db: AsyncConnection, known: Known, name: str) -> None:
+    """Raise `NotFoundError`, with the nearest name, for a destination that has neither a file nor a past."""
+    if name in known.destinations or name in known.faults:
+        return
+    names = [*known.names, *(await db.execute(_NAMES)).scalars()]
+    if name not in names:
+        raise unknown_destination(name, sorted(set(names)))
+
+
+async def _load(
+    db: AsyncConnection, known: Known, names: Sequence[str], *, with_gone: bool
+) -> list[DestinationSummary]:
+    rows = (await db.execute(_LOAD, {"names": list(names), "all": with_gone, "schedule": SCHEDULE})).all()
+    streams: dict[str, list[Row[Any]]] = {}
+    for one in await db.execute(_STREAMS, {"names": [row.name for row in rows]}):
+        streams.setdefault(one.destination, []).append(one)
+    return [_to_summary(row, known, streams.get(row.name, [])) for row in rows]
+
+
+def _to_summary(row: Row[Any], known: Known, streams: Sequence[Row[Any]]) -> DestinationSummary:
+    file = known.destinations.get(row.name)
+    faults = known.faults.get(row.name, ())
+    cron = None if file is None else row.cron or file.schedule
+    runs = next_runs(cron, row.moment, 1) if cron and row.paused_at is None else []
+    shown = _to_streams(file, streams, known)
+    names = (
+        *("job_id", "owed", "oldest_owed_at", "last_success_at", "failing_since", "failures", "retry_at", "last_error"),
+        *("stopped_at", "stopped_reason", "paused_at", "paused_by", "pause_reason", "missing_since"),
+    )
+    return DestinationSummary(
+        name=row.name,
+        kind=None if file is None else file.kind,
+        preset=None if file is None else file.preset,
+        host=None if file is None else host_of(file),
+        state=_state_of(row, has_file=file is not None, has_faults=bool(faults)),
+        cron=cron,
+        after=None if file is None else file.after,
+        next_run=runs[0] if runs else None,
+        streams=shown,
+        owed_counted_at=row.counted_at,
+        rejected=sum(one.rejected for one in shown),
+        faults=[_to_fault(one) for one in faults],
+        **{name: getattr(row, name) for name in names},
+    )
+
+
+def _state_of(row: Row[Any], *, has_file: bool, has_faults: bool) -> DestinationState:
+    """The word for it: what a person has to do first stands first."""
+    if has_faults:
+        return "invalid"
+    if not has_file:
+        return "missing"
+    if row.stopped_at is not None:
+        return "stopped"
+    if row.is_held:
+        return "held"
+    if row.paused_at is not None:
+        return "paused"
+    if row.is_waiting:
+        return "waiting"
+    return "ok" if row.job_id is None else "running"
+
+
+def _to_streams(file: Destination | None, rows: Sequence[Row[Any]], known: Known) -> list[DestinationStream]:
+    """Those of the file, and of a file that is gone those that it had."""
+    labels = {name: entity.label for name, entity in known.entities.items()}
+    past = {row.name: row for row in rows}
+    if file is None:
+        return [
+            DestinationStream(
+                name=row.name,
+                entity=row.entity,
+                label=labels.get(row.entity, row.entity),
+                rejected=row.rejected,
+                cursor_at=row.cursor_at,
+                full_at=row.full_at,
+            )
+            for row in rows
+        ]
+    return [
+        DestinationStream(
+            name=stream.name,
+            entity=stream.entity.name,
+            label=stream.entity.label,
+            rejected=row.rejected if (row := past.get(stream.name)) else 0,
+            cursor_at=row.cursor_at if row else None,
+            full_at=row.full_at if row else None,
+        )
+        for stream in file.streams
+    ]
+
+
+def host_of(file: Destination) -> str | None:
+    """The host of a destination, unless its address refers to a secret."""
+    return None if file.url.literal is None else urlsplit(file.url.literal).hostname
+
+
+def _to_fault(fault: Fault) -> FileFault:
+    return FileFault(file=fault.file, line=fault.line or None, message=fault.message)
+
+
+@run_again
+async def pause_destination(engine: AsyncEngine, files: ConnectionFiles, name: str, *, reason: str, who: str) -> None:
+    """Send nothing more to a destination until it is resumed.
+
+    Raises:
+        NotFoundError: there is none of this name.
+        ConflictError: it is paused already; who did it and why stays.
+
+    """
+    known = await files.load()
+    parameters = {"schedule": SCHEDULE + name, "who": who}
+    async with engine.begin() as db:
+        await check_name(db, known, name)
+        await db.execute(_OPEN, {"schedule": SCHEDULE + name})
+        if not await _writes(db, _PAUSE, {**parameters, "reason": reason}):
+            raise ConflictError("destination_paused", name=name)
+    log.info("destination paused", destination=name, who=who, reason=reason)
+
+
+@run_again
+async def resume_destination(engine: AsyncEngine, files: ConnectionFiles, name: str, *, who: str) -> None:
+    """Let a destination that was paused, or that wanted no more, receive again.
+
+    Raises:
+        NotFoundError: there is none of this name.
+        ConflictError: it is neither paused nor stopped.
+
+    """
+    known = await files.load()
+    async with engine.begin() as db:
+        await check_name(db, known, name)
+        resumed = await _writes(db, _RESUME, {"schedule": SCHEDULE + name, "who": who})
+        started = await _writes(db, _START, {"name": name})
+        if not resumed and not started:
+            raise ConflictError("destination_not_paused", name=name)
+    log.info("destination resumed", destination=name, who=who, was_stopped=started)
+
+
+async def _writes(db: AsyncConnection, statement: Any, parameters: Mapping[str, str]) -> bool:
+    return bool((await db.execute(statement, parameters)).rowcount)

@@ -1,0 +1,222 @@
+"""Records as destinations would receive them: previews, and what was rejected. Nothing is sent."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.models.destinations import (
+    Preview,
+    PreviewedRecord,
+    RejectedDeliveries,
+    RejectedDeliveriesQuery,
+    RejectedDelivery,
+    StreamPreview,
+)
+from backend.services.deliveries.destinations import check_name
+from backend.services.deliveries.files import ConnectionFiles, unknown_destination
+from backend.services.reading import ReadConnections
+from common.clock import BRASILIA
+from common.connections.settings import Destination, Stream
+from common.database import raw_driver_of
+from common.delivery_tables import REJECTED, SENDING
+from common.mapping.rendering import CannotRender
+from common.masking import mask_text
+
+PREVIEWED = 5
+LONGEST_MILLISECONDS = 5000
+NO_STREAM = -1
+
+_PAST = text("SELECT id, plan, plan_digest, baseline_at FROM streams WHERE destination = :destination AND name = :name")
+_REJECTED = text(f"""
+    SELECT d.stream_id, t.name AS stream, t.entity, d.key, d.reason, d.tries, d.rejected_since, d.sent_at
+      FROM streams t JOIN deliveries d ON d.stream_id = t.id
+     WHERE t.destination = :name AND d.state = {REJECTED}
+       AND (d.stream_id, d.key) > (CAST(:stream_id AS int), CAST(:key AS text))
+     ORDER BY d.stream_id, d.key LIMIT :most
+""")  # noqa: S608  # constants of ours
+_COUNT = text(f"""
+    SELECT count(*) FROM streams t JOIN deliveries d ON d.stream_id = t.id
+     WHERE t.destination = :name AND d.state = {REJECTED}
+""")  # noqa: S608
+
+
+# --- a preview ----------------------------------------------------------------------------------------------------
+
+
+async def preview_destination(reading: ReadConnections, files: ConnectionFiles, name: str) -> Preview:
+    """What each stream of a destination would send now.
+
+    Raises:
+        NotFoundError: no destination that holds has this name.
+
+    """
+    known = await files.load()
+    file = known.destinations.get(name)
+    if file is None:
+        raise unknown_destination(name, sorted(known.destinations))
+    streams = []
+    for stream in file.streams:
+        async with reading.connect() as db:
+            streams.append(await _preview_stream(db, file, stream))
+    return Preview(destination=name, streams=streams)
+
+
+async def _preview_stream(db: AsyncConnection, file: Destination, stream: Stream) -> StreamPreview:
+    past = (await db.execute(_PAST, {"destination": file.name, "name": stream.name})).one_or_none()
+    driver = await raw_driver_of(db)
+    records = await _ask(driver, _select_newest(stream), stream.where.values)
+    counted = await _ask(driver, _count_owed(stream), [*stream.where.values, *_compared_with(file, stream, past)])
+    return StreamPreview(
+        name=stream.name,
+        entity=stream.entity.name,
+        owed=None if counted is None else counted[0][0],
+        records=None if records is None else [_render(stream, row) for row in records],
+    )
+
+
+async def _ask(driver: "asyncpg.Connection[Any]", statement: str, values: Sequence[Any]) -> list[asyncpg.Record] | None:
+    """The rows of a question, `None` where it takes more than five seconds."""
+    try:
+        async with driver.transaction(readonly=True):
+            await driver.execute(f"SET LOCAL statement_timeout = {LONGEST_MILLISECONDS}")
+            return await driver.fetch(statement, *values)
+    except asyncpg.QueryCanceledError:
+        return None
+
+
+def _compared_with(file: Destination, stream: Stream, past: Row[Any] | None) -> tuple[int, int, datetime | None]:
+    """The ledger that a stream's next delivery compares with: its id, the number of the mapping, and the baseline."""
+    if past is None:
+        return NO_STREAM, 1, _baseline_of(file.start)
+    is_same = bytes(past.plan_digest) == stream.rendering.digest
+    return past.id, past.plan if is_same else past.plan + 1, past.baseline_at
+
+
+def _baseline_of(start: str | date) -> datetime | None:
+    if isinstance(start, date):
+        return datetime.combine(start, time(), BRASILIA)
+    return None if start == "all" else datetime.now(BRASILIA)
+
+
+def _all_of(*conditions: str) -> str:
+    return " AND ".join(f"({one})" for one in conditions if one) or "true"
+
+
+def _where_of(stream: Stream) -> str:
+    """The conditions on a stream's records, with the first parameters of a statement."""
+    chosen = stream.where.sql and stream.where.sql.format(*(f"${n + 1}" for n in range(len(stream.where.values))))
+    return _all_of(stream.entity.condition, chosen)
+
+
+def _columns_of(stream: Stream) -> str:
+    entity = stream.entity
+    read = [entity.columns[name].sql for name in stream.rendering.columns]
+    return ", ".join([entity.key_sql, entity.version, *read])
+
+
+def _select_newest(stream: Stream) -> str:
+    entity = stream.entity
+    return (
+        f"SELECT {_columns_of(stream)} FROM {entity.source} WHERE {_where_of(stream)}"  # noqa: S608  # of the files
+        f" ORDER BY {entity.version} DESC LIMIT {PREVIEWED}"
+    )
+
+
+def _count_owed(stream: Stream) -> str:
+    """SQL of how many records a full delivery would owe; its parameters are those of `_compared_with`, after others."""
+    entity, first = stream.entity, len(stream.where.values) + 1
+    stream_id, plan, baseline = (f"${first + n}" for n in range(3))
+    # the conditions are asked inside, where the tables of the ledger have no names that could be theirs
+    return f"""
+        SELECT count(*)
+          FROM (SELECT {entity.key_sql} AS key, {entity.version} AS version
+                  FROM {entity.source} WHERE {_where_of(stream)}) wanted
+          LEFT JOIN deliveries sent ON sent.stream_id = CAST({stream_id} AS int) AND sent.key = wanted.key
+         WHERE (sent.source_at, sent.plan) IS DISTINCT FROM (wanted.version, CAST({plan} AS int))
+           AND sent.state IS DISTINCT FROM {SENDING}
+           AND (sent.key IS NOT NULL OR CAST({baseline} AS timestamptz) IS NULL
+                OR wanted.version > CAST({baseline} AS timestamptz))
+    """  # noqa: S608  # of the files, which are checked
+
+
+def _render(stream: Stream, row: asyncpg.Record) -> PreviewedRecord:
+    key, version, *values = row
+    try:
+        rendered = stream.rendering.render(values, key, version)
+    except CannotRender as error:
+        return PreviewedRecord(key=key, version=version, content=None, reason=str(error))
+    return PreviewedRecord(key=key, version=version, content=rendered.content.decode(), reason=None)
+
+
+# --- what was rejected --------------------------------------------------------------------------------------------
+
+
+async def list_rejected_deliveries(
+    reading: ReadConnections, files: ConnectionFiles, name: str, query: RejectedDeliveriesQuery, *, sees_all: bool
+) -> RejectedDeliveries:
+    """A page of a destination's rejected records, by stream and key; with `sees_all` as they would be sent now.
+
+    Raises:
+        NotFoundError: there is no such destination.
+
+    """
+    known = await files.load()
+    stream_id, key = _position_of(query.cursor)
+    asked = {"name": name, "stream_id": stream_id, "key": key, "most": query.limite + 1}
+    async with reading.connect() as db:
+        await check_name(db, known, name)
+        rows = (await db.execute(_REJECTED, asked)).all()
+        total = (await db.execute(_COUNT, {"name": name})).scalar_one()
+        shown = rows[: query.limite]
+        contents = await _render_all(db, known.destinations.get(name), shown) if sees_all else {}
+    last = shown[-1] if len(rows) > query.limite else None
+    return RejectedDeliveries(
+        records=[
+            RejectedDelivery(
+                stream=row.stream,
+                entity=row.entity,
+                key=row.key if sees_all else mask_text(row.key),
+                reason=row.reason if sees_all or row.reason is None else mask_text(row.reason),
+                tries=row.tries,
+                since=row.rejected_since,
+                last_try_at=row.sent_at,
+                content=contents.get((row.stream, row.key)),
+            )
+            for row in shown
+        ],
+        total=total,
+        next_cursor=None if last is None else f"{last.stream_id}/{last.key}",
+    )
+
+
+def _position_of(cursor: str | None) -> tuple[int, str]:
+    """Where a page begins; a cursor that is none of ours begins at the first."""
+    stream_id, slash, key = (cursor or "").partition("/")
+    is_ours = bool(slash) and stream_id.isascii() and stream_id.isdigit() and len(stream_id) < len(str(2**31))
+    return (int(stream_id), key) if is_ours else (0, "")
+
+
+async def _render_all(
+    db: AsyncConnection, file: Destination | None, rows: Iterable[Row[Any]]
+) -> Mapping[tuple[str, str], str]:
+    """What is sent of each record, by stream and key, of those that can be rendered."""
+    keys: dict[str, list[str]] = {}
+    for row in rows:
+        keys.setdefault(row.stream, []).append(row.key)
+    contents: dict[tuple[str, str], str] = {}
+    driver = await raw_driver_of(db)
+    for stream in [] if file is None else file.streams:
+        if stream.name not in keys:
+            continue
+        entity = stream.entity
+        condition = _all_of(entity.condition, entity.rows_of().format(keys="$1"))
+        statement = f"SELECT {_columns_of(stream)} FROM {entity.source} WHERE {condition}"  # noqa: S608  # of the files
+        for found in await _ask(driver, statement, [keys[stream.name]]) or []:
+            record = _render(stream, found)
+            if record.content is not None:
+                contents[stream.name, record.key] = record.content
+    return contents

@@ -1,0 +1,206 @@
+"""Deliveries that are asked for: of an entity, of rejected records, and a test."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from backend.errors import ConflictError, IdempotencyKeyReusedError
+from backend.models.destinations import DeliveryRequest
+from backend.services.deliveries.destinations import check_name
+from backend.services.deliveries.files import ConnectionFiles, Known, unknown_entity
+from common.connections.settings import Destination
+from common.database import in_transaction
+from common.delivery_tables import REJECTED
+from common.lifecycle import Mode, admission, deliveries
+from common.lifecycle.deliveries import SCHEDULE
+
+log = structlog.get_logger(__name__)
+
+TRIGGER = "api"
+
+_STATE = text("""
+    SELECT (SELECT paused_at FROM schedules WHERE name = :schedule) IS NOT NULL AS is_paused,
+           (SELECT stopped_at FROM destinations WHERE name = :name) IS NOT NULL AS is_stopped
+""")
+_IS_ANY_REJECTED = text(f"""
+    SELECT EXISTS (SELECT FROM deliveries d JOIN streams t ON t.id = d.stream_id
+                    WHERE t.destination = :name AND d.state = {REJECTED}
+                      AND (CAST(:keys AS text[]) IS NULL OR d.key = ANY(CAST(:keys AS text[]))))
+""")  # noqa: S608  # constants of ours
+
+
+class DeliveryRunningError(ConflictError):
+    """The destination has a delivery already; the answer says where it is."""
+
+    def __init__(self, name: str, job_id: int) -> None:
+        super().__init__("delivery_running", name=name, id=job_id)
+        self.headers = {"Location": f"/jobs/{job_id}"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A delivery as it is asked for."""
+
+    destination: str
+    mode: Mode
+    options: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal requests."""
+        return hashlib.sha256(json.dumps(vars(self), sort_keys=True).encode()).hexdigest()
+
+
+async def deliver_entity(
+    engine: AsyncEngine,
+    files: ConnectionFiles,
+    entity: str,
+    request: DeliveryRequest,
+    *,
+    who: str | None,
+    idempotency_key: str | None = None,
+) -> tuple[str, int]:
+    """Begin a delivery of an entity's records; answers the destination and the id of the job.
+
+    Raises:
+        NotFoundError: no entity or destination has this name.
+        RequestValidationError: which destination is meant is not clear, or it does not receive the entity.
+        ConflictError: the destination is delivering, paused or stopped, or its file does not hold.
+        IdempotencyKeyReusedError: the key belongs to another request.
+
+    """
+    known = await files.load()
+    name = entity.replace("-", "_")
+    if name not in known.entities:
+        raise unknown_entity(entity, known)
+    destination = request.destino or _only_one_of(known, name)
+    async with engine.connect() as db:
+        file = await _file_of(db, known, destination)
+    streams = [stream.name for stream in file.streams if stream.entity.name == name]
+    if not streams:
+        raise _refused(f"o destino {destination} não recebe {name}")
+    options: dict[str, Any] = {"mode": request.modo, "streams": streams}
+    if request.chaves is not None:
+        options["keys"] = sorted(set(request.chaves))
+    asked = Asked(destination, "backfill", options)
+    return destination, await _begin(engine, asked, who=who, idempotency_key=idempotency_key)
+
+
+async def repeat_rejected(
+    engine: AsyncEngine, files: ConnectionFiles, destination: str, keys: Sequence[str] | None, *, who: str | None
+) -> int:
+    """Begin a delivery of a destination's rejected records, of these keys or of all; answers the id of the job.
+
+    Raises:
+        NotFoundError: there is no such destination.
+        ConflictError: there are none, or as for `deliver_entity`.
+
+    """
+    known = await files.load()
+    async with engine.connect() as db:
+        await _file_of(db, known, destination)
+        wanted = None if keys is None else sorted(set(keys))
+        if not (await db.execute(_IS_ANY_REJECTED, {"name": destination, "keys": wanted})).scalar_one():
+            raise ConflictError("nothing_rejected", name=destination)
+    options = {"mode": "rejeitados", **({} if wanted is None else {"keys": wanted})}
+    return await _begin(engine, Asked(destination, "backfill", options), who=who)
+
+
+async def test_destination(engine: AsyncEngine, files: ConnectionFiles, destination: str, *, who: str | None) -> int:
+    """Begin a delivery of one request without records; answers the id of the job.
+
+    Raises:
+        NotFoundError: there is no such destination.
+        ConflictError: as for `deliver_entity`.
+
+    """
+    known = await files.load()
+    async with engine.connect() as db:
+        await _file_of(db, known, destination)
+    return await _begin(engine, Asked(destination, "update", {"mode": "teste"}), who=who)
+
+
+async def _file_of(db: AsyncConnection, known: Known, name: str) -> Destination:
+    await check_name(db, known, name)
+    file = known.destinations.get(name)
+    if file is not None:
+        return file
+    if name in known.faults:
+        raise ConflictError("destination_invalid", name=name, fault=str(known.faults[name][0]))
+    raise ConflictError("destination_missing", name=name)
+
+
+def _only_one_of(known: Known, entity: str) -> str:
+    names = [one.name for one in known.destinations.values() if any(each.entity.name == entity for each in one.streams)]
+    if not names:
+        raise _refused(f"nenhum destino recebe {entity}")
+    if len(names) > 1:
+        raise _refused(f"deve ser um destes, que recebem {entity}: {', '.join(sorted(names))}")
+    return names[0]
+
+
+def _refused(message: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "parameter", "loc": ("body", "destino"), "msg": message}])
+
+
+async def _begin(engine: AsyncEngine, asked: Asked, *, who: str | None, idempotency_key: str | None = None) -> int:
+    async def accept(db: AsyncConnection) -> tuple[int, bool]:
+        earlier = await _find_earlier(db, asked, idempotency_key)
+        if earlier is not None:
+            return earlier, False
+        await _check_state(db, asked.destination)
+        created = await deliveries.create(
+            db,
+            destination=asked.destination,
+            mode=asked.mode,
+            trigger=TRIGGER,
+            options=asked.options,
+            requested_by=who,
+            idempotency_key=idempotency_key,
+            request_digest=asked.digest,
+        )
+        if created is not None:
+            return created, True
+        # another request was faster: the same one, or any other of this destination
+        earlier = await _find_earlier(db, asked, idempotency_key)
+        if earlier is not None:
+            return earlier, False
+        running = await deliveries.running_of(db, asked.destination)
+        if running is None:  # it has just ended
+            raise ConflictError("request_in_progress")
+        raise DeliveryRunningError(asked.destination, running)
+
+    job_id, is_new = await in_transaction(engine, accept)
+    if is_new:
+        structlog.contextvars.bind_contextvars(execution_id=job_id)  # until the request has ended
+        told = {
+            "destination": asked.destination,
+            "mode": asked.options["mode"],
+            "keys": len(asked.options.get("keys", ())),
+        }
+        log.info("delivery accepted", **told, trigger=TRIGGER, user=who)
+    return job_id
+
+
+async def _find_earlier(db: AsyncConnection, asked: Asked, idempotency_key: str | None) -> int | None:
+    known = None if idempotency_key is None else await admission.find_request(db, idempotency_key)
+    if known is None:
+        return None
+    if known.request_digest != asked.digest:
+        raise IdempotencyKeyReusedError("idempotency_key_reused")
+    return known.id
+
+
+async def _check_state(db: AsyncConnection, name: str) -> None:
+    state = (await db.execute(_STATE, {"schedule": SCHEDULE + name, "name": name})).one()
+    if state.is_stopped:
+        raise ConflictError("destination_stopped", name=name)
+    if state.is_paused:
+        raise ConflictError("destination_paused", name=name)

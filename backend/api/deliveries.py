@@ -49,6 +49,7 @@ async def get_trace(
 @changes
 async def deliver(
     entidade: EntityName,
+    *,
     request: DeliveryRequest,
     response: Response,
     state: AppState,

@@ -8,7 +8,7 @@ from backend.models.sync import Moment
 
 DestinationState = Literal["ok", "running", "waiting", "held", "stopped", "paused", "missing", "invalid"]
 DeliveryMode = Literal["diferencas", "tudo", "rejeitados"]
-RecordState = Literal["enviado", "enviando", "rejeitado"]
+RecordState = Literal["devido", "enviado", "enviando", "rejeitado"]
 RecordKey = Annotated[str, Field(min_length=1, max_length=200)]
 MOST_KEYS = 1000
 
@@ -27,6 +27,8 @@ class DestinationStream(BaseModel):
     name: str
     entity: str
     label: str = Field(description="o nome da entidade, para pessoas")
+    owed: int = Field(description="registros devidos, contados na última entrega")
+    oldest_owed_at: Moment | None = Field(description="desde quando o mais antigo deles é devido")
     rejected: int = Field(description="registros rejeitados que ainda não foram aceitos")
     cursor_at: Moment | None = Field(description="até quando as mudanças já foram vistas")
     full_at: Moment | None = Field(description="quando todos os registros foram comparados pela última vez")

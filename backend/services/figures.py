@@ -24,7 +24,6 @@ from backend.services.verdict.state import METRIC, Verdict
 from common.config import schedule_name
 from common.cron import next_runs
 from common.database import is_database_trouble
-from common.delivery_tables import REJECTED
 from common.lifecycle.executions import STALE_OUTAGE
 from common.resources import INLINE, RESOURCE_NAMES, SERVICES
 from common.watermarks import Watermark
@@ -101,12 +100,17 @@ _FAILING = text("""
       LEFT JOIN source_pauses p ON p.source = asked.service AND p.paused_until > now() - CAST(:stale AS interval)
 """)
 # As of the last delivery, which alone counts what is owed.
-_DELIVERIES = text(f"""
-    SELECT d.name, d.owed, coalesce(CAST(extract(epoch FROM now() - d.oldest_owed_at) AS float), 0) AS oldest_seconds,
-           (SELECT count(*) FROM streams t JOIN deliveries r ON r.stream_id = t.id
-             WHERE t.destination = d.name AND r.state = {REJECTED}) AS rejected
-      FROM destinations d WHERE d.missing_since IS NULL ORDER BY d.name
-""")  # noqa: S608  # constants of ours
+_DELIVERIES = text("""
+    SELECT d.name, coalesce(sum(t.owed), 0) AS owed,
+           coalesce(CAST(extract(epoch FROM now() - min(t.oldest_owed_at)) AS float), 0) AS oldest_seconds,
+           coalesce(sum(r.rejected), 0) AS rejected
+      FROM destinations d
+      LEFT JOIN streams t ON t.destination = d.name
+      LEFT JOIN LATERAL (SELECT count(*) AS rejected FROM deliveries
+                          WHERE stream_id = t.id AND rejected_since IS NOT NULL) r ON true
+     WHERE d.missing_since IS NULL
+     GROUP BY d.name ORDER BY d.name
+""")
 _LIMIT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
@@ -286,7 +290,7 @@ def _of_deliveries(rows: Rows) -> Iterable[Metric]:
         "pncp_delivery_rejected", "Records that a destination has rejected and not accepted since.", labels=[_TO]
     )
     for row in rows:
-        owed.add_metric([row.name], row.owed or 0)
+        owed.add_metric([row.name], row.owed)
         oldest.add_metric([row.name], row.oldest_seconds)
         rejected.add_metric([row.name], row.rejected)
     return [owed, oldest, rejected]

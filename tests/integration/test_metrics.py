@@ -627,7 +627,7 @@ async def test_rules_and_dashboard_ask_for_nothing_that_does_not_exist(
 ) -> None:
     api = await open_api(**PASSWORDS, limit_writes_per_minute=1)
     admin = ("admin", PASSWORDS["admin_password"])
-    await Deliveries(engine).destination("crm", owed="3")
+    await Deliveries(engine).destination("crm")
     portal = await portals.serve(generate(7, CLOSED_DAY, CLOSED_DAY, 20, until=datetime(2025, 4, 1)))
     portal.quirks.rules.append(Rule("500", times=1))
     await api.get("/sync/history?limit=0", auth=admin)

@@ -7,7 +7,6 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.alerts.sentences import Details
-from common.delivery_tables import REJECTED
 from common.lifecycle.deliveries import SCHEDULE
 
 FAILING_FOR = timedelta(minutes=15)
@@ -15,12 +14,11 @@ REJECTED_WITHIN = timedelta(days=1)
 """Rejected records count from their first rejection for so long: older ones are known."""
 
 # The newest delivery that has ended says whether the last one gave up. One that was cancelled says nothing.
-_LOAD = text(f"""
+_LOAD = text("""
     SELECT d.name, d.failing_since, d.last_error, d.stopped_at, d.stopped_reason,
            held.id AS held_id, held.held AS held, failed.id AS failed_id, failed.cause, failed.error_message,
            (SELECT count(*) FROM streams t JOIN deliveries r ON r.stream_id = t.id
-             WHERE t.destination = d.name AND r.state = {REJECTED}
-               AND r.rejected_since > now() - CAST(:recent AS interval)) AS rejected,
+             WHERE t.destination = d.name AND r.rejected_since > now() - CAST(:recent AS interval)) AS rejected,
            d.failing_since < now() - CAST(:failing_for AS interval) AS is_failing
       FROM destinations d
       LEFT JOIN sync_executions held
@@ -33,7 +31,7 @@ _LOAD = text(f"""
      WHERE d.missing_since IS NULL
        AND NOT EXISTS (SELECT FROM schedules s WHERE s.name = :schedule || d.name AND s.paused_at IS NOT NULL)
      ORDER BY d.name
-""")  # noqa: S608  # constants of ours
+""")
 
 
 async def look_at_destinations(db: AsyncConnection, faults: Mapping[str, Sequence[str]]) -> dict[str, Details]:

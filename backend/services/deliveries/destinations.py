@@ -17,7 +17,6 @@ from common.connections.reading import Fault
 from common.connections.settings import Destination
 from common.cron import next_runs
 from common.database import run_again
-from common.delivery_tables import REJECTED
 from common.lifecycle.deliveries import SCHEDULE
 
 log = structlog.get_logger(__name__)
@@ -25,7 +24,7 @@ log = structlog.get_logger(__name__)
 # A destination that was never delivered to has no row, and one whose file is gone has nothing else.
 _LOAD = text("""
     SELECT name, d.config_digest, d.missing_since, d.stopped_at, d.stopped_reason, coalesce(d.failures, 0) AS failures,
-           d.failing_since, d.retry_at, d.last_error, d.last_success_at, d.owed, d.oldest_owed_at, d.counted_at,
+           d.failing_since, d.retry_at, d.last_error, d.last_success_at, d.counted_at,
            now() AS moment, d.retry_at > now() AS is_waiting, s.cron, s.paused_at, s.paused_by, s.pause_reason,
            e.id AS job_id, e.held IS NOT NULL AS is_held
       FROM (SELECT unnest(CAST(:names AS text[])) AS name
@@ -36,11 +35,12 @@ _LOAD = text("""
       LEFT JOIN sync_executions e ON e.kind = 'delivery' AND e.status = 'running' AND e.resource = wanted.name
      ORDER BY wanted.name
 """)
-_STREAMS = text(f"""
-    SELECT t.destination, t.name, t.entity, t.cursor_at, t.full_at,
-           (SELECT count(*) FROM deliveries WHERE stream_id = t.id AND state = {REJECTED}) AS rejected
+# A record stays rejected until it is accepted, also while it is sent again.
+_STREAMS = text("""
+    SELECT t.destination, t.name, t.entity, t.cursor_at, t.full_at, t.owed, t.oldest_owed_at,
+           (SELECT count(*) FROM deliveries WHERE stream_id = t.id AND rejected_since IS NOT NULL) AS rejected
       FROM streams t WHERE t.destination = ANY(CAST(:names AS text[])) ORDER BY t.destination, t.id
-""")  # noqa: S608  # constants of ours
+""")
 _WORKERS = text("""
     SELECT count(*) FROM workers WHERE stopped_at IS NULL AND alive_until > now() AND 'delivery' = ANY(kinds)
 """)
@@ -116,7 +116,7 @@ def _to_summary(row: Row[Any], known: Known, streams: Sequence[Row[Any]]) -> Des
     runs = next_runs(cron, row.moment, 1) if cron and row.paused_at is None else []
     shown = _to_streams(file, streams, known)
     names = (
-        *("job_id", "owed", "oldest_owed_at", "last_success_at", "failing_since", "failures", "retry_at", "last_error"),
+        *("job_id", "last_success_at", "failing_since", "failures", "retry_at", "last_error"),
         *("stopped_at", "stopped_reason", "paused_at", "paused_by", "pause_reason", "missing_since"),
     )
     return DestinationSummary(
@@ -129,7 +129,9 @@ def _to_summary(row: Row[Any], known: Known, streams: Sequence[Row[Any]]) -> Des
         after=None if file is None else file.after,
         next_run=runs[0] if runs else None,
         streams=shown,
+        owed=None if row.counted_at is None else sum(one.owed for one in shown),
         owed_counted_at=row.counted_at,
+        oldest_owed_at=min((one.oldest_owed_at for one in shown if one.oldest_owed_at is not None), default=None),
         rejected=sum(one.rejected for one in shown),
         faults=[_to_fault(one) for one in faults],
         **{name: getattr(row, name) for name in names},
@@ -137,49 +139,42 @@ def _to_summary(row: Row[Any], known: Known, streams: Sequence[Row[Any]]) -> Des
 
 
 def _state_of(row: Row[Any], *, has_file: bool, has_faults: bool) -> DestinationState:
-    """The word for it: what a person has to do first stands first."""
-    if has_faults:
-        return "invalid"
-    if not has_file:
-        return "missing"
-    if row.stopped_at is not None:
-        return "stopped"
-    if row.is_held:
-        return "held"
-    if row.paused_at is not None:
-        return "paused"
-    if row.is_waiting:
-        return "waiting"
-    return "ok" if row.job_id is None else "running"
+    """The first word that holds: what a person has to do something about stands first."""
+    words: list[tuple[DestinationState, bool]] = [
+        ("invalid", has_faults),
+        ("missing", not has_file),
+        ("stopped", row.stopped_at is not None),
+        ("held", bool(row.is_held)),
+        ("paused", row.paused_at is not None),
+        ("waiting", bool(row.is_waiting)),
+        ("running", row.job_id is not None),
+    ]
+    return next((word for word, holds in words if holds), "ok")
 
 
 def _to_streams(file: Destination | None, rows: Sequence[Row[Any]], known: Known) -> list[DestinationStream]:
     """Those of the file, and of a file that is gone those that it had."""
-    labels = {name: entity.label for name, entity in known.entities.items()}
     past = {row.name: row for row in rows}
-    if file is None:
-        return [
-            DestinationStream(
-                name=row.name,
-                entity=row.entity,
-                label=labels.get(row.entity, row.entity),
-                rejected=row.rejected,
-                cursor_at=row.cursor_at,
-                full_at=row.full_at,
-            )
-            for row in rows
-        ]
-    return [
-        DestinationStream(
-            name=stream.name,
-            entity=stream.entity.name,
-            label=stream.entity.label,
-            rejected=row.rejected if (row := past.get(stream.name)) else 0,
-            cursor_at=row.cursor_at if row else None,
-            full_at=row.full_at if row else None,
-        )
-        for stream in file.streams
-    ]
+    if file is not None:
+        named = [(stream.name, stream.entity.name, stream.entity.label) for stream in file.streams]
+    else:
+        labels = {name: entity.label for name, entity in known.entities.items()}
+        named = [(row.name, row.entity, labels.get(row.entity, row.entity)) for row in rows]
+    return [_to_stream(name, entity, label, past.get(name)) for name, entity, label in named]
+
+
+def _to_stream(name: str, entity: str, label: str, past: Row[Any] | None) -> DestinationStream:
+    """`past`: absent where no delivery has looked at the stream yet."""
+    return DestinationStream(
+        name=name,
+        entity=entity,
+        label=label,
+        owed=past.owed if past else 0,
+        oldest_owed_at=past.oldest_owed_at if past else None,
+        rejected=past.rejected if past else 0,
+        cursor_at=past.cursor_at if past else None,
+        full_at=past.full_at if past else None,
+    )
 
 
 def host_of(file: Destination) -> str | None:

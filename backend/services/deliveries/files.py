@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import structlog
 
 from backend.errors import NotFoundError
-from common.connections import check_connections
+from common.connections.loading import check_connections
 from common.connections.reading import Fault
 from common.connections.settings import Destination
 from common.entities.delivered import DELIVERED, Delivered

@@ -22,7 +22,7 @@ from backend.services.reading import ReadConnections
 from common.clock import BRASILIA
 from common.connections.settings import Destination, Stream
 from common.database import raw_driver_of
-from common.delivery_tables import REJECTED, SENDING
+from common.delivery_tables import OWED, SENDING
 from common.mapping.rendering import CannotRender
 from common.masking import mask_text
 
@@ -31,17 +31,17 @@ LONGEST_MILLISECONDS = 5000
 NO_STREAM = -1
 
 _PAST = text("SELECT id, plan, plan_digest, baseline_at FROM streams WHERE destination = :destination AND name = :name")
-_REJECTED = text(f"""
+_REJECTED = text("""
     SELECT d.stream_id, t.name AS stream, t.entity, d.key, d.reason, d.tries, d.rejected_since, d.sent_at
       FROM streams t JOIN deliveries d ON d.stream_id = t.id
-     WHERE t.destination = :name AND d.state = {REJECTED}
+     WHERE t.destination = :name AND d.rejected_since IS NOT NULL
        AND (d.stream_id, d.key) > (CAST(:stream_id AS int), CAST(:key AS text))
      ORDER BY d.stream_id, d.key LIMIT :most
-""")  # noqa: S608  # constants of ours
-_COUNT = text(f"""
+""")
+_COUNT = text("""
     SELECT count(*) FROM streams t JOIN deliveries d ON d.stream_id = t.id
-     WHERE t.destination = :name AND d.state = {REJECTED}
-""")  # noqa: S608
+     WHERE t.destination = :name AND d.rejected_since IS NOT NULL
+""")
 
 
 # --- a preview ----------------------------------------------------------------------------------------------------
@@ -136,7 +136,8 @@ def _count_owed(stream: Stream) -> str:
           FROM (SELECT {entity.key_sql} AS key, {entity.version} AS version
                   FROM {entity.source} WHERE {_where_of(stream)}) wanted
           LEFT JOIN deliveries sent ON sent.stream_id = CAST({stream_id} AS int) AND sent.key = wanted.key
-         WHERE (sent.source_at, sent.plan) IS DISTINCT FROM (wanted.version, CAST({plan} AS int))
+         WHERE (sent.state = {OWED}
+                OR (sent.source_at, sent.plan) IS DISTINCT FROM (wanted.version, CAST({plan} AS int)))
            AND sent.state IS DISTINCT FROM {SENDING}
            AND (sent.key IS NOT NULL OR CAST({baseline} AS timestamptz) IS NULL
                 OR wanted.version > CAST({baseline} AS timestamptz))

@@ -17,7 +17,6 @@ from backend.services.deliveries.destinations import check_name
 from backend.services.deliveries.files import ConnectionFiles, Known, unknown_entity
 from common.connections.settings import Destination
 from common.database import in_transaction
-from common.delivery_tables import REJECTED
 from common.lifecycle import Mode, admission, deliveries
 from common.lifecycle.deliveries import SCHEDULE
 
@@ -29,11 +28,11 @@ _STATE = text("""
     SELECT (SELECT paused_at FROM schedules WHERE name = :schedule) IS NOT NULL AS is_paused,
            (SELECT stopped_at FROM destinations WHERE name = :name) IS NOT NULL AS is_stopped
 """)
-_IS_ANY_REJECTED = text(f"""
+_IS_ANY_REJECTED = text("""
     SELECT EXISTS (SELECT FROM deliveries d JOIN streams t ON t.id = d.stream_id
-                    WHERE t.destination = :name AND d.state = {REJECTED}
+                    WHERE t.destination = :name AND d.rejected_since IS NOT NULL
                       AND (CAST(:keys AS text[]) IS NULL OR d.key = ANY(CAST(:keys AS text[]))))
-""")  # noqa: S608  # constants of ours
+""")
 
 
 class DeliveryRunningError(ConflictError):

@@ -7,13 +7,13 @@ from sqlalchemy import Row, text
 from backend.models.destinations import RecordTrace, TracedRequest, TracedStream
 from backend.services.deliveries.files import ConnectionFiles, unknown_entity
 from backend.services.reading import ReadConnections
-from common.delivery_tables import REJECTED, SENDING, SENT
+from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.masking import mask_text
 
 LOOKED_THROUGH = 200
 """The newest requests of a stream, among which those with the record are looked for."""
 SHOWN = 5
-_STATES = {SENT: "enviado", SENDING: "enviando", REJECTED: "rejeitado"}
+_STATES = {OWED: "devido", SENT: "enviado", SENDING: "enviando", REJECTED: "rejeitado"}
 
 _STREAMS = text("""
     SELECT t.id, t.destination, t.name AS stream, d.state, d.source_at, d.sent_at, d.batch_id, d.tries, d.reason

@@ -40,12 +40,14 @@ function later(load, name) {
   };
 }
 
+const [Deliveries, Destination, Job] = ["Deliveries", "Destination", "Job"].map((name) => later(() => import("./deliveries.js"), name));
 const OPERATION = [
   ["/", "Painel", Overview],
   ["/historico", "Histórico", History],
   ["/cobertura", "Cobertura", Coverage],
   ["/agenda", "Agenda", Schedules],
   ["/rejeitados", "Rejeitados", Rejected],
+  ["/entregas", "Entregas", Deliveries],
   ["/alertas", "Alertas", Alerts],
 ];
 // The views of the data are loaded when one is opened.
@@ -81,6 +83,8 @@ const RECORDS = {
   plano: ["/pca", Process],
   fornecedor: ["/contratos", PartyView],
   orgao: ["/contratacoes", PartyView],
+  entrega: ["/entregas", Destination],
+  trabalho: ["/entregas", Job],
 };
 
 async function enter() {

@@ -115,6 +115,9 @@ const CAUSE = {
   publish_failed: ["O RabbitMQ não aceitou o aviso; nada começou", "Veja se o RabbitMQ está no ar e peça de novo."],
   cancelled: ["Cancelada", ""],
   cut_off: ["A execução terminou antes", ""],
+  destination_down: ["O destino falhou por tempo demais", "Veja se o destino responde; a próxima entrega deve o mesmo, e o que tiver mudado."],
+  destination_stopped: ["O destino não quer mais receber", "Pergunte ao destino por quê; depois retome o envio."],
+  misconfigured: ["A configuração do destino não vale", "python -m ingestor connections check diz o arquivo e a linha."],
 };
 
 // Of an execution, a slice, or what else has `cause` and `error_message`; a word that is not known leaves the sentence.

@@ -48,8 +48,8 @@ class Deliveries:
         marks = ", ".join(f":{name}" for name in values)
         await self._write(
             f"INSERT INTO deliveries (stream_id, key, state, plan, source_at, digest, sent_at, rejected_since, {names})"
-            " VALUES (:stream_id, :key, :state, 1, now() - interval '2 days', :digest, now() - interval '1 hour',"
-            f" CASE WHEN :state = 3 THEN now() - interval '1 day' END, {marks})",
+            " VALUES (:stream_id, :key, CAST(:state AS int), 1, now() - interval '2 days', :digest, now() - interval '1 hour',"
+            f" CASE WHEN CAST(:state AS int) = 3 THEN now() - interval '1 day' END, {marks})",
             stream_id=stream_id,
             key=key,
             state=state,
@@ -66,8 +66,8 @@ class Deliveries:
             INSERT INTO delivery_batches (stream_id, execution_id, idempotency, body, keys, digests, source_ats, plan,
                                           records, bytes, tries, first_sent_at, settled_at, {", ".join(values)})
             VALUES (:stream_id, :execution_id, gen_random_uuid(), {"'[]'" if is_open else "NULL"}, :keys,
-                    array_fill(CAST(:digest AS bytea), ARRAY[:records]),
-                    array_fill(CAST(now() AS timestamptz), ARRAY[:records]), 1, :records, 2, 1, now(),
+                    array_fill(CAST(:digest AS bytea), ARRAY[CAST(:records AS int)]),
+                    array_fill(now(), ARRAY[CAST(:records AS int)]), 1, :records, 2, 1, now(),
                     {"NULL" if is_open else "now()"}, {", ".join(f":{name}" for name in values)})
             RETURNING id
             """,

@@ -62,6 +62,86 @@ _GOAL = {
     "hours_left": 4.78,
     "execution_id": 57,
 }
+_NUMBER = "00394460005887-1-000123/2026"
+_DESTINATION = {
+    "name": "crm",
+    "kind": "http",
+    "preset": "generic",
+    "host": "crm.example.org",
+    "state": "held",
+    "job_id": 61,
+    "cron": "0 1 * * *",
+    "after": "update",
+    "next_run": "2026-03-11T04:00:00Z",
+    "streams": [
+        {
+            "name": "contratacoes",
+            "entity": "contratacoes",
+            "label": "Contratações",
+            "owed": 20000,
+            "oldest_owed_at": "2026-03-09T12:11:40Z",
+            "rejected": 3,
+            "cursor_at": "2026-03-09T13:00:00Z",
+            "full_at": "2026-03-09T04:02:10Z",
+        }
+    ],
+    "owed": 20000,
+    "owed_counted_at": "2026-03-10T13:00:00Z",
+    "oldest_owed_at": "2026-03-09T12:11:40Z",
+    "rejected": 3,
+    "last_success_at": "2026-03-09T13:00:02Z",
+    "failing_since": None,
+    "failures": 0,
+    "retry_at": None,
+    "last_error": None,
+    "stopped_at": None,
+    "stopped_reason": None,
+    "paused_at": None,
+    "paused_by": None,
+    "pause_reason": None,
+    "missing_since": None,
+    "faults": [],
+}
+_JOB = {
+    "id": 61,
+    "kind": "delivery",
+    "subject": "crm",
+    "mode": "novidades",
+    "trigger": "update",
+    "requested_by": None,
+    "status": "running",
+    "phase": "held",
+    "held": {"reason": "hold_above", "owed": 20000, "samples": [{"numero": _NUMBER}]},
+    "seen": 20000,
+    "unchanged": 0,
+    "accepted": 0,
+    "rejected": 0,
+    "requests": 0,
+    "cause": None,
+    "error_message": None,
+    "cancelled_by": None,
+    "created_at": "2026-03-10T13:00:00Z",
+    "started_at": "2026-03-10T13:00:01Z",
+    "finished_at": None,
+    "duration_seconds": 48.2,
+}
+_STREAM = {
+    "stream": "contratacoes",
+    "entity": "contratacoes",
+    "status": "pending",
+    "next_try_at": None,
+    "seen": 20000,
+    "unchanged": 0,
+    "accepted": 0,
+    "rejected": 0,
+    "requests": 0,
+    "cause": None,
+    "error_message": None,
+    "started_at": "2026-03-10T13:00:01Z",
+    "finished_at": None,
+}
+_DELIVERY = {"success": True, "message": "Entrega a crm iniciada", "request_id": "62"}
+_REASON = "status: valor sem correspondência: X"
 _ACCEPTED = {"success": True, "message": "Sync request published: update", "request_id": "42"}
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
@@ -175,6 +255,77 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "bytes": 7462000000,
         "basis": "Registros: média de 620 fatias passadas, com fins de semana à parte;"
         " tempo: ritmo das últimas 20 execuções, 0.4 pedidos/s.",
+    },
+    "list_destinations": {"destinations": [_DESTINATION], "faults": [], "workers": 1, "hint": None},
+    "get_destination": _DESTINATION,
+    "preview_destination": {
+        "destination": "crm",
+        "streams": [
+            {
+                "name": "contratacoes",
+                "entity": "contratacoes",
+                "owed": 20000,
+                "records": [
+                    {
+                        "key": _NUMBER,
+                        "version": "2026-03-10T12:58:03Z",
+                        "content": f'{{"numero":"{_NUMBER}"}}',
+                        "reason": None,
+                    }
+                ],
+            }
+        ],
+    },
+    "list_rejected_deliveries": {
+        "records": [
+            {
+                "stream": "contratacoes",
+                "entity": "contratacoes",
+                "key": _NUMBER,
+                "reason": _REASON,
+                "tries": 2,
+                "since": "2026-03-08T04:00:05Z",
+                "last_try_at": "2026-03-09T04:00:05Z",
+                "content": None,
+            }
+        ],
+        "total": 3,
+        "next_cursor": f"1/{_NUMBER}",
+    },
+    "deliver_entity": _DELIVERY,
+    "test_destination": {**_DELIVERY, "message": "Teste de crm iniciado"},
+    "repeat_rejected_deliveries": {**_DELIVERY, "message": "Rejeitados de crm serão repetidos"},
+    "list_jobs": {"jobs": [_JOB], "next_cursor": None},
+    "get_job": {**_JOB, "streams": [_STREAM]},
+    "confirm_job": {**_JOB, "phase": "running", "held": None, "streams": [_STREAM]},
+    "trace_record": {
+        "entity": "contratacoes",
+        "key": _NUMBER,
+        "streams": [
+            {
+                "destination": "crm",
+                "stream": "contratacoes",
+                "state": "rejeitado",
+                "version": "2026-03-07T19:20:00Z",
+                "sent_at": "2026-03-09T04:00:05Z",
+                "tries": 2,
+                "reason": _REASON,
+                "requests": [
+                    {
+                        "batch": 810,
+                        "job_id": 58,
+                        "state": "partial",
+                        "records": 100,
+                        "tries": 1,
+                        "created_at": "2026-03-09T04:00:04Z",
+                        "settled_at": "2026-03-09T04:00:05Z",
+                        "status": 207,
+                        "error": None,
+                        "answer": None,
+                    }
+                ],
+            }
+        ],
     },
     "create_token": {"access_token": "eyJhbGciOiJIUzI1NiIs...", "token_type": "bearer", "expires_in": 1800},
     "get_current_user": {"authentication": True, "username": "admin", "role": "admin"},

@@ -9,7 +9,7 @@ import pytest
 
 from backend.services.deliveries import files as files_module
 from backend.services.deliveries import rendering
-from tests.deliveries import Deliveries
+from tests.delivery_rows import Deliveries
 from tests.integration.conftest import Database, OpenApi
 
 PASSWORDS = {"admin_password": "the words of the admin", "viewer_password": "the words of a viewer"}
@@ -123,9 +123,7 @@ async def test_the_state_of_a_destination_is_one_word(
     assert (await here.get("/destinations/crm")).json()["state"] == state
 
 
-async def test_a_delivery_under_way_or_held_shows_at_its_destination(
-    here: httpx.AsyncClient, rows: Deliveries
-) -> None:
+async def test_a_delivery_under_way_or_held_shows_at_its_destination(here: httpx.AsyncClient, rows: Deliveries) -> None:
     await rows.destination("crm")
     await rows.destination("bi")
     running = await rows.execution("crm")
@@ -244,7 +242,9 @@ async def test_the_destination_may_be_left_out_where_only_one_receives_the_entit
     assert "bi, crm" in unclear.json()["detail"]
     assert unclear.json()["errors"][0]["field"] == "destino"
     assert "nenhum destino" in (await here.post("/atas/sincronizar", json={})).json()["detail"]
-    assert "não recebe contratos" in (await here.post("/contratos/sincronizar", json={"destino": "crm"})).json()["detail"]
+    assert (
+        "não recebe contratos" in (await here.post("/contratos/sincronizar", json={"destino": "crm"})).json()["detail"]
+    )
 
 
 @pytest.mark.parametrize(

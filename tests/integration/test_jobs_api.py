@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from tests.deliveries import Deliveries
+from tests.delivery_rows import Deliveries
 from tests.integration.conftest import Database, OpenApi
 
 PASSWORDS = {"admin_password": "the words of the admin", "viewer_password": "the words of a viewer"}

@@ -35,7 +35,7 @@ from ingestor.worker import Worker, WorkerOptions
 from simulator.app import Simulator
 from simulator.generated import generate
 from simulator.quirks import Rule
-from tests.deliveries import Deliveries
+from tests.delivery_rows import Deliveries
 from tests.integration.conftest import CLOSED_DAY, MODALIDADE, Database, OpenApi, Portals, Proxy, piece
 from tests.support import ROOT, eventually
 

@@ -23,14 +23,14 @@ log = structlog.get_logger(__name__)
 
 # A destination that was never delivered to has no row, and one whose file is gone has nothing else.
 _LOAD = text("""
-    SELECT name, d.config_digest, d.missing_since, d.stopped_at, d.stopped_reason, coalesce(d.failures, 0) AS failures,
+    SELECT wanted.name, d.missing_since, d.stopped_at, d.stopped_reason, coalesce(d.failures, 0) AS failures,
            d.failing_since, d.retry_at, d.last_error, d.last_success_at, d.counted_at,
            now() AS moment, d.retry_at > now() AS is_waiting, s.cron, s.paused_at, s.paused_by, s.pause_reason,
            e.id AS job_id, e.held IS NOT NULL AS is_held
       FROM (SELECT unnest(CAST(:names AS text[])) AS name
              UNION
             SELECT name FROM destinations WHERE CAST(:all AS boolean)) AS wanted
-      LEFT JOIN destinations d USING (name)
+      LEFT JOIN destinations d ON d.name = wanted.name
       LEFT JOIN schedules s ON s.name = :schedule || wanted.name
       LEFT JOIN sync_executions e ON e.kind = 'delivery' AND e.status = 'running' AND e.resource = wanted.name
      ORDER BY wanted.name

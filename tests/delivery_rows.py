@@ -48,8 +48,9 @@ class Deliveries:
         marks = ", ".join(f":{name}" for name in values)
         await self._write(
             f"INSERT INTO deliveries (stream_id, key, state, plan, source_at, digest, sent_at, rejected_since, {names})"
-            " VALUES (:stream_id, :key, CAST(:state AS int), 1, now() - interval '2 days', :digest, now() - interval '1 hour',"
-            f" CASE WHEN CAST(:state AS int) = 3 THEN now() - interval '1 day' END, {marks})",
+            " VALUES (:stream_id, :key, CAST(:state AS int), 1, now() - interval '2 days', :digest,"
+            f" now() - interval '1 hour', CASE WHEN CAST(:state AS int) = 3 THEN now() - interval '1 day' END,"
+            f" {marks})",
             stream_id=stream_id,
             key=key,
             state=state,

@@ -1,7 +1,6 @@
 """Destinations: state, pause, what is asked for, previews, rejected records, traces."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -59,8 +58,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def here(open_api: OpenApi, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    yield await open_api(connections_dir=folder)
+async def here(open_api: OpenApi, folder: Path) -> httpx.AsyncClient:
+    return await open_api(connections_dir=folder)
 
 
 async def keys_of(database: Database, how_many: int) -> list[str]:

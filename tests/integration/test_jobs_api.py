@@ -109,8 +109,9 @@ async def log_of(database: Database, job_id: int, *events: tuple[str, str]) -> N
 
 
 async def test_the_log_is_a_file_named_after_the_route_and_the_moment_in_brasilia(
-    api: httpx.AsyncClient, rows: Deliveries, database: Database
+    open_api: OpenApi, rows: Deliveries, database: Database
 ) -> None:
+    api = await open_api(execution_log_days=0)  # old lines are kept
     await rows.destination("crm-vendas")
     stream = await rows.stream("crm-vendas", "contratacoes")
     whole = await rows.execution("crm-vendas", "success", streams=[stream])
@@ -136,7 +137,7 @@ async def test_the_log_is_a_file_named_after_the_route_and_the_moment_in_brasili
 async def test_a_viewer_reads_jobs_without_personal_data_and_changes_none(
     open_api: OpenApi, rows: Deliveries, database: Database
 ) -> None:
-    api = await open_api(**PASSWORDS)
+    api = await open_api(**PASSWORDS, execution_log_days=0)
     job_id = await rows.execution("crm", held=HELD)
     await log_of(database, job_id, ("record rejected", f"CPF {CPF}"))
     await database.rows("UPDATE sync_executions SET error_message = :said", said=f"recusou {CPF}")

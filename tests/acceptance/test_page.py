@@ -27,7 +27,7 @@ DESKTOP, PHONE = (1440, 900), (390, 844)
 PATIENCE = 60_000
 PASSWORDS = {"ADMIN_PASSWORD": "horse-battery-staple", "VIEWER_PASSWORD": "correct-donkey-pile"}
 VIEWS = (
-    *("#/", "#/historico", "#/cobertura", "#/agenda", "#/rejeitados", "#/alertas"),
+    *("#/", "#/historico", "#/cobertura", "#/agenda", "#/rejeitados", "#/entregas", "#/alertas"),
     *("#/execucoes/1", "#/execucoes/1/fatias", "#/execucoes/1/registro", "#/execucoes/1/rejeitados"),
 )
 # What the browser itself says of an answer that the page expects: no login yet, the server is away.

@@ -389,8 +389,9 @@ class Courier:
                 await self._end(claim, "destination_down", str(error))
             case Held():
                 hold = partial(hold_stream, claim=claim, registered=registered, held=error)
-                if await in_transaction(self._engine, hold):
-                    log.warning("delivery is held until it is confirmed", **error.details)
+                details = await in_transaction(self._engine, hold)
+                if details is not None:
+                    log.warning("delivery is held until it is confirmed", **details)
             case LeaseLost():
                 self._metrics.slice_ended("lost")
                 log.warning("stream is another worker's now, or has been ended")

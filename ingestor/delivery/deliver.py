@@ -530,8 +530,10 @@ def _mostly_refused(work: Delivery, reason: str) -> Held:
     return Held({**details, "stream": work.registered.stream.name})
 
 
-async def hold_stream(db: AsyncConnection, claim: StreamClaim, registered: Registered, held: Held) -> bool:
-    """Let the delivery wait for an administrator; `False` if the slice is not ours.
+async def hold_stream(
+    db: AsyncConnection, claim: StreamClaim, registered: Registered, held: Held
+) -> dict[str, Any] | None:
+    """Let the delivery wait for an administrator; answers why, or `None` if the slice is not ours.
 
     Where nearly everything was refused, what this delivery has rejected is owed again, and the reasons are kept.
     """
@@ -542,7 +544,7 @@ async def hold_stream(db: AsyncConnection, claim: StreamClaim, registered: Regis
             await ledger.load_reasons(driver, registered.id, claim.began_at, SAMPLES) or details["samples"]
         )
         await ledger.forget_rejections(driver, registered.id, claim.began_at)
-    return await deliveries.hold(db, claim, claim.execution_id, details)
+    return details if await deliveries.hold(db, claim, claim.execution_id, details) else None
 
 
 async def finish_stream(db: AsyncConnection, claim: StreamClaim, registered: Registered) -> bool:

@@ -7,44 +7,12 @@ from common.resources.dominios import DOMINIOS
 
 ROUTES = frozenset(
     {
-        *(
-            "about",
-            "arquivos",
-            "assets",
-            "auth",
-            "buscas",
-            "clients",
-            "conciliacao",
-            "connections",
-            "control",
-            "controle",
-        ),
-        *(
-            "coverage",
-            "dados",
-            "dashboard",
-            "deliveries",
-            "descadastrar",
-            "destinations",
-            "docs",
-            "entidades",
-            "entities",
-        ),
-        *("entradas", "entregas", "exportacoes", "facetas", "favicon", "feed", "files", "health", "imports", "intake"),
-        *(
-            "jobs",
-            "metrics",
-            "ocds",
-            "openapi",
-            "painel",
-            "precos",
-            "redoc",
-            "resumo",
-            "robots",
-            "rejeitados",
-            "sources",
-        ),
-        *("static", "streams", "sync", "well_known"),
+        *("about", "armazenamento", "arquivos", "assets", "auth", "buscas", "clients", "conciliacao"),
+        *("connections", "control", "controle", "coverage", "dados", "dashboard", "deliveries", "descadastrar"),
+        *("destinations", "docs", "entidades", "entities", "entradas", "entregas", "exportacoes", "facetas"),
+        *("favicon", "feed", "files", "health", "imports", "intake", "jobs", "metrics", "mudancas", "ocds"),
+        *("openapi", "painel", "precos", "redoc", "rejeitados", "resumo", "robots", "sources", "static"),
+        *("streams", "sync", "well_known"),
     }
 )
 """First words of addresses of the API, which an entity would hide; some are for what is to come."""

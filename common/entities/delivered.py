@@ -27,7 +27,7 @@ _GROUP = re.compile(r"\(\?P<(\w+)>")
 
 @dataclass(frozen=True, eq=False)
 class DeliveredColumn:
-    """A column by the SQL that gives it."""
+    """A column by the SQL that gives it; JSON as text, whose numbers are exact."""
 
     name: str
     kind: Kind
@@ -94,7 +94,11 @@ def joined_key(parts: Sequence[str]) -> str:
 
 
 def _column(each: Field) -> DeliveredColumn:
-    return DeliveredColumn(each.name, each.kind, each.sql, each.label)
+    return DeliveredColumn(each.name, each.kind, _read(each.kind, each.sql), each.label)
+
+
+def _read(kind: Kind, sql: str) -> str:
+    return f"CAST({sql} AS text)" if kind is Kind.JSON else sql
 
 
 def _link_sql(resource: Resource, key: str) -> str:
@@ -118,7 +122,7 @@ def _list_column(resource: Resource, child: Child) -> DeliveredColumn:
     order = ", ".join(f"{ITEM}.{name}" for name in child.key)
     entries = f"SELECT jsonb_agg({ITEM}.payload ORDER BY {order}) FROM {child.name} {ITEM}"
     sql = f"({entries} WHERE {ITEM}.{resource.key} = {MAIN}.{resource.key})"
-    return DeliveredColumn(_NAMES[child], Kind.JSON, sql, child.label)
+    return DeliveredColumn(_NAMES[child], Kind.JSON, _read(Kind.JSON, sql), child.label)
 
 
 def _items(resource: Resource, child: Child) -> Items:
@@ -190,7 +194,7 @@ _CASTS = {
     Kind.DAY: "CAST({value} AS date)",
     Kind.MOMENT: "CAST({value} AS timestamp)",
     Kind.TEXT: "CAST({value} AS text)",
-    Kind.JSON: "CAST({value} AS jsonb)",
+    Kind.JSON: "CAST({value} AS text)",
 }
 
 
@@ -201,9 +205,8 @@ def of_records(name: str, label: str, key_names: Sequence[str], columns: Mapping
     """
     made = {}
     for each, (kind, meaning) in columns.items():
-        value = f"({MAIN}.data ->> '{each}')"
-        sql = f"nullif({MAIN}.data -> '{each}', 'null')" if kind is Kind.JSON else _CASTS[kind].format(value=value)
-        made[each] = DeliveredColumn(each, kind, sql, meaning)
+        value = f"({MAIN}.data {'->' if kind is Kind.JSON else '->>'} '{each}')"
+        made[each] = DeliveredColumn(each, kind, _CASTS[kind].format(value=value), meaning)
     return Delivered(
         name=name,
         label=label,

@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.config import ConfigurationError, ConnectionsSettings, load_settings
 from common.connections.files import FILES, schema_of
 from common.connections.loading import check_connections
-from common.connections.samples import SAMPLES, sample_of, samples_sql
 from common.connections.settings import Connections, Destination
 from common.database import check_schema, driver_of
 from ingestor.config import IngestorSettings
 from ingestor.opening import make_engine
+from ingestor.samples import SAMPLES, sample_of, samples_sql
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

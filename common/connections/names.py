@@ -1,7 +1,6 @@
 """Names that files of connections may not take."""
 
-from common.entities.delivered import DELIVERED
-from common.entities.entity import ENTITIES
+from common.entities import delivered, entity
 from common.resources import RESOURCE_NAMES
 from common.resources.dominios import DOMINIOS
 
@@ -20,9 +19,9 @@ TAKEN_BY_EXECUTIONS = frozenset({*RESOURCE_NAMES, DOMINIOS})
 """Executions name what they are about, and these are the resources that they read."""
 TAKEN_BY_LISTS = frozenset(
     {
-        *DELIVERED,
+        *delivered.DELIVERED,
         *TAKEN_BY_EXECUTIONS,
-        *(name for each in ENTITIES for name in (each.name, each.address.replace("-", "_"))),
+        *(name for each in entity.ENTITIES for name in (each.name, each.address.replace("-", "_"))),
     }
 )
 

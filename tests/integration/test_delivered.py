@@ -13,7 +13,6 @@ from backend.main import create_app
 from backend.services.entities.address import portal_page
 from common.connections.loading import load_connections
 from common.connections.names import ROUTES, TAKEN_BY_LISTS
-from common.connections.samples import sample_of, samples_sql
 from common.connections.settings import Stream
 from common.database import driver_of
 from common.entities.delivered import DELIVERED, LINK, Delivered
@@ -21,6 +20,7 @@ from common.mapping.fields import compile_fields
 from common.mapping.plan import FieldPlan
 from common.resources import RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Kind
+from ingestor.samples import sample_of, samples_sql
 from tests.integration.conftest import Database
 
 every_entity = pytest.mark.parametrize("entity", DELIVERED.values(), ids=list(DELIVERED))

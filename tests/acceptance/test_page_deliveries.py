@@ -80,7 +80,7 @@ async def test_an_administrator_looks_at_destinations_and_previews_pauses_confir
     await stack.start_backend()
     page = await visit("#/entregas")
     states = {
-        "crm": "em dia",
+        "crm": "em ordem",
         "bi": "espera confirmação",
         "erp": "esperando o destino",
         "antigo": "sem arquivo",
@@ -106,7 +106,7 @@ async def test_an_administrator_looks_at_destinations_and_previews_pauses_confir
     await page.keyboard.press("Enter")
     await expect(crm).to_contain_text("“manutenção do CRM”")
     await button(crm, "Retomar: crm").click()
-    await expect(crm).to_contain_text("em dia")
+    await expect(crm).to_contain_text("em ordem")
 
     await page.get_by_role("link", name=f"entrega {held}").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text(f"Entrega {held}")

@@ -6,12 +6,11 @@ import { refresh, useLive } from "./live.js";
 import { html, useEffect, useState } from "./preact.js";
 import { Save } from "./exports.js";
 import { hashOf, nameView } from "./router.js";
-import { mayWrite } from "./session.js";
 import { Ago, Badge, Button, Card, Dialog, Empty, Meaning, Original, Pager, Skeleton, Table, toast, Trouble, When } from "./ui.js";
 import { adviceFor, who } from "./words.js";
 
 const STATES = {
-  ok: ["good", "em dia"],
+  ok: ["good", "em ordem"],
   running: ["busy", "enviando"],
   waiting: ["warn", "esperando o destino"],
   held: ["warn", "espera confirmação"],
@@ -78,7 +77,7 @@ function DestinationCard({ one, alone = false }) {
     <dl class="facts wide">
       <div><dt>Devidos</dt><dd>${integer(one.owed)}${one.owed_counted_at && html` <span class="muted small">contados <${Ago} moment=${one.owed_counted_at} /></span>`}</dd></div>
       <div><dt>O mais antigo</dt><dd>${one.oldest_owed_at ? html`<${Ago} moment=${one.oldest_owed_at} />` : "—"}</dd></div>
-      <div><dt>Rejeitados</dt><dd>${one.rejected > 0 ? html`<a href=${hashOf(`/entrega/${encodeURIComponent(one.name)}`)}>${integer(one.rejected)}</a>` : "0"}</dd></div>
+      <div><dt>Rejeitados</dt><dd>${one.rejected > 0 && !alone ? html`<a href=${hashOf(`/entrega/${encodeURIComponent(one.name)}`)}>${integer(one.rejected)}</a>` : integer(one.rejected)}</dd></div>
       <div><dt>Último sucesso</dt><dd><${Ago} moment=${one.last_success_at} /></dd></div>
       <div><dt>Próxima</dt><dd>${one.next_run ? when(one.next_run) : "—"}${one.after === "update" && html` <span class="muted small">e depois de atualizações</span>`}</dd></div>
       <div><dt>Em andamento</dt><dd>${one.job_id ? html`<a href=${hashOf(`/trabalho/${one.job_id}`)}>entrega ${one.job_id}</a>` : "—"}</dd></div>
@@ -121,6 +120,7 @@ export function Destination({ parts }) {
 
 const STREAMS = [
   { title: "Fluxo", kind: "name", cell: (one) => html`${one.label}${one.name !== one.entity && html` <span class="muted small">${one.name}</span>`}` },
+  { title: "Devidos", kind: "number", cell: (one) => integer(one.owed) },
   { title: "Rejeitados", kind: "number", cell: (one) => integer(one.rejected) },
   { title: "Mudanças vistas até", kind: "number", cell: (one) => html`<${When} moment=${one.cursor_at} />` },
   { title: "Comparação completa", kind: "number", cell: (one) => html`<${When} moment=${one.full_at} />` },
@@ -225,7 +225,7 @@ export function Job({ parts }) {
   ];
   return html`<nav class="crumbs" aria-label="Caminho"><a href="#/entregas">Entregas</a> <span aria-hidden="true">/</span> <a href=${hashOf(`/entrega/${encodeURIComponent(one.subject)}`)}>${one.subject}</a> <span aria-hidden="true">/</span> <span aria-current="page">${one.id}</span></nav>
     <header class="view-head"><div class="title-line"><h1>Entrega ${one.id}</h1><${JobState} job=${one} /></div>
-      <div class="head-actions">${one.status === "running" && html`<${Button} writes icon="stop" kind="danger-quiet" onClick=${() => askCancel(one)}>Cancelar<//>`}</div></header>
+      <div class="head-actions">${one.status === "running" && !one.held && html`<${Button} writes icon="stop" kind="danger-quiet" onClick=${() => askCancel(one)}>Cancelar<//>`}</div></header>
     ${one.held && html`<${Held} job=${one} />`}
     ${one.cause && html`<div class="verdict ${one.cause === "cancelled" ? "" : "bad"}" role="note"><p><${Meaning} of=${one} /></p>${adviceFor(one) && html`<p class="muted">${adviceFor(one)}</p>`}</div>`}
     <${Card}><dl class="facts wide">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl><//>

@@ -177,7 +177,7 @@ def _judge_success(answer: Answer, sent: Sent, results: ResultsRule | None) -> V
 
 def _judge_refusal(answer: Answer, sent: Sent, results: ResultsRule | None) -> Verdict:
     verdict = None if results is None else _by_results(answer, sent, results)
-    if verdict is not None:
+    if verdict is not None and (verdict.accepted or verdict.rejected):
         return verdict
     status = answer.status
     if status == HTTPStatus.CONFLICT and sent.tries > 1:  # the try before may have been applied, or may be under way
@@ -200,17 +200,21 @@ def _later(kind: Kind, reason: str, answer: Answer, sent: Sent) -> Verdict:
 
 
 def _by_results(answer: Answer, sent: Sent, results: ResultsRule) -> Verdict | None:
-    """The verdict by the results in the answer; None where it has none that say anything of the records."""
+    """The verdict by the results in the answer; None where it has none, or another number of them than of records.
+
+    Where they name no record sent, all are unknown, and a new request asks for new results: a destination that honours
+    the key would give those again that it gave.
+    """
     document = None if answer.is_cut else _read(answer.body)
     entries = None if document is None else results.entries(document)
-    if not entries:
+    if entries is None:
         return None
     if results.key is not None:
         return _by_name(answer, sent, results, entries)
     return _gather(answer, sent, results, [[entry] for entry in entries]) if len(entries) == len(sent.keys) else None
 
 
-def _by_name(answer: Answer, sent: Sent, results: ResultsRule, entries: list[Any]) -> Verdict | None:
+def _by_name(answer: Answer, sent: Sent, results: ResultsRule, entries: list[Any]) -> Verdict:
     """Match entries and records by the name of the record, in whatever order they stand."""
     names: Sequence[str | None] = sent.keys if sent.echoes is None else sent.echoes
     named: dict[str, list[Any]] = {}
@@ -222,7 +226,7 @@ def _by_name(answer: Answer, sent: Sent, results: ResultsRule, entries: list[Any
     for name in unclear:
         named.pop(name or "")  # one of the records is rejected, and nothing says which
     verdict = _gather(answer, sent, results, [named.get(name, []) if name is not None else [] for name in names])
-    if verdict is None and unclear:
+    if unclear and not verdict.accepted and not verdict.rejected:
         said = f"o destino respondeu de modos diferentes sobre registros de mesmo nome (status {answer.status})"
         return Verdict(Kind.SPLIT, said, unknown=sent.keys)
     return verdict
@@ -232,8 +236,8 @@ def _differ(results: ResultsRule, entries: list[Any] | None) -> bool:
     return len({results.is_rejected(entry) for entry in entries or ()}) > 1
 
 
-def _gather(answer: Answer, sent: Sent, results: ResultsRule, of_records: Sequence[list[Any]]) -> Verdict | None:
-    """The verdict by the entries of each record; None where no record has any."""
+def _gather(answer: Answer, sent: Sent, results: ResultsRule, of_records: Sequence[list[Any]]) -> Verdict:
+    """The verdict by the entries of each record; a record without any is unknown."""
     accepted: list[str] = []
     rejected: dict[str, str] = {}
     unknown: list[str] = []
@@ -245,8 +249,6 @@ def _gather(answer: Answer, sent: Sent, results: ResultsRule, of_records: Sequen
             accepted.append(key)
         else:
             unknown.append(key)
-    if not accepted and not rejected:
-        return None
     said = f"o destino respondeu por registro (status {answer.status})"
     return Verdict(Kind.SETTLED, said, tuple(accepted), rejected, tuple(unknown))
 

@@ -21,6 +21,7 @@ _MIB: Final = 1 << 20
 KEY_FIELDS: Final = ("numero_controle_pncp", "chave", "id")
 VERSION_FIELD: Final = "VERSAO"
 REFUSED: Final = "registro recusado pelo receptor"
+_REFUSED_FROM: Final = 300
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 _AT_ONCE: Final[dict[Kind, tuple[int, dict[str, str]]]] = {
@@ -191,7 +192,7 @@ def _take(receiver: Receiver, name: str, body: bytes, idempotency_key: str | Non
     except NotRecords:
         return _reply(digest, 400, {"erro": "não são registros"}), "recusou o que não são registros"
     reply, said = _apply(receiver, box, records, digest)
-    if idempotency_key and reply.status < 300:  # noqa: PLR2004  # what was refused whole was not applied
+    if idempotency_key and reply.status < _REFUSED_FROM:  # what was refused whole was not applied
         receiver.state.remember(name, idempotency_key, reply)
     return reply, said
 
@@ -276,7 +277,7 @@ async def _answer(
         return web.Response()
     if fault == "error_after":
         return _counted(box, web.Response(status=500))
-    if fault == "garbage":
+    if fault == "garbage" and reply.status < _REFUSED_FROM:
         return _counted(box, web.Response(text="<html>tudo certo</html>", content_type="text/html"))
     return _counted(box, web.Response(status=reply.status, body=reply.content, content_type=reply.content_type))
 

@@ -180,10 +180,13 @@ def test_without_echoes_the_keys_themselves_are_the_names() -> None:
     assert judge(said({"id": "a/2"}), Sent(KEYS), BY_KEY).accepted == ("a/2",)
 
 
-def test_results_that_name_no_record_are_none() -> None:
-    assert judge(said({"id": 99}), THREE, BY_KEY).kind is Kind.REPEAT
-    assert judge(said(), THREE, BY_KEY).kind is Kind.REPEAT
-    assert judge(said({"id": 99}, status=422), THREE, BY_KEY).kind is Kind.SPLIT
+@pytest.mark.parametrize("entries", [[], [{"id": 99}], [None]])
+def test_results_that_name_no_record_leave_all_unknown_for_a_new_request(entries: list[Any]) -> None:
+    """A destination that honours the key would give the same results again under the same key."""
+    verdict = judge(said(*entries), THREE, BY_KEY)
+    assert (verdict.kind, verdict.unknown) == (Kind.SETTLED, KEYS)
+    assert judge(said(*entries, status=422), THREE, BY_KEY).kind is Kind.SPLIT
+    assert list(judge(said(*entries, status=422), ONE, BY_KEY).rejected) == ["a/1"]
 
 
 # Results by index

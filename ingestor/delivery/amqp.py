@@ -7,6 +7,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from ingestor.delivery.verdicts import Answer, Failure
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS: Final = 5
+CLOSE_SECONDS: Final = 1
 
 _REFUSED: Final = (
     AuthenticationError,
@@ -93,7 +95,9 @@ class AmqpSender:
         """Close the connection."""
         connection, self._connection, self._exchange = self._connection, None, None
         if connection is not None:
-            await connection.close()
+            with suppress(TimeoutError):  # a broker that is silent is not waited for; the transport is closed by then
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await connection.close()
 
     async def _publish(self, stream: Stream, messages: Sequence[Message]) -> None:
         exchange = await self._open()

@@ -33,6 +33,14 @@ _AT_ONCE: Final[dict[Kind, tuple[int, dict[str, str]]]] = {
     "redirect": (307, {"Location": "/records/redirected"}),
 }
 """What is answered under faults that apply nothing."""
+_PRETENDED: Final[dict[Kind, str]] = {
+    "error_after": "respondeu 500",
+    "hang": "não respondeu",
+    "reset": "cortou a conexão",
+    "garbage": "respondeu o que não se lê",
+}
+"""What is said on the page of faults that follow when a request was applied."""
+_EXAMPLE_LENGTH: Final = 400
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ async def receive_records(request: web.Request) -> web.StreamResponse:
         return refusal
     fault = refusal
     reply, said = _take(receiver, name, body, request.headers.get("Idempotency-Key"))
-    _note(receiver, name, said + (f" (e falhou de propósito: {fault})" if fault else ""))
+    _note(receiver, name, said + (f"; depois, de propósito, {_PRETENDED[fault]}" if fault else ""), _first(body))
     return await _answer(request, receiver, box, reply, fault)
 
 
@@ -217,7 +225,7 @@ def _apply(receiver: Receiver, box: Box, records: Sequence[dict[str, Any]], dige
             if chance.is_missing(faults):
                 continue
         results.append(result)
-    said = f"aceitou {_number(len(keyed) - len(bad))}" + (f" e recusou {_number(len(bad))}" if bad else "")
+    said = f"aceitou {_number(len(keyed) - len(bad))}" + (f" e recusou {len(bad)}" if bad else "")
     if manners.results == "whole":
         return _reply(digest, 200, {"recebidos": len(keyed)}), said
     chance.random.shuffle(results)
@@ -226,6 +234,15 @@ def _apply(receiver: Receiver, box: Box, records: Sequence[dict[str, Any]], dige
 
 def _reply(digest: bytes, status: int, document: Any) -> Reply:
     return Reply(digest, status, orjson.dumps(document))
+
+
+def _first(body: bytes) -> str:
+    """The first record of a body, as an example for the page."""
+    try:
+        text = orjson.dumps(parse_records(body)[0]).decode()
+    except (NotRecords, IndexError):
+        return ""
+    return text if len(text) <= _EXAMPLE_LENGTH else f"{text[: _EXAMPLE_LENGTH - 1]}…"
 
 
 def _number(count: int) -> str:

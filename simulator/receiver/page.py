@@ -11,7 +11,7 @@ RELOAD_SECONDS: Final = 2
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "body{color:#1b1b1b;background:#fff}"
-    "h1{font-size:1.4rem}table{border-collapse:collapse;width:100%;margin:1rem 0}"
+    "h1{font-size:1.4rem}h2{font-size:1.1rem}table{border-collapse:collapse;width:100%;margin:1rem 0}"
     "th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}"
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}"
     "article{border-left:4px solid #1351b4;background:#f4f6fa;margin:.6rem 0;padding:.4rem .8rem}"

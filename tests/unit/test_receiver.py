@@ -251,6 +251,7 @@ async def test_some_faults_apply_nothing(open_receiver: Open, fault: str, status
 async def test_a_fault_after_applying_is_made_good_by_the_same_key(open_receiver: Open) -> None:
     client = await open_receiver("error_after=1")
     assert (await client.post("/records/a", [record(1)], key="k"))[0] == 500
+    assert "aceitou 1 registro; depois, de propósito, respondeu 500" in await client.get("/")
     assert (await client.state())["records"].keys() == {"1"}
     await client.post("/_faults", {"faults": ""})
     assert (await client.post("/records/a", [record(1)], key="k"))[0] == 207
@@ -399,6 +400,7 @@ async def test_the_page_says_what_came_and_what_was_refused(open_receiver: Open)
     await client.post("/records/<b>", [record(number) for number in range(10)])
     page = await client.get("/")
     assert "e recusou" in page
+    assert "&quot;VERSAO&quot;:&quot;2026-03-01T10:00:00Z&quot;" in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,15 @@ class Receiver:
     records: dict[int, dict[str, Any]] = field(default_factory=dict)
     before: Callable[[Request], Any] | None = None
 
-    async def send(self, stream: Stream, body: bytes, *, idempotency_key: UUID, attempt: int) -> Answer:  # noqa: ARG002
+    async def send(
+        self,
+        stream: Stream,  # noqa: ARG002
+        body: bytes,
+        *,
+        idempotency_key: UUID,
+        attempt: int,
+        message_ids: Sequence[str] = (),  # noqa: ARG002
+    ) -> Answer:
         request = Request(body, idempotency_key, attempt)
         self.requests.append(request)
         if self.before is not None:

@@ -61,8 +61,10 @@ _LIMIT = text("""
 class Sender(Protocol):
     """Sends the bytes of one request; every failure is an answer too."""
 
-    async def send(self, stream: Stream, body: bytes, *, idempotency_key: UUID, attempt: int) -> Answer:
-        """Send a request; `attempt` counts those with this key."""
+    async def send(
+        self, stream: Stream, body: bytes, *, idempotency_key: UUID, attempt: int, message_ids: Sequence[str] = ()
+    ) -> Answer:
+        """Send a request; `attempt` counts those with this key, and `message_ids` name its records."""
 
 
 @dataclass(frozen=True)
@@ -379,7 +381,13 @@ async def _send(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
         raise _Interrupted
     began = time.monotonic()
     stream = work.registered.stream
-    answer = await work.sender.send(stream, frozen.body, idempotency_key=frozen.idempotency, attempt=frozen.tries)
+    answer = await work.sender.send(
+        stream,
+        frozen.body,
+        idempotency_key=frozen.idempotency,
+        attempt=frozen.tries,
+        message_ids=_names_of(frozen, stream),
+    )
     status = str(answer.status if answer.failure is None else answer.failure)
     work.tools.metrics.requested(work.claim.destination, status, time.monotonic() - began)
     verdict = judge(answer, Sent(frozen.keys, frozen.echoes, frozen.tries), stream.results)
@@ -396,6 +404,12 @@ async def _send(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
             await _stop(work, frozen, answer, verdict)
         case _:
             await _fail(work, frozen, answer, verdict)
+
+
+def _names_of(frozen: Frozen, stream: Stream) -> list[str]:
+    """What tells the records of a batch apart at a destination that takes each as a message of its own."""
+    versions = zip(frozen.keys, frozen.source_ats, strict=True)
+    return [f"{stream.name}:{key}@{version.isoformat()}" for key, version in versions] if stream.wrap == "none" else []
 
 
 async def _settle(

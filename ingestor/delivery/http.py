@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -108,7 +108,15 @@ class HttpSender:
         except (SecretMissing, ValueError):
             return ""
 
-    async def send(self, stream: Stream, body: bytes, *, idempotency_key: UUID, attempt: int) -> Answer:
+    async def send(
+        self,
+        stream: Stream,
+        body: bytes,
+        *,
+        idempotency_key: UUID,
+        attempt: int,
+        message_ids: Sequence[str] = (),  # noqa: ARG002  # a request has one key
+    ) -> Answer:
         """Send one request; whatever happens to it is in the answer.
 
         The answer is whole within the destination's `timeout`, a new token and a second try with it included.

@@ -71,7 +71,7 @@ def test_a_module_of_common_is_used_by_both_services() -> None:
 def test_only_the_state_machine_writes_a_status() -> None:
     writes = re.compile(r"UPDATE\s+sync_(executions|slices)|(update|insert)\(sync_(executions|slices)\)", re.IGNORECASE)
     writers = {str(path.relative_to(ROOT)) for path in CODE if writes.search(path.read_text())}
-    assert writers == {f"common/lifecycle/{name}.py" for name in ("admission", "executions", "slices")}
+    assert writers == {f"common/lifecycle/{name}.py" for name in ("admission", "deliveries", "executions", "slices")}
 
 
 def test_no_two_advisory_locks_share_a_number() -> None:

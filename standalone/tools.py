@@ -59,10 +59,11 @@ def run_tool(name: str, words: Sequence[str]) -> int:
 
 
 def _paths_from_caller(words: Sequence[str]) -> list[str]:
-    """The words with the folder after `--dir` as it is meant from where the person stands."""
+    """The words with the folder of `--dir` as it is meant from where the person stands."""
+    apart = [part for word in words for part in (word.split("=", 1) if word.startswith("--dir=") else [word])]
     return [
         str(from_caller(word, dict(os.environ))) if before == "--dir" else word
-        for before, word in zip(("", *words), words, strict=False)
+        for before, word in zip(["", *apart], apart, strict=False)
     ]
 
 

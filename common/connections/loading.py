@@ -47,14 +47,6 @@ def check_connections(folder: Path) -> tuple[Connections, tuple[Fault, ...]]:
     return connections, tuple(sorted(set(checker.faults)))
 
 
-def digest_of(folder: Path) -> bytes:
-    """The digest of all files of a folder, which says whether they have changed."""
-    checker = _Checker(folder)
-    for _ in checker.files():
-        pass
-    return checker.digest()
-
-
 class _Checker:
     """Collects faults while files are read."""
 

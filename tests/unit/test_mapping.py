@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.entities.delivered import DELIVERED, Delivered, of_records
@@ -288,6 +288,7 @@ PLAN = {
 RENDERING = compiled(PLAN)
 
 
+@settings(deadline=None)
 @given(ROWS, st.datetimes(timezones=st.just(UTC), min_value=datetime(2000, 1, 1)))
 def test_a_rendering_is_a_function_of_record_and_plan(values: dict[str, Any], version: datetime) -> None:
     row = row_of(RENDERING, values)
@@ -306,6 +307,7 @@ def test_a_rendering_is_a_function_of_record_and_plan(values: dict[str, Any], ve
     assert parsed["numero"] == values["numero"]
 
 
+@settings(deadline=None)
 @given(ROWS, ROWS)
 def test_records_that_differ_in_what_is_mapped_have_other_contents(one: dict[str, Any], other: dict[str, Any]) -> None:
     rendering = compiled({name: name for name in ("nome", "numero", "ativo", "dia", "quando")})
@@ -356,6 +358,7 @@ def test_messages_have_the_form_of_their_chat() -> None:
 LIMITS = {"slack": 40_000, "telegram": 4_096, "teams": 28 * 1024}
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(CHATS)), st.lists(st.text(max_size=300), min_size=1, max_size=100), st.integers(1, 400))
 def test_a_message_that_fits_its_batch_fits_its_chat(chat: str, texts: list[str], times: int) -> None:
     rendering = message(chat, "<b>{nome}</b> {preco|brl}", "{count} novas")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from standalone import cli
+from standalone import cli, tools
 from standalone.api import Api
 from standalone.system import LaunchError
 from standalone.terminal import output
@@ -450,3 +450,10 @@ def test_a_failure_is_told_by_its_cause_and_in_the_words_of_the_program_below(
     said = capsys.readouterr().out
     assert "the portal refused the request" in said
     assert "422 {}" in said
+
+
+def test_the_folder_of_connections_is_meant_from_where_the_person_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PNCP_CALLED_FROM", "/somewhere")
+    assert tools._paths_from_caller(["check", "--dir", "mine"]) == ["check", "--dir", "/somewhere/mine"]
+    assert tools._paths_from_caller(["check", "--dir=mine"]) == ["check", "--dir", "/somewhere/mine"]
+    assert tools._paths_from_caller(["preview", "crm"]) == ["preview", "crm"]

@@ -8,7 +8,7 @@ from backend.access import changes, reads
 from backend.api.sync import IdempotencyKey
 from backend.dependencies import AppState, CurrentUser
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
-from backend.models.destinations import DeliveryAccepted, DeliveryRequest, RecordTrace
+from backend.models.destinations import LONGEST_KEY, STORABLE, DeliveryAccepted, DeliveryRequest, RecordTrace
 from backend.openapi import with_headers
 from backend.security import sees_personal_data
 from backend.services.deliveries.requesting import deliver_entity
@@ -30,7 +30,14 @@ EntityName = Annotated[
 @reads
 async def get_trace(
     entidade: EntityName,
-    chave: Annotated[str, Path(max_length=200, description="a chave; as partes de uma composta, separadas por `/`")],
+    chave: Annotated[
+        str,
+        Path(
+            max_length=LONGEST_KEY,
+            pattern=STORABLE,
+            description="a chave; as partes de uma composta, separadas por `/`",
+        ),
+    ],
     state: AppState,
     user: CurrentUser,
 ) -> RecordTrace:

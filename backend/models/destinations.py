@@ -9,7 +9,10 @@ from backend.models.sync import Moment
 DestinationState = Literal["ok", "running", "waiting", "held", "stopped", "paused", "missing", "invalid"]
 DeliveryMode = Literal["diferencas", "tudo", "rejeitados"]
 RecordState = Literal["devido", "enviado", "enviando", "rejeitado"]
-RecordKey = Annotated[str, Field(min_length=1, max_length=200)]
+STORABLE = r"^[^\x00]+$"
+"""Texts without NUL, which PostgreSQL refuses."""
+LONGEST_KEY = 500
+RecordKey = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY, pattern=STORABLE)]
 MOST_KEYS = 1000
 
 
@@ -150,7 +153,13 @@ class RejectedDeliveriesQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limite: int = Field(50, ge=1, le=200)
-    cursor: str | None = Field(None, min_length=3, max_length=300, description="`next_cursor` da página anterior")
+    cursor: str | None = Field(
+        None,
+        min_length=3,
+        max_length=LONGEST_KEY + 20,
+        pattern=STORABLE,
+        description="`next_cursor` da página anterior",
+    )
 
 
 class RejectedDelivery(BaseModel):

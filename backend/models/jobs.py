@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from backend.models.destinations import STORABLE
 from backend.models.execution_log import LogQuery
 from backend.models.sync import Moment, SliceStatus, Status
 from common.lifecycle.causes import Cause
@@ -21,7 +22,7 @@ class JobsQuery(BaseModel):
 
     limit: int = Field(50, ge=1, le=200)
     kind: JobKind | None = Field(None, description="o que fazem")
-    subject: str | None = Field(None, min_length=1, max_length=100, description="o nome do destino")
+    subject: str | None = Field(None, min_length=1, max_length=100, pattern=STORABLE, description="o nome do destino")
     status: Status | None = None
     cursor: int | None = Field(None, ge=1, le=2**63 - 1, description="`next_cursor` da página anterior")
 

@@ -1,6 +1,7 @@
 """Destinations: state, pause, what is asked for, previews, rejected records, traces."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import httpx
@@ -369,3 +370,28 @@ async def test_the_trace_of_a_record_says_where_it_went_and_what_was_answered(
     assert (crm["tries"], crm["reason"]) == (3, "valor sem correspondência: X")
     assert (await here.get("/deliveries/contratacoes/nada")).json()["streams"] == []
     assert (await here.get("/deliveries/nada/x")).json()["code"] == "unknown_entity"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/destinations/%00",
+        "/destinations/%ED%A0%80",
+        "/destinations/crm/rejeitados?cursor=1/%00",
+        "/destinations/crm/rejeitados?cursor=99999999999/a",
+        "/destinations/crm/rejeitados?cursor=nada",
+        "/deliveries/contratacoes/%00",
+        "/deliveries/%00/a",
+        "/jobs?subject=%00",
+    ],
+)
+async def test_texts_that_no_database_holds_are_no_errors_of_the_server(here: httpx.AsyncClient, path: str) -> None:
+    assert (await here.get(path)).status_code in {200, 404, 422}
+
+
+@pytest.mark.parametrize("key", ["\x00", "\ud800"])
+async def test_keys_that_no_database_holds_are_refused(here: httpx.AsyncClient, key: str) -> None:
+    body = json.dumps({"destino": "crm", "chaves": [key]})
+    headers = {"Content-Type": "application/json"}
+    for path in ("/contratacoes/sincronizar", "/destinations/crm/rejeitados/repetir"):
+        assert (await here.post(path, content=body, headers=headers)).status_code == 422

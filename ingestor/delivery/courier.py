@@ -23,6 +23,7 @@ from common.lifecycle.causes import Cause
 from common.lifecycle.deliveries import SCHEDULE, StreamClaim
 from ingestor.delivery import ledger, probe
 from ingestor.delivery.deliver import (
+    MARGIN_SECONDS,
     Held,
     Lease,
     Postponed,
@@ -280,7 +281,7 @@ class Courier:
     async def _fill_slots(self) -> None:
         while not self.stopping.is_set() and len(self._held) < self._options.slots and self._places:
             longest = max(place.destination.timeout for place in self._places.values())
-            lease_seconds = max(self._options.lease_seconds, 2 * longest)
+            lease_seconds = max(self._options.lease_seconds, 2 * (longest + MARGIN_SECONDS))
             began = time.monotonic()
             claim = await in_transaction(
                 self._engine,

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -46,7 +46,7 @@ MARGIN_SECONDS = 1.0
 
 _FINISHED = text("""
     UPDATE streams SET owed = 0, oldest_owed_at = NULL,
-           cursor_at = CASE WHEN :covers THEN greatest(cursor_at, CAST(:began_at AS timestamptz)) ELSE cursor_at END,
+           cursor_at = CASE WHEN :covers THEN CAST(:began_at AS timestamptz) ELSE cursor_at END,
            full_at = CASE WHEN :covers AND :is_full THEN now() ELSE full_at END
      WHERE id = :id
 """)
@@ -286,7 +286,7 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
     """Freeze the records of these keys and send them."""
     _look(work)
     stream, registered = work.registered.stream, work.registered
-    most_bytes = min(stream.batch_bytes, work.position.batch_limit or stream.batch_bytes)
+    limit = min(stream.batch_bytes, work.position.batch_limit or stream.batch_bytes)
 
     async def fill(db: AsyncConnection) -> Filled:
         await _hold(db, work)
@@ -296,7 +296,8 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
             work.claim.execution_id,
             keys,
             most_records=most_records or stream.batch_records,
-            most_bytes=most_bytes,
+            most_bytes=stream.batch_bytes,
+            limit=limit,
             forgets=work.scope.forgets,
             asks_rejected=work.scope.asks_rejected,
         )
@@ -457,7 +458,7 @@ async def _settle(
 async def _split(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdict, origin: _Origin) -> None:
     """Close a batch that was refused whole: nothing was applied, and its records go on in two halves."""
     origin.refusals += 1
-    half = len(frozen.body) // 2 if verdict.too_large else None
+    limit = len(frozen.body) // 2 if verdict.too_large else None
 
     async def split(db: AsyncConnection) -> None:
         await _hold(db, work)
@@ -472,13 +473,16 @@ async def _split(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdic
             error=verdict.reason,
             answer=answer.body,
         )
-        if half is not None:
-            await db.execute(_LIMIT, {"id": work.registered.id, "bytes": len(frozen.body) - 1})
+        if limit is not None:
+            await db.execute(_LIMIT, {"id": work.registered.id, "bytes": limit})
         await deliveries.count(db, work.claim, requests=1)
         await breaker.note_answer(db, work.claim.destination)
 
     with network_errors():
         await in_transaction(work.tools.engine, split)
+    if limit is not None:  # what is filled from now on is smaller at once
+        known = work.position.batch_limit or limit
+        work.position = replace(work.position, batch_limit=min(known, limit))
     work.tools.metrics.delivered(work.claim.destination, work.registered.stream.name, split=len(frozen.keys))
     if origin.refusals > MOST_REFUSALS and not work.is_confirmed:
         raise _mostly_refused(work, verdict.reason)

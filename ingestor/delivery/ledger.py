@@ -161,11 +161,14 @@ async def fill(
     *,
     most_records: int,
     most_bytes: int,
+    limit: int,
     forgets: bool,
     asks_rejected: bool,
 ) -> Filled:
     """Read the records of these keys as they are now, render them, and freeze those that are to be sent.
 
+    A record of more than `most_bytes` is rejected. A request has `limit` bytes at most, or one record: the destination
+    has refused more for several, and has not said that it refuses a single one.
     `forgets`: send them although the destination has all that is mapped of them; `asks_rejected`: also what it has
     rejected as it is.
     """
@@ -198,7 +201,7 @@ async def fill(
         filled.new_rejections = await _reject(
             driver, registered.id, registered.plan, None, [(key, version, None, why) for key, version, why in refused]
         )
-    for records in _cut(fresh, most_records, most_bytes, registered.stream.rendering.overhead):
+    for records in _cut(fresh, most_records, limit, registered.stream.rendering.overhead):
         filled.batches.append(await _freeze(driver, registered, execution_id, records))
     return filled
 

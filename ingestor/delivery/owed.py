@@ -113,7 +113,7 @@ def _ask(registered: Registered, position: Position, scope: Scope) -> _Question:
             )
         else:
             question.add(differs, registered.plan, position.baseline_at)
-            if position.cursor_at is not None:
+            if position.cursor_at is not None and not _looks_at_all(position, scope):
                 question.add(f"{version} >= {MOMENT}", position.cursor_at - OVERLAP)
     return question
 
@@ -150,7 +150,9 @@ async def count_owed(
 
 
 def _looks_at_all(position: Position, scope: Scope) -> bool:
-    return scope.keys is None and (scope.is_full or position.cursor_at is None)
+    """Whether records count whenever they were changed; a cursor in the future is of a clock that has jumped back."""
+    has_cursor = position.cursor_at is not None and position.cursor_at <= scope.begun_at
+    return scope.keys is None and (scope.is_full or not has_cursor)
 
 
 async def _fetch(

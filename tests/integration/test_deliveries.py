@@ -4,9 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
-from common.lifecycle import deliveries
+from common.lifecycle import deliveries, executions
 from ingestor.delivery.deliver import Held, Postponed, Stopped, hold_stream
 from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
@@ -269,3 +270,124 @@ async def test_several_requests_are_under_way_at_once(database: Database, tmp_pa
     await desk.deliver()
     assert most == 4
     assert len(desk.receiver.records) == 25
+
+
+async def test_a_destination_that_takes_few_bytes_is_found_out_within_the_run(
+    database: Database, tmp_path: Path
+) -> None:
+    desk = Desk(database.engine, write_files(tmp_path, records=1000), Receiver())
+    await put_products(database.engine, dict.fromkeys(range(1, 129), "x"))
+    await desk.load()
+    desk.receiver.answer = lambda request: Answer(413, {}, b"") if len(request.codes) > 2 else accepting(request)
+    await desk.deliver()
+    assert set((await desk.states()).values()) == {SENT}
+    refused = [request for request in desk.receiver.requests if len(request.codes) > 2]
+    assert len(refused) < 10, "the size that is too large is halved, and not found out for every half anew"
+
+
+async def test_a_record_larger_than_what_several_may_have_is_sent_alone_and_rejected_by_the_destination_alone(
+    desk: Desk, database: Database
+) -> None:
+    desk.receiver.answer = lambda request: Answer(413, {}, b"") if len(request.codes) > 1 else accepting(request)
+    await desk.deliver()
+    limit = await database.value("SELECT batch_limit FROM streams")
+    await put_products(database.engine, {1: "n" * limit, 2: "m" * limit})
+    desk.receiver.answer = lambda request: (
+        Answer(413, {}, b"") if len(request.codes) > 1 or request.codes == [2] else accepting(request)
+    )
+    await desk.deliver()
+    assert len(desk.receiver.records[1]["NOME"]) == min(limit, 250)
+    assert {code for code, state in (await desk.states()).items() if state == REJECTED} == {2}
+
+
+async def test_a_day_of_refused_logins_rejects_nothing_and_everything_arrives_once_afterwards(
+    desk: Desk, database: Database
+) -> None:
+    desk.receiver.answer = lambda _: Answer(401, {}, b"")
+    execution_id = await desk.ask()
+    claim = await desk.claim()
+    assert claim is not None
+    for _ in range(3):
+        with pytest.raises(Postponed) as postponed:
+            await desk.work(claim)
+    late = {"delay_seconds": 1, "cause": postponed.value.cause, "error_message": postponed.value.reason}
+    assert await database.run(deliveries.postpone, claim, **late)
+    await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 hours', run_after = now()")
+    claim = await desk.claim()
+    assert claim is not None
+    assert not await database.run(deliveries.postpone, claim, **late), "it has failed for longer than a day"
+    await database.run(
+        executions.end, execution_id, status="error", cause="destination_down", error_message="status 401"
+    )
+    assert REJECTED not in (await desk.states()).values()
+
+    desk.receiver.answer = accepting
+    before = len(desk.receiver.requests)
+    await desk.deliver()
+    arrived = [code for request in desk.receiver.requests[before:] for code in request.codes]
+    assert sorted(arrived) == sorted(NAMES)
+    assert (await database.row("SELECT * FROM destinations")).failures == 0
+
+
+async def test_what_changes_after_the_clock_has_jumped_back_is_found_by_the_next_delivery(
+    desk: Desk, database: Database
+) -> None:
+    await desk.deliver()
+    # an hour passes in which nothing happens but a delivery, and then the clock says what it said before
+    await database.rows("UPDATE streams SET cursor_at = now() + interval '1 hour'")
+    await database.rows("UPDATE entity_records SET updated_at = updated_at + interval '1 hour'")
+    await database.rows("UPDATE deliveries SET source_at = source_at + interval '1 hour'")
+    await put_products(database.engine, {3: "mudou"})
+    await database.rows("UPDATE entity_records SET updated_at = now() - interval '30 minutes' WHERE key = '3'")
+    await desk.deliver("update")
+    assert [request.codes for request in desk.receiver.requests[3:]] == [[3]]
+    assert await database.value("SELECT cursor_at < now() FROM streams")
+
+    await put_products(database.engine, {4: "mudou"})
+    await desk.deliver("update")
+    assert [request.codes for request in desk.receiver.requests[4:]] == [[4]]
+
+
+async def test_a_ledger_of_yesterday_owes_again_what_was_sent_since(desk: Desk, database: Database) -> None:
+    await desk.deliver()
+    yesterday = await database.rows("SELECT key, source_at, digest FROM deliveries WHERE key IN ('1', '2')")
+    await put_products(database.engine, {1: "mudou", 2: "mudou"})
+    await desk.deliver("update")
+    for row in yesterday:
+        await database.rows(
+            "UPDATE deliveries SET source_at = :at, digest = :digest WHERE key = :key",
+            at=row.source_at,
+            digest=row.digest,
+            key=row.key,
+        )
+    await database.rows("DELETE FROM deliveries WHERE key = '9'")  # first sent since
+    before = len(desk.receiver.requests)
+    await desk.deliver()
+    assert sorted(code for request in desk.receiver.requests[before:] for code in request.codes) == [1, 2, 9]
+    assert {code: record["NOME"] for code, record in desk.receiver.records.items()} == NAMES | {1: "mudou", 2: "mudou"}
+
+
+async def test_what_becomes_visible_long_after_its_moment_is_found_by_the_next_full_delivery(
+    desk: Desk, database: Database
+) -> None:
+    await desk.deliver()
+    await put_products(database.engine, {99: "atrasado"})
+    await database.rows("UPDATE entity_records SET updated_at = now() - interval '15 minutes' WHERE key = '99'")
+    await desk.deliver("update")
+    assert 99 not in desk.receiver.records
+    await desk.deliver()
+    assert 99 in desk.receiver.records
+
+
+async def test_a_change_that_is_committed_while_a_delivery_ends_is_found_by_the_next_one(
+    desk: Desk, database: Database
+) -> None:
+    await desk.deliver()
+    async with desk.engine.connect() as db:
+        await db.execute(
+            text("UPDATE entity_records SET data = data || '{\"nome\": \"tarde\"}', updated_at = now() WHERE key = '5'")
+        )
+        await desk.deliver("update")
+        await db.commit()
+    await desk.deliver("update")
+    assert desk.receiver.records[5]["NOME"] == "tarde"

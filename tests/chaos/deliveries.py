@@ -12,7 +12,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -81,7 +81,7 @@ class Weather:
 
     `form`: how the receiver answers. `freezes`: where couriers stop themselves, before which share of requests.
     `kills`: whether couriers are killed, asked to end and frozen at random. `full_share`: of the deliveries meanwhile;
-    at the end `calm` is run until it finds nothing. `rests`: whether records change in the storm alone.
+    at the end those of mode `calm` are run until one finds nothing.
     """
 
     form: Literal["207", "whole"] = "207"
@@ -121,7 +121,9 @@ class Couriers:
 
     def __init__(self, folder: Path, root: Path, settings: dict[str, str], weather: Weather, seed: int) -> None:
         self.programs = {
-            name: Program(name, self._command(weather), folder, self._environment(settings, weather, seed + n), cwd=root)
+            name: Program(
+                name, self._command(weather), folder, self._environment(settings, weather, seed + n), cwd=root
+            )
             for n, name in enumerate(f"courier-{number}" for number in range(1, weather.couriers + 1))
         }
         self.faults: Counter[str] = Counter()
@@ -424,8 +426,3 @@ async def _until(condition: Callable[[], Awaitable[object]], seconds: float) -> 
             return False
         await asyncio.sleep(0.1)
     return True
-
-
-def without_chance(weather: Weather, **faults: Any) -> Weather:
-    """The same weather with other faults of the receiver."""
-    return replace(weather, faults=replace(weather.faults, **faults))

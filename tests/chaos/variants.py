@@ -214,6 +214,61 @@ SABOTAGE = {
 }
 """Every broken copy by the name that `./pncp chaos --sabotage` takes."""
 
+NEW_KEY_AT_EACH_TRY: Patches = {
+    "ingestor/delivery/deliver.py": (
+        ("idempotency_key=frozen.idempotency, attempt=", "idempotency_key=__import__('uuid').uuid4(), attempt="),
+    ),
+}
+
+FAILURE_COUNTS_AS_SENT: Patches = {
+    "ingestor/delivery/verdicts.py": (
+        (
+            "def _later(kind: Kind, reason: str, answer: Answer, sent: Sent) -> Verdict:\n",
+            (
+                "def _later(kind: Kind, reason: str, answer: Answer, sent: Sent) -> Verdict:\n"
+                "    if answer.failure == 'timeout' or (answer.status or 0) >= 500:\n"
+                "        return Verdict(Kind.SETTLED, accepted=sent.keys)\n"
+            ),
+        ),
+    ),
+}
+
+SETTLED_WITHOUT_THE_SLICE: Patches = {
+    "ingestor/delivery/deliver.py": (
+        (
+            "    async def settle(db: AsyncConnection) -> tuple[int, int]:\n        await _hold(db, work)\n",
+            "    async def settle(db: AsyncConnection) -> tuple[int, int]:\n",
+        ),
+    ),
+}
+
+UNKNOWN_RECORDS_FORGOTTEN: Patches = {
+    "ingestor/delivery/ledger.py": (
+        ("        await driver.execute(_GIVE_BACK, stream_id, unknown)\n", "        pass\n"),
+    ),
+}
+
+SHORT_OVERLAP: Patches = {
+    "ingestor/delivery/owed.py": (("OVERLAP = timedelta(minutes=10)\n", "OVERLAP = timedelta(seconds=1)\n"),),
+}
+"""No mistake: ten minutes would hide for as long where a cursor has been moved to."""
+
+CURSOR_AT_THE_END: Patches = SHORT_OVERLAP | {
+    "ingestor/delivery/deliver.py": (
+        ('        "began_at": claim.began_at,\n', '        "began_at": datetime.now(UTC),\n'),
+        ("from datetime import datetime\n", "from datetime import UTC, datetime\n"),
+    ),
+}
+
+SABOTAGE_OF_DELIVERIES = {
+    "cursor-at-the-end": CURSOR_AT_THE_END,
+    "failure-counts-as-sent": FAILURE_COUNTS_AS_SENT,
+    "new-key-at-each-try": NEW_KEY_AT_EACH_TRY,
+    "settled-without-the-slice": SETTLED_WITHOUT_THE_SLICE,
+    "unknown-records-forgotten": UNKNOWN_RECORDS_FORGOTTEN,
+}
+"""The broken copies of which the storm of deliveries is to notice each."""
+
 
 def make_copy(folder: Path, patches: Patches) -> Path:
     """A copy of the product with these lines changed; every one of them must be there, and once."""

@@ -153,7 +153,7 @@ def _with_meta(get: Get, count: int) -> Get:
 
 def _version(version: datetime) -> str:
     """In UTC with microseconds, so that the order of texts is that of moments."""
-    return version.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"{version.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
 
 
 def _field(name: str, plan: FieldPlan, find: Find, entity: str | None, at: At) -> Get:

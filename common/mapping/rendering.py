@@ -4,15 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class CannotRender(Exception):
     """A record has no content; the text is the reason, for people, with the field that it is about."""
 
 
-@dataclass(frozen=True)
-class Rendered:
+class Rendered(NamedTuple):
     """The JSON of one record, or one line of a message in UTF-8; and what the destination calls it in its answer."""
 
     content: bytes

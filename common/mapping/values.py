@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any
 
 from common.mapping.rendering import CannotRender
@@ -16,13 +17,13 @@ Step = Callable[[Any], Any]
 _NOT_DIGITS = re.compile(r"[^0-9]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _DIRECTIVES = {
-    "%d": "{0.day:02d}",
-    "%m": "{0.month:02d}",
-    "%Y": "{0.year:04d}",
-    "%H": "{0.hour:02d}",
-    "%M": "{0.minute:02d}",
-    "%S": "{0.second:02d}",
-    "%%": "%",
+    "%d": ("day", "%02d"),
+    "%m": ("month", "%02d"),
+    "%Y": ("year", "%04d"),
+    "%H": ("hour", "%02d"),
+    "%M": ("minute", "%02d"),
+    "%S": ("second", "%02d"),
+    "%%": ("", "%%"),
 }
 _OF_HOURS = ("%H", "%M", "%S")
 _WIDE = Context(prec=100, rounding=ROUND_HALF_UP)
@@ -148,8 +149,9 @@ def check_format(text: str, *, has_hours: bool) -> str | None:
 
 def format_date(text: str) -> Step:
     """A day or a moment in a checked format."""
-    literal = text.replace("{", "{{").replace("}", "}}")
-    compiled = re.sub(r"%.", lambda match: _DIRECTIVES[match[0]], literal)
+    parts = [name for name, _ in (_DIRECTIVES[each] for each in re.findall(r"%.", text)) if name]
+    compiled = re.sub(r"%.", lambda match: _DIRECTIVES[match[0]][1], text)
+    read = attrgetter(*parts) if parts else lambda _: ()
     has_hours = any(each in text for each in _OF_HOURS)
 
     def write(value: Any) -> str:
@@ -160,7 +162,7 @@ def format_date(text: str) -> Step:
                 raise CannotRender("não é uma data") from None
         if not isinstance(value, date):
             raise CannotRender("não é uma data")
-        return compiled.format(value)
+        return compiled % read(value)
 
     return write
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Protocol
 
 from bench.databases import ROOT, name_of
 from bench.measure import DatabaseCpu, Run, cpu_seconds_of, peak_mib_of
@@ -68,8 +69,13 @@ def compete(mirror: Callable[[Task], int | tuple[int, float]]) -> None:
     for name in ("slots", "itens"):
         parser.add_argument(f"--{name}", type=int, required=True)
     task = Task(**vars(parser.parse_args()))
+    report(lambda: mirror(task))
+
+
+def report(work: Callable[[], int | tuple[int, float]]) -> None:
+    """Do some work and print what it has cost; see `compete`."""
     used, start = cpu_seconds_of(os.getpid()), time.perf_counter()
-    done = mirror(task)
+    done = work()
     records, seconds = done if isinstance(done, tuple) else (done, time.perf_counter() - start)
     told = {
         "seconds": seconds,
@@ -80,7 +86,15 @@ def compete(mirror: Callable[[Task], int | tuple[int, float]]) -> None:
     sys.stdout.write("\n" + json.dumps(told) + "\n")
 
 
-def run(module: str, task: Task) -> Run:
+class Described(Protocol):
+    """The task of a contender: a dataclass, whose fields are the words of its command line."""
+
+    @property
+    def database_url(self) -> str:
+        """The database of the run."""
+
+
+def run(module: str, task: Described) -> Run:
     """The benchmark's side: one run of a contender."""
     words = [f"--{name.replace('_', '-')}={value}" for name, value in vars(task).items()]
     environment = {**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false"}

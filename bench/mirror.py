@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import asyncpg
@@ -35,24 +35,34 @@ _WORKERS = "SELECT count(*) FROM workers WHERE stopped_at IS NULL"
 @contextmanager
 def ingestor(task: Task, settings: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """An ingestor process, up and waiting for work, with settings of its own given as `NAME=value`."""
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
-        "DATABASE_URL": task.database_url,
+    variables = {
         "PNCP_BASE_URL": task.portal_url,
         "PNCP_REQUESTS_PER_SECOND": "0",
         "PNCP_REQUESTS_IN_FLIGHT": "0",
         "PNCP_ITENS_CONCURRENCY": str(task.itens),
         "WORKER_CONCURRENCY": str(task.slots),
-        "SCHEDULE_ENABLED": "false",
-        "LOG_FORMAT": "json",
         **dict(setting.split("=", 1) for setting in settings),
     }
-    known = query(task.database_url, _WORKERS)[0][0]
+    with worker(task.database_url, variables) as process:
+        yield process
+
+
+@contextmanager
+def worker(database_url: str, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of `python -m ingestor` with these variables, from when it is up to the end of the block."""
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        "DATABASE_URL": database_url,
+        "SCHEDULE_ENABLED": "false",
+        "LOG_FORMAT": "json",
+        **variables,
+    }
+    known = query(database_url, _WORKERS)[0][0]
     process = subprocess.Popen(
         [sys.executable, "-m", "ingestor"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=None
     )
     try:
-        _wait_until(lambda: query(task.database_url, _WORKERS)[0][0] > known, seconds=30)
+        _wait_until(lambda: query(database_url, _WORKERS)[0][0] > known, seconds=30)
         yield process
     finally:
         process.terminate()
@@ -66,7 +76,7 @@ def backfill(task: Task, processes: list[subprocess.Popen[bytes]]) -> Run:
         criterio = task.described.day_criterio
         asked = (task.resource, criterio, task.first_day, task.last_day)
         execution_id = query(task.database_url, _BACKFILL, *asked)[0][0]
-        state = _wait_for_end(task.database_url, execution_id)
+        state = wait_for_end(task.database_url, execution_id, processes)
     used = sum(cpu_seconds_of(process.pid) for process in processes) - sum(before)
     peak = max(peak_mib_of(process.pid) for process in processes)
     return Run(state["seconds"], state["records_processed"], used, database_cpu.seconds, peak)
@@ -75,11 +85,17 @@ def backfill(task: Task, processes: list[subprocess.Popen[bytes]]) -> Run:
 def update(database_url: str) -> int:
     """Run one update on the ingestors; answers how many records it processed."""
     execution_id = query(database_url, _UPDATE)[0][0]
-    return int(_wait_for_end(database_url, execution_id)["records_processed"])
+    return int(wait_for_end(database_url, execution_id)["records_processed"])
 
 
-def _wait_for_end(database_url: str, execution_id: int) -> asyncpg.Record:
+def wait_for_end(
+    database_url: str, execution_id: int, processes: Sequence[subprocess.Popen[bytes]] = ()
+) -> asyncpg.Record:
+    """Wait until an execution has ended well; its `seconds` from planning to end, and its `records_processed`."""
+
     def state() -> asyncpg.Record:
+        if any(process.poll() is not None for process in processes):
+            raise RuntimeError(f"a worker has ended before execution {execution_id}")
         return query(database_url, _STATE, execution_id)[0]
 
     _wait_until(lambda: state()["status"] != "running", seconds=LONGEST_RUN)

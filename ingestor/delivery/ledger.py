@@ -60,7 +60,7 @@ class Filled:
     new_rejections: int = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class _Record:
     key: str
     version: datetime
@@ -269,35 +269,27 @@ async def _freeze(
 ) -> Frozen:
     body = registered.stream.rendering.body([record.content for record in records])
     has_echoes = any(record.echo is not None for record in records)
-    frozen = Frozen(
-        id=0,
-        idempotency=uuid.uuid4(),
-        body=body,
-        keys=tuple(record.key for record in records),
-        echoes=tuple(record.echo or "" for record in records) if has_echoes else None,
-        digests=tuple(record.digest for record in records),
-        source_ats=tuple(record.version for record in records),
-        plan=registered.plan,
-    )
+    idempotency = uuid.uuid4()
+    keys = tuple([record.key for record in records])
+    echoes = tuple([record.echo or "" for record in records]) if has_echoes else None
+    digests = tuple([record.digest for record in records])
+    source_ats = tuple([record.version for record in records])
     batch_id: int = await driver.fetchval(
         _FREEZE,
         registered.id,
         execution_id,
-        frozen.idempotency,
+        idempotency,
         body,
-        frozen.keys,
-        frozen.echoes,
-        frozen.digests,
-        frozen.source_ats,
+        keys,
+        echoes,
+        digests,
+        source_ats,
         registered.plan,
         len(records),
         len(body),
     )
-    await driver.execute(_SENDING, registered.id, sorted(frozen.keys), batch_id)
-    return Frozen(batch_id, *(getattr(frozen, name) for name in _FIELDS))
-
-
-_FIELDS = ("idempotency", "body", "keys", "echoes", "digests", "source_ats", "plan", "tries")
+    await driver.execute(_SENDING, registered.id, sorted(keys), batch_id)
+    return Frozen(batch_id, idempotency, body, keys, echoes, digests, source_ats, registered.plan)
 
 
 async def try_again(driver: "asyncpg.Connection[Any]", frozen: Frozen) -> int:
@@ -333,15 +325,8 @@ async def settle(
     good = sorted(set(accepted))
     if good:
         places = [by_key[key] for key in good]
-        await driver.execute(
-            _ACCEPT,
-            stream_id,
-            frozen.plan,
-            frozen.id,
-            good,
-            [frozen.source_ats[n] for n in places],
-            [frozen.digests[n] for n in places],
-        )
+        source_ats, digests = [frozen.source_ats[n] for n in places], [frozen.digests[n] for n in places]
+        await driver.execute(_ACCEPT, stream_id, frozen.plan, frozen.id, good, source_ats, digests)
     bad = [
         (key, frozen.source_ats[by_key[key]], frozen.digests[by_key[key]], rejected[key]) for key in sorted(rejected)
     ]

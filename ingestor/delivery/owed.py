@@ -162,4 +162,4 @@ async def _fetch(
     if looks_at_all:
         await driver.execute("SET LOCAL enable_nestloop = off")
         await driver.execute("SET LOCAL work_mem = '64MB'")
-    return [tuple(row) for row in await driver.fetch(sql, *values)]
+    return await driver.fetch(sql, *values)

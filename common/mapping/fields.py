@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, NoReturn
 
 import msgspec
@@ -27,6 +29,8 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 ARRAY, LINES, NONE = "array", "lines", "none"
 JSON, NDJSON = "application/json", "application/x-ndjson"
 DIGEST_BYTES = 16
+_ISO = "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ"
+_parts = attrgetter("year", "month", "day", "hour", "minute", "second", "microsecond")
 
 
 def digest_of(columns: Sequence[DeliveredColumn], plan: Any) -> bytes:
@@ -151,9 +155,10 @@ def _with_meta(get: Get, count: int) -> Get:
     return lambda row: _version(row[count + 1])
 
 
+@lru_cache(maxsize=256)  # records that were stored together have the same
 def _version(version: datetime) -> str:
     """In UTC with microseconds, so that the order of texts is that of moments."""
-    return f"{version.astimezone(UTC).isoformat(timespec='microseconds')[:26]}Z"
+    return _ISO % _parts(version.astimezone(UTC))
 
 
 def _field(name: str, plan: FieldPlan, find: Find, entity: str | None, at: At) -> Get:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from common.resources import RESOURCE_NAMES
-from standalone import database, first_sync
+from standalone import courier, database, first_sync
 from standalone.cli import ROOT
 from standalone.console import complain, say, step
 from standalone.guide import guide_text
@@ -128,6 +128,7 @@ def _run(folder: Path, work: Callable[[Supervisor], int], *, interrupted: int) -
 
 def _up(settings: Settings, supervisor: Supervisor) -> int:
     portal = settings.get("PNCP_BASE_URL") or PORTAL
+    connections = courier.folder_of(settings)
     listening = _listen(settings, supervisor)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(check_portal, portal)  # while the database starts
@@ -140,7 +141,7 @@ def _up(settings: Settings, supervisor: Supervisor) -> int:
                     url=hide_password(url),
                 )
             )
-        environment = _environment_of(settings, url, supervisor.folder)
+        environment = _environment_of(settings, url, supervisor.folder, connections)
         _migrate(supervisor, environment)
         say(f"- {asked.result()}")
     backend_url = _start_services(listening, supervisor, environment)
@@ -157,6 +158,9 @@ def _up(settings: Settings, supervisor: Supervisor) -> int:
 def _demo(settings: Settings, options: argparse.Namespace, supervisor: Supervisor) -> int:
     listening = _listen(settings, supervisor)
     portal = _start_simulator(settings, options, supervisor)  # first: it checks the recordings
+    # Never the person's own folder: invented records must not get to real systems.
+    connections = None if options.exit_after_sync else supervisor.folder / courier.EXAMPLES.name
+    receiver = {} if connections is None else courier.start_receiver(settings, supervisor)
     url = _open_database(settings, supervisor)
     contents = database.look_into(url)
     if contents.has_executions and not contents.is_marked:
@@ -167,7 +171,9 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
                 url=hide_password(url),
             )
         )
-    environment = _environment_of(settings, url, supervisor.folder)
+    if connections is not None:
+        courier.write_examples(connections)
+    environment = _environment_of(settings, url, supervisor.folder, connections) | receiver
     _migrate(supervisor, environment)
     database.mark(url)
     environment |= _demo_environment(f"{portal}/api", is_live=lives(options))
@@ -200,9 +206,9 @@ def _open_database(settings: Settings, supervisor: Supervisor) -> str:
     return url
 
 
-def _environment_of(settings: Settings, database_url: str, folder: Path) -> Settings:
+def _environment_of(settings: Settings, database_url: str, folder: Path, connections: Path | None) -> Settings:
     """The environment of the children: the person's settings, the chosen parts, and this machine alone."""
-    environment = {name: value for name, value in settings.items() if name != "PNCP_CALLED_FROM"}
+    environment = {name: value for name, value in settings.items() if name not in ("PNCP_CALLED_FROM", courier.FOLDER)}
     if not settings.get("DATABASE_URL"):
         # PGSSLMODE and its like are meant for another server.
         environment = {name: value for name, value in environment.items() if not name.startswith("PG")}
@@ -215,7 +221,7 @@ def _environment_of(settings: Settings, database_url: str, folder: Path) -> Sett
         for name, kind in (("EXPORT_DIR", "exports"), ("FILES_DIR", "files"))
     }
     ours = {"DATABASE_URL": database_url, "BACKEND_HOST": LOOPBACK, "PYTHONUNBUFFERED": "1"}
-    return environment | files | ours
+    return environment | files | ours | ({} if connections is None else {courier.FOLDER: str(connections)})
 
 
 def _demo_environment(portal: str, *, is_live: bool) -> Settings:
@@ -293,7 +299,7 @@ def _listen(settings: Settings, supervisor: Supervisor) -> socket.socket:
 
 
 def _start_services(listening: socket.socket, supervisor: Supervisor, environment: Settings) -> str:
-    """Start backend and ingestor, say where they are, and return the backend's URL."""
+    """Start backend, ingestor and, where there are connections, the courier; say where they are; the backend's URL."""
     port = listening.getsockname()[1]
     url = f"http://{LOOPBACK}:{port}"
     environment = environment | {"BACKEND_PORT": str(port)}
@@ -303,7 +309,9 @@ def _start_services(listening: socket.socket, supervisor: Supervisor, environmen
         supervisor.at_end.callback(listening.close)  # kept, so that a backend that is started again has the same port
         _wait_for_answer(supervisor, child, f"{url}/health/live")
     with step("ingestor"):
-        supervisor.start("ingestor", [sys.executable, "-m", "ingestor"], environment)
+        supervisor.start("ingestor", [sys.executable, "-m", "ingestor"], environment | {"WORKER_KINDS": "sync"})
+    if environment.get(courier.FOLDER):
+        courier.start_courier(environment, supervisor)
     for note in write_notes(supervisor.folder, port, environment):  # for ./pncp status, verify, psql and their like
         supervisor.at_end.callback(note.unlink, missing_ok=True)
     took = f"{time.monotonic() - START:.1f}"

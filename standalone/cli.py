@@ -296,6 +296,69 @@ def _add_searches(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_destination(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="DESTINATION", help=tr("its file in CONNECTIONS_DIR, without the ending"))
+
+
+def _add_destination_and_reason(parser: argparse.ArgumentParser) -> None:
+    _add_destination(parser)
+    _add_reason(parser)
+
+
+def _add_destination_and_limit(parser: argparse.ArgumentParser) -> None:
+    _add_destination(parser)
+    parser.add_argument("--limit", type=_positive, default=20, help=tr("how many, 200 at most (20)"))
+
+
+def _add_deliver(parser: argparse.ArgumentParser) -> None:
+    _add_destination(parser)
+    parser.add_argument("--entity", help=tr("of a destination with several entities, this one only"))
+    parser.add_argument("--dry-run", action="store_true", help=tr("send nothing; show what would be sent"))
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--all", action="store_true", help=tr("also what the destination has already"))
+    what.add_argument("--rejected", action="store_true", help=tr("again what the destination rejected"))
+    parser.add_argument("--keys", nargs="+", metavar="KEY", help=tr("these records only"))
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help=tr("show its progress until it ends or is held; exit code 0 if it succeeded, else 1"),
+    )
+    _add_url(parser)
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", type=_positive, metavar="ID", help=tr("the delivery"))
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--destination", help=tr("those to this destination only"))
+    parser.add_argument("--limit", type=_positive, default=20, help=tr("how many, 200 at most (20)"))
+
+
+def _add_trace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("entity", metavar="ENTITY", help=tr("a list of the API: contratacoes, contratos, itens, ..."))
+    parser.add_argument("key", metavar="KEY", help=tr("the record's key; of several parts with / between them"))
+
+
+def _add_deliveries(parser: argparse.ArgumentParser) -> None:
+    _add_actions(
+        parser,
+        {
+            "list": ("destinations with their state, and what they are owed", _add_nothing),
+            "history": ("deliveries, newest first", _add_jobs),
+            "show": ("one delivery with its streams", _add_job),
+            "watch": ("watch a delivery until it ends or is held", _add_job),
+            "confirm": ("send what a delivery holds back", _add_job),
+            "cancel": ("end a delivery; what was not sent is still owed", _add_job),
+            "pause": ("send nothing to a destination until it is resumed", _add_destination_and_reason),
+            "resume": ("send to a destination again", _add_destination),
+            "test": ("send a destination one request without records", _add_destination),
+            "rejected": ("records that a destination rejected, and why", _add_destination_and_limit),
+            "trace": ("where a record went, when, and what was answered", _add_trace),
+        },
+    )
+
+
 def _add_changes(parser: argparse.ArgumentParser) -> None:
     kinds = ("inserido", "alterado", "ausente", "presente")
     parser.add_argument("--kind", choices=kinds, help=tr("those of this kind only"))
@@ -479,6 +542,8 @@ COMMANDS = {
     "changes": _asking("what has changed in the mirror, the newest last", _add_changes),
     "export": _asking("rows of the mirror as a file: ENTIDADE --FILTRO VALOR ... -o FILE", _add_export, filters=True),
     "searches": _asking("saved searches: list, show the next message, remove", _add_searches),
+    "deliver": _asking("send a destination what it lacks, or show what that is", _add_deliver),
+    "deliveries": _asking("destinations and deliveries: list, confirm, pause, trace", _add_deliveries),
     "token": _asking("a token for the API, good for half an hour", _add_token),
     "open": _asking("the page in a browser", _add_open),
     "verify": _tool("compare the mirror with the portal; exit code 1 if they differ: --from DAY --to DAY"),

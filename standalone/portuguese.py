@@ -76,6 +76,8 @@ não está completo, 130 interrompido.
         "linhas do espelho em um arquivo: ENTIDADE --FILTRO VALOR ... -o ARQUIVO"
     ),
     "saved searches: list, show the next message, remove": "buscas salvas: lista, mostra a próxima mensagem, apaga",
+    "send a destination what it lacks, or show what that is": "envia a um destino o que lhe falta, ou o mostra",
+    "destinations and deliveries: list, confirm, pause, trace": "destinos e entregas: lista, confirma, pausa, rastreia",
     "a token for the API, good for half an hour": "um token para a API, válido por meia hora",
     "the page in a browser": "a página no navegador",
     "compare the mirror with the portal; exit code 1 if they differ: --from DAY --to DAY": (
@@ -254,6 +256,30 @@ não está completo, 130 interrompido.
     "runs of each contender (3; of read 1)": "rodadas de cada concorrente (3; de read 1)",
     "rows for read (10000000)": "linhas para read (10000000)",
     "leave the database of read to the next run": "deixa o banco de read para a próxima rodada",
+    "its file in CONNECTIONS_DIR, without the ending": "o seu arquivo em CONNECTIONS_DIR, sem a extensão",
+    "how many, 200 at most (20)": "quantos, no máximo 200 (20)",
+    "of a destination with several entities, this one only": "de um destino com várias entidades, só esta",
+    "send nothing; show what would be sent": "não envia nada; mostra o que seria enviado",
+    "also what the destination has already": "também o que o destino já tem",
+    "again what the destination rejected": "de novo o que o destino recusou",
+    "these records only": "só estes registros",
+    "show its progress until it ends or is held; exit code 0 if it succeeded, else 1": (
+        "mostra o andamento até o fim ou até ser retida; código de saída 0 se deu certo, senão 1"
+    ),
+    "the delivery": "a entrega",
+    "those to this destination only": "só as deste destino",
+    "the record's key; of several parts with / between them": "a chave do registro; as partes separadas por /",
+    "destinations with their state, and what they are owed": "destinos, com o estado e o que lhes é devido",
+    "deliveries, newest first": "entregas, da mais nova para a mais antiga",
+    "one delivery with its streams": "uma entrega com os seus fluxos",
+    "watch a delivery until it ends or is held": "acompanha uma entrega até o fim, ou até ser retida",
+    "send what a delivery holds back": "envia o que uma entrega retém",
+    "end a delivery; what was not sent is still owed": "encerra uma entrega; o que não foi enviado continua devido",
+    "send nothing to a destination until it is resumed": "não envia nada a um destino até ser retomado",
+    "send to a destination again": "volta a enviar a um destino",
+    "send a destination one request without records": "envia a um destino um pedido sem registros",
+    "records that a destination rejected, and why": "registros que um destino recusou, e por quê",
+    "where a record went, when, and what was answered": "para onde foi um registro, quando, e o que se respondeu",
     # Heads of tables
     "CHANGE": "MUDANÇA",
     "WHEN (Brasília)": "QUANDO (Brasília)",
@@ -317,7 +343,25 @@ não está completo, 130 interrompido.
     "KIND": "TIPO",
     "MESSAGES": "MENSAGENS",
     "NAME": "NOME",
+    "DESTINATION": "DESTINO",
+    "RECEIVES": "RECEBE",
+    "LAST SUCCESS (Brasília)": "ÚLTIMO SUCESSO (Brasília)",
+    "STREAM": "FLUXO",
+    "ACCEPTED": "ACEITOS",
+    "UNCHANGED": "SEM MUDANÇA",
     # States
+    "what has changed": "o que mudou",
+    "all that differs": "tudo o que difere",
+    "everything": "tudo",
+    "what was rejected": "o que foi recusado",
+    "a request without records": "um pedido sem registros",
+    "held back": "retida",
+    "wants no more": "não quer mais receber",
+    "its file is gone": "o arquivo sumiu",
+    "its file has faults": "o arquivo tem erros",
+    "owed": "devido",
+    "sent": "enviado",
+    "being sent": "sendo enviado",
     "ok": "bom",
     "attention": "atenção",
     "problem": "problema",
@@ -439,6 +483,50 @@ não está completo, 130 interrompido.
     "{n} lists are still to be read": "{n} listas ainda por ler",
     "only what is in scope: {scope}": "só o que está no escopo: {scope}",
     "a search does not find all texts yet": "uma busca ainda não encontra todos os textos",
+    "{name} does not receive {entity}; it receives: {entities}": "{name} não recebe {entity}; recebe: {entities}",
+    "delivery {id} has begun; to watch it: ./pncp deliveries watch {id}": (
+        "a entrega {id} começou; para acompanhar: ./pncp deliveries watch {id}"
+    ),
+    "no longer watching; delivery {id} goes on. To stop it: ./pncp deliveries cancel {id}": (
+        "fim do acompanhamento; a entrega {id} continua. Para cancelá-la: ./pncp deliveries cancel {id}"
+    ),
+    "delivery {id} is confirmed, and goes on": "a entrega {id} foi confirmada, e continua",
+    "delivery {id} is cancelled; what was sent stays sent, the rest is still owed": (
+        "a entrega {id} foi cancelada; o que foi enviado fica enviado, o resto continua devido"
+    ),
+    "{n} in all": "{n} ao todo",
+    "no courier runs, so nothing is sent": "nenhum processo de entregas está no ar; nada é enviado",
+    "after updates": "depois de atualizações",
+    "{state}, {time}: {why}": "{state}, {time}: {why}",
+    "nothing was sent; {name} would receive:": "nada foi enviado; {name} receberia:",
+    "more than can be counted in 5 s": "mais do que se conta em 5 s",
+    "{name}: {owed} records, such as": "{name}: {owed} registros, como",
+    "delivery {id} to {name}, {mode}: ": "entrega {id} a {name}, {mode}: ",
+    "delivery {id} to {name}": "entrega {id} a {name}",
+    "{accepted} accepted, {rejected} rejected, {unchanged} unchanged, {requests} requests": (
+        "{accepted} aceitos, {rejected} recusados, {unchanged} sem mudança, {requests} pedidos"
+    ),
+    "{accepted} accepted, {rejected} rejected, {requests} requests": (
+        "{accepted} aceitos, {rejected} recusados, {requests} pedidos"
+    ),
+    "what was rejected, and why: ./pncp deliveries rejected {name}": (
+        "o que foi recusado, e por quê: ./pncp deliveries rejected {name}"
+    ),
+    "it waits for a person: the destination refused nearly everything, so its contract may have changed": (
+        "espera por uma pessoa: o destino recusou quase tudo, talvez porque mudou o que ele aceita"
+    ),
+    "it waits for a person: {n} records are owed, more than hold_above permits": (
+        "espera por uma pessoa: são devidos {n} registros, mais do que hold_above permite"
+    ),
+    "to send it: ./pncp deliveries confirm {id}; not to: ./pncp deliveries cancel {id}": (
+        "para enviar: ./pncp deliveries confirm {id}; para não enviar: ./pncp deliveries cancel {id}"
+    ),
+    "no destination has received {key}": "nenhum destino recebeu {key}",
+    "request {batch} of delivery {job}: {n} records, status {status}": (
+        "pedido {batch} da entrega {job}: {n} registros, status {status}"
+    ),
+    "queued: no courier has taken it yet": "na fila: nenhum processo de entregas a pegou ainda",
+    "waiting for the destination, which failed": "esperando o destino, que falhou",
     # The backend that is asked
     "nothing answers at {url}: start ./pncp up or demo, or name another backend by --url": (
         "nada responde em {url}: inicie ./pncp up ou demo, ou indique outro backend com --url"
@@ -549,7 +637,11 @@ não está completo, 130 interrompido.
     "the port of the database is taken by another program": "a porta do banco está ocupada por outro programa",
     "exit code {n}": "código de saída {n}",
     "signal {n}": "sinal {n}",
+    "CONNECTIONS_DIR is {folder}, which is no folder": "CONNECTIONS_DIR é {folder}, que não é uma pasta",
+    "courier: deliveries by the files in {folder}": "courier: entregas, pelos arquivos em {folder}",
     # The demonstration
+    "receiver of deliveries, which fails now and then": "receptor de entregas, que falha de vez em quando",
+    "{name} was not ready; see {log}": "{name} não ficou pronto; veja {log}",
     "({n} contratações from {first} to {last})": "({n} contratações de {first} a {last})",
     "- {day}, of which the portal refuses a part, so that there is something to repair:": (
         "- {day}, de que o portal recusa uma parte, para haver o que reparar:"

@@ -26,6 +26,8 @@ MODULES = {
     "alerts": "alerts",
     "changes": "changes",
     "searches": "searches",
+    "deliver": "deliveries",
+    "deliveries": "deliveries",
     "export": "export",
     "token": "access",
     "open": "access",

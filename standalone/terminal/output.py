@@ -18,8 +18,10 @@ from standalone.language import tr
 
 STYLES = {
     **dict.fromkeys(("success", "complete", "ok"), "green"),
-    **dict.fromkeys(("cancelled", "rejected", "partial", "attention", "warning", "paused"), "yellow"),
-    **dict.fromkeys(("failed", "problem", "error", "critical"), "red"),
+    **dict.fromkeys(
+        ("cancelled", "rejected", "partial", "attention", "warning", "paused", "waiting", "held"), "yellow"
+    ),
+    **dict.fromkeys(("failed", "problem", "error", "critical", "stopped", "missing", "invalid"), "red"),
 }
 """Of states and the levels of logs; what is not here is plain."""
 

@@ -1,8 +1,9 @@
-"""An execution to its end: a bar on a terminal, else a line now and then."""
+"""An execution or a delivery to its end: a line that moves on a terminal, else one now and then."""
 
 import time
+from collections.abc import Callable
 
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from standalone.api import Answer, Api, Away
 from standalone.language import number, tr
@@ -22,11 +23,45 @@ def watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
         Away: the backend cannot be reached for two minutes.
 
     """
-    progress, said, said_at, away_since = progress_of(execution_id), "", -SAY_EVERY_SECONDS, None
+    address = f"/sync/executions/{execution_id}"
+    return _watch(api, address, progress_of(execution_id), note, _has_ended, is_quiet=is_quiet)
+
+
+def watch_job(api: Api, job_id: str, *, is_quiet: bool) -> Answer:
+    """A delivery when it has ended or waits for a person, otherwise as for executions."""
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[words]}", markup=False),
+        console=console(),
+        transient=True,
+    )
+    progress.add_task(job_id, words="")
+    return _watch(api, f"/jobs/{job_id}", progress, note_job, _waits_for_a_person, is_quiet=is_quiet)
+
+
+def _has_ended(execution: Answer) -> bool:
+    return bool(execution["status"] != "running")
+
+
+def _waits_for_a_person(job: Answer) -> bool:
+    return _has_ended(job) or job["phase"] == "held"
+
+
+def _watch(
+    api: Api,
+    address: str,
+    progress: Progress,
+    note_progress: Callable[[Progress, Answer], str],
+    is_over: Callable[[Answer], bool],
+    *,
+    is_quiet: bool,
+) -> Answer:
+    said, said_at, away_since = "", -SAY_EVERY_SECONDS, None
     try:
         while True:
             try:
-                execution = api.get(f"/sync/executions/{execution_id}")
+                watched = api.get(address)
             except Away as error:
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > PATIENCE_SECONDS:
@@ -35,14 +70,14 @@ def watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
                 progress.update(progress.tasks[0].id, words=words)
             else:
                 away_since = None
-                if execution["status"] != "running":
-                    return execution
-                words = note(progress, execution)
+                if is_over(watched):
+                    return watched
+                words = note_progress(progress, watched)
                 if console().is_interactive and not is_quiet:
                     progress.start()  # not before the first answer, for which a password may be asked
             is_due = words != said and time.monotonic() - said_at >= SAY_EVERY_SECONDS
             if is_due and not is_quiet and not progress.live.is_started:
-                print_answer(execution, progress.get_renderable())
+                print_answer({}, progress.get_renderable())
                 said, said_at = words, time.monotonic()
             time.sleep(POLL_SECONDS)
     finally:
@@ -84,3 +119,17 @@ def note(progress: Progress, execution: Answer) -> str:
         words.append(tr("{n} slices failed", n=execution["progress"]["slices_failed"]))
     progress.update(share.id, words=", ".join(words))
     return ", ".join(words)
+
+
+def note_job(progress: Progress, job: Answer) -> str:
+    """Show how far a delivery is: what it has sent, and what it waits for."""
+    if job["phase"] == "queued":
+        words = tr("queued: no courier has taken it yet")
+    else:
+        counts = {name: number(job[name]) for name in ("accepted", "rejected", "requests")}
+        words = tr("{accepted} accepted, {rejected} rejected, {requests} requests", **counts)
+    if job["phase"] == "waiting":
+        words += "; " + tr("waiting for the destination, which failed")
+    description = tr("delivery {id} to {name}", id=job["id"], name=job["subject"])
+    progress.update(progress.tasks[0].id, description=description, words=words)
+    return words

@@ -331,7 +331,7 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--destination", help=tr("those to this destination only"))
+    parser.add_argument("--destination", default=None, help=tr("those to this destination only"))
     parser.add_argument("--limit", type=_positive, default=20, help=tr("how many, 200 at most (20)"))
 
 

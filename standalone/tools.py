@@ -47,7 +47,7 @@ def run_tool(name: str, words: Sequence[str]) -> int:
     if name == "connections":
         words = _paths_from_caller(words)
         if not set(words) & NEED_DATABASE:
-            return _call([sys.executable, "-m", "ingestor", name, *words], settings)
+            return _call([sys.executable, "-m", "ingestor", name, *words], noted_settings(settings) or settings)
     with open_database(settings) as known:
         match name:
             case "psql":
@@ -67,6 +67,17 @@ def _paths_from_caller(words: Sequence[str]) -> list[str]:
     ]
 
 
+def noted_settings(settings: Settings, root: Path = ROOT) -> Settings | None:
+    """The settings with those of the services that run here; None where none do."""
+    known = {name: value for name, value in settings.items() if name != "PNCP_CALLED_FROM"}
+    for folder, _ in running_folders(settings, root):
+        note = folder / SERVICES_NOTE
+        if note.exists():
+            noted = json.loads(note.read_text(encoding="utf-8"))
+            return known | {name: value for name, value in noted.items() if value}
+    return None
+
+
 @contextmanager
 def open_database(settings: Settings, root: Path = ROOT) -> Iterator[Settings]:
     """The settings with the DATABASE_URL that is meant, and the portal of the services that run on it.
@@ -75,13 +86,11 @@ def open_database(settings: Settings, root: Path = ROOT) -> Iterator[Settings]:
         LaunchError: nothing runs here, DATABASE_URL is not set, and there is no data folder.
 
     """
+    running = noted_settings(settings, root)
+    if running is not None:
+        yield running
+        return
     known = {name: value for name, value in settings.items() if name != "PNCP_CALLED_FROM"}
-    for folder, _ in running_folders(settings, root):
-        note = folder / SERVICES_NOTE
-        if note.exists():
-            noted = json.loads(note.read_text(encoding="utf-8"))
-            yield known | {name: value for name, value in noted.items() if value}
-            return
     if settings.get("DATABASE_URL"):
         yield known
         return

@@ -500,7 +500,7 @@ não está completo, 130 interrompido.
     "{state}, {time}: {why}": "{state}, {time}: {why}",
     "nothing was sent; {name} would receive:": "nada foi enviado; {name} receberia:",
     "more than can be counted in 5 s": "mais do que se conta em 5 s",
-    "{name}: {owed} records, such as": "{name}: {owed} registros, como",
+    "{name}: {owed} records are owed; its records look like": "{name}: {owed} registros devidos; eles são assim",
     "delivery {id} to {name}, {mode}: ": "entrega {id} a {name}, {mode}: ",
     "delivery {id} to {name}": "entrega {id} a {name}",
     "{accepted} accepted, {rejected} rejected, {unchanged} unchanged, {requests} requests": (

@@ -197,7 +197,7 @@ def preview_of(answer: Answer) -> Iterator[RenderableType]:
     yield tr("nothing was sent; {name} would receive:", name=answer["destination"])
     for stream in answer["streams"]:
         owed = tr("more than can be counted in 5 s") if stream["owed"] is None else number(stream["owed"])
-        yield tr("{name}: {owed} records, such as", name=stream["name"], owed=owed)
+        yield tr("{name}: {owed} records are owed; its records look like", name=stream["name"], owed=owed)
         for record in stream["records"] or ():
             if record["content"] is None:
                 yield Text(f"  {record['key']}: {record['reason']}", STYLES["rejected"])

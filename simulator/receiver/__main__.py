@@ -83,7 +83,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a result for each record, or refuse a request with any bad record (default %(default)s)",
     )
     add("--faults", default="", metavar="NAME=SHARE,...", help="faults, see below")
-    add("--secret", default="", metavar="WHSEC", help="refuse what is not signed with this secret (whsec_...)")
+    add(
+        "--secret",
+        default="",
+        metavar="WHSEC",
+        help="refuse records that are not signed with this secret (whsec_...); chats verify none",
+    )
     add("--latency", type=float, default=0, metavar="MS", help="wait before every answer")
     add("--seed", type=int, default=1, help="what the faults follow from (default %(default)s)")
     add(

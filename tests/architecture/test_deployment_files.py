@@ -15,7 +15,7 @@ from tests.support import ROOT
 SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
 GUIDE = ROOT / "docs" / "operating.md"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
-OURS = ("migrations", "pncp-backend", "ingestor")
+OURS = ("migrations", "pncp-backend", "ingestor", "courier")
 IN_NO_IMAGE = {"simulator", "standalone", "tests", "scripts", "docs"}
 
 
@@ -66,9 +66,9 @@ def test_what_people_look_at_is_published_to_this_machine_only_and_nothing_else_
     }
 
 
-def test_without_the_monitoring_profile_there_is_none_and_no_password_is_needed() -> None:
+def test_without_a_profile_there_is_neither_monitoring_nor_delivery_and_no_password_of_theirs_is_needed() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
-    assert profiles == {"prometheus": ["monitoring"], "grafana": ["monitoring"]}
+    assert profiles == {"prometheus": ["monitoring"], "grafana": ["monitoring"], "courier": ["delivery"]}
     assert not example_settings().get("GRAFANA_PASSWORD")
     interpolate(COMPOSE, example_settings())
 
@@ -160,7 +160,18 @@ def test_services_beside_the_database_can_be_scaled_and_come_after_the_migration
 def test_only_what_needs_the_outside_world_reaches_it() -> None:
     assert load_compose(example_settings())["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"pncp-backend", "ingestor", "prometheus", "grafana"}  # the last two for their ports
+    # the last two for their ports
+    assert outside == {"pncp-backend", "ingestor", "courier", "prometheus", "grafana"}
+
+
+def test_the_files_of_connections_are_read_only_and_the_secrets_of_destinations_are_the_couriers_alone() -> None:
+    compose = load_compose(example_settings())["services"]
+    mounts = {name: [str(volume) for volume in service.get("volumes", [])] for name, service in compose.items()}
+    connections = {name for name, volumes in mounts.items() if "./connections:/connections:ro" in volumes}
+    secrets = {name for name, volumes in mounts.items() if "./secrets:/run/secrets:ro" in volumes}
+    assert (connections, secrets) == ({"pncp-backend", "courier"}, {"courier"})
+    assert compose["ingestor"]["environment"]["WORKER_KINDS"] == "sync"
+    assert (ROOT / "connections").is_dir()
 
 
 def test_images_do_not_share_a_name_so_that_no_two_builds_race_for_it() -> None:

@@ -27,7 +27,7 @@ from tests.support import ROOT
 SERVICES = ("backend", "ingestor")
 OF_COMPOSE = {
     *("POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "GRAFANA_PASSWORD", "GRAFANA_PORT"),
-    *("PROMETHEUS_USERNAME", "PROMETHEUS_PASSWORD", "PROMETHEUS_PORT"),
+    *("PROMETHEUS_USERNAME", "PROMETHEUS_PASSWORD", "PROMETHEUS_PORT", "CONNECTIONS_SECRETS_DIR"),
 }
 # what only ./pncp reads, to ask a backend
 TERMINAL = {"PNCP_SYNC_URL", "PNCP_SYNC_USERNAME", "PNCP_SYNC_PASSWORD"}
@@ -174,6 +174,13 @@ def test_no_name_of_the_example_is_taken_for_a_typo(monkeypatch: pytest.MonkeyPa
 def test_compose_sets_every_setting_of_a_service_and_nothing_else(service: str, settings: type[BaseSettings]) -> None:
     environment = load_compose(example_settings())["services"][service]["environment"]
     assert set(environment) == {name.upper() for name in settings.model_fields}
+
+
+def test_the_courier_of_compose_has_settings_of_a_worker_and_none_of_the_portal() -> None:
+    environment = load_compose(example_settings())["services"]["courier"]["environment"]
+    assert set(environment) < {name.upper() for name in IngestorSettings.model_fields}
+    assert not any(name.startswith("PNCP_") for name in environment)
+    assert (environment["WORKER_KINDS"], environment["CONNECTIONS_DIR"]) == ("delivery", "/connections")
 
 
 def test_compose_takes_from_the_example_whatever_it_does_not_decide_itself() -> None:

@@ -15,7 +15,7 @@ class Step:
     seen: str
 
 
-def steps_of(portal: str, first_day: date) -> list[Step]:
+def steps_of(portal: str, receiver: str, first_day: date) -> list[Step]:
     """The steps, with the addresses of a running demonstration (`portal` without /api) and its first day."""
     control = f"{portal}/simulator/quirks"
     return [
@@ -53,12 +53,17 @@ def steps_of(portal: str, first_day: date) -> list[Step]:
             ("./pncp export contratacoes -o contratacoes.xlsx",),
             tr("The file opens in Excel; the last line says whether the mirror is complete for it."),
         ),
+        Step(
+            tr("Deliver to another system"),
+            ("./pncp deliveries", "./pncp deliver crm --watch"),
+            tr("{url}/ shows what has arrived. docs/delivery.md goes on from here.", url=receiver),
+        ),
     ]
 
 
-def guide_text(backend_url: str, portal: str, first_day: date) -> str:
+def guide_text(backend_url: str, portal: str, receiver: str, first_day: date) -> str:
     """The steps as a text for the terminal."""
     lines = [tr("Five minutes, in another terminal in this folder (the page is at {url}):", url=f"{backend_url}/")]
-    for number, step in enumerate(steps_of(portal, first_day), 1):
+    for number, step in enumerate(steps_of(portal, receiver, first_day), 1):
         lines += [f"{number}. {step.title}", *(f"     {command}" for command in step.commands), f"   {step.seen}"]
     return "\n".join(lines)

@@ -95,7 +95,8 @@ def _print_guide(settings: Settings) -> int:
         if folder.name == "demo":
             noted = json.loads((folder / SERVICES_NOTE).read_text(encoding="utf-8"))
             portal = str(noted["PNCP_BASE_URL"]).removesuffix("/api")
-            say(guide_text(f"http://{LOOPBACK}:{port}", portal, _days_of(portal)[0]))
+            receiver = str(noted["RECEIVER_URL"])
+            say(guide_text(f"http://{LOOPBACK}:{port}", portal, receiver, _days_of(portal)[0]))
             return 0
     raise LaunchError(tr("no demonstration runs here: start ./pncp demo, which prints the guide, too"))
 
@@ -187,7 +188,7 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
         if options.exit_after_sync:
             return 0 if success else 1
     if lives(options):
-        say(guide_text(backend_url, portal, _days_of(portal)[0]))
+        say(guide_text(backend_url, portal, receiver["RECEIVER_URL"], _days_of(portal)[0]))
     return supervisor.watch()
 
 

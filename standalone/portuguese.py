@@ -691,4 +691,8 @@ não está completo, 130 interrompido.
     "The file opens in Excel; the last line says whether the mirror is complete for it.": (
         "O arquivo abre no Excel; a última linha diz se o espelho está completo para ele."
     ),
+    "Deliver to another system": "Entregue a outro sistema",
+    "{url}/ shows what has arrived. docs/delivery.md goes on from here.": (
+        "{url}/ mostra o que chegou. docs/delivery.md continua daqui."
+    ),
 }

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("demonstration"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     demonstration = Demonstration(copy_project(tmp_path_factory.mktemp("guide") / "project"), "--days", "5")
-    demonstration.wait_for("6. Export to Excel")
+    demonstration.wait_for("7. Deliver to another system")
     yield demonstration
     demonstration.stop()
 
@@ -43,7 +43,7 @@ def test_each_step_of_the_guide_shows_what_it_says(running: Demonstration) -> No
     assert printed.returncode == 0, printed.stderr
     assert printed.stdout in running.said.read_text()  # the same as at the start
     steps = commands_of(printed.stdout)
-    assert list(steps) == ["1", "2", "3", "4", "5", "6"]
+    assert list(steps) == ["1", "2", "3", "4", "5", "6", "7"]
 
     (verdict,) = steps["1"]
     asked = running.shell(verdict)
@@ -78,6 +78,10 @@ def test_each_step_of_the_guide_shows_what_it_says(running: Demonstration) -> No
     assert "the mirror is complete for this" in exported.stderr
     rows = load_workbook(running.project / Path(export.split()[-1])).worksheets[0].max_row
     assert rows > 100
+
+    destinations, deliver = steps["7"]
+    assert "webhook" in running.shell(destinations).stdout
+    assert "accepted" in running.shell(deliver).stdout
 
 
 def states_since(running: Demonstration, day: str) -> set[str]:

@@ -79,15 +79,18 @@ CHANGE = text("""
 class Weather:
     """What a storm is made of.
 
-    `form`: how the receiver answers. `freezes`: where couriers stop themselves, before which share of requests.
-    `kills`: whether couriers are killed, asked to end and frozen at random. `full_share`: of the deliveries meanwhile;
-    at the end those of mode `calm` are run until one finds nothing.
+    `form`: how the receiver answers. `freezes`: where couriers stop themselves, before which share of requests; so many
+    of them do (`freezing`), for so long (`frozen_seconds`). `kills`: whether couriers are killed, asked to end and
+    frozen at random. `full_share`: of the deliveries meanwhile; at the end those of mode `calm` are run until one finds
+    nothing.
     """
 
     form: Literal["207", "whole"] = "207"
     honours_key: bool = True
     faults: Faults = FAULTS
     freezes: tuple[Literal["send", "pace"], float] | None = ("send", 0.03)
+    freezing: int = 2
+    frozen_seconds: tuple[float, float] = (LEASE_SECONDS - 2.0, LEASE_SECONDS + 3.0)
     kills: bool = True
     full_share: float = 0.2
     calm: Mode = "backfill"
@@ -131,6 +134,7 @@ class Couriers:
         self._asked_to_end: set[int] = set()
         self._killed: set[int] = set()
         self._frozen_until: dict[int, float] = {}
+        self._frozen_seconds = weather.frozen_seconds
         self.is_calm = False
         self._rng = random.Random(f"{seed}/couriers")
 
@@ -139,9 +143,10 @@ class Couriers:
         return python("-m", "ingestor" if weather.freezes is None else "tests.chaos.courier")
 
     @staticmethod
-    def _environment(settings: dict[str, str], weather: Weather, seed: int) -> dict[str, str]:
+    def _environment(settings: dict[str, str], weather: Weather, seed: int, number: int) -> dict[str, str]:
         place, share = weather.freezes or ("send", 0)
-        return clean_environment(**settings, CHAOS_FREEZE=f"{place},{share},{seed}")
+        share = share if number < weather.freezing else 0
+        return clean_environment(**settings, CHAOS_FREEZE=f"{place},{share},{seed + number}")
 
     def look(self) -> None:
         """Start again what has ended, and let go on what was frozen for long enough."""
@@ -167,7 +172,7 @@ class Couriers:
         until = self._frozen_until.get(pid)
         if until is None:  # at the send, or at random: long enough for a takeover mostly
             self.faults["freezes"] += 1
-            seconds = 0.0 if self.is_calm else LEASE_SECONDS + self._rng.uniform(-2.0, 3.0)
+            seconds = 0.0 if self.is_calm else self._rng.uniform(*self._frozen_seconds)
             self._frozen_until[pid] = time.monotonic() + seconds
         elif time.monotonic() > until:
             del self._frozen_until[pid]
@@ -313,7 +318,7 @@ class DeliveryStorm:
     # --- calm and judgement -----------------------------------------------------------------------------------------
 
     async def _calm(self, couriers: Couriers) -> None:
-        """Deliver until a delivery finds nothing to do. Nothing falls any more, but couriers may still stop themselves."""
+        """Deliver until a delivery finds nothing to do. Nothing falls, and what stops itself goes on at once."""
         began = time.monotonic()
         couriers.is_calm = True
         async with _meanwhile(couriers.keep):

@@ -255,8 +255,10 @@ SHORT_OVERLAP: Patches = {
 
 CURSOR_AT_THE_END: Patches = SHORT_OVERLAP | {
     "ingestor/delivery/deliver.py": (
-        ('        "began_at": claim.began_at,\n', '        "began_at": datetime.now(UTC),\n'),
-        ("from datetime import datetime\n", "from datetime import UTC, datetime\n"),
+        (
+            '        "began_at": claim.began_at,\n',
+            "        'began_at': type(claim.began_at).now(claim.began_at.tzinfo),\n",
+        ),
     ),
 }
 

@@ -124,9 +124,7 @@ class Couriers:
 
     def __init__(self, folder: Path, root: Path, settings: dict[str, str], weather: Weather, seed: int) -> None:
         self.programs = {
-            name: Program(
-                name, self._command(weather), folder, self._environment(settings, weather, seed + n), cwd=root
-            )
+            name: Program(name, self._command(weather), folder, self._environment(settings, weather, seed, n), cwd=root)
             for n, name in enumerate(f"courier-{number}" for number in range(1, weather.couriers + 1))
         }
         self.faults: Counter[str] = Counter()

@@ -218,3 +218,29 @@ async def test_a_test_of_a_destination_sends_one_request_without_records(databas
     async with running(database, write_files(tmp_path), receiver):
         await eventually(has_ended(database, await ask(database, mode="teste")))
     assert [request.codes for request in receiver.requests] == [[]]
+
+
+async def test_a_mapping_that_changes_during_a_delivery_counts_from_the_next_one_on(
+    database: Database, tmp_path: Path
+) -> None:
+    await put_products(database.engine, NAMES)
+    gate, arrived = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Request) -> None:
+        arrived.set()
+        await gate.wait()
+
+    receiver, folder = Receiver(before=wait), write_files(tmp_path)
+    async with running(database, folder, receiver):
+        execution_id = await ask(database)
+        await arrived.wait()
+        write_files(folder, change=lambda written: written.replace("NOME:", "TITULO:"))
+        await eventually(lambda: database.value("SELECT plan = 2 FROM streams"))
+        gate.set()
+        await eventually(has_ended(database, execution_id))
+        assert all("NOME" in record for record in receiver.records.values())
+        assert await database.value("SELECT array_agg(DISTINCT plan) FROM deliveries") == [1]
+
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+    assert all("TITULO" in record for record in receiver.records.values())

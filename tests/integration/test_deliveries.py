@@ -282,7 +282,7 @@ async def test_a_destination_that_takes_few_bytes_is_found_out_within_the_run(
     await desk.deliver()
     assert set((await desk.states()).values()) == {SENT}
     refused = [request for request in desk.receiver.requests if len(request.codes) > 2]
-    assert len(refused) < 10, "the size that is too large is halved, and not found out for every half anew"
+    assert len(refused) < 16, "the size that is too large is halved, and not found out for every half anew"
 
 
 async def test_a_record_larger_than_what_several_may_have_is_sent_alone_and_rejected_by_the_destination_alone(
@@ -391,3 +391,33 @@ async def test_a_change_that_is_committed_while_a_delivery_ends_is_found_by_the_
         await db.commit()
     await desk.deliver("update")
     assert desk.receiver.records[5]["NOME"] == "tarde"
+
+
+async def test_a_destination_that_refuses_half_of_a_thousand_rejects_nobody(database: Database, tmp_path: Path) -> None:
+    desk = Desk(database.engine, write_files(tmp_path, records=1000), Receiver())
+    await put_products(database.engine, {number: f"produto {number}" for number in range(1, 1001)})
+    await desk.load()
+    desk.receiver.answer = lambda request: answer_of(
+        {code: "coluna nova" if code % 2 else None for code in request.codes}
+    )
+    execution_id = await desk.ask()
+    claim = await desk.claim()
+    assert claim is not None
+    with pytest.raises(Held) as held:
+        await desk.work(claim)
+    assert await database.run(hold_stream, claim, desk.registered[0], held.value)
+    states = list((await desk.states()).values())
+    assert (states.count(SENT), states.count(OWED)) == (500, 500)
+    assert (await database.execution(execution_id)).held["owed"] == 500
+
+
+async def test_a_mapping_that_alters_every_record_waits_with_their_number_and_samples(desk: Desk) -> None:
+    await desk.deliver()
+    write_files(desk.folder, change=lambda written: written.replace("1000000", "20").replace("NOME:", "TITULO:"))
+    await desk.load()
+    await desk.ask()
+    with pytest.raises(Held) as held:
+        await desk.work()
+    assert held.value.details["owed"] == 25
+    assert all('"TITULO"' in sample for sample in held.value.details["samples"])
+    assert len(desk.receiver.requests) == 3

@@ -7,6 +7,7 @@ import time
 
 from bench.api import run_api
 from bench.databases import Databases, query
+from bench.deliver import run_deliver
 from bench.files import run_files
 from bench.ingest import PER_DAY, run_ingest
 from bench.read import EXPORTED, run_read
@@ -14,7 +15,7 @@ from bench.requests_cost import run_requests
 from bench.scale_out import run_scale
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 
-PARTS = ("ingest", "api", "scale", "requests", "files")
+PARTS = ("ingest", "api", "scale", "requests", "files", "deliver")
 READ = "read"
 """Not among all parts: its database takes an hour to fill."""
 
@@ -55,6 +56,9 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
         run_requests(databases, 40 if quick else 600)
     if "files" in parts:
         run_files(databases, 5_000 if quick else 100_000, options.repeats or (1 if quick else 3))
+    if "deliver" in parts:
+        sizes = options.records or ([20_000] if quick else [10_000, 100_000, 1_000_000])
+        run_deliver(databases, sizes, options.latency or [0, 200], options.repeats or 1)
     if READ in parts:
         rows = 200_000 if quick else 10_000_000
         contratos, itens = options.contratos or rows, options.itens or rows
@@ -74,14 +78,14 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./pncp bench", description="benchmarks; medians are printed, never judged")
     parser.add_argument("parts", nargs="*", type=_part, metavar="PART", help=f"{', '.join(PARTS)} (these), {READ}")
     parser.add_argument("--quick", action="store_true", help="small numbers, under two minutes")
-    parser.add_argument("--records", type=int, nargs="+", help="records for ingest (1000 10000 100000)")
+    parser.add_argument("--records", type=int, nargs="+", help="records for ingest (1000 10000 100000), deliver")
     parser.add_argument("--resource", choices=RESOURCE_NAMES, default="contratacoes", help="for ingest (contratacoes)")
     parser.add_argument("--per-day", type=int, default=PER_DAY, help="records of a weekday for ingest (5000)")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="for ingest, one more run of PNCP Sync with each"
     )
-    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200)")
-    parser.add_argument("--repeats", type=int, help="runs of each contender (3; of read 1)")
+    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200), deliver (0 200)")
+    parser.add_argument("--repeats", type=int, help="runs of each contender (3; of read and deliver 1)")
     parser.add_argument("--contratos", type=int, help="rows for read (10000000)")
     parser.add_argument("--itens", type=int, help="rows for read (10000000)")
     parser.add_argument("--keep", action="store_true", help="leave the database of read to the next run that asks so")

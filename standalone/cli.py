@@ -475,7 +475,7 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=tr("ingest, api, scale, requests, files (these), read")
+        "parts", nargs="*", metavar="PART", help=tr("ingest, api, scale, requests, files, deliver (these), read")
     )
     parser.add_argument("--quick", action="store_true", help=tr("small numbers, under two minutes"))
     parser.add_argument("--resource", choices=RESOURCE_NAMES, help=tr("for ingest (contratacoes)"))
@@ -561,7 +561,7 @@ COMMANDS = {
     ),
     "check": Command(DEVELOP, "format, lint, types and import rules; changes nothing", DEVELOPMENT),
     "bench": Command(
-        DEVELOP, "the benchmarks, printed as tables: ingest, api, scale, requests, files, read", BENCHMARKS, _add_bench
+        DEVELOP, "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, read", BENCHMARKS, _add_bench
     ),
     "chaos": Command(
         DEVELOP, "random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos

@@ -84,7 +84,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="for ingest, one more run of PNCP Sync with each"
     )
-    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200), deliver (0 200)")
+    parser.add_argument("--latency", type=float, nargs="+", help="milliseconds for ingest (0 50 200), deliver")
     parser.add_argument("--repeats", type=int, help="runs of each contender (3; of read and deliver 1)")
     parser.add_argument("--contratos", type=int, help="rows for read (10000000)")
     parser.add_argument("--itens", type=int, help="rows for read (10000000)")

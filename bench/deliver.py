@@ -1,6 +1,7 @@
 """Deliveries: a declared entity to a receiver that takes all, beside what bounds it, a plain script, and drt."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,7 +57,8 @@ def run_deliver(databases: Databases, sizes: Sequence[int], latencies: Sequence[
     with Receiver() as receiver:
         for records in sizes:
             for latency in latencies:
-                _run_case(databases, receiver, records, latency, repeats, missing)
+                names = [name for name in contenders(records, latency) if name not in missing]
+                _run_case(databases, receiver, names, records, latency, repeats=repeats)
 
 
 def contenders(records: int, latency: float) -> list[str]:
@@ -66,11 +68,10 @@ def contenders(records: int, latency: float) -> list[str]:
 
 
 def _run_case(
-    databases: Databases, receiver: Receiver, records: int, latency: float, repeats: int, missing: set[str]
+    databases: Databases, receiver: Receiver, names: Sequence[str], records: int, latency: float, *, repeats: int
 ) -> None:
-    names = [name for name in contenders(records, latency) if name not in missing]
     runs: dict[str, list[Run]] = {name: [] for name in names}
-    hot = ""
+    hot, asked = "", {}
     for _ in range(repeats):
         url = databases.fresh("deliver")
         fill(url, records)
@@ -114,8 +115,8 @@ def _print_case(records: int, latency: float, runs: dict[str, list[Run]], hot: s
         ]
         for name, done in runs.items()
     ]
-    head = ["", "records/s", "ours", "CPU ms per 1,000", "PostgreSQL's", "ours", "MiB"]
-    notes = [hot] if hot else []
+    head = ["", "records/s", "ours", "CPU ms per 1,000", "PostgreSQL's", "ours in all", "MiB"]
+    notes = [f"Load of the machine in the last minute: {os.getloadavg()[0]:.1f}.", *([hot] if hot else [])]
     if latency:
         possible = CONCURRENCY * BATCH / (latency / 1000)
         notes.append(f"Latency permits {possible:,.0f} a second: {rate(ours) / possible:.0%} of it.")
@@ -135,13 +136,11 @@ async def _nothing_owed(task: Task) -> dict[str, list[Asked]]:
     """What a run asks first, of all records and of what was changed since; and the join that it cannot do without."""
     async with stream_of(task) as (engine, registered), engine.connect() as db:
         driver = await driver_of(db)
-        position = await load_position(db, registered.id)
-        await db.rollback()
         # the server's other processes would not be counted
         await driver.execute("SET max_parallel_workers_per_gather = 0")
         now = datetime.now(UTC)
 
-        async def ask(is_full: bool) -> None:  # noqa: FBT001
+        async def ask(*, is_full: bool) -> None:
             scope = owed.Scope("diferencas", is_full, now)
             if await owed.load_owed(driver, registered, position, scope):
                 raise RuntimeError("something is owed after a delivery")

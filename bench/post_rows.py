@@ -1,4 +1,4 @@
-"""A script of the kind people write: one SELECT in the order of the key, the json module, requests, a POST per thousand.
+"""A script of the kind people write: one SELECT in the order of the key, json, requests, a thousand records a POST.
 
 It remembers nothing: it sends every record each time, and a request that fails ends it.
 """

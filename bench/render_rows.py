@@ -23,7 +23,7 @@ async def stream_of(task: Task) -> AsyncIterator[tuple[AsyncEngine, Registered]]
     with TemporaryDirectory(prefix="pncp-bench-") as folder:
         write_files(Path(folder), task)
         destination = load_connections(Path(folder)).destinations[DESTINATION]
-    url = DatabaseSettings(database_url=task.database_url).database_url.get_secret_value()  # type: ignore[arg-type]
+    url = DatabaseSettings(database_url=task.database_url).database_url.get_secret_value()
     engine = create_engine(url, application_name="pncp-bench", pool_size=1, statement_seconds=60)
     try:
         (registered,) = await in_transaction(engine, lambda db: register(db, destination))

@@ -479,13 +479,15 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quick", action="store_true", help=tr("small numbers, under two minutes"))
     parser.add_argument("--resource", choices=RESOURCE_NAMES, help=tr("for ingest (contratacoes)"))
-    parser.add_argument("--records", type=_positive, nargs="+", help=tr("records for ingest (1000 10000 100000)"))
+    parser.add_argument(
+        "--records", type=_positive, nargs="+", help=tr("records for ingest (1000 10000 100000), deliver")
+    )
     parser.add_argument("--per-day", type=_positive, help=tr("records of a weekday for ingest (5000)"))
     parser.add_argument(
         "--set", nargs="+", metavar="NAME=VALUE", help=tr("for ingest, one more run of PNCP Sync with each setting")
     )
-    parser.add_argument("--latency", type=float, nargs="+", help=tr("milliseconds for ingest (0 50 200)"))
-    parser.add_argument("--repeats", type=_positive, help=tr("runs of each contender (3; of read 1)"))
+    parser.add_argument("--latency", type=float, nargs="+", help=tr("milliseconds for ingest (0 50 200), deliver"))
+    parser.add_argument("--repeats", type=_positive, help=tr("runs of each contender (3; of read and deliver 1)"))
     parser.add_argument("--contratos", type=_positive, help=tr("rows for read (10000000)"))
     parser.add_argument("--itens", type=_positive, help=tr("rows for read (10000000)"))
     parser.add_argument("--keep", action="store_true", help=tr("leave the database of read to the next run"))
@@ -561,7 +563,10 @@ COMMANDS = {
     ),
     "check": Command(DEVELOP, "format, lint, types and import rules; changes nothing", DEVELOPMENT),
     "bench": Command(
-        DEVELOP, "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, read", BENCHMARKS, _add_bench
+        DEVELOP,
+        "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, read",
+        BENCHMARKS,
+        _add_bench,
     ),
     "chaos": Command(
         DEVELOP, "random faults on real processes, then the check that nothing was lost", DEVELOPMENT, _add_chaos

@@ -106,8 +106,8 @@ não está completo, 130 interrompido.
         "os testes, em bancos novos; os argumentos vão para o pytest"
     ),
     "format, lint, types and import rules; changes nothing": "formato, lint, tipos e regras de import; não muda nada",
-    "the benchmarks, printed as tables: ingest, api, scale, requests, files, read": (
-        "as medições, em tabelas: ingest, api, scale, requests, files, read"
+    "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, read": (
+        "as medições, em tabelas: ingest, api, scale, requests, files, deliver, read"
     ),
     "random faults on real processes, then the check that nothing was lost": (
         "falhas ao acaso em processos reais, e depois a prova de que nada se perdeu"
@@ -244,16 +244,18 @@ não está completo, 130 interrompido.
     "how many there are (2)": "quantos são (2)",
     "break the product on purpose: is it noticed?": "estraga o produto de propósito: alguém nota?",
     "keep the logs of a storm that broke nothing, too": "guarda também os logs de uma tempestade que nada quebrou",
-    "ingest, api, scale, requests, files (these), read": "ingest, api, scale, requests, files (estas), read",
+    "ingest, api, scale, requests, files, deliver (these), read": (
+        "ingest, api, scale, requests, files, deliver (estas), read"
+    ),
     "small numbers, under two minutes": "números pequenos, menos de dois minutos",
     "for ingest (contratacoes)": "para ingest (contratacoes)",
-    "records for ingest (1000 10000 100000)": "registros para ingest (1000 10000 100000)",
+    "records for ingest (1000 10000 100000), deliver": "registros para ingest (1000 10000 100000), deliver",
     "records of a weekday for ingest (5000)": "registros de um dia útil para ingest (5000)",
     "for ingest, one more run of PNCP Sync with each setting": (
         "para ingest, mais uma rodada do PNCP Sync com cada ajuste"
     ),
-    "milliseconds for ingest (0 50 200)": "milissegundos para ingest (0 50 200)",
-    "runs of each contender (3; of read 1)": "rodadas de cada concorrente (3; de read 1)",
+    "milliseconds for ingest (0 50 200), deliver": "milissegundos para ingest (0 50 200), deliver",
+    "runs of each contender (3; of read and deliver 1)": "rodadas de cada concorrente (3; de read e deliver 1)",
     "rows for read (10000000)": "linhas para read (10000000)",
     "leave the database of read to the next run": "deixa o banco de read para a próxima rodada",
     "its file in CONNECTIONS_DIR, without the ending": "o seu arquivo em CONNECTIONS_DIR, sem a extensão",

@@ -7,12 +7,13 @@ from datetime import date, timedelta
 import httpx
 import pytest
 
-from bench import filling, ingest, read
+from bench import deliver, filling, ingest, read
 from bench.api import exists, serving
 from bench.contender import Task, run
 from bench.databases import Databases, query
 from bench.mirror import backfill, ingestor
 from bench.portal import Portal, make_world
+from bench.receiver import Receiver
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 from ingestor.sources.pncp.records import list_path
 from simulator.app import serve
@@ -184,3 +185,40 @@ def test_a_filled_mirror_is_as_an_ingested_one_and_every_question_is_answered(
     for question in some:
         assert re.search(rf"^{question.name} +\| +[0-9.]+ \|.* \| +(yes|no: .*)$", printed, re.MULTILINE), question.name
     assert "Files" in printed or "no files" in printed
+
+
+def test_benchmarked_deliveries_bring_every_record_and_what_owes_nothing_is_asked(
+    databases: Databases, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "contenders", lambda *_: [deliver.OURS, deliver.RENDER])
+    # it refuses a contender that has sent fewer records than there are, and a ledger that still owes some
+    deliver.run_deliver(databases, [1_200], [0], repeats=1)
+
+    printed = capsys.readouterr().out
+    for contender in (deliver.OURS, deliver.RENDER):
+        assert re.search(rf"^{contender} +\| +[0-9,]+ \|", printed, re.MULTILINE), contender
+    for question in ("the join alone", "all that differs", "what has changed since the last run"):
+        assert re.search(rf"^{question} +\| +[0-9.]+ \| +[0-9.]+$", printed, re.MULTILINE), question
+
+
+@pytest.mark.slow
+def test_every_contender_delivers_every_record(databases: Databases, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("drt", reason="requirements-bench.txt is not installed")
+    pytest.importorskip("psycopg2", reason="requirements-bench.txt is not installed")
+    deliver.run_deliver(databases, [1_200], [0, 5], repeats=1)
+
+    printed = capsys.readouterr().out
+    for name in deliver.contenders(1_200, 0):
+        assert re.search(rf"^{name} +\| +[0-9,]+ \|", printed, re.MULTILINE), name
+
+
+def test_the_receiver_of_the_benchmark_counts_requests_records_and_bytes() -> None:
+    body = b'{"registros":[{"CODIGO":1},{"CODIGO":2}]}'
+    with Receiver() as receiver, httpx.Client(trust_env=False) as client:
+        receiver.reset(0)
+        for _ in range(3):
+            assert client.post(f"{receiver.url}/produtos", content=body).status_code == 200
+        received = receiver.received()
+        receiver.reset(0)
+        assert (receiver.received().requests, received.requests) == (0, 3)
+    assert (received.records, received.bytes) == (6, 3 * len(body))

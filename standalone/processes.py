@@ -369,7 +369,12 @@ class Supervisor:
 
     def _write_pid_file(self) -> None:
         entries = [
-            {"pid": part.process.pid, "started": started_at(part.process.pid), "command": part.command}
+            {
+                "name": part.name,
+                "pid": part.process.pid,
+                "started": started_at(part.process.pid),
+                "command": part.command,
+            }
             for part in self.parts
             if isinstance(part, Child)
         ]

@@ -22,9 +22,15 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("up")]
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
-    """With a portal that nothing answers for."""
+    """With a portal that nothing answers for, and a folder of connections."""
     project = copy_project(tmp_path_factory.mktemp("up") / "project")
-    running = Demonstration(project, command="up", PNCP_BASE_URL="http://127.0.0.1:9/api", SCHEDULE_ENABLED="false")
+    (project / "connections").mkdir()
+    settings = {
+        "PNCP_BASE_URL": "http://127.0.0.1:9/api",
+        "SCHEDULE_ENABLED": "false",
+        "CONNECTIONS_DIR": "connections",
+    }
+    running = Demonstration(project, command="up", **settings)
     running.wait_for("the page is at")
     yield running
     running.stop()
@@ -42,7 +48,7 @@ def pids_of(running: Demonstration) -> dict[str, int]:
     """The processes of the parts, by the names under which they are reported."""
     folder = running.project / ".data" / "up"
     children = json.loads((folder / "children.json").read_text())
-    found = {("backend" if "standalone.serve" in one["command"] else "ingestor"): one["pid"] for one in children}
+    found = {one["name"]: one["pid"] for one in children}
     lock = folder / "postgres" / "data" / "postmaster.pid"
     return found | {"PostgreSQL": int(lock.read_text().split()[0])}
 
@@ -64,7 +70,13 @@ def test_it_says_that_the_portal_cannot_be_reached_goes_on_and_says_what_to_do_n
     assert "./pncp goals set contratacoes" in said
 
 
-@pytest.mark.parametrize("name", ["ingestor", "backend", "PostgreSQL"])
+def test_a_courier_delivers_and_the_ingestor_beside_it_does_not(up: Demonstration) -> None:
+    until(lambda: is_well(up), up)
+    until(lambda: up.json("deliveries")["workers"] == 1, up)
+    assert up.json("deliveries")["destinations"] == []
+
+
+@pytest.mark.parametrize("name", ["ingestor", "courier", "backend", "PostgreSQL"])
 def test_a_part_that_is_killed_is_started_again_and_the_others_live_on(up: Demonstration, name: str) -> None:
     until(lambda: is_well(up), up)
     before = pids_of(up)
@@ -88,6 +100,7 @@ def test_sigterm_stops_all_of_it_in_good_order(up: Demonstration) -> None:
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(60) == 0
     said = up.said.read_text()
+    assert said.index("stopping courier") < said.index("stopping ingestor")
     assert said.index("stopping ingestor") < said.index("stopping backend") < said.index("stopping PostgreSQL")
     assert [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()] == []
 

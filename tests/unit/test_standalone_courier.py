@@ -1,0 +1,55 @@
+"""The parts of a start that deliver: whose folder of connections counts, and what the courier is started with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from standalone.courier import EXAMPLES, folder_of, start_courier, write_examples
+from standalone.system import LaunchError
+
+
+class Started:
+    """Takes the place of a supervisor, and keeps what it is asked to start."""
+
+    def __init__(self) -> None:
+        self.environment: dict[str, str] = {}
+
+    def start(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        assert (name, command[-1]) == ("courier", "ingestor")
+        self.environment = environment
+
+
+def test_a_folder_is_meant_from_where_the_person_stands(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert folder_of({"CONNECTIONS_DIR": "mine", "PNCP_CALLED_FROM": str(tmp_path)}) == tmp_path / "mine"
+    assert folder_of({}) is None
+    assert folder_of({"CONNECTIONS_DIR": ""}) is None
+
+
+def test_a_folder_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="which is no folder"):
+        folder_of({"CONNECTIONS_DIR": str(tmp_path / "mine")})
+
+
+def test_the_files_of_a_demonstration_are_written_once_and_stay_as_the_person_changes_them(tmp_path: Path) -> None:
+    folder = tmp_path / "connections"
+    write_examples(folder)
+    written = {path.relative_to(folder) for path in folder.rglob("*.yaml")}
+    assert written == {path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.yaml")}
+    changed = folder / "destinations" / "webhook.yaml"
+    changed.write_text("mine")
+    (folder / "destinations" / "crm.yaml").unlink()
+    write_examples(folder)
+    assert changed.read_text() == "mine"
+    assert not (folder / "destinations" / "crm.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "port"), [({}, None), ({"METRICS_PORT": "0"}, "0"), ({"METRICS_PORT": "9464"}, "9465")]
+)
+def test_a_courier_delivers_alone_and_has_a_metrics_port_of_its_own(given: dict[str, str], port: str | None) -> None:
+    supervisor: Any = Started()
+    start_courier({"CONNECTIONS_DIR": "/mine", "WORKER_KINDS": "sync", **given}, supervisor)
+    assert supervisor.environment["WORKER_KINDS"] == "delivery"
+    assert supervisor.environment.get("METRICS_PORT") == port

@@ -501,8 +501,8 @@ não está completo, 130 interrompido.
     "after updates": "depois de atualizações",
     "{state}, {time}: {why}": "{state}, {time}: {why}",
     "nothing was sent; {name} would receive:": "nada foi enviado; {name} receberia:",
-    "more than can be counted in 5 s": "mais do que se conta em 5 s",
-    "{name}: {owed} records are owed; its records look like": "{name}: {owed} registros devidos; eles são assim",
+    "{name}: to count what is owed takes longer than 5 s": "{name}: contar o que é devido leva mais de 5 s",
+    "{name}: {owed} records are owed": "{name}: {owed} registros devidos",
     "delivery {id} to {name}, {mode}: ": "entrega {id} a {name}, {mode}: ",
     "delivery {id} to {name}": "entrega {id} a {name}",
     "{accepted} accepted, {rejected} rejected, {unchanged} unchanged, {requests} requests": (

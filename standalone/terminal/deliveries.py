@@ -196,8 +196,10 @@ def preview_of(answer: Answer) -> Iterator[RenderableType]:
     """Per stream how many records are owed, and some of them as they would be sent."""
     yield tr("nothing was sent; {name} would receive:", name=answer["destination"])
     for stream in answer["streams"]:
-        owed = tr("more than can be counted in 5 s") if stream["owed"] is None else number(stream["owed"])
-        yield tr("{name}: {owed} records are owed; its records look like", name=stream["name"], owed=owed)
+        if stream["owed"] is None:
+            yield tr("{name}: to count what is owed takes longer than 5 s", name=stream["name"])
+        else:
+            yield tr("{name}: {owed} records are owed", name=stream["name"], owed=number(stream["owed"]))
         for record in stream["records"] or ():
             if record["content"] is None:
                 yield Text(f"  {record['key']}: {record['reason']}", STYLES["rejected"])

@@ -575,6 +575,14 @@ def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
         "/sync/troubles/{trouble_id}/acknowledge",
         "/sync/alerts/test",
         "/arquivos",
+        "/destinations/{destination}/pause",
+        "/destinations/{destination}/resume",
+        "/destinations/{destination}/test",
+        "/destinations/{destination}/preview",
+        "/destinations/{destination}/rejeitados/repetir",
+        "/jobs/{job_id}/cancel",
+        "/jobs/{job_id}/confirm",
+        "/{entidade}/sincronizar",
     }
     # viewers write their own exports and saved searches, and ask for lists of a record
     theirs = {key for key, access in declared.items() if access.cost == "write" and access.role == "viewer"}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import asyncpg
 
-from common.delivery_tables import REJECTED, SENDING
+from common.delivery_tables import OWED, REJECTED, SENDING
 from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery.streams import Position, Registered
 
@@ -103,7 +103,8 @@ def _ask(registered: Registered, position: Position, scope: Scope) -> _Question:
     elif scope.wanted == "rejeitados":
         question.add(f"d.state = {REJECTED} AND d.sent_at < {MOMENT}", scope.begun_at)
     else:
-        differs = f"((d.source_at, d.plan) IS DISTINCT FROM ({version}, CAST({{}} AS int)) AND {known})"
+        other = f"(d.source_at, d.plan) IS DISTINCT FROM ({version}, CAST({{}} AS int))"
+        differs = f"((d.state = {OWED} OR {other}) AND {known})"
         if scope.is_full:
             young = f"(d.rejected_since > {MOMENT} OR d.sent_at < {MOMENT})"
             again = f"(d.state = {REJECTED} AND d.sent_at < {MOMENT} AND {young})"

@@ -27,6 +27,7 @@ export const TRIGGER = {
   gap: "lacuna",
   goal: "meta",
   retry: "repetição",
+  after_update: "depois de atualização",
 };
 export const CRITERIO = { publicacao: "por publicação", atualizacao: "por alteração" };
 const SCHEDULES = {

@@ -79,18 +79,17 @@ CHANGE = text("""
 class Weather:
     """What a storm is made of.
 
-    `form`: how the receiver answers. `freezes`: where couriers stop themselves, before which share of requests; so many
-    of them do (`freezing`), for so long (`frozen_seconds`). `kills`: whether couriers are killed, asked to end and
-    frozen at random. `full_share`: of the deliveries meanwhile; at the end those of mode `calm` are run until one finds
-    nothing.
+    `form`: how the receiver answers. `freezes`: where couriers stop themselves, before which share of requests.
+    `is_placed`: instead of all that is random, one courier stops before its first request until the other has delivered
+    newer versions. `kills`: whether couriers are killed, asked to end and frozen at random. `full_share`: of the
+    deliveries meanwhile; at the end those of mode `calm` are run until one finds nothing.
     """
 
     form: Literal["207", "whole"] = "207"
     honours_key: bool = True
     faults: Faults = FAULTS
     freezes: tuple[Literal["send", "pace"], float] | None = ("send", 0.03)
-    freezing: int = 2
-    frozen_seconds: tuple[float, float] = (LEASE_SECONDS - 2.0, LEASE_SECONDS + 3.0)
+    is_placed: bool = False
     kills: bool = True
     full_share: float = 0.2
     calm: Mode = "backfill"
@@ -132,7 +131,6 @@ class Couriers:
         self._asked_to_end: set[int] = set()
         self._killed: set[int] = set()
         self._frozen_until: dict[int, float] = {}
-        self._frozen_seconds = weather.frozen_seconds
         self.is_calm = False
         self._rng = random.Random(f"{seed}/couriers")
 
@@ -143,7 +141,7 @@ class Couriers:
     @staticmethod
     def _environment(settings: dict[str, str], weather: Weather, seed: int, number: int) -> dict[str, str]:
         place, share = weather.freezes or ("send", 0)
-        share = share if number < weather.freezing else 0
+        share = 0 if weather.is_placed and number else share
         return clean_environment(**settings, CHAOS_FREEZE=f"{place},{share},{seed + number}")
 
     def look(self) -> None:
@@ -170,7 +168,7 @@ class Couriers:
         until = self._frozen_until.get(pid)
         if until is None:  # at the send, or at random: long enough for a takeover mostly
             self.faults["freezes"] += 1
-            seconds = 0.0 if self.is_calm else self._rng.uniform(*self._frozen_seconds)
+            seconds = 0.0 if self.is_calm else LEASE_SECONDS + self._rng.uniform(-2.0, 3.0)
             self._frozen_until[pid] = time.monotonic() + seconds
         elif time.monotonic() > until:
             del self._frozen_until[pid]
@@ -245,7 +243,10 @@ class DeliveryStorm:
             self._write_files(receiver.url)
             couriers = Couriers(self._folder, root, self._settings(root), weather, self.result.seed)
             try:
-                await self._storm(couriers, seconds)
+                if weather.is_placed:
+                    await self._freeze_one(couriers, receiver)
+                else:
+                    await self._storm(couriers, seconds)
                 receiver.faults = Faults(bad=weather.faults.bad)
                 await self._calm(couriers)
             finally:
@@ -292,14 +293,35 @@ class DeliveryStorm:
                     if self._weather.kills:
                         couriers.strike()
 
+    async def _freeze_one(self, couriers: Couriers, receiver: Receiver) -> None:
+        """One courier stops before its request; meanwhile the other delivers that, and then newer versions."""
+        frozen, other = couriers.programs.values()
+        frozen.launch()
+        await self._create("backfill")
+        assert await _until(lambda: _true(frozen.pid is not None and _is_stopped(frozen.pid)), 60)
+        couriers.faults["freezes"] += 1
+        other.launch()
+        assert await _until(self._is_idle, 60)
+        await self._change_some()
+        await self._create("update")
+        assert await _until(self._is_idle, 60)
+        frozen.signal(signal.SIGCONT)
+        assert await _until(lambda: _true(receiver.state.box(BOX).repeats), 30)
+
+    async def _is_idle(self) -> bool:
+        return not await self._value("SELECT count(*) FROM sync_executions WHERE status = 'running'")
+
     async def _change(self) -> None:
         """Change records all the time."""
         while True:
-            keys = [str(number) for number in self._rng.sample(range(1, self._weather.records + 1), 20)]
-            async with self._engine.begin() as db:
-                await db.execute(CHANGE, {"keys": keys, "name": f"mudou {self._changes}"})
-            self._changes += len(keys)
+            await self._change_some()
             await asyncio.sleep(0.05)
+
+    async def _change_some(self) -> None:
+        keys = [str(number) for number in self._rng.sample(range(1, self._weather.records + 1), 20)]
+        async with self._engine.begin() as db:
+            await db.execute(CHANGE, {"keys": keys, "name": f"mudou {self._changes}"})
+        self._changes += len(keys)
 
     async def _ask(self) -> None:
         """Ask for a delivery whenever none is running; the first is a full one."""
@@ -326,7 +348,7 @@ class DeliveryStorm:
 
     async def _is_settled(self) -> bool:
         """Whether the last delivery was asked for in calm, and found nothing that it could deliver."""
-        if await self._value("SELECT count(*) FROM sync_executions WHERE status = 'running'"):
+        if not await self._is_idle():
             return False
         asked = self.result.figures.setdefault("deliveries in calm", 0)
         if asked:

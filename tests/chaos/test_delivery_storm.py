@@ -101,17 +101,8 @@ TARGETED = {
     ),
     "a verdict that is written without the slice": Mistake(
         SETTLED_WITHOUT_THE_SLICE,
-        Weather(
-            records=2000,
-            faults=Faults(bad=0.01),
-            freezes=("send", 0.1),
-            freezing=1,
-            frozen_seconds=(9, 11),
-            kills=False,
-            concurrency=1,
-        ),
-        frozenset({"I10", "I11", "I12"}),
-        seconds=40,
+        Weather(records=25, faults=Faults(), freezes=("send", 1), is_placed=True),
+        frozenset({"I11"}),
     ),
     "records without a verdict that are forgotten": Mistake(
         UNKNOWN_RECORDS_FORGOTTEN, dataclasses.replace(_FEW, faults=Faults(missing=0.1)), frozenset({"I10"})

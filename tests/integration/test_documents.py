@@ -52,6 +52,7 @@ REFUSED = {
     "./pncp verdict": "a day of the demonstration has failed",
     "./pncp retry 42": "the execution may have succeeded",
     "curl -X POST http://127.0.0.1:8000/sync/troubles/failed-updates/acknowledge": "no update has failed",
+    "curl -X POST http://127.0.0.1:8000/sync/retry-failed": "the goal that the README sets may have read the day",
     "./pncp cancel 42": "the execution has ended",
     "curl -X POST http://127.0.0.1:8000/sync/executions/42/retry": "the execution may have succeeded",
     "curl -X POST http://127.0.0.1:8000/sync/executions/42/cancel": "the execution has ended",
@@ -84,14 +85,16 @@ def test_both_readmes_have_the_same_commands_and_link_to_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "README.en.md", *(f"docs/{name}.md" for name in ("reading", "operating"))]
+    "document", ["README.md", "README.en.md", *(f"docs/{name}.md" for name in ("reading", "operating", "delivery"))]
 )
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
     folder = (ROOT / document).parent
     assert sorted(link for link in links_of(document) if not (folder / link).exists()) == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "README.en.md", "docs/reading.md", "docs/operating.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "README.en.md", "docs/reading.md", "docs/operating.md", "docs/delivery.md"]
+)
 def test_every_place_that_a_document_links_to_has_its_heading(document: str) -> None:
     folder = (ROOT / document).parent
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -110,7 +113,7 @@ def anchors_of(path: Path) -> set[str]:
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     project = copy_project(tmp_path_factory.mktemp("documents") / "project")
     running = Demonstration(project, "--days", "5", **MAIL)
-    running.wait_for("6. Export to Excel")
+    running.wait_for("7. Deliver to another system")
     yield running
     running.stop()
 

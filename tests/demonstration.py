@@ -37,7 +37,7 @@ class Demonstration:
 
     def wait_for(self, words: str) -> None:
         """Until it has said these words."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while words not in self.said.read_text():
             assert self.process.poll() is None, self.said.read_text()
             assert time.monotonic() < deadline, self.said.read_text()

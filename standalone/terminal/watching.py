@@ -30,8 +30,8 @@ def watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
 def watch_job(api: Api, job_id: str, *, is_quiet: bool) -> Answer:
     """A delivery when it has ended or waits for a person, otherwise as for executions."""
     progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
+        *([SpinnerColumn()] if console().is_interactive else []),
+        TextColumn("{task.description}:", markup=False),
         TextColumn("{task.fields[words]}", markup=False),
         console=console(),
         transient=True,

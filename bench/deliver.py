@@ -21,6 +21,7 @@ from bench.receiver import Receiver
 from bench.render_rows import stream_of
 from bench.report import memory, per_second, rate, ratio, table
 from common.database import driver_of
+from common.difference import Scope
 from ingestor.delivery import owed
 from ingestor.delivery.streams import load_position
 
@@ -141,7 +142,7 @@ async def _nothing_owed(task: Task) -> dict[str, list[Asked]]:
         now = datetime.now(UTC)
 
         async def ask(*, is_full: bool) -> None:
-            scope = owed.Scope("diferencas", is_full, now)
+            scope = Scope("diferencas", is_full, now)
             if await owed.load_owed(driver, registered, position, scope):
                 raise RuntimeError("something is owed after a delivery")
 

@@ -11,6 +11,7 @@ from ingestor.presence import LEAVE_SECONDS
 
 log = structlog.get_logger(__name__)
 
+GRACE_SECONDS = 20.0  # a stopping worker's time to finish what is in hand
 LOOPS_SECONDS = 0.5  # the time of loops to end by themselves
 
 
@@ -47,4 +48,16 @@ async def end(loops: Collection[asyncio.Task[None]]) -> bool:
     if late:
         # closing a connection that does not answer takes time
         await asyncio.wait(late, timeout=LEAVE_SECONDS)
+    return not late
+
+
+async def settle(tasks: Collection[asyncio.Task[None]]) -> bool:
+    """Let what is in hand be finished; answers whether all was in time. The others are cancelled."""
+    if not tasks:
+        return True
+    _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late)
     return not late

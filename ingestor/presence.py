@@ -1,4 +1,4 @@
-"""A worker's row in `workers`: that it is alive, what it works on, and that it has stopped."""
+"""A worker's row in `workers` and what it leaves: that it is alive, what it works on, and that it has stopped."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.database import cause_of, is_database_trouble
-from common.lifecycle import Kind
+from common.lifecycle import Kind, slices
 
 log = structlog.get_logger(__name__)
 
@@ -58,3 +58,19 @@ async def leave(engine: AsyncEngine, worker_id: str) -> None:
         if not is_database_trouble(error):
             raise
         log.warning("database is not available, the end of this worker is not recorded", cause=cause_of(error))
+
+
+async def release_all(engine: AsyncEngine, worker_id: str) -> list[tuple[int, int]]:
+    """Release all slices of a worker that ends; answers the ids of the slices, each with its execution's."""
+    try:
+        async with engine.begin() as db:
+            await limit_statements(db, LEAVE_SECONDS)
+            released = await slices.release_all(db, worker_id)
+    except Exception as error:
+        if not is_database_trouble(error):
+            raise
+        log.warning("database is not available, the leases will run out", cause=cause_of(error))
+        return []
+    for slice_id, execution_id in released:
+        log.info("slice is released", slice_id=slice_id, execution_id=execution_id)
+    return released

@@ -26,10 +26,10 @@ from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
 from ingestor.dominios import ingest_dominios
 from ingestor.goals import fill_goals
 from ingestor.history import delete_old
-from ingestor.loops import end, repeat
+from ingestor.loops import end, repeat, settle
 from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
-from ingestor.presence import LEAVE_SECONDS, beat, leave, limit_statements, new_worker_id
+from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
 from ingestor.rollup import keep_rollup
 from ingestor.schedule import tick
 from ingestor.sizes import note_sizes
@@ -53,7 +53,6 @@ WORDS_SECONDS = 60.0
 ROLLUP_SECONDS = 5.0
 HORIZON_SECONDS = 2.0
 PLAN_AFTER_SECONDS = 30.0  # with a broker the message should have come by then
-GRACE_SECONDS = 20.0  # a stopping worker's time to finish its pages
 
 
 @dataclass(frozen=True)
@@ -435,31 +434,14 @@ class Worker:
 
     async def _settle_all(self) -> bool:
         """Let unfinished pages be finished; answers whether all were in time. The others are cancelled."""
-        tasks = {held.task: held.claim for held in self._held.values()}
-        if not tasks:
-            return True
-        log.info("finishing the pages in hand", slices=len(tasks))
-        _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
-        return not late
+        if self._held:
+            log.info("finishing the pages in hand", slices=len(self._held))
+        return await settle([held.task for held in self._held.values()])
 
     async def _release_all(self) -> None:
         """Release all slices of this worker, also unknown ones: a cancelled claim may have been committed."""
-        try:
-            async with self._engine.begin() as db:
-                await limit_statements(db, LEAVE_SECONDS)
-                released = await slices.release_all(db, self.id)
-        except Exception as error:
-            if not is_database_trouble(error):
-                raise
-            log.warning("database is not available, the leases will run out", cause=cause_of(error))
-            return
-        for slice_id, execution_id in released:
+        for _ in await release_all(self._engine, self.id):
             self._metrics.slice_ended("released")
-            log.info("slice is released", slice_id=slice_id, execution_id=execution_id)
 
 
 def _named(claim: Claim) -> dict[str, int]:

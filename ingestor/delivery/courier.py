@@ -37,9 +37,9 @@ from ingestor.delivery.deliver import (
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Registered, load_missing, lock_open, mark_missing, register
 from ingestor.errors import LeaseLost
-from ingestor.loops import end, repeat
+from ingestor.loops import end, repeat, settle
 from ingestor.metrics import Metrics
-from ingestor.presence import LEAVE_SECONDS, beat, leave, limit_statements, new_worker_id
+from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
 from ingestor.schedule import Outcome, tick_each
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,6 @@ TICK_SECONDS = 5.0
 HISTORY_SECONDS = 3600.0
 BATCHES_DAYS = 30
 DATABASE_RETRY_SECONDS = 5.0
-GRACE_SECONDS = 20.0  # a stopping worker's time to finish its requests
 GAVE_UP = "o destino falhou por 24 horas: {reason}"
 GONE = "o arquivo do destino {destination} não está na pasta, ou não vale"
 
@@ -163,7 +162,8 @@ class Courier:
             self._wake.set()
             all_ended = await end(loops)
             if not (await self._settle_all() and all_ended):
-                await self._release_all()
+                for _ in await release_all(self._engine, self.id):
+                    self._metrics.slice_ended("released")
             self._settled.set()
             await end(beats)
         for place in self._places.values():
@@ -455,26 +455,9 @@ class Courier:
 
     async def _settle_all(self) -> bool:
         """Let requests come to their verdict; answers whether all were in time. The others are cancelled."""
-        tasks = [held.task for held in self._held.values()]
-        if not tasks:
-            return True
-        log.info("finishing the requests in hand", streams=len(tasks))
-        _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
-        return not late
-
-    async def _release_all(self) -> None:
-        try:
-            async with self._engine.begin() as db:
-                await limit_statements(db, LEAVE_SECONDS)
-                await slices.release_all(db, self.id)
-        except Exception as error:
-            if not is_database_trouble(error):
-                raise
-            log.warning("database is not available, the leases will run out", cause=cause_of(error))
+        if self._held:
+            log.info("finishing the requests in hand", streams=len(self._held))
+        return await settle([held.task for held in self._held.values()])
 
 
 async def _end_with(db: AsyncConnection, execution_id: int, cause: Cause, message: str) -> None:

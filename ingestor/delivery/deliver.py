@@ -19,12 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.connections.settings import Stream
 from common.database import driver_of, in_transaction, network_errors
+from common.difference import Scope
 from common.lifecycle import deliveries, slices
 from common.lifecycle.causes import Cause
 from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery import breaker, ledger, owed
 from ingestor.delivery.ledger import Filled, Frozen
-from ingestor.delivery.owed import Scope, scope_of
+from ingestor.delivery.owed import scope_of
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Position, Registered, load_position
 from ingestor.delivery.verdicts import Answer, Kind, Sent, Verdict, judge

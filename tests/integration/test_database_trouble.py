@@ -38,7 +38,7 @@ from common.database import (
     is_unavailable,
 )
 from common.lifecycle import executions, slices
-from ingestor import settling
+from ingestor import loops, presence, settling
 from ingestor import worker as worker_module
 from ingestor.worker import Worker
 from simulator.world import World
@@ -569,7 +569,8 @@ async def test_a_read_only_database_is_waited_for_by_the_ingestor(
 async def test_a_worker_whose_claim_does_not_come_does_not_wait_for_it_to_stop(
     database: Database, portals: Portals, workers: Workers, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "LEAVE_SECONDS", 0.2)
+    for module in (loops, presence):
+        monkeypatch.setattr(module, "LEAVE_SECONDS", 0.2)
     await database.planned()
     async with database.engine.begin() as db:
         await db.execute(text("LOCK TABLE sync_slices IN EXCLUSIVE MODE"))

@@ -301,7 +301,7 @@ async def test_a_preview_that_takes_too_long_says_so(
     here: httpx.AsyncClient, filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rendering, "LONGEST_MILLISECONDS", 50)
-    monkeypatch.setattr(rendering, "_count_owed", lambda _: "SELECT pg_sleep(60), $1::int, $2::int, $3::timestamptz")
+    monkeypatch.setattr(rendering, "difference", lambda *_: ("FROM pg_sleep(60)", []))
     stream = (await here.post("/destinations/crm/preview")).json()["streams"][0]
     assert stream["owed"] is None
     assert stream["records"]

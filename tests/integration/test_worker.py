@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.clock import to_wall_clock
 from common.lifecycle import admission, executions, slices
+from ingestor import loops
 from ingestor import worker as worker_module
 from ingestor.planning import Rules, plan_next
 from ingestor.sources.pncp.client import PncpClient
@@ -224,7 +225,7 @@ async def test_what_a_stopped_worker_held_is_free_at_once(
 async def test_a_page_that_outlasts_the_grace_is_dropped_and_its_slice_released(
     database: Database, portals: Portals, workers: Workers, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(loops, "GRACE_SECONDS", 0.1)
     portal = await portals.serve(world)
     portal.quirks.add("hang")
     await database.planned()

@@ -22,7 +22,7 @@ from backend.services.reading import ReadConnections
 from common.clock import BRASILIA
 from common.connections.settings import Destination, Stream
 from common.database import raw_driver_of
-from common.delivery_tables import OWED, SENDING
+from common.difference import Ledger, Scope, difference
 from common.mapping.rendering import CannotRender
 from common.masking import mask_text
 
@@ -69,7 +69,8 @@ async def _preview_stream(db: AsyncConnection, file: Destination, stream: Stream
     past = (await db.execute(_PAST, {"destination": file.name, "name": stream.name})).one_or_none()
     driver = await raw_driver_of(db)
     records = await _ask(driver, _select_newest(stream), stream.where.values)
-    counted = await _ask(driver, _count_owed(stream), [*stream.where.values, *_compared_with(file, stream, past)])
+    sql, values = difference(stream, _ledger_of(file, stream, past), _scope())
+    counted = await _ask(driver, f"SELECT count(*) {sql}", values)
     return StreamPreview(
         name=stream.name,
         entity=stream.entity.name,
@@ -88,12 +89,16 @@ async def _ask(driver: "asyncpg.Connection[Any]", statement: str, values: Sequen
         return None
 
 
-def _compared_with(file: Destination, stream: Stream, past: Row[Any] | None) -> tuple[int, int, datetime | None]:
-    """The ledger that a stream's next delivery compares with: its id, the number of the mapping, and the baseline."""
+def _ledger_of(file: Destination, stream: Stream, past: Row[Any] | None) -> Ledger:
+    """The ledger that a stream's next delivery compares with; one that was never registered has none yet."""
     if past is None:
-        return NO_STREAM, 1, _baseline_of(file.start)
+        return Ledger(NO_STREAM, 1, _baseline_of(file.start))
     is_same = bytes(past.plan_digest) == stream.rendering.digest
-    return past.id, past.plan if is_same else past.plan + 1, past.baseline_at
+    return Ledger(past.id, past.plan if is_same else past.plan + 1, past.baseline_at)
+
+
+def _scope() -> Scope:
+    return Scope("diferencas", is_full=False, begun_at=datetime.now(BRASILIA))
 
 
 def _baseline_of(start: str | date) -> datetime | None:
@@ -124,24 +129,6 @@ def _select_newest(stream: Stream) -> str:
         f"SELECT {_columns_of(stream)} FROM {entity.source} WHERE {_where_of(stream)}"  # noqa: S608  # of the files
         f" ORDER BY {entity.version} DESC LIMIT {PREVIEWED}"
     )
-
-
-def _count_owed(stream: Stream) -> str:
-    """SQL of how many records a full delivery would owe; its parameters are those of `_compared_with`, after others."""
-    entity, first = stream.entity, len(stream.where.values) + 1
-    stream_id, plan, baseline = (f"${first + n}" for n in range(3))
-    # the conditions are asked inside, where the tables of the ledger have no names that could be theirs
-    return f"""
-        SELECT count(*)
-          FROM (SELECT {entity.key_sql} AS key, {entity.version} AS version
-                  FROM {entity.source} WHERE {_where_of(stream)}) wanted
-          LEFT JOIN deliveries sent ON sent.stream_id = CAST({stream_id} AS int) AND sent.key = wanted.key
-         WHERE (sent.state = {OWED}
-                OR (sent.source_at, sent.plan) IS DISTINCT FROM (wanted.version, CAST({plan} AS int)))
-           AND sent.state IS DISTINCT FROM {SENDING}
-           AND (sent.key IS NOT NULL OR CAST({baseline} AS timestamptz) IS NULL
-                OR wanted.version > CAST({baseline} AS timestamptz))
-    """  # noqa: S608  # of the files, which are checked
 
 
 def _render(stream: Stream, row: asyncpg.Record) -> PreviewedRecord:

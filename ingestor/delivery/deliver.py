@@ -28,13 +28,15 @@ from ingestor.delivery.ledger import Filled, Frozen
 from ingestor.delivery.owed import scope_of
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Position, Registered, load_position
-from ingestor.delivery.verdicts import Answer, Kind, Sent, Verdict, judge
+from ingestor.delivery.verdicts import LATER_STATUS, Answer, Kind, Sent, Verdict, judge
 from ingestor.errors import LeaseLost
 from ingestor.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+PATIENT_TRIES = 8
+"""A request that has failed so often comes last, so that it does not hold up the others, and is cut if they succeed."""
 MOST_REFUSALS = 64
 """Requests with the records of one batch that may be refused whole before the delivery is held."""
 SINGLE_VERDICTS = 20
@@ -111,9 +113,10 @@ class _Interrupted(Exception):
 
 @dataclass
 class _Origin:
-    """Requests refused whole of those that hold the records of one batch."""
+    """Requests refused whole of those that hold the records of one batch; `is_stubborn`: it has failed often enough."""
 
     refusals: int = 0
+    is_stubborn: bool = False
 
 
 @dataclass
@@ -122,7 +125,7 @@ class Delivery:
 
     `limit`: requests under way at once. `halves`: keys of requests that were refused whole, to be sent in smaller ones.
     `verdicts` and `rejections`: of records that were not rejected before. `settled` and `unknown` count the records of
-    the present round that have a verdict, and those that are owed again.
+    the present round that have a verdict, and those that are owed again. `has_accepted`: the destination works.
     """
 
     tools: Tools
@@ -138,6 +141,7 @@ class Delivery:
     rejections: int = 0
     settled: int = 0
     unknown: int = 0
+    has_accepted: bool = False
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     halves: deque[tuple[list[str], _Origin]] = field(default_factory=deque)
     error: Exception | None = None
@@ -170,9 +174,15 @@ async def deliver_stream(
     # one request alone asks a destination that has failed
     work.limit = 1 if state.failures else registered.destination.concurrency
     try:
-        if open_batches:
-            await _finish_open(work, open_batches)
+        patient = [frozen for frozen in open_batches if frozen.tries < PATIENT_TRIES]
+        stubborn = [frozen for frozen in open_batches if frozen.tries >= PATIENT_TRIES]
+        if claim.taken_over and open_batches:  # a request of the worker before may still be on its way
+            await _pause(work, registered.destination.timeout)
+        await _finish_open(work, patient)
         await _deliver_owed(work)
+        if stubborn:
+            await _finish_open(work, stubborn)
+            await _deliver_owed(work)
     except _Interrupted:
         return False
     finally:
@@ -181,9 +191,7 @@ async def deliver_stream(
 
 
 async def _finish_open(work: Delivery, open_batches: Sequence[Frozen]) -> None:
-    """Send again what has no verdict, oldest first; a request of a worker before may still be on its way."""
-    if work.claim.taken_over:
-        await _pause(work, work.registered.destination.timeout)
+    """Send again what has no verdict, oldest first."""
     for frozen in open_batches:
         tries = await _fenced(work, lambda driver, frozen=frozen: ledger.try_again(driver, frozen))  # type: ignore[misc]
         await _dispatch(work, _with_tries(frozen, tries), _Origin())
@@ -393,6 +401,9 @@ async def _send(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
     status = str(answer.status if answer.failure is None else answer.failure)
     work.tools.metrics.requested(work.claim.destination, status, time.monotonic() - began)
     verdict = judge(answer, Sent(frozen.keys, frozen.echoes, frozen.tries), stream.results)
+    if _fails_alone(work, frozen, origin, answer, verdict):
+        origin.is_stubborn = True
+        verdict = replace(verdict, kind=Kind.SPLIT, reason=f"{verdict.reason}, e aceita outros registros")
     log.debug("request answered", batch=frozen.id, records=len(frozen.keys), status=status, verdict=verdict.kind.value)
     match verdict.kind:
         case Kind.SETTLED:
@@ -412,6 +423,15 @@ def _names_of(frozen: Frozen, stream: Stream) -> list[str]:
     """What tells the records of a batch apart at a destination that takes each as a message of its own."""
     versions = zip(frozen.keys, frozen.source_ats, strict=True)
     return [f"{stream.name}:{key}@{version.isoformat()}" for key, version in versions] if stream.wrap == "none" else []
+
+
+def _fails_alone(work: Delivery, frozen: Frozen, origin: _Origin, answer: Answer, verdict: Verdict) -> bool:
+    """Whether it is these records that the destination fails at: again and again, while it accepts others.
+
+    Parts of such a request need no more tries, but a single record does.
+    """
+    is_tried = frozen.tries > PATIENT_TRIES or (origin.is_stubborn and len(frozen.keys) > 1)
+    return is_tried and work.has_accepted and verdict.kind is Kind.REPEAT and answer.status not in LATER_STATUS
 
 
 async def _settle(
@@ -446,6 +466,7 @@ async def _settle(
     with network_errors():
         number, new = await in_transaction(work.tools.engine, settle)
     work.limit = work.registered.destination.concurrency
+    work.has_accepted = work.has_accepted or bool(accepted)
     work.settled += len(accepted) + number
     work.unknown += len(frozen.keys) - len(accepted) - number
     work.tools.metrics.delivered(

@@ -132,6 +132,9 @@ class Couriers:
         self._killed: set[int] = set()
         self._frozen_until: dict[int, float] = {}
         self.is_calm = False
+        # a freeze at random may hit where no sender can help it, which a plain receiver would show
+        freezes = (signal.SIGSTOP,) if weather.honours_key else ()
+        self._kinds = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, *freezes)
         self._rng = random.Random(f"{seed}/couriers")
 
     @staticmethod
@@ -180,7 +183,7 @@ class Couriers:
         pid = program.pid
         if pid is None or LOADED not in program.said:  # let it get as far as its work
             return
-        kind = self._rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP))
+        kind = self._rng.choice(self._kinds)
         if kind == signal.SIGSTOP and _is_stopped(pid):
             return
         if kind == signal.SIGKILL:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.lifecycle import deliveries, executions
-from ingestor.delivery.deliver import Held, Postponed, Stopped, hold_stream
+from ingestor.delivery.deliver import PATIENT_TRIES, Held, Postponed, Stopped, hold_stream
 from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
 from tests.deliveries import Desk, Receiver, Request, accepting, answer_of, put_products, write_files
@@ -421,3 +421,30 @@ async def test_a_mapping_that_alters_every_record_waits_with_their_number_and_sa
     assert held.value.details["owed"] == 25
     assert all('"TITULO"' in sample for sample in held.value.details["samples"])
     assert len(desk.receiver.requests) == 3
+
+
+async def test_a_record_that_the_destination_fails_at_holds_up_no_other_and_is_rejected_in_the_end(desk: Desk) -> None:
+    desk.receiver.answer = lambda request: Answer(500, {}, b"") if 3 in request.codes else accepting(request)
+    await desk.ask()
+    claim = await desk.claim()
+    requests_until_complete = 0
+    for _ in range(3 * PATIENT_TRIES):
+        try:
+            if await desk.work(claim):
+                break
+        except Postponed:
+            requests_until_complete = len(desk.receiver.requests)
+    assert requests_until_complete
+    assert set(desk.receiver.records) == set(NAMES) - {3}
+    assert {code for code, state in (await desk.states()).items() if state == REJECTED} == {3}
+
+
+async def test_a_destination_that_fails_at_everything_rejects_nothing_however_often(desk: Desk) -> None:
+    desk.receiver.answer = lambda _: Answer(500, {}, b"")
+    await desk.ask()
+    claim = await desk.claim()
+    for _ in range(2 * PATIENT_TRIES):
+        with pytest.raises(Postponed):
+            await desk.work(claim)
+    assert REJECTED not in (await desk.states()).values()
+    assert len({request.idempotency_key for request in desk.receiver.requests}) <= 3

@@ -88,13 +88,13 @@ class Weather:
     form: Literal["207", "whole"] = "207"
     honours_key: bool = True
     faults: Faults = FAULTS
-    freezes: tuple[Literal["send", "pace"], float] | None = ("send", 0.03)
+    freezes: tuple[Literal["send", "pace"], float] | None = ("send", 0.02)
     is_placed: bool = False
     kills: bool = True
     full_share: float = 0.2
     calm: Mode = "backfill"
     records: int = 4000
-    batch: int = 25
+    batch: int = 40
     concurrency: int = 2
     latency_ms: float = 0
     couriers: int = 2

@@ -216,7 +216,7 @@ SABOTAGE = {
 
 NEW_KEY_AT_EACH_TRY: Patches = {
     "ingestor/delivery/deliver.py": (
-        ("idempotency_key=frozen.idempotency, attempt=", "idempotency_key=__import__('uuid').uuid4(), attempt="),
+        ("        idempotency_key=frozen.idempotency,\n", "        idempotency_key=__import__('uuid').uuid4(),\n"),
     ),
 }
 

@@ -68,6 +68,7 @@ async def fill(driver: Driver, registered: Registered, *, forgets: bool = True) 
         KEYS,
         most_records=100,
         most_bytes=100_000,
+        limit=100_000,
         forgets=forgets,
         asks_rejected=True,
     )

@@ -252,9 +252,16 @@ async def postpone(
     )
 
 
+async def lock(db: AsyncConnection, execution_id: int) -> None:
+    """Lock a delivery, before its slices."""
+    await db.execute(_LOCK, {"execution_id": execution_id})
+
+
 async def hold(db: AsyncConnection, claim: Fenced, execution_id: int, held: Mapping[str, Any]) -> bool:
-    """Let a delivery wait until an administrator confirms or cancels it; `held` says why. `False` if it is not ours."""
-    await db.execute(_LOCK, {"execution_id": execution_id})  # before the slice, as everywhere
+    """Let a locked delivery wait until an administrator confirms or cancels it; `held` says why.
+
+    `False` if the slice is not ours.
+    """
     if not await change(db, claim, status="pending", stalls=0, **UNHELD):
         return False
     await db.execute(_HOLD, {"execution_id": execution_id, "held": json.dumps(held)})

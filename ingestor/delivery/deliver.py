@@ -578,6 +578,7 @@ async def hold_stream(
     Where nearly everything was refused, what this delivery has rejected is owed again, and the reasons are kept.
     """
     details = dict(held.details)
+    await deliveries.lock(db, claim.execution_id)  # before the slice, as everywhere
     if details["reason"] == MOSTLY_REFUSED and await slices.hold(db, claim) is not None:
         driver = await driver_of(db)
         details["samples"] = (

@@ -36,12 +36,14 @@ class Demonstration:
             )
 
     def wait_for(self, words: str) -> None:
-        """Until it has said these words."""
+        """Until it has said these words; a demonstration that does not is ended."""
         deadline = time.monotonic() + 120
         while words not in self.said.read_text():
-            assert self.process.poll() is None, self.said.read_text()
-            assert time.monotonic() < deadline, self.said.read_text()
-            time.sleep(0.05)
+            if self.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            self.stop()
+            raise AssertionError(self.said.read_text())
 
     def call(self, *words: str, given: str | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
         """One command as `./pncp` runs it."""

@@ -177,3 +177,18 @@ class _Checker:
     def _fault(self, path: Path, line: int, message: str) -> None:
         name = str(path.relative_to(self._folder)) if path != self._folder else str(path)
         self.faults.append(Fault(name, line, message))
+
+
+Stamp = frozenset[tuple[str, int, int]]
+
+
+def stamp_of(folder: Path) -> Stamp:
+    """Which files there are, when they were written last, and their sizes: another one where any has changed."""
+    stamps = []
+    for path in folder.glob("*/*.y*ml"):
+        try:
+            known = path.stat()
+        except FileNotFoundError:  # it has just been removed
+            continue
+        stamps.append((str(path.relative_to(folder)), known.st_mtime_ns, known.st_size))
+    return frozenset(stamps)

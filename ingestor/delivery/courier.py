@@ -6,7 +6,7 @@ There is one recovery, as for the portal's slices: work that was lost by any fau
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.connections.loading import check_connections
+from common.connections.loading import Stamp, check_connections, stamp_of
 from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
 from common.lifecycle import deliveries, executions, slices
@@ -108,14 +108,6 @@ class _Place:
     replaced: bool = False
 
 
-@dataclass
-class _Seen:
-    """What the folder was like when it was last read, by path, time and size."""
-
-    files: frozenset[tuple[str, int, int]] = field(default_factory=frozenset)
-    is_read: bool = False
-
-
 class Courier:
     """One process's share of the deliveries; `run` returns when `stopping` is set and its requests are settled."""
 
@@ -134,7 +126,7 @@ class Courier:
         self._metrics = metrics or Metrics()
         self._tools = Tools(engine, self.stopping, self._metrics, options.retry_seconds)
         self._places: dict[str, _Place] = {}
-        self._seen = _Seen()
+        self._stamp: Stamp | None = None
         self._held: dict[int, _Held] = {}
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -188,14 +180,14 @@ class Courier:
 
     async def _look(self) -> None:
         """Load the files if they have changed. A file that does not hold leaves what it was before."""
-        files = await asyncio.to_thread(_list_files, self._options.folder)
-        if not (self._seen.is_read and files == self._seen.files):
+        stamp = await asyncio.to_thread(stamp_of, self._options.folder)
+        if stamp != self._stamp:
             connections, faults = await asyncio.to_thread(check_connections, self._options.folder)
             for fault in faults:
                 log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
             invalid = {Path(fault.file).stem for fault in faults}
             await self._take(connections, invalid)
-            self._seen = _Seen(files, is_read=True)
+            self._stamp = stamp
         await self._give_up_missing()
 
     async def _take(self, connections: Connections, invalid: set[str]) -> None:
@@ -250,7 +242,7 @@ class Courier:
 
     async def _plan(self) -> None:
         """Give each new delivery its streams; close what a worker that died has left open."""
-        while self._seen.is_read and await in_transaction(self._engine, self._plan_one):
+        while self._stamp is not None and await in_transaction(self._engine, self._plan_one):
             self._wake.set()
         stalled = await in_transaction(self._engine, slices.fail_stalled)
         for execution_id in stalled:
@@ -472,18 +464,6 @@ async def _start(db: AsyncConnection, name: str, _: object) -> Outcome:
         return Outcome(skipped_reason=f"a entrega {running} ainda não terminou")
     created = await deliveries.create(db, destination=destination, mode="backfill", trigger="schedule")
     return Outcome([] if created is None else [created])
-
-
-def _list_files(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """The files of a folder, each by path, time and size; none where there is no folder."""
-    found = set()
-    for path in folder.glob("*/*.yaml"):
-        try:
-            known = path.stat()
-        except OSError:
-            continue
-        found.add((str(path), known.st_mtime_ns, known.st_size))
-    return frozenset(found)
 
 
 def _is_same(place: _Place, destination: Destination) -> bool:

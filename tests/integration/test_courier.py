@@ -92,8 +92,8 @@ async def test_a_file_that_no_longer_holds_leaves_what_it_said_before(database: 
     async with running(database, folder, receiver) as courier:
         await eventually(lambda: courier._places)
         write_files(folder, change=lambda written: written.replace("CODIGO: codigo", "CODIGO: codgo"))
-        before = courier._seen.files
-        await eventually(lambda: courier._seen.files != before)
+        before = courier._stamp
+        await eventually(lambda: courier._stamp != before)
         await eventually(has_ended(database, await ask(database)))
     assert len(receiver.records) == 25
 

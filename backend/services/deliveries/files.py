@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import structlog
 
 from backend.errors import NotFoundError
-from common.connections.loading import check_connections
+from common.connections.loading import Stamp, check_connections, stamp_of
 from common.connections.reading import Fault
 from common.connections.settings import Destination
 from common.entities.delivered import DELIVERED, Delivered
@@ -19,8 +19,6 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 FOLDER = "destinations"
-
-_Stamp = frozenset[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class ConnectionFiles:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._known = Known()
-        self._stamp: _Stamp | None = None
+        self._stamp: Stamp | None = None
         self._looked_at = float("-inf")
         self._loading = asyncio.Lock()
 
@@ -62,7 +60,7 @@ class ConnectionFiles:
         return self._known
 
     async def _look(self, folder: Path) -> None:
-        stamp = await asyncio.to_thread(_stamp_of, folder)
+        stamp = await asyncio.to_thread(stamp_of, folder)
         if stamp == self._stamp:
             return
         found, faults = await asyncio.to_thread(check_connections, folder)
@@ -78,18 +76,6 @@ class ConnectionFiles:
         self._known = Known({**kept, **found.destinations}, found.entities, of_destinations, others)
         self._stamp = stamp
         log.info("connections loaded", destinations=len(found.destinations), faults=len(faults))
-
-
-def _stamp_of(folder: Path) -> _Stamp:
-    """Which files there are, and when they were written last."""
-    stamps = []
-    for path in folder.glob("*/*.y*ml"):
-        try:
-            known = path.stat()
-        except FileNotFoundError:  # it has just been removed
-            continue
-        stamps.append((str(path.relative_to(folder)), known.st_mtime_ns, known.st_size))
-    return frozenset(stamps)
 
 
 def unknown_destination(name: str, names: Sequence[str]) -> NotFoundError:

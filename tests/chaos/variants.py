@@ -249,7 +249,7 @@ UNKNOWN_RECORDS_FORGOTTEN: Patches = {
 }
 
 SHORT_OVERLAP: Patches = {
-    "ingestor/delivery/owed.py": (("OVERLAP = timedelta(minutes=10)\n", "OVERLAP = timedelta(seconds=1)\n"),),
+    "common/difference.py": (("OVERLAP = timedelta(minutes=10)\n", "OVERLAP = timedelta(seconds=1)\n"),),
 }
 """No mistake: ten minutes would hide for as long where a cursor has been moved to."""
 

@@ -247,11 +247,10 @@ async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
 
     async def ask(db: AsyncConnection) -> tuple[list[str], Held | None]:
         driver = await driver_of(db)
-        found = await owed.load_owed(driver, registered, work.position, work.scope)
-        keys = [key for key, _ in found]
+        keys, oldest = await owed.load_owed(driver, registered, work.position, work.scope)
         if not is_first:
             return keys, None
-        number, oldest = len(found), min((version for _, version in found), default=None)
+        number = len(keys)
         if number == owed.AT_ONCE:
             number, oldest = await owed.count_owed(driver, registered, work.position, work.scope)
         await db.execute(_COUNTED, {"id": registered.id, "owed": number, "oldest": oldest})

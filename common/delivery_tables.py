@@ -78,7 +78,8 @@ def add_delivery(metadata: MetaData) -> None:
     Table(
         "deliveries",
         metadata,
-        Column("stream_id", Integer, ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
+        # no foreign key: it would be looked up for every record
+        Column("stream_id", Integer, primary_key=True, autoincrement=False),
         Column("key", Text, primary_key=True),
         Column(
             "state",
@@ -103,7 +104,8 @@ def add_delivery(metadata: MetaData) -> None:
         Index("ix_deliveries_rejected", "stream_id", "key", postgresql_where=text("rejected_since IS NOT NULL")),
         # the trace of a record
         Index("ix_deliveries_key", "key"),
-        postgresql_with={"fillfactor": "80"},
+        # each record is written when it is frozen and when it is settled: the second row version stays on its page
+        postgresql_with={"fillfactor": "40"},
     )
     Table(
         "delivery_batches",
@@ -114,7 +116,7 @@ def add_delivery(metadata: MetaData) -> None:
         Column("execution_id", BigInteger, nullable=False),
         # what the destination tells repeated requests by
         Column("idempotency", Uuid, nullable=False),
-        # the request, byte by byte; null once the verdict is in
+        # the request, byte by byte, stored as it is (EXTERNAL); null once the verdict is in
         Column("body", LargeBinary),
         # of each record in the order of the body: its key, what the destination calls it in its answer, the digest of
         # its content, and the version that was read

@@ -36,6 +36,7 @@ _COUNTED = text(
     " WHERE streams.destination = :name"
 )
 _FORGOTTEN = (
+    text("DELETE FROM deliveries WHERE stream_id IN (SELECT id FROM streams WHERE destination = :name)"),
     text("DELETE FROM destinations WHERE name = :name"),
     text("DELETE FROM schedules WHERE name = 'deliver:' || :name"),
 )

@@ -60,7 +60,7 @@ CREATE TABLE streams (
 );
 CREATE UNIQUE INDEX uq_streams_destination_name ON streams (destination, name);
 CREATE TABLE deliveries (
-    stream_id integer NOT NULL CONSTRAINT fk_deliveries_stream_id_streams REFERENCES streams (id) ON DELETE CASCADE,
+    stream_id integer NOT NULL,
     key text NOT NULL,
     state smallint NOT NULL CONSTRAINT ck_deliveries_state CHECK (state IN (0, 1, 2, 3)),
     plan integer,
@@ -72,7 +72,7 @@ CREATE TABLE deliveries (
     rejected_since timestamptz,
     reason text,
     CONSTRAINT pk_deliveries PRIMARY KEY (stream_id, key)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 40);
 CREATE INDEX ix_deliveries_rejected ON deliveries (stream_id, key) WHERE rejected_since IS NOT NULL;
 CREATE INDEX ix_deliveries_key ON deliveries (key);
 CREATE TABLE delivery_batches (
@@ -102,6 +102,7 @@ CREATE TABLE delivery_batches (
     CONSTRAINT ck_delivery_batches_settled_when_ended CHECK ((state = 'open') = (settled_at IS NULL)),
     CONSTRAINT ck_delivery_batches_body_while_open CHECK (state <> 'open' OR body IS NOT NULL)
 );
+ALTER TABLE delivery_batches ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX ix_delivery_batches_stream_id_id ON delivery_batches (stream_id, id);
 CREATE INDEX ix_delivery_batches_open ON delivery_batches (stream_id, id) WHERE state = 'open';
 CREATE INDEX ix_delivery_batches_execution_id ON delivery_batches (execution_id);

@@ -94,7 +94,7 @@ class Weather:
     full_share: float = 0.2
     calm: Mode = "backfill"
     records: int = 4000
-    batch: int = 40
+    batch: int = 60
     concurrency: int = 2
     latency_ms: float = 0
     couriers: int = 2
@@ -242,15 +242,16 @@ class DeliveryStorm:
             latency_ms=weather.latency_ms,
             seed=self.result.seed,
         )
-        async with serve(manners, weather.faults) as receiver:
+        well = Faults(bad=weather.faults.bad)
+        async with serve(manners, well) as receiver:
             self._write_files(receiver.url)
             couriers = Couriers(self._folder, root, self._settings(root), weather, self.result.seed)
             try:
                 if weather.is_placed:
                     await self._freeze_one(couriers, receiver)
                 else:
-                    await self._storm(couriers, seconds)
-                receiver.faults = Faults(bad=weather.faults.bad)
+                    await self._storm(couriers, receiver, seconds)
+                receiver.faults = well
                 await self._calm(couriers)
             finally:
                 couriers.close()
@@ -285,14 +286,18 @@ class DeliveryStorm:
 
     # --- the storm --------------------------------------------------------------------------------------------------
 
-    async def _storm(self, couriers: Couriers, seconds: float) -> None:
+    async def _storm(self, couriers: Couriers, receiver: Receiver, seconds: float) -> None:
+        """A first delivery of everything in fair weather, so that many shorter ones have their turn afterwards."""
         couriers.look()
         async with _meanwhile(couriers.keep):
             await _until(lambda: _true(all(LOADED in each.text for each in couriers.programs.values())), 60)
+            await self._create("backfill")
+            assert await _until(self._is_idle, 60)
+            receiver.faults = self._weather.faults
             ends = time.monotonic() + seconds
             async with _meanwhile(self._change), _meanwhile(self._ask):
                 while time.monotonic() < ends:
-                    await asyncio.sleep(self._rng.uniform(0.5, 2.0))
+                    await asyncio.sleep(self._rng.uniform(1.5, 4.0))
                     if self._weather.kills:
                         couriers.strike()
 
@@ -327,11 +332,9 @@ class DeliveryStorm:
         self._changes += len(keys)
 
     async def _ask(self) -> None:
-        """Ask for a delivery whenever none is running; the first is a full one."""
-        mode: Mode = "backfill"
+        """Ask for a delivery whenever none is running."""
         while True:
-            await self._create(mode)
-            mode = "backfill" if self._rng.random() < self._weather.full_share else "update"
+            await self._create("backfill" if self._rng.random() < self._weather.full_share else "update")
             await asyncio.sleep(0.2)
 
     async def _create(self, mode: Mode) -> int | None:

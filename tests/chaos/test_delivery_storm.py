@@ -61,7 +61,7 @@ async def test_after_a_storm_of_deliveries_the_receiver_has_every_record_once_an
 LONG = {
     "a result for each record": Weather(),
     "whole requests refused": Weather(form="whole"),
-    "requests over a size refused": Weather(form="whole", faults=dataclasses.replace(FAULTS, largest=3000)),
+    "requests over a size refused": Weather(form="whole", faults=dataclasses.replace(FAULTS, largest=4500)),
     "a plain receiver, frozen before the lease is looked at": Weather(honours_key=False, freezes=("pace", 0.03)),
 }
 

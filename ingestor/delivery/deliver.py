@@ -296,18 +296,26 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
     stream, registered = work.registered.stream, work.registered
     limit = min(stream.batch_bytes, work.position.batch_limit or stream.batch_bytes)
 
+    with network_errors():
+        async with work.tools.engine.connect() as db:  # outside the lock, which verdicts of other requests wait for
+            prepared = await ledger.prepare(
+                await driver_of(db),
+                registered,
+                keys,
+                most_bytes=stream.batch_bytes,
+                forgets=work.scope.forgets,
+                asks_rejected=work.scope.asks_rejected,
+            )
+
     async def fill(db: AsyncConnection) -> Filled:
         await _hold(db, work)
-        filled = await ledger.fill(
+        filled = await ledger.freeze(
             await driver_of(db),
             registered,
             work.claim.execution_id,
-            keys,
+            prepared,
             most_records=most_records or stream.batch_records,
-            most_bytes=stream.batch_bytes,
             limit=limit,
-            forgets=work.scope.forgets,
-            asks_rejected=work.scope.asks_rejected,
         )
         settled = filled.unchanged + filled.rejected + len(keys) - filled.seen
         await db.execute(_LESS_OWED, {"id": registered.id, "settled": settled})

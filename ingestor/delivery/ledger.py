@@ -1,8 +1,8 @@
 """The ledger: batches are frozen with their bytes and their key before they leave, and settled by their verdicts.
 
-Every function works in the transaction that holds the stream's slice, so that one worker alone writes. Rows are written
-by `INSERT ... ON CONFLICT`: an UPDATE by a list of keys that is planned while the ledger is small reads all rows of the
-stream for ever.
+Every function that writes works in the transaction that holds the stream's slice, so that one worker alone writes.
+Rows are written by `INSERT ... ON CONFLICT`: an UPDATE by a list of keys that is planned while the ledger is small reads
+all rows of the stream for ever.
 """
 
 import hashlib
@@ -67,6 +67,16 @@ class _Record:
     content: bytes
     echo: str | None
     digest: bytes
+
+
+@dataclass
+class Prepared:
+    """Records as they were read: rendered, or `known` to the destination as they are, or `refused` with the reason."""
+
+    seen: int = 0
+    fresh: list[_Record] = field(default_factory=list)
+    known: list[tuple[str, datetime]] = field(default_factory=list)
+    refused: list[tuple[str, datetime, bytes | None, str]] = field(default_factory=list)
 
 
 _STAMP = f"""
@@ -153,55 +163,61 @@ async def load_open(driver: "asyncpg.Connection[Any]", stream_id: int) -> list[F
     ]
 
 
-async def fill(
+async def prepare(
     driver: "asyncpg.Connection[Any]",
     registered: Registered,
-    execution_id: int,
     keys: Sequence[str],
     *,
-    most_records: int,
     most_bytes: int,
-    limit: int,
     forgets: bool,
     asks_rejected: bool,
-) -> Filled:
-    """Read the records of these keys as they are now, render them, and freeze those that are to be sent.
+) -> Prepared:
+    """Read the records of these keys as they are now, and render them; the one function here that needs no lock.
 
-    A record of more than `most_bytes` is rejected. A request has `limit` bytes at most, or one record: the destination
-    has refused more for several, and has not said that it refuses a single one.
-    `forgets`: send them although the destination has all that is mapped of them; `asks_rejected`: also what it has
-    rejected as it is.
+    A record of more than `most_bytes` is rejected. `forgets`: send records although the destination has all that is
+    mapped of them; `asks_rejected`: also what it has rejected as it is.
     """
-    filled = Filled()
-    fresh: list[_Record] = []
-    known: list[tuple[str, datetime]] = []
-    refused: list[tuple[str, datetime, str]] = []
+    prepared = Prepared()
     render = registered.stream.rendering.render
     for row in await driver.fetch(_rows(registered), registered.id, list(keys), *registered.stream.where.values):
         key, version, digest_before, was_rejected = row[0], row[1], row[2], row[3]
-        filled.seen += 1
+        prepared.seen += 1
         try:
             rendered = render(row[4:], key, version)
         except CannotRender as error:
-            refused.append((key, version, str(error)))
+            prepared.refused.append((key, version, None, str(error)))
             continue
         if len(rendered.content) > most_bytes:
-            refused.append((key, version, TOO_LARGE.format(size=len(rendered.content))))
+            prepared.refused.append((key, version, None, TOO_LARGE.format(size=len(rendered.content))))
             continue
         digest = hashlib.blake2b(rendered.content, digest_size=DIGEST_BYTES).digest()
         if digest == digest_before and not forgets and not (was_rejected and asks_rejected):
-            known.append((key, version))
+            prepared.known.append((key, version))
         else:
-            fresh.append(_Record(key, version, rendered.content, rendered.echo, digest))
-    filled.unchanged = len(known)
-    if known:
-        await driver.execute(_STAMP, registered.id, registered.plan, *_columns(known, 2))
-    if refused:
-        filled.rejected = len(refused)
-        filled.new_rejections = await _reject(
-            driver, registered.id, registered.plan, None, [(key, version, None, why) for key, version, why in refused]
-        )
-    for records in _cut(fresh, most_records, limit, registered.stream.rendering.overhead):
+            prepared.fresh.append(_Record(key, version, rendered.content, rendered.echo, digest))
+    return prepared
+
+
+async def freeze(
+    driver: "asyncpg.Connection[Any]",
+    registered: Registered,
+    execution_id: int,
+    prepared: Prepared,
+    *,
+    most_records: int,
+    limit: int,
+) -> Filled:
+    """Freeze what is to be sent, and note the rest.
+
+    A request has `limit` bytes at most, or one record: the destination has refused more for several, and has not said
+    that it refuses a single one.
+    """
+    filled = Filled(seen=prepared.seen, unchanged=len(prepared.known), rejected=len(prepared.refused))
+    if prepared.known:
+        await driver.execute(_STAMP, registered.id, registered.plan, *_columns(prepared.known, 2))
+    if prepared.refused:
+        filled.new_rejections = await _reject(driver, registered.id, registered.plan, None, prepared.refused)
+    for records in _cut(prepared.fresh, most_records, limit, registered.stream.rendering.overhead):
         filled.batches.append(await _freeze(driver, registered, execution_id, records))
     return filled
 

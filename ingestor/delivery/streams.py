@@ -20,6 +20,7 @@ _ADD_DESTINATION = text("""
     ON CONFLICT (name) DO UPDATE SET config_digest = excluded.config_digest, missing_since = NULL, updated_at = now()
      WHERE known.config_digest IS DISTINCT FROM excluded.config_digest OR known.missing_since IS NOT NULL
 """)
+_FORGET_LIMITS = text("UPDATE streams SET batch_limit = NULL WHERE destination = :name AND batch_limit IS NOT NULL")
 _ADD_STREAM = text("""
     INSERT INTO streams AS known (destination, name, entity, plan_digest, baseline_at)
     VALUES (:destination, :name, :entity, :digest,
@@ -76,7 +77,9 @@ async def register(db: AsyncConnection, destination: Destination) -> list[Regist
 
     What `start` says holds from the first registration on.
     """
-    await db.execute(_ADD_DESTINATION, {"name": destination.name, "digest": destination.digest})
+    changed = await db.execute(_ADD_DESTINATION, {"name": destination.name, "digest": destination.digest})
+    if changed.rowcount:  # another address may take larger requests
+        await db.execute(_FORGET_LIMITS, {"name": destination.name})
     return [await _register_stream(db, destination, stream) for stream in destination.streams]
 
 

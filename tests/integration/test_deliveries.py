@@ -451,3 +451,12 @@ async def test_a_destination_that_fails_at_everything_rejects_nothing_however_of
             await desk.work(claim)
     assert REJECTED not in (await desk.states()).values()
     assert len({request.idempotency_key for request in desk.receiver.requests}) <= 3
+
+
+async def test_a_size_that_was_refused_is_forgotten_when_the_file_changes(desk: Desk, database: Database) -> None:
+    await database.rows("UPDATE streams SET batch_limit = 500")
+    await desk.load()
+    assert await database.value("SELECT batch_limit FROM streams") == 500
+    write_files(desk.folder, records=20)
+    await desk.load()
+    assert await database.value("SELECT batch_limit FROM streams") is None

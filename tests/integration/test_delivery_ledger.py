@@ -61,17 +61,8 @@ async def every_verdict(driver: Driver, registered: Registered) -> None:
 
 
 async def fill(driver: Driver, registered: Registered, *, forgets: bool = True) -> Filled:
-    return await ledger.fill(
-        driver,
-        registered,
-        1,
-        KEYS,
-        most_records=100,
-        most_bytes=100_000,
-        limit=100_000,
-        forgets=forgets,
-        asks_rejected=True,
-    )
+    prepared = await ledger.prepare(driver, registered, KEYS, most_bytes=100_000, forgets=forgets, asks_rejected=True)
+    return await ledger.freeze(driver, registered, 1, prepared, most_records=100, limit=100_000)
 
 
 async def test_what_was_planned_while_the_ledger_was_empty_reads_only_its_keys_when_it_is_not(

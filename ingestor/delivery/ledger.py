@@ -1,8 +1,8 @@
 """The ledger: batches are frozen with their bytes and their key before they leave, and settled by their verdicts.
 
 Every function that writes works in the transaction that holds the stream's slice, so that one worker alone writes.
-Rows are written by `INSERT ... ON CONFLICT`: an UPDATE by a list of keys that is planned while the ledger is small reads
-all rows of the stream for ever.
+Rows are written by `INSERT ... ON CONFLICT`: an UPDATE by a list of keys that is planned while the ledger is small
+reads all rows of the stream for ever.
 """
 
 import hashlib

@@ -89,7 +89,7 @@ class Reach:
         except ValueError:
             return False
         if isinstance(found, IPv6Address):
-            return self._permits_v6(found)
+            return self._permits_v6(IPv6Address(int(found)))  # without a zone, which makes another address of it
         return self._permits_v4(found)
 
     def open_socket(self, info: AddrInfo) -> socket.socket:
@@ -116,22 +116,29 @@ class Reach:
             return self.allow_loopback
         if address in METADATA or address == IPv6Address(0):
             return False
-        embedded = _embedded(address)
-        if embedded is not None:
-            return self._permits_v4(embedded)
+        translated = _translated(address)
+        if translated is not None:
+            return self._permits_v4(translated)
+        tunnelled = _tunnelled(address)
+        if tunnelled is not None and not self._permits_v4(tunnelled):
+            return False
         if any(address in network for network in PRIVATE_V6):
             return self.allow_private
         return address in _PUBLIC_V6 and not any(address in network for network in _NOT_PUBLIC_V6)
 
 
-def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """The address of version 4 to which a gateway or the system itself would translate this one."""
+def _translated(address: IPv6Address) -> IPv4Address | None:
+    """The address of version 4 that a gateway or the system itself makes of this one, by its network."""
     number = int(address)
     if address in _6TO4:
         return IPv4Address(number >> 80 & _32_BITS)
-    if any(address in network for network in _EMBEDS_LAST) or number >> 32 & _32_BITS in _ISATAP:
-        return IPv4Address(number & _32_BITS)
-    return None
+    return IPv4Address(number & _32_BITS) if any(address in network for network in _EMBEDS_LAST) else None
+
+
+def _tunnelled(address: IPv6Address) -> IPv4Address | None:
+    """The address of version 4 to which a tunnel (ISATAP) may take this one; its network says where it is otherwise."""
+    number = int(address)
+    return IPv4Address(number & _32_BITS) if number >> 32 & _32_BITS in _ISATAP else None
 
 
 SocketFactory = Callable[[AddrInfo], socket.socket]

@@ -109,6 +109,8 @@ class _Compiler:
     def _bound(self, operator: str, value: Any, column: DeliveredColumn, sql: str, at: At) -> str:
         """From a day or moment, or to the end of one."""
         if operator == "to" and column.kind is not Kind.DAY and type(value) is date:
+            if value == date.max:
+                raise Problem(at, f"o último dia possível é {date.max - timedelta(days=1)}")
             after = datetime.combine(value, time.min) + timedelta(days=1)
             return f"{sql} < {self._parameter(after, 'timestamp')}"
         return f"{sql} {'>=' if operator == 'from' else '<='} {self._one(value, column, at)}"
@@ -116,7 +118,7 @@ class _Compiler:
     def _patterns(self, value: Any, at: At) -> str:
         patterns = []
         for index, each in enumerate(_list(value, at)):
-            if not isinstance(each, str) or not each.strip():
+            if not isinstance(each, str) or not each.strip() or "\0" in each:
                 raise Problem((*at, index), "esperava um texto; coloque entre aspas")
             escaped = _WILD.sub(r"\\\1", " ".join(each.split()))
             patterns.append(f"%{escaped}%")

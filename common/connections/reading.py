@@ -28,6 +28,9 @@ _FLOAT = re.compile(r"-?[0-9]+\.[0-9]+")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _TAG = "tag:yaml.org,2002:"
+_NO_SIGN = "um \\u ou \\U escreve um sinal que não existe"
+_NOT_REPEATED = ("url", "auth", "sign", "headers")
+"""First keys under which a text may be a secret that does not belong there."""
 
 
 @dataclass(frozen=True, order=True)
@@ -80,6 +83,8 @@ def read(content: bytes) -> tuple[Document, list[tuple[int, str]]]:
         return Document(None, {}), [(refused.line, refused.message)]
     except yaml.YAMLError as error:
         return Document(None, {}), [_syntax_fault(error, text.splitlines())]
+    except (ValueError, OverflowError):  # an escape of a sign that does not exist
+        return Document(None, {}), [(0, f"não é YAML válido: {_NO_SIGN}")]
     return Document(value, reader.lines), reader.faults
 
 
@@ -122,7 +127,7 @@ class _Reader:
     def _value(self, event: Any, events: Iterator[Any], at: At) -> Any:
         self._check(event, at)
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
+            return self._scalar(event, at)
         if isinstance(event, yaml.SequenceStartEvent):
             entries: list[Any] = []
             for inner in events:
@@ -142,7 +147,7 @@ class _Reader:
             self._check(inner, at)
             if not isinstance(inner, yaml.ScalarEvent):
                 raise _Refused(_line(inner), "uma chave deve ser um texto")
-            key = inner.value
+            key = self._text(inner)
             if not inner.implicit[1] and self._tag(inner) != "str":
                 self.faults.append((_line(inner), f"a chave `{key}`: coloque entre aspas"))
             place = (*at, key)
@@ -166,16 +171,21 @@ class _Reader:
         tag: str = self._resolve(yaml.ScalarNode, event.value, event.implicit)
         return tag.removeprefix(_TAG)
 
-    def _scalar(self, event: Any) -> Any:
+    def _text(self, event: Any) -> str:
         written: str = event.value
+        if any("\ud800" <= char <= "\udfff" for char in written):
+            raise _Refused(_line(event), _NO_SIGN)
+        return written
+
+    def _scalar(self, event: Any, at: At) -> Any:
+        written = self._text(event)
         if not event.implicit[0]:
             return written
         kind = self._tag(event)
         value, is_clear = _of_kind(kind, written)
         if not is_clear:
-            self.faults.append(
-                (_line(event), f"`{written}`: coloque o valor entre aspas; sem elas, YAML lê outra coisa")
-            )
+            shown = "" if at[:1] in [(each,) for each in _NOT_REPEATED] else f"`{written}`: "
+            self.faults.append((_line(event), f"{shown}coloque o valor entre aspas; sem elas, YAML lê outra coisa"))
             return written
         return value
 

@@ -98,6 +98,10 @@ def test_lines_are_those_of_keys_and_entries() -> None:
         ("a: %x\n", 1, "aspas"),
         ("a: b: c\n", 1, "YAML válido"),
         ("a: \x07\n", 0, "YAML válido"),
+        ('a: 1\nb: "\\UFFFFFFFF"\n', 0, "sinal que não existe"),
+        ('a: 1\nb: "\\U00110000"\n', 0, "sinal que não existe"),
+        ('a: 1\nb: "\\uD800"\n', 2, "sinal que não existe"),
+        ('a: 1\n"\\uDFFF": 1\n', 2, "sinal que não existe"),
     ],
 )
 def test_what_is_refused_is_told_with_its_line(text: str, line: int, said: str) -> None:

@@ -9,12 +9,12 @@ from common.mapping.problem import At, Problem
 
 FORBIDDEN_HEADERS = frozenset(
     {
-        *("connection", "content-encoding", "content-length", "content-type", "expect", "host", "idempotency-key"),
-        *("keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
-        *("webhook-id", "webhook-signature", "webhook-timestamp"),
+        *("accept-encoding", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect"),
+        *("host", "idempotency-key", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"),
     }
 )
-"""Headers that the sender makes itself."""
+"""Headers, in lower case, that no file may set: they frame the request, or the sender makes them itself."""
 _SECRET_NAME = re.compile(r"auth|token|key|secret|cookie|passw|senha|signature|credential|session", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\s*(bearer|basic|token|apikey)\s+\S", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(r"token|key|secret|passw|senha|sig|auth|code", re.IGNORECASE)
@@ -79,8 +79,8 @@ def _check_literal(written: str, at: At, *, schemes: tuple[str, ...], allow_http
         usable = False
     if not usable or parts.fragment or " " in written:
         raise Problem(at, f"esperava um endereço que começa com {' ou '.join(f'{each}://' for each in schemes)}")
-    if parts.scheme == "http" and not allow_http:
-        raise Problem(at, "use https://, ou allow_http: true em uma rede sua")
+    if parts.scheme in ("http", "amqp") and not allow_http:
+        raise Problem(at, f"use {parts.scheme}s://, ou allow_http: true em uma rede sua")
     if any(_SECRET_PARAMETER.search(name) and value for name, value in parse_qsl(parts.query)):
         raise Problem(at, f"o parâmetro do endereço {AS_REFERENCE}")
 

@@ -25,6 +25,7 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
+from common.connections.guards import FORBIDDEN_HEADERS
 from common.connections.secrets import SecretMissing, SecretText
 from common.connections.settings import Basic, Bearer, ClientCredentials, Destination, HeaderKey, Stream
 from ingestor.delivery.guard import ForbiddenAddress, Reach
@@ -38,29 +39,6 @@ CONNECT_SECONDS: Final = 5
 LONGEST_ANSWER: Final = 1024 * 1024
 """Bytes of an answer, as they come and unpacked; the rest is not read."""
 LONGEST_HEADER: Final = 64 * 1024
-
-OWN_HEADERS: Final = frozenset(
-    {
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "idempotency-key",
-        "keep-alive",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
-    }
-)
-"""Headers, in lower case, that no configuration may set: they frame the request or are set by this module."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\uffff]*")
@@ -163,14 +141,16 @@ class HttpSender:
         return answer
 
     def _url(self, base: str, path: str = "") -> URL:
-        """The URL with a path appended to its own; its query stays as it is, for it may be signed."""
+        """The URL with a path appended to its own; its query stays as it is, for it may be signed, and comes first."""
         try:
             parts = urlsplit(base.strip())
             schemes = ("https", "http") if self._destination.allow_http else ("https",)
             if parts.scheme.lower() not in schemes or not parts.hostname or parts.port == 0:
                 raise _Failed("invalid_url")
             if path:
-                parts = parts._replace(path=f"{parts.path.rstrip('/')}/{path.lstrip('/')}")
+                path, _, query = path.partition("?")
+                joined = f"{parts.path.rstrip('/')}/{path.lstrip('/')}" if path else parts.path
+                parts = parts._replace(path=joined, query="&".join(each for each in (parts.query, query) if each))
             text = parts._replace(fragment="").geturl()
             return URL(text, encoded=parts.netloc.isascii() and text.isascii() and text.isprintable())
         except ValueError:
@@ -190,7 +170,8 @@ class HttpSender:
                 own |= sign(secrets, message_id=str(idempotency_key), at=self._now(), body=body)
             except InvalidSigningSecret:
                 raise _Failed("secret_missing") from None
-        return {"Accept": "application/json, */*;q=0.5"} | _checked(given) | own
+        has_accept = any(name.lower() == "accept" for name in given)
+        return ({} if has_accept else {"Accept": "application/json, */*;q=0.5"}) | _checked(given) | own
 
     # One request
 
@@ -265,7 +246,7 @@ def _resolve(secret: SecretText) -> str:
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers of a configuration, without those that frame a request and without line ends."""
     for name, value in headers.items():
-        if name.lower() in OWN_HEADERS or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        if name.lower() in FORBIDDEN_HEADERS or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise _Failed("secret_missing")
     return dict(headers)
 

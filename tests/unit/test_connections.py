@@ -166,6 +166,8 @@ def test_a_start_is_now_all_or_a_day(write: Write, start: str) -> None:
         (HTTP + "    where:\n      ni_fornecedor: 12345\n", 6, "coloque entre aspas"),
         (HTTP + "    where:\n      ni_fornecedor: 00360305000104\n", 6, "aspas"),
         (HTTP + "    where:\n      payload: x\n", 6, "JSON"),
+        (HTTP + "    where:\n      data_atualizacao: {to: 9999-12-31}\n", 6, "o último dia possível é 9999-12-30"),
+        (HTTP + '    where:\n      objeto_contrato: {contains_any: ["a\\0b"]}\n', 6, "esperava um texto"),
         (HTTP + "    where:\n      any_item: {x: 1}\n", 6, "coluna desconhecida"),
         (HTTP + "    message: {line: x}\n", 5, "só existe com preset"),
         (HTTP + "    results: {at: x, rejected_when: {}}\n", 5, "vazio"),
@@ -208,7 +210,7 @@ def test_a_fault_is_told_by_file_and_line(write: Write, content: str, line: int,
         "headers: {Authorization: Bearer abc}",
         "headers: {X-Api-Key: abc}",
         "headers: {X-Other: Bearer abc}",
-        "headers: {Cookie: a=b}",
+        "headers: {X-Session: a=b}",
     ],
 )
 def test_a_secret_as_it_is_is_refused_and_not_repeated(write: Write, addition: str) -> None:
@@ -216,6 +218,16 @@ def test_a_secret_as_it_is_is_refused_and_not_repeated(write: Write, addition: s
     assert said.startswith("destinations/crm.yaml:2: ")
     assert AS_REFERENCE in said
     assert "abc" not in said
+
+
+@pytest.mark.parametrize(
+    "addition",
+    ["auth: {kind: bearer, token: 0123}", "sign: [0123]", "headers: {X-Key: 0123}", "auth: {kind: 0123}"],
+)
+def test_a_secret_that_yaml_reads_otherwise_is_not_repeated(write: Write, addition: str) -> None:
+    said = told(write(d__crm=HTTP.replace("start:", f"{addition}\nstart:")))
+    assert any("aspas" in each for each in said)
+    assert "0123" not in "".join(said)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +262,12 @@ def test_http_without_tls_is_only_taken_where_it_is_allowed(write: Write) -> Non
     assert only(write(d__crm=plain + "allow_http: true\n")).allow_http
 
 
+def test_a_broker_without_tls_is_only_taken_where_it_is_allowed(write: Write) -> None:
+    plain = HTTP.replace("https://example.com/api", "amqp://example.com/\nkind: amqp\nqueue: q")
+    assert told(write(d__crm=plain)) == ["destinations/crm.yaml:1: use amqps://, ou allow_http: true em uma rede sua"]
+    assert only(write(d__crm=plain + "allow_http: true\n")).allow_http
+
+
 def test_the_address_of_a_chat_is_always_a_reference(write: Write) -> None:
     assert told(write(d__chat=SLACK.replace("${env:SLACK}", "https://example.com/hook"))) != []
     made = only(write(d__chat=SLACK))
@@ -257,7 +275,7 @@ def test_the_address_of_a_chat_is_always_a_reference(write: Write) -> None:
     assert made.secrets == (made.url,)
 
 
-@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "Idempotency-Key", "webhook-id"])
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "Idempotency-Key", "webhook-id", "Cookie"])
 def test_headers_of_the_protocol_are_refused(write: Write, name: str) -> None:
     (said,) = told(write(d__crm=HTTP.replace("start:", f"headers: {{{name}: x}}\nstart:")))
     assert "do próprio envio" in said

@@ -134,6 +134,27 @@ async def test_the_query_of_an_address_stays_as_it_is_written(server: Requests) 
     assert server.seen[0].raw_path == "/hook/x?sp=%2Ftriggers%2frun&sig=a%2Bb~c"
 
 
+@pytest.mark.parametrize(
+    ("base", "path", "sent"),
+    [
+        ("/hook?sig=a%2Bb", "/x?tipo=1", "/hook/x?sig=a%2Bb&tipo=1"),
+        ("/hook?sig=a%2Bb", "?tipo=1", "/hook?sig=a%2Bb&tipo=1"),
+        ("/hook", "/x?tipo=1", "/hook/x?tipo=1"),
+        ("/hook", "?tipo=1", "/hook?tipo=1"),
+    ],
+)
+async def test_the_query_of_a_path_joins_that_of_the_address(
+    server: Requests, base: str, path: str, sent: str
+) -> None:
+    await send(destination(f"{server.url}{base}"), stream(path=path))
+    assert server.seen[0].raw_path == sent
+
+
+async def test_a_header_of_the_configuration_takes_the_place_of_ours_however_it_is_written(server: Requests) -> None:
+    await send(destination(server.url, headers={"accept": SecretText("application/xml")}))
+    assert server.seen[0].headers.getall("Accept") == ["application/xml"]
+
+
 async def test_a_body_of_many_megabytes_goes_through(server: Requests) -> None:
     body = b"x" * (5 * 1024 * 1024)
     assert (await send(destination(server.url), body=body)).status == 200
@@ -145,7 +166,7 @@ async def test_headers_of_the_configuration_are_sent(server: Requests) -> None:
     assert server.seen[0].headers["X-Tenant"] == "sé"
 
 
-@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Webhook-Id", "a b", ""])
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Cookie", "accept-encoding", "Webhook-Id", "a b", ""])
 async def test_headers_that_frame_a_request_are_not_the_configuration_s(server: Requests, name: str) -> None:
     assert (await send(destination(server.url, headers={name: SecretText("1")}))).failure == "secret_missing"
     assert server.seen == []

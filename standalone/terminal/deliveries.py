@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -116,7 +117,7 @@ def _listed(api: Api, options: argparse.Namespace) -> Shown:
             answer = api.get("/jobs", subject=options.destination, limit=options.limit)
             return answer, [jobs_of(answer["jobs"])]
         case "trace":
-            answer = api.get(f"/deliveries/{options.entity}/{options.key}")
+            answer = api.get(f"/deliveries/{options.entity}/{quote(options.key, safe='/')}")
             return answer, trace_of(answer)
     answer = api.get("/destinations")
     return answer, _list_of(answer)

@@ -580,7 +580,7 @@ def _mostly_refused(work: Delivery, reason: str) -> Held:
 async def hold_stream(
     db: AsyncConnection, claim: StreamClaim, registered: Registered, held: Held
 ) -> dict[str, Any] | None:
-    """Let the delivery wait for an administrator; answers why, or `None` if the slice is not ours.
+    """Let the delivery wait for an administrator; answers why, without samples, or `None` if the slice is not ours.
 
     Where nearly everything was refused, what this delivery has rejected is owed again, and the reasons are kept.
     """
@@ -592,7 +592,10 @@ async def hold_stream(
             await ledger.load_reasons(driver, registered.id, claim.began_at, SAMPLES) or details["samples"]
         )
         await ledger.forget_rejections(driver, registered.id, claim.began_at)
-    return details if await deliveries.hold(db, claim, claim.execution_id, details) else None
+    if not await deliveries.hold(db, claim, claim.execution_id, details):
+        return None
+    del details["samples"]  # what is said of it goes into logs, and samples are for administrators
+    return details
 
 
 async def finish_stream(db: AsyncConnection, claim: StreamClaim, registered: Registered) -> bool:

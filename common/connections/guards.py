@@ -10,7 +10,16 @@ from common.mapping.problem import At, Problem
 FORBIDDEN_HEADERS = frozenset(
     {
         *("accept-encoding", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect"),
-        *("host", "idempotency-key", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *(
+            "host",
+            "idempotency-key",
+            "keep-alive",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+        ),
         *("upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"),
     }
 )

@@ -275,7 +275,9 @@ def test_the_address_of_a_chat_is_always_a_reference(write: Write) -> None:
     assert made.secrets == (made.url,)
 
 
-@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "Idempotency-Key", "webhook-id", "Cookie"])
+@pytest.mark.parametrize(
+    "name", ["Host", "content-length", "Transfer-Encoding", "Idempotency-Key", "webhook-id", "Cookie"]
+)
 def test_headers_of_the_protocol_are_refused(write: Write, name: str) -> None:
     (said,) = told(write(d__crm=HTTP.replace("start:", f"headers: {{{name}: x}}\nstart:")))
     assert "do próprio envio" in said

@@ -143,9 +143,7 @@ async def test_the_query_of_an_address_stays_as_it_is_written(server: Requests) 
         ("/hook", "?tipo=1", "/hook?tipo=1"),
     ],
 )
-async def test_the_query_of_a_path_joins_that_of_the_address(
-    server: Requests, base: str, path: str, sent: str
-) -> None:
+async def test_the_query_of_a_path_joins_that_of_the_address(server: Requests, base: str, path: str, sent: str) -> None:
     await send(destination(f"{server.url}{base}"), stream(path=path))
     assert server.seen[0].raw_path == sent
 
@@ -166,7 +164,10 @@ async def test_headers_of_the_configuration_are_sent(server: Requests) -> None:
     assert server.seen[0].headers["X-Tenant"] == "sé"
 
 
-@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Cookie", "accept-encoding", "Webhook-Id", "a b", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Cookie", "accept-encoding", "Webhook-Id", "a b", ""],
+)
 async def test_headers_that_frame_a_request_are_not_the_configuration_s(server: Requests, name: str) -> None:
     assert (await send(destination(server.url, headers={name: SecretText("1")}))).failure == "secret_missing"
     assert server.seen == []

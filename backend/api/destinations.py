@@ -99,7 +99,7 @@ async def test(
     "/{destination}/preview",
     operation_id="preview_destination",
     summary="O que seria enviado",
-    responses=NOT_FOUND_RESPONSE,
+    responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
 )
 @changes
 async def preview(destination: DestinationName, state: AppState) -> Preview:

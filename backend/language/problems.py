@@ -136,6 +136,10 @@ _PROBLEMS = {
         "O arquivo do destino {name} não existe mais.",
         "The file of destination {name} is gone.",
     ),
+    "stream_unreadable": (
+        "Os registros do fluxo {name} não podem ser lidos: {fault}.",
+        "The records of stream {name} cannot be read: {fault}.",
+    ),
     "nothing_rejected": (
         "Nenhum registro rejeitado do destino {name} a repetir.",
         "Destination {name} has no rejected record to repeat.",

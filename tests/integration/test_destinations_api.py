@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -347,6 +348,96 @@ async def test_a_viewer_sees_no_content_and_changes_nothing(
         assert (await api.post(f"/destinations/{path}", json={}, auth=VIEWER)).status_code == 403, path
     assert (await api.post("/contratacoes/sincronizar", json={}, auth=VIEWER)).status_code == 403
     assert (await api.get("/destinations")).status_code == 401
+
+
+async def test_what_a_viewer_is_told_of_a_page_names_no_cpf(
+    open_api: OpenApi, folder: Path, database: Database, rows: Deliveries
+) -> None:
+    api = await open_api(**PASSWORDS, connections_dir=folder)
+    await rows.destination("crm")
+    stream = await rows.stream("crm", "fornecedores")
+    keys = ["11144477735", "52998224725", "98765432100"]
+    for key in keys:
+        await rows.record(stream, key, 3)
+    seen, cursor = [], None
+    for _ in keys:
+        asked = {"limite": 1, **({} if cursor is None else {"cursor": cursor})}
+        answer = await api.get("/destinations/crm/rejeitados", params=asked, auth=VIEWER)
+        assert not [key for key in keys if key in answer.text]
+        page = answer.json()
+        seen += [one["key"] for one in page["records"]]
+        cursor = page["next_cursor"]
+    assert (seen, cursor) == (["***.444.777-**", "***.982.247-**", "***.654.321-**"], None)
+    # nor can it be found by asking for what comes behind a key
+    guess = await api.get("/destinations/crm/rejeitados", params={"cursor": f"{stream}/2"}, auth=VIEWER)
+    assert len(guess.json()["records"]) == 3
+
+
+VIEW = """
+view: {view}
+key: numero
+version: alterado
+columns: {{numero: text, valor: integer}}
+"""
+OF_VIEW = """
+url: https://crm.example.org/api
+start: all
+streams:
+  - entity: do_erp
+    fields: {numero: numero, valor: valor}
+"""
+
+
+@pytest.fixture
+async def erp(database: Database) -> AsyncIterator[None]:
+    await database.rows("CREATE TABLE erp_of_a_test (numero text, valor text, alterado timestamptz)")
+    yield
+    await database.rows("DROP TABLE erp_of_a_test")
+
+
+@pytest.mark.parametrize(
+    ("view", "value", "said"),
+    [("gone_of_a_test", "1", "gone_of_a_test"), ("erp_of_a_test", "muito", "bigint")],
+)
+async def test_a_preview_of_what_cannot_be_read_says_why(
+    here: httpx.AsyncClient,
+    folder: Path,
+    database: Database,
+    rows: Deliveries,
+    erp: None,
+    view: str,
+    value: str,
+    said: str,
+) -> None:
+    (folder / "entities").mkdir()
+    (folder / "entities" / "do_erp.yaml").write_text(VIEW.format(view=view))
+    (folder / "destinations" / "erp.yaml").write_text(OF_VIEW)
+    await database.rows("INSERT INTO erp_of_a_test VALUES ('a', :value, now())", value=value)
+    answer = await here.post("/destinations/erp/preview")
+    assert (answer.status_code, answer.json()["code"]) == (409, "stream_unreadable")
+    assert said in answer.json()["detail"]
+    await rows.destination("erp")
+    await rows.record(await rows.stream("erp", "do_erp"), "a", 3)
+    (rejected,) = (await here.get("/destinations/erp/rejeitados")).json()["records"]
+    assert rejected["content"] is None
+
+
+async def test_rows_of_a_view_without_key_or_version_are_left_out(
+    here: httpx.AsyncClient, folder: Path, database: Database, erp: None
+) -> None:
+    (folder / "entities").mkdir()
+    (folder / "entities" / "do_erp.yaml").write_text(VIEW.format(view="erp_of_a_test"))
+    (folder / "destinations" / "erp.yaml").write_text(OF_VIEW)
+    await database.rows("INSERT INTO erp_of_a_test VALUES ('a', '1', now()), ('b', '2', NULL), (NULL, '3', now())")
+    (stream,) = (await here.post("/destinations/erp/preview")).json()["streams"]
+    assert (stream["owed"], [one["key"] for one in stream["records"]]) == (1, ["a"])
+
+
+async def test_a_preview_of_a_destination_whose_file_has_faults_says_so(here: httpx.AsyncClient, folder: Path) -> None:
+    (folder / "destinations" / "novo.yaml").write_text("url: 5\n")
+    answer = await here.post("/destinations/novo/preview")
+    assert (answer.status_code, answer.json()["code"]) == (409, "destination_invalid")
+    assert (await here.post("/destinations/nada/preview")).status_code == 404
 
 
 async def test_the_trace_of_a_record_says_where_it_went_and_what_was_answered(

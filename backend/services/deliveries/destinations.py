@@ -99,6 +99,13 @@ async def check_name(db: AsyncConnection, known: Known, name: str) -> None:
         raise unknown_destination(name, sorted(set(names)))
 
 
+def no_file(known: Known, name: str) -> ConflictError:
+    """The error for a destination of which no file says what it is."""
+    if name in known.faults:
+        return ConflictError("destination_invalid", name=name, fault=str(known.faults[name][0]))
+    return ConflictError("destination_missing", name=name)
+
+
 async def _load(
     db: AsyncConnection, known: Known, names: Sequence[str], *, with_gone: bool
 ) -> list[DestinationSummary]:

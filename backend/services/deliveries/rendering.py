@@ -8,6 +8,7 @@ import asyncpg
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.errors import ConflictError
 from backend.models.destinations import (
     Preview,
     PreviewedRecord,
@@ -16,8 +17,8 @@ from backend.models.destinations import (
     RejectedDelivery,
     StreamPreview,
 )
-from backend.services.deliveries.destinations import check_name
-from backend.services.deliveries.files import ConnectionFiles, unknown_destination
+from backend.services.deliveries.destinations import check_name, no_file
+from backend.services.deliveries.files import ConnectionFiles
 from backend.services.reading import ReadConnections
 from common.clock import BRASILIA
 from common.connections.settings import Destination, Stream
@@ -29,6 +30,10 @@ from common.masking import mask_text
 PREVIEWED = 5
 LONGEST_MILLISECONDS = 5000
 NO_STREAM = -1
+UNREADABLE = (asyncpg.SyntaxOrAccessError, asyncpg.DataError)
+"""A view of the operator's is not there or not permitted, has no such column, or a value that it cannot hold."""
+COUNTED = "-"
+"""In a cursor, in place of a stream: the number of records before the page follows."""
 
 _PAST = text("SELECT id, plan, plan_digest, baseline_at FROM streams WHERE destination = :destination AND name = :name")
 _REJECTED = text("""
@@ -36,7 +41,7 @@ _REJECTED = text("""
       FROM streams t JOIN deliveries d ON d.stream_id = t.id
      WHERE t.destination = :name AND d.rejected_since IS NOT NULL
        AND (d.stream_id, d.key) > (CAST(:stream_id AS int), CAST(:key AS text))
-     ORDER BY d.stream_id, d.key LIMIT :most
+     ORDER BY d.stream_id, d.key LIMIT :most OFFSET :skipped
 """)
 _COUNT = text("""
     SELECT count(*) FROM streams t JOIN deliveries d ON d.stream_id = t.id
@@ -51,13 +56,16 @@ async def preview_destination(reading: ReadConnections, files: ConnectionFiles, 
     """What each stream of a destination would send now.
 
     Raises:
-        NotFoundError: no destination that holds has this name.
+        NotFoundError: there is no such destination.
+        ConflictError: its file does not hold, or what it names cannot be read.
 
     """
     known = await files.load()
     file = known.destinations.get(name)
     if file is None:
-        raise unknown_destination(name, sorted(known.destinations))
+        async with reading.connect() as db:
+            await check_name(db, known, name)
+        raise no_file(known, name)
     streams = []
     for stream in file.streams:
         async with reading.connect() as db:
@@ -68,9 +76,12 @@ async def preview_destination(reading: ReadConnections, files: ConnectionFiles, 
 async def _preview_stream(db: AsyncConnection, file: Destination, stream: Stream) -> StreamPreview:
     past = (await db.execute(_PAST, {"destination": file.name, "name": stream.name})).one_or_none()
     driver = await raw_driver_of(db)
-    records = await _ask(driver, _select_newest(stream), stream.where.values)
     sql, values = difference(stream, _ledger_of(file, stream, past), _scope())
-    counted = await _ask(driver, f"SELECT count(*) {sql}", values)
+    try:
+        records = await _ask(driver, _select_newest(stream), stream.where.values)
+        counted = await _ask(driver, f"SELECT count(*) {sql}", values)
+    except UNREADABLE as error:
+        raise ConflictError("stream_unreadable", name=stream.name, fault=" ".join(str(error).split())) from None
     return StreamPreview(
         name=stream.name,
         entity=stream.entity.name,
@@ -148,20 +159,25 @@ async def list_rejected_deliveries(
 ) -> RejectedDeliveries:
     """A page of a destination's rejected records, by stream and key; with `sees_all` as they would be sent now.
 
+    Without it pages are told by their number of records: a position by key would say what is masked in it.
+
     Raises:
         NotFoundError: there is no such destination.
 
     """
     known = await files.load()
-    stream_id, key = _position_of(query.cursor)
-    asked = {"name": name, "stream_id": stream_id, "key": key, "most": query.limite + 1}
+    position = _position_of(query.cursor, sees_all=sees_all)
+    asked = {"name": name, **position, "most": query.limite + 1}
     async with reading.connect() as db:
         await check_name(db, known, name)
         rows = (await db.execute(_REJECTED, asked)).all()
         total = (await db.execute(_COUNT, {"name": name})).scalar_one()
         shown = rows[: query.limite]
         contents = await _render_all(db, known.destinations.get(name), shown) if sees_all else {}
-    last = shown[-1] if len(rows) > query.limite else None
+    next_cursor = None
+    if len(rows) > query.limite:
+        last = shown[-1]
+        next_cursor = f"{last.stream_id}/{last.key}" if sees_all else f"{COUNTED}/{position['skipped'] + len(shown)}"
     return RejectedDeliveries(
         records=[
             RejectedDelivery(
@@ -177,15 +193,21 @@ async def list_rejected_deliveries(
             for row in shown
         ],
         total=total,
-        next_cursor=None if last is None else f"{last.stream_id}/{last.key}",
+        next_cursor=next_cursor,
     )
 
 
-def _position_of(cursor: str | None) -> tuple[int, str]:
-    """Where a page begins; a cursor that is none of ours begins at the first."""
-    stream_id, slash, key = (cursor or "").partition("/")
-    is_ours = bool(slash) and stream_id.isascii() and stream_id.isdigit() and len(stream_id) < len(str(2**31))
-    return (int(stream_id), key) if is_ours else (0, "")
+def _position_of(cursor: str | None, *, sees_all: bool) -> dict[str, Any]:
+    """Where a page begins, as parameters; a cursor that is none of ours begins at the first."""
+    first, _, rest = (cursor or "").partition("/")
+    if sees_all and _is_number(first):
+        return {"stream_id": int(first), "key": rest, "skipped": 0}
+    is_counted = first == COUNTED and _is_number(rest)
+    return {"stream_id": 0, "key": "", "skipped": int(rest) if is_counted else 0}
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < len(str(2**31))
 
 
 async def _render_all(
@@ -203,7 +225,11 @@ async def _render_all(
         entity = stream.entity
         condition = _all_of(entity.condition, entity.rows_of().format(keys="$1"))
         statement = f"SELECT {_columns_of(stream)} FROM {entity.source} WHERE {condition}"  # noqa: S608  # of the files
-        for found in await _ask(driver, statement, [keys[stream.name]]) or []:
+        try:
+            rows_found = await _ask(driver, statement, [keys[stream.name]])
+        except UNREADABLE:  # a preview says why
+            continue
+        for found in rows_found or []:
             record = _render(stream, found)
             if record.content is not None:
                 contents[stream.name, record.key] = record.content

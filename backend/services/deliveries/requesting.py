@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError, IdempotencyKeyReusedError
 from backend.models.destinations import DeliveryRequest
-from backend.services.deliveries.destinations import check_name
+from backend.services.deliveries.destinations import check_name, no_file
 from backend.services.deliveries.files import ConnectionFiles, Known, unknown_entity
 from common.connections.settings import Destination
 from common.database import in_transaction
@@ -129,11 +129,9 @@ async def test_destination(engine: AsyncEngine, files: ConnectionFiles, destinat
 async def _file_of(db: AsyncConnection, known: Known, name: str) -> Destination:
     await check_name(db, known, name)
     file = known.destinations.get(name)
-    if file is not None:
-        return file
-    if name in known.faults:
-        raise ConflictError("destination_invalid", name=name, fault=str(known.faults[name][0]))
-    raise ConflictError("destination_missing", name=name)
+    if file is None:
+        raise no_file(known, name)
+    return file
 
 
 def _only_one_of(known: Known, entity: str) -> str:

@@ -10,17 +10,8 @@ from common.mapping.problem import At, Problem
 FORBIDDEN_HEADERS = frozenset(
     {
         *("accept-encoding", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect"),
-        *(
-            "host",
-            "idempotency-key",
-            "keep-alive",
-            "proxy-authorization",
-            "proxy-connection",
-            "te",
-            "trailer",
-            "transfer-encoding",
-        ),
-        *("upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"),
+        *("host", "idempotency-key", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"),
     }
 )
 """Headers, in lower case, that no file may set: they frame the request, or the sender makes them itself."""

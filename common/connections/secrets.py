@@ -64,6 +64,15 @@ class SecretText:
         """
         return _REFERENCE.sub(lambda match: _secret(match[1], match[2], environ), self._written)
 
+    def values(self, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+        """What its references stand for.
+
+        Raises:
+            SecretMissing: as for `resolve`.
+
+        """
+        return tuple(_secret(match[1], match[2], environ) for match in _REFERENCE.finditer(self._written))
+
     def is_there(self, environ: Mapping[str, str] = os.environ) -> bool:
         """Whether all that it refers to is there."""
         return not tuple(self.missing(environ))

@@ -461,7 +461,7 @@ async def _settle(
             rejected=bad,
             status=answer.status,
             error=verdict.reason or None,
-            answer=answer.body if bad else b"",
+            answer=answer.told if bad else b"",
         )
         if rejected is not None and verdict.too_large:
             await db.execute(_LIMIT, {"id": work.registered.id, "bytes": len(frozen.body) - 1})
@@ -500,7 +500,7 @@ async def _split(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdic
             rejected={},
             status=answer.status,
             error=verdict.reason,
-            answer=answer.body,
+            answer=answer.told,
         )
         if limit is not None:
             await db.execute(_LIMIT, {"id": work.registered.id, "bytes": limit})
@@ -523,7 +523,7 @@ async def _split(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdic
 async def _stop(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdict) -> None:
     async def stop(db: AsyncConnection) -> None:
         await _hold(db, work)
-        await ledger.note_answer(await driver_of(db), frozen, answer.status, verdict.reason, answer.body)
+        await ledger.note_answer(await driver_of(db), frozen, answer.status, verdict.reason, answer.told)
         await breaker.stop(db, work.claim.destination, verdict.reason)
 
     with network_errors():
@@ -536,7 +536,7 @@ async def _fail(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdict
 
     async def fail(db: AsyncConnection) -> float:
         await _hold(db, work)
-        await ledger.note_answer(await driver_of(db), frozen, answer.status, verdict.reason, answer.body)
+        await ledger.note_answer(await driver_of(db), frozen, answer.status, verdict.reason, answer.told)
         return await _note_failure(db, work, verdict.reason, verdict.retry_after)
 
     with network_errors():

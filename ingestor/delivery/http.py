@@ -12,11 +12,13 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -39,6 +41,8 @@ CONNECT_SECONDS: Final = 5
 LONGEST_ANSWER: Final = 1024 * 1024
 """Bytes of an answer, as they come and unpacked; the rest is not read."""
 LONGEST_HEADER: Final = 64 * 1024
+SHORTEST_SECRET: Final = 8
+"""Characters of what is looked for in an answer; shorter ones would be found in what is none."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\uffff]*")
@@ -107,6 +111,8 @@ class HttpSender:
             answer = Answer(error.status, failure=error.failure)
         except TimeoutError:
             answer = Answer(failure="timeout")
+        if answer.body:
+            answer = replace(answer, secrets=self._secrets())
         log.debug(
             "delivery_request",
             destination=self._destination.name,
@@ -139,6 +145,19 @@ class HttpSender:
             token = await self._access_token(auth, instead_of=token)
             answer = await self._request(stream.method, bare, headers | {"Authorization": f"Bearer {token}"}, body)
         return answer
+
+    def _secrets(self) -> tuple[str, ...]:
+        """What of a request must not be kept of its answer, the longest first; what is short may be anything."""
+        found = {self._tokens.held}
+        with suppress(SecretMissing, ValueError, _Failed):  # the file of one was just taken away
+            for secret in self._destination.secrets:
+                found.update(secret.values())
+            if self._destination.url.references:
+                parts = urlsplit(self._destination.url.resolve())
+                found |= {parts.path, parts.query, *(value for _, value in parse_qsl(parts.query))}
+            if isinstance(self._destination.auth, Basic):
+                found.add(_authorization(self._destination.auth)["Authorization"].partition(" ")[2])
+        return tuple(sorted((each for each in found if len(each) >= SHORTEST_SECRET), key=len, reverse=True))
 
     def _url(self, base: str, path: str = "") -> URL:
         """The URL with a path appended to its own; its query stays as it is, for it may be signed, and comes first."""

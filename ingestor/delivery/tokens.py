@@ -51,6 +51,11 @@ class Tokens:
         self._until = 0.0
         self._lock = asyncio.Lock()
 
+    @property
+    def held(self) -> str:
+        """The token that is kept, if any."""
+        return self._token
+
     async def take(self, post: Post, client: Client, *, instead_of: str = "") -> str:
         """A token that is valid, and another one than `instead_of`, which the destination has refused.
 

@@ -73,6 +73,8 @@ LONGEST_WAIT: Final = 6 * 3600.0
 LONGEST_EXCERPT: Final = 2048
 """Bytes of an answer that are kept for administrators."""
 
+HIDDEN: Final = "***"
+
 _SECONDS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,9})?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]+")
 
@@ -82,7 +84,8 @@ class Answer:
     """What came back of one request.
 
     Names of `headers` are in lower case. `failure` says why there is no answer that can be used; a status that came
-    before it is kept. `is_cut`: the body is longer than what was read of it.
+    before it is kept. `is_cut`: the body is longer than what was read of it. `secrets`: what of the request a
+    destination may repeat in its answer, and must not be kept.
     """
 
     status: int | None = None
@@ -90,6 +93,21 @@ class Answer:
     body: bytes = field(default=b"", repr=False)
     failure: Failure | None = None
     is_cut: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def told(self) -> bytes:
+        """The body without the secrets of the request, to be kept."""
+        body = self.body
+        for each in self.secrets:
+            body = body.replace(each.encode(), HIDDEN.encode())
+        return body
+
+    def hide(self, text: str) -> str:
+        """A text of the answer without the secrets of the request."""
+        for each in self.secrets:
+            text = text.replace(each, HIDDEN)
+        return text
 
     def excerpt(self) -> str:
         """The beginning of the body as one line of text without control characters, at most `LONGEST_EXCERPT` bytes."""
@@ -244,7 +262,7 @@ def _gather(answer: Answer, sent: Sent, results: ResultsRule, of_records: Sequen
     for key, entries in zip(sent.keys, of_records, strict=True):
         refusals = [entry for entry in entries if results.is_rejected(entry)]
         if refusals:
-            rejected[key] = _reason(results, refusals)
+            rejected[key] = answer.hide(_reason(results, refusals))
         elif entries:
             accepted.append(key)
         else:

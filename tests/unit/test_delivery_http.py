@@ -23,11 +23,12 @@ import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from common.connections.results import Rejection, ResultsRule
 from common.connections.secrets import SecretText
 from common.connections.settings import Basic, Bearer, ClientCredentials, Destination, HeaderKey, Stream
 from ingestor.delivery import http as http_module
 from ingestor.delivery.http import LONGEST_ANSWER, HttpSender, unpack
-from ingestor.delivery.verdicts import Answer
+from ingestor.delivery.verdicts import Answer, Sent, judge
 from tests.destinations import destination, stream
 
 pytestmark = pytest.mark.enable_socket
@@ -695,6 +696,23 @@ async def test_neither_answers_nor_logs_hold_more_of_an_address_than_its_host(
     assert SECRET_PATH not in repr(log)
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("aiohttp.access")]
     assert SECRET_PATH not in "".join(ours)
+
+
+async def test_what_is_kept_of_an_answer_repeats_no_secret_of_the_request(
+    server: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_OF_A_TEST", f"{server.url}/hook/s3cr3t-path?sig=s3cr3t-query")
+    monkeypatch.setenv("TOKEN_OF_A_TEST", "s3cr3t-token")
+    server.answers = [web.json_response([{"erro": "Cannot POST /hook/s3cr3t-path with s3cr3t-token (s3cr3t-query)"}])]
+    to = destination("${env:HOOK_OF_A_TEST}", auth=Bearer(SecretText("${env:TOKEN_OF_A_TEST}")))
+    answer = await send(to)
+    assert b"Cannot POST" in answer.told
+    assert b"s3cr3t" not in answer.told
+    assert b"s3cr3t" in answer.body, "verdicts are by the answer as it came"
+    rule = ResultsRule("", None, (Rejection(("erro",), "present"),), "erro")
+    (reason,) = judge(answer, Sent(("a",)), rule).rejected.values()
+    assert "Cannot POST" in reason
+    assert "s3cr3t" not in reason
 
 
 async def test_the_names_of_headers_are_in_lower_case_and_a_date_is_always_there() -> None:

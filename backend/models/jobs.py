@@ -49,8 +49,10 @@ class JobHeld(BaseModel):
     reason: HeldReason = Field(
         description="`hold_above`: deve mais do que o limite; `mostly_refused`: quase tudo recusado"
     )
-    owed: int | None = Field(description="registros que seriam enviados")
-    samples: list[Any] | None = Field(description="alguns deles, como seriam enviados; só para administradores")
+    owed: int | None = Field(description="registros que seriam enviados; de `mostly_refused`, os que foram recusados")
+    samples: list[Any] | None = Field(
+        description="alguns deles, como seriam enviados; de `mostly_refused`, alguns motivos; só para administradores"
+    )
 
 
 class JobStream(JobCounts):

@@ -137,6 +137,7 @@ class _Maker:
             self.problems.append(Problem((*at, "entity"), said))
             return None
         self.problems += _stream_combinations(written, at, is_chat=self._is_chat, is_amqp=self._is_amqp)
+        self._try(lambda: guards.check_path(written.path, (*at, "path")))
         where = self._try(lambda: compile_conditions(written.where or {}, entity, (*at, "where")))
         wrap = written.batch.wrap or (NONE if self._is_amqp else ARRAY)
         rendering = self._try(lambda: self._rendering(written, entity, wrap, at))

@@ -81,8 +81,18 @@ def _check_literal(written: str, at: At, *, schemes: tuple[str, ...], allow_http
         raise Problem(at, f"esperava um endereço que começa com {' ou '.join(f'{each}://' for each in schemes)}")
     if parts.scheme in ("http", "amqp") and not allow_http:
         raise Problem(at, f"use {parts.scheme}s://, ou allow_http: true em uma rede sua")
-    if any(_SECRET_PARAMETER.search(name) and value for name, value in parse_qsl(parts.query)):
+    if _has_secret(parts.query):
         raise Problem(at, f"o parâmetro do endereço {AS_REFERENCE}")
+
+
+def _has_secret(query: str) -> bool:
+    return any(_SECRET_PARAMETER.search(name) and value for name, value in parse_qsl(query))
+
+
+def check_path(written: str, at: At) -> None:
+    """Raise a problem where a stream's path, which is shown, holds a secret."""
+    if _has_secret(written.partition("?")[2]):
+        raise Problem(at, "o parâmetro é um segredo: escreva-o em `url`, como ${env:NOME} ou ${file:/caminho}")
 
 
 def headers(written: Mapping[str, str], at: At) -> Iterator[tuple[str, SecretText]]:

@@ -248,6 +248,14 @@ def test_an_address_with_a_secret_is_refused(write: Write, url: str) -> None:
     assert "abc" not in said
 
 
+def test_a_path_with_a_secret_is_refused(write: Write) -> None:
+    (said,) = told(write(d__crm=HTTP + "    path: /x?tipo=1&token=abc\n"))
+    assert said.startswith("destinations/crm.yaml:5: ")
+    assert "é um segredo" in said
+    assert "abc" not in said
+    assert only(write(d__crm=HTTP + "    path: /x?tipo=1\n")).streams[0].path == "/x?tipo=1"
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://example.com", "https://", "example.com", "https://e.com/#x", "https://e.com:0/"]
 )

@@ -356,7 +356,7 @@ async def test_what_a_viewer_is_told_of_a_page_names_no_cpf(
     api = await open_api(**PASSWORDS, connections_dir=folder)
     await rows.destination("crm")
     stream = await rows.stream("crm", "fornecedores")
-    keys = ["11144477735", "52998224725", "98765432100"]
+    keys = ["11144477735", "12345678900", "52998224725"]  # the second has wrong check digits
     for key in keys:
         await rows.record(stream, key, 3)
     seen, cursor = [], None
@@ -367,7 +367,7 @@ async def test_what_a_viewer_is_told_of_a_page_names_no_cpf(
         page = answer.json()
         seen += [one["key"] for one in page["records"]]
         cursor = page["next_cursor"]
-    assert (seen, cursor) == (["***.444.777-**", "***.982.247-**", "***.654.321-**"], None)
+    assert (seen, cursor) == (["***.444.777-**", "***.456.789-**", "***.982.247-**"], None)
     # nor can it be found by asking for what comes behind a key
     guess = await api.get("/destinations/crm/rejeitados", params={"cursor": f"{stream}/2"}, auth=VIEWER)
     assert len(guess.json()["records"]) == 3

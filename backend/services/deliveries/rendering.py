@@ -25,7 +25,7 @@ from common.connections.settings import Destination, Stream
 from common.database import raw_driver_of
 from common.difference import Ledger, Scope, difference
 from common.mapping.rendering import CannotRender
-from common.masking import mask_text
+from common.masking import mask_ni, mask_text
 
 PREVIEWED = 5
 LONGEST_MILLISECONDS = 5000
@@ -183,7 +183,7 @@ async def list_rejected_deliveries(
             RejectedDelivery(
                 stream=row.stream,
                 entity=row.entity,
-                key=row.key if sees_all else mask_text(row.key),
+                key=row.key if sees_all else mask_text(mask_ni(None, row.key)),
                 reason=row.reason if sees_all or row.reason is None else mask_text(row.reason),
                 tries=row.tries,
                 since=row.rejected_since,

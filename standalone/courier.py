@@ -12,7 +12,7 @@ from standalone.console import say, step
 from standalone.language import tr
 from standalone.processes import Child, Supervisor
 from standalone.settings import Settings, from_caller
-from standalone.system import LaunchError, find_free_port, port_is_free
+from standalone.system import LaunchError
 
 FOLDER = "CONNECTIONS_DIR"
 EXAMPLES = ROOT / "standalone" / "connections"
@@ -51,8 +51,7 @@ def write_examples(folder: Path) -> None:
 def start_receiver(settings: Settings, supervisor: Supervisor) -> Settings:
     """Start the receiver of a demonstration; what the courier and the files of connections have to know of it."""
     secret = "whsec_" + b64encode(secrets.token_bytes(24)).decode()
-    port = RECEIVER_PORT if port_is_free(RECEIVER_PORT) else find_free_port()
-    words = ["--port", str(port), "--faults", RECEIVER_FAULTS, "--secret", secret]
+    words = ["--port", str(RECEIVER_PORT), "--or-any-port", "--faults", RECEIVER_FAULTS, "--secret", secret]
     words += [word for name in RECEIVER_KEYS for word in ("--key", name)]
     environment = {name: value for name, value in settings.items() if name != "PNCP_CALLED_FROM"}
     with step(tr("receiver of deliveries, which fails now and then")):

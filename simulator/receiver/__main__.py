@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import errno
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 from simulator.receiver.app import KEY_FIELDS, VERSION_FIELD, Manners, serve
 from simulator.receiver.faults import KINDS, Faults
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     add("--port", type=int, default=8300, help="port to listen on, 0 for any free one (default %(default)s)")
+    add("--or-any-port", action="store_true", help="take any free port where that one is busy")
     add(
         "--key",
         action="append",
@@ -105,7 +108,13 @@ async def _run(manners: Manners, faults: Faults, options: argparse.Namespace) ->
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve(manners, faults, options.host, options.port) as running:
+    async with AsyncExitStack() as stack:
+        try:
+            running = await stack.enter_async_context(serve(manners, faults, options.host, options.port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not options.or_any_port:
+                raise
+            running = await stack.enter_async_context(serve(manners, faults, options.host, 0))
         sys.stdout.write(f"receiver ready on {running.url}\n")
         sys.stdout.flush()
         await stop.wait()

@@ -47,8 +47,8 @@ class Scope:
 
     @property
     def covers(self) -> bool:
-        """Whether a run of it that ends has looked at all changes."""
-        return self.keys is None and self.wanted != "rejeitados"
+        """Whether a run of it that ends has looked at all changes; a test of the destination looks at none."""
+        return self.keys is None and self.wanted in ("diferencas", "tudo")
 
     def looks_at_all(self, cursor_at: datetime | None) -> bool:
         """Whether records count whenever they were changed; a cursor after the request is of a clock that went back."""
@@ -104,14 +104,16 @@ def difference(stream: Stream, ledger: Ledger, scope: Scope) -> tuple[str, list[
 def _add_owed(question: _Question, stream: Stream, ledger: Ledger, scope: Scope) -> None:
     version = stream.entity.version.replace("{", "{{").replace("}", "}}")
     known = f"(d.key IS NOT NULL OR {version} > coalesce({_MOMENT}, '-infinity'))"
+    other = f"(d.source_at, d.plan) IS DISTINCT FROM ({version}, CAST({{}} AS int))"
+    # a verdict since the request may be that of an older version, whose request was open
+    asked = f"(d.sent_at IS NULL OR d.sent_at < {_MOMENT} OR {other})"
     if scope.keys is not None:
-        question.add(f"(d.sent_at IS NULL OR d.sent_at < {_MOMENT})", scope.begun_at)
+        question.add(asked, scope.begun_at, ledger.plan)
     elif scope.wanted == "tudo":
-        question.add(f"(d.sent_at IS NULL OR d.sent_at < {_MOMENT}) AND {known}", scope.begun_at, ledger.baseline_at)
+        question.add(f"{asked} AND {known}", scope.begun_at, ledger.plan, ledger.baseline_at)
     elif scope.wanted == "rejeitados":
         question.add(f"d.state = {REJECTED} AND d.sent_at < {_MOMENT}", scope.begun_at)
     else:
-        other = f"(d.source_at, d.plan) IS DISTINCT FROM ({version}, CAST({{}} AS int))"
         differs = f"((d.state = {OWED} OR {other}) AND {known})"
         if scope.is_full:
             young = f"(d.rejected_since > {_MOMENT} OR d.sent_at < {_MOMENT})"

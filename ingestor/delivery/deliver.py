@@ -48,9 +48,8 @@ MARGIN_SECONDS = 1.0
 """A request leaves only where the lease outlives its time limit by this."""
 
 _FINISHED = text("""
-    UPDATE streams SET owed = 0, oldest_owed_at = NULL,
-           cursor_at = CASE WHEN :covers THEN CAST(:began_at AS timestamptz) ELSE cursor_at END,
-           full_at = CASE WHEN :covers AND :is_full THEN now() ELSE full_at END
+    UPDATE streams SET owed = 0, oldest_owed_at = NULL, cursor_at = CAST(:began_at AS timestamptz),
+           full_at = CASE WHEN :is_full THEN now() ELSE full_at END
      WHERE id = :id
 """)
 _COUNTED = text("UPDATE streams SET owed = :owed, oldest_owed_at = CAST(:oldest AS timestamptz) WHERE id = :id")
@@ -253,8 +252,9 @@ async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
         number = len(keys)
         if number == owed.AT_ONCE:
             number, oldest = await owed.count_owed(driver, registered, work.position, work.scope)
-        await db.execute(_COUNTED, {"id": registered.id, "owed": number, "oldest": oldest})
-        await db.execute(_COUNTED_AT, {"name": work.claim.destination})
+        if work.scope.covers:
+            await db.execute(_COUNTED, {"id": registered.id, "owed": number, "oldest": oldest})
+            await db.execute(_COUNTED_AT, {"name": work.claim.destination})
         log.info("records are owed", owed=number, stream=registered.stream.name)
         if number <= registered.destination.hold_above or work.is_confirmed:
             return keys, None
@@ -318,7 +318,7 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
             limit=limit,
         )
         settled = filled.unchanged + filled.rejected + len(keys) - filled.seen
-        await db.execute(_LESS_OWED, {"id": registered.id, "settled": settled})
+        await _count_down(db, work, settled)
         await deliveries.count(db, work.claim, seen=filled.seen, unchanged=filled.unchanged, rejected=filled.rejected)
         return filled
 
@@ -331,6 +331,12 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
     await _guard(work, filled.new_rejections, filled.new_rejections)
     for frozen in filled.batches:
         await _dispatch(work, frozen, origin)
+
+
+async def _count_down(db: AsyncConnection, work: Delivery, settled: int) -> None:
+    """Count what is owed no more; records that were asked for by name need not have been owed."""
+    if settled and work.scope.covers:
+        await db.execute(_LESS_OWED, {"id": work.registered.id, "settled": settled})
 
 
 def _look(work: Delivery) -> None:
@@ -465,7 +471,7 @@ async def _settle(
         )
         if rejected is not None and verdict.too_large:
             await db.execute(_LIMIT, {"id": work.registered.id, "bytes": len(frozen.body) - 1})
-        await db.execute(_LESS_OWED, {"id": work.registered.id, "settled": len(accepted) + number})
+        await _count_down(db, work, len(accepted) + number)
         await deliveries.count(db, work.claim, requests=1, accepted=len(accepted), rejected=number)
         await breaker.note_answer(db, work.claim.destination)
         return number, new
@@ -603,11 +609,6 @@ async def finish_stream(db: AsyncConnection, claim: StreamClaim, registered: Reg
     if not await deliveries.finish(db, claim):
         return False
     scope = scope_of(claim)
-    parameters = {
-        "id": registered.id,
-        "covers": scope.covers,
-        "began_at": claim.began_at,
-        "is_full": scope.is_full,
-    }
-    await db.execute(_FINISHED, parameters)
+    if scope.covers:
+        await db.execute(_FINISHED, {"id": registered.id, "began_at": claim.began_at, "is_full": scope.is_full})
     return True

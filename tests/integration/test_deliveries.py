@@ -2,13 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.lifecycle import deliveries, executions
-from ingestor.delivery.deliver import PATIENT_TRIES, Held, Postponed, Stopped, hold_stream
+from ingestor.delivery.deliver import PATIENT_TRIES, Held, Postponed, Stopped, finish_stream, hold_stream
 from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
 from tests.deliveries import Desk, Receiver, Request, accepting, answer_of, put_products, write_files
@@ -461,3 +462,42 @@ async def test_a_size_that_was_refused_is_forgotten_when_the_file_changes(desk: 
     write_files(desk.folder, records=20)
     await desk.load()
     assert await database.value("SELECT batch_limit FROM streams") is None
+
+
+async def test_a_test_of_a_destination_moves_no_cursor(desk: Desk, database: Database) -> None:
+    await database.rows("UPDATE entity_records SET updated_at = now() - interval '1 day'")
+    await database.rows("UPDATE streams SET owed = 25")
+    execution_id = await desk.ask("update", mode="teste")
+    claim = await desk.claim()
+    assert claim is not None
+    assert await database.run(finish_stream, claim, desk.registered[0])
+    await desk.close(execution_id)
+    stream = await database.row("SELECT * FROM streams")
+    assert (stream.cursor_at, stream.full_at, stream.owed) == (None, None, 25)
+    await desk.deliver("update")
+    assert len(desk.receiver.records) == 25
+
+
+@pytest.mark.parametrize("options", [{"mode": "tudo"}, {"keys": [str(number) for number in NAMES]}])
+async def test_what_has_changed_while_its_request_was_open_is_not_passed_over_by_a_delivery_of_everything(
+    desk: Desk, database: Database, options: dict[str, Any]
+) -> None:
+    desk.receiver.answer = lambda _: Answer(failure="timeout")
+    execution_id = await desk.ask()
+    with pytest.raises(Postponed):
+        await desk.work()
+    assert await database.run(executions.cancel, execution_id, "ana")
+    (code, *_) = desk.receiver.requests[0].codes
+    await put_products(database.engine, {code: "mudou"})
+    desk.receiver.answer = accepting
+    await desk.deliver(**options)
+    assert desk.receiver.records[code]["NOME"] == "mudou"
+    sent = [each for request in desk.receiver.requests[1:] for each in request.codes]
+    assert sorted(sent) == sorted([*NAMES, code]), "what the open request held goes out once more only if it changed"
+
+
+async def test_what_is_sent_by_name_says_nothing_of_what_is_owed(desk: Desk, database: Database) -> None:
+    await database.rows("UPDATE streams SET owed = 25, oldest_owed_at = now()")
+    await desk.deliver(keys=["4", "5"])
+    stream = await database.row("SELECT * FROM streams")
+    assert (stream.owed, stream.oldest_owed_at is None) == (25, False)

@@ -186,7 +186,7 @@ _CLOSE = text("""
 """)
 _LEFT_OPEN = text("""
     SELECT e.id FROM sync_executions e
-     WHERE e.status = 'running' AND e.planned_at IS NOT NULL
+     WHERE e.status = 'running' AND e.planned_at IS NOT NULL AND e.kind = coalesce(CAST(:kind AS text), e.kind)
        AND NOT EXISTS (SELECT 1 FROM sync_slices s
                         WHERE s.execution_id = e.id AND s.status IN ('pending', 'running'))
      ORDER BY e.id
@@ -356,6 +356,6 @@ async def end_by_outage(db: AsyncConnection) -> int | None:
     return outlasted.id if ended else None
 
 
-async def left_open(db: AsyncConnection) -> list[int]:
-    """Executions whose last slice has ended but that are still open, because that worker died in between."""
-    return list((await db.execute(_LEFT_OPEN)).scalars())
+async def left_open(db: AsyncConnection, kind: Kind | None = None) -> list[int]:
+    """Executions, of a kind or of any, whose last slice has ended but that are open, as that worker died in between."""
+    return list((await db.execute(_LEFT_OPEN, {"kind": kind})).scalars())

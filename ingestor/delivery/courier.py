@@ -5,7 +5,7 @@ There is one recovery, as for the portal's slices: work that was lost by any fau
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from common.lifecycle import deliveries, executions, slices
 from common.lifecycle.causes import Cause
 from common.lifecycle.deliveries import SCHEDULE, StreamClaim
 from ingestor.delivery import ledger, probe
+from ingestor.delivery.breaker import pause_seconds
 from ingestor.delivery.deliver import (
     MARGIN_SECONDS,
     Held,
@@ -30,6 +31,7 @@ from ingestor.delivery.deliver import (
     Sender,
     Stopped,
     Tools,
+    Unreadable,
     deliver_stream,
     finish_stream,
     hold_stream,
@@ -41,6 +43,7 @@ from ingestor.loops import end, repeat, settle
 from ingestor.metrics import Metrics
 from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
 from ingestor.schedule import Outcome, tick_each
+from ingestor.settling import database_wait
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +53,7 @@ TICK_SECONDS = 5.0
 HISTORY_SECONDS = 3600.0
 BATCHES_DAYS = 30
 DATABASE_RETRY_SECONDS = 5.0
-GAVE_UP = "o destino falhou por 24 horas: {reason}"
+GAVE_UP = "sem êxito por 24 horas: {reason}"
 GONE = "o arquivo do destino {destination} não está na pasta, ou não vale"
 
 # After an update that has ended since the last delivery was asked for.
@@ -245,7 +248,9 @@ class Courier:
         while self._stamp is not None and await in_transaction(self._engine, self._plan_one):
             self._wake.set()
         stalled = await in_transaction(self._engine, slices.fail_stalled)
-        for execution_id in stalled:
+        async with self._engine.connect() as db:
+            left_open = await executions.left_open(db, kind="delivery")
+        for execution_id in {*stalled, *left_open}:
             await self._close_execution(execution_id)
 
     async def _plan_one(self, db: AsyncConnection) -> bool:
@@ -291,8 +296,9 @@ class Courier:
             self._held[claim.slice_id] = _Held(claim, task, lease, lease_seconds)
             task.add_done_callback(partial(self._let_go, claim.slice_id))
 
-    def _let_go(self, slice_id: int, _: asyncio.Task[None]) -> None:
-        self._held.pop(slice_id, None)
+    def _let_go(self, slice_id: int, task: asyncio.Task[None]) -> None:
+        if self._held[slice_id].task is task:  # it may have been claimed again already
+            del self._held[slice_id]
         self._wake.set()
 
     async def _tick(self) -> None:
@@ -341,7 +347,7 @@ class Courier:
         with structlog.contextvars.bound_contextvars(**bound):
             if place is None or claim.stream_id not in place.streams:
                 message = GONE.format(destination=claim.destination)
-                await self._end(claim, "misconfigured", message)
+                await self._insist(partial(self._end, claim, "misconfigured", message))
                 return
             place.users += 1
             try:
@@ -369,7 +375,20 @@ class Courier:
                 await in_transaction(self._engine, partial(slices.release, claim=claim))
                 self._metrics.slice_ended("released")
         except Exception as error:  # noqa: BLE001  # what becomes of the stream depends on which it is
-            await self._settle_error(claim, registered, error)
+            await self._insist(partial(self._settle_error, claim, registered, error))
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Repeat a step while the database is unavailable; fences tell whether it still applies."""
+        while True:
+            try:
+                await step()
+            except Exception as error:
+                if not is_database_trouble(error):
+                    raise
+                log.warning("database is not available", cause=cause_of(error))
+                await asyncio.sleep(database_wait())
+            else:
+                return
 
     async def _settle_error(self, claim: StreamClaim, registered: Registered, error: Exception) -> None:
         """What becomes of a stream when the work of this claim ended in an error."""
@@ -378,6 +397,8 @@ class Courier:
                 await self._postpone(claim, error)
             case Stopped():
                 await self._end(claim, "destination_stopped", str(error))
+            case Unreadable():
+                await self._end(claim, "misconfigured", str(error))
             case probe.ProbeFailed():
                 await self._end(claim, "destination_down", str(error))
             case Held():
@@ -392,18 +413,14 @@ class Courier:
                 await self._give_back(claim, cause_of(error))
             case _:
                 log.error("delivery ended unexpectedly", exc_info=error)
-                reason = f"unexpected {type(error).__name__}"
-                await self._postpone(claim, Postponed(self._options.retry_seconds, "internal", reason))
+                seconds = pause_seconds(claim.failures + 1, self._options.retry_seconds, None)
+                await self._postpone(claim, Postponed(seconds, "internal", f"unexpected {type(error).__name__}"))
 
     async def _give_back(self, claim: StreamClaim, cause: str) -> None:
-        """Release a stream because of the database; where that fails too, its lease runs out."""
+        """Release a stream because of the database."""
         log.warning("database is not available", cause=cause)
         release = partial(slices.release, claim=claim, delay_seconds=DATABASE_RETRY_SECONDS, database_error=cause)
-        try:
-            await in_transaction(self._engine, release)
-        except Exception as error:
-            if not is_database_trouble(error):
-                raise
+        await in_transaction(self._engine, release)
 
     async def _finish(self, claim: StreamClaim, registered: Registered) -> None:
         if await in_transaction(self._engine, partial(finish_stream, claim=claim, registered=registered)):

@@ -7,7 +7,8 @@ is repeated with the same bytes and the same key until there is a verdict, whate
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -18,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.connections.settings import Stream
-from common.database import driver_of, in_transaction, network_errors
+from common.database import cause_of, driver_of, in_transaction, network_errors
 from common.difference import Scope
 from common.lifecycle import deliveries, slices
 from common.lifecycle.causes import Cause
@@ -42,6 +43,10 @@ MOST_REFUSALS = 64
 SINGLE_VERDICTS = 20
 """So many rejections before anything was accepted, or half of ten times as many verdicts, hold the delivery."""
 MOSTLY_REFUSED = "mostly_refused"
+TOO_SLOW = "a leitura de {entity} não terminou a tempo"
+UNREADABLE = "não é possível ler {entity}: {reason}"
+_NOT_READABLE = ("21", "22", "42")
+"""Classes of errors: more rows than one, a value that a column cannot hold, a name or a right that is not there."""
 SAMPLES = 3
 LONGEST_SAMPLE = 2000
 MARGIN_SECONDS = 1.0
@@ -97,6 +102,10 @@ class Postponed(Exception):
 
 class Stopped(Exception):
     """The destination wants no more; the text says how it said so."""
+
+
+class Unreadable(Exception):
+    """The records cannot be read; the text says why. Trying again does not help."""
 
 
 @dataclass(eq=False)
@@ -160,6 +169,7 @@ async def deliver_stream(
         Postponed: the destination has failed.
         Stopped: the destination wants no more.
         Held: an administrator has to confirm.
+        Unreadable: the records cannot be read.
         LeaseLost: the slice is another worker's now, or has been ended.
 
     """
@@ -184,6 +194,10 @@ async def deliver_stream(
             await _deliver_owed(work)
     except _Interrupted:
         return False
+    except asyncio.CancelledError:  # no more time: what is under way is repeated later
+        for task in work.tasks:
+            task.cancel()
+        raise
     finally:
         await _drop(work)
     return True
@@ -262,7 +276,7 @@ async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
         held = {"reason": "hold_above", "owed": number, "samples": samples, "stream": registered.stream.name}
         return keys, Held(held)
 
-    with network_errors():
+    with _reading(work):
         keys, held = await in_transaction(work.tools.engine, ask)
     if held is not None:
         raise held
@@ -272,6 +286,28 @@ async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
 async def _sample(driver: "asyncpg.Connection[Any]", registered: Registered, keys: list[str]) -> list[str]:
     """Some records as they would be sent."""
     return [content[:LONGEST_SAMPLE] for content in await ledger.render_some(driver, registered, keys)]
+
+
+@contextmanager
+def _reading(work: Delivery) -> Iterator[None]:
+    """Wrap what reads an entity: it may take too long whenever it is asked, or not be readable at all.
+
+    Raises:
+        Postponed: it took too long.
+        Unreadable: the database refuses to read it, because of a value, a column or the whole of it.
+
+    """
+    try:
+        with network_errors():
+            yield
+    except asyncpg.QueryCanceledError as error:
+        seconds = breaker.pause_seconds(work.claim.failures + 1, work.tools.retry_seconds, None)
+        raise Postponed(seconds, "internal", TOO_SLOW.format(entity=work.registered.stream.entity.name)) from error
+    except asyncpg.PostgresError as error:
+        if not (error.sqlstate or "").startswith(_NOT_READABLE):
+            raise
+        entity = work.registered.stream.entity.name
+        raise Unreadable(UNREADABLE.format(entity=entity, reason=cause_of(error))) from error
 
 
 async def _fenced(work: Delivery, change: Callable[["asyncpg.Connection[Any]"], Awaitable[T]]) -> T:
@@ -296,7 +332,7 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
     stream, registered = work.registered.stream, work.registered
     limit = min(stream.batch_bytes, work.position.batch_limit or stream.batch_bytes)
 
-    with network_errors():
+    with _reading(work):
         async with work.tools.engine.connect() as db:  # outside the lock, which verdicts of other requests wait for
             prepared = await ledger.prepare(
                 await driver_of(db),

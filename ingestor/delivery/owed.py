@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 
+from common.database import SILENT_SECONDS
 from common.difference import Ledger, Scope, difference
 from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery.streams import Position, Registered
@@ -13,6 +14,8 @@ from ingestor.delivery.streams import Position, Registered
 
 AT_ONCE = 50_000
 """Keys of one question: they take some 5 MB."""
+QUESTION_SECONDS = 900.0
+"""The time of one question: other statements have a minute, in which large tables cannot be compared."""
 
 
 def scope_of(claim: StreamClaim) -> Scope:
@@ -60,8 +63,10 @@ async def _ask(
     """Ask; both tables whole are joined by hashes, and not by a look-up for each record."""
     ledger = Ledger(registered.id, registered.plan, position.baseline_at, position.cursor_at)
     sql, values = difference(registered.stream, ledger, scope)
+    await driver.execute(f"SET LOCAL statement_timeout = {int(QUESTION_SECONDS * 1000)}")
     if scope.looks_at_all(position.cursor_at):
         await driver.execute("SET LOCAL enable_nestloop = off")
         await driver.execute("SET LOCAL work_mem = '64MB'")
-    rows: list[Any] = await driver.fetch(f"{select} {sql} {after}", *values)
+    limit = QUESTION_SECONDS + SILENT_SECONDS
+    rows: list[Any] = await driver.fetch(f"{select} {sql} {after}", *values, timeout=limit)
     return rows

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from common.database import UnreachableDatabaseError
 from common.lifecycle import deliveries, executions
 from ingestor.delivery import courier as module
-from ingestor.delivery import streams
+from ingestor import loops
+from ingestor.delivery import owed, streams
 from ingestor.delivery.courier import Courier, CourierOptions
 from ingestor.delivery.verdicts import Answer
 from tests.deliveries import Receiver, Request, accepting, put_products, write_files
@@ -244,3 +247,93 @@ async def test_a_mapping_that_changes_during_a_delivery_counts_from_the_next_one
         await eventually(has_ended(database, await ask(database)))
     assert len(receiver.records) == 25
     assert all("TITULO" in record for record in receiver.records.values())
+
+
+async def test_a_value_that_cannot_be_read_ends_the_delivery_with_the_reason_and_the_courier_goes_on(
+    database: Database, tmp_path: Path
+) -> None:
+    await put_products(database.engine, NAMES)
+    await put_products(database.engine, {26: "o preço é um texto"}, preco="sob consulta")
+    receiver = Receiver()
+    async with running(database, write_files(tmp_path), receiver):
+        execution_id = await ask(database)
+        await eventually(has_ended(database, execution_id, "error"))
+        run = await database.execution(execution_id)
+        assert run.cause == "misconfigured"
+        assert "produtos" in run.error_message
+        assert "sob consulta" in run.error_message
+        await put_products(database.engine, {26: "o preço é um número"}, preco="1.5")
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 26
+
+
+async def test_a_question_that_takes_too_long_is_a_failure_that_has_an_end(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owed, "QUESTION_SECONDS", 0.05)
+    await put_products(database.engine, NAMES)
+    async with running(database, write_files(tmp_path), Receiver()), database.engine.connect() as db:
+        await db.execute(text("LOCK TABLE entity_records IN ACCESS EXCLUSIVE MODE"))
+        execution_id = await ask(database)
+        await eventually(lambda: database.value("SELECT max(failures) > 0 FROM sync_slices"))
+        await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 hours'")
+        await eventually(has_ended(database, execution_id, "error"))
+        await db.rollback()
+    assert "produtos" in (await database.execution(execution_id)).error_message
+
+
+async def test_the_courier_outlives_a_database_that_is_away_while_a_failure_is_noted(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_products(database.engine, NAMES)
+    monkeypatch.setattr(module, "database_wait", lambda: 0.01)
+    postpone, tries = deliveries.postpone, 0
+
+    async def away(*given: Any, **options: Any) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise UnreachableDatabaseError("away")
+        return await postpone(*given, **options)
+
+    monkeypatch.setattr(deliveries, "postpone", away)
+    receiver = Receiver()
+    receiver.answer = lambda request: accepting(request) if len(receiver.requests) > 1 else Answer(503, {}, b"")
+    async with running(database, write_files(tmp_path), receiver):
+        await eventually(has_ended(database, await ask(database)))
+    assert tries >= 3
+    assert len(receiver.records) == 25
+
+
+async def test_a_delivery_whose_last_stream_has_ended_is_closed_by_the_next_courier(
+    database: Database, tmp_path: Path
+) -> None:
+    folder = write_files(tmp_path)
+    async with running(database, folder, Receiver()) as courier:
+        await eventually(lambda: courier._places)
+    execution_id = await ask(database)
+    stream_id = await database.value("SELECT id FROM streams")
+    await database.run(deliveries.plan, execution_id, [stream_id])
+    await database.rows("UPDATE sync_slices SET status = 'success', finished_at = now()")
+    async with running(database, folder, Receiver()):
+        await eventually(has_ended(database, execution_id))
+
+
+async def test_a_stop_does_not_wait_longer_for_an_answer_than_it_may(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "GRACE_SECONDS", 0.1)
+    await put_products(database.engine, NAMES)
+    arrived = asyncio.Event()
+
+    async def wait(_: Request) -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    receiver = Receiver(before=wait)
+    async with asyncio.timeout(15), running(database, write_files(tmp_path), receiver):
+        await ask(database)
+        await arrived.wait()
+    assert (await database.row("SELECT * FROM sync_slices")).status == "pending"
+    body = await database.value("SELECT body FROM delivery_batches WHERE state = 'open' ORDER BY id LIMIT 1")
+    assert [body] == [request.body for request in receiver.requests], "it goes out again later"

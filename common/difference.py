@@ -1,6 +1,7 @@
 """The difference between an entity's table and the ledger of a stream: which records a destination is owed, as SQL.
 
-A record is owed where its last change or the number of the mapping differs from what was last settled.
+A record is owed where its last change or the number of the mapping differs from what was last settled. One of a view
+that has no such moment is too, so that it is rejected and not passed over.
 """
 
 from dataclasses import dataclass
@@ -103,16 +104,16 @@ def difference(stream: Stream, ledger: Ledger, scope: Scope) -> tuple[str, list[
 
 def _add_owed(question: _Question, stream: Stream, ledger: Ledger, scope: Scope) -> None:
     version = stream.entity.version.replace("{", "{{").replace("}", "}}")
-    known = f"(d.key IS NOT NULL OR {version} > coalesce({_MOMENT}, '-infinity'))"
+    known = f"(d.key IS NOT NULL OR {version} IS NULL OR {version} > coalesce({_MOMENT}, '-infinity'))"
     other = f"(d.source_at, d.plan) IS DISTINCT FROM ({version}, CAST({{}} AS int))"
     # a verdict since the request may be that of an older version, whose request was open
     asked = f"(d.sent_at IS NULL OR d.sent_at < {_MOMENT} OR {other})"
-    if scope.keys is not None:
+    if scope.wanted == "rejeitados":
+        question.add(f"d.state = {REJECTED} AND d.sent_at < {_MOMENT}", scope.begun_at)
+    elif scope.keys is not None:
         question.add(asked, scope.begun_at, ledger.plan)
     elif scope.wanted == "tudo":
         question.add(f"{asked} AND {known}", scope.begun_at, ledger.plan, ledger.baseline_at)
-    elif scope.wanted == "rejeitados":
-        question.add(f"d.state = {REJECTED} AND d.sent_at < {_MOMENT}", scope.begun_at)
     else:
         differs = f"((d.state = {OWED} OR {other}) AND {known})"
         if scope.is_full:

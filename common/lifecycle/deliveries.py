@@ -38,6 +38,7 @@ _RUNNING = text("""
 _LOCK_UNPLANNED = text("""
     SELECT id, resource, mode, options, trigger FROM sync_executions
      WHERE kind = 'delivery' AND status = 'running' AND planned_at IS NULL
+       AND (CAST(:destinations AS text[]) IS NULL OR resource = ANY(CAST(:destinations AS text[])))
      ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 _PLAN = text("""
@@ -72,6 +73,7 @@ _DETAILS = text("""
       FROM sync_executions WHERE id = :execution_id
 """)
 _LOCK = text("SELECT FROM sync_executions WHERE id = :execution_id FOR NO KEY UPDATE")
+_IS_PAUSED = text("SELECT 1 FROM schedules WHERE name = :schedule AND paused_at IS NOT NULL")
 _HOLD = text("""
     UPDATE sync_executions SET held = CAST(:held AS jsonb), updated_at = now()
      WHERE id = :execution_id AND status = 'running'
@@ -153,9 +155,10 @@ async def running_of(db: AsyncConnection, destination: str) -> int | None:
     return found
 
 
-async def lock_unplanned(db: AsyncConnection) -> Requested | None:
-    """Lock the oldest delivery that has no slices yet."""
-    row = (await db.execute(_LOCK_UNPLANNED)).one_or_none()
+async def lock_unplanned(db: AsyncConnection, destinations: Sequence[str] | None = None) -> Requested | None:
+    """Lock the oldest delivery, to one of these destinations or to any, that has no slices yet."""
+    parameters = {"destinations": None if destinations is None else list(destinations)}
+    row = (await db.execute(_LOCK_UNPLANNED, parameters)).one_or_none()
     return None if row is None else Requested(row.id, row.resource, row.mode, row.options or {}, row.trigger)
 
 
@@ -199,6 +202,11 @@ async def claim(
         created_at=told.created_at,
         taken_over=row.was_held,
     )
+
+
+async def is_paused(db: AsyncConnection, destination: str) -> bool:
+    """Whether nothing is sent to a destination for now."""
+    return (await db.execute(_IS_PAUSED, {"schedule": f"{SCHEDULE}{destination}"})).first() is not None
 
 
 async def count(
@@ -257,12 +265,15 @@ async def lock(db: AsyncConnection, execution_id: int) -> None:
     await db.execute(_LOCK, {"execution_id": execution_id})
 
 
-async def hold(db: AsyncConnection, claim: Fenced, execution_id: int, held: Mapping[str, Any]) -> bool:
+async def hold(
+    db: AsyncConnection, claim: Fenced, execution_id: int, held: Mapping[str, Any], *, taken_back: int = 0
+) -> bool:
     """Let a locked delivery wait until an administrator confirms or cancels it; `held` says why.
 
-    `False` if the slice is not ours.
+    `taken_back`: rejections that do not count any more. `False` if the slice is not ours.
     """
-    if not await change(db, claim, status="pending", stalls=0, **UNHELD):
+    rejected = func.greatest(sync_slices.c.records_rejected - taken_back, 0)
+    if not await change(db, claim, status="pending", stalls=0, records_rejected=rejected, **UNHELD):
         return False
     await db.execute(_HOLD, {"execution_id": execution_id, "held": json.dumps(held)})
     return True

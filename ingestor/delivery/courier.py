@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.connections.loading import Stamp, check_connections, stamp_of
+from common.connections.loading import FOLDERS, Stamp, check_connections, stamp_of
 from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
 from common.lifecycle import deliveries, executions, slices
@@ -56,7 +56,7 @@ DATABASE_RETRY_SECONDS = 5.0
 GAVE_UP = "sem êxito por 24 horas: {reason}"
 GONE = "o arquivo do destino {destination} não está na pasta, ou não vale"
 
-# After an update that has ended since the last delivery was asked for.
+# After an update that has ended since the last delivery was asked for that looks at all streams.
 _UPDATED = text("""
     SELECT wanted.destination
       FROM unnest(CAST(:destinations AS text[]), CAST(:resources AS text[])) AS wanted (destination, resource)
@@ -66,7 +66,10 @@ _UPDATED = text("""
              WHERE u.kind = 'sync' AND u.resource = wanted.resource AND u.mode = 'update' AND u.status = 'success'
                AND u.finished_at > now() - interval '1 day')
            > coalesce((SELECT d.created_at FROM sync_executions d
-                        WHERE d.kind = 'delivery' AND d.resource = wanted.destination ORDER BY d.id DESC LIMIT 1),
+                        WHERE d.kind = 'delivery' AND d.resource = wanted.destination
+                          AND coalesce(d.options ->> 'mode', 'diferencas') IN ('diferencas', 'tudo')
+                          AND d.options ->> 'keys' IS NULL AND d.options ->> 'streams' IS NULL
+                        ORDER BY d.id DESC LIMIT 1),
                       (SELECT s.updated_at FROM destinations s WHERE s.name = wanted.destination))
        AND EXISTS (SELECT FROM destinations s WHERE s.name = wanted.destination AND s.stopped_at IS NULL)
      GROUP BY wanted.destination
@@ -130,6 +133,8 @@ class Courier:
         self._tools = Tools(engine, self.stopping, self._metrics, options.retry_seconds)
         self._places: dict[str, _Place] = {}
         self._stamp: Stamp | None = None
+        self._invalid: frozenset[str] = frozenset()
+        self._is_unread = False
         self._held: dict[int, _Held] = {}
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -188,12 +193,16 @@ class Courier:
             connections, faults = await asyncio.to_thread(check_connections, self._options.folder)
             for fault in faults:
                 log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
-            invalid = {Path(fault.file).stem for fault in faults}
-            await self._take(connections, invalid)
-            self._stamp = stamp
+            self._invalid = frozenset(Path(fault.file).stem for fault in faults)
+            # a folder that cannot be read says nothing of its files
+            self._is_unread = any(fault.file in (str(self._options.folder), *FOLDERS) for fault in faults)
+            await self._take(connections)
+        names, is_new = list(self._places), stamp != self._stamp
+        await in_transaction(self._engine, partial(mark_missing, names=names, is_new=is_new))
+        self._stamp = stamp
         await self._give_up_missing()
 
-    async def _take(self, connections: Connections, invalid: set[str]) -> None:
+    async def _take(self, connections: Connections) -> None:
         """Register the destinations that have changed, and note which are gone."""
         for name, destination in connections.destinations.items():
             known = self._places.get(name)
@@ -202,11 +211,10 @@ class Courier:
             registered = await in_transaction(self._engine, partial(register, destination=destination))
             await self._replace(name, destination, registered)
             log.info("destination loaded", destination=name, streams=[each.stream.name for each in registered])
-        gone = set(self._places) - set(connections.destinations) - invalid
-        for name in gone:
+        gone = set(self._places) - set(connections.destinations) - self._invalid
+        for name in () if self._is_unread else gone:
             await self._close(self._places.pop(name))
             log.warning("the file of a destination is gone", destination=name)
-        await in_transaction(self._engine, partial(mark_missing, names=[*connections.destinations, *invalid]))
 
     async def _replace(self, name: str, destination: Destination, registered: list[Registered]) -> None:
         before = self._places.get(name)
@@ -226,13 +234,18 @@ class Courier:
             await place.sender.close()
 
     async def _give_up_missing(self) -> None:
-        """End the deliveries of destinations whose file is gone; the ledger is kept."""
+        """End the deliveries of destinations that no courier has a file of; the ledger is kept.
+
+        Requests that are open stay so while a file is there that does not hold: they go on when it does.
+        """
 
         async def give_up(db: AsyncConnection) -> list[tuple[str, int]]:
             ended = []
             for name, execution_ids in await load_missing(db):
                 for execution_id in execution_ids:
                     await _end_with(db, execution_id, "misconfigured", GONE.format(destination=name))
+                if self._is_unread or name in self._invalid:
+                    continue
                 open_batches = await lock_open(db, name)
                 driver = await driver_of(db)
                 for batch_id, stream_id, keys in open_batches:
@@ -254,7 +267,7 @@ class Courier:
             await self._close_execution(execution_id)
 
     async def _plan_one(self, db: AsyncConnection) -> bool:
-        asked = await deliveries.lock_unplanned(db)
+        asked = await deliveries.lock_unplanned(db, list(self._places))
         if asked is None:
             return False
         place = self._places.get(asked.destination)

@@ -116,7 +116,7 @@ class Held(Exception):
 
 
 class _Interrupted(Exception):
-    """The worker stops, or the lease is too short for another request."""
+    """The worker stops, the destination is paused, or the lease is too short for another request."""
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Delivery:
 async def deliver_stream(
     tools: Tools, claim: StreamClaim, registered: Registered, sender: Sender, *, lease: Lease, pace: Pace
 ) -> bool:
-    """Deliver a stream until it owes nothing but what was rejected; `False` where the worker was asked to stop first.
+    """Deliver a stream until it owes nothing but what was rejected; `False` where it had to stop first.
 
     Raises:
         Postponed: the destination has failed.
@@ -303,6 +303,8 @@ def _reading(work: Delivery) -> Iterator[None]:
     except asyncpg.QueryCanceledError as error:
         seconds = breaker.pause_seconds(work.claim.failures + 1, work.tools.retry_seconds, None)
         raise Postponed(seconds, "internal", TOO_SLOW.format(entity=work.registered.stream.entity.name)) from error
+    except ledger.Unfit as error:
+        raise Unreadable(UNREADABLE.format(entity=work.registered.stream.entity.name, reason=error)) from error
     except asyncpg.PostgresError as error:
         if not (error.sqlstate or "").startswith(_NOT_READABLE):
             raise
@@ -311,10 +313,10 @@ def _reading(work: Delivery) -> Iterator[None]:
 
 
 async def _fenced(work: Delivery, change: Callable[["asyncpg.Connection[Any]"], Awaitable[T]]) -> T:
-    """Run a change of the ledger in a transaction that holds the slice."""
+    """Run a change of the ledger before a request in a transaction that holds the slice."""
 
     async def write(db: AsyncConnection) -> T:
-        await _hold(db, work)
+        await _hold_unpaused(db, work)
         return await change(await driver_of(db))
 
     with network_errors():
@@ -324,6 +326,18 @@ async def _fenced(work: Delivery, change: Callable[["asyncpg.Connection[Any]"], 
 async def _hold(db: AsyncConnection, work: Delivery) -> None:
     if await slices.hold(db, work.claim) is None:
         raise LeaseLost(f"slice {work.claim.slice_id}")
+
+
+async def _hold_unpaused(db: AsyncConnection, work: Delivery) -> None:
+    """Hold the slice for another request.
+
+    Raises:
+        _Interrupted: the destination has been paused.
+
+    """
+    await _hold(db, work)
+    if await deliveries.is_paused(db, work.claim.destination):
+        raise _Interrupted
 
 
 async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_records: int | None = None) -> None:
@@ -344,7 +358,7 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
             )
 
     async def fill(db: AsyncConnection) -> Filled:
-        await _hold(db, work)
+        await _hold_unpaused(db, work)
         filled = await ledger.freeze(
             await driver_of(db),
             registered,
@@ -626,15 +640,17 @@ async def hold_stream(
 
     Where nearly everything was refused, what this delivery has rejected is owed again, and the reasons are kept.
     """
-    details = dict(held.details)
+    details, taken_back = dict(held.details), 0
     await deliveries.lock(db, claim.execution_id)  # before the slice, as everywhere
     if details["reason"] == MOSTLY_REFUSED and await slices.hold(db, claim) is not None:
         driver = await driver_of(db)
         details["samples"] = (
             await ledger.load_reasons(driver, registered.id, claim.began_at, SAMPLES) or details["samples"]
         )
-        await ledger.forget_rejections(driver, registered.id, claim.began_at)
-    if not await deliveries.hold(db, claim, claim.execution_id, details):
+        taken_back = await ledger.forget_rejections(driver, registered.id, claim.began_at)
+        if scope_of(claim).covers:
+            await db.execute(_LESS_OWED, {"id": registered.id, "settled": -taken_back})
+    if not await deliveries.hold(db, claim, claim.execution_id, details, taken_back=taken_back):
         return None
     del details["samples"]  # what is said of it goes into logs, and samples are for administrators
     return details

@@ -23,6 +23,8 @@ from ingestor.delivery.streams import Registered
 DIGEST_BYTES = 16
 LONGEST_REASON = 500
 LONGEST_ANSWER = 2000
+NOT_UNIQUE = "mais de um registro tem a chave {key}"
+NO_VERSION = "o registro não tem o momento da última mudança"
 TOO_LARGE = "o registro é maior do que o destino aceita ({size} bytes)"
 
 
@@ -69,6 +71,10 @@ class _Record:
     digest: bytes
 
 
+class Unfit(Exception):
+    """An entity whose rows are no records; the text says why."""
+
+
 @dataclass
 class Prepared:
     """Records as they were read: rendered, or `known` to the destination as they are, or `refused` with the reason."""
@@ -76,7 +82,7 @@ class Prepared:
     seen: int = 0
     fresh: list[_Record] = field(default_factory=list)
     known: list[tuple[str, datetime]] = field(default_factory=list)
-    refused: list[tuple[str, datetime, bytes | None, str]] = field(default_factory=list)
+    refused: list[tuple[str, datetime | None, bytes | None, str]] = field(default_factory=list)
 
 
 # A plan that is made while the ledger is empty and has been vacuumed would read all of it for each key, and is kept.
@@ -176,15 +182,26 @@ async def prepare(
 ) -> Prepared:
     """Read the records of these keys as they are now, and render them; the one function here that needs no lock.
 
-    A record of more than `most_bytes` is rejected. `forgets`: send records although the destination has all that is
-    mapped of them; `asks_rejected`: also what it has rejected as it is.
+    A record of more than `most_bytes` is rejected, and one without the moment of its last change. `forgets`: send
+    records although the destination has all that is mapped of them; `asks_rejected`: also what it has rejected as it is.
+
+    Raises:
+        Unfit: two records have one key.
+
     """
     prepared = Prepared()
     await driver.execute(_BY_INDEX)
+    found: set[str] = set()
     render = registered.stream.rendering.render
     for row in await driver.fetch(_rows(registered), registered.id, list(keys), *registered.stream.where.values):
         key, version, digest_before, was_rejected = row[0], row[1], row[2], row[3]
         prepared.seen += 1
+        if key in found:
+            raise Unfit(NOT_UNIQUE.format(key=key))
+        found.add(key)
+        if version is None:
+            prepared.refused.append((key, version, None, NO_VERSION))
+            continue
         try:
             rendered = render(row[4:], key, version)
         except CannotRender as error:
@@ -364,7 +381,7 @@ async def _reject(
     stream_id: int,
     plan: int,
     batch_id: int | None,
-    bad: Sequence[tuple[str, datetime, bytes | None, str]],
+    bad: Sequence[tuple[str, datetime | None, bytes | None, str]],
 ) -> int:
     """Note rejections, each by key, version, digest and reason; answers how many had not been rejected before."""
     rows = [(key, version, digest, reason[:LONGEST_REASON]) for key, version, digest, reason in sorted(bad)]
@@ -378,9 +395,9 @@ async def give_back(driver: "asyncpg.Connection[Any]", stream_id: int, batch_id:
     await driver.execute(_CLOSE, batch_id, "abandoned", None, None, None)
 
 
-async def forget_rejections(driver: "asyncpg.Connection[Any]", stream_id: int, since: datetime) -> None:
-    """Owe the records again that have been rejected first since a moment."""
-    await driver.execute(_FORGET_REJECTIONS, stream_id, since)
+async def forget_rejections(driver: "asyncpg.Connection[Any]", stream_id: int, since: datetime) -> int:
+    """Owe the records again that have been rejected first since a moment; answers how many."""
+    return int((await driver.execute(_FORGET_REJECTIONS, stream_id, since)).rpartition(" ")[2])
 
 
 async def delete_old(driver: "asyncpg.Connection[Any]", days: int) -> int:

@@ -8,10 +8,13 @@ import asyncpg
 from common.database import SILENT_SECONDS
 from common.difference import Ledger, Scope, difference
 from common.lifecycle.deliveries import StreamClaim
+from ingestor.delivery.ledger import Unfit
 from ingestor.delivery.streams import Position, Registered
 
 # names of descriptions and of checked files
 
+NO_KEY = "há registros sem chave"
+NO_MOMENT = "a coluna da última mudança não é timestamptz"
 AT_ONCE = 50_000
 """Keys of one question: they take some 5 MB."""
 QUESTION_SECONDS = 900.0
@@ -33,13 +36,24 @@ def scope_of(claim: StreamClaim) -> Scope:
 async def load_owed(
     driver: "asyncpg.Connection[Any]", registered: Registered, position: Position, scope: Scope
 ) -> tuple[list[str], datetime | None]:
-    """Keys of records that are owed, `AT_ONCE` at most and in no order, and the oldest change of them."""
+    """Keys of records that are owed, `AT_ONCE` at most and in no order, and the oldest change of them.
+
+    Raises:
+        Unfit: a record has no key, or its last change is no moment.
+
+    """
     entity = registered.stream.entity
     # one row: a row for each key takes three times the memory, which is not given back
     select = "SELECT array_agg(found.key), min(found.version) FROM ("
     select += f"SELECT {entity.key_sql} AS key, {entity.version} AS version"
     ((keys, oldest),) = await _ask(driver, select, registered, position, scope, after=f"LIMIT {AT_ONCE}) found")
-    return keys or [], oldest
+    if keys is None:
+        return [], None
+    if None in keys:
+        raise Unfit(NO_KEY)
+    if oldest is not None and (not isinstance(oldest, datetime) or oldest.tzinfo is None):
+        raise Unfit(NO_MOMENT)
+    return keys, oldest
 
 
 async def count_owed(

@@ -27,12 +27,25 @@ _ADD_STREAM = text("""
             CASE WHEN :from_now THEN now() ELSE CAST(:baseline AS timestamptz) END)
     ON CONFLICT (destination, name) DO UPDATE
        SET entity = excluded.entity, plan_digest = excluded.plan_digest,
-           plan = known.plan + CASE WHEN known.plan_digest = excluded.plan_digest THEN 0 ELSE 1 END
+           plan = known.plan + CASE WHEN (known.entity, known.plan_digest) = (excluded.entity, excluded.plan_digest)
+                                    THEN 0 ELSE 1 END,
+           cursor_at = CASE WHEN known.entity = excluded.entity THEN known.cursor_at END
     RETURNING id, plan
 """)
+# Another courier may have the file: it says so at each look. Where none has, what is running is worked on by none.
 _MARK_MISSING = text("""
-    UPDATE destinations SET missing_since = now(), updated_at = now()
+    UPDATE destinations d SET missing_since = now()
      WHERE missing_since IS NULL AND name <> ALL(CAST(:names AS text[]))
+       AND (CAST(:is_new AS boolean) OR EXISTS (
+            SELECT FROM sync_executions e
+             WHERE e.kind = 'delivery' AND e.status = 'running' AND e.held IS NULL AND e.resource = d.name
+               AND e.created_at < now() - make_interval(secs => :seconds)
+               AND NOT EXISTS (SELECT FROM sync_slices s
+                                WHERE s.execution_id = e.id AND (s.lease_until > now() OR s.run_after > now()))))
+""")
+_MARK_THERE = text("""
+    UPDATE destinations SET missing_since = NULL
+     WHERE missing_since IS NOT NULL AND name = ANY(CAST(:names AS text[]))
 """)
 _MISSING = text("""
     SELECT d.name, array_agg(e.id) FILTER (WHERE e.id IS NOT NULL) AS executions
@@ -42,6 +55,11 @@ _MISSING = text("""
        AND (e.id IS NOT NULL OR EXISTS (SELECT FROM streams s JOIN delivery_batches b ON b.stream_id = s.id
                                          WHERE s.destination = d.name AND b.state = 'open'))
      GROUP BY d.name
+     UNION ALL
+    SELECT e.resource, array_agg(e.id) FROM sync_executions e
+     WHERE e.kind = 'delivery' AND e.status = 'running' AND e.created_at < now() - make_interval(secs => :seconds)
+       AND NOT EXISTS (SELECT FROM destinations d WHERE d.name = e.resource)
+     GROUP BY e.resource
 """)
 _OPEN_OF = text("""
     SELECT b.id, b.stream_id, b.keys FROM delivery_batches b JOIN streams s ON s.id = b.stream_id
@@ -73,7 +91,7 @@ class Position:
 
 
 async def register(db: AsyncConnection, destination: Destination) -> list[Registered]:
-    """Write a destination's streams, in their order. A mapping that has changed gets the next number.
+    """Write a destination's streams, in their order. A mapping or entity that has changed gets the next number.
 
     What `start` says holds from the first registration on.
     """
@@ -109,13 +127,17 @@ async def load_position(db: AsyncConnection, stream_id: int) -> Position:
     return Position(*(await db.execute(_POSITION, {"id": stream_id})).one())
 
 
-async def mark_missing(db: AsyncConnection, names: Collection[str]) -> None:
-    """Note of all destinations but these that their file is gone."""
-    await db.execute(_MARK_MISSING, {"names": list(names)})
+async def mark_missing(db: AsyncConnection, names: Collection[str], *, is_new: bool) -> None:
+    """Note that these destinations are there, and of others that their file is gone.
+
+    `is_new`: of all others, as files have changed; else of those whose running deliveries are worked on by no courier.
+    """
+    await db.execute(_MARK_THERE, {"names": list(names)})
+    await db.execute(_MARK_MISSING, {"names": list(names), "is_new": is_new, "seconds": FORGET_AFTER_SECONDS})
 
 
 async def load_missing(db: AsyncConnection) -> list[tuple[str, list[int]]]:
-    """Destinations whose file has been gone for a while and that still have work, with their running deliveries."""
+    """Destinations that no courier has had a file of for a while and that have work, with their running deliveries."""
     rows = await db.execute(_MISSING, {"seconds": FORGET_AFTER_SECONDS})
     return [(name, executions or []) for name, executions in rows]
 

@@ -337,3 +337,88 @@ async def test_a_stop_does_not_wait_longer_for_an_answer_than_it_may(
     assert (await database.row("SELECT * FROM sync_slices")).status == "pending"
     body = await database.value("SELECT body FROM delivery_batches WHERE state = 'open' ORDER BY id LIMIT 1")
     assert [body] == [request.body for request in receiver.requests], "it goes out again later"
+
+
+async def test_a_courier_without_a_destinations_file_leaves_its_deliveries_to_one_that_has_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "FORGET_AFTER_SECONDS", 60.0)
+    await put_products(database.engine, NAMES)
+    receiver, folder, other = Receiver(), write_files(tmp_path / "one"), write_files(tmp_path / "other")
+    (other / "destinations" / "crm.yaml").unlink()
+    async with running(database, folder, receiver) as courier:
+        await eventually(lambda: courier._places)
+    async with running(database, other, Receiver()) as courier:
+        await eventually(lambda: database.value("SELECT missing_since IS NOT NULL FROM destinations"))
+        execution_id = await ask(database)
+        async with running(database, folder, receiver):
+            await eventually(has_ended(database, execution_id))
+            await eventually(lambda: database.value("SELECT missing_since IS NULL FROM destinations"))
+    assert len(receiver.records) == 25
+
+
+async def test_a_delivery_that_no_courier_has_a_file_of_ends_though_the_file_was_there_when_it_began(
+    database: Database, tmp_path: Path
+) -> None:
+    folder, other = write_files(tmp_path / "one"), write_files(tmp_path / "other")
+    (other / "destinations" / "crm.yaml").unlink()
+    async with running(database, other, Receiver()) as second:
+        await eventually(lambda: second._stamp is not None)
+        async with running(database, folder, Receiver()) as first:
+            await eventually(lambda: first._places)
+        execution_id = await ask(database)
+        await eventually(has_ended(database, execution_id, "error"))
+    assert (await database.execution(execution_id)).cause == "misconfigured"
+
+
+async def test_a_file_that_does_not_hold_from_the_start_ends_what_runs_and_keeps_open_requests(
+    database: Database, tmp_path: Path
+) -> None:
+    await put_products(database.engine, NAMES)
+    receiver, folder = Receiver(answer=lambda _: Answer(503, {}, b"")), write_files(tmp_path)
+    async with running(database, folder, receiver):
+        execution_id = await ask(database)
+        await eventually(lambda: len(receiver.requests) > 1)
+    write_files(folder, change=lambda written: written.replace("CODIGO: codigo", "CODIGO: codgo"))
+    async with running(database, folder, receiver):
+        await eventually(has_ended(database, execution_id, "error"))
+        receiver.answer = accepting
+        write_files(folder)
+        await eventually(lambda: database.value("SELECT missing_since IS NULL FROM destinations"))
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+    first = receiver.requests[0].body
+    assert len({request.idempotency_key for request in receiver.requests if request.body == first}) == 1
+
+
+async def test_a_folder_that_is_away_stops_no_delivery(database: Database, tmp_path: Path) -> None:
+    await put_products(database.engine, NAMES)
+    receiver, folder = Receiver(), write_files(tmp_path / "connections")
+    async with running(database, folder, receiver) as courier:
+        await eventually(lambda: courier._places)
+        folder.rename(tmp_path / "away")
+        await eventually(lambda: courier._stamp == frozenset())
+        await eventually(has_ended(database, await ask(database)))
+    assert len(receiver.records) == 25
+
+
+async def test_an_update_is_followed_although_the_destination_was_tested_since(
+    database: Database, tmp_path: Path
+) -> None:
+    receiver = Receiver(answer=lambda _: Answer(200, {}, b""))
+    folder = write_files(tmp_path, change=lambda written: "after: update\n" + written)
+    text_of = (folder / "destinations" / "crm.yaml").read_text()
+    assert "after: update" in text_of
+    async with running(database, folder, receiver, schedule_enabled=False):
+        await eventually(has_ended(database, await ask(database, mode="teste")))
+    pairs = {"destinations": ["crm"], "resources": ["contratacoes"], "schedule": "deliver:"}
+    await database.rows("UPDATE sync_executions SET created_at = now() - interval '1 hour'")
+    await database.rows("UPDATE destinations SET updated_at = now() - interval '2 hours'")
+    await database.rows("""
+        INSERT INTO sync_executions (resource, mode, criterio, trigger, status, planned_at, started_at, finished_at,
+                                     published_at, duration_seconds)
+        VALUES ('contratacoes', 'update', 'atualizacao', 'schedule', 'success', now() - interval '91 minutes',
+                now() - interval '91 minutes', now() - interval '90 minutes', now(), 60)
+    """)
+    async with database.engine.connect() as db:
+        assert [row.destination for row in await db.execute(module._UPDATED, pairs)] == ["crm"]

@@ -1,6 +1,7 @@
 """The difference, the frozen requests and their verdicts, against a real ledger and a destination in memory."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import text
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.lifecycle import deliveries, executions
-from ingestor.delivery.deliver import PATIENT_TRIES, Held, Postponed, Stopped, finish_stream, hold_stream
+from ingestor.delivery.deliver import PATIENT_TRIES, Held, Postponed, Stopped, Unreadable, finish_stream, hold_stream
 from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
 from tests.deliveries import Desk, Receiver, Request, accepting, answer_of, put_products, write_files
@@ -501,3 +502,121 @@ async def test_what_is_sent_by_name_says_nothing_of_what_is_owed(desk: Desk, dat
     await desk.deliver(keys=["4", "5"])
     stream = await database.row("SELECT * FROM streams")
     assert (stream.owed, stream.oldest_owed_at is None) == (25, False)
+
+
+async def test_a_destination_that_is_paused_is_sent_nothing_more_from_the_next_request_on(
+    desk: Desk, database: Database
+) -> None:
+    async def pause(_: Request) -> None:
+        await database.rows("""
+            INSERT INTO schedules (name, paused_at, paused_by, pause_reason)
+            VALUES ('deliver:crm', now(), 'ana', 'manutenção') ON CONFLICT DO NOTHING
+        """)
+
+    desk.receiver.before = pause
+    await desk.ask()
+    claim = await desk.claim()
+    assert claim is not None
+    assert not await desk.work(claim)
+    desk.receiver.before = None
+    assert not await desk.work(claim), "open requests too"
+    assert len(desk.receiver.requests) <= 2
+    await database.rows("UPDATE schedules SET paused_at = NULL, paused_by = NULL, pause_reason = NULL")
+    assert await desk.work(claim)
+    assert len(desk.receiver.records) == 25
+
+
+async def test_of_records_that_are_asked_for_as_rejected_no_other_is_sent(desk: Desk) -> None:
+    desk.receiver.answer = lambda request: answer_of({code: "falta" if code == 3 else None for code in request.codes})
+    await desk.deliver()
+    before = len(desk.receiver.requests)
+    await desk.deliver(mode="rejeitados", keys=["3", "4"])
+    assert [request.codes for request in desk.receiver.requests[before:]] == [[3]]
+
+
+async def test_a_stream_that_sends_another_entity_begins_anew(desk: Desk, database: Database) -> None:
+    await desk.deliver()
+    (desk.folder / "entities" / "pecas.yaml").write_text((desk.folder / "entities" / "produtos.yaml").read_text())
+    change, other = (f"entity: {entity}\n    name: produtos" for entity in ("produtos", "pecas"))
+    write_files(desk.folder, change=lambda written: written.replace("entity: produtos", change))
+    assert (await desk.load()).plan == 1
+    await database.rows("""
+        INSERT INTO entity_records (entity, key, data, updated_at)
+        SELECT 'pecas', key, jsonb_set(data, '{nome}', '"peça"'), updated_at FROM entity_records
+    """)
+    write_files(desk.folder, change=lambda written: written.replace("entity: produtos", other))
+    await desk.load()
+    await desk.deliver("update")
+    assert {record["NOME"] for record in desk.receiver.records.values()} == {"peça"}
+
+
+async def test_what_is_taken_back_is_not_counted_as_rejected(desk: Desk, database: Database) -> None:
+    desk.receiver.answer = lambda request: answer_of(dict.fromkeys(request.codes, "coluna nova"))
+    execution_id = await desk.ask()
+    claim = await desk.claim()
+    assert claim is not None
+    with pytest.raises(Held) as held:
+        await desk.work(claim)
+    assert await database.run(hold_stream, claim, desk.registered[0], held.value)
+    assert await database.value("SELECT owed FROM streams") == 25
+    assert await database.run(deliveries.confirm, execution_id)
+    desk.receiver.answer = accepting
+    await desk.work()
+    run = await database.execution(execution_id)
+    assert (run.records_processed, run.records_rejected) == (25, 0)
+
+
+VIEW = """
+view: vw_produtos
+key: [codigo]
+version: mudou
+columns: {codigo: text, nome: text, preco: number, status: text}
+"""
+
+
+@pytest.fixture
+async def view(database: Database, desk: Desk) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """Puts a view of these rows in the place of the declared records."""
+
+    async def put(rows: str) -> None:
+        columns = "codigo, nome, preco, status, mudou"
+        await database.rows(f"CREATE OR REPLACE VIEW vw_produtos ({columns}) AS {rows}")  # noqa: S608
+        (desk.folder / "entities" / "produtos.yaml").write_text(VIEW)
+        await desk.load()
+
+    yield put
+    await database.rows("DROP VIEW vw_produtos")
+
+
+ROW = "SELECT {key}, 'x', 1.0, 'A', {moment}"
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (ROW.format(key="text '7'", moment="now()") + " FROM generate_series(1, 2)", "chave 7"),
+        (ROW.format(key="CAST(NULL AS text)", moment="now()"), "sem chave"),
+        (ROW.format(key="text '7'", moment="current_date"), "timestamptz"),
+        (ROW.format(key="text '7'", moment="CAST(now() AS timestamp)"), "timestamptz"),
+        (ROW.format(key="text '7'", moment="text 'ontem'"), "timestamp"),
+    ],
+)
+async def test_a_view_whose_rows_are_no_records_is_refused_with_the_reason(
+    desk: Desk, view: Callable[[str], Awaitable[None]], rows: str, reason: str
+) -> None:
+    await view(rows)
+    await desk.ask()
+    with pytest.raises(Unreadable, match=reason):
+        await desk.work()
+    assert not desk.receiver.requests
+
+
+async def test_a_row_of_a_view_without_the_moment_of_its_change_is_rejected_and_not_passed_over(
+    desk: Desk, database: Database, view: Callable[[str], Awaitable[None]]
+) -> None:
+    await view(ROW.format(key="text '7'", moment="CAST(NULL AS timestamptz)"))
+    await desk.deliver()
+    assert await desk.states() == {7: REJECTED}
+    await view(ROW.format(key="text '7'", moment="now()"))
+    await desk.deliver()
+    assert await desk.states() == {7: SENT}

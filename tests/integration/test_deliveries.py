@@ -580,7 +580,7 @@ async def view(database: Database, desk: Desk) -> AsyncIterator[Callable[[str], 
 
     async def put(rows: str) -> None:
         columns = "codigo, nome, preco, status, mudou"
-        await database.rows(f"CREATE OR REPLACE VIEW vw_produtos ({columns}) AS {rows}")  # noqa: S608
+        await database.rows(f"CREATE OR REPLACE VIEW vw_produtos ({columns}) AS {rows}")
         (desk.folder / "entities" / "produtos.yaml").write_text(VIEW)
         await desk.load()
 

@@ -183,7 +183,7 @@ async def prepare(
     """Read the records of these keys as they are now, and render them; the one function here that needs no lock.
 
     A record of more than `most_bytes` is rejected, and one without the moment of its last change. `forgets`: send
-    records although the destination has all that is mapped of them; `asks_rejected`: also what it has rejected as it is.
+    records although the destination has all that is mapped of them; `asks_rejected`: also what it has rejected.
 
     Raises:
         Unfit: two records have one key.

@@ -123,8 +123,8 @@ class DeliveryAccepted(BaseModel):
 class PreviewedRecord(BaseModel):
     """Um registro como seria enviado, ou por que não pode ser montado."""
 
-    key: str
-    version: Moment = Field(description="a última mudança do registro")
+    key: str | None
+    version: Moment | None = Field(description="a última mudança do registro")
     content: str | None = Field(description="JSON, ou uma linha de mensagem")
     reason: str | None = Field(description="por que o registro seria rejeitado")
 

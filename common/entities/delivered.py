@@ -225,8 +225,7 @@ def of_view(
 ) -> Delivered:
     """The rows of a view or a table of the operator's. All names are identifiers, that of the view with its schema.
 
-    `version` is a column of type `timestamptz`. A key of one whole number is compared as one. A row without its key or
-    its version is none of the entity's.
+    `version` is a column of type `timestamptz`. A key of one whole number is compared as one.
     """
     made = {
         each: DeliveredColumn(each, kind, _CASTS[kind].format(value=f"{MAIN}.{each}"), text)
@@ -241,7 +240,7 @@ def of_view(
         key=key,
         key_sql=joined_key(key),
         version=f"{MAIN}.{version}",
-        condition=" AND ".join(f"{MAIN}.{each} IS NOT NULL" for each in dict.fromkeys((*key_names, version))),
+        condition="",
         columns=made,
         kinds=kinds,
         key_names=tuple(key_names),

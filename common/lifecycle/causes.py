@@ -29,7 +29,7 @@ cancelled       an administrator ended it; `cancelled_by` names them
 Of a delivery only:
 destination_down     the destination failed for longer than a delivery may wait
 destination_stopped  the destination wants no more (410), until an administrator resumes it
-misconfigured        its file is gone or does not hold
+misconfigured        its file is gone or does not hold, or its records cannot be read
 
 Of a slice, and of the execution in which it was the most frequent cause:
 no_answer       no connection, a time-out, a cut connection, status 400, 404, 408, 425, 429 or 5xx

@@ -256,8 +256,8 @@ SHORT_OVERLAP: Patches = {
 CURSOR_AT_THE_END: Patches = SHORT_OVERLAP | {
     "ingestor/delivery/deliver.py": (
         (
-            '        "began_at": claim.began_at,\n',
-            "        'began_at': type(claim.began_at).now(claim.began_at.tzinfo),\n",
+            '"began_at": claim.began_at,',
+            '"began_at": type(claim.began_at).now(claim.began_at.tzinfo),',
         ),
     ),
 }

@@ -422,7 +422,7 @@ async def test_a_preview_of_what_cannot_be_read_says_why(
     assert rejected["content"] is None
 
 
-async def test_rows_of_a_view_without_key_or_version_are_left_out(
+async def test_rows_of_a_view_without_key_or_version_are_shown_with_the_reason(
     here: httpx.AsyncClient, folder: Path, database: Database, erp: None
 ) -> None:
     (folder / "entities").mkdir()
@@ -430,7 +430,10 @@ async def test_rows_of_a_view_without_key_or_version_are_left_out(
     (folder / "destinations" / "erp.yaml").write_text(OF_VIEW)
     await database.rows("INSERT INTO erp_of_a_test VALUES ('a', '1', now()), ('b', '2', NULL), (NULL, '3', now())")
     (stream,) = (await here.post("/destinations/erp/preview")).json()["streams"]
-    assert (stream["owed"], [one["key"] for one in stream["records"]]) == (1, ["a"])
+    shown = {one["key"]: one["reason"] for one in stream["records"]}
+    assert set(shown) == {"a", "b", None}
+    assert shown["a"] is None
+    assert "falta a chave" in shown["b"] == shown[None]
 
 
 async def test_a_preview_of_a_destination_whose_file_has_faults_says_so(here: httpx.AsyncClient, folder: Path) -> None:

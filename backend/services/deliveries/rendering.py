@@ -28,6 +28,8 @@ from common.mapping.rendering import CannotRender
 from common.masking import mask_ni, mask_text
 
 PREVIEWED = 5
+NO_RECORD = "falta a chave, ou o momento da última mudança"
+"""Of a row of a view. A delivery rejects a row without the moment, and ends at one without a key."""
 LONGEST_MILLISECONDS = 5000
 NO_STREAM = -1
 UNREADABLE = (asyncpg.SyntaxOrAccessError, asyncpg.DataError)
@@ -144,6 +146,8 @@ def _select_newest(stream: Stream) -> str:
 
 def _render(stream: Stream, row: asyncpg.Record) -> PreviewedRecord:
     key, version, *values = row
+    if key is None or version is None:
+        return PreviewedRecord(key=key, version=version, content=None, reason=NO_RECORD)
     try:
         rendered = stream.rendering.render(values, key, version)
     except CannotRender as error:
@@ -231,6 +235,6 @@ async def _render_all(
             continue
         for found in rows_found or []:
             record = _render(stream, found)
-            if record.content is not None:
+            if record.key is not None and record.content is not None:
                 contents[stream.name, record.key] = record.content
     return contents

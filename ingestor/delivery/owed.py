@@ -11,8 +11,6 @@ from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery.ledger import Unfit
 from ingestor.delivery.streams import Position, Registered
 
-# names of descriptions and of checked files
-
 NO_KEY = "há registros sem chave"
 NO_MOMENT = "a coluna da última mudança não é timestamptz"
 AT_ONCE = 50_000

@@ -11,8 +11,6 @@ from typing import Any, Literal
 from common.connections.settings import Stream
 from common.delivery_tables import OWED, REJECTED, SENDING
 
-# names of descriptions and of checked files
-
 OVERLAP = timedelta(minutes=10)
 """A change may become visible this long after the moment that it is stamped with; later ones a full run finds."""
 YOUNG = timedelta(days=7)

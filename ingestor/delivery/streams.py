@@ -10,8 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.clock import BRASILIA
 from common.connections.settings import Destination, Stream
 
-# constants of ours
-
 FORGET_AFTER_SECONDS = 60.0
 """How long a destination's file may be gone before its open requests are given up: files are replaced one by one."""
 

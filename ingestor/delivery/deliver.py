@@ -131,9 +131,10 @@ class _Origin:
 class Delivery:
     """One claim of a stream, and what has come of it so far.
 
-    `limit`: requests under way at once. `halves`: keys of requests that were refused whole, to be sent in smaller ones.
-    `verdicts` and `rejections`: of records that were not rejected before. `settled` and `unknown` count the records of
-    the present round that have a verdict, and those that are owed again. `has_accepted`: the destination works.
+    `limit`: requests under way at once, `under_way` those that have no answer yet. `halves`: keys of requests that were
+    refused whole, to be sent in smaller ones. `verdicts` and `rejections`: of records that were not rejected before.
+    `settled` and `unknown` count the records of the present round that have a verdict, and those that are owed again.
+    `has_accepted`: the destination works.
     """
 
     tools: Tools
@@ -145,6 +146,8 @@ class Delivery:
     position: Position
     pace: Pace
     limit: int = 1
+    under_way: int = 0
+    room: asyncio.Event = field(default_factory=asyncio.Event)
     verdicts: int = 0
     rejections: int = 0
     settled: int = 0
@@ -404,17 +407,26 @@ def _look(work: Delivery) -> None:
 
 async def _dispatch(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
     """Send a batch beside those that are under way, as soon as there is room."""
-    while len(work.tasks) >= work.limit:
-        await asyncio.wait(work.tasks, return_when=asyncio.FIRST_COMPLETED)
+    while not _has_room(work):
+        await work.room.wait()
+        work.room.clear()
         _look(work)
     _look(work)
+    work.under_way += 1
     task = asyncio.create_task(_send(work, frozen, origin))
     work.tasks.add(task)
     task.add_done_callback(lambda ended: _collect(work, ended))
 
 
+def _has_room(work: Delivery) -> bool:
+    """Whether one more request may leave: beside others, also while the verdicts of some are being written."""
+    most = work.limit if work.limit == 1 else 2 * work.limit
+    return work.under_way < work.limit and len(work.tasks) < most
+
+
 def _collect(work: Delivery, task: asyncio.Task[None]) -> None:
     work.tasks.discard(task)
+    work.room.set()
     if not task.cancelled() and isinstance(error := task.exception(), Exception) and work.error is None:
         work.error = error
 
@@ -447,27 +459,17 @@ async def _drop(work: Delivery) -> None:
 
 async def _send(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
     """Send a batch and settle its verdict."""
-    await work.pace.wait()
-    _look(work)
-    timeout = work.registered.destination.timeout
-    if work.lease.valid_until - time.monotonic() < timeout + MARGIN_SECONDS:
-        raise _Interrupted
-    began = time.monotonic()
+    try:
+        answer = await _request(work, frozen)
+    finally:
+        work.under_way -= 1
+        work.room.set()
     stream = work.registered.stream
-    answer = await work.sender.send(
-        stream,
-        frozen.body,
-        idempotency_key=frozen.idempotency,
-        attempt=frozen.tries,
-        message_ids=_names_of(frozen, stream),
-    )
-    status = str(answer.status if answer.failure is None else answer.failure)
-    work.tools.metrics.requested(work.claim.destination, status, time.monotonic() - began)
     verdict = judge(answer, Sent(frozen.keys, frozen.echoes, frozen.tries), stream.results)
     if _fails_alone(work, frozen, origin, answer, verdict):
         origin.is_stubborn = True
         verdict = replace(verdict, kind=Kind.SPLIT, reason=f"{verdict.reason}, e aceita outros registros")
-    log.debug("request answered", batch=frozen.id, records=len(frozen.keys), status=status, verdict=verdict.kind.value)
+    log.debug("request answered", batch=frozen.id, records=len(frozen.keys), verdict=verdict.kind.value)
     match verdict.kind:
         case Kind.SETTLED:
             await _settle(work, frozen, answer, verdict)
@@ -480,6 +482,30 @@ async def _send(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
             await _stop(work, frozen, answer, verdict)
         case _:
             await _fail(work, frozen, answer, verdict)
+
+
+async def _request(work: Delivery, frozen: Frozen) -> Answer:
+    """Send the bytes of a batch, if the lease outlives the request.
+
+    Raises:
+        _Interrupted: it does not, or the worker was asked to stop.
+
+    """
+    await work.pace.wait()
+    _look(work)
+    if work.lease.valid_until - time.monotonic() < work.registered.destination.timeout + MARGIN_SECONDS:
+        raise _Interrupted
+    began = time.monotonic()
+    answer = await work.sender.send(
+        work.registered.stream,
+        frozen.body,
+        idempotency_key=frozen.idempotency,
+        attempt=frozen.tries,
+        message_ids=_names_of(frozen, work.registered.stream),
+    )
+    status = str(answer.status if answer.failure is None else answer.failure)
+    work.tools.metrics.requested(work.claim.destination, status, time.monotonic() - began)
+    return answer
 
 
 def _names_of(frozen: Frozen, stream: Stream) -> list[str]:

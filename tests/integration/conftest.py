@@ -249,8 +249,6 @@ async def open_api(engine: AsyncEngine, database_url: str) -> AsyncIterator[Open
         async def open_api(**settings: Any) -> httpx.AsyncClient:
             app = create_app(BackendSettings(**{"database_url": database_url, "rabbitmq_url": None, **settings}))
             state = await stack.enter_async_context(app.router.lifespan_context(app))
-            # what is logged first in this test must not be bound to its logging for ever
-            structlog.configure(cache_logger_on_first_use=False)
 
             async def with_state(scope: Any, receive: Any, send: Any) -> None:
                 await app({**scope, "state": dict(state or {})}, receive, send)

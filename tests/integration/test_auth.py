@@ -14,7 +14,6 @@ from urllib.parse import unquote
 import httpx
 import jwt
 import pytest
-import structlog
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -1109,7 +1108,6 @@ async def test_what_happened_at_the_gate_is_logged_without_secrets(
     clients = await start(limit_failed_logins_per_minute=3)
     written = io.StringIO()
     configure_logging("INFO", "json", written)
-    structlog.configure(cache_logger_on_first_use=False)
     async with clients("192.0.2.9") as api:
         await api.post("/sync/force", json={}, auth=VIEWER, headers={"X-Request-Id": "id-of-mine"})
         await token_of(api)

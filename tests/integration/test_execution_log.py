@@ -58,7 +58,6 @@ def stream() -> Iterator[io.StringIO]:
     handlers, level = root.handlers, root.level
     stream = io.StringIO()
     configure_logging("INFO", "json", stream)
-    structlog.configure(cache_logger_on_first_use=False)
     yield stream
     root.handlers, root.level = handlers, level
     structlog.reset_defaults()
@@ -421,7 +420,6 @@ async def test_a_quiet_stream_does_not_make_the_log_quiet(
     stream: io.StringIO, engine: AsyncEngine, database: Database
 ) -> None:
     configure_logging("ERROR", "json", stream)
-    structlog.configure(cache_logger_on_first_use=False)
     async with keep_execution_log(engine):
         log.info("for the table alone", execution_id=1)
     assert [line["event"] for line in await lines_of(database)] == ["for the table alone"]

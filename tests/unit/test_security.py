@@ -314,7 +314,6 @@ def test_settings_do_not_show_their_secrets(load: Load) -> None:
 def test_a_secret_that_is_logged_by_mistake_is_not_written(form: str) -> None:
     stream = io.StringIO()
     configure_logging("INFO", form, stream)
-    structlog.configure(cache_logger_on_first_use=False)
     structlog.get_logger("mine").warning(
         "oh", Authorization="marker-1", admin_password="marker-2", set_cookie="marker-3"
     )

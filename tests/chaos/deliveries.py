@@ -292,7 +292,7 @@ class DeliveryStorm:
         async with _meanwhile(couriers.keep):
             await _until(lambda: _true(all(LOADED in each.text for each in couriers.programs.values())), 60)
             await self._create("backfill")
-            assert await _until(self._is_idle, 60)
+            assert await _until(self._is_idle, 150), await self._describe()
             receiver.faults = self._weather.faults
             ends = time.monotonic() + seconds
             async with _meanwhile(self._change), _meanwhile(self._ask):
@@ -315,6 +315,19 @@ class DeliveryStorm:
         assert await _until(self._is_idle, 60)
         frozen.signal(signal.SIGCONT)
         assert await _until(lambda: _true(receiver.state.box(BOX).repeats), 30)
+
+    async def _describe(self) -> str:
+        """What deliveries are doing."""
+        async with self._engine.connect() as db:
+            rows = await db.execute(
+                text("""
+                    SELECT e.id, e.status, e.held, s.status AS slice, s.failures, s.error_message, s.pages_done,
+                           s.records_processed, s.records_rejected
+                      FROM sync_executions e LEFT JOIN sync_slices s ON s.execution_id = e.id
+                     WHERE e.kind = 'delivery' ORDER BY e.id DESC LIMIT 3
+                """)
+            )
+            return "\n".join(map(str, rows))
 
     async def _is_idle(self) -> bool:
         return not await self._value("SELECT count(*) FROM sync_executions WHERE status = 'running'")

@@ -311,7 +311,8 @@ async def copy_rows(
             mirror = await Mirrors(scopes).load(db, question)
             driver = await raw_driver_of(db)
             progress.pid = driver.get_server_pid()
-            rows = await copy_csv(driver, question, path, limit=limit)
+            with path.open("wb") as file:  # the driver would leave it open where a stop cuts its opening
+                rows = await copy_csv(driver, question, file, limit=limit)
         except BaseException as error:
             await db.invalidate()  # amid a COPY it is of no use to the next one
             await _cancel_on_server(engine, progress.pid)

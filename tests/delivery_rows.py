@@ -125,7 +125,7 @@ class Deliveries:
                 f"""
                 INSERT INTO sync_slices (execution_id, ordinal, kind, resource, mode, criterio, part, status, cause,
                                          error_message, started_at, finished_at {names})
-                SELECT :id, :ordinal, 'delivery', entity, :mode, 'atualizacao', id, :status, :cause, :error, now(),
+                SELECT :id, :ordinal, 'delivery', destination, :mode, 'atualizacao', id, :status, :cause, :error, now(),
                        CASE WHEN :status <> 'running' THEN now() END {"".join(f", :{name}" for name in told)}
                   FROM streams WHERE id = :stream_id
                 """,

@@ -59,7 +59,7 @@ class JobStream(JobCounts):
     """O andamento de um fluxo: os registros de uma entidade."""
 
     stream: str = Field(description="o nome do fluxo")
-    entity: str
+    entity: str | None = Field(description="`null` se o destino foi esquecido")
     status: SliceStatus
     next_try_at: Moment | None = Field(description="quando se tenta de novo, depois de uma falha")
     cause: Cause | None

@@ -35,6 +35,7 @@ async def test_a_delivery_is_shown_with_the_progress_of_its_streams(api: httpx.A
     assert {name: job[name] for name in told} == told
     assert (job["kind"], job["subject"], job["mode"], job["phase"]) == ("delivery", "crm", "tudo", "running")
     assert [one["stream"] for one in job["streams"]] == ["contratacoes", "contratos"]
+    assert [one["entity"] for one in job["streams"]] == ["contratacoes", "contratos"]
     assert job["streams"][0]["accepted"] == 30
 
 

@@ -40,8 +40,8 @@ _COLUMNS = """
                   coalesce(sum(pages_done), 0) AS requests,
                   coalesce(bool_or(status = 'pending' AND run_after > now()), false)
                   AND NOT coalesce(bool_or(status = 'running'), false) AS is_waiting,
-                  array_agg(DISTINCT resource) AS entities
-             FROM sync_slices WHERE execution_id = e.id) s
+                  array_agg(DISTINCT t.entity) FILTER (WHERE t.entity IS NOT NULL) AS entities
+             FROM sync_slices LEFT JOIN streams t ON t.id = part WHERE execution_id = e.id) s
 """
 _PAGE = text(
     _COLUMNS
@@ -57,7 +57,7 @@ _PAGE = text(
 _ONE = text(_COLUMNS + " WHERE e.kind <> 'sync' AND e.id = :id")
 # The stream of a slice may have been forgotten since.
 _STREAMS = text("""
-    SELECT coalesce(t.name, s.resource) AS stream, s.resource AS entity, s.status,
+    SELECT coalesce(t.name, s.resource) AS stream, t.entity, s.status,
            CASE WHEN s.status = 'pending' AND s.run_after > now() THEN s.run_after END AS next_try_at, s.cause,
            s.error_message, s.started_at, s.finished_at, s.records_seen AS seen, s.records_unchanged AS unchanged,
            s.records_processed AS accepted, s.records_rejected AS rejected, s.pages_done AS requests

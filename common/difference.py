@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from common.connections.samples import conditions_sql
 from common.connections.settings import Stream
 from common.delivery_tables import OWED, REJECTED, SENDING
 
@@ -85,12 +86,8 @@ class _Question:
 
 def difference(stream: Stream, ledger: Ledger, scope: Scope) -> tuple[str, list[Any]]:
     """What stands from FROM on in a question about the records that are owed, and the values of its parameters."""
-    entity, where = stream.entity, stream.where
-    question = _Question([], [ledger.stream_id])
-    if entity.condition:
-        question.conditions.append(f"({entity.condition})")
-    if where.sql:
-        question.add(f"({where.sql})", *where.values)
+    entity = stream.entity
+    question = _Question([conditions_sql(stream, first=2)], [ledger.stream_id, *stream.where.values])
     question.conditions.append(f"d.state IS DISTINCT FROM {SENDING}")
     if scope.keys is not None:
         question.values.append(list(scope.keys))

@@ -16,20 +16,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.config import ConfigurationError, ConnectionsSettings, load_settings
 from common.connections.files import FILES, schema_of
 from common.connections.loading import check_connections
-from common.connections.settings import Connections, Destination
+from common.connections.samples import columns_sql, conditions_sql, sample_of
+from common.connections.settings import Connections, Destination, Stream
 from common.database import check_schema, driver_of
+from common.lifecycle.deliveries import SCHEDULE, running_of
 from ingestor.config import IngestorSettings
 from ingestor.opening import make_engine
-from ingestor.samples import SAMPLES, sample_of, samples_sql
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 ALL_IS_WELL, SOMETHING_IS_AMISS = 0, 1
+SAMPLES = 5
 _UNLIMITED = text("SET LOCAL statement_timeout = 0")
-_RUNNING = text(
-    "SELECT id FROM sync_executions WHERE kind = 'delivery' AND resource = :name AND status = 'running' LIMIT 1"
-)
 _LOCKED = text("SELECT name FROM destinations WHERE name = :name FOR UPDATE")
 _COUNTED = text(
     "SELECT count(*) FROM deliveries JOIN streams ON streams.id = deliveries.stream_id"
@@ -38,7 +37,7 @@ _COUNTED = text(
 _FORGOTTEN = (
     text("DELETE FROM deliveries WHERE stream_id IN (SELECT id FROM streams WHERE destination = :name)"),
     text("DELETE FROM destinations WHERE name = :name"),
-    text("DELETE FROM schedules WHERE name = 'deliver:' || :name"),
+    text("DELETE FROM schedules WHERE name = :schedule || :name"),
 )
 
 
@@ -157,23 +156,29 @@ async def _preview(engine: AsyncEngine, known: Connections, options: argparse.Na
         async with engine.connect() as db:
             await db.execute(_UNLIMITED)
             driver = await driver_of(db)
-            rows = await driver.fetch(samples_sql(stream), SAMPLES, *stream.where.values)
+            rows = await driver.fetch(_select_some(stream), *stream.where.values)
         for sample in (sample_of(stream, row) for row in rows):
-            print(sample.content.decode() if sample.content is not None else f"rejected {sample.key}: {sample.reason}")
+            print(sample.content if sample.content is not None else f"rejected {sample.key}: {sample.reason}")
         if not rows:
             print("no records")
     return ALL_IS_WELL
 
 
+def _select_some(stream: Stream) -> str:
+    """SQL of some records, in no order."""
+    conditions = conditions_sql(stream, first=1)
+    return f"SELECT {columns_sql(stream)} FROM {stream.entity.source} WHERE {conditions} LIMIT {SAMPLES}"  # noqa: S608
+
+
 async def _forget(engine: AsyncEngine, options: argparse.Namespace) -> int:
-    parameters = {"name": options.name}
+    parameters = {"name": options.name, "schedule": SCHEDULE}
     async with engine.begin() as db:
         await db.execute(_UNLIMITED)
         if (await db.execute(_LOCKED, parameters)).first() is None:
             print(f"nothing is known of {options.name}", file=sys.stderr)
             return SOMETHING_IS_AMISS
         records = await _count(db, options.name)
-        running = (await db.execute(_RUNNING, parameters)).scalar()
+        running = await running_of(db, options.name)
         if running is not None:
             print(f"execution {running} delivers to {options.name}: cancel it first", file=sys.stderr)
             return SOMETHING_IS_AMISS

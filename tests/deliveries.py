@@ -195,7 +195,7 @@ class Desk:
                 options=options,  # type: ignore[arg-type]
             )
             assert created is not None
-            asked = await deliveries.lock_unplanned(db)
+            asked = await deliveries.lock_unplanned(db, ["crm"])
             assert asked is not None
             await deliveries.plan(db, asked.id, [each.id for each in self.registered])
         return created

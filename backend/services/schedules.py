@@ -62,8 +62,7 @@ async def pause_schedule(
     """
     _check_name(settings, name)
     async with engine.begin() as db:
-        await db.execute(_OPEN, {"name": name})
-        if not await _write(db, _PAUSE, name=name, reason=reason, who=who):
+        if not await pause(db, name, reason=reason, who=who):
             raise ConflictError("schedule_paused", name=name)
     log.info("schedule paused", schedule=name, who=who, reason=reason)
     return await _load_one(engine, settings, name)
@@ -80,7 +79,7 @@ async def resume_schedule(engine: AsyncEngine, settings: ScheduleSettings, name:
     """
     _check_name(settings, name)
     async with engine.begin() as db:
-        if not await _write(db, _RESUME, name=name, who=who):
+        if not await resume(db, name, who=who):
             raise ConflictError("schedule_not_paused", name=name)
     log.info("schedule resumed", schedule=name, who=who)
     return await _load_one(engine, settings, name)
@@ -102,6 +101,17 @@ async def change_schedule(
         await _write(db, _CHANGE, name=name, cron=cron, who=who)
     log.info("schedule changed", schedule=name, who=who, cron=cron)
     return await _load_one(engine, settings, name)
+
+
+async def pause(db: AsyncConnection, name: str, *, reason: str, who: str) -> bool:
+    """Pause a schedule of any kind; `False` if it is paused already."""
+    await db.execute(_OPEN, {"name": name})
+    return await _write(db, _PAUSE, name=name, reason=reason, who=who)
+
+
+async def resume(db: AsyncConnection, name: str, *, who: str) -> bool:
+    """Let a schedule of any kind run again; `False` if it is not paused."""
+    return await _write(db, _RESUME, name=name, who=who)
 
 
 def _check_name(settings: ScheduleSettings, name: str) -> None:

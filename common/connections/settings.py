@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any, Literal
 
+from common.clock import BRASILIA
 from common.connections.reading import Fault
 from common.connections.results import ResultsRule
 from common.connections.secrets import SecretText
@@ -21,6 +22,10 @@ class Conditions:
 
     sql: str
     values: tuple[Any, ...]
+
+    def numbered(self, first: int) -> str:
+        """The SQL with the numbers that its parameters have in a statement, from `first` on."""
+        return self.sql.format(*(f"${number}" for number in range(first, first + len(self.values))))
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,11 @@ class Destination:
     routing_key: str
     queue: str
     streams: tuple[Stream, ...]
+
+    @property
+    def first_moment(self) -> datetime | None:
+        """Where `start` is a day, when it begins on Brasília's clock."""
+        return datetime.combine(self.start, time(), BRASILIA) if isinstance(self.start, date) else None
 
     @property
     def secrets(self) -> tuple[SecretText, ...]:

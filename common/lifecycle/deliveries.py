@@ -36,9 +36,9 @@ _RUNNING = text("""
     SELECT id FROM sync_executions WHERE kind = 'delivery' AND status = 'running' AND resource = :destination
 """)
 _LOCK_UNPLANNED = text("""
-    SELECT id, resource, mode, options, trigger FROM sync_executions
+    SELECT id, resource, options FROM sync_executions
      WHERE kind = 'delivery' AND status = 'running' AND planned_at IS NULL
-       AND (CAST(:destinations AS text[]) IS NULL OR resource = ANY(CAST(:destinations AS text[])))
+       AND resource = ANY(CAST(:destinations AS text[]))
      ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 _PLAN = text("""
@@ -69,7 +69,7 @@ _CLAIM = text("""
               started_at, free.was_held
 """)
 _DETAILS = text("""
-    SELECT resource, options, trigger, started_at IS NULL AS is_new, created_at
+    SELECT resource, options, started_at IS NULL AS is_new, created_at
       FROM sync_executions WHERE id = :execution_id
 """)
 _LOCK = text("SELECT FROM sync_executions WHERE id = :execution_id FOR NO KEY UPDATE")
@@ -91,9 +91,7 @@ class Requested:
 
     id: int
     destination: str
-    mode: Mode
     options: Mapping[str, Any]
-    trigger: str
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,6 @@ class StreamClaim:
     began_at: datetime
     destination: str
     options: Mapping[str, Any]
-    trigger: str
     starts_execution: bool
     created_at: datetime
     taken_over: bool
@@ -155,11 +152,10 @@ async def running_of(db: AsyncConnection, destination: str) -> int | None:
     return found
 
 
-async def lock_unplanned(db: AsyncConnection, destinations: Sequence[str] | None = None) -> Requested | None:
-    """Lock the oldest delivery, to one of these destinations or to any, that has no slices yet."""
-    parameters = {"destinations": None if destinations is None else list(destinations)}
-    row = (await db.execute(_LOCK_UNPLANNED, parameters)).one_or_none()
-    return None if row is None else Requested(row.id, row.resource, row.mode, row.options or {}, row.trigger)
+async def lock_unplanned(db: AsyncConnection, destinations: Sequence[str]) -> Requested | None:
+    """Lock the oldest delivery to one of these destinations that has no slices yet."""
+    row = (await db.execute(_LOCK_UNPLANNED, {"destinations": list(destinations)})).one_or_none()
+    return None if row is None else Requested(row.id, row.resource, row.options or {})
 
 
 async def plan(db: AsyncConnection, execution_id: int, stream_ids: Sequence[int]) -> None:
@@ -197,7 +193,6 @@ async def claim(
         began_at=row.started_at,
         destination=told.resource,
         options=told.options or {},
-        trigger=told.trigger,
         starts_execution=told.is_new,
         created_at=told.created_at,
         taken_over=row.was_held,

@@ -7,10 +7,10 @@ is repeated with the same bytes and the same key until there is a verdict, whate
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -34,7 +34,6 @@ from ingestor.errors import LeaseLost
 from ingestor.metrics import Metrics
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 PATIENT_TRIES = 8
 """A request that has failed so often comes last, so that it does not hold up the others, and is cut if they succeed."""
@@ -209,13 +208,19 @@ async def deliver_stream(
 async def _finish_open(work: Delivery, open_batches: Sequence[Frozen]) -> None:
     """Send again what has no verdict, oldest first."""
     for frozen in open_batches:
-        tries = await _fenced(work, lambda driver, frozen=frozen: ledger.try_again(driver, frozen))  # type: ignore[misc]
-        await _dispatch(work, _with_tries(frozen, tries), _Origin())
+        await _dispatch(work, replace(frozen, tries=await _try_again(work, frozen)), _Origin())
     await _drain(work)
 
 
-def _with_tries(frozen: Frozen, tries: int) -> Frozen:
-    return Frozen(**{**vars(frozen), "tries": tries})
+async def _try_again(work: Delivery, frozen: Frozen) -> int:
+    """Count one more request with the same bytes, before it leaves."""
+
+    async def count(db: AsyncConnection) -> int:
+        await _hold_unpaused(db, work)
+        return await ledger.try_again(await driver_of(db), frozen)
+
+    with network_errors():
+        return await in_transaction(work.tools.engine, count)
 
 
 async def _pause(work: Delivery, seconds: float) -> None:
@@ -275,7 +280,7 @@ async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
         log.info("records are owed", owed=number, stream=registered.stream.name)
         if number <= registered.destination.hold_above or work.is_confirmed:
             return keys, None
-        samples = await _sample(driver, registered, keys[:SAMPLES])
+        samples = [one[:LONGEST_SAMPLE] for one in await ledger.render_some(driver, registered, keys[:SAMPLES])]
         held = {"reason": "hold_above", "owed": number, "samples": samples, "stream": registered.stream.name}
         return keys, Held(held)
 
@@ -284,11 +289,6 @@ async def _ask(work: Delivery, *, is_first: bool) -> list[str]:
     if held is not None:
         raise held
     return keys
-
-
-async def _sample(driver: "asyncpg.Connection[Any]", registered: Registered, keys: list[str]) -> list[str]:
-    """Some records as they would be sent."""
-    return [content[:LONGEST_SAMPLE] for content in await ledger.render_some(driver, registered, keys)]
 
 
 @contextmanager
@@ -313,17 +313,6 @@ def _reading(work: Delivery) -> Iterator[None]:
             raise
         entity = work.registered.stream.entity.name
         raise Unreadable(UNREADABLE.format(entity=entity, reason=cause_of(error))) from error
-
-
-async def _fenced(work: Delivery, change: Callable[["asyncpg.Connection[Any]"], Awaitable[T]]) -> T:
-    """Run a change of the ledger before a request in a transaction that holds the slice."""
-
-    async def write(db: AsyncConnection) -> T:
-        await _hold_unpaused(db, work)
-        return await change(await driver_of(db))
-
-    with network_errors():
-        return await in_transaction(work.tools.engine, write)
 
 
 async def _hold(db: AsyncConnection, work: Delivery) -> None:

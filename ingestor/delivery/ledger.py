@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 
+from common.connections.samples import all_of, columns_sql, conditions_sql, sample_of
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.mapping.rendering import CannotRender
 from ingestor.delivery.streams import Registered
@@ -244,15 +245,10 @@ async def freeze(
 
 async def render_some(driver: "asyncpg.Connection[Any]", registered: Registered, keys: list[str]) -> list[str]:
     """Records as they would be sent, or the reason why they cannot be; nothing is written."""
-    shown = []
-    for row in await driver.fetch(_rows(registered), registered.id, keys, *registered.stream.where.values):
-        try:
-            content = registered.stream.rendering.render(row[4:], row[0], row[1]).content
-        except CannotRender as error:
-            shown.append(str(error))
-        else:
-            shown.append(content.decode())
-    return shown
+    stream = registered.stream
+    rows = await driver.fetch(_rows(registered), registered.id, keys, *stream.where.values)
+    samples = (sample_of(stream, (row[0], row[1], *row[4:])) for row in rows)
+    return [sample.content or sample.reason or "" for sample in samples]
 
 
 async def load_reasons(driver: "asyncpg.Connection[Any]", stream_id: int, since: datetime, most: int) -> list[str]:
@@ -263,19 +259,13 @@ async def load_reasons(driver: "asyncpg.Connection[Any]", stream_id: int, since:
 
 def _rows(registered: Registered) -> str:
     """The statement that reads records by their keys ($2), each with what the ledger ($1) knows of it."""
-    entity, stream = registered.stream.entity, registered.stream
-    columns = "".join(f", {entity.columns[name].sql} AS c{n}" for n, name in enumerate(stream.rendering.columns))
-    conditions = [entity.rows_of().format(keys="$2")]
-    if entity.condition:
-        conditions.append(f"({entity.condition})")
-    if stream.where.sql:
-        places = (f"${n}" for n in range(3, 3 + len(stream.where.values)))
-        conditions.append(f"({stream.where.sql.format(*places)})")
-    names = "".join(f", r.c{n}" for n in range(len(stream.rendering.columns)))
+    stream = registered.stream
+    names = [f"c{n}" for n in range(len(stream.rendering.columns))]
+    conditions = all_of(stream.entity.rows_of().format(keys="$2"), conditions_sql(stream, first=3))
     return (
-        f"SELECT r.key, r.version, d.digest, d.rejected_since IS NOT NULL{names}"
-        f" FROM (SELECT {entity.key_sql} AS key, {entity.version} AS version{columns} FROM {entity.source}"
-        f" WHERE {' AND '.join(conditions)}) r"
+        f"SELECT r.key, r.version, d.digest, d.rejected_since IS NOT NULL{''.join(f', r.{name}' for name in names)}"
+        f" FROM (SELECT {columns_sql(stream)} FROM {stream.entity.source} WHERE {conditions})"
+        f" AS r ({', '.join(['key', 'version', *names])})"
         " LEFT JOIN LATERAL (SELECT digest, rejected_since FROM deliveries"
         " WHERE stream_id = $1 AND key = r.key LIMIT 1) d ON true"
     )

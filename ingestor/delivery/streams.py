@@ -2,12 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.clock import BRASILIA
 from common.connections.settings import Destination, Stream
 
 FORGET_AFTER_SECONDS = 60.0
@@ -100,7 +99,6 @@ async def register(db: AsyncConnection, destination: Destination) -> list[Regist
 
 
 async def _register_stream(db: AsyncConnection, destination: Destination, stream: Stream) -> Registered:
-    start = destination.start
     row = (
         await db.execute(
             _ADD_STREAM,
@@ -109,8 +107,8 @@ async def _register_stream(db: AsyncConnection, destination: Destination, stream
                 "name": stream.name,
                 "entity": stream.entity.name,
                 "digest": stream.rendering.digest,
-                "from_now": start == "now",
-                "baseline": datetime.combine(start, time.min, BRASILIA) if isinstance(start, date) else None,
+                "from_now": destination.start == "now",
+                "baseline": destination.first_moment,
             },
         )
     ).one()

@@ -70,13 +70,9 @@ SHORTEST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 6 * 3600.0
 """Bounds of `Verdict.retry_after`, in seconds."""
 
-LONGEST_EXCERPT: Final = 2048
-"""Bytes of an answer that are kept for administrators."""
-
 HIDDEN: Final = "***"
 
 _SECONDS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,9})?")
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +104,6 @@ class Answer:
         for each in self.secrets:
             text = text.replace(each, HIDDEN)
         return text
-
-    def excerpt(self) -> str:
-        """The beginning of the body as one line of text without control characters, at most `LONGEST_EXCERPT` bytes."""
-        return _CONTROLS.sub(" ", self.body[:LONGEST_EXCERPT].decode(errors="replace")).strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from common.connections.results import LONGEST_REASON, NO_REASON, Rejection, ResultsRule
 from ingestor.delivery.verdicts import (
     FAULTS,
-    LONGEST_EXCERPT,
     UNKNOWN,
     Answer,
     Failure,
@@ -274,11 +273,6 @@ def test_the_reason_of_a_verdict_quotes_nothing_of_the_answer() -> None:
         answer = Answer(status, {"location": "https://x/sigilo", "retry-after": "sigilo"}, b"sigilo")
         assert "sigilo" not in judge(answer, THREE, BY_KEY).reason
         assert "sigilo" not in repr(answer.body and Answer(status, {}, b"sigilo"))
-
-
-def test_the_excerpt_of_an_answer_is_one_line_without_control_characters() -> None:
-    assert Answer(500, body="erro\x00\r\n\tçã\x1b[0m".encode()).excerpt() == "erro çã [0m"
-    assert len(Answer(500, body=b"x" * 9999).excerpt()) == LONGEST_EXCERPT
 
 
 # Retry-After

@@ -1,6 +1,6 @@
 """Destinations for administrators: state, streams, pause and resume."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from backend.errors import ConflictError
 from backend.language.translator import Language, Text, Translator
 from backend.models.destinations import Destinations, DestinationState, DestinationStream, DestinationSummary, FileFault
+from backend.services import schedules
 from backend.services.deliveries.files import ConnectionFiles, Known, unknown_destination
 from backend.services.reading import ReadConnections
 from common.connections.reading import Fault
@@ -45,17 +46,6 @@ _WORKERS = text("""
     SELECT count(*) FROM workers WHERE stopped_at IS NULL AND alive_until > now() AND 'delivery' = ANY(kinds)
 """)
 _NAMES = text("SELECT name FROM destinations ORDER BY name")
-_OPEN = text("INSERT INTO schedules (name) VALUES (:schedule) ON CONFLICT (name) DO NOTHING")
-_PAUSE = text("""
-    UPDATE schedules SET paused_at = now(), paused_by = :who, pause_reason = :reason, updated_at = now(),
-                         updated_by = :who
-     WHERE name = :schedule AND paused_at IS NULL
-""")
-_RESUME = text("""
-    UPDATE schedules SET paused_at = NULL, paused_by = NULL, pause_reason = NULL, effective_at = now(),
-                         updated_at = now(), updated_by = :who
-     WHERE name = :schedule AND paused_at IS NOT NULL
-""")
 _START = text("""
     UPDATE destinations SET stopped_at = NULL, stopped_reason = NULL, retry_at = NULL, updated_at = now()
      WHERE name = :name AND stopped_at IS NOT NULL
@@ -203,11 +193,9 @@ async def pause_destination(engine: AsyncEngine, files: ConnectionFiles, name: s
 
     """
     known = await files.load()
-    parameters = {"schedule": SCHEDULE + name, "who": who}
     async with engine.begin() as db:
         await check_name(db, known, name)
-        await db.execute(_OPEN, {"schedule": SCHEDULE + name})
-        if not await _writes(db, _PAUSE, {**parameters, "reason": reason}):
+        if not await schedules.pause(db, SCHEDULE + name, reason=reason, who=who):
             raise ConflictError("destination_paused", name=name)
     log.info("destination paused", destination=name, who=who, reason=reason)
 
@@ -224,12 +212,8 @@ async def resume_destination(engine: AsyncEngine, files: ConnectionFiles, name: 
     known = await files.load()
     async with engine.begin() as db:
         await check_name(db, known, name)
-        resumed = await _writes(db, _RESUME, {"schedule": SCHEDULE + name, "who": who})
-        started = await _writes(db, _START, {"name": name})
+        resumed = await schedules.resume(db, SCHEDULE + name, who=who)
+        started = bool((await db.execute(_START, {"name": name})).rowcount)
         if not resumed and not started:
             raise ConflictError("destination_not_paused", name=name)
     log.info("destination resumed", destination=name, who=who, was_stopped=started)
-
-
-async def _writes(db: AsyncConnection, statement: Any, parameters: Mapping[str, str]) -> bool:
-    return bool((await db.execute(statement, parameters)).rowcount)

@@ -1,7 +1,7 @@
 """Records as destinations would receive them: previews, and what was rejected. Nothing is sent."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -21,15 +21,13 @@ from backend.services.deliveries.destinations import check_name, no_file
 from backend.services.deliveries.files import ConnectionFiles
 from backend.services.reading import ReadConnections
 from common.clock import BRASILIA
+from common.connections.samples import all_of, columns_sql, conditions_sql, sample_of
 from common.connections.settings import Destination, Stream
 from common.database import raw_driver_of
 from common.difference import Ledger, Scope, difference
-from common.mapping.rendering import CannotRender
 from common.masking import mask_ni, mask_text
 
 PREVIEWED = 5
-NO_RECORD = "falta a chave, ou o momento da última mudança"
-"""Of a row of a view. A delivery rejects a row without the moment, and ends at one without a key."""
 LONGEST_MILLISECONDS = 5000
 NO_STREAM = -1
 UNREADABLE = (asyncpg.SyntaxOrAccessError, asyncpg.DataError)
@@ -37,7 +35,9 @@ UNREADABLE = (asyncpg.SyntaxOrAccessError, asyncpg.DataError)
 COUNTED = "-"
 """In a cursor, in place of a stream: the number of records before the page follows."""
 
-_PAST = text("SELECT id, plan, plan_digest, baseline_at FROM streams WHERE destination = :destination AND name = :name")
+_PAST = text(
+    "SELECT id, entity, plan, plan_digest, baseline_at FROM streams WHERE destination = :destination AND name = :name"
+)
 _REJECTED = text("""
     SELECT d.stream_id, t.name AS stream, t.entity, d.key, d.reason, d.tries, d.rejected_since, d.sent_at
       FROM streams t JOIN deliveries d ON d.stream_id = t.id
@@ -88,7 +88,7 @@ async def _preview_stream(db: AsyncConnection, file: Destination, stream: Stream
         name=stream.name,
         entity=stream.entity.name,
         owed=None if counted is None else counted[0][0],
-        records=None if records is None else [_render(stream, row) for row in records],
+        records=None if records is None else [PreviewedRecord(**vars(sample_of(stream, row))) for row in records],
     )
 
 
@@ -105,8 +105,8 @@ async def _ask(driver: "asyncpg.Connection[Any]", statement: str, values: Sequen
 def _ledger_of(file: Destination, stream: Stream, past: Row[Any] | None) -> Ledger:
     """The ledger that a stream's next delivery compares with; one that was never registered has none yet."""
     if past is None:
-        return Ledger(NO_STREAM, 1, _baseline_of(file.start))
-    is_same = bytes(past.plan_digest) == stream.rendering.digest
+        return Ledger(NO_STREAM, 1, _baseline_of(file))
+    is_same = (past.entity, bytes(past.plan_digest)) == (stream.entity.name, stream.rendering.digest)
     return Ledger(past.id, past.plan if is_same else past.plan + 1, past.baseline_at)
 
 
@@ -114,45 +114,16 @@ def _scope() -> Scope:
     return Scope("diferencas", is_full=False, begun_at=datetime.now(BRASILIA))
 
 
-def _baseline_of(start: str | date) -> datetime | None:
-    if isinstance(start, date):
-        return datetime.combine(start, time(), BRASILIA)
-    return None if start == "all" else datetime.now(BRASILIA)
-
-
-def _all_of(*conditions: str) -> str:
-    return " AND ".join(f"({one})" for one in conditions if one) or "true"
-
-
-def _where_of(stream: Stream) -> str:
-    """The conditions on a stream's records, with the first parameters of a statement."""
-    chosen = stream.where.sql and stream.where.sql.format(*(f"${n + 1}" for n in range(len(stream.where.values))))
-    return _all_of(stream.entity.condition, chosen)
-
-
-def _columns_of(stream: Stream) -> str:
-    entity = stream.entity
-    read = [entity.columns[name].sql for name in stream.rendering.columns]
-    return ", ".join([entity.key_sql, entity.version, *read])
+def _baseline_of(file: Destination) -> datetime | None:
+    return datetime.now(BRASILIA) if file.start == "now" else file.first_moment
 
 
 def _select_newest(stream: Stream) -> str:
-    entity = stream.entity
+    conditions = conditions_sql(stream, first=1)
     return (
-        f"SELECT {_columns_of(stream)} FROM {entity.source} WHERE {_where_of(stream)}"  # noqa: S608  # of the files
-        f" ORDER BY {entity.version} DESC LIMIT {PREVIEWED}"
+        f"SELECT {columns_sql(stream)} FROM {stream.entity.source} WHERE {conditions}"  # noqa: S608  # of the files
+        f" ORDER BY {stream.entity.version} DESC LIMIT {PREVIEWED}"
     )
-
-
-def _render(stream: Stream, row: asyncpg.Record) -> PreviewedRecord:
-    key, version, *values = row
-    if key is None or version is None:
-        return PreviewedRecord(key=key, version=version, content=None, reason=NO_RECORD)
-    try:
-        rendered = stream.rendering.render(values, key, version)
-    except CannotRender as error:
-        return PreviewedRecord(key=key, version=version, content=None, reason=str(error))
-    return PreviewedRecord(key=key, version=version, content=rendered.content.decode(), reason=None)
 
 
 # --- what was rejected --------------------------------------------------------------------------------------------
@@ -227,14 +198,14 @@ async def _render_all(
         if stream.name not in keys:
             continue
         entity = stream.entity
-        condition = _all_of(entity.condition, entity.rows_of().format(keys="$1"))
-        statement = f"SELECT {_columns_of(stream)} FROM {entity.source} WHERE {condition}"  # noqa: S608  # of the files
+        condition = all_of(entity.condition, entity.rows_of().format(keys="$1"))
+        statement = f"SELECT {columns_sql(stream)} FROM {entity.source} WHERE {condition}"  # noqa: S608  # of the files
         try:
             rows_found = await _ask(driver, statement, [keys[stream.name]])
         except UNREADABLE:  # a preview says why
             continue
         for found in rows_found or []:
-            record = _render(stream, found)
+            record = sample_of(stream, found)
             if record.key is not None and record.content is not None:
                 contents[stream.name, record.key] = record.content
     return contents

@@ -336,6 +336,15 @@ class ConnectionsSettings(_Settings):
     connections_dir: Path | None = None
 
 
+class IntakeSettings(_Settings):
+    """How records of others are taken in."""
+
+    intake_queue: Annotated[str, AfterValidator(_queue_name)] = "processed_data"
+    upload_max_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 10 * 1024 * 1024
+    imports_days: Annotated[int, Field(ge=1, le=36500)] = 30
+    reconciliation_days: Annotated[int, Field(ge=0, le=3650)] = 20
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 

@@ -1,4 +1,4 @@
-"""Tables of deliveries: destinations and their streams, the ledger of records, frozen requests, and declared records.
+"""Tables of deliveries: destinations and their streams, the ledger of records, and frozen requests.
 
 What a destination is stands in files (`common.connections`). Here is what has become of it.
 """
@@ -20,7 +20,6 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from common.resources.derive import MOMENT, moment_column, now_column
 
@@ -153,17 +152,4 @@ def add_delivery(metadata: MetaData) -> None:
         Index("ix_delivery_batches_open", "stream_id", "id", postgresql_where=text("state = 'open'")),
         Index("ix_delivery_batches_execution_id", "execution_id"),
         Index("ix_delivery_batches_settled_at", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
-    )
-    Table(
-        "entity_records",
-        metadata,
-        Column("entity", Text, primary_key=True),
-        # the parts of a composite key stand with slashes in between
-        Column("key", Text, primary_key=True),
-        Column("data", JSONB, nullable=False),
-        now_column("created_at"),
-        now_column("updated_at"),
-        # when its source no longer had it
-        moment_column("removed_at"),
-        Index("ix_entity_records_updated_at", "entity", "updated_at"),
     )

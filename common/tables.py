@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from common.delivery_tables import add_delivery
+from common.intake_tables import add_intake
 from common.lifecycle.causes import CAUSES
 from common.resources import RESOURCES
 from common.resources.coletas import add_coletas
@@ -31,7 +32,7 @@ from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
 from common.resources.resumo import add_resumo
 
-SCHEMA_REVISION = "0017"
+SCHEMA_REVISION = "0018"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -135,7 +136,14 @@ sync_executions = Table(
         unique=True,
         postgresql_where=text("kind = 'delivery' AND status = 'running'"),
     ),
-    # the deliveries, newest first
+    # a foreign database is read by one execution at a time
+    Index(
+        "uq_sync_executions_extracting",
+        "resource",
+        unique=True,
+        postgresql_where=text("kind = 'intake' AND trigger <> 'import' AND status = 'running'"),
+    ),
+    # deliveries and intakes, newest first
     Index("ix_sync_executions_deliveries", "resource", "id", postgresql_where=text("kind <> 'sync'")),
     # what has filled a goal
     Index("ix_sync_executions_goal", "resource", "id", postgresql_where=text("trigger = 'goal'")),
@@ -797,3 +805,4 @@ add_coletas(metadata)
 add_resumo(metadata)
 add_mudancas(metadata)
 add_delivery(metadata)
+add_intake(metadata)

@@ -1,6 +1,7 @@
 """The ingestor's settings."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -12,6 +13,7 @@ from common.config import (
     BrokerSettings,
     ConnectionsSettings,
     DatabaseSettings,
+    IntakeSettings,
     ListSettings,
     LoggingSettings,
     PortalSettings,
@@ -61,6 +63,7 @@ class IngestorSettings(
     BrokerSettings,
     AdmissionSettings,
     ConnectionsSettings,
+    IntakeSettings,
     ListSettings,
     LoggingSettings,
     PortalSettings,
@@ -94,6 +97,7 @@ class IngestorSettings(
     search_itens: bool = True
     mudancas_days: Annotated[int, Field(ge=0, le=36500)] = 90
     delivery_allow_loopback: bool = False
+    intake_dir: Path | None = None
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] = 0
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from common.connections.conditions import ANY_ITEM, OPERATORS
 from common.cron import CronError, check_cron
+from common.entities.declared import ColumnType
 from common.mapping.plan import Fields, Scalar, Written
 
 NAME = r"[a-z][a-z0-9_-]{0,40}"
@@ -253,18 +254,20 @@ class DestinationFile(Written):
     streams: Annotated[list[StreamFile], Field(min_length=1, max_length=MOST_STREAMS)]
 
 
-ColumnType = Literal["text", "integer", "number", "boolean", "day", "moment", "json"]
-
-
 def _column(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
 class ColumnFile(Written):
-    """A column: its type, and what it is, for people."""
+    """A column: its type, what it is for people, and what its values must be."""
 
     type: ColumnType
     label: str = Field("", max_length=200)
+    required: bool = False
+    decimals: int | None = Field(None, ge=0, le=10, description="of a number, rounded half up")
+    max: int | None = Field(None, ge=1, le=100_000, description="of a text, in characters")
+    values: list[str] | None = Field(None, min_length=1, max_length=200, description="the only ones that it may have")
+    references: Identifier | None = Field(None, description="the entity whose key it holds")
 
 
 class EntityFile(Written):
@@ -278,6 +281,9 @@ class EntityFile(Written):
         Field(min_length=1, max_length=5),
     ]
     version: Identifier | None = Field(None, description="of a view: a column of type timestamptz")
+    search: list[Identifier] = Field(
+        default_factory=list, max_length=20, description="columns whose words are searched"
+    )
     columns: Annotated[
         dict[
             Identifier, Annotated[ColumnFile, BeforeValidator(_column, json_schema_input_type=ColumnType | ColumnFile)]
@@ -286,7 +292,82 @@ class EntityFile(Written):
     ]
 
 
-FILES: Mapping[str, type[Written]] = {"destinations": DestinationFile, "entities": EntityFile}
+def _layout_field(value: Any) -> Any:
+    return {"from": value} if isinstance(value, str) else value
+
+
+class LayoutFieldFile(Written):
+    """Where the value of a column comes from: a header or member of the row, or a constant."""
+
+    from_: str | None = Field(None, alias="from", min_length=1, max_length=200)
+    const: Scalar | None = None
+    default: Scalar | None = Field(None, description="where the row has nothing")
+    map: dict[str, Scalar] | None = Field(None, min_length=1, max_length=1000)
+
+
+class IntoFile(Written):
+    """What one row is of one entity."""
+
+    entity: Identifier
+    fields: Annotated[
+        dict[
+            Identifier,
+            Annotated[LayoutFieldFile, BeforeValidator(_layout_field, json_schema_input_type=str | LayoutFieldFile)],
+        ],
+        Field(min_length=1, max_length=500),
+    ]
+
+
+class LayoutFile(Written):
+    """A file of `layouts/`: how a row of a sheet, or a pushed object, becomes records."""
+
+    label: str = Field("", max_length=200)
+    policy: Literal["valid_rows", "all_or_nothing"] = "valid_rows"
+    into: list[IntoFile] = Field(min_length=1, max_length=20)
+
+
+class CursorFile(Written):
+    """The column that says when a row was changed, and for how long a writer may be late."""
+
+    column: str = Field(min_length=1, max_length=128)
+    lag: Annotated[str, _is(r"[0-9]{1,6}[smhd]", "esperava um tempo como 15m, 2h ou 1d")] = "15m"
+
+
+class SourceEntityFile(Written):
+    """How an entity is read: from a table or view, or by a query."""
+
+    table: str | None = Field(None, min_length=1, max_length=300)
+    query: str | None = Field(None, min_length=1, max_length=20_000)
+    key: Annotated[
+        list[str],
+        BeforeValidator(_several, json_schema_input_type=str | list[str]),
+        Field(min_length=1, max_length=5),
+    ]
+    fields: dict[Identifier, str] = Field(
+        default_factory=dict, description="columns that are called otherwise there, by ours"
+    )
+    cursor: CursorFile | None = None
+    page: int = Field(1000, ge=1, le=10_000)
+    paging: Literal["keyset", "stream"] = "keyset"
+
+
+class SourceFile(Written):
+    """A file of `sources/`: a database of others."""
+
+    url: Reference
+    schedule: Cron = Field("30 0 * * *", description="when all is read, on Brasília's clock")
+    delta: Cron | None = Field(None, description="when only changes are read, of entities that have a cursor")
+    timeout: Annotated[Number, Field(ge=1, le=3600)] = 60.0
+    hold_removed: Annotated[Number, Field(ge=0, le=1)] = 0.2
+    entities: Annotated[dict[Identifier, SourceEntityFile], Field(min_length=1, max_length=MOST_STREAMS)]
+
+
+FILES: Mapping[str, type[Written]] = {
+    "destinations": DestinationFile,
+    "entities": EntityFile,
+    "layouts": LayoutFile,
+    "sources": SourceFile,
+}
 """By the folder in which they lie."""
 
 

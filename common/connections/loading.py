@@ -2,28 +2,40 @@
 
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from common.connections.destinations import make_destination
-from common.connections.entities import make_entity
+from common.connections.entities import deliver, make_entity, shipped
 from common.connections.faults import problems_of
-from common.connections.files import ENTITY_NAME, NAME, DestinationFile, EntityFile
+from common.connections.files import ENTITY_NAME, NAME, DestinationFile, EntityFile, LayoutFile, SourceFile
+from common.connections.layouts import make_layout, plain_layout
 from common.connections.names import destination_name_fault
 from common.connections.reading import MAX_BYTES, Document, Fault, read
-from common.connections.settings import Connections, ConnectionsInvalid, Destination
+from common.connections.settings import Connections, ConnectionsInvalid, Destination, Layout, Source
+from common.connections.sources import make_source
+from common.entities.declared import Declaration
 from common.entities.delivered import DELIVERED, Delivered
 from common.mapping.problem import Problem, unknown
 
-ENTITIES, DESTINATIONS = "entities", "destinations"
-FOLDERS = (ENTITIES, DESTINATIONS)
+ENTITIES, LAYOUTS, SOURCES, DESTINATIONS = "entities", "layouts", "sources", "destinations"
+FOLDERS = (ENTITIES, LAYOUTS, SOURCES, DESTINATIONS)
+"""In the order in which one may name what another says."""
 SUFFIX = ".yaml"
 MOST_FILES = 1000
 M = TypeVar("M", bound=BaseModel)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
 T = TypeVar("T")
 
 
@@ -38,6 +50,13 @@ def load_connections(folder: Path) -> Connections:
     if faults:
         raise ConnectionsInvalid(faults)
     return connections
+
+
+def no_connections() -> Connections:
+    """What there is without a folder: the entities that come with the product."""
+    entities = shipped()
+    layouts = {each.name: plain_layout(each) for each in entities.values()}
+    return Connections({}, _deliverable(entities), b"", entities, layouts)
 
 
 def check_connections(folder: Path) -> tuple[Connections, tuple[Fault, ...]]:
@@ -60,19 +79,31 @@ class _Checker:
         return self._hash.digest()
 
     def check(self) -> Connections:
-        """Read all files: first the entities, which destinations name."""
-        entities: dict[str, Delivered] = dict(DELIVERED)
+        """Read all files: first the entities, which all others name."""
+        files = list(self.files())
+        written = {path.stem for kind, path, _ in files if kind == ENTITIES}
+        declarations: dict[str, Declaration] = dict(shipped())
+        layouts: dict[str, Layout] = {}
+        sources: dict[str, Source] = {}
         destinations: dict[str, Destination] = {}
-        for kind, path, content in self.files():
-            if kind == ENTITIES:
-                entity = self._entity(path, content)
-                if entity is not None:
-                    entities[entity.name] = entity
-            else:
-                destination = self._destination(path, content, entities)
-                if destination is not None:
-                    destinations[destination.name] = destination
-        return Connections(destinations, entities, self.digest())
+        for kind, path, content in files:
+            match kind:
+                case "entities":
+                    self._keep(declarations, self._entity(path, content, written | set(shipped())))
+                case "layouts":
+                    self._keep(layouts, self._layout(path, content, declarations))
+                case "sources":
+                    self._keep(sources, self._source(path, content, declarations))
+                case _:
+                    entities = _deliverable(declarations)
+                    self._keep(destinations, self._destination(path, content, entities))
+        layouts |= {each.name: plain_layout(each) for each in declarations.values() if each.view is None}
+        return Connections(destinations, _deliverable(declarations), self.digest(), declarations, layouts, sources)
+
+    @staticmethod
+    def _keep(known: dict[str, N], made: N | None) -> None:
+        if made is not None:
+            known[made.name] = made
 
     def files(self) -> Iterator[tuple[str, Path, bytes]]:
         """Every file with its kind and its content, in the order of their names."""
@@ -125,12 +156,23 @@ class _Checker:
             self._fault(path, 0, "o arquivo não pode ser lido")
             return None
 
-    def _entity(self, path: Path, content: bytes) -> Delivered | None:
+    def _entity(self, path: Path, content: bytes, names: set[str]) -> Declaration | None:
         if not self._has_name(path, ENTITY_NAME):
             return None
-        return self._made(path, content, EntityFile, lambda written: make_entity(path.stem, written))
+        return self._made(path, content, EntityFile, lambda written: make_entity(path.stem, written, names))
 
-    def _destination(self, path: Path, content: bytes, entities: dict[str, Delivered]) -> Destination | None:
+    def _layout(self, path: Path, content: bytes, entities: Mapping[str, Declaration]) -> Layout | None:
+        if not self._has_name(path, ENTITY_NAME):
+            return None
+        return self._made(path, content, LayoutFile, lambda written: make_layout(path.stem, written, entities))
+
+    def _source(self, path: Path, content: bytes, entities: Mapping[str, Declaration]) -> Source | None:
+        if not self._has_name(path, NAME):
+            return None
+        digest = sha256(content).digest()
+        return self._made(path, content, SourceFile, lambda written: make_source(path.stem, digest, written, entities))
+
+    def _destination(self, path: Path, content: bytes, entities: Mapping[str, Delivered]) -> Destination | None:
         if not self._has_name(path, NAME):
             return None
         fault = destination_name_fault(path.stem)
@@ -177,6 +219,10 @@ class _Checker:
     def _fault(self, path: Path, line: int, message: str) -> None:
         name = str(path.relative_to(self._folder)) if path != self._folder else str(path)
         self.faults.append(Fault(name, line, message))
+
+
+def _deliverable(declarations: Mapping[str, Declaration]) -> dict[str, Delivered]:
+    return {**DELIVERED, **{each.name: deliver(each) for each in declarations.values()}}
 
 
 Stamp = frozenset[tuple[str, int, int]]

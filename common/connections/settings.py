@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
 
 from common.clock import BRASILIA
 from common.connections.reading import Fault
 from common.connections.results import ResultsRule
 from common.connections.secrets import SecretText
+from common.entities.declared import Declaration
 from common.entities.delivered import Delivered
 from common.mapping.rendering import Rendering
 
@@ -124,13 +125,90 @@ class Destination:
         return tuple(dict.fromkeys(each for each in held if each.references))
 
 
+Policy = Literal["valid_rows", "all_or_nothing"]
+
+
+@dataclass(frozen=True)
+class LayoutField:
+    """Where the value of a column comes from. `header` is that of the sheet, or a member's name; null for `const`.
+
+    `by_value`: what stands for a value as it is written; null where any does.
+    """
+
+    header: str | None
+    const: Any = None
+    default: Any = None
+    by_value: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Into:
+    """What one row is of one entity: a field by the column of it."""
+
+    entity: Declaration
+    fields: Mapping[str, LayoutField]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How a row of a sheet, or a pushed object, becomes records: a file of `layouts/`, or an entity as it is."""
+
+    name: str
+    label: str
+    policy: Policy
+    into: tuple[Into, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SourceEntity:
+    """How an entity is read out of a database.
+
+    Either `table` or `query` is set. `key` are the columns there, in the order of the entity's key. `names`: what each
+    column of the entity is called there, where its file says so. `lag`: for how long a writer may be late.
+    """
+
+    entity: Declaration
+    table: str | None
+    query: str | None
+    key: tuple[str, ...]
+    names: Mapping[str, str]
+    cursor: str | None
+    lag: timedelta
+    page: int
+    paging: Literal["keyset", "stream"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One file of `sources/`. `digest` is the SHA-256 of it; `timeout` is in seconds, of a statement.
+
+    `hold_removed`: a whole reading that lacks a greater share of the records waits for a confirmation.
+    """
+
+    name: str
+    digest: bytes
+    url: SecretText
+    schedule: str
+    delta: str | None
+    timeout: float
+    hold_removed: float
+    entities: tuple[SourceEntity, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Connections:
-    """What a folder says. `entities` are those of the mirror and the declared ones. `digest` is that of all files."""
+    """What a folder says. `entities` are those of the mirror and the declared ones. `digest` is that of all files.
+
+    `declarations` are the declared entities, with those that come with the product; `layouts` those of the folder, and
+    one for each entity that is taken in, by its name.
+    """
 
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     entities: Mapping[str, Delivered] = field(default_factory=dict)
     digest: bytes = b""
+    declarations: Mapping[str, Declaration] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 class ConnectionsInvalid(Exception):

@@ -18,6 +18,9 @@ Cause = Literal[
     "destination_down",
     "destination_stopped",
     "misconfigured",
+    "bad_file",
+    "source_down",
+    "source_changed",
 ]
 """
 Of an execution only:
@@ -29,7 +32,12 @@ cancelled       an administrator ended it; `cancelled_by` names them
 Of a delivery only:
 destination_down     the destination failed for longer than a delivery may wait
 destination_stopped  the destination wants no more (410), until an administrator resumes it
-misconfigured        its file is gone or does not hold, or its records cannot be read
+misconfigured        its file is gone or does not hold, or its records cannot be read; of an intake too
+
+Of an intake only:
+bad_file        a file that is taken in cannot be read, or its rows are refused
+source_down     a foreign database failed for longer than a reading may wait
+source_changed  a foreign database has not the columns or the keys that its file names
 
 Of a slice, and of the execution in which it was the most frequent cause:
 no_answer       no connection, a time-out, a cut connection, status 400, 404, 408, 425, 429 or 5xx

@@ -7,19 +7,14 @@ of a later stream find those that they refer to.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.lifecycle import Mode
-from common.lifecycle.causes import Cause
-from common.lifecycle.slices import MAX_STALLS, UNHELD, Fenced, change
-from common.tables import sync_slices
-
-PATIENCE = timedelta(hours=24)
-"""How long a delivery may fail in a row before it ends; the next one owes the same."""
+from common.lifecycle.slices import MAX_STALLS
 
 SCHEDULE = "deliver:"
 """A destination's schedule has its name behind this. While it is paused, nothing is sent."""
@@ -72,17 +67,7 @@ _DETAILS = text("""
     SELECT resource, options, started_at IS NULL AS is_new, created_at
       FROM sync_executions WHERE id = :execution_id
 """)
-_LOCK = text("SELECT FROM sync_executions WHERE id = :execution_id FOR NO KEY UPDATE")
 _IS_PAUSED = text("SELECT 1 FROM schedules WHERE name = :schedule AND paused_at IS NOT NULL")
-_HOLD = text("""
-    UPDATE sync_executions SET held = CAST(:held AS jsonb), updated_at = now()
-     WHERE id = :execution_id AND status = 'running'
-""")
-_CONFIRM = text("""
-    UPDATE sync_executions
-       SET held = NULL, options = coalesce(options, '{}') || '{"confirmed": true}', updated_at = now()
-     WHERE id = :execution_id AND kind = 'delivery' AND status = 'running' AND held IS NOT NULL
-""")
 
 
 @dataclass(frozen=True)
@@ -202,78 +187,3 @@ async def claim(
 async def is_paused(db: AsyncConnection, destination: str) -> bool:
     """Whether nothing is sent to a destination for now."""
     return (await db.execute(_IS_PAUSED, {"schedule": f"{SCHEDULE}{destination}"})).first() is not None
-
-
-async def count(
-    db: AsyncConnection,
-    claim: Fenced,
-    *,
-    seen: int = 0,
-    unchanged: int = 0,
-    requests: int = 0,
-    accepted: int = 0,
-    rejected: int = 0,
-) -> bool:
-    """Add to what a stream has come to, which is progress; `False` if it is not ours."""
-    column = sync_slices.c
-    return await change(
-        db,
-        claim,
-        stalls=0,
-        records_seen=column.records_seen + seen,
-        records_unchanged=column.records_unchanged + unchanged,
-        pages_done=column.pages_done + requests,
-        records_processed=column.records_processed + accepted,
-        records_rejected=column.records_rejected + rejected,
-        **({"failures": 0, "failing_since": None, "cause": None, "error_message": None} if accepted else {}),
-    )
-
-
-async def finish(db: AsyncConnection, claim: Fenced) -> bool:
-    """End a stream of which nothing is owed any more but what was rejected."""
-    ended = {"status": "success", "cause": None, "error_message": None, "finished_at": func.now()}
-    return await change(db, claim, **ended, **UNHELD)
-
-
-async def postpone(
-    db: AsyncConnection, claim: Fenced, *, delay_seconds: float, cause: Cause, error_message: str
-) -> bool:
-    """Put a stream back until later; `False` if it has failed longer than its patience, or is not ours."""
-    column = sync_slices.c
-    return await change(
-        db,
-        claim,
-        column.failing_since.is_(None) | (column.failing_since > func.now() - PATIENCE),
-        status="pending",
-        failures=column.failures + 1,
-        failing_since=func.coalesce(column.failing_since, func.now()),
-        run_after=func.now() + timedelta(seconds=delay_seconds),
-        stalls=0,
-        cause=cause,
-        error_message=error_message,
-        **UNHELD,
-    )
-
-
-async def lock(db: AsyncConnection, execution_id: int) -> None:
-    """Lock a delivery, before its slices."""
-    await db.execute(_LOCK, {"execution_id": execution_id})
-
-
-async def hold(
-    db: AsyncConnection, claim: Fenced, execution_id: int, held: Mapping[str, Any], *, taken_back: int = 0
-) -> bool:
-    """Let a locked delivery wait until an administrator confirms or cancels it; `held` says why.
-
-    `taken_back`: rejections that do not count any more. `False` if the slice is not ours.
-    """
-    rejected = func.greatest(sync_slices.c.records_rejected - taken_back, 0)
-    if not await change(db, claim, status="pending", stalls=0, records_rejected=rejected, **UNHELD):
-        return False
-    await db.execute(_HOLD, {"execution_id": execution_id, "held": json.dumps(held)})
-    return True
-
-
-async def confirm(db: AsyncConnection, execution_id: int) -> bool:
-    """Let a delivery that was held go on; `False` if it is not held."""
-    return (await db.execute(_CONFIRM, {"execution_id": execution_id})).rowcount == 1

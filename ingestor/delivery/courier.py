@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.connections.loading import FOLDERS, Stamp, check_connections, stamp_of
 from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
-from common.lifecycle import deliveries, executions, slices
+from common.lifecycle import deliveries, executions, jobs, slices
 from common.lifecycle.causes import Cause
 from common.lifecycle.deliveries import SCHEDULE, StreamClaim
 from ingestor.delivery import ledger, probe
@@ -445,7 +445,7 @@ class Courier:
     async def _postpone(self, claim: StreamClaim, error: Postponed) -> None:
         """Put the stream back; where it has failed for longer than it may, end the delivery."""
         postpone = partial(
-            deliveries.postpone,
+            jobs.postpone,
             claim=claim,
             delay_seconds=error.seconds,
             cause=error.cause,

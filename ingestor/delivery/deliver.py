@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.connections.settings import Stream
 from common.database import cause_of, driver_of, in_transaction, network_errors
 from common.difference import Scope
-from common.lifecycle import deliveries, slices
+from common.lifecycle import deliveries, jobs, slices
 from common.lifecycle.causes import Cause
 from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery import breaker, ledger, owed
@@ -361,7 +361,7 @@ async def _fill(work: Delivery, keys: Sequence[str], origin: _Origin, most_recor
         )
         settled = filled.unchanged + filled.rejected + len(keys) - filled.seen
         await _count_down(db, work, settled)
-        await deliveries.count(db, work.claim, seen=filled.seen, unchanged=filled.unchanged, rejected=filled.rejected)
+        await jobs.count(db, work.claim, seen=filled.seen, unchanged=filled.unchanged, rejected=filled.rejected)
         return filled
 
     with network_errors():
@@ -537,7 +537,7 @@ async def _settle(
         if rejected is not None and verdict.too_large:
             await db.execute(_LIMIT, {"id": work.registered.id, "bytes": len(frozen.body) - 1})
         await _count_down(db, work, len(accepted) + number)
-        await deliveries.count(db, work.claim, requests=1, accepted=len(accepted), rejected=number)
+        await jobs.count(db, work.claim, requests=1, accepted=len(accepted), rejected=number)
         await breaker.note_answer(db, work.claim.destination)
         return number, new
 
@@ -575,7 +575,7 @@ async def _split(work: Delivery, frozen: Frozen, answer: Answer, verdict: Verdic
         )
         if limit is not None:
             await db.execute(_LIMIT, {"id": work.registered.id, "bytes": limit})
-        await deliveries.count(db, work.claim, requests=1)
+        await jobs.count(db, work.claim, requests=1)
         await breaker.note_answer(db, work.claim.destination)
 
     with network_errors():
@@ -656,7 +656,7 @@ async def hold_stream(
     Where nearly everything was refused, what this delivery has rejected is owed again, and the reasons are kept.
     """
     details, taken_back = dict(held.details), 0
-    await deliveries.lock(db, claim.execution_id)  # before the slice, as everywhere
+    await jobs.lock(db, claim.execution_id)  # before the slice, as everywhere
     if details["reason"] == MOSTLY_REFUSED and await slices.hold(db, claim) is not None:
         driver = await driver_of(db)
         details["samples"] = (
@@ -665,7 +665,7 @@ async def hold_stream(
         taken_back = await ledger.forget_rejections(driver, registered.id, claim.began_at)
         if scope_of(claim).covers:
             await db.execute(_LESS_OWED, {"id": registered.id, "settled": -taken_back})
-    if not await deliveries.hold(db, claim, claim.execution_id, details, taken_back=taken_back):
+    if not await jobs.hold(db, claim, claim.execution_id, details, taken_back=taken_back):
         return None
     del details["samples"]  # what is said of it goes into logs, and samples are for administrators
     return details
@@ -673,7 +673,7 @@ async def hold_stream(
 
 async def finish_stream(db: AsyncConnection, claim: StreamClaim, registered: Registered) -> bool:
     """End a stream that owes nothing but what was rejected; `False` if it is not ours."""
-    if not await deliveries.finish(db, claim):
+    if not await jobs.finish(db, claim):
         return False
     scope = scope_of(claim)
     if scope.covers:

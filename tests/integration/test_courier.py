@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from common.database import UnreachableDatabaseError
-from common.lifecycle import deliveries, executions
+from common.lifecycle import deliveries, executions, jobs
 from ingestor import loops
 from ingestor.delivery import courier as module
 from ingestor.delivery import owed, streams
@@ -287,7 +287,7 @@ async def test_the_courier_outlives_a_database_that_is_away_while_a_failure_is_n
 ) -> None:
     await put_products(database.engine, NAMES)
     monkeypatch.setattr(module, "database_wait", lambda: 0.01)
-    postpone, tries = deliveries.postpone, 0
+    postpone, tries = jobs.postpone, 0
 
     async def away(*given: Any, **options: Any) -> bool:
         nonlocal tries

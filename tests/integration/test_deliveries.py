@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
-from common.lifecycle import deliveries, executions
+from common.lifecycle import executions, jobs
 from ingestor.delivery.deliver import PATIENT_TRIES, Held, Postponed, Stopped, Unreadable, finish_stream, hold_stream
 from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
@@ -126,7 +126,7 @@ async def test_a_destination_that_refuses_nearly_all_rejects_nobody(desk: Desk, 
     assert run.held["samples"] == ["coluna nova"]
     assert await desk.claim() is None, "until somebody confirms"
 
-    assert await database.run(deliveries.confirm, execution_id)
+    assert await database.run(jobs.confirm, execution_id)
     desk.receiver.answer = accepting
     await desk.work()
     assert set((await desk.states()).values()) == {SENT}
@@ -314,11 +314,11 @@ async def test_a_day_of_refused_logins_rejects_nothing_and_everything_arrives_on
         with pytest.raises(Postponed) as postponed:
             await desk.work(claim)
     late = {"delay_seconds": 1, "cause": postponed.value.cause, "error_message": postponed.value.reason}
-    assert await database.run(deliveries.postpone, claim, **late)
+    assert await database.run(jobs.postpone, claim, **late)
     await database.rows("UPDATE sync_slices SET failing_since = now() - interval '25 hours', run_after = now()")
     claim = await desk.claim()
     assert claim is not None
-    assert not await database.run(deliveries.postpone, claim, **late), "it has failed for longer than a day"
+    assert not await database.run(jobs.postpone, claim, **late), "it has failed for longer than a day"
     await database.run(
         executions.end, execution_id, status="error", cause="destination_down", error_message="status 401"
     )
@@ -559,7 +559,7 @@ async def test_what_is_taken_back_is_not_counted_as_rejected(desk: Desk, databas
         await desk.work(claim)
     assert await database.run(hold_stream, claim, desk.registered[0], held.value)
     assert await database.value("SELECT owed FROM streams") == 25
-    assert await database.run(deliveries.confirm, execution_id)
+    assert await database.run(jobs.confirm, execution_id)
     desk.receiver.answer = accepting
     await desk.work()
     run = await database.execution(execution_id)

@@ -17,7 +17,7 @@ from backend.services.reading import ReadConnections
 from common.clock import to_wall_clock
 from common.database import run_again
 from common.execution_log import log_finished
-from common.lifecycle import deliveries, executions
+from common.lifecycle import executions, jobs
 from common.masking import mask_text
 
 log = structlog.get_logger(__name__)
@@ -240,6 +240,6 @@ async def confirm_job(engine: AsyncEngine, job_id: int, who: str) -> None:
     async with engine.begin() as db:
         await _load(db, job_id)
         structlog.contextvars.bind_contextvars(execution_id=job_id)  # until the request has ended
-        if not await deliveries.confirm(db, job_id):
+        if not await jobs.confirm(db, job_id):
             raise ConflictError("job_not_held", id=job_id)
     log.info("delivery confirmed", user=who)

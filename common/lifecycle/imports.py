@@ -1,0 +1,253 @@
+"""The state of an import: how a file or pushed rows come in, are staged, and end. No other file writes it.
+
+`receiving` while a file is uploaded, `received` once it is whole, `checked` once its rows are staged, `processing`
+while they become records, then `done`, `refused` or `discarded`. From `received` on it has an execution.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from common.database import driver_of
+from common.entities.declared import digest_of, to_json
+from common.lifecycle import intake
+
+MOST_ERRORS = 20
+"""Of a row are stored."""
+
+_CREATE = text("""
+    INSERT INTO imports (door, layout, state, needs_confirmation, file_name, requested_by, idempotency_key,
+                         request_digest)
+    VALUES (:door, :layout, 'receiving', :needs_confirmation, :file_name, :requested_by, :idempotency_key,
+            :request_digest)
+    ON CONFLICT DO NOTHING
+    RETURNING id
+""")
+_FIND = text("SELECT id, request_digest FROM imports WHERE idempotency_key = :key")
+_ADD_PART = text("INSERT INTO import_files (import_id, part, data) VALUES (:id, :part, :data)")
+_SAME_FILE = text("""
+    SELECT id FROM imports
+     WHERE file_sha256 = :sha256 AND layout = :layout AND id <> :id
+       AND state IN ('received', 'checked', 'processing', 'done')
+     ORDER BY id DESC LIMIT 1
+""")
+_MARK_RECEIVED = text("""
+    UPDATE imports SET state = 'received', file_bytes = :bytes, file_sha256 = :sha256, execution_id = :execution_id,
+                       updated_at = now()
+     WHERE id = :id AND state = 'receiving' RETURNING layout
+""")
+_MARK_PUSHED = text("""
+    UPDATE imports SET state = 'checked', execution_id = :execution_id, checked_at = now(), updated_at = now(),
+                       rows = :rows, pending = :pending, rejected = :rejected
+     WHERE id = :id AND state = 'receiving'
+""")
+_UNSTAGE = text("DELETE FROM import_rows WHERE import_id = :id")
+_MARK_CHECKED = text("""
+    UPDATE imports i
+       SET state = 'checked', checked_at = now(), updated_at = now(), notes = CAST(:notes AS jsonb),
+           rows = counted.rows, pending = counted.pending, rejected = counted.rejected
+      FROM (SELECT count(*) AS rows, count(*) FILTER (WHERE state = 'pending') AS pending,
+                   count(*) FILTER (WHERE state = 'rejected') AS rejected
+              FROM import_rows WHERE import_id = :id) AS counted
+     WHERE i.id = :id AND i.state = 'received'
+    RETURNING i.needs_confirmation
+""")
+_MARK_PROCESSING = text("""
+    UPDATE imports SET state = 'processing', updated_at = now() WHERE id = :id AND state IN ('checked', 'processing')
+""")
+_CONFIRM = text("""
+    UPDATE imports SET confirmed_at = now(), confirmed_by = :who, updated_at = now()
+     WHERE execution_id = :execution_id AND state = 'checked'
+""")
+_END = text("""
+    UPDATE imports SET state = :state, fault_code = :code, fault = :fault, ended_at = now(), updated_at = now()
+     WHERE id = :id AND ended_at IS NULL
+""")
+_OF_EXECUTION = text("""
+    SELECT id, layout, door, state, needs_confirmation, file_name FROM imports WHERE execution_id = :execution_id
+""")
+
+
+@dataclass(frozen=True)
+class CellError:
+    """Why a row is rejected: in which column, by which value as it was written, a code, and a sentence for people."""
+
+    column: str
+    value: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class StagedRow:
+    """A row of one entity: its content as it is stored, or what is wrong with it.
+
+    `row`: its number, as the sheet or the sender counts.
+    """
+
+    row: int
+    entity: str
+    key: str | None
+    data: Mapping[str, Any] | None
+    errors: tuple[CellError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import as the worker takes it up."""
+
+    id: int
+    layout: str
+    door: str
+    state: str
+    needs_confirmation: bool
+    file_name: str | None
+
+
+async def create(
+    db: AsyncConnection,
+    *,
+    door: str,
+    layout: str,
+    file_name: str | None = None,
+    needs_confirmation: bool = False,
+    requested_by: str | None = None,
+    idempotency_key: str | None = None,
+    request_digest: str | None = None,
+) -> int | None:
+    """Record an import that begins to be received; `None` where its idempotency key is known."""
+    parameters = {
+        "door": door,
+        "layout": layout,
+        "file_name": file_name,
+        "needs_confirmation": needs_confirmation,
+        "requested_by": requested_by,
+        "idempotency_key": idempotency_key,
+        "request_digest": request_digest,
+    }
+    created: int | None = (await db.execute(_CREATE, parameters)).scalar_one_or_none()
+    return created
+
+
+async def find_request(db: AsyncConnection, idempotency_key: str) -> tuple[int, str | None] | None:
+    """The import of an idempotency key, with the digest of its request."""
+    row = (await db.execute(_FIND, {"key": idempotency_key})).one_or_none()
+    return None if row is None else (row.id, row.request_digest)
+
+
+async def add_part(db: AsyncConnection, import_id: int, part: int, data: bytes) -> None:
+    """Store a part of an import's file, 1 MiB of it but for the last one; parts are counted from 0."""
+    await db.execute(_ADD_PART, {"id": import_id, "part": part, "data": data})
+
+
+async def find_same_file(db: AsyncConnection, import_id: int, layout: str, sha256: bytes) -> int | None:
+    """Another import of the same layout that has, or has had, the same bytes and was not refused."""
+    found: int | None = (
+        await db.execute(_SAME_FILE, {"id": import_id, "layout": layout, "sha256": sha256})
+    ).scalar_one_or_none()
+    return found
+
+
+async def mark_received(
+    db: AsyncConnection, import_id: int, *, layout: str, size: int, sha256: bytes, requested_by: str | None
+) -> int:
+    """Let an import whose file is whole be worked on; answers the id of its execution."""
+    execution_id = await _execution_of(db, import_id, layout, requested_by)
+    parameters = {"id": import_id, "bytes": size, "sha256": sha256, "execution_id": execution_id}
+    (await db.execute(_MARK_RECEIVED, parameters)).one()
+    return execution_id
+
+
+async def push(
+    db: AsyncConnection, import_id: int, *, layout: str, rows: Sequence[StagedRow], requested_by: str | None
+) -> int:
+    """Stage pushed rows and let them be processed; answers the id of the execution."""
+    await stage(db, import_id, rows)
+    execution_id = await _execution_of(db, import_id, layout, requested_by)
+    rejected = sum(1 for each in rows if each.errors)
+    parameters = {
+        "id": import_id,
+        "execution_id": execution_id,
+        "rows": len(rows),
+        "pending": len(rows) - rejected,
+        "rejected": rejected,
+    }
+    await db.execute(_MARK_PUSHED, parameters)
+    return execution_id
+
+
+async def _execution_of(db: AsyncConnection, import_id: int, layout: str, requested_by: str | None) -> int:
+    execution_id = await intake.create(
+        db,
+        subject=layout,
+        mode="backfill",
+        trigger=intake.IMPORT,
+        options={"import_id": import_id},
+        requested_by=requested_by,
+    )
+    assert execution_id is not None  # noqa: S101  # nothing of an import's execution is unique
+    await intake.plan(db, execution_id, [0])
+    return execution_id
+
+
+async def of_execution(db: AsyncConnection, execution_id: int) -> Import | None:
+    """The import that an execution processes."""
+    row = (await db.execute(_OF_EXECUTION, {"execution_id": execution_id})).one_or_none()
+    return None if row is None else Import(*row)
+
+
+async def unstage(db: AsyncConnection, import_id: int) -> None:
+    """Delete what a worker has staged that did not come to its end."""
+    await db.execute(_UNSTAGE, {"id": import_id})
+
+
+async def stage(db: AsyncConnection, import_id: int, rows: Iterable[StagedRow]) -> None:
+    """Store rows; those with errors as rejected, the others to be processed."""
+    driver = await driver_of(db)
+    await driver.copy_records_to_table(
+        "import_rows",
+        columns=["import_id", "row", "entity", "key", "state", "data", "digest", "errors"],
+        records=[
+            (
+                import_id,
+                each.row,
+                each.entity,
+                each.key,
+                "rejected" if each.errors else "pending",
+                None if each.data is None else to_json(each.data),
+                None if each.data is None else digest_of(each.data),
+                json.dumps([vars(error) for error in each.errors[:MOST_ERRORS]]) if each.errors else None,
+            )
+            for each in rows
+        ],
+    )
+
+
+async def mark_checked(db: AsyncConnection, import_id: int, notes: Mapping[str, Any]) -> bool | None:
+    """Count what was staged; answers whether it waits for a confirmation, `None` where it is not being checked."""
+    asked: bool | None = (
+        await db.execute(_MARK_CHECKED, {"id": import_id, "notes": json.dumps(notes)})
+    ).scalar_one_or_none()
+    return asked
+
+
+async def mark_processing(db: AsyncConnection, import_id: int) -> bool:
+    """Whether the rows of an import may become records."""
+    return (await db.execute(_MARK_PROCESSING, {"id": import_id})).rowcount == 1
+
+
+async def confirm(db: AsyncConnection, execution_id: int, who: str) -> bool:
+    """Note who has looked at the preview; the execution is confirmed with it."""
+    return (await db.execute(_CONFIRM, {"execution_id": execution_id, "who": who})).rowcount == 1
+
+
+async def end(
+    db: AsyncConnection, import_id: int, state: str, *, code: str | None = None, fault: str | None = None
+) -> bool:
+    """End an import as `done`, `refused` or `discarded`; `False` where it has ended."""
+    parameters = {"id": import_id, "state": state, "code": code, "fault": fault}
+    return (await db.execute(_END, parameters)).rowcount == 1

@@ -1,0 +1,190 @@
+"""The state of an intake: an execution of kind `intake`, which processes an import or reads a foreign database.
+
+An import is one slice, whose `resource` is the layout; imports of one layout go one after the other, so that what came
+later wins. A reading of a source has a slice for each of its entities, in order; `part` is the id of the entity.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from common.lifecycle import Mode
+from common.lifecycle.slices import MAX_STALLS
+
+IMPORT = "import"
+"""The trigger of an execution that processes an import; any other reads a source."""
+SCHEDULE = "extract:"
+"""A source's schedule has its name behind this. While it is paused, nothing is read."""
+
+_CREATE = text("""
+    INSERT INTO sync_executions (kind, resource, mode, criterio, trigger, options, requested_by, idempotency_key,
+                                 request_digest, published_at)
+    VALUES ('intake', :subject, :mode, 'atualizacao', :trigger, CAST(:options AS jsonb), :requested_by,
+            :idempotency_key, :request_digest, now())
+    ON CONFLICT DO NOTHING
+    RETURNING id
+""")
+_RUNNING = text("""
+    SELECT id FROM sync_executions
+     WHERE kind = 'intake' AND trigger <> 'import' AND status = 'running' AND resource = :source
+""")
+_LOCK_UNPLANNED = text("""
+    SELECT id, resource, options FROM sync_executions
+     WHERE kind = 'intake' AND status = 'running' AND planned_at IS NULL AND trigger <> 'import'
+       AND resource = ANY(CAST(:sources AS text[]))
+     ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+""")
+_PLAN = text("""
+    INSERT INTO sync_slices (execution_id, ordinal, kind, resource, mode, criterio, part)
+    SELECT e.id, part.ordinal, e.kind, e.resource, e.mode, e.criterio, part.id
+      FROM sync_executions e, unnest(CAST(:parts AS int[])) WITH ORDINALITY AS part (id, ordinal)
+     WHERE e.id = :execution_id
+""")
+_MARK_PLANNED = text("UPDATE sync_executions SET planned_at = now(), updated_at = now() WHERE id = :execution_id")
+# An import waits for the ones before it of the same layout, but for those that wait to be confirmed.
+_CLAIM = text("""
+    UPDATE sync_slices
+       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
+           lease_until = now() + make_interval(secs => :lease_seconds), started_at = coalesce(started_at, now()),
+           updated_at = now()
+      FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held
+              FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
+             WHERE s.kind = 'intake' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
+               AND e.held IS NULL AND (e.trigger = 'import' OR e.resource = ANY(CAST(:sources AS text[])))
+               AND (s.lease_until IS NULL OR s.lease_until < now()) AND (s.run_after IS NULL OR s.run_after <= now())
+               AND NOT EXISTS (SELECT FROM sync_slices before
+                                WHERE before.execution_id = s.execution_id AND before.ordinal < s.ordinal
+                                  AND before.status IN ('pending', 'running'))
+               AND NOT EXISTS (SELECT FROM sync_executions before
+                                WHERE e.trigger = 'import' AND before.kind = 'intake' AND before.trigger = 'import'
+                                  AND before.resource = e.resource AND before.id < e.id
+                                  AND before.status = 'running' AND before.held IS NULL)
+               AND NOT EXISTS (SELECT FROM schedules p
+                                WHERE e.trigger <> 'import' AND p.name = :schedule || e.resource
+                                  AND p.paused_at IS NOT NULL)
+             ORDER BY s.execution_id, s.ordinal LIMIT 1 FOR UPDATE OF s SKIP LOCKED) AS free
+     WHERE sync_slices.id = free.id
+    RETURNING sync_slices.id AS slice_id, execution_id, attempt, worker_id, part, mode, failures, started_at,
+              free.was_held
+""")
+_DETAILS = text("""
+    SELECT resource, trigger, options, started_at IS NULL AS is_new, created_at
+      FROM sync_executions WHERE id = :execution_id
+""")
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A reading of a source that waits to be planned."""
+
+    id: int
+    source: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class IntakeClaim:
+    """A slice of an intake held by one worker.
+
+    `subject` is the layout of an import, or the name of a source; `part` is the id of the source's entity, 0 for an
+    import. `taken_over`: the lease of another worker has run out.
+    """
+
+    slice_id: int
+    execution_id: int
+    attempt: int
+    worker_id: str
+    part: int
+    mode: Mode
+    failures: int
+    began_at: datetime
+    subject: str
+    is_import: bool
+    options: Mapping[str, Any]
+    starts_execution: bool
+    created_at: datetime
+    taken_over: bool
+
+
+async def create(
+    db: AsyncConnection,
+    *,
+    subject: str,
+    mode: Mode,
+    trigger: str,
+    options: Mapping[str, Any] | None = None,
+    requested_by: str | None = None,
+    idempotency_key: str | None = None,
+    request_digest: str | None = None,
+) -> int | None:
+    """Record an intake and answer its id; `None` where the source is being read, or the idempotency key is known.
+
+    `mode`: `update` for what was changed since the last reading, `backfill` for all rows, and for imports.
+    """
+    parameters = {
+        "subject": subject,
+        "mode": mode,
+        "trigger": trigger,
+        "options": None if options is None else json.dumps(options),
+        "requested_by": requested_by,
+        "idempotency_key": idempotency_key,
+        "request_digest": request_digest,
+    }
+    created: int | None = (await db.execute(_CREATE, parameters)).scalar_one_or_none()
+    return created
+
+
+async def running_of(db: AsyncConnection, source: str) -> int | None:
+    """The reading that a source has."""
+    found: int | None = (await db.execute(_RUNNING, {"source": source})).scalar_one_or_none()
+    return found
+
+
+async def lock_unplanned(db: AsyncConnection, sources: Sequence[str]) -> Requested | None:
+    """Lock the oldest reading of one of these sources that has no slices yet."""
+    row = (await db.execute(_LOCK_UNPLANNED, {"sources": list(sources)})).one_or_none()
+    return None if row is None else Requested(row.id, row.resource, row.options or {})
+
+
+async def plan(db: AsyncConnection, execution_id: int, parts: Sequence[int]) -> None:
+    """Write a slice for each part, at least one: ids of a source's entities, or 0 for an import."""
+    await db.execute(_PLAN, {"execution_id": execution_id, "parts": list(parts)})
+    await db.execute(_MARK_PLANNED, {"execution_id": execution_id})
+
+
+async def claim(
+    db: AsyncConnection, worker_id: str, *, lease_seconds: float, sources: Sequence[str]
+) -> IntakeClaim | None:
+    """Take the next import, or the next entity of one of these sources, under a lease."""
+    parameters = {
+        "worker_id": worker_id,
+        "lease_seconds": float(lease_seconds),
+        "max_stalls": MAX_STALLS,
+        "sources": list(sources),
+        "schedule": SCHEDULE,
+    }
+    row = (await db.execute(_CLAIM, parameters)).one_or_none()
+    if row is None:
+        return None
+    told = (await db.execute(_DETAILS, {"execution_id": row.execution_id})).one()
+    return IntakeClaim(
+        slice_id=row.slice_id,
+        execution_id=row.execution_id,
+        attempt=row.attempt,
+        worker_id=row.worker_id,
+        part=row.part,
+        mode=row.mode,
+        failures=row.failures,
+        began_at=row.started_at,
+        subject=told.resource,
+        is_import=told.trigger == IMPORT,
+        options=told.options or {},
+        starts_execution=told.is_new,
+        created_at=told.created_at,
+        taken_over=row.was_held,
+    )

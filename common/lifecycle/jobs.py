@@ -1,0 +1,102 @@
+"""What deliveries and intakes have in common: their slices count, end and wait, and they are held, in one way."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from common.lifecycle.causes import Cause
+from common.lifecycle.slices import UNHELD, Fenced, change
+from common.tables import sync_slices
+
+PATIENCE = timedelta(hours=24)
+"""How long a job may fail in a row before it ends; the next one has the same to do."""
+
+_LOCK = text("SELECT FROM sync_executions WHERE id = :execution_id FOR NO KEY UPDATE")
+_HOLD = text("""
+    UPDATE sync_executions SET held = CAST(:held AS jsonb), updated_at = now()
+     WHERE id = :execution_id AND status = 'running'
+""")
+_CONFIRM = text("""
+    UPDATE sync_executions
+       SET held = NULL, options = coalesce(options, '{}') || '{"confirmed": true}', updated_at = now()
+     WHERE id = :execution_id AND kind <> 'sync' AND status = 'running' AND held IS NOT NULL
+""")
+
+
+async def count(
+    db: AsyncConnection,
+    claim: Fenced,
+    *,
+    seen: int = 0,
+    unchanged: int = 0,
+    requests: int = 0,
+    accepted: int = 0,
+    rejected: int = 0,
+) -> bool:
+    """Add to what a slice has come to, which is progress; `False` if it is not ours."""
+    column = sync_slices.c
+    return await change(
+        db,
+        claim,
+        stalls=0,
+        records_seen=column.records_seen + seen,
+        records_unchanged=column.records_unchanged + unchanged,
+        pages_done=column.pages_done + requests,
+        records_processed=column.records_processed + accepted,
+        records_rejected=column.records_rejected + rejected,
+        **({"failures": 0, "failing_since": None, "cause": None, "error_message": None} if accepted else {}),
+    )
+
+
+async def finish(db: AsyncConnection, claim: Fenced) -> bool:
+    """End a slice that has nothing left to do."""
+    ended = {"status": "success", "cause": None, "error_message": None, "finished_at": func.now()}
+    return await change(db, claim, **ended, **UNHELD)
+
+
+async def postpone(
+    db: AsyncConnection, claim: Fenced, *, delay_seconds: float, cause: Cause, error_message: str
+) -> bool:
+    """Put a slice back until later; `False` if it has failed longer than its patience, or is not ours."""
+    column = sync_slices.c
+    return await change(
+        db,
+        claim,
+        column.failing_since.is_(None) | (column.failing_since > func.now() - PATIENCE),
+        status="pending",
+        failures=column.failures + 1,
+        failing_since=func.coalesce(column.failing_since, func.now()),
+        run_after=func.now() + timedelta(seconds=delay_seconds),
+        stalls=0,
+        cause=cause,
+        error_message=error_message,
+        **UNHELD,
+    )
+
+
+async def lock(db: AsyncConnection, execution_id: int) -> None:
+    """Lock a job, before its slices."""
+    await db.execute(_LOCK, {"execution_id": execution_id})
+
+
+async def hold(
+    db: AsyncConnection, claim: Fenced, execution_id: int, held: Mapping[str, Any], *, taken_back: int = 0
+) -> bool:
+    """Let a locked job wait until an administrator confirms or cancels it; `held` says why.
+
+    `taken_back`: rejections that do not count any more. `False` if the slice is not ours.
+    """
+    rejected = func.greatest(sync_slices.c.records_rejected - taken_back, 0)
+    if not await change(db, claim, status="pending", stalls=0, records_rejected=rejected, **UNHELD):
+        return False
+    await db.execute(_HOLD, {"execution_id": execution_id, "held": json.dumps(held)})
+    return True
+
+
+async def confirm(db: AsyncConnection, execution_id: int) -> bool:
+    """Let a job that was held go on; `False` if it is not held."""
+    return (await db.execute(_CONFIRM, {"execution_id": execution_id})).rowcount == 1

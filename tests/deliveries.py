@@ -15,10 +15,11 @@ from common.connections.loading import load_connections
 from common.connections.settings import Destination, Stream
 from common.lifecycle import deliveries, executions
 from common.lifecycle.deliveries import StreamClaim
-from ingestor.delivery.deliver import Lease, Tools, deliver_stream, finish_stream
+from ingestor.delivery.deliver import Tools, deliver_stream, finish_stream
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Registered, register
 from ingestor.delivery.verdicts import Answer
+from ingestor.jobs import Lease
 from ingestor.metrics import Metrics
 
 PRODUCTS = """

@@ -1,11 +1,7 @@
-"""The work loop of deliveries: load the files, start what is due, claim streams into slots, renew their leases.
-
-There is one recovery, as for the portal's slices: work that was lost by any fault is found again by polling.
-"""
+"""The worker of deliveries: load the files, start what is due, claim the streams of destinations, deliver them."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,16 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.connections.loading import FOLDERS, Stamp, check_connections, stamp_of
 from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
-from common.lifecycle import deliveries, executions, jobs, slices
-from common.lifecycle.causes import Cause
+from common.lifecycle import deliveries
 from common.lifecycle.deliveries import SCHEDULE, StreamClaim
 from ingestor.delivery import ledger, probe
 from ingestor.delivery.breaker import pause_seconds
 from ingestor.delivery.deliver import (
     MARGIN_SECONDS,
     Held,
-    Lease,
-    Postponed,
     Sender,
     Stopped,
     Tools,
@@ -39,21 +32,16 @@ from ingestor.delivery.deliver import (
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Registered, load_missing, lock_open, mark_missing, register
 from ingestor.errors import LeaseLost
-from ingestor.loops import end, repeat, settle
+from ingestor.jobs import POLL_SECONDS, JobWorker, Lease, Postponed, Step, end_with
 from ingestor.metrics import Metrics
-from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
 from ingestor.schedule import Outcome, tick_each
-from ingestor.settling import database_wait
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 TICK_SECONDS = 5.0
 HISTORY_SECONDS = 3600.0
 BATCHES_DAYS = 30
-DATABASE_RETRY_SECONDS = 5.0
-GAVE_UP = "sem êxito por 24 horas: {reason}"
 GONE = "o arquivo do destino {destination} não está na pasta, ou não vale"
 
 # After an update that has ended since the last delivery was asked for that looks at all streams.
@@ -95,14 +83,6 @@ class CourierOptions:
 
 
 @dataclass
-class _Held:
-    claim: StreamClaim
-    task: asyncio.Task[None]
-    lease: Lease
-    lease_seconds: float
-
-
-@dataclass
 class _Place:
     """A destination as it is now: its streams by their ids, its sender, its pace."""
 
@@ -114,8 +94,10 @@ class _Place:
     replaced: bool = False
 
 
-class Courier:
+class Courier(JobWorker[StreamClaim]):
     """One process's share of the deliveries; `run` returns when `stopping` is set and its requests are settled."""
+
+    kind = "delivery"
 
     def __init__(
         self,
@@ -124,67 +106,28 @@ class Courier:
         open_sender: Callable[[Destination], ClosingSender],
         metrics: Metrics | None = None,
     ) -> None:
-        self.id = new_worker_id()
-        self.stopping = asyncio.Event()
-        self._engine = engine
+        super().__init__(engine, slots=options.slots, lease_seconds=options.lease_seconds, metrics=metrics or Metrics())
         self._options = options
         self._open_sender = open_sender
-        self._metrics = metrics or Metrics()
         self._tools = Tools(engine, self.stopping, self._metrics, options.retry_seconds)
         self._places: dict[str, _Place] = {}
         self._stamp: Stamp | None = None
         self._invalid: frozenset[str] = frozenset()
         self._is_unread = False
-        self._held: dict[int, _Held] = {}
-        self._wake = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._tasks = asyncio.TaskGroup()
 
-    async def run(self) -> None:
-        """Work until `stopping` is set. A loop that fails ends the process, so that it is restarted."""
-        log.info("courier started", worker_id=self.id, slots=self._options.slots)
-        async with self._tasks as tasks:
-            beats = [
-                tasks.create_task(repeat(step, self._options.lease_seconds / 4, self._settled, ends=self._settled))
-                for step in (self._beat, self._renew)
-            ]
-            loops = [
-                tasks.create_task(repeat(step, seconds, wake, ends=self.stopping))
-                for step, seconds, wake in (
-                    (self._look, LOOK_SECONDS, self.stopping),
-                    (self._plan, POLL_SECONDS, self.stopping),
-                    (self._fill_slots, POLL_SECONDS, self._wake),
-                    (self._tick, TICK_SECONDS, self.stopping),
-                    (self._delete_old, HISTORY_SECONDS, self.stopping),
-                )
-            ]
-            await self.stopping.wait()
-            self._wake.set()
-            all_ended = await end(loops)
-            if not (await self._settle_all() and all_ended):
-                for _ in await release_all(self._engine, self.id):
-                    self._metrics.slice_ended("released")
-            self._settled.set()
-            await end(beats)
+    def _steps(self) -> Sequence[tuple[Step, float]]:
+        return (
+            (self._look, LOOK_SECONDS),
+            (self._plan, POLL_SECONDS),
+            (self._tick, TICK_SECONDS),
+            (self._delete_old, HISTORY_SECONDS),
+        )
+
+    async def _close(self) -> None:
         for place in self._places.values():
             await place.sender.close()
-        await leave(self._engine, self.id)
-        log.info("courier stopped", worker_id=self.id)
 
     # --- loops ----------------------------------------------------------------------------------------------------
-
-    async def _beat(self) -> None:
-        """Record that this worker is alive."""
-        await beat(self._engine, self.id, ["delivery"], lease_seconds=self._options.lease_seconds)
-
-    async def _renew(self) -> None:
-        """Renew the leases; requests leave only while one outlives them."""
-        for held in list(self._held.values()):
-            began = time.monotonic()
-            async with self._engine.begin() as db:
-                await limit_statements(db, max(held.lease_seconds / 4, 1))
-                if await slices.renew(db, self.id, [held.claim], lease_seconds=held.lease_seconds):
-                    held.lease.valid_until = began + held.lease_seconds
 
     async def _look(self) -> None:
         """Load the files if they have changed. A file that does not hold leaves what it was before."""
@@ -213,7 +156,7 @@ class Courier:
             log.info("destination loaded", destination=name, streams=[each.stream.name for each in registered])
         gone = set(self._places) - set(connections.destinations) - self._invalid
         for name in () if self._is_unread else gone:
-            await self._close(self._places.pop(name))
+            await self._retire(self._places.pop(name))
             log.warning("the file of a destination is gone", destination=name)
 
     async def _replace(self, name: str, destination: Destination, registered: list[Registered]) -> None:
@@ -225,9 +168,9 @@ class Courier:
             Pace(destination.requests_per_second),
         )
         if before is not None:
-            await self._close(before)
+            await self._retire(before)
 
-    async def _close(self, place: _Place) -> None:
+    async def _retire(self, place: _Place) -> None:
         """Close the connections of a destination's settings of before, as soon as no delivery uses them."""
         place.replaced = True
         if not place.users:
@@ -243,7 +186,7 @@ class Courier:
             ended = []
             for name, execution_ids in await load_missing(db):
                 for execution_id in execution_ids:
-                    await _end_with(db, execution_id, "misconfigured", GONE.format(destination=name))
+                    await end_with(db, execution_id, "misconfigured", GONE.format(destination=name))
                 if self._is_unread or name in self._invalid:
                     continue
                 open_batches = await lock_open(db, name)
@@ -257,14 +200,9 @@ class Courier:
             log.warning("open requests are abandoned, the destination is gone", destination=name, requests=batches)
 
     async def _plan(self) -> None:
-        """Give each new delivery its streams; close what a worker that died has left open."""
+        """Give each new delivery its streams."""
         while self._stamp is not None and await in_transaction(self._engine, self._plan_one):
             self._wake.set()
-        stalled = await in_transaction(self._engine, slices.fail_stalled)
-        async with self._engine.connect() as db:
-            left_open = await executions.left_open(db, kind="delivery")
-        for execution_id in {*stalled, *left_open}:
-            await self._close_execution(execution_id)
 
     async def _plan_one(self, db: AsyncConnection) -> bool:
         asked = await deliveries.lock_unplanned(db, list(self._places))
@@ -272,7 +210,7 @@ class Courier:
             return False
         place = self._places.get(asked.destination)
         if place is None:
-            await _end_with(db, asked.id, "misconfigured", GONE.format(destination=asked.destination))
+            await end_with(db, asked.id, "misconfigured", GONE.format(destination=asked.destination))
             return True
         wanted = asked.options.get("streams")
         streams = [
@@ -283,36 +221,20 @@ class Courier:
         if asked.options.get("mode") == probe.MODE:
             streams = streams[:1]
         if not streams:
-            await _end_with(db, asked.id, "misconfigured", GONE.format(destination=asked.destination))
+            await end_with(db, asked.id, "misconfigured", GONE.format(destination=asked.destination))
             return True
         await deliveries.plan(db, asked.id, streams)
         return True
 
-    async def _fill_slots(self) -> None:
-        while not self.stopping.is_set() and len(self._held) < self._options.slots and self._places:
-            longest = max(place.destination.timeout for place in self._places.values())
-            lease_seconds = max(self._options.lease_seconds, 2 * (longest + MARGIN_SECONDS))
-            began = time.monotonic()
-            claim = await in_transaction(
-                self._engine,
-                partial(
-                    deliveries.claim,
-                    worker_id=self.id,
-                    lease_seconds=lease_seconds,
-                    destinations=list(self._places),
-                ),
-            )
-            if claim is None:
-                return
-            lease = Lease(began + lease_seconds)
-            task = self._tasks.create_task(self._work_on(claim, lease), name=f"slice {claim.slice_id}")
-            self._held[claim.slice_id] = _Held(claim, task, lease, lease_seconds)
-            task.add_done_callback(partial(self._let_go, claim.slice_id))
+    def _is_ready(self) -> bool:
+        return bool(self._places)
 
-    def _let_go(self, slice_id: int, task: asyncio.Task[None]) -> None:
-        if self._held[slice_id].task is task:  # it may have been claimed again already
-            del self._held[slice_id]
-        self._wake.set()
+    def _claim_seconds(self) -> float:
+        longest = max(place.destination.timeout for place in self._places.values())
+        return max(self._lease_seconds, 2 * (longest + MARGIN_SECONDS))
+
+    async def _claim(self, db: AsyncConnection, lease_seconds: float) -> StreamClaim | None:
+        return await deliveries.claim(db, self.id, lease_seconds=lease_seconds, destinations=list(self._places))
 
     async def _tick(self) -> None:
         """Start the deliveries that schedules say are due, and those after an update."""
@@ -374,8 +296,7 @@ class Courier:
         registered = place.streams[claim.stream_id]
         try:
             if claim.starts_execution:
-                await in_transaction(self._engine, partial(executions.mark_started, execution_id=claim.execution_id))
-                log.info("execution started", worker_id=self.id)
+                await self._mark_started(claim)
             if claim.options.get("mode") == probe.MODE:
                 complete = await probe.send_probe(self._tools, claim, registered, place.sender)
             else:
@@ -383,25 +304,11 @@ class Courier:
                     self._tools, claim, registered, place.sender, lease=lease, pace=place.pace
                 )
             if complete:
-                await self._finish(claim, registered)
+                await self._finish(claim, partial(finish_stream, claim=claim, registered=registered))
             else:
-                await in_transaction(self._engine, partial(slices.release, claim=claim))
-                self._metrics.slice_ended("released")
+                await self._release(claim)
         except Exception as error:  # noqa: BLE001  # what becomes of the stream depends on which it is
             await self._insist(partial(self._settle_error, claim, registered, error))
-
-    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Repeat a step while the database is unavailable; fences tell whether it still applies."""
-        while True:
-            try:
-                await step()
-            except Exception as error:
-                if not is_database_trouble(error):
-                    raise
-                log.warning("database is not available", cause=cause_of(error))
-                await asyncio.sleep(database_wait())
-            else:
-                return
 
     async def _settle_error(self, claim: StreamClaim, registered: Registered, error: Exception) -> None:
         """What becomes of a stream when the work of this claim ended in an error."""
@@ -420,70 +327,13 @@ class Courier:
                 if details is not None:
                     log.warning("delivery is held until it is confirmed", **details)
             case LeaseLost():
-                self._metrics.slice_ended("lost")
-                log.warning("stream is another worker's now, or has been ended")
+                self._lose()
             case _ if is_database_trouble(error):
                 await self._give_back(claim, cause_of(error))
             case _:
                 log.error("delivery ended unexpectedly", exc_info=error)
                 seconds = pause_seconds(claim.failures + 1, self._options.retry_seconds, None)
                 await self._postpone(claim, Postponed(seconds, "internal", f"unexpected {type(error).__name__}"))
-
-    async def _give_back(self, claim: StreamClaim, cause: str) -> None:
-        """Release a stream because of the database."""
-        log.warning("database is not available", cause=cause)
-        release = partial(slices.release, claim=claim, delay_seconds=DATABASE_RETRY_SECONDS, database_error=cause)
-        await in_transaction(self._engine, release)
-
-    async def _finish(self, claim: StreamClaim, registered: Registered) -> None:
-        if await in_transaction(self._engine, partial(finish_stream, claim=claim, registered=registered)):
-            self._metrics.slice_ended("finished")
-            await self._close_execution(claim.execution_id)
-        else:
-            self._metrics.slice_ended("lost")
-
-    async def _postpone(self, claim: StreamClaim, error: Postponed) -> None:
-        """Put the stream back; where it has failed for longer than it may, end the delivery."""
-        postpone = partial(
-            jobs.postpone,
-            claim=claim,
-            delay_seconds=error.seconds,
-            cause=error.cause,
-            error_message=error.reason,
-        )
-        if await in_transaction(self._engine, postpone):
-            self._metrics.slice_ended("postponed")
-            log.warning("delivery is tried again later", seconds=round(error.seconds, 1), reason=error.reason)
-            return
-        if await in_transaction(self._engine, partial(slices.hold, claim=claim)) is not None:
-            await self._end(claim, error.cause, GAVE_UP.format(reason=error.reason))
-
-    async def _end(self, claim: StreamClaim, cause: Cause, message: str) -> None:
-        """End the delivery as failed."""
-        await in_transaction(
-            self._engine,
-            partial(_end_with, execution_id=claim.execution_id, cause=cause, message=message),
-        )
-        self._metrics.slice_ended("failed")
-        log.error("execution finished", status="error", cause=cause, error_message=message)
-
-    async def _close_execution(self, execution_id: int) -> None:
-        """End a delivery whose last stream has ended."""
-        status = await in_transaction(self._engine, partial(executions.close, execution_id=execution_id))
-        if status is not None:
-            log.info("execution finished", execution_id=execution_id, status=status)
-
-    # --- the end --------------------------------------------------------------------------------------------------
-
-    async def _settle_all(self) -> bool:
-        """Let requests come to their verdict; answers whether all were in time. The others are cancelled."""
-        if self._held:
-            log.info("finishing the requests in hand", streams=len(self._held))
-        return await settle([held.task for held in self._held.values()])
-
-
-async def _end_with(db: AsyncConnection, execution_id: int, cause: Cause, message: str) -> None:
-    await executions.end(db, execution_id, status="error", cause=cause, error_message=message)
 
 
 async def _start(db: AsyncConnection, name: str, _: object) -> Outcome:

@@ -22,7 +22,6 @@ from common.connections.settings import Stream
 from common.database import cause_of, driver_of, in_transaction, network_errors
 from common.difference import Scope
 from common.lifecycle import deliveries, jobs, slices
-from common.lifecycle.causes import Cause
 from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery import breaker, ledger, owed
 from ingestor.delivery.ledger import Filled, Frozen
@@ -31,6 +30,7 @@ from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Position, Registered, load_position
 from ingestor.delivery.verdicts import LATER_STATUS, Answer, Kind, Sent, Verdict, judge
 from ingestor.errors import LeaseLost
+from ingestor.jobs import Lease, Postponed
 from ingestor.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -81,22 +81,6 @@ class Tools:
     stopping: asyncio.Event
     metrics: Metrics
     retry_seconds: float
-
-
-@dataclass
-class Lease:
-    """Until when the claim is surely held, on this process's monotonic clock; renewals move it."""
-
-    valid_until: float
-
-
-@dataclass(eq=False)
-class Postponed(Exception):
-    """The destination has failed; it is asked again after a pause."""
-
-    seconds: float
-    cause: Cause
-    reason: str
 
 
 class Stopped(Exception):

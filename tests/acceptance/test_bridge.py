@@ -80,7 +80,7 @@ async def start_courier(stack: Stack, folder: Path) -> Process:
         LEASE_SECONDS="4",
         SCHEDULE_ENABLED="true",
     )
-    await eventually(lambda: "courier started" in courier.text, seconds=30)
+    await eventually(lambda: "worker started" in courier.text, seconds=30)
     return courier
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from common.database import UnreachableDatabaseError
 from common.lifecycle import deliveries, executions, jobs
+from ingestor import jobs as job_worker
 from ingestor import loops
 from ingestor.delivery import courier as module
 from ingestor.delivery import owed, streams
@@ -28,6 +29,7 @@ Open = Callable[..., Any]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POLL_SECONDS", "LOOK_SECONDS", "TICK_SECONDS"):
         monkeypatch.setattr(module, name, 0.05)
+    monkeypatch.setattr(job_worker, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(streams, "FORGET_AFTER_SECONDS", 0.0)
 
 
@@ -286,7 +288,7 @@ async def test_the_courier_outlives_a_database_that_is_away_while_a_failure_is_n
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put_products(database.engine, NAMES)
-    monkeypatch.setattr(module, "database_wait", lambda: 0.01)
+    monkeypatch.setattr(job_worker, "database_wait", lambda: 0.01)
     postpone, tries = jobs.postpone, 0
 
     async def away(*given: Any, **options: Any) -> bool:
@@ -296,7 +298,7 @@ async def test_the_courier_outlives_a_database_that_is_away_while_a_failure_is_n
             raise UnreachableDatabaseError("away")
         return await postpone(*given, **options)
 
-    monkeypatch.setattr(deliveries, "postpone", away)
+    monkeypatch.setattr(jobs, "postpone", away)
     receiver = Receiver()
     receiver.answer = lambda request: accepting(request) if len(receiver.requests) > 1 else Answer(503, {}, b"")
     async with running(database, write_files(tmp_path), receiver):

@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.lifecycle import executions, jobs
-from ingestor.delivery.deliver import PATIENT_TRIES, Held, Postponed, Stopped, Unreadable, finish_stream, hold_stream
+from ingestor.delivery.deliver import PATIENT_TRIES, Held, Stopped, Unreadable, finish_stream, hold_stream
 from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
+from ingestor.jobs import Postponed
 from tests.deliveries import Desk, Receiver, Request, accepting, answer_of, put_products, write_files
 from tests.integration.conftest import Database
 

@@ -13,6 +13,7 @@ from backend.main import create_app
 from backend.services.entities.address import portal_page
 from common.connections.loading import load_connections
 from common.connections.names import ROUTES, TAKEN_BY_LISTS
+from common.connections.samples import columns_sql, conditions_sql, sample_of
 from common.connections.settings import Stream
 from common.database import driver_of
 from common.entities.delivered import DELIVERED, LINK, Delivered
@@ -20,7 +21,6 @@ from common.mapping.fields import compile_fields
 from common.mapping.plan import FieldPlan
 from common.resources import RESOURCES, RESOURCES_BY_NAME
 from common.resources.description import Kind
-from ingestor.samples import sample_of, samples_sql
 from tests.integration.conftest import Database
 
 every_entity = pytest.mark.parametrize("entity", DELIVERED.values(), ids=list(DELIVERED))
@@ -47,6 +47,10 @@ def question(entity: Delivered, columns: Sequence[str] = (), *, conditions: str 
     parts = (entity.key_sql, entity.version, *(entity.columns[name].sql for name in columns))
     where = " AND ".join(each for each in (entity.condition, conditions) if each) or "true"
     return f"SELECT {', '.join(parts)} FROM {entity.source} WHERE {where}"
+
+
+def records_sql(stream: Stream) -> str:
+    return f"SELECT {columns_sql(stream)} FROM {stream.entity.source} WHERE {conditions_sql(stream, first=1)}"
 
 
 def streams_of(folder: Path, streams: str, **entities: str) -> tuple[Stream, ...]:
@@ -223,7 +227,7 @@ async def test_words_are_found_in_items_without_accents_and_case(
         key=key,
     )
     (stream,) = streams_of(tmp_path, NOTEBOOKS.format(words=words))
-    rows = await fetch(filled, samples_sql(stream), 100, *stream.where.values)
+    rows = await fetch(filled, records_sql(stream), *stream.where.values)
     assert [sample_of(stream, row).key for row in rows] == ([key] if is_found else [])
 
 
@@ -247,7 +251,7 @@ WHERE = {
 @pytest.mark.parametrize("where", WHERE)
 async def test_a_condition_leaves_what_a_plain_comparison_leaves(filled: Database, tmp_path: Path, where: str) -> None:
     (stream,) = streams_of(tmp_path, f"  - entity: contratacoes\n    where: {{{where}}}\n")
-    found = {row[0] for row in await fetch(filled, samples_sql(stream), 1000, *stream.where.values)}
+    found = {row[0] for row in await fetch(filled, records_sql(stream), *stream.where.values)}
     holds = WHERE[where]
     if holds is None:
         stored = await filled.rows(
@@ -276,7 +280,7 @@ async def test_every_column_can_be_a_condition(filled: Database, tmp_path: Path)
             if column.kind is not Kind.JSON:
                 where = f"{column.name}: {{equals: {values[column.kind]}, in: [{values[column.kind]}]}}"
                 (stream,) = streams_of(tmp_path, f"  - entity: {entity.name}\n    where: {{{where}}}\n")
-                await fetch(filled, samples_sql(stream), 1, *stream.where.values)
+                await fetch(filled, records_sql(stream), *stream.where.values)
 
 
 def test_no_declared_entity_can_hide_an_address_of_the_api(database_url: str) -> None:

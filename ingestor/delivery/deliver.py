@@ -190,8 +190,9 @@ async def deliver_stream(
 
 
 async def _finish_open(work: Delivery, open_batches: Sequence[Frozen]) -> None:
-    """Send again what has no verdict, oldest first."""
-    for frozen in open_batches:
+    """Send again what has no verdict; what was tried least comes first, so that no request waits for one that fails."""
+    for frozen in sorted(open_batches, key=lambda one: one.tries):
+        await _wait_for_room(work)  # before the try is counted: one that another's failure prevents is none
         await _dispatch(work, replace(frozen, tries=await _try_again(work, frozen)), _Origin())
     await _drain(work)
 
@@ -380,15 +381,19 @@ def _look(work: Delivery) -> None:
 
 async def _dispatch(work: Delivery, frozen: Frozen, origin: _Origin) -> None:
     """Send a batch beside those that are under way, as soon as there is room."""
+    await _wait_for_room(work)
+    work.under_way += 1
+    task = asyncio.create_task(_send(work, frozen, origin))
+    work.tasks.add(task)
+    task.add_done_callback(lambda ended: _collect(work, ended))
+
+
+async def _wait_for_room(work: Delivery) -> None:
     while not _has_room(work):
         await work.room.wait()
         work.room.clear()
         _look(work)
     _look(work)
-    work.under_way += 1
-    task = asyncio.create_task(_send(work, frozen, origin))
-    work.tasks.add(task)
-    task.add_done_callback(lambda ended: _collect(work, ended))
 
 
 def _has_room(work: Delivery) -> bool:

@@ -1,6 +1,7 @@
 """The difference, the frozen requests and their verdicts, against a real ledger and a destination in memory."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from common.delivery_tables import OWED, REJECTED, SENDING, SENT
 from common.lifecycle import executions, jobs
+from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery.deliver import PATIENT_TRIES, Held, Stopped, Unreadable, finish_stream, hold_stream
 from ingestor.delivery.verdicts import Answer
 from ingestor.errors import LeaseLost
@@ -427,10 +429,11 @@ async def test_a_mapping_that_alters_every_record_waits_with_their_number_and_sa
     assert len(desk.receiver.requests) == 3
 
 
+@pytest.mark.parametrize("culprit", [3, 13, 24])  # in whatever order they are read, of different requests
 async def test_a_record_that_the_destination_fails_at_holds_up_no_other_and_is_rejected_in_the_end(
-    desk: Desk, database: Database
+    desk: Desk, database: Database, culprit: int
 ) -> None:
-    desk.receiver.answer = lambda request: Answer(500, {}, b"") if 3 in request.codes else accepting(request)
+    desk.receiver.answer = lambda request: Answer(500, {}, b"") if culprit in request.codes else accepting(request)
     await desk.ask()
     claim = await desk.claim()
     failures = 0
@@ -440,10 +443,59 @@ async def test_a_record_that_the_destination_fails_at_holds_up_no_other_and_is_r
                 break
         except Postponed:
             failures += 1
-        await put_products(database.engine, {25: f"versão {number}"})  # others change meanwhile, and are accepted
+        await put_products(database.engine, {99: f"versão {number}"})  # another changes meanwhile, and is accepted
     assert failures > PATIENT_TRIES
-    assert set(desk.receiver.records) == set(NAMES) - {3}
-    assert {code for code, state in (await desk.states()).items() if state == REJECTED} == {3}
+    assert set(desk.receiver.records) == {*NAMES, 99} - {culprit}
+    assert {code for code, state in (await desk.states()).items() if state == REJECTED} == {culprit}
+
+
+async def work_and_fail(desk: Desk, claim: StreamClaim | None, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(Postponed):
+            await desk.work(claim)
+
+
+async def test_a_request_behind_one_that_the_destination_fails_at_leaves_at_the_next_try_but_one(desk: Desk) -> None:
+    await desk.ask()
+    claim = await desk.claim()
+    failing: set[int] = set()  # of the first request
+
+    def answer(request: Request) -> Answer:
+        if not failing:
+            failing.update(request.codes)
+        return Answer(500, {}, b"") if failing & set(request.codes) else accepting(request)
+
+    desk.receiver.answer = answer
+    await work_and_fail(desk, claim, 3)
+    assert len(desk.receiver.records) >= 10, "the second request was frozen while the first was under way"
+    assert len(desk.receiver.requests) == 4
+    assert [request.attempt for request in desk.receiver.requests if failing & set(request.codes)] == [1, 2, 3]
+
+
+async def test_of_requests_that_have_all_failed_often_the_one_that_goes_on_failing_holds_up_no_other(
+    database: Database, tmp_path: Path
+) -> None:
+    desk = Desk(database.engine, write_files(tmp_path), Receiver())
+    await put_products(database.engine, dict.fromkeys(range(1, 21), "x"))  # two requests, and nothing else is owed
+    await desk.load()
+    desk.receiver.answer = lambda _: Answer(500, {}, b"")
+    await desk.ask()
+    claim = await desk.claim()
+    await work_and_fail(desk, claim, 2 * PATIENT_TRIES + 1)
+    assert await database.value("SELECT min(tries) FROM delivery_batches WHERE state = 'open'") >= PATIENT_TRIES
+    tried = Counter(request.idempotency_key for request in desk.receiver.requests)
+    assert len(tried) == 2
+    assert max(tried.values()) - min(tried.values()) <= 2
+
+    culprit = desk.receiver.requests[0].codes[0]
+    desk.receiver.answer = lambda request: Answer(500, {}, b"") if culprit in request.codes else accepting(request)
+    others = {code for request in desk.receiver.requests for code in request.codes if culprit not in request.codes}
+    await work_and_fail(desk, claim, 2)
+    assert others <= set(desk.receiver.records)
+    await work_and_fail(desk, claim, PATIENT_TRIES - 1)
+    assert await desk.work(claim)
+    assert set(desk.receiver.records) == set(range(1, 21)) - {culprit}
+    assert (await desk.states())[culprit] == REJECTED
 
 
 async def test_a_destination_that_fails_at_everything_rejects_nothing_however_often(desk: Desk) -> None:

@@ -588,14 +588,23 @@ async def keep_complete_and_give_up(page: Page) -> None:
     """From the fields: set a goal, pause, resume and remove it."""
     await page.get_by_label("De", exact=True).fill("2026-01-01")
     await page.get_by_label("Até", exact=True).fill("2026-01-05")
+    problem = '{"detail": "O banco de dados está indisponível."}'
+    await page.route(
+        "**/sync/goals/contratacoes/plan?*",
+        lambda route: route.fulfill(status=503, content_type="application/problem+json", body=problem),
+        times=1,
+    )
     await page.get_by_role("button", name="Manter completo desde 01/01/2026").click()
     form = page.get_by_role("dialog", name="Manter completo")
+    await expect(form.get_by_text("O custo não pôde ser calculado")).to_be_visible()
+    await expect(form.get_by_text("Pedidos ao portal")).to_be_visible()  # asked again
     since = form.get_by_label("Desde")
     await since.fill("2020-01-01")
     await button(form, "Manter completo").click()
     await expect(since).to_be_focused()
     await expect(since).to_have_accessible_description("O PNCP começa em 2021.")
     await since.fill("2026-01-01")
+    await expect(since).to_have_accessible_description("")
     await expect(form.get_by_text("Pedidos ao portal")).to_be_visible()
     await assert_accessible(page)
     await button(form, "Manter completo").click()

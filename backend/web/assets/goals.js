@@ -110,6 +110,7 @@ function GoalForm({ close, given }) {
   const [trouble, tell] = useState("");
   const form = useRef();
   const plan = usePlan(resource, from);
+  useEffect(() => setFaults({}), [resource, from]);
   const submit = async (event) => {
     event.preventDefault();
     if (busy) return;
@@ -145,27 +146,16 @@ function GoalForm({ close, given }) {
     </form><//>`;
 }
 
-// What it would cost, asked for when the form has been still for a moment
+// What it would cost, asked for when the form has been still for a moment; {} while the question fails, and it is asked again
 function usePlan(resource, from) {
-  const [known, set] = useState(null);
+  const wanted = faultOf(from) ? null : withQuery(`/sync/goals/${resource}/plan`, { from_day: from });
+  const [asked, ask] = useState(null);
   useEffect(() => {
-    set(null);
-    if (faultOf(from)) return undefined;
-    let isWanted = true;
-    const timer = setTimeout(
-      () =>
-        request("GET", withQuery(`/sync/goals/${resource}/plan`, { from_day: from })).then(
-          (plan) => isWanted && set(plan),
-          () => isWanted && set({}),
-        ),
-      250,
-    );
-    return () => {
-      isWanted = false;
-      clearTimeout(timer);
-    };
-  }, [resource, from]);
-  return known;
+    const timer = setTimeout(() => ask(wanted), 250);
+    return () => clearTimeout(timer);
+  }, [wanted]);
+  const { data, error } = useLive(asked === wanted ? wanted : null);
+  return data ?? (error && {});
 }
 
 function Cost({ plan }) {

@@ -28,8 +28,8 @@ DOORS = ("api", "file", "folder", "page", "sql")
 database."""
 IMPORT_STATES = ("receiving", "received", "checked", "processing", "done", "refused", "discarded")
 ROW_STATES = ("pending", "processed", "unchanged", "rejected")
-ACTIONS = ("create", "change", "none")
-"""What a row does to its record, or has done."""
+ACTIONS = ("create", "change", "none", "remove")
+"""What a row does to its record, or has done; only a removal that was asked for by key removes."""
 
 
 def _in(column: str, words: tuple[str, ...]) -> CheckConstraint:

@@ -16,6 +16,8 @@ from common.database import driver_of
 from common.entities.declared import digest_of, to_json
 from common.lifecycle import intake
 
+FILES_LOCK = 7_020_114_190
+"""The advisory lock under which files that are whole are compared, so that of two equal ones the second is known."""
 MOST_ERRORS = 20
 """Of a row are stored."""
 
@@ -29,6 +31,8 @@ _CREATE = text("""
 """)
 _FIND = text("SELECT id, request_digest FROM imports WHERE idempotency_key = :key")
 _ADD_PART = text("INSERT INTO import_files (import_id, part, data) VALUES (:id, :part, :data)")
+_DROP_RECEIVING = text("DELETE FROM imports WHERE id = :id AND state = 'receiving'")
+_TAKE_FILES = text("SELECT pg_advisory_xact_lock(:key)")
 _SAME_FILE = text("""
     SELECT id FROM imports
      WHERE file_sha256 = :sha256 AND layout = :layout AND id <> :id
@@ -44,6 +48,24 @@ _MARK_PUSHED = text("""
     UPDATE imports SET state = 'checked', execution_id = :execution_id, checked_at = now(), updated_at = now(),
                        rows = :rows, pending = :pending, rejected = :rejected
      WHERE id = :id AND state = 'receiving'
+""")
+_REFUSE_PUSHED = text("""
+    UPDATE imports SET state = 'refused', checked_at = now(), ended_at = now(), updated_at = now(), rows = :rows,
+                       rejected = :rows, fault_code = :code, fault = :fault
+     WHERE id = :id AND state = 'receiving'
+""")
+_DISCARD = text("""
+    UPDATE imports SET state = 'discarded', ended_at = now(), updated_at = now()
+     WHERE id = :id AND state IN ('received', 'checked', 'processing')
+""")
+_RECORD_REMOVAL = text("""
+    WITH ended AS (
+        INSERT INTO imports (door, layout, state, rows, processed, requested_by, checked_at, ended_at)
+        VALUES (:door, :entity, 'done', 1, 1, :requested_by, now(), now())
+        RETURNING id)
+    INSERT INTO import_rows (import_id, row, entity, key, state, action)
+    SELECT id, 1, :entity, :key, 'processed', 'remove' FROM ended
+    RETURNING import_id
 """)
 _UNSTAGE = text("DELETE FROM import_rows WHERE import_id = :id")
 _MARK_CHECKED = text("""
@@ -144,8 +166,17 @@ async def add_part(db: AsyncConnection, import_id: int, part: int, data: bytes) 
     await db.execute(_ADD_PART, {"id": import_id, "part": part, "data": data})
 
 
+async def drop_receiving(db: AsyncConnection, import_id: int) -> None:
+    """Delete an import whose file did not come to its end, or is known."""
+    await db.execute(_DROP_RECEIVING, {"id": import_id})
+
+
 async def find_same_file(db: AsyncConnection, import_id: int, layout: str, sha256: bytes) -> int | None:
-    """Another import of the same layout that has, or has had, the same bytes and was not refused."""
+    """Another import of the same layout that has, or has had, the same bytes and was not refused.
+
+    Until the transaction ends, no other one can be marked as received whose file was compared so.
+    """
+    await db.execute(_TAKE_FILES, {"key": FILES_LOCK})
     found: int | None = (
         await db.execute(_SAME_FILE, {"id": import_id, "layout": layout, "sha256": sha256})
     ).scalar_one_or_none()
@@ -178,6 +209,12 @@ async def push(
     }
     await db.execute(_MARK_PUSHED, parameters)
     return execution_id
+
+
+async def refuse_push(db: AsyncConnection, import_id: int, rows: Sequence[StagedRow], *, code: str, fault: str) -> None:
+    """Store pushed rows of which none is accepted, and end their import."""
+    await stage(db, import_id, rows)
+    await db.execute(_REFUSE_PUSHED, {"id": import_id, "rows": len(rows), "code": code, "fault": fault})
 
 
 async def _execution_of(db: AsyncConnection, import_id: int, layout: str, requested_by: str | None) -> int:
@@ -251,3 +288,96 @@ async def end(
     """End an import as `done`, `refused` or `discarded`; `False` where it has ended."""
     parameters = {"id": import_id, "state": state, "code": code, "fault": fault}
     return (await db.execute(_END, parameters)).rowcount == 1
+
+
+async def discard(db: AsyncConnection, import_id: int) -> bool:
+    """End an import whose execution was cancelled; `False` where it has ended. What was processed stays."""
+    return (await db.execute(_DISCARD, {"id": import_id})).rowcount == 1
+
+
+async def record_removal(db: AsyncConnection, *, door: str, entity: str, key: str, requested_by: str | None) -> int:
+    """Note a record that is removed in this transaction as an import of one row; answers its id."""
+    parameters = {"door": door, "entity": entity, "key": key, "requested_by": requested_by}
+    recorded: int = (await db.execute(_RECORD_REMOVAL, parameters)).scalar_one()
+    return recorded
+
+
+# --- by age ---------------------------------------------------------------------------------------------------------
+
+_FORGET_CUT_OFF = text("""
+    DELETE FROM imports WHERE id IN (
+        SELECT id FROM imports
+         WHERE state = 'receiving' AND created_at < now() - make_interval(secs => :seconds)
+         ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)
+""")
+_REJECT_WAITING = text("""
+    WITH late AS (
+        SELECT r.import_id, r.row, r.entity FROM import_rows r JOIN imports i ON i.id = r.import_id
+         WHERE r.state = 'pending' AND r.waits_key IS NOT NULL
+           AND i.ended_at < now() - make_interval(days => :days)
+         LIMIT :most FOR UPDATE SKIP LOCKED
+    ), rejected AS (
+        UPDATE import_rows r
+           SET state = 'rejected', action = NULL,
+               errors = jsonb_build_array(jsonb_build_object(
+                   'column', '', 'value', left(r.waits_key, 100), 'code', CAST(:code AS text),
+                   'message', format(CAST(:message AS text), r.waits_entity, r.waits_key)))
+          FROM late WHERE (r.import_id, r.row, r.entity) = (late.import_id, late.row, late.entity)
+        RETURNING r.import_id
+    ), counted AS (
+        SELECT import_id, count(*) AS rows FROM rejected GROUP BY import_id
+    ), told AS (
+        UPDATE imports i
+           SET pending = i.pending - counted.rows, rejected = i.rejected + counted.rows, updated_at = now()
+          FROM counted WHERE i.id = counted.import_id
+    )
+    SELECT count(*) FROM rejected
+""")
+_FORGET_FILES = text("""
+    DELETE FROM import_files WHERE (import_id, part) IN (
+        SELECT f.import_id, f.part FROM import_files f JOIN imports i ON i.id = f.import_id
+         WHERE i.ended_at < now() - make_interval(days => :days)
+         LIMIT :most FOR UPDATE OF f SKIP LOCKED)
+""")
+# The oldest one of that age.
+_FORGET_ROWS = text("""
+    DELETE FROM import_rows WHERE (import_id, row, entity) IN (
+        SELECT r.import_id, r.row, r.entity
+          FROM (SELECT id FROM imports WHERE ended_at < now() - make_interval(days => :days) AND pending = 0
+                 ORDER BY ended_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) AS oldest
+          JOIN import_rows r ON r.import_id = oldest.id
+         LIMIT :most)
+""")
+_FORGET_IMPORT = text("""
+    DELETE FROM imports WHERE id IN (
+        SELECT id FROM imports WHERE ended_at < now() - make_interval(days => :days) AND pending = 0
+         ORDER BY ended_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+""")
+REFERENCE_MISSING = "reference_missing"
+_MISSING_TOO_LONG = "esperou 30 dias por %s/%s, que não veio"
+
+
+async def forget_cut_off(db: AsyncConnection, *, seconds: float = 3600, most: int = 10) -> int:
+    """Delete imports whose upload did not come to its end."""
+    return (await db.execute(_FORGET_CUT_OFF, {"seconds": float(seconds), "most": most})).rowcount
+
+
+async def reject_waiting(db: AsyncConnection, *, days: int = 30, most: int = 1000) -> int:
+    """Reject rows that have waited so long for the record that they refer to; answers how many."""
+    parameters = {"days": days, "most": most, "code": REFERENCE_MISSING, "message": _MISSING_TOO_LONG}
+    rejected: int = (await db.execute(_REJECT_WAITING, parameters)).scalar_one()
+    return rejected
+
+
+async def forget_files(db: AsyncConnection, *, days: int = 7, most: int = 10) -> int:
+    """Delete parts of files whose imports ended so long ago."""
+    return (await db.execute(_FORGET_FILES, {"days": days, "most": most})).rowcount
+
+
+async def forget(db: AsyncConnection, *, days: int, most: int = 5000) -> int:
+    """Delete rows of the oldest import that ended so long ago, or itself; answers how many rows of tables.
+
+    One with rows that wait stays until they have been processed or rejected.
+    """
+    rows = (await db.execute(_FORGET_ROWS, {"days": days, "most": most})).rowcount
+    return rows or (await db.execute(_FORGET_IMPORT, {"days": days})).rowcount

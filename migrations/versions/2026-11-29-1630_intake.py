@@ -93,7 +93,7 @@ CREATE TABLE import_rows (
     key text,
     state text NOT NULL CONSTRAINT ck_import_rows_state
         CHECK (state IN ('pending', 'processed', 'unchanged', 'rejected')),
-    action text CONSTRAINT ck_import_rows_action CHECK (action IN ('create', 'change', 'none')),
+    action text CONSTRAINT ck_import_rows_action CHECK (action IN ('create', 'change', 'none', 'remove')),
     data jsonb,
     digest bytea,
     errors jsonb,

@@ -46,7 +46,7 @@ def add_connections(commands: "_SubParsersAction[argparse.ArgumentParser]") -> N
     parser = commands.add_parser(
         "connections",
         help="check the files of connections, print their schemas, preview a destination, or forget one",
-        description="The files lie in the folders destinations and entities of CONNECTIONS_DIR.",
+        description="The files lie in the folders destinations, entities and clients of CONNECTIONS_DIR.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = actions.add_parser(
@@ -111,7 +111,11 @@ def _check(folder: Path, options: argparse.Namespace) -> int:
         for each in missing:
             print(f"  missing: {each}")
         is_any_missing = is_any_missing or bool(missing)
-    print(f"{len(connections.destinations)} destinations, no faults")
+    for client in connections.clients.values():
+        origin = f", from {' '.join(map(str, client.networks))}" if client.networks else ""
+        print(f"{client.name}  client, {' '.join(sorted(client.scopes))}{origin}")
+    clients = f"{len(connections.clients)} clients, " if connections.clients else ""
+    print(f"{clients}{len(connections.destinations)} destinations, no faults")
     return SOMETHING_IS_AMISS if is_any_missing else ALL_IS_WELL
 
 

@@ -19,6 +19,8 @@ DEFAULT_SCHEDULE = "0 1 * * *"
 MOST_RECORDS, MOST_OF_A_MESSAGE = 10_000, 100
 MOST_BYTES = 50 * 1024 * 1024
 MOST_STREAMS = 100
+MOST_SCOPES = 40
+"""Of a client: a token names them all, and has to fit into a header."""
 
 
 def _is(pattern: str, said: str) -> AfterValidator:
@@ -362,11 +364,24 @@ class SourceFile(Written):
     entities: Annotated[dict[Identifier, SourceEntityFile], Field(min_length=1, max_length=MOST_STREAMS)]
 
 
+class ClientFile(Written):
+    """A file of `clients/`: a program that calls the API."""
+
+    scopes: Annotated[list[str], Field(min_length=1, max_length=MOST_SCOPES)] = Field(
+        description="read:, intake: or deliver: and a name, or * for all: intake:compras, read:*"
+    )
+    networks: list[str] = Field(
+        default_factory=list, max_length=100, description="from where it may ask, as 10.1.0.0/16; empty: from anywhere"
+    )
+    secret_sha256: Annotated[str, _is(r"[0-9a-f]{64}", "esperava 64 dígitos hexadecimais, de make-client")]
+
+
 FILES: Mapping[str, type[Written]] = {
     "destinations": DestinationFile,
     "entities": EntityFile,
     "layouts": LayoutFile,
     "sources": SourceFile,
+    "clients": ClientFile,
 }
 """By the folder in which they lie."""
 

@@ -9,22 +9,35 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from common.connections.clients import make_client
 from common.connections.destinations import make_destination
 from common.connections.entities import deliver, make_entity, shipped
 from common.connections.faults import problems_of
-from common.connections.files import ENTITY_NAME, NAME, DestinationFile, EntityFile, LayoutFile, SourceFile
+from common.connections.files import (
+    ENTITY_NAME,
+    NAME,
+    ClientFile,
+    DestinationFile,
+    EntityFile,
+    LayoutFile,
+    SourceFile,
+)
 from common.connections.layouts import make_layout, plain_layout
 from common.connections.names import destination_name_fault
 from common.connections.reading import MAX_BYTES, Document, Fault, read
-from common.connections.settings import Connections, ConnectionsInvalid, Destination, Layout, Source
+from common.connections.scopes import DELIVER, INTAKE, READ
+from common.connections.settings import Client, Connections, ConnectionsInvalid, Destination, Layout, Source
 from common.connections.sources import make_source
 from common.entities.declared import Declaration
 from common.entities.delivered import DELIVERED, Delivered
+from common.entities.entity import ENTITIES_BY_ADDRESS
 from common.mapping.problem import Problem, unknown
 
-ENTITIES, LAYOUTS, SOURCES, DESTINATIONS = "entities", "layouts", "sources", "destinations"
-FOLDERS = (ENTITIES, LAYOUTS, SOURCES, DESTINATIONS)
-"""In the order in which one may name what another says."""
+ENTITIES, LAYOUTS, SOURCES, DESTINATIONS, CLIENTS = "entities", "layouts", "sources", "destinations", "clients"
+FOLDERS = (ENTITIES, LAYOUTS, SOURCES, DESTINATIONS, CLIENTS)
+"""In the order in which they are read: files name what stands in those before."""
+LISTS = frozenset(address.replace("-", "_") for address in ENTITIES_BY_ADDRESS)
+"""The lists of the mirror, by the names that scopes have for them."""
 SUFFIX = ".yaml"
 MOST_FILES = 1000
 M = TypeVar("M", bound=BaseModel)
@@ -56,7 +69,7 @@ def no_connections() -> Connections:
     """What there is without a folder: the entities that come with the product."""
     entities = shipped()
     layouts = {each.name: plain_layout(each) for each in entities.values()}
-    return Connections({}, _deliverable(entities), b"", entities, layouts)
+    return Connections(entities=_deliverable(entities), declarations=entities, layouts=layouts)
 
 
 def check_connections(folder: Path) -> tuple[Connections, tuple[Fault, ...]]:
@@ -86,6 +99,7 @@ class _Checker:
         layouts: dict[str, Layout] = {}
         sources: dict[str, Source] = {}
         destinations: dict[str, Destination] = {}
+        clients: dict[str, Client] = {}
         for kind, path, content in files:
             match kind:
                 case "entities":
@@ -94,11 +108,15 @@ class _Checker:
                     self._keep(layouts, self._layout(path, content, declarations))
                 case "sources":
                     self._keep(sources, self._source(path, content, declarations))
-                case _:
+                case "destinations":
                     entities = _deliverable(declarations)
                     self._keep(destinations, self._destination(path, content, entities))
+                case _:
+                    entities = _deliverable(declarations)
+                    self._keep(clients, self._client(path, content, entities))
         layouts |= {each.name: plain_layout(each) for each in declarations.values() if each.view is None}
-        return Connections(destinations, _deliverable(declarations), self.digest(), declarations, layouts, sources)
+        entities = _deliverable(declarations)
+        return Connections(destinations, entities, clients, self.digest(), declarations, layouts, sources)
 
     @staticmethod
     def _keep(known: dict[str, N], made: N | None) -> None:
@@ -183,6 +201,15 @@ class _Checker:
         return self._made(
             path, content, DestinationFile, lambda written: make_destination(path.stem, digest, written, entities)
         )
+
+    def _client(self, path: Path, content: bytes, entities: dict[str, Delivered]) -> Client | None:
+        if not self._has_name(path, NAME):
+            return None
+        # a fault in another file is said of that file, and does not shut a client out
+        named = {kind: {each.stem for each in self._entries(self._folder / kind)} for kind in FOLDERS}
+        all_entities = {*entities, *LISTS, *named[ENTITIES]}
+        known = {READ: all_entities, INTAKE: all_entities | named[LAYOUTS], DELIVER: named[DESTINATIONS]}
+        return self._made(path, content, ClientFile, lambda written: make_client(path.stem, written, known))
 
     def _has_name(self, path: Path, pattern: str) -> bool:
         if re.fullmatch(pattern, path.stem):

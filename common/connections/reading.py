@@ -29,7 +29,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _TAG = "tag:yaml.org,2002:"
 _NO_SIGN = "um \\u ou \\U escreve um sinal que não existe"
-_NOT_REPEATED = ("url", "auth", "sign", "headers")
+_NOT_REPEATED = ("url", "auth", "sign", "headers", "secret_sha256")
 """First keys under which a text may be a secret that does not belong there."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Literal
 
 from common.clock import BRASILIA
@@ -195,6 +196,27 @@ class Source:
     entities: tuple[SourceEntity, ...]
 
 
+@dataclass(frozen=True)
+class Client:
+    """One file of `clients/`. `networks`: from where it may ask; without any, from anywhere."""
+
+    name: str
+    scopes: frozenset[str]
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    secret_sha256: bytes = field(repr=False)
+
+    def admits(self, address: str) -> bool:
+        """Whether the client may ask from an address."""
+        if not self.networks:
+            return True
+        try:
+            given = ip_address(address)
+        except ValueError:
+            return False  # a name, or the path of a socket
+        given = getattr(given, "ipv4_mapped", None) or given
+        return any(given in network for network in self.networks)
+
+
 @dataclass(frozen=True, eq=False)
 class Connections:
     """What a folder says. `entities` are those of the mirror and the declared ones. `digest` is that of all files.
@@ -205,6 +227,7 @@ class Connections:
 
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     entities: Mapping[str, Delivered] = field(default_factory=dict)
+    clients: Mapping[str, Client] = field(default_factory=dict)
     digest: bytes = b""
     declarations: Mapping[str, Declaration] = field(default_factory=dict)
     layouts: Mapping[str, Layout] = field(default_factory=dict)

@@ -42,7 +42,11 @@ def write(tmp_path: Path) -> Write:
     def make(**files: str) -> Path:
         for name, content in files.items():
             kind, _, stem = name.partition("__")
-            path = tmp_path / {"d": "destinations", "e": "entities"}[kind] / f"{stem.replace('0', '-')}.yaml"
+            path = (
+                tmp_path
+                / {"d": "destinations", "e": "entities", "c": "clients"}[kind]
+                / f"{stem.replace('0', '-')}.yaml"
+            )
             path.parent.mkdir(exist_ok=True)
             path.write_text(content, encoding="utf-8")
         return tmp_path
@@ -570,4 +574,60 @@ def test_entries_are_read_by_key_state_and_reason() -> None:
 
 
 def test_every_kind_of_file_has_a_schema() -> None:
-    assert set(FILES) == {"destinations", "entities"}
+    assert set(FILES) == {"destinations", "entities", "clients"}
+
+
+SECRET_SHA256 = "0123456789abcdef" * 4
+CLIENT = f"scopes: ['intake:produtos']\nsecret_sha256: '{SECRET_SHA256}'\n"
+
+
+def test_a_client_is_its_scopes_networks_and_the_hash_of_its_secret(write: Write) -> None:
+    written = f"""\
+scopes: [read:*, intake:produtos, deliver:crm-1, read:termos_contrato]
+networks: [10.1.0.0/16, 192.0.2.7, "2001:db8::/80"]
+secret_sha256: "{SECRET_SHA256}"
+"""
+    (client,) = load_connections(write(e__produtos=PRODUTOS, d__crm01=HTTP, c__erp01=written)).clients.values()
+    assert client.name == "erp-1"
+    assert client.scopes == {"read:*", "intake:produtos", "deliver:crm-1", "read:termos_contrato"}
+    assert client.secret_sha256.hex() == SECRET_SHA256
+    assert SECRET_SHA256[:8] not in repr(client)
+    inside = ["10.1.255.1", "192.0.2.7", "::ffff:10.1.0.1", "2001:db8::1"]
+    assert [client.admits(each) for each in inside] == [True] * 4
+    outside = ["10.2.0.1", "192.0.2.8", "2001:db8::1:0:0:1", "::1", "testclient", ""]
+    assert [client.admits(each) for each in outside] == [False] * 6
+    assert load_connections(write(e__produtos=PRODUTOS, c__erp01=CLIENT)).clients["erp-1"].admits("testclient")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ("intake:produtos", "admin", "1: um cliente não pode ter o escopo `admin`"),
+        ("intake:produtos", "intake:produto", "1: entidade desconhecida `produto`; quis dizer `produtos`?"),
+        ("intake:produtos", "read:contrato", "1: entidade desconhecida `contrato`; quis dizer `contratos`?"),
+        ("intake:produtos", "deliver:cmr", "1: destino desconhecido `cmr`; quis dizer `crm`?"),
+        ("intake:produtos", "x:produtos", "1: escopo desconhecido `x`"),
+        ("intake:produtos", "reads:*", "1: escopo desconhecido `reads`; quis dizer `read`?"),
+        ("intake:produtos", "intake", "1: `intake`: esperava `intake:*` ou `intake:nome`"),
+        ("intake:produtos", "intake:?", "1: `intake:?`: esperava `intake:*` ou `intake:nome`"),
+        ("intake:produtos", "intake:a b", "1: `intake:a b`: esperava `intake:*` ou `intake:nome`"),
+        ("intake:produtos']", "intake:produtos', 'intake:produtos']", "1: um escopo está repetido"),
+        ("['intake:produtos']", "[]", "1: não pode ser vazio"),
+        ("'\n", "'\nnetworks: [10.1.0.1/16]\n", "3: `10.1.0.1/16`: esperava um endereço ou uma rede, como 10.1.0.0/16"),
+        ("'\n", "'\nnetwork: []\n", "3: chave desconhecida `network`; quis dizer `networks`?"),
+        (SECRET_SHA256, "correct horse battery", "2: esperava 64 dígitos hexadecimais, de make-client"),
+        (f"'{SECRET_SHA256}'", "1" * 64, "2: coloque o valor entre aspas; sem elas, YAML lê outra coisa"),
+    ],
+)
+def test_a_client_that_may_not_be_is_refused_by_line(write: Write, before: str, after: str, fault: str) -> None:
+    folder = write(e__produtos=PRODUTOS, d__crm=HTTP, c__erp=CLIENT.replace(before, after))
+    assert told(folder) == [f"clients/erp.yaml:{fault}"]
+    assert check_connections(folder)[0].clients == {}
+
+
+def test_a_fault_of_what_a_client_names_does_not_shut_the_client_out(write: Write) -> None:
+    client = CLIENT.replace("'intake:produtos'", "'intake:produtos', 'deliver:crm'")
+    folder = write(e__produtos="key: no\n", d__crm="url: [\n", c__erp=client)
+    found, faults = check_connections(folder)
+    assert found.clients.keys() == {"erp"}
+    assert {fault.file.partition("/")[0] for fault in faults} == {"entities", "destinations"}

@@ -32,7 +32,7 @@ from common.resources.mudancas import add_mudancas
 from common.resources.parties import PARTIES
 from common.resources.resumo import add_resumo
 
-SCHEMA_REVISION = "0018"
+SCHEMA_REVISION = "0019"
 """The newest migration; a service refuses to start on a database that is at another one."""
 
 metadata = MetaData(
@@ -114,6 +114,8 @@ sync_executions = Table(
     Column("options", JSONB),
     # of a delivery that waits for an administrator to confirm it: why, how many records, and some of them
     Column("held", JSONB),
+    # the trace of the request that asked for it (W3C `traceparent`), where traces are on
+    Column("traceparent", Text),
     # a client's idempotency key, kept while the request counts as accepted, and the digest of the request
     Column("idempotency_key", Text, unique=True),
     Column("request_digest", Text),
@@ -792,6 +794,22 @@ buscas_cancelamentos = Table(
     Column("token_sha256", LargeBinary, primary_key=True),
     Column("search_id", BigInteger, nullable=False),
     _now("created_at"),
+)
+
+
+# how often something that is limited has happened within a window, counted by all backends together; a crash of
+# PostgreSQL may empty it
+limit_counts = Table(
+    "limit_counts",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    # a keyed digest of the user, the address or both
+    Column("key", Text, primary_key=True),
+    # how long the window is
+    Column("seconds", Integer, primary_key=True),
+    Column("events", Integer, nullable=False),
+    Column("ends_at", MOMENT, nullable=False),
+    prefixes=["UNLOGGED"],
 )
 
 

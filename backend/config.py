@@ -303,6 +303,12 @@ class BackendSettings(
         return Limits(**{name: getattr(defaults, name) if value is None else value for name, value in given.items()})
 
     @property
+    def counting_key(self) -> bytes:
+        """The key under which all backends count by users and addresses, made of a secret that they have in common."""
+        secret = self.jwt_secret or self.database_url
+        return hashlib.blake2b(secret.get_secret_value().encode(), person=b"pncp-sync limit").digest()[:32]
+
+    @property
     def most_concurrent(self) -> int | None:
         """The most connections at once; uvicorn answers 503 to more."""
         given = self.limit_concurrency

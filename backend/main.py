@@ -79,6 +79,7 @@ from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
 from backend.services.saved_searches.delivery import Courier
 from backend.services.saved_searches.saved import SearchSettings
+from backend.services.shared_limits import SharedCounts
 from backend.services.sweeper import sweep
 from backend.version import VERSION
 from common.config import ConfigurationError, find_typos, load_settings
@@ -101,14 +102,14 @@ antes de repetir o pedido.
 
 def create_app(settings: BackendSettings) -> FastAPI:
     """Create the application; connections are opened by its lifespan."""
-    limiter = Limiter(settings.limits)
+    limiter = Limiter(settings.limits, settings.counting_key)
     metrics = Metrics()
     security = Security(settings, limiter, metrics) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
         version=VERSION,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, security, metrics),
+        lifespan=_lifespan(settings, security, limiter, metrics),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -167,7 +168,7 @@ def _add_middleware(
 
 
 def _lifespan(
-    settings: BackendSettings, security: Security | None, metrics: Metrics
+    settings: BackendSettings, security: Security | None, limiter: Limiter, metrics: Metrics
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -200,6 +201,7 @@ def _lifespan(
             statement_seconds=running.COPY_SECONDS,
         )
         reading = ReadConnections(engine)
+        limiter.shared = SharedCounts(engine)
         connections = ConnectionFiles(settings.connections_dir)
         figures = FiguresReader(engine, settings.update_crons, settings.goals)
         dashboard = Dashboard(reading, settings, settings.list_scopes, publisher)
@@ -340,6 +342,8 @@ def _warn(settings: BackendSettings) -> None:
         log.warning("unknown variable, a typo?", variable=name, known=meant)
     if not settings.authenticates:
         log.warning("no authentication: anyone who reaches the port can start synchronisations")
+    if settings.authenticates and settings.jwt_secret is None:
+        log.warning("JWT_SECRET is not set: a token holds in the backend that has made it alone, until that one ends")
     if settings.in_production and not settings.allowed_hosts:
         if settings.binds_to_loopback:
             log.warning("ALLOWED_HOSTS is not set: on a loopback address, only local names are answered")

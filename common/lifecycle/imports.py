@@ -381,3 +381,45 @@ async def forget(db: AsyncConnection, *, days: int, most: int = 5000) -> int:
     """
     rows = (await db.execute(_FORGET_ROWS, {"days": days, "most": most})).rowcount
     return rows or (await db.execute(_FORGET_IMPORT, {"days": days})).rowcount
+
+
+# --- what became of rows elsewhere ----------------------------------------------------------------------------------
+
+_REJECT_REPLACED = text("""
+    WITH rejected AS (
+        UPDATE import_rows r
+           SET state = 'rejected', waits_entity = NULL, waits_key = NULL,
+               errors = jsonb_build_array(jsonb_build_object('column', '', 'value', left(r.key, 100),
+                                                             'code', CAST(:code AS text),
+                                                             'message', CAST(:message AS text)))
+          FROM unnest(CAST(:rows AS int[]), CAST(:entities AS text[])) AS late (row, entity)
+         WHERE r.import_id = :id AND r.row = late.row AND r.entity = late.entity AND r.state = 'pending'
+        RETURNING 1
+    )
+    UPDATE imports SET pending = pending - done.rows, rejected = rejected + done.rows, updated_at = now()
+      FROM (SELECT count(*) AS rows FROM rejected) AS done WHERE id = :id
+""")
+_END_ABANDONED = text("""
+    UPDATE imports i SET state = 'discarded', ended_at = now(), updated_at = now()
+      FROM sync_executions e
+     WHERE i.ended_at IS NULL AND e.id = i.execution_id AND e.status = 'error'
+""")
+REPLACED = "replaced"
+_REPLACED = "enquanto esperava, o registro recebeu um conteúdo mais novo"
+
+
+async def reject_replaced(db: AsyncConnection, import_id: int, rows: Sequence[tuple[int, str]]) -> None:
+    """Reject rows, each a number and an entity, whose records were changed while they waited."""
+    parameters = {
+        "id": import_id,
+        "rows": [number for number, _ in rows],
+        "entities": [entity for _, entity in rows],
+        "code": REPLACED,
+        "message": _REPLACED,
+    }
+    await db.execute(_REJECT_REPLACED, parameters)
+
+
+async def end_abandoned(db: AsyncConnection) -> int:
+    """End imports whose executions have failed or were cancelled; what was processed stays."""
+    return (await db.execute(_END_ABANDONED)).rowcount

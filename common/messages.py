@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from common.clock import check_window, parse_wall_clock
 from common.lifecycle import DEFAULT_RESOURCE, Mode, criterio_of
@@ -75,6 +75,53 @@ def decode(body: bytes, *, now: datetime) -> SyncCommand:
     except ValueError as error:  # as is a window that the portal does not accept
         raise PoisonError(str(error)) from None
     return SyncCommand("backfill", start, end, criterio, resource)
+
+
+@dataclass(frozen=True)
+class ImportAnnounced:
+    """Rows of an import that wait to be processed, from the first to the last; none where its file is still to be read.
+
+    `layout` stands in the message as `entity`.
+    """
+
+    import_id: int
+    layout: str
+    rows: tuple[int, int] | None = None
+
+    @property
+    def message_id(self) -> str:
+        """The id of the message: equal for the same rows."""
+        return str(self.import_id) if self.rows is None else f"{self.import_id}/{self.rows[0]}"
+
+
+def encode_import(announced: ImportAnnounced) -> bytes:
+    """Encode the body of a message."""
+    rows = None if announced.rows is None else list(announced.rows)
+    return json.dumps({"import_id": announced.import_id, "entity": announced.layout, "rows": rows}).encode()
+
+
+def decode_import(body: bytes) -> ImportAnnounced:
+    """Decode a body; unknown keys are ignored.
+
+    Raises:
+        PoisonError: it names no rows of an import.
+
+    """
+    fields = _read_object(body)
+    import_id, layout, rows = fields.get("import_id"), fields.get("entity"), fields.get("rows")
+    if not _is_whole(import_id) or not 0 < import_id < 2**63:
+        raise PoisonError("import_id is not the id of an import")
+    if not isinstance(layout, str):
+        raise PoisonError("entity is not a text")
+    if rows is None:
+        return ImportAnnounced(import_id, layout)
+    if not isinstance(rows, list) or len(rows) != 2 or not all(map(_is_whole, rows)):  # noqa: PLR2004  # a pair
+        raise PoisonError("rows are not the numbers of a first and a last row")
+    return ImportAnnounced(import_id, layout, (rows[0], rows[1]))
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def execution_id_of(headers: dict[str, Any]) -> int | None:

@@ -7,12 +7,12 @@ from typing import Literal
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
 from aio_pika.exceptions import DeliveryError
 
 from backend.models.sync import SyncRequest
 from common import rabbit
-from common.messages import EXECUTION_HEADER, encode
+from common.messages import EXECUTION_HEADER, ImportAnnounced, encode, encode_import
 
 log = structlog.get_logger(__name__)
 
@@ -98,35 +98,37 @@ class RabbitMQPublisher:
 
         After `False` the message may still have arrived.
         """
-        body = encode(request.to_command())
-        try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                try:
-                    await self._publish(body, execution_id)
-                except DeliveryError:  # the queue was deleted: declare it and publish once more
-                    await self._drop()
-                    await self._publish(body, execution_id)
-        except rabbit.BROKER_UNAVAILABLE as error:
-            log.warning("message was not confirmed", execution_id=execution_id, error=type(error).__name__)
-            await self._drop()
-            return False
-        return True
+        headers: HeadersType = {} if execution_id is None else {EXECUTION_HEADER: execution_id}
+        identity = None if execution_id is None else str(execution_id)
+        return await self._publish_surely(encode(request.to_command()), headers, identity)
+
+    async def publish_import(self, announced: ImportAnnounced) -> bool:
+        """Publish that rows of an import wait; `True` only if the broker has confirmed it."""
+        return await self._publish_surely(encode_import(announced), {}, announced.message_id)
 
     async def close(self) -> None:
         """Close the connection."""
         await self._drop()
 
-    async def _publish(self, body: bytes, execution_id: int | None) -> None:
-        identity = None if execution_id is None else str(execution_id)
+    async def _publish_surely(self, body: bytes, headers: HeadersType, message_id: str | None) -> bool:
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                try:
+                    await self._publish(body, headers, message_id)
+                except DeliveryError:  # the queue was deleted: declare it and publish once more
+                    await self._drop()
+                    await self._publish(body, headers, message_id)
+        except rabbit.BROKER_UNAVAILABLE as error:
+            log.warning("message was not confirmed", message_id=message_id, error=type(error).__name__)
+            await self._drop()
+            return False
+        return True
+
+    async def _publish(self, body: bytes, headers: HeadersType, message_id: str | None) -> None:
         with rabbit.broken_off_is_unavailable():
             channel = await self._open_channel()
             await rabbit.send(
-                channel,
-                self._queue,
-                body,
-                headers={} if execution_id is None else {EXECUTION_HEADER: execution_id},
-                message_id=identity,
-                seconds=PUBLISH_SECONDS,
+                channel, self._queue, body, headers=headers, message_id=message_id, seconds=PUBLISH_SECONDS
             )
 
     async def _open_channel(self) -> AbstractChannel:

@@ -90,7 +90,7 @@ def test_the_broker_is_known_to_four_files() -> None:
     assert users == {
         "common/rabbit.py",
         "backend/services/publisher.py",
-        "ingestor/consumer.py",
+        "ingestor/listener.py",
         "ingestor/delivery/amqp.py",
     }
 

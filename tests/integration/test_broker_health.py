@@ -15,7 +15,7 @@ from backend.services.alerts.episodes import Notifier, run_once
 from backend.services.alerts.findings import Rules
 from backend.services.alerts.queue_watch import QueueWatch
 from backend.services.publisher import BrokerState, RabbitMQPublisher
-from ingestor import consumer as consumer_module
+from ingestor import listener as listener_module
 from ingestor.consumer import Consumer
 from tests.integration.conftest import Database, OpenApi, Proxy
 from tests.support import eventually
@@ -153,7 +153,7 @@ async def test_a_queue_without_a_reader_is_an_alert_after_five_minutes_until_it_
 async def test_a_connection_that_is_lost_again_and_again_is_an_error_in_the_log(
     engine: AsyncEngine, broker_proxy: tuple[Proxy, str], queue_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer_module, "RECONNECT_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(listener_module, "RECONNECT_SECONDS", (0.01, 0.02))
     proxy, url = broker_proxy
     with capture_logs() as logs:
         consumer = Consumer(f"{url}?reconnect_interval=0.1", queue_name, engine, lambda _: None)

@@ -21,6 +21,7 @@ from common.lifecycle import admission, executions
 from common.lifecycle.executions import PUBLISH_FAILED
 from common.messages import LONGEST_BODY
 from ingestor import consumer as consumer_module
+from ingestor import listener as listener_module
 from ingestor.consumer import Consumer
 from ingestor.wire import KEPT_BYTES
 from tests.chaos.amqp import open_publisher
@@ -41,8 +42,9 @@ def backfill(number: int) -> bytes:
 
 @pytest.fixture(autouse=True)
 def quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer_module, "RECONNECT_SECONDS", (0.1, 0.2))
-    monkeypatch.setattr(consumer_module, "DISPUTE_SECONDS", 0.2)
+    for module in (consumer_module, listener_module):
+        monkeypatch.setattr(module, "RECONNECT_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr(listener_module, "DISPUTE_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -540,7 +542,7 @@ async def test_a_connection_that_breaks_is_made_again_and_no_message_lost(
 async def test_a_consumer_that_is_silently_gone_is_noticed_and_replaced(
     inbox: Inbox, database: Database, rabbitmq_url: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer_module, "WATCH_SECONDS", 0.5)
+    monkeypatch.setattr(listener_module, "WATCH_SECONDS", 0.5)
     consume = aio_pika.RobustQueue.consume
     tags: list[str] = []
 

@@ -269,11 +269,11 @@ async def test_a_message_of_another_party_begins_a_log_and_names_no_other(
         body: bytes = b'{"mode": "update"}'
 
     consumer = Consumer("amqp://nowhere/", "ingest.pncp", engine, lambda _: None)
-    created = await consumer._ensure_row(Message("theirs", {}))  # type: ignore[arg-type]
+    created = await consumer.take(Message("theirs", {}))  # type: ignore[arg-type]
     assert created is not None
     await database.rows("UPDATE sync_executions SET planned_at = now()")  # else the second is the same update
     named = Message("theirs, too", {"execution_id": created + 1})  # there is no such row
-    second = await consumer._ensure_row(named)  # type: ignore[arg-type]
+    second = await consumer.take(named)  # type: ignore[arg-type]
     await kept.write_all()
 
     assert structlog.contextvars.get_contextvars() == {}

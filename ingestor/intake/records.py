@@ -129,7 +129,7 @@ async def upsert(
 async def _find_missing(
     driver: "asyncpg.Connection[Any]", entity: str, rows: Iterable[NewRecord]
 ) -> dict[str, tuple[str, str]]:
-    """The first missing record of each row that refers to one; records of the same rows count, unless they are left out."""
+    """The first missing record of each row that lacks one. Rows may refer to each other, but for those left out."""
     wanted = {(ref_entity, ref_key) for each in rows for _, ref_entity, ref_key in each.references}
     if not wanted:
         return {}

@@ -61,6 +61,8 @@ def add_intake(metadata: MetaData) -> None:
         Column("import_id", BigInteger),
         # the words of the columns that are searched
         Column("busca", TSVECTOR),
+        # what rows are paged by whose keys are numbers of natural persons
+        Column("number", BigInteger, Identity(always=False), nullable=False),
         Index("ix_entity_records_updated_at", "entity", "updated_at"),
         Index("ix_entity_records_source", "source", "entity", "key", postgresql_where=text("source IS NOT NULL")),
         Index("ix_entity_records_removed_at", "removed_at", postgresql_where=text("removed_at IS NOT NULL")),

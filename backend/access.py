@@ -1,13 +1,13 @@
 """Who may call an endpoint and what a call counts as: declared beside the endpoint, read by the gate."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from backend.security import Role
+from common.connections.scopes import ADMIN, ANY, DELIVER, INTAKE, READ, READ_ALL, scope_of
 
 Cost = Literal["read", "write"]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
@@ -17,32 +17,52 @@ _KEY = "access"
 
 @dataclass(frozen=True)
 class Access:
-    """The least role that may call an endpoint, and the limit that its calls count against."""
+    """The scope that an endpoint asks for, and the limit that its calls count against.
 
-    role: Role
+    A name in braces stands for the parameter of the path: `intake:{entidade}`. `deliver:?` lets any scope of the kind
+    in: what is asked for stands in the body, and the endpoint judges it by `require_scope`.
+    """
+
+    scope: str
     cost: Cost
 
-    def allows(self, role: Role) -> bool:
-        """Whether a user of this role may call."""
-        return role == "admin" or self.role == "viewer"
+    def scope_at(self, parameters: Mapping[str, Any]) -> str:
+        """The scope at an address with these parameters."""
+        kind, _, name = self.scope.partition(":")
+        if not name.startswith("{"):
+            return self.scope
+        given = str(parameters[name[1:-1]])
+        if kind != DELIVER:
+            given = given.replace("-", "_")  # addresses have hyphens where entities have underscores
+        return scope_of(kind, given)
 
 
-CLOSED = Access("admin", "write")
+CLOSED = Access(ADMIN, "write")
 """The access of an endpoint that declares none."""
 
 
-def access(role: Role, cost: Cost) -> Callable[[Endpoint], Endpoint]:
+def access(scope: str, cost: Cost) -> Callable[[Endpoint], Endpoint]:
     """Declare the access of an endpoint; the route's decorator stands above this one."""
 
     def declare(endpoint: Endpoint) -> Endpoint:
-        vars(endpoint)[_KEY] = Access(role, cost)
+        vars(endpoint)[_KEY] = Access(scope, cost)
         return endpoint
 
     return declare
 
 
-reads = access("viewer", "read")
-changes = access("admin", "write")
+reads = access(READ_ALL, "read")
+asks = access(READ_ALL, "write")
+"""Of what readers make for themselves: files, saved searches, lists of a record."""
+changes = access(ADMIN, "write")
+takes_in = access(f"{INTAKE}:{{entidade}}", "write")
+delivers = access(f"{DELIVER}:{{destination}}", "write")
+delivers_some = access(f"{DELIVER}:{ANY}", "write")
+
+
+def reads_list(name: str) -> Callable[[Endpoint], Endpoint]:
+    """Declare that an endpoint reads the records of one list, by its address or as `{entidade}`."""
+    return access(f"{READ}:{name.replace('-', '_')}", "read")
 
 
 def access_of(route: BaseRoute) -> Access:

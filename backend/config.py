@@ -38,7 +38,7 @@ from common.config import (
 )
 from common.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS
 
-OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_", "EXPORT_", "SAVED_SEARCHES_")
+OWN_PREFIXES = ("ADMIN_", "VIEWER_", "JWT_", "BACKEND_", "LIMIT_", "ALERT_", "EXPORT_", "SAVED_SEARCHES_", "UPLOAD_")
 """Prefixes of variables that only this project uses: an unknown variable with one of them is a mistake."""
 
 IN_PRODUCTION = Limits(
@@ -48,6 +48,8 @@ IN_PRODUCTION = Limits(
     writes_per_minute=10,
     reads_per_minute=120,
     unauthenticated_per_minute=60,
+    client_tokens_per_minute=10,
+    client_requests_per_minute=300,
 )
 MOST_CONCURRENT = 100
 # of jwt.io, and of FastAPI's tutorial
@@ -215,6 +217,8 @@ class BackendSettings(
     limit_writes_per_minute: Limit | None = None
     limit_reads_per_minute: Limit | None = None
     limit_unauthenticated_per_minute: Limit | None = None
+    limit_client_tokens_per_minute: Limit | None = None
+    limit_client_requests_per_minute: Limit | None = None
     limit_concurrency: Limit | None = None
 
     alert_email_to: Annotated[Names, AfterValidator(_addresses)] = Field(default_factory=list)
@@ -239,6 +243,7 @@ class BackendSettings(
 
     saved_searches_per_user: Annotated[int, Field(ge=1, le=1000)] = 20
     lists_asked_at_once: Annotated[int, Field(ge=1, le=100_000)] = 200
+    upload_max_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 10 * 1024 * 1024
 
     files_cron: CronOrOff = OFF
     files_dir: Path | None = None

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.language.translator import Language, language_of_request
 from backend.metrics import Metrics
-from backend.middleware import peer_of
+from backend.middleware import address_of, peer_of
 from backend.models.about import About
 from backend.security import Security, User
 from backend.services.alerts.episodes import Notifier
@@ -84,6 +84,10 @@ async def _peer(request: Request) -> str:
     return peer_of(request.scope)
 
 
+async def _address(request: Request) -> str:
+    return address_of(request.scope)
+
+
 async def _language(response: Response) -> Language:
     """The language of the answer, which says so."""
     language = language_of_request.get()
@@ -96,5 +100,8 @@ AppState = Annotated[State, Depends(_state)]
 Status = Annotated[SyncStatusService, Depends(_status_service, scope="function")]
 CurrentUser = Annotated[User | None, Depends(_user)]
 Peer = Annotated[str, Depends(_peer)]
+"""What requests are counted by: an address, or a network of IPv6."""
+Address = Annotated[str, Depends(_address)]
+"""From where a request comes."""
 RequestLanguage = Annotated[Language, Depends(_language)]
 EachParameterOnce = Depends(_each_once)

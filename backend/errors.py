@@ -25,6 +25,7 @@ from backend.language.translator import DEFAULT_LANGUAGE, Text, Translator, lang
 from backend.language.values import InvalidValueError
 from backend.metrics import Metrics
 from common.clock import WindowError
+from common.connections.scopes import ADMIN, ALL, ANY
 from common.database import cause_of, is_database_trouble
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,7 @@ TOO_LONG_RESPONSE = _documented(431, "O endereço é longo demais; peça menos v
 CONFLICT_RESPONSE = _documented(409, "Não cabe no estado em que a execução está")
 BUSY_RESPONSE = _documented(429, "Já há execuções ou pedidos demais; tente depois de `Retry-After` segundos")
 UNAUTHORIZED_RESPONSE = _documented(401, "Usuário e senha (Basic) ou token (Bearer) faltam ou não servem")
-FORBIDDEN_RESPONSE = _documented(403, "Só um administrador pode fazer isto")
+FORBIDDEN_RESPONSE = _documented(403, "Falta o escopo que `detail` diz")
 NO_PARQUET_RESPONSE = _documented(501, "Este servidor não grava Parquet")
 NO_ROOM_RESPONSE = _documented(507, "Não há espaço em disco para o arquivo")
 LIMIT_RESPONSE = _documented(429, "Pedidos demais; tente depois de `Retry-After` segundos")
@@ -58,6 +59,7 @@ _CODES = {
     400: "unreadable_body",
     404: "unknown_address",
     405: "unknown_method",
+    408: "body_too_slow",
     413: "body_too_large",
     415: "unknown_media_type",
 }
@@ -163,9 +165,10 @@ class RefusedError(Exception):
     status = 403
     code = "forbidden"
 
-    def __init__(self, retry_after: int = 0) -> None:
+    def __init__(self, retry_after: int = 0, **values: str) -> None:
         super().__init__(self.code)
         self.retry_after = retry_after
+        self.values = values
 
 
 class UnauthorizedError(RefusedError):
@@ -176,7 +179,23 @@ class UnauthorizedError(RefusedError):
 
 
 class ForbiddenError(RefusedError):
-    """The user's role does not allow it."""
+    """The user lacks a scope."""
+
+    def __init__(self, scope: str) -> None:
+        """Take the scope; any scope of a kind is said as that of all names."""
+        scope = scope.replace(ANY, ALL)
+        super().__init__(scope=scope)
+        self.scope = scope
+        self.code = "forbidden" if scope == ADMIN else "insufficient_scope"
+
+
+class TokenError(RefusedError):
+    """The token endpoint refuses a client or its request; the codes are those of RFC 6749, 5.2."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__()
+        self.code = code
+        self.status = 401 if code == "invalid_client" else 400
 
 
 class TooManyRequestsError(RefusedError):
@@ -184,6 +203,13 @@ class TooManyRequestsError(RefusedError):
 
     status = 429
     code = "too_many_requests"
+
+
+class TooManyUploadsError(RefusedError):
+    """The user is sending another file, or all are together too many."""
+
+    status = 429
+    code = "too_many_uploads"
 
 
 class TooManyLoginsError(RefusedError):
@@ -201,10 +227,12 @@ def problem(
     values: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, str]] | None = None,
+    oauth_error: str | None = None,
 ) -> Response:
     """An answer that describes an error, in the language of the request.
 
-    `code`: of its sentence, with the `values` in it; a `detail` is in Portuguese already.
+    `code`: of its sentence, with the `values` in it; a `detail` is in Portuguese already. `oauth_error`: the member
+    `error` by which clients of OAuth 2.0 know it.
     """
     language = language_of_request.get() if detail is None else DEFAULT_LANGUAGE
     title = SENTENCES.get(f"title.{status}")
@@ -217,6 +245,8 @@ def problem(
     }
     if errors:
         body["errors"] = list(errors)
+    if oauth_error:
+        body["error"] = oauth_error
     if request_id := structlog.contextvars.get_contextvars().get("request_id"):
         body["request_id"] = request_id
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # the caller chooses a field's name
@@ -225,13 +255,19 @@ def problem(
 
 
 def refusal(error: RefusedError, headers: Headers) -> Response:
-    """The answer to a refused request; for 401 with the ways to authenticate.
+    """The answer to a refused request; for 401 with the ways to authenticate, for 403 with the scope that is missing.
 
     `headers`: the request's. Our page is recognised by them and is not offered Basic: a browser would show its own
     dialog before the page's login and hold the page's request until then.
     """
     wait = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-    answer = problem(error.status, error.code, headers=wait)
+    oauth_error = error.code if isinstance(error, TokenError) else None
+    answer = problem(error.status, error.code, values=error.values, headers=wait, oauth_error=oauth_error)
+    if isinstance(error, ForbiddenError) and headers.get("Authorization", "").lower().startswith("bearer "):
+        missing = f'error="insufficient_scope", scope="{error.scope}"'
+        answer.headers.append("WWW-Authenticate", f'Bearer realm="PNCP Sync", {missing}')
+    if oauth_error == "invalid_client":
+        answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')
     if isinstance(error, UnauthorizedError):
         if headers.get("X-Requested-With") != "fetch":
             answer.headers.append("WWW-Authenticate", 'Basic realm="PNCP Sync", charset="UTF-8"')

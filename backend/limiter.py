@@ -33,6 +33,8 @@ class Limits:
     writes_per_minute: int = 0
     reads_per_minute: int = 0
     unauthenticated_per_minute: int = 0
+    client_tokens_per_minute: int = 0
+    client_requests_per_minute: int = 0
 
 
 class Limiter:
@@ -50,6 +52,9 @@ class Limiter:
             "token": _per_minute(limits.tokens_per_minute),
             # issued tokens per user: strangers' attempts must not use up the administrator's share
             "token of user": _per_minute(2 * limits.tokens_per_minute),
+            # those of programs are apart: one that asks too often must not keep people out who share its address
+            "token of client": _per_minute(limits.client_tokens_per_minute),
+            "client": _per_minute(limits.client_requests_per_minute),
             "write": _per_minute(limits.writes_per_minute),
             "read": _per_minute(limits.reads_per_minute),
             "unauthenticated": _per_minute(limits.unauthenticated_per_minute),

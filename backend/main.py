@@ -41,6 +41,7 @@ from backend.api import (
     verdict,
     yearly,
 )
+from backend.bodies import BodyLimit
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.dependencies import State
 from backend.errors import PROBLEM_RESPONSES, install_error_handlers
@@ -48,7 +49,6 @@ from backend.heads import bound_heads
 from backend.limiter import Limiter
 from backend.metrics import Metrics
 from backend.middleware import (
-    BodyLimit,
     ForgetShared,
     Gate,
     HeadLimit,
@@ -104,12 +104,13 @@ def create_app(settings: BackendSettings) -> FastAPI:
     """Create the application; connections are opened by its lifespan."""
     limiter = Limiter(settings.limits, settings.counting_key)
     metrics = Metrics()
-    security = Security(settings, limiter, metrics) if settings.authenticates else None
+    connections = ConnectionFiles(settings.connections_dir)
+    security = Security(settings, limiter, metrics, connections) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
         version=VERSION,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, security, limiter, metrics),
+        lifespan=_lifespan(settings, security, limiter, metrics, connections),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -147,8 +148,8 @@ def _add_middleware(
 ) -> None:
     """Add the middleware, from the innermost to the outermost."""
     app.add_middleware(ForgetShared)
+    app.add_middleware(BodyLimit, most_of_file=settings.upload_max_bytes)
     app.add_middleware(Gate, security=security, limiter=limiter, metrics=metrics, routes=app.router.routes)
-    app.add_middleware(BodyLimit)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -168,7 +169,11 @@ def _add_middleware(
 
 
 def _lifespan(
-    settings: BackendSettings, security: Security | None, limiter: Limiter, metrics: Metrics
+    settings: BackendSettings,
+    security: Security | None,
+    limiter: Limiter,
+    metrics: Metrics,
+    connections: ConnectionFiles,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -202,7 +207,6 @@ def _lifespan(
         )
         reading = ReadConnections(engine)
         limiter.shared = SharedCounts(engine)
-        connections = ConnectionFiles(settings.connections_dir)
         figures = FiguresReader(engine, settings.update_crons, settings.goals)
         dashboard = Dashboard(reading, settings, settings.list_scopes, publisher)
         try:

@@ -1,15 +1,15 @@
-"""Pure ASGI around the application: permissions and rate limits, hosts and origins, headers, limits of size."""
+"""Pure ASGI around the application: permissions and rate limits, hosts and origins, headers, the size of heads."""
 
 import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +27,7 @@ from backend.language.translator import Language, language_of_request, negotiate
 from backend.limiter import Limiter, network_of
 from backend.metrics import Metrics, template_of
 from backend.security import Security, User
+from common.connections.scopes import covers
 
 log = structlog.get_logger(__name__)
 
@@ -43,48 +44,13 @@ SAFE = (*READING, "OPTIONS", "TRACE")
 
 LONGEST_HEAD = 64 * 1024
 MOST_HEADERS = 100
-LONGEST_BODY = 16 * 1024
-LONGEST_LIST = 256 * 1024
-LISTS = ("/sincronizar", "/repetir")
-"""What the addresses end in whose bodies may name a thousand records."""
 LONGEST_DISCARDED = 1024 * 1024
-_HANG_UP = {"Connection": "close"}
+HANG_UP = {"Connection": "close"}
 """Close the connection in place of reading the rest of a body.
 
 A client that is cut off while sending may miss the answer, so this is only for bodies that are very long or of unknown
 length.
 """
-
-
-class BodyLimit:
-    """Refuses a body over the limit, by its announced length or by what has arrived."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        longest = LONGEST_LIST if scope["path"].endswith(LISTS) else LONGEST_BODY
-        limit = f"{longest // 1024} KiB"
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        announced = int(told[:20]) if told.isdigit() else 0
-        if announced > longest:
-            headers = _HANG_UP if announced > LONGEST_DISCARDED else None
-            await problem(413, "body_too_large", values={"limit": limit}, headers=headers)(scope, receive, send)
-            return
-        size = 0
-
-        async def receive_within_limit() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > longest:
-                raise HTTPException(413, limit, headers=_HANG_UP)
-            return message
-
-        await self.app(scope, receive_within_limit, send)
 
 
 class HeadLimit:
@@ -96,10 +62,22 @@ class HeadLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (len(scope["headers"]) > MOST_HEADERS or _head_size(scope) > LONGEST_HEAD):
             log.warning("request head too large", peer=peer_of(scope))
-            answer = problem(431, "head_too_large", headers=_HANG_UP)
+            answer = problem(431, "head_too_large", headers=HANG_UP)
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+
+def announced_length(scope: Scope) -> int:
+    """The length that a request's body is said to have, in bytes; 0 where nothing is said."""
+    told = next(iter(_header(scope, b"content-length")), b"")
+    return int(told[:20]) if told.isdigit() else 0
+
+
+def hang_up_for(scope: Scope) -> dict[str, str]:
+    """Headers of an answer to a request whose body is not read: `HANG_UP` where it is long or of unknown length."""
+    is_chunked = bool(_header(scope, b"transfer-encoding"))
+    return HANG_UP if is_chunked or announced_length(scope) > LONGEST_DISCARDED else {}
 
 
 def _head_size(scope: Scope) -> int:
@@ -361,10 +339,10 @@ def _is_of_host(origin: str, host: str, is_vouched_for: bool) -> bool:
 
 
 class Gate:
-    """Authentication and authorization: every route but the public ones needs a user of the declared role.
+    """Authentication and authorization: every route but the public ones needs a user with the declared scope.
 
     It stands in front of the application because FastAPI reads and validates a body before dependencies run. An unknown
-    path is answered 404 to all callers alike.
+    path is answered 404 to all callers alike. What follows finds user and route in the state of the request.
     """
 
     def __init__(
@@ -384,36 +362,52 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            route, parameters = self._find(scope)
             try:
-                user = await self._admit(scope)
+                user = await self._admit(scope, route, parameters)
             except RefusedError as error:
-                await refusal(error, Headers(scope=scope))(scope, receive, send)
+                answer = refusal(error, Headers(scope=scope))
+                answer.headers.update(hang_up_for(scope))
+                await answer(scope, receive, send)
                 return
-            scope.setdefault("state", {})["user"] = user
+            scope.setdefault("state", {}).update(user=user, route=route)
         await self.app(scope, receive, send)
 
-    async def _admit(self, scope: Scope) -> User | None:
+    async def _admit(self, scope: Scope, route: BaseRoute | None, parameters: Mapping[str, Any]) -> User | None:
         if scope["path"] == LIVENESS:
             return None  # a supervisor would restart the process after a 429
         if _is_of_page(scope["path"]) and scope["method"] in READING:
             return None  # one visit loads a dozen files, and to serve one costs less than to count it
         peer = peer_of(scope)
-        route = self._route_of(scope)
         if scope["path"] in PUBLIC or route is None or getattr(route, "path", None) in PUBLIC:
             await self._count("unauthenticated", peer)
             return None
         access = access_of(route)
-        user = await self._security.identify(_header(scope, b"authorization"), peer) if self._security else None
-        if user is not None and not access.allows(user.role):
-            log.warning("forbidden", user=user.name, method=scope["method"], path=scope["path"], peer=peer)
-            raise ForbiddenError
-        # by user and peer: people who share an account do not use up each other's limit
-        key = f"user {user.name} peer {peer}" if user else f"peer {peer}"
-        await self._count(access.cost, key, signed_in=user is not None)
+        if self._security is None:
+            await self._count(access.cost, f"peer {peer}")
+            return None
+        user = await self._security.identify(_header(scope, b"authorization"), peer, address_of(scope))
+        wanted = access.scope_at(parameters)
+        if not covers(user.scopes, wanted):
+            known = {"user": user.name, "scope": wanted, "method": scope["method"], "path": scope["path"], "peer": peer}
+            log.warning("forbidden", **known)
+            raise ForbiddenError(wanted)
+        if user.is_client:
+            await self._count("client", user.name, signed_in=True)
+        else:
+            # by user and peer: people who share an account do not use up each other's limit
+            await self._count(access.cost, f"user {user.name} peer {peer}", signed_in=True)
         return user
 
-    def _route_of(self, scope: Scope) -> BaseRoute | None:
-        return next((route for route in leaves(self._routes) if route.matches(scope)[0] is Match.FULL), None)
+    def _find(self, scope: Scope) -> tuple[BaseRoute | None, Mapping[str, Any]]:
+        """The route that a request leads to, and the parameters of its path."""
+        if _is_of_page(scope["path"]) and scope["method"] in READING:
+            return None, {}  # one visit loads a dozen files
+        for route in leaves(self._routes):
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                return route, found.get("path_params", {})
+        return None, {}
 
     async def _count(self, kind: str, key: str, *, signed_in: bool = False) -> None:
         if seconds := await self._limiter.hit(kind, key, signed_in=signed_in):
@@ -430,6 +424,12 @@ def peer_of(scope: Scope) -> str:
     """The peer to count by: the connection's, or the client named by a trusted proxy."""
     client = scope.get("client")
     return network_of(client[0]) if client else "unknown"
+
+
+def address_of(scope: Scope) -> str:
+    """The address of the peer itself; empty where it has none."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _header(scope: Scope, name: bytes) -> list[bytes]:

@@ -3,6 +3,7 @@
 An operation is called as its function, or as its route says; generated clients make their functions of these names.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from backend.errors import FORBIDDEN_RESPONSE, LIMIT_RESPONSE, UNAUTHORIZED_RESP
 from backend.middleware import LIVENESS, PUBLIC
 from backend.models.examples import EXAMPLES
 from backend.models.problem import Problem
+from common.connections.scopes import ADMIN, DELIVER, INTAKE, READ
 
 TAGS = [
     {"name": "verdict", "description": "Em dia, completo, são: o veredito, e o que fazer do que falhou."},
@@ -62,9 +64,12 @@ _OF_STATUS = {
     "429": ("Retry-After",),
     "503": ("Retry-After",),
 }
-_SCHEMES = {
-    "basic": {"type": "http", "scheme": "basic"},
-    "token": {"type": "oauth2", "flows": {"password": {"tokenUrl": "/auth/token", "scopes": {}}}},
+_GRANTS = ("password", "clientCredentials")
+_KINDS = {
+    ADMIN: "tudo",
+    READ: "ler os registros de uma entidade, ou tudo que se lê",
+    INTAKE: "enviar registros de uma entidade",
+    DELIVER: "iniciar entregas a um destino",
 }
 
 
@@ -85,7 +90,7 @@ def describe(app: FastAPI, *, authenticates: bool) -> None:
             components["schemas"] |= {**problem.pop("$defs", {}), "Problem": problem}
             components["headers"] = _HEADERS
             if authenticates:
-                components["securitySchemes"] = _SCHEMES
+                components["securitySchemes"] = _schemes_of(access_of(route) for route in leaves(app.router.routes))
             declared = {
                 (getattr(route, "path_format", ""), method): access_of(route)
                 for route in leaves(app.router.routes)
@@ -101,12 +106,19 @@ def describe(app: FastAPI, *, authenticates: bool) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change its document
 
 
+def _schemes_of(declared: Iterable[Access]) -> dict[str, Any]:
+    """The ways to authenticate, with all scopes that some endpoint asks for."""
+    scopes = {scope: _KINDS[scope.partition(":")[0]] for scope in sorted({access.scope for access in declared})}
+    flows = {grant: {"tokenUrl": "/auth/token", "scopes": scopes} for grant in _GRANTS}
+    return {"basic": {"type": "http", "scheme": "basic"}, "token": {"type": "oauth2", "flows": flows}}
+
+
 def _describe_access(operation: dict[str, Any], path: str, access: Access, *, authenticates: bool) -> None:
     answers = {} if path == LIVENESS else LIMIT_RESPONSE
     needs_user = authenticates and path not in PUBLIC
     if needs_user:
-        operation["security"] = [{"basic": []}, {"token": []}]
-        answers = {**answers, **UNAUTHORIZED_RESPONSE, **({} if access.role == "viewer" else FORBIDDEN_RESPONSE)}
+        operation["security"] = [{"basic": []}, {"token": [access.scope]}]
+        answers = {**answers, **UNAUTHORIZED_RESPONSE, **FORBIDDEN_RESPONSE}
     elif path in WITHOUT_DATABASE:  # with users, too many logins at once are refused by 503
         del operation["responses"]["503"]
     for code, answer in answers.items():

@@ -1,10 +1,11 @@
-"""Access tokens: signed, short-lived, and void once their user's password has changed."""
+"""Access tokens: signed, short-lived, and void once the secret of their user or client has changed."""
 
 import hashlib
 import hmac
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import jwt
 
@@ -14,45 +15,56 @@ LONGEST_MINUTES = 60
 LEEWAY_SECONDS = 10
 SHORTEST_KEY = 32
 _USE = "access"
-_CLAIMS = ("sub", "iat", "exp", "iss", "aud", "jti", "token_use", "pwd")
+_CLAIMS = ("sub", "iat", "exp", "iss", "aud", "jti", "token_use", "pwd", "scope")
 
 
 class InvalidTokenError(Exception):
     """The token is not valid."""
 
 
-class Tokens:
-    """Issues and verifies tokens. The first key signs; any key is accepted, found by its `kid`.
+@dataclass(frozen=True)
+class Claims:
+    """What a signed token says: of whom it is, and which scopes it has at most. `client`: the name of a program."""
 
-    `secrets`: each user's password hash. A token carries a fingerprint of the hash it was issued under.
+    subject: str
+    client: str | None
+    scopes: frozenset[str]
+    kid: str
+    fingerprint: str
+
+
+class Tokens:
+    """Issues and reads tokens. The first key signs; any key is accepted, found by its `kid`.
+
+    A token carries a fingerprint of the secret it was issued under: a password's hash, or that of a client's secret.
     """
 
-    def __init__(self, keys: list[bytes], minutes: int, secrets: Mapping[str, str]) -> None:
+    def __init__(self, keys: list[bytes]) -> None:
         self._keys = {_kid(key): key for key in keys}
         self._signer = _kid(keys[0])
-        self.seconds = minutes * 60
-        self._secrets = secrets
 
-    def make(self, username: str) -> str:
-        """Issue a token for a user whose password was checked."""
+    def make(self, subject: str, secret: str, scopes: Iterable[str], *, seconds: int, client: str | None = None) -> str:
+        """Issue a token for a user or a client whose secret was checked."""
         now = int(time.time())
         claims = {
-            "sub": username,
+            "sub": subject,
             "iat": now,
-            "exp": now + self.seconds,
+            "exp": now + seconds,
             "iss": ISSUER,
             "aud": AUDIENCE,
             "jti": uuid.uuid4().hex,
             "token_use": _USE,
-            "pwd": self._fingerprint(self._signer, username),
+            "pwd": self._fingerprint(self._signer, subject, secret),
+            "scope": " ".join(sorted(scopes)),
+            **({} if client is None else {"client": client}),
         }
         return jwt.encode(claims, self._keys[self._signer], algorithm="HS256", headers={"kid": self._signer})
 
-    def read(self, token: bytes) -> str:
-        """The user of a valid token.
+    def read(self, token: bytes) -> Claims:
+        """What a token of ours says that has not expired; whether it still holds, `is_current` answers.
 
         Raises:
-            InvalidTokenError: foreign, expired, or its user was removed or has a new password.
+            InvalidTokenError: foreign, malformed or expired.
 
         """
         try:
@@ -61,7 +73,12 @@ class Tokens:
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidTokenError from None
 
-    def _read(self, token: str) -> str:
+    def is_current(self, claims: Claims, secret: str) -> bool:
+        """Whether a token was issued under this secret."""
+        expected = self._fingerprint(claims.kid, claims.subject, secret)
+        return hmac.compare_digest(claims.fingerprint.encode(), expected.encode())
+
+    def _read(self, token: str) -> Claims:
         kid = str(jwt.get_unverified_header(token).get("kid"))
         key = self._keys.get(kid)
         if key is None:
@@ -75,18 +92,18 @@ class Tokens:
             leeway=LEEWAY_SECONDS,
             options={"require": list(_CLAIMS)},
         )
-        username, made, ends, print_ = claims["sub"], claims["iat"], claims["exp"], claims["pwd"]
+        made, ends, client = claims["iat"], claims["exp"], claims.get("client")
         if claims["token_use"] != _USE or not isinstance(made, int) or not isinstance(ends, int):
             raise InvalidTokenError
-        if not 0 < ends - made <= LONGEST_MINUTES * 60 or username not in self._secrets:
+        if not 0 < ends - made <= LONGEST_MINUTES * 60:
             raise InvalidTokenError
-        if not hmac.compare_digest(str(print_).encode(), self._fingerprint(kid, username).encode()):
+        if not isinstance(claims["scope"], str) or not isinstance(client, str | None):
             raise InvalidTokenError
-        return str(username)
+        return Claims(claims["sub"], client, frozenset(claims["scope"].split()), kid, str(claims["pwd"]))
 
-    def _fingerprint(self, kid: str, username: str) -> str:
-        """A keyed digest of the stored hash, which reveals nothing about the password."""
-        message = f"{username}\0{self._secrets[username]}".encode()
+    def _fingerprint(self, kid: str, subject: str, secret: str) -> str:
+        """A keyed digest of the stored hash, which reveals nothing about the secret."""
+        message = f"{subject}\0{secret}".encode()
         return hmac.new(self._keys[kid], message, hashlib.sha256).hexdigest()[:32]
 
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from backend.access import changes, reads
+from backend.access import delivers_some, reads
 from backend.api.sync import IdempotencyKey
+from backend.bodies import LONGEST_LIST, body
 from backend.dependencies import AppState, CurrentUser
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.destinations import LONGEST_KEY, STORABLE, DeliveryAccepted, DeliveryRequest, RecordTrace
@@ -53,7 +54,8 @@ async def get_trace(
     summary="Entrega uma entidade a um destino",
     responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
 )
-@changes
+@delivers_some
+@body(most=LONGEST_LIST)
 async def deliver(
     entidade: EntityName,
     *,
@@ -72,7 +74,7 @@ async def deliver(
         state["connections"],
         entidade,
         request,
-        who=user.name if user else None,
+        user=user,
         idempotency_key=idempotency_key,
     )
     response.headers["Location"] = f"/jobs/{job_id}"

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from backend.access import changes, reads
+from backend.access import changes, delivers, reads
+from backend.bodies import LONGEST_LIST, body
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, RequestLanguage
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.destinations import (
@@ -85,7 +86,7 @@ async def resume(destination: DestinationName, state: AppState, user: CurrentUse
     summary="Testa um destino",
     responses=_STARTS,
 )
-@changes
+@delivers
 async def test(
     destination: DestinationName, response: Response, state: AppState, user: CurrentUser
 ) -> DeliveryAccepted:
@@ -133,7 +134,8 @@ async def get_rejected(
     summary="Repete o que um destino recusou",
     responses=_STARTS,
 )
-@changes
+@delivers
+@body(most=LONGEST_LIST)
 async def repeat(
     destination: DestinationName, request: RepeatRequest, response: Response, state: AppState, user: CurrentUser
 ) -> DeliveryAccepted:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from backend.access import reads
+from backend.access import reads, reads_list
 from backend.dependencies import AppState, CurrentUser
 from backend.errors import NOT_FOUND_RESPONSE, NotFoundError
 from backend.models.descriptions import Description
@@ -30,7 +30,7 @@ Load = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 
 
 def _list_of(entity: Entity) -> Endpoint:
-    @reads
+    @reads_list(entity.address)
     async def list_rows(request: Request, state: AppState, user: CurrentUser) -> Response:
         question = parse_question(entity, request.query_params.multi_items(), may_see_all=sees_personal_data(user))
         async with state["reading"].connect() as db:
@@ -53,8 +53,8 @@ def _list_of(entity: Entity) -> Endpoint:
     return list_rows
 
 
-def _detail_of(parts: Sequence[Part], load: Load) -> Endpoint:
-    @reads
+def _detail_of(entity: Entity, parts: Sequence[Part], load: Load) -> Endpoint:
+    @reads_list(entity.address)
     async def row(request: Request, state: AppState, user: CurrentUser) -> Response:
         written = {part.name: str(request.path_params[part.name]) for part in parts}
         for part in parts:
@@ -158,7 +158,7 @@ def add_routes(to: APIRouter, entity: Entity) -> None:
     for n, (parts, load) in enumerate(ways):
         to.add_api_route(
             f"{address}/{'/'.join(part.in_route for part in parts)}",
-            _detail_of(parts, load),
+            _detail_of(entity, parts, load),
             methods=["GET"],
             operation_id="_by_".join((f"get_{entity.name}", *(name for name in [parts[-1].name] if n))),
             summary=f"{entity.label}: um registro",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from backend.access import access, reads
+from backend.access import asks, reads
 from backend.api.downloads import FILE_RESPONSES, serve
 from backend.api.sync import IdempotencyKey
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce
@@ -25,7 +25,7 @@ ExportId = Annotated[int, Path(ge=1, le=2**63 - 1, description="o `id` da respos
     summary="Pede um arquivo",
     responses={202: with_headers("Location"), **CONFLICT_RESPONSE, **BUSY_RESPONSE, **NO_PARQUET_RESPONSE},
 )
-@access("viewer", "write")
+@asks
 async def ask(
     body: ExportRequest,
     response: Response,
@@ -89,7 +89,7 @@ async def get_file(export_id: ExportId, request: Request, state: AppState, user:
     summary="Cancela uma exportação, ou apaga o arquivo",
     responses=NOT_FOUND_RESPONSE,
 )
-@access("viewer", "write")
+@asks
 async def end(export_id: ExportId, state: AppState, user: CurrentUser) -> None:
     """Depois, a exportação não existe mais (404)."""
     await end_export(state["engine"], state["reading"], state["exports"], export_id, user)

@@ -11,7 +11,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from backend.access import reads
+from backend.access import reads_list
 from backend.api.entities import Endpoint, answer
 from backend.dependencies import AppState, CurrentUser, State
 from backend.errors import NO_PARQUET_RESPONSE, NO_ROOM_RESPONSE
@@ -44,7 +44,7 @@ SEND_SECONDS = 900.0
 
 
 def _file_of(entity: Entity) -> Endpoint:
-    @reads
+    @reads_list(entity.address)
     async def give_file(request: Request, state: AppState, user: CurrentUser, formato: Suffix) -> Response:
         given = request.query_params.multi_items()
         named = {name for name, _ in given}

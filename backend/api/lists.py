@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from backend.access import access, reads
+from backend.access import asks, reads
 from backend.dependencies import AppState, CurrentUser
 from backend.errors import BUSY_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.lists import ListAccepted, ListPlan, ListPlanRequest, ListRequest
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/sync/lists", tags=["sync"])
         **BUSY_RESPONSE,
     },
 )
-@access("viewer", "write")
+@asks
 async def ask(request: ListRequest, response: Response, state: AppState, user: CurrentUser) -> ListAccepted:
     """Uma lista de um registro, fora de qualquer escopo; um ingestor a lê em segundos, antes das outras.
 

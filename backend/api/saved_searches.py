@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
-from backend.access import access, reads
+from backend.access import asks, reads
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.saved_searches import (
@@ -33,7 +33,7 @@ Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$", description="o do en
     summary="Salva uma busca",
     responses={201: with_headers("Location"), **CONFLICT_RESPONSE},
 )
-@access("viewer", "write")
+@asks
 async def save(body: SavedSearchRequest, response: Response, state: AppState, user: CurrentUser) -> SavedSearch:
     """Uma vez por dia, na hora pedida, uma mensagem diz que registros novos há; sem nenhum, não sai mensagem.
 
@@ -72,7 +72,7 @@ async def get_search(search_id: SearchId, state: AppState, user: CurrentUser) ->
     summary="Muda uma busca salva",
     responses={**NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
 )
-@access("viewer", "write")
+@asks
 async def change(search_id: SearchId, body: SavedSearchChange, state: AppState, user: CurrentUser) -> SavedSearch:
     """O que falta no pedido fica como está; a lista não muda. 409 se um destinatário a cancelou."""
     return await saved.change_search(
@@ -87,7 +87,7 @@ async def change(search_id: SearchId, body: SavedSearchChange, state: AppState, 
     summary="Apaga uma busca salva",
     responses=NOT_FOUND_RESPONSE,
 )
-@access("viewer", "write")
+@asks
 async def delete(search_id: SearchId, state: AppState, user: CurrentUser) -> None:
     """Depois não sai mais mensagem nenhuma."""
     await saved.delete_search(state["engine"], search_id, user)

@@ -9,6 +9,7 @@ _TITLES = {
     403: ("Proibido", "Forbidden"),
     404: ("Não encontrado", "Not Found"),
     405: ("Método não aceito", "Method Not Allowed"),
+    408: ("Pedido lento demais", "Request Timeout"),
     409: ("Em conflito com o estado atual", "Conflict"),
     413: ("Corpo grande demais", "Content Too Large"),
     415: ("Tipo de corpo não aceito", "Unsupported Media Type"),
@@ -36,7 +37,27 @@ _PROBLEMS = {
         "Informe usuário e senha (Basic) ou um token válido (Bearer).",
         "Give a user and a password (Basic) or a valid token (Bearer).",
     ),
-    "forbidden": ("Só um administrador pode fazer isto.", "Only an administrator can do this."),
+    "forbidden": (
+        "Só um administrador pode fazer isto (falta o escopo {scope}).",
+        "Only an administrator can do this (the scope {scope} is missing).",
+    ),
+    "insufficient_scope": ("Falta o escopo {scope}.", "The scope {scope} is missing."),
+    "invalid_client": (
+        "O cliente não existe, o segredo não é o dele, ou ele não pode pedir deste endereço.",
+        "The client does not exist, the secret is not its own, or it may not ask from this address.",
+    ),
+    "invalid_scope": (
+        "Algum escopo pedido não existe, ou este acesso não o tem.",
+        "Some scope that is asked for does not exist, or is not of this account.",
+    ),
+    "invalid_request": (
+        "Identifique o cliente uma vez só: no cabeçalho (Basic), ou por client_id e client_secret no formulário.",
+        "Identify the client only once: by the header (Basic), or by client_id and client_secret in the form.",
+    ),
+    "unsupported_grant_type": (
+        "grant_type deve ser password ou client_credentials.",
+        "grant_type has to be password or client_credentials.",
+    ),
     "cross_site": (
         "O pedido vem da página de outro site, que não está entre as permitidas (CORS_ORIGINS).",
         "The request comes from the page of another site, which is not among those allowed (CORS_ORIGINS).",
@@ -46,6 +67,14 @@ _PROBLEMS = {
     "body_too_large": (
         "O corpo do pedido passa do limite de {limit}.",
         "The body of the request is over the limit of {limit}.",
+    ),
+    "body_too_slow": (
+        "O corpo do pedido chega devagar demais. Tente de novo por uma conexão melhor.",
+        "The body of the request arrives too slowly. Try again over a better connection.",
+    ),
+    "too_many_uploads": (
+        "Já há um envio de arquivo em andamento. Espere o que diz Retry-After e tente de novo.",
+        "A file is being sent already. Wait for as long as Retry-After says and try again.",
     ),
     "unknown_media_type": (
         "O corpo do pedido deve ser application/json.",

@@ -327,8 +327,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             }
         ],
     },
-    "create_token": {"access_token": "eyJhbGciOiJIUzI1NiIs...", "token_type": "bearer", "expires_in": 1800},
-    "get_current_user": {"authentication": True, "username": "admin", "role": "admin"},
+    "create_token": {
+        "access_token": "eyJhbGciOiJIUzI1NiIs...",
+        "token_type": "bearer",
+        "expires_in": 1800,
+        "scope": "admin",
+    },
+    "get_current_user": {"authentication": True, "username": "admin", "role": "admin", "scopes": ["admin"]},
     "get_health": {
         "status": "ok",
         "database": "connected",

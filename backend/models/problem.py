@@ -20,4 +20,7 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="o que fazer, no idioma de `Accept-Language`")
     errors: list[Fault] = []
+    error: str | None = Field(
+        None, description="só em `/auth/token`: o código de OAuth 2.0", examples=["invalid_client"]
+    )
     request_id: str | None = Field(None, description="o de `X-Request-Id`, para achar o pedido no log")

@@ -4,14 +4,25 @@
 have records sent to a destination.
 """
 
+import re
 from collections.abc import Collection, Iterable
+
+from common.connections.files import NAME
 
 ADMIN, READ, INTAKE, DELIVER = "admin", "read", "intake", "deliver"
 KINDS = (READ, INTAKE, DELIVER)
 ALL, ANY = "*", "?"
-FORM = rf"({'|'.join(KINDS)}):(\*|[a-z][a-z0-9_-]{{0,40}})"
+FORM = rf"({'|'.join(KINDS)}):(\*|{NAME})"
 """Of a scope that is not `admin`."""
 READ_ALL = f"{READ}:{ALL}"
+
+
+def scope_of(kind: str, name: str) -> str:
+    """The scope for a name that a stranger may have written: what cannot be a name asks for all of them.
+
+    So it is neither taken for a sign of ours nor written into a header.
+    """
+    return f"{kind}:{name if re.fullmatch(NAME, name) else ALL}"
 
 
 def covers(held: Collection[str], wanted: str) -> bool:

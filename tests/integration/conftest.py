@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.config import BackendSettings
 from backend.main import create_app
+from backend.passwords import hash_password
 from common.lifecycle import DEFAULT_RESOURCE, Criterio, Mode, admission, executions, slices
 from common.lifecycle.executions import Execution
 from common.lifecycle.slices import Claim, PlannedSlice
@@ -33,6 +34,14 @@ from tests.support import eventually
 
 CLOSED_DAY = date(2025, 3, 10)
 MODALIDADE = 6
+ADMIN_PASSWORD = "correct horse battery"
+VIEWER_PASSWORD = "a viewer's own words"
+KEY = "0123456789abcdef0123456789abcdef-one"
+ADMIN_HASH = hash_password(ADMIN_PASSWORD.encode())
+VIEWER_HASH = hash_password(VIEWER_PASSWORD.encode())
+ADMIN = ("admin", ADMIN_PASSWORD)
+ADMIN_BYTES = (b"admin", ADMIN_PASSWORD.encode())
+VIEWER = ("viewer", VIEWER_PASSWORD)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -265,6 +274,35 @@ async def open_api(engine: AsyncEngine, database_url: str) -> AsyncIterator[Open
 async def api(open_api: OpenApi) -> httpx.AsyncClient:
     """A client of the backend as it is by default, without a broker."""
     return await open_api()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(engine: AsyncEngine, database_url: str) -> AsyncIterator[Open]:
+    """Start the application with these settings; answers a function that makes clients, each of an address."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Callable[..., httpx.AsyncClient]:
+            given = {"admin_password_hash": ADMIN_HASH, "viewer_password_hash": VIEWER_HASH, "jwt_secret": KEY}
+            app = create_app(
+                BackendSettings(**{"database_url": database_url, "rabbitmq_url": None, **given, **settings})
+            )
+            state = await stack.enter_async_context(app.router.lifespan_context(app))
+
+            async def with_state(scope: Any, receive: Any, send: Any) -> None:
+                await app({**scope, "state": dict(state or {})}, receive, send)
+
+            def client(address: str = "192.0.2.1", **words: Any) -> httpx.AsyncClient:
+                transport = httpx.ASGITransport(app=with_state, client=(address, 1))
+                return httpx.AsyncClient(transport=transport, base_url="http://api", **words)
+
+            client.app = app  # type: ignore[attr-defined]
+            client.state = state or {}  # type: ignore[attr-defined]
+            return client
+
+        yield start
 
 
 class Proxy:

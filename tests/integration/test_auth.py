@@ -6,8 +6,7 @@ import io
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,54 +16,24 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from backend import limiter, security
-from backend.access import CLOSED, Access, access_of, leaves
-from backend.config import BackendSettings
-from backend.main import create_app
 from backend.middleware import PUBLIC
 from backend.passwords import hash_password
 from common.logs import configure_logging
+from tests.integration.conftest import (
+    ADMIN,
+    ADMIN_BYTES,
+    ADMIN_HASH,
+    ADMIN_PASSWORD,
+    KEY,
+    VIEWER,
+    VIEWER_PASSWORD,
+    Open,
+)
 
-ADMIN_PASSWORD = "correct horse battery"
-VIEWER_PASSWORD = "a viewer's own words"
-KEY = "0123456789abcdef0123456789abcdef-one"
-ADMIN_HASH = hash_password(ADMIN_PASSWORD.encode())
-VIEWER_HASH = hash_password(VIEWER_PASSWORD.encode())
-ADMIN = ("admin", ADMIN_PASSWORD)
-ADMIN_BYTES = (b"admin", ADMIN_PASSWORD.encode())
-VIEWER = ("viewer", VIEWER_PASSWORD)
 BACKFILL = {"mode": "backfill", "data_ini": "2025-01-10T00:00:00", "data_fim": "2025-01-10T23:59:59"}
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-async def start(engine: AsyncEngine, database_url: str) -> AsyncIterator[Open]:
-    """Start the application with these settings; answers a function that makes clients, each of an address."""
-    async with AsyncExitStack() as stack:
-
-        async def start(**settings: Any) -> Callable[..., httpx.AsyncClient]:
-            given = {"admin_password_hash": ADMIN_HASH, "viewer_password_hash": VIEWER_HASH, "jwt_secret": KEY}
-            app = create_app(
-                BackendSettings(**{"database_url": database_url, "rabbitmq_url": None, **given, **settings})
-            )
-            state = await stack.enter_async_context(app.router.lifespan_context(app))
-
-            async def with_state(scope: Any, receive: Any, send: Any) -> None:
-                await app({**scope, "state": dict(state or {})}, receive, send)
-
-            def client(address: str = "192.0.2.1", **words: Any) -> httpx.AsyncClient:
-                transport = httpx.ASGITransport(app=with_state, client=(address, 1))
-                return httpx.AsyncClient(transport=transport, base_url="http://api", **words)
-
-            client.app = app  # type: ignore[attr-defined]
-            client.state = state or {}  # type: ignore[attr-defined]
-            return client
-
-        yield start
-
 
 @pytest.fixture
 async def api(start: Open) -> httpx.AsyncClient:
@@ -316,7 +285,7 @@ async def test_what_was_right_is_remembered_and_what_was_wrong_is_not(
 def forged(key: str = KEY, headers: dict[str, Any] | None = None, algorithm: str = "HS256", **changes: Any) -> str:
     """A token as ours, signed with the real key unless said otherwise, with these claims changed."""
     app_key = create_tokens(KEY)
-    real = app_key.make("admin")
+    real = app_key.make("admin", ADMIN_HASH, {"admin"}, seconds=1800)
     claims = jwt.decode(real, options={"verify_signature": False}) | changes
     claims = {name: value for name, value in claims.items() if value is not None}
     all_headers = {"kid": jwt.get_unverified_header(real)["kid"], **(headers or {})}
@@ -326,7 +295,7 @@ def forged(key: str = KEY, headers: dict[str, Any] | None = None, algorithm: str
 def create_tokens(key: str) -> Any:
     from backend.tokens import Tokens  # noqa: PLC0415  # only for forging
 
-    return Tokens([key.encode()], 30, {"admin": ADMIN_HASH})
+    return Tokens([key.encode()])
 
 
 def unsigned(header: dict[str, Any] | bytes) -> str:
@@ -341,6 +310,10 @@ FORGED = {
     "no exp": lambda: forged(exp=None),
     "no iat": lambda: forged(iat=None),
     "no jti": lambda: forged(jti=None),
+    "no scope": lambda: forged(scope=None),
+    "scope a list": lambda: forged(scope=["admin"]),
+    "a client's": lambda: forged(client="admin"),
+    "client a number": lambda: forged(client=1),
     "no fingerprint": lambda: forged(pwd=None),
     "another fingerprint": lambda: forged(pwd="0" * 32),
     "fingerprint not ASCII": lambda: forged(pwd="ção"),
@@ -433,7 +406,8 @@ async def test_a_key_is_changed_without_throwing_anyone_out(start: Open) -> None
         ({"data": {"username": "admin", "password": "x" * 10_000}}, 401),
         ({"data": {"username": "admin", "password": "a\0b"}}, 401),
         ({"data": {"username": "admin"}}, 422),
-        ({"data": {"grant_type": "client_credentials", "username": "admin", "password": "marker-of-mine"}}, 422),
+        ({"data": {"grant_type": "client_credentials", "username": "admin", "password": "marker-of-mine"}}, 401),
+        ({"data": {"grant_type": "refresh_token", "username": "admin", "password": "marker-of-mine"}}, 400),
         ({"json": {"username": "admin", "password": "marker-of-mine"}}, 422),
         ({"files": {"username": ("f", b"admin"), "password": ("g", b"marker-of-mine")}}, 422),
         ({"data": {"username": "admin", "password": "x" * 20_000}}, 413),
@@ -547,52 +521,8 @@ async def test_a_viewer_may_ask_for_a_plan_which_counts_as_a_read(start: Open) -
         assert (await api.post("/sync/force", json=BACKFILL, auth=ADMIN)).is_success
         assert_too_often(await api.post("/sync/force", json=BACKFILL, auth=ADMIN))
         operations = (await api.get("/openapi.json", auth=ADMIN)).json()["paths"]
-        assert "403" not in operations["/sync/plan"]["post"]["responses"]
-        assert "403" in operations["/sync/force"]["post"]["responses"]
-
-
-def test_every_endpoint_declares_who_may_call_it_and_what_that_costs() -> None:
-    app = create_app(BackendSettings(database_url="postgresql://x@127.0.0.1/x", rabbitmq_url=None))  # type: ignore[arg-type]
-    declared = {
-        (method, route.path): access_of(route)
-        for route in leaves(app.router.routes)
-        if isinstance(route, Route) and route.path not in PUBLIC
-        for method in route.methods or ()
-    }
-    closed = {path for (method, path), access in declared.items() if access == CLOSED}
-    assert closed == {
-        "/sync/force",
-        "/sync/cancel",
-        "/sync/executions/{execution_id}/cancel",
-        "/sync/executions/{execution_id}/retry",
-        "/sync/schedules/{name}/pause",
-        "/sync/schedules/{name}/resume",
-        "/sync/schedules/{name}",
-        "/sync/goals/{resource}",
-        "/sync/goals/{resource}/pause",
-        "/sync/goals/{resource}/resume",
-        "/sync/retry-failed",
-        "/sync/troubles/{trouble_id}/acknowledge",
-        "/sync/alerts/test",
-        "/arquivos",
-        "/destinations/{destination}/pause",
-        "/destinations/{destination}/resume",
-        "/destinations/{destination}/test",
-        "/destinations/{destination}/preview",
-        "/destinations/{destination}/rejeitados/repetir",
-        "/jobs/{job_id}/cancel",
-        "/jobs/{job_id}/confirm",
-        "/{entidade}/sincronizar",
-    }
-    # viewers write their own exports and saved searches, and ask for lists of a record
-    theirs = {key for key, access in declared.items() if access.cost == "write" and access.role == "viewer"}
-    assert theirs == {
-        *(("POST", "/exportacoes"), ("DELETE", "/exportacoes/{export_id}")),
-        ("POST", "/sync/lists"),
-        *(("POST", "/buscas"), ("PATCH", "/buscas/{search_id}"), ("DELETE", "/buscas/{search_id}")),
-    }
-    others = {access for key, access in declared.items() if key[1] not in closed and key not in theirs}
-    assert others == {Access("viewer", "read")}
+        assert operations["/sync/plan"]["post"]["security"] == [{"basic": []}, {"token": ["read:*"]}]
+        assert operations["/sync/force"]["post"]["security"] == [{"basic": []}, {"token": ["admin"]}]
 
 
 async def test_strangers_are_counted_by_address_and_liveness_is_not(start: Open) -> None:
@@ -867,7 +797,6 @@ async def test_swagger_ui_needs_nothing_that_its_policy_forbids(start: Open) -> 
         for name in re.findall(r'(?:src|href)="([^"]+)"', page.text):
             assert (await api.get(name)).is_success, name
         document = (await api.get("/openapi.json")).json()
-    assert document["paths"]["/sync/force"]["post"]["security"] == [{"basic": []}, {"token": []}]
     assert {"401", "403", "429"} <= document["paths"]["/sync/force"]["post"]["responses"].keys()
     assert "security" not in document["paths"]["/health"]["get"]
     assert document["components"]["securitySchemes"].keys() == {"basic", "token"}
@@ -925,11 +854,12 @@ async def test_only_the_page_is_not_offered_basic_so_that_no_window_opens_in_fro
 async def test_one_may_ask_who_one_is(start: Open) -> None:
     async with (await start())() as api:
         assert_stranger(await api.get("/auth/me"))
-        admin = {"authentication": True, "username": "admin", "role": "admin"}
+        admin = {"authentication": True, "username": "admin", "role": "admin", "scopes": ["admin"]}
         assert (await api.get("/auth/me", auth=ADMIN)).json() == admin
         token = await token_of(api, VIEWER)
         answer = await api.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
-        assert answer.json() == {"authentication": True, "username": "viewer", "role": "viewer"}
+        viewer = {"authentication": True, "username": "viewer", "role": "viewer", "scopes": ["read:*"]}
+        assert answer.json() == viewer
 
 
 async def test_every_answer_carries_the_headers_even_that_of_a_fault(start: Open) -> None:
@@ -947,9 +877,10 @@ async def test_every_answer_carries_the_headers_even_that_of_a_fault(start: Open
             await api.get("/sync/status"),
             await api.get("/sync/status", auth=ADMIN),
             await api.post("/sync/force", content=b"x" * 20_000),
+            await api.post("/sync/force", content=b"x" * 20_000, auth=ADMIN),
             await api.get("/fault", auth=ADMIN),
         ]
-    assert [answer.status_code for answer in answers] == [200, 404, 405, 401, 200, 413, 500]
+    assert [answer.status_code for answer in answers] == [200, 404, 405, 401, 200, 401, 413, 500]
     for answer in answers:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"

@@ -12,7 +12,7 @@ import structlog
 from backend.errors import NotFoundError
 from common.connections.loading import Stamp, check_connections, stamp_of
 from common.connections.reading import Fault
-from common.connections.settings import Destination
+from common.connections.settings import Client, Destination
 from common.entities.delivered import DELIVERED, Delivered
 
 log = structlog.get_logger(__name__)
@@ -25,10 +25,12 @@ FOLDER = "destinations"
 class Known:
     """What the files say.
 
-    A destination whose file has faults is in `faults`, and as it was before in `destinations`, if it ever held.
+    A destination whose file has faults is in `faults`, and as it was before in `destinations`, if it ever held. A
+    client whose file has faults is not there: what it may do is what its file says now.
     """
 
     destinations: Mapping[str, Destination] = field(default_factory=dict)
+    clients: Mapping[str, Client] = field(default_factory=dict)
     entities: Mapping[str, Delivered] = field(default_factory=lambda: DELIVERED)
     faults: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
     other_faults: Sequence[Fault] = ()
@@ -73,7 +75,7 @@ class ConnectionFiles:
             else:
                 others.append(fault)
         kept = {name: one for name, one in self._known.destinations.items() if name in of_destinations}
-        self._known = Known({**kept, **found.destinations}, found.entities, of_destinations, others)
+        self._known = Known({**kept, **found.destinations}, found.clients, found.entities, of_destinations, others)
         self._stamp = stamp
         log.info("connections loaded", destinations=len(found.destinations), faults=len(faults))
 

@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.errors import ConflictError, IdempotencyKeyReusedError
 from backend.models.destinations import DeliveryRequest
+from backend.security import User, require_scope
 from backend.services.deliveries.destinations import check_name, no_file
 from backend.services.deliveries.files import ConnectionFiles, Known, unknown_entity
+from common.connections.scopes import DELIVER, scope_of
 from common.connections.settings import Destination
 from common.database import in_transaction
 from common.lifecycle import Mode, admission, deliveries
@@ -63,7 +65,7 @@ async def deliver_entity(
     entity: str,
     request: DeliveryRequest,
     *,
-    who: str | None,
+    user: User | None,
     idempotency_key: str | None = None,
 ) -> tuple[str, int]:
     """Begin a delivery of an entity's records; answers the destination and the id of the job.
@@ -71,6 +73,7 @@ async def deliver_entity(
     Raises:
         NotFoundError: no entity or destination has this name.
         RequestValidationError: which destination is meant is not clear, or it does not receive the entity.
+        ForbiddenError: the user may not deliver to this destination.
         ConflictError: the destination is delivering, paused or stopped, or its file does not hold.
         IdempotencyKeyReusedError: the key belongs to another request.
 
@@ -80,6 +83,7 @@ async def deliver_entity(
     if name not in known.entities:
         raise unknown_entity(entity, known)
     destination = request.destino or _only_one_of(known, name)
+    require_scope(user, scope_of(DELIVER, destination))
     async with engine.connect() as db:
         file = await _file_of(db, known, destination)
     streams = [stream.name for stream in file.streams if stream.entity.name == name]
@@ -89,6 +93,7 @@ async def deliver_entity(
     if request.chaves is not None:
         options["keys"] = sorted(set(request.chaves))
     asked = Asked(destination, "backfill", options)
+    who = user.name if user else None
     return destination, await _begin(engine, asked, who=who, idempotency_key=idempotency_key)
 
 

@@ -183,9 +183,10 @@ async def check_schema(engine: AsyncEngine) -> None:
         raise_if_unusable(error)
         raise
     if found != SCHEMA_REVISION:
+        # revisions are numbered
+        advice = "start a newer version" if found and found > SCHEMA_REVISION else "run `alembic upgrade head`"
         raise UnusableDatabaseError(
-            f"the database is at schema {found or 'nothing'} and this version needs {SCHEMA_REVISION}:"
-            " run `alembic upgrade head`"
+            f"the database is at schema {found or 'nothing'} and this version needs {SCHEMA_REVISION}: {advice}"
         )
 
 

@@ -35,6 +35,7 @@ from tests.integration.conftest import (
 
 BACKFILL = {"mode": "backfill", "data_ini": "2025-01-10T00:00:00", "data_fim": "2025-01-10T23:59:59"}
 
+
 @pytest.fixture
 async def api(start: Open) -> httpx.AsyncClient:
     return (await start())()

@@ -10,6 +10,12 @@ from dotenv import dotenv_values
 from tests.support import ROOT
 
 COMPOSE = (ROOT / "docker-compose.yaml").read_text()
+OVERRIDES = {
+    path.name.split(".")[1]: path.read_text()
+    for path in sorted(ROOT.glob("docker-compose.*.yaml"))
+    if path.name != "docker-compose.override.yaml"  # a person's own
+}
+"""The files that come beside it, by the middle of their names: `debug`, `logs`, `scale`."""
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Z][A-Z0-9_]*)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\}|\$")
 
 
@@ -39,8 +45,22 @@ def interpolate(text: str, settings: Mapping[str, str]) -> str:
 
 
 def interpolated_names() -> set[str]:
-    """The variables that the compose file takes from `.env`."""
-    return {match["name"] for match in _VARIABLE.finditer(COMPOSE) if match["name"]}
+    """The variables that the compose files take from `.env`."""
+    texts = (COMPOSE, *OVERRIDES.values())
+    return {match["name"] for text in texts for match in _VARIABLE.finditer(text) if match["name"]}
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows `!reset`, by which an override takes something away."""
+
+
+_Loader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))
+
+
+def load_override(name: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """An override with values; what `!reset` is written at is empty."""
+    document: dict[str, Any] = yaml.load(interpolate(OVERRIDES[name], settings), _Loader)
+    return document
 
 
 def load_compose(settings: Mapping[str, str]) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from common.resources.derive import entry_columns
 from common.resources.description import Child, Kind, Resource
 from tests.acceptance.conftest import Process, Stack, free_port
 from tests.compose import example_settings, load_compose
-from tests.support import ROOT, SETTINGS_OF_OURS, eventually
+from tests.manifests import containers_of, load_manifests
+from tests.support import ROOT, SETTINGS_OF_OURS, eventually, migrate
 
 pytestmark = pytest.mark.slow
 
@@ -603,3 +604,69 @@ async def test_without_a_database_url_the_tools_run_inside_the_container_of_comp
     assert await contents(empty_database) == await contents(database_url)
     asked = (scripts.folder / "said").read_text()
     assert "postgres pg_dump --dbname=postgresql:///pncp?user=pncp " in asked
+
+
+# --- what the manifests run -------------------------------------------------------------------------------------------
+
+
+def shell_of(container: str) -> list[str]:
+    """The command of a container of `k8s/`; the same one wherever it is there."""
+    commands = {
+        tuple(one.written["command"]) for one in containers_of(load_manifests(ROOT / "k8s")) if one.name == container
+    }
+    (command,) = commands
+    return list(command)
+
+
+async def test_the_job_of_kubernetes_makes_a_backup_that_can_be_restored(
+    scripts: Scripts, filled: str, empty_database: str, tmp_path: Path
+) -> None:
+    before = await contents(filled)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "pncp-of-a-killed-job.dump.part").write_text("half")
+    (folder / "pncp-old.dump").write_text("old")
+    os.utime(folder / "pncp-old.dump", (0, 0))
+    *shell, script = shell_of("backup")
+    url = make_url(filled)
+    given = {"PGHOST": url.host, "PGPORT": url.port, "PGDATABASE": url.database, "PGUSER": url.username}
+    environment = {name: str(value) for name, value in (given | {"PGPASSWORD": url.password}).items() if value}
+    made = await asyncio.to_thread(
+        subprocess.run,
+        [*shell, script.replace("/backups", str(folder))],
+        env=environment | {"PATH": f"{scripts.tools}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert made.returncode == 0, made.stderr
+    (dump,) = folder.iterdir()
+    assert re.fullmatch(r"pncp-\d{8}T\d{6}Z\.dump", dump.name)
+    assert dump.stat().st_mode & 0o077 == 0
+    code, said = await scripts.run("restore.sh", str(dump), DATABASE_URL=empty_database)
+    assert code == 0, said
+    assert await contents(empty_database) == before
+
+
+async def test_a_pod_waits_until_the_schema_is_its_own(empty_database: str, tmp_path: Path) -> None:
+    *shell, script = shell_of("schema")
+    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    (tmp_path / "url").write_text(empty_database)
+    waiting = await asyncio.create_subprocess_exec(
+        *[*shell, script.replace("sleep 5", "sleep 0.2")],
+        cwd=ROOT,
+        env={**environment, "DATABASE_URL_FILE": str(tmp_path / "url")},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert waiting.stdout is not None
+        assert "not on all head revisions" in (await waiting.stdout.readline()).decode()
+        await asyncio.to_thread(migrate, empty_database, "upgrade", "head")
+        async with asyncio.timeout(60):
+            await waiting.communicate()
+        assert waiting.returncode == 0
+    finally:
+        if waiting.returncode is None:
+            waiting.kill()
+            await waiting.wait()

@@ -1,26 +1,32 @@
 """What can be said of the deployment's files without running them: valid, complete, closed."""
 
+import io
 import json
+import logging
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 
-from tests.compose import COMPOSE, example_settings, interpolate, load_compose
+from common.logs import configure_logging
+from tests.compose import COMPOSE, OVERRIDES, example_settings, interpolate, load_compose, load_override
 from tests.support import ROOT
 
 SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
 GUIDE = ROOT / "docs" / "operating.md"
+DEPLOYMENT = ROOT / "docs" / "deployment.md"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 OURS = ("migrations", "pncp-backend", "ingestor", "courier")
 IN_NO_IMAGE = {"simulator", "standalone", "tests", "scripts", "docs"}
 
 
 def examples(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    text = GUIDE.read_text() + DEPLOYMENT.read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("document", [COMPOSE, *examples("yaml")])
@@ -220,3 +226,189 @@ def test_every_variable_that_the_guide_sets_is_known() -> None:
         for example in examples(language):
             assert set(re.findall(r"\$\{([A-Z_]+)", example)) <= known
             assert set(re.findall(r"^([A-Z][A-Z0-9_]+)=", example, re.MULTILINE)) <= known
+
+
+# --- what comes beside the compose file -------------------------------------------------------------------------------
+
+GIVEN = {"JWT_SECRET": "s" * 32, "ELASTIC_PASSWORD": "secret1", "LOGS_PASSWORD": "secret2"}
+NEW = [
+    (name, service)
+    for name in OVERRIDES
+    for service, written in load_override(name, example_settings() | GIVEN)["services"].items()
+    if "image" in written
+]
+
+
+def test_there_are_three_overrides() -> None:
+    assert OVERRIDES.keys() == {"debug", "logs", "scale"}
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_an_override_is_valid_by_the_schema_and_changes_services_that_are_there(name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    override = load_override(name, example_settings() | GIVEN)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(override)
+    alone = {service for service, written in override["services"].items() if not {"image", "extends"} & written.keys()}
+    assert alone <= SERVICES.keys()
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_an_override_publishes_to_this_machine_only_and_holds_no_password(name: str) -> None:
+    assert not re.search(r"(PASSWORD|SECRET): +[\"\']?[^\"\'$\s]", OVERRIDES[name])
+    for written in load_override(name, example_settings() | GIVEN)["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in written.get("ports", []))
+        sources = [volume.split(":")[0] for volume in written.get("volumes", []) if volume.startswith(".")]
+        assert all((ROOT / source).exists() for source in sources if "nginx" not in source)
+
+
+@pytest.mark.parametrize(("name", "service"), NEW)
+def test_a_service_of_an_override_is_confined(name: str, service: str) -> None:
+    written = load_override(name, example_settings() | GIVEN)["services"][service]
+    assert written["cap_drop"] == ["ALL"]
+    assert written["security_opt"] == ["no-new-privileges:true"]
+    assert written["mem_limit"]
+    assert written["pids_limit"]
+    assert written["stop_grace_period"] == "60s"
+    assert written["logging"]["options"]["max-size"]
+    # these two write their configuration at the start
+    assert written["read_only"] is (service not in ("elasticsearch", "kibana"))
+    assert written["user"].split(":")[0] not in ("0", "root")
+    assert re.search(r":\d[\d.]+$", written["image"])
+    assert written["restart"] == ("no" if service == "logs-setup" else "unless-stopped")
+
+
+def test_three_backends_are_alike_and_nginx_has_the_port() -> None:
+    services = load_override("scale", example_settings() | GIVEN)["services"]
+    backends = {name: written for name, written in services.items() if name.startswith("pncp-backend")}
+    assert all(written["ports"] == [] for written in backends.values())
+    assert len({json.dumps(written["environment"]) for written in backends.values()}) == 1
+    names = {"pncp-backend-1", *backends} - {"pncp-backend"}
+    assert backends["pncp-backend"]["networks"] == {"inside": {"aliases": ["pncp-backend-1"]}}
+    assert names == {"pncp-backend-1", "pncp-backend-2", "pncp-backend-3"}
+    assert services["nginx"]["ports"] == ["127.0.0.1:8000:8080"]
+    with pytest.raises(LookupError, match="JWT_SECRET"):
+        load_override("scale", example_settings())
+
+
+def test_lines_of_all_services_of_ours_are_shipped() -> None:
+    services = load_override("logs", example_settings() | GIVEN)["services"]
+    shipped = {name for name, written in services.items() if written["logging"]["driver"] == "fluentd"}
+    assert shipped == {*OURS, "postgres", "rabbitmq"}
+    (address,) = {services[name]["logging"]["options"]["fluentd-address"] for name in shipped}
+    assert services["shipper"]["ports"] == [f"{address}:24224"]
+    assert all(written["profiles"] == ["logs"] for name, written in services.items() if name not in shipped)
+
+
+def test_what_makes_elasticsearch_ready_asks_for_what_it_should(tmp_path: Path) -> None:
+    """The script, with a stand-in for curl that keeps what it is given."""
+    (tmp_path / "curl").write_text('#!/bin/sh\nfor last; do :; done\necho "$last"; cat; echo ---\n')
+    (tmp_path / "curl").chmod(0o755)
+    script = (ROOT / "deploy" / "logs" / "setup.sh").read_text().replace("/tmp/user", str(tmp_path / "user"))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", **GIVEN}
+    said = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=True).stdout
+    asked = dict(part.strip().split("\n", 1) for part in said.split("---\n") if part.strip())
+
+    assert (tmp_path / "user").read_text() == 'user = "elastic:secret1"\n'
+    assert (tmp_path / "user").stat().st_mode & 0o077 == 0
+    bodies = {address.removeprefix("http://elasticsearch:9200"): json.loads(body) for address, body in asked.items()}
+    assert bodies["/_index_template/logs-pncp"]["template"] == {"lifecycle": {"data_retention": "30d"}}
+    assert bodies["/_security/user/kibana_system/_password"] == {"password": "secret2"}
+    pipeline = yaml.safe_load((ROOT / "deploy" / "logs" / "fluent-bit.yaml").read_text())["pipeline"]
+    (output,) = pipeline["outputs"]
+    assert bodies[f"/_security/user/{output['http_user']}"]["roles"] == ["pncp-shipper"]
+    (pattern,) = bodies["/_index_template/logs-pncp"]["index_patterns"]
+    assert output["index"].startswith(pattern.rstrip("*"))
+    failing = {**environment, "LOGS_PASSWORD": ""}
+    ended = subprocess.run(["sh", "-c", script], env=failing, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert "LOGS_PASSWORD" in ended.stderr
+
+
+def shipped(record: dict[str, Any]) -> dict[str, Any]:
+    """What the shipper's own script makes of a record, in the Lua that Fluent Bit has."""
+    lupa = pytest.importorskip("lupa.luajit21", reason="lupa is not installed")
+    lua = lupa.LuaRuntime()
+    lua.execute((ROOT / "deploy" / "logs" / "ecs.lua").read_text())
+    code, time, document = lua.globals().to_ecs("pncp", 1.5, lua.table_from(record))
+    assert (code, time) == (2, 1.5)
+    return {name: dict(value) if lupa.lua_type(value) == "table" else value for name, value in document.items()}
+
+
+def test_a_line_of_ours_becomes_a_document_of_the_common_schema() -> None:
+    stream = io.StringIO()
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        configure_logging("INFO", "json", stream)
+        try:
+            int("no such slice")
+        except ValueError:
+            structlog.get_logger("ingestor.worker").exception(
+                "slice ended unexpectedly", execution_id=42, error="no such slice", destination="crm", user="ana"
+            )
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().setLevel(level)
+        structlog.reset_defaults()
+    record = json.loads(stream.getvalue())
+    assert record.pop("timestamp").endswith("Z")  # by which the parser sets the time
+
+    document = shipped(record | {"container_name": "/pncp-ingestor-2", "source": "stdout"})
+
+    assert document.pop("error.stack_trace").startswith("Traceback")
+    assert document == {
+        "ecs.version": "9.2.0",
+        "event.dataset": "pncp",
+        "message": "slice ended unexpectedly",
+        "log.level": "error",
+        "log.logger": "ingestor.worker",
+        "error.message": "no such slice",
+        "user.name": "ana",
+        "container.name": "pncp-ingestor-2",
+        "service.name": "ingestor",
+        "stream": "stdout",
+        "pncp": {"execution_id": 42, "destination": "crm"},
+    }
+
+
+def test_a_line_that_is_no_json_is_the_message() -> None:
+    document = shipped({"log": "LOG:  checkpoint starting: time", "container_name": "/pncp-pncp-backend-1"})
+    assert document["message"] == "LOG:  checkpoint starting: time"
+    assert document["service.name"] == "pncp-backend"
+    assert "pncp" not in document
+
+
+def test_the_guide_names_every_field_that_is_mapped() -> None:
+    script = (ROOT / "deploy" / "logs" / "ecs.lua").read_text()
+    mapped = dict(re.findall(r'^    (\w+) = "([\w.]+)",$', script, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `(\w+)` \| `([@\w.]+)` \|", DEPLOYMENT.read_text(), re.MULTILINE))
+    assert documented == {"timestamp": "@timestamp", **mapped}
+
+
+def test_a_debugger_is_reached_from_this_machine_alone_by_the_ports_that_vs_code_knows() -> None:
+    services = load_override("debug", example_settings())["services"]
+    published = {name: written["ports"] for name, written in services.items()}
+    launch = json.loads((ROOT / ".vscode" / "launch.json").read_text())["configurations"]
+    attached = {one["name"].split()[1]: one["connect"] for one in launch if one["name"].endswith("of Compose")}
+    assert {name: [f"{to['host']}:{to['port']}:5678"] for name, to in attached.items()} == published
+    for name, written in services.items():
+        module = "backend" if name == "pncp-backend" else "ingestor"
+        assert written["command"][-1].endswith(f"--listen 0.0.0.0:5678 -m {module}\n")
+    for one in launch:
+        assert one["type"] == "debugpy"
+        assert one.get("module", "backend") in ("backend", "ingestor")
+
+
+def test_the_workflow_of_forks_runs_what_is_there() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yaml").read_text())
+    jobs = workflow["jobs"]
+    assert jobs.keys() == {"lint", "test", "images"}
+    assert workflow["permissions"] == {"contents": "read"}
+    assert jobs["images"]["needs"] == ["lint", "test"]
+    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert runs == ["./pncp check", "bash .ci/run"]
+    assert all((ROOT / run.split()[0]).exists() or (ROOT / run.split()[1]).exists() for run in runs)
+    dockerfiles = {f"Dockerfile.{name}" for name in jobs["images"]["strategy"]["matrix"]["name"]}
+    assert dockerfiles == {path.name for path in ROOT.glob("Dockerfile.*")}
+    for job in jobs.values():
+        assert job["timeout-minutes"]
+        assert all(re.search(r"@v\d", step["uses"]) for step in job["steps"] if "uses" in step)

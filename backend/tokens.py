@@ -24,7 +24,7 @@ class InvalidTokenError(Exception):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a signed token says: of whom it is, and which scopes it has at most. `client`: the name of a program."""
+    """What a signed token says: its owner, and which scopes it has at most. `client`: the name of a program."""
 
     subject: str
     client: str | None

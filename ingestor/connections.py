@@ -6,7 +6,7 @@ What is asked for goes to stdout; the exit code says whether all is well.
 import argparse
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ from common.config import ConfigurationError, ConnectionsSettings, load_settings
 from common.connections.files import FILES, schema_of
 from common.connections.loading import check_connections
 from common.connections.samples import columns_sql, conditions_sql, sample_of
-from common.connections.settings import Connections, Destination, Stream
+from common.connections.secrets import SecretText
+from common.connections.settings import Connections, Destination, Source, Stream
 from common.database import check_schema, driver_of
 from common.lifecycle.deliveries import SCHEDULE, running_of
 from ingestor.config import IngestorSettings
@@ -104,19 +105,28 @@ def _check(folder: Path, options: argparse.Namespace) -> int:
         print(fault)
     if faults:
         return SOMETHING_IS_AMISS
-    is_any_missing = False
+    missing: list[str] = []
+    for source in connections.sources.values():
+        _print_source(source)
+        missing += _print_secrets([source.url], options)
     for destination in connections.destinations.values():
         _print(destination)
-        missing = [] if options.without_secrets else _missing(destination)
-        for each in missing:
-            print(f"  missing: {each}")
-        is_any_missing = is_any_missing or bool(missing)
+        missing += _print_secrets(destination.secrets, options)
     for client in connections.clients.values():
         origin = f", from {' '.join(map(str, client.networks))}" if client.networks else ""
         print(f"{client.name}  client, {' '.join(sorted(client.scopes))}{origin}")
-    clients = f"{len(connections.clients)} clients, " if connections.clients else ""
-    print(f"{clients}{len(connections.destinations)} destinations, no faults")
-    return SOMETHING_IS_AMISS if is_any_missing else ALL_IS_WELL
+    others = {"clients": len(connections.clients), "sources": len(connections.sources)}
+    counted = [f"{number} {kind}" for kind, number in others.items() if number]
+    print(f"{', '.join([*counted, f'{len(connections.destinations)} destinations'])}, no faults")
+    return SOMETHING_IS_AMISS if missing else ALL_IS_WELL
+
+
+def _print_source(source: Source) -> None:
+    delta = f", changes {source.delta}" if source.delta else ""
+    print(f"{source.name}  source, {source.schedule}{delta}")
+    for each in source.entities:
+        cursor = f", changes by {each.cursor}" if each.cursor else ""
+        print(f"  {each.entity.name}: {each.table or 'a query'} by {', '.join(each.key)}{cursor}")
 
 
 def _print(destination: Destination) -> None:
@@ -126,12 +136,18 @@ def _print(destination: Destination) -> None:
     for stream in destination.streams:
         size = f"{stream.batch_records} records a request"
         print(f"  {stream.name}: {stream.entity.name}, {size} {stream.path}".rstrip())
-    for secret in destination.secrets:
-        print(f"  {' '.join(secret.references)}")
 
 
-def _missing(destination: Destination) -> list[str]:
-    return [each for secret in destination.secrets for each in secret.missing()]
+def _print_secrets(secrets: Iterable[SecretText], options: argparse.Namespace) -> list[str]:
+    """Print what is referred to, and answer what is not there of it."""
+    missing: list[str] = []
+    for secret in secrets:
+        if secret.references:
+            print(f"  {' '.join(secret.references)}")
+        missing += [] if options.without_secrets else secret.missing()
+    for each in missing:
+        print(f"  missing: {each}")
+    return missing
 
 
 async def connections(settings: IngestorSettings, options: argparse.Namespace) -> int:

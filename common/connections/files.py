@@ -345,7 +345,7 @@ class SourceEntityFile(Written):
         BeforeValidator(_several, json_schema_input_type=str | list[str]),
         Field(min_length=1, max_length=5),
     ]
-    fields: dict[Identifier, str] = Field(
+    fields: dict[Identifier, Annotated[str, Field(min_length=1, max_length=128)]] = Field(
         default_factory=dict, description="columns that are called otherwise there, by ours"
     )
     cursor: CursorFile | None = None
@@ -356,7 +356,7 @@ class SourceEntityFile(Written):
 class SourceFile(Written):
     """A file of `sources/`: a database of others."""
 
-    url: Reference
+    url: str = Field(description="${env:NAME} or ${file:/path}, at least its password")
     schedule: Cron = Field("30 0 * * *", description="when all is read, on Brasília's clock")
     delta: Cron | None = Field(None, description="when only changes are read, of entities that have a cursor")
     timeout: Annotated[Number, Field(ge=1, le=3600)] = 60.0

@@ -61,14 +61,23 @@ def url(written: str, at: At, *, schemes: tuple[str, ...], is_secret: bool, allo
     text = secret_text(written, at)
     if is_secret and not text.references:
         raise Problem(at, f"o endereço {AS_REFERENCE}")
+    check_no_password(text, at)
     outside = text.outside
-    if _PASSWORD.search(outside) or (text.literal is not None and _USERINFO.search(outside)):
+    if text.literal is not None and _USERINFO.search(outside):
         raise Problem(at, f"a senha no endereço {AS_REFERENCE}")
     if not is_secret and text.literal is not None and _WEBHOOK.search(outside):
         raise Problem(at, f"o endereço de um webhook {AS_REFERENCE}")
     if text.literal is not None:
         _check_literal(text.literal, at, schemes=schemes, allow_http=allow_http)
     return text
+
+
+def check_no_password(text: SecretText, at: At) -> None:
+    """Raise a problem where an address has a password that is no reference."""
+    if _PASSWORD.search(text.outside):
+        raise Problem(at, f"a senha no endereço {AS_REFERENCE}")
+    if _has_secret(text.outside.partition("?")[2]):
+        raise Problem(at, f"o parâmetro do endereço {AS_REFERENCE}")
 
 
 def _check_literal(written: str, at: At, *, schemes: tuple[str, ...], allow_http: bool) -> None:
@@ -81,8 +90,6 @@ def _check_literal(written: str, at: At, *, schemes: tuple[str, ...], allow_http
         raise Problem(at, f"esperava um endereço que começa com {' ou '.join(f'{each}://' for each in schemes)}")
     if parts.scheme in ("http", "amqp") and not allow_http:
         raise Problem(at, f"use {parts.scheme}s://, ou allow_http: true em uma rede sua")
-    if _has_secret(parts.query):
-        raise Problem(at, f"o parâmetro do endereço {AS_REFERENCE}")
 
 
 def _has_secret(query: str) -> bool:

@@ -164,8 +164,9 @@ class Layout:
 class SourceEntity:
     """How an entity is read out of a database.
 
-    Either `table` or `query` is set. `key` are the columns there, in the order of the entity's key. `names`: what each
-    column of the entity is called there, where its file says so. `lag`: for how long a writer may be late.
+    Either `table` or `query` is set. `key` are the columns there, in the order of the entity's key. `names`: what a
+    column of the entity is called there, of those of the key and where the file says so; of any other the name is the
+    same. Capitals do not count unless two columns differ by them alone. `lag`: for how long a writer may be late.
     """
 
     entity: Declaration
@@ -183,7 +184,8 @@ class SourceEntity:
 class Source:
     """One file of `sources/`. `digest` is the SHA-256 of it; `timeout` is in seconds, of a statement.
 
-    `hold_removed`: a whole reading that lacks a greater share of the records waits for a confirmation.
+    `schedule`: when all rows are read; `delta`: when those are that have changed. `hold_removed`: a whole reading that
+    lacks a greater share of the records waits for a confirmation.
     """
 
     name: str

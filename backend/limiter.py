@@ -19,7 +19,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from backend.services.shared_limits import Count, SharedCounts
 
 COUNTERS = 2**14
-SHARED = ("failed login", "token", "token of user", "write")
+SHARED = ("failed login", "token", "token of user", "token of client", "write")
 """What all backends count together. Reads are too many for a statement each: they are limited in each process."""
 
 

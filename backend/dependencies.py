@@ -37,6 +37,7 @@ class State(TypedDict):
     engine: AsyncEngine
     reading: ReadConnections
     publisher: RabbitMQPublisher | None
+    intake_publisher: RabbitMQPublisher | None
     schedule: ScheduleSettings
     lists: ListSettings
     connections: ConnectionFiles

@@ -159,6 +159,13 @@ class StorageFullError(ProblemError):
         super().__init__("storage_full")
 
 
+class UploadCutError(ProblemError):
+    """The connection ended before a file did."""
+
+    def __init__(self) -> None:
+        super().__init__("upload_cut")
+
+
 class RefusedError(Exception):
     """The request is refused; answered alike by the gate and by endpoints."""
 
@@ -227,12 +234,12 @@ def problem(
     values: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, str]] | None = None,
-    oauth_error: str | None = None,
+    members: Mapping[str, Any] | None = None,
 ) -> Response:
     """An answer that describes an error, in the language of the request.
 
-    `code`: of its sentence, with the `values` in it; a `detail` is in Portuguese already. `oauth_error`: the member
-    `error` by which clients of OAuth 2.0 know it.
+    `code`: of its sentence, with the `values` in it; a `detail` is in Portuguese already. `members`: what this kind of
+    problem says beside.
     """
     language = language_of_request.get() if detail is None else DEFAULT_LANGUAGE
     title = SENTENCES.get(f"title.{status}")
@@ -245,8 +252,7 @@ def problem(
     }
     if errors:
         body["errors"] = list(errors)
-    if oauth_error:
-        body["error"] = oauth_error
+    body |= members or {}
     if request_id := structlog.contextvars.get_contextvars().get("request_id"):
         body["request_id"] = request_id
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # the caller chooses a field's name
@@ -262,7 +268,8 @@ def refusal(error: RefusedError, headers: Headers) -> Response:
     """
     wait = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     oauth_error = error.code if isinstance(error, TokenError) else None
-    answer = problem(error.status, error.code, values=error.values, headers=wait, oauth_error=oauth_error)
+    members = {} if oauth_error is None else {"error": oauth_error}  # by which clients of OAuth 2.0 know it
+    answer = problem(error.status, error.code, values=error.values, headers=wait, members=members)
     if isinstance(error, ForbiddenError) and headers.get("Authorization", "").lower().startswith("bearer "):
         missing = f'error="insufficient_scope", scope="{error.scope}"'
         answer.headers.append("WWW-Authenticate", f'Bearer realm="PNCP Sync", {missing}')
@@ -276,6 +283,7 @@ def refusal(error: RefusedError, headers: Headers) -> Response:
 
 
 _PLAIN: dict[type[ProblemError], int] = {
+    UploadCutError: 400,
     NotFoundError: 404,
     ConflictError: 409,
     IdempotencyKeyReusedError: 422,

@@ -27,6 +27,8 @@ from backend.api import (
     exports,
     files,
     goals,
+    imports,
+    intake,
     jobs,
     lists,
     mirror,
@@ -34,6 +36,7 @@ from backend.api import (
     operations,
     page,
     prices,
+    records,
     saved_searches,
     schedules,
     summaries,
@@ -127,6 +130,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
         *(destinations.router, jobs.router, deliveries.router),
+        *(intake.router, imports.router, records.router),
     ]
     page.mount_assets(app)
     if settings.shows_documentation:
@@ -196,9 +200,8 @@ def _lifespan(
         )
         folder = open_folder(settings.export_path, "EXPORT_DIR")
         workspace = serving.Workspace(folder.path)
-        publisher = None
-        if settings.rabbitmq_url is not None:
-            publisher = RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), settings.queue_name)
+        publisher = _broker_of(settings, settings.queue_name)
+        intake_publisher = _broker_of(settings, settings.intake_queue)
         long_copying = create_engine(
             settings.database_url.get_secret_value(),
             application_name="pncp-backend-exports",
@@ -242,6 +245,7 @@ def _lifespan(
                         engine=engine,
                         reading=reading,
                         publisher=publisher,
+                        intake_publisher=intake_publisher,
                         schedule=settings,
                         lists=settings,
                         connections=connections,
@@ -270,14 +274,24 @@ def _lifespan(
         finally:
             await figures.close()
             await dashboard.close()
-            if publisher is not None:
-                await publisher.close()
+            await _close(publisher, intake_publisher)
             await long_copying.dispose()
             await copying.dispose()
             await engine.dispose()
             workspace.close()
 
     return lifespan
+
+
+def _broker_of(settings: BackendSettings, queue: str) -> RabbitMQPublisher | None:
+    """What publishes to a queue, where there is a broker; it connects at first use."""
+    return None if settings.rabbitmq_url is None else RabbitMQPublisher(settings.rabbitmq_url.get_secret_value(), queue)
+
+
+async def _close(*publishers: RabbitMQPublisher | None) -> None:
+    for each in publishers:
+        if each is not None:
+            await each.close()
 
 
 def _exports_of(

@@ -67,6 +67,12 @@ class Metrics:
             "pncp_limit_hits", "Requests refused because of a limit.", ["limit"], registry=registry
         )
 
+        self._import_rows = Counter(
+            "pncp_import_rows",
+            "Rows that were pushed and not accepted; the worker counts what becomes of the others.",
+            ["entity", "state"],
+            registry=registry,
+        )
         self._exports = Counter(
             "pncp_exports",
             "Export jobs that this process has left, by format and how.",
@@ -102,6 +108,10 @@ class Metrics:
         """Count a request's validation errors."""
         for kind in kinds:
             self._validation_errors.labels(kind).inc()
+
+    def import_row_rejected(self, entity: str) -> None:
+        """Count a pushed row that was not accepted; `entity`: of a declared one, or a layout."""
+        self._import_rows.labels(entity, "rejected").inc()
 
     def export_ended(self, file_format: str, outcome: str) -> None:
         """Count an export job that this process has left."""

@@ -173,6 +173,35 @@ _PROBLEMS = {
         "Nenhum registro rejeitado do destino {name} a repetir.",
         "Destination {name} has no rejected record to repeat.",
     ),
+    # --- of what is taken in ------------------------------------------------------------------------------------
+    "unknown_layout": (
+        "Não existe a entidade ou o layout {name}. Os mais próximos: {near}.",
+        "There is no entity or layout {name}. The nearest: {near}.",
+    ),
+    "unknown_import": ("Não existe a importação {id}.", "There is no import {id}."),
+    "unknown_record": ("Não existe o registro {key} de {entity}.", "There is no record {key} of {entity}."),
+    "nothing_accepted": (
+        "Nenhum registro foi aceito: rejected diz o porquê de cada um. Só isto foi gravado, na importação {id}.",
+        "No record was accepted: rejected says why, for each. Only this was stored, as import {id}.",
+    ),
+    "file_known": (
+        "Este arquivo já foi importado, na importação {id}. Com repetir=true ele é importado de novo.",
+        "This file has been imported already, as import {id}. With repetir=true it is imported again.",
+    ),
+    "file_empty": ("O arquivo está vazio.", "The file is empty."),
+    "upload_cut": (
+        "O envio do arquivo não chegou ao fim. Envie-o de novo.",
+        "The upload did not come to its end. Send the file again.",
+    ),
+    "import_not_held": (
+        "A importação {id} não espera confirmação.",
+        "Import {id} does not wait to be confirmed.",
+    ),
+    "import_ended": ("A importação {id} já terminou.", "Import {id} has ended already."),
+    "record_referred": (
+        "Há {count} registros que se referem a {key} de {entity}. Remova-os antes, ou mude a que eles se referem.",
+        "{count} records refer to {key} of {entity}. Remove them before, or change what they refer to.",
+    ),
     # --- of the verdict, schedules, goals, alerts, tokens --------------------------------------------------------
     "unknown_trouble": (
         "Não há problema com este identificador; GET /sync/verdict diz quais há.",
@@ -320,6 +349,23 @@ _FAULTS = {
     "goal_in_future": (
         "from_day está no futuro (horário de Brasília)",
         "from_day is in the future (Brasília time)",
+    ),
+    "records_form": (
+        "deve ser um objeto JSON, ou uma lista de objetos",
+        "has to be a JSON object, or a list of objects",
+    ),
+    "records_too_many": ("tem mais de {most} registros", "has more than {most} records"),
+    "key_differs": (
+        "a chave do corpo não é a do endereço: {key}",
+        "the key of the body is not that of the address: {key}",
+    ),
+    "key_form": (
+        "a chave deve ter {parts} partes, separadas por barras: {names}",
+        "the key has to have {parts} parts with slashes in between: {names}",
+    ),
+    "file_kind": (
+        "o nome do arquivo deve terminar em {kinds}",
+        "the name of the file has to end in {kinds}",
     ),
     "reason_missing": (
         "reason deve dizer, em texto, o porquê da pausa",

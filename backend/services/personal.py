@@ -1,5 +1,6 @@
 """What viewers see of values that the portal sent: CPFs are masked. Administrators see the whole."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from backend.models.changes import Changes
@@ -7,6 +8,8 @@ from backend.models.dashboard import SyncDashboard
 from backend.models.execution_log import ExecutionLog
 from backend.models.rejected import RejectedRecords
 from backend.models.sync import SyncExecutionDetail
+from common.entities.declared import PERSONAL as PERSONAL_TYPES
+from common.entities.declared import Declaration
 from common.masking import mask_fields, mask_numbers, mask_text
 from common.resources import PERSONAL
 
@@ -49,22 +52,31 @@ def mask_rejected(found: RejectedRecords) -> RejectedRecords:
 
 def mask_log(found: ExecutionLog) -> ExecutionLog:
     """Lines of a delivery's log for a viewer: they may name records and quote answers."""
-    lines = [line.model_copy(update={"fields": _mask_texts(line.fields)}) for line in found.lines]
+    lines = [line.model_copy(update={"fields": mask_texts(line.fields)}) for line in found.lines]
     return found.model_copy(update={"lines": lines})
 
 
 def mask_changes(changes: Changes) -> Changes:
     """Changes for a viewer. A kind of person that has not changed is not there, so that eleven digits are a CPF."""
     masked = [
-        change.model_copy(update={"campos": change.campos and _mask_texts(mask_fields(change.campos, PERSONAL))})
+        change.model_copy(update={"campos": change.campos and mask_texts(mask_fields(change.campos, PERSONAL))})
         for change in changes.registros
     ]
     return changes.model_copy(update={"registros": masked})
 
 
-def _mask_texts(value: Any) -> Any:
+def mask_record(data: Mapping[str, Any], declaration: Declaration | None) -> dict[str, Any]:
+    """A declared record for a viewer: eleven digits in a column for CPFs are one, whatever they add up to."""
+    columns = {} if declaration is None else declaration.columns
+    personal = {column.name: () for column in columns.values() if column.type in PERSONAL_TYPES}
+    masked: dict[str, Any] = mask_texts(mask_fields(data, personal))
+    return masked
+
+
+def mask_texts(value: Any) -> Any:
+    """A value of JSON in which CPFs are masked, as deep as it is."""
     if isinstance(value, dict):
-        return {name: _mask_texts(inner) for name, inner in value.items()}
+        return {name: mask_texts(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_mask_texts(inner) for inner in value]
+        return [mask_texts(inner) for inner in value]
     return mask_text(value) if isinstance(value, str) else value

@@ -18,6 +18,8 @@ from common.lifecycle import intake
 
 FILES_LOCK = 7_020_114_190
 """The advisory lock under which files that are whole are compared, so that of two equal ones the second is known."""
+PART_BYTES = 1024 * 1024
+"""Of an import's file, but for the last part."""
 MOST_ERRORS = 20
 """Of a row are stored."""
 
@@ -30,7 +32,10 @@ _CREATE = text("""
     RETURNING id
 """)
 _FIND = text("SELECT id, request_digest FROM imports WHERE idempotency_key = :key")
-_ADD_PART = text("INSERT INTO import_files (import_id, part, data) VALUES (:id, :part, :data)")
+_ADD_PART = text("""
+    WITH alive AS (UPDATE imports SET updated_at = now() WHERE id = :id)
+    INSERT INTO import_files (import_id, part, data) VALUES (:id, :part, :data)
+""")
 _DROP_RECEIVING = text("DELETE FROM imports WHERE id = :id AND state = 'receiving'")
 _TAKE_FILES = text("SELECT pg_advisory_xact_lock(:key)")
 _SAME_FILE = text("""
@@ -162,7 +167,7 @@ async def find_request(db: AsyncConnection, idempotency_key: str) -> tuple[int, 
 
 
 async def add_part(db: AsyncConnection, import_id: int, part: int, data: bytes) -> None:
-    """Store a part of an import's file, 1 MiB of it but for the last one; parts are counted from 0."""
+    """Store a part of an import's file, `PART_BYTES` of it but for the last one; parts are counted from 0."""
     await db.execute(_ADD_PART, {"id": import_id, "part": part, "data": data})
 
 
@@ -307,7 +312,7 @@ async def record_removal(db: AsyncConnection, *, door: str, entity: str, key: st
 _FORGET_CUT_OFF = text("""
     DELETE FROM imports WHERE id IN (
         SELECT id FROM imports
-         WHERE state = 'receiving' AND created_at < now() - make_interval(secs => :seconds)
+         WHERE state = 'receiving' AND updated_at < now() - make_interval(secs => :seconds)
          ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED)
 """)
 _REJECT_WAITING = text("""
@@ -358,7 +363,7 @@ _MISSING_TOO_LONG = "esperou 30 dias por %s/%s, que não veio"
 
 
 async def forget_cut_off(db: AsyncConnection, *, seconds: float = 3600, most: int = 10) -> int:
-    """Delete imports whose upload did not come to its end."""
+    """Delete imports of whose upload nothing has come for so long."""
     return (await db.execute(_FORGET_CUT_OFF, {"seconds": float(seconds), "most": most})).rowcount
 
 

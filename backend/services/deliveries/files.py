@@ -10,23 +10,25 @@ from pathlib import Path, PurePath
 import structlog
 
 from backend.errors import NotFoundError
-from common.connections.loading import Stamp, check_connections, stamp_of
+from common.connections.loading import ENTITIES, LAYOUTS, Stamp, check_connections, no_connections, stamp_of
 from common.connections.reading import Fault
-from common.connections.settings import Client, Destination
+from common.connections.settings import Client, Connections, Destination, Layout, Source
+from common.entities.declared import Declaration
 from common.entities.delivered import DELIVERED, Delivered
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 FOLDER = "destinations"
+_DECLARING = (ENTITIES, LAYOUTS)
 
 
 @dataclass(frozen=True)
 class Known:
     """What the files say.
 
-    A destination whose file has faults is in `faults`, and as it was before in `destinations`, if it ever held. A
-    client whose file has faults is not there: what it may do is what its file says now.
+    A destination whose file has faults is in `faults`, and as it was before in `destinations`, if it ever held. So are
+    entities and layouts. A client whose file has faults is not there: what it may do is what its file says now.
     """
 
     destinations: Mapping[str, Destination] = field(default_factory=dict)
@@ -34,6 +36,9 @@ class Known:
     entities: Mapping[str, Delivered] = field(default_factory=lambda: DELIVERED)
     faults: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
     other_faults: Sequence[Fault] = ()
+    declarations: Mapping[str, Declaration] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -46,7 +51,8 @@ class ConnectionFiles:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._known = Known()
+        without = no_connections()
+        self._known = Known(entities=without.entities, declarations=without.declarations, layouts=without.layouts)
         self._stamp: Stamp | None = None
         self._looked_at = float("-inf")
         self._loading = asyncio.Lock()
@@ -74,10 +80,27 @@ class ConnectionFiles:
                 of_destinations.setdefault(path.stem, []).append(fault)
             else:
                 others.append(fault)
-        kept = {name: one for name, one in self._known.destinations.items() if name in of_destinations}
-        self._known = Known({**kept, **found.destinations}, found.clients, found.entities, of_destinations, others)
+        self._known = self._merge(found, of_destinations, others)
         self._stamp = stamp
         log.info("connections loaded", destinations=len(found.destinations), faults=len(faults))
+
+    def _merge(self, found: Connections, of_destinations: Mapping[str, Sequence[Fault]], others: list[Fault]) -> Known:
+        """What was found, and what was known before of files that have faults now."""
+        before = self._known
+        faulty = {PurePath(fault.file).stem for fault in others if PurePath(fault.file).parent.name in _DECLARING}
+        destinations = {name: one for name, one in before.destinations.items() if name in of_destinations}
+        declarations = {name: one for name, one in before.declarations.items() if name in faulty}
+        layouts = {name: one for name, one in before.layouts.items() if name in faulty}
+        return Known(
+            {**destinations, **found.destinations},
+            found.clients,
+            found.entities,
+            of_destinations,
+            others,
+            {**declarations, **found.declarations},
+            {**layouts, **found.layouts},
+            found.sources,
+        )
 
 
 def unknown_destination(name: str, names: Sequence[str]) -> NotFoundError:
@@ -90,3 +113,32 @@ def unknown_entity(name: str, known: Known) -> NotFoundError:
     """The error for a name that no entity has, with the nearest one."""
     near = get_close_matches(name.replace("-", "_"), known.entities, n=1)
     return NotFoundError("unknown_entity", name=name, near=near or sorted(known.entities))
+
+
+def find_layout(name: str, known: Known) -> Layout:
+    """The layout of this name, with hyphens or underscores.
+
+    Raises:
+        NotFoundError: there is none; the error says the nearest.
+
+    """
+    found = known.layouts.get(name.replace("-", "_"))
+    if found is None:
+        near = get_close_matches(name.replace("-", "_"), known.layouts, n=1)
+        raise NotFoundError("unknown_layout", name=name, near=near or sorted(known.layouts))
+    return found
+
+
+def find_declaration(name: str, known: Known) -> Declaration:
+    """The declared entity of this name whose records are taken in, with hyphens or underscores.
+
+    Raises:
+        NotFoundError: there is none; the error says the nearest.
+
+    """
+    taken_in = {each.name: each for each in known.declarations.values() if each.view is None}
+    found = taken_in.get(name.replace("-", "_"))
+    if found is None:
+        near = get_close_matches(name.replace("-", "_"), taken_in, n=1)
+        raise NotFoundError("unknown_entity", name=name, near=near or sorted(taken_in))
+    return found

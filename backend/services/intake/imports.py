@@ -1,0 +1,284 @@
+"""Imports as they are shown: one by one, as a list, with their rows, and what is wrong with these as a file; confirm,
+discard.
+"""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from backend.errors import ConflictError, NotFoundError
+from backend.models.imports import (
+    Import,
+    ImportDetail,
+    ImportPreview,
+    ImportRow,
+    ImportRows,
+    ImportRowsQuery,
+    Imports,
+    ImportsQuery,
+    RecordReference,
+    RowError,
+)
+from backend.services.deliveries.files import Known
+from backend.services.intake.announcing import announce
+from backend.services.personal import mask_record, mask_texts
+from backend.services.publisher import RabbitMQPublisher
+from backend.services.reading import ReadConnections
+from common.database import run_again
+from common.entities.declared import from_json
+from common.execution_log import log_finished
+from common.lifecycle import executions, imports, jobs
+from common.masking import mask_text
+
+log = structlog.get_logger(__name__)
+
+ROWS_AT_ONCE = 1000
+CSV_HEAD = ("linha", "entidade", "coluna", "valor", "codigo", "mensagem")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+_COLUMNS = """
+    SELECT i.id, i.execution_id AS job_id, i.door, i.layout, i.state, i.needs_confirmation, i.file_name, i.file_bytes,
+           i.rows, i.pending, i.processed, i.unchanged, i.rejected, i.created, i.changed, i.notes, i.fault_code,
+           i.fault, i.requested_by, i.confirmed_by, i.created_at, i.checked_at, i.confirmed_at, i.ended_at,
+           e.held IS NOT NULL AS is_held, e.started_at IS NOT NULL AS is_started
+      FROM imports i LEFT JOIN sync_executions e ON e.id = i.execution_id AND e.kind = 'intake'
+"""
+_PAGE = text(
+    _COLUMNS
+    + """
+     WHERE (CAST(:layout AS text) IS NULL OR i.layout = :layout)
+       AND (CAST(:state AS text) IS NULL OR i.state = :state)
+       AND (CAST(:door AS text) IS NULL OR i.door = :door)
+       AND (CAST(:cursor AS bigint) IS NULL OR i.id < :cursor)
+       AND (CAST(:owner AS text) IS NULL OR i.requested_by = :owner)
+     ORDER BY i.id DESC LIMIT :most
+"""
+)
+_ONE = text(_COLUMNS + " WHERE i.id = :id AND (CAST(:owner AS text) IS NULL OR i.requested_by = :owner)")
+_PREVIEW = text("""
+    SELECT entity, count(*) AS rows,
+           count(*) FILTER (WHERE state <> 'rejected' AND action = 'create') AS create,
+           count(*) FILTER (WHERE state <> 'rejected' AND action = 'change') AS change,
+           count(*) FILTER (WHERE state = 'unchanged' OR state <> 'rejected' AND action = 'none') AS none,
+           count(*) FILTER (WHERE action = 'remove') AS remove,
+           count(*) FILTER (WHERE state = 'rejected') AS rejected,
+           count(*) FILTER (WHERE state = 'pending' AND waits_key IS NOT NULL) AS waiting,
+           count(*) FILTER (WHERE state = 'pending' AND action IS NULL AND waits_key IS NULL) AS unknown
+      FROM import_rows WHERE import_id = :id GROUP BY entity ORDER BY entity
+""")
+_ROWS = text("""
+    SELECT row, entity, key, state, action, CAST(data AS text) AS data, errors, waits_entity, waits_key
+      FROM import_rows
+     WHERE import_id = :id AND (CAST(:state AS text) IS NULL OR state = :state)
+       AND (CAST(:entity AS text) IS NULL OR entity = :entity)
+       AND (row, entity) > (CAST(:after_row AS int), CAST(:after_entity AS text))
+     ORDER BY row, entity LIMIT :most
+""")
+_ERRORS = text("""
+    SELECT row, entity, errors FROM import_rows
+     WHERE import_id = :id AND state = 'rejected'
+       AND (row, entity) > (CAST(:after_row AS int), CAST(:after_entity AS text))
+     ORDER BY row, entity LIMIT :most
+""")
+_LARGEST_ROW = 2**31 - 1
+
+
+class UnknownImportError(NotFoundError):
+    """No import has this id, or none that this user may see."""
+
+    def __init__(self, import_id: int) -> None:
+        super().__init__("unknown_import", id=import_id)
+
+
+@dataclass(frozen=True)
+class Onlooker:
+    """Who asks for imports. `owner`: the user whose imports are all that is shown. `sees_all`: no CPF is masked."""
+
+    owner: str | None
+    sees_all: bool
+
+
+async def list_imports(reading: ReadConnections, query: ImportsQuery, onlooker: Onlooker) -> Imports:
+    """Imports that pass the filters, newest first."""
+    asked = {**query.model_dump(exclude={"limit"}), "owner": onlooker.owner, "most": query.limit + 1}
+    async with reading.connect() as db:
+        rows = (await db.execute(_PAGE, asked)).all()
+    shown = [Import(**_fields_of(row, onlooker)) for row in rows[: query.limit]]
+    return Imports(imports=shown, next_cursor=str(shown[-1].id) if len(rows) > query.limit else None)
+
+
+async def load_import(reading: ReadConnections, import_id: int, onlooker: Onlooker) -> ImportDetail:
+    """One import with what its rows do.
+
+    Raises:
+        UnknownImportError: there is none of this id for this user.
+
+    """
+    async with reading.connect() as db:
+        row = await _load(db, import_id, onlooker)
+        preview = (await db.execute(_PREVIEW, {"id": import_id})).all()
+    notes = row.notes if onlooker.sees_all else mask_texts(row.notes)
+    shown = [ImportPreview(**one._asdict()) for one in preview]
+    return ImportDetail(**_fields_of(row, onlooker), notes=notes, preview=shown)
+
+
+async def _load(db: AsyncConnection, import_id: int, onlooker: Onlooker) -> Row[Any]:
+    row = (await db.execute(_ONE, {"id": import_id, "owner": onlooker.owner})).one_or_none()
+    if row is None:
+        raise UnknownImportError(import_id)
+    return row
+
+
+def _fields_of(row: Row[Any], onlooker: Onlooker) -> dict[str, Any]:
+    known = row._asdict()
+    fields = {name: known[name] for name in Import.model_fields if name in known} | {"phase": _phase_of(row)}
+    if not onlooker.sees_all:  # names of files and faults may hold anything
+        fields |= {name: fields[name] and mask_text(fields[name]) for name in ("file_name", "fault")}
+    return fields
+
+
+def _phase_of(row: Row[Any]) -> str:
+    match row.state:
+        case "received" | "checked" if row.is_held:
+            return "held"
+        case "received":
+            return "checking" if row.is_started else "queued"
+        case "checked":
+            return "processing" if row.is_started else "queued"
+        case _:
+            return str(row.state)
+
+
+async def load_rows(
+    reading: ReadConnections, known: Known, import_id: int, query: ImportRowsQuery, onlooker: Onlooker
+) -> ImportRows:
+    """Rows of an import that pass the filters, in their order.
+
+    Raises:
+        UnknownImportError: there is none of this id for this user.
+
+    """
+    after_row, _, after_entity = (query.cursor or "-1:").partition(":")
+    asked = {
+        "id": import_id,
+        "state": query.state,
+        "entity": query.entidade,
+        "after_row": min(int(after_row), _LARGEST_ROW),
+        "after_entity": after_entity,
+        "most": query.limit + 1,
+    }
+    async with reading.connect() as db:
+        await _load(db, import_id, onlooker)
+        rows = (await db.execute(_ROWS, asked)).all()
+    shown = [_row_of(row, known, onlooker) for row in rows[: query.limit]]
+    following = f"{shown[-1].row}:{shown[-1].entity}" if len(rows) > query.limit else None
+    return ImportRows(rows=shown, next_cursor=following)
+
+
+def _row_of(row: Row[Any], known: Known, onlooker: Onlooker) -> ImportRow:
+    data: dict[str, Any] | None = None if row.data is None else from_json(row.data)
+    key, waits_key, errors = row.key, row.waits_key, row.errors or []
+    if not onlooker.sees_all:
+        data = None if data is None else mask_record(data, known.declarations.get(row.entity))
+        key, waits_key, errors = mask_texts(key), mask_texts(waits_key), mask_texts(errors)
+    return ImportRow(
+        row=row.row,
+        entity=row.entity,
+        key=key,
+        state=row.state,
+        action=row.action,
+        data=data,
+        errors=[RowError(**error) for error in errors],
+        waits_for=None if waits_key is None else RecordReference(entity=row.waits_entity, key=waits_key),
+    )
+
+
+async def open_errors(reading: ReadConnections, import_id: int, onlooker: Onlooker) -> AsyncIterator[str]:
+    """What is wrong with the rows of an import, as parts of a CSV.
+
+    Raises:
+        UnknownImportError: there is none of this id for this user.
+
+    """
+    async with reading.connect() as db:
+        await _load(db, import_id, onlooker)
+    return _write_errors(reading, import_id, onlooker)
+
+
+async def _write_errors(reading: ReadConnections, import_id: int, onlooker: Onlooker) -> AsyncIterator[str]:
+    """The connection is given back between two parts: a reader may be slow."""
+    yield "\ufeff" + to_csv([CSV_HEAD])
+    after: tuple[int, str] = (-1, "")
+    while True:
+        asked = {"id": import_id, "after_row": after[0], "after_entity": after[1], "most": ROWS_AT_ONCE}
+        async with reading.connect() as db:
+            rows = (await db.execute(_ERRORS, asked)).all()
+        if not rows:
+            return
+        lines = [
+            (str(row.row), row.entity, error["column"], error["value"], error["code"], error["message"])
+            for row in rows
+            for error in (row.errors if onlooker.sees_all else mask_texts(row.errors)) or ()
+        ]
+        yield to_csv(lines)
+        after = rows[-1].row, rows[-1].entity
+
+
+def to_csv(lines: Iterable[tuple[str, ...]]) -> str:
+    """Lines for spreadsheets, with semicolons; no cell is a formula."""
+    written = io.StringIO()
+    csv.writer(written, delimiter=";").writerows([[safe_cell(value) for value in line] for line in lines])
+    return written.getvalue()
+
+
+def safe_cell(value: str) -> str:
+    """A text that no spreadsheet takes for a formula: behind an apostrophe where it would."""
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+@run_again
+async def confirm(
+    engine: AsyncEngine, publisher: RabbitMQPublisher | None, import_id: int, who: str, onlooker: Onlooker
+) -> None:
+    """Let the rows of an import become records.
+
+    Raises:
+        UnknownImportError: there is none of this id for this user.
+        ConflictError: it does not wait for that.
+
+    """
+    async with engine.begin() as db:
+        row = await _load(db, import_id, onlooker)
+        structlog.contextvars.bind_contextvars(execution_id=row.job_id)  # until the request has ended
+        is_held = row.job_id is not None and await jobs.confirm(db, row.job_id)
+        if not is_held or not await imports.confirm(db, row.job_id, who):
+            raise ConflictError("import_not_held", id=import_id)
+    log.info("import confirmed", import_id=import_id, user=who)
+    await announce(publisher, import_id, row.layout)
+
+
+@run_again
+async def discard(engine: AsyncEngine, import_id: int, who: str, onlooker: Onlooker) -> None:
+    """End an import; records of rows that are processed stay.
+
+    Raises:
+        UnknownImportError: there is none of this id for this user.
+        ConflictError: it has ended already.
+
+    """
+    async with engine.begin() as db:
+        row = await _load(db, import_id, onlooker)
+        structlog.contextvars.bind_contextvars(execution_id=row.job_id)  # until the request has ended
+        is_cancelled = row.job_id is not None and await executions.cancel(db, row.job_id, who)
+        if not await imports.discard(db, import_id):
+            raise ConflictError("import_ended", id=import_id)
+        summary = await executions.summarize(db, row.job_id) if is_cancelled else None
+    log.info("import discarded", import_id=import_id, user=who)
+    if summary is not None:
+        log_finished(row.job_id, summary)

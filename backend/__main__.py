@@ -1,9 +1,9 @@
-"""`python -m backend`: uvicorn with the address from the settings. `python -m backend hash-password`: a hash."""
-
+"""`python -m backend`: uvicorn with the address from the settings; `hash-password` and `make-client` make secrets."""
 import sys
 
 import uvicorn
 
+from backend.clients import client_from_terminal
 from backend.config import BackendSettings
 from backend.passwords import hash_from_terminal
 from common.config import ConfigurationError, load_settings
@@ -13,8 +13,10 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT. A configuration error is printed in one line, with exit code 1."""
     if sys.argv[1:] == ["hash-password"]:
         sys.exit(hash_from_terminal())
+    if sys.argv[1:2] == ["make-client"]:
+        sys.exit(client_from_terminal(sys.argv[2:]))
     if sys.argv[1:]:
-        sys.exit("usage: python -m backend [hash-password]")
+        sys.exit("usage: python -m backend [hash-password | make-client NAME --scope SCOPE]")
     try:
         settings = load_settings(BackendSettings)
     except ConfigurationError as error:

@@ -557,6 +557,7 @@ COMMANDS = {
     "backup": _tool("the whole database into one file: [FILE]"),
     "restore": _tool("a backup back into the database: [--force] FILE"),
     "hash-password": _tool("the hash of a password, for ADMIN_PASSWORD_HASH"),
+    "make-client": _tool("a secret and a file for a program that calls the API: NAME --scope SCOPE"),
     "completion": Command(RUN, "completion of these commands for a shell: bash, zsh, fish", LOCAL, _add_completion),
     "test": Command(
         DEVELOP, "the test suite in fresh databases; arguments go to pytest", DEVELOPMENT, hands_on_arguments=True

@@ -99,6 +99,9 @@ não está completo, 130 interrompido.
     "the whole database into one file: [FILE]": "o banco inteiro em um arquivo: [ARQUIVO]",
     "a backup back into the database: [--force] FILE": "devolve um backup ao banco: [--force] ARQUIVO",
     "the hash of a password, for ADMIN_PASSWORD_HASH": "o hash de uma senha, para ADMIN_PASSWORD_HASH",
+    "a secret and a file for a program that calls the API: NAME --scope SCOPE": (
+        "um segredo e um arquivo para um programa que chama a API: NOME --scope ESCOPO"
+    ),
     "completion of these commands for a shell: bash, zsh, fish": (
         "preenchimento destes comandos em um shell: bash, zsh, fish"
     ),

@@ -24,6 +24,7 @@ from standalone.processes import ENDING_SIGNALS
 from standalone.settings import Settings, from_caller, home_of, plain_url, read_settings
 from standalone.system import LaunchError
 
+OF_BACKEND = ("hash-password", "make-client")
 OF_INGESTOR = ("verify", "rejected", "itens", "lists", "connections")
 """Commands that are the ingestor's own."""
 NEED_DATABASE = {"preview", "forget"}
@@ -40,8 +41,8 @@ def run_tool(name: str, words: Sequence[str]) -> int:
     # They were held back while one program became the other (standalone.environment).
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     settings = read_settings()
-    if name == "hash-password":
-        return _call([sys.executable, "-m", "backend", "hash-password", *words], settings)
+    if name in OF_BACKEND:
+        return _call([sys.executable, "-m", "backend", name, *words], settings)
     if any(word in ("-h", "--help") for word in words) and name in OF_INGESTOR:
         return _call([sys.executable, "-m", "ingestor", name, "--help"], settings)
     if name == "connections":

@@ -1,5 +1,7 @@
 """What production refuses, secrets in files, typos, hashes and tokens; and that nothing secret is ever shown."""
 
+import base64
+import hashlib
 import io
 import logging
 import os
@@ -14,11 +16,13 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.clients import client_from_terminal
 from backend.config import OWN_PREFIXES, BackendSettings
 from backend.limiter import network_of
 from backend.passwords import check_hash, dummy_like, hash_from_terminal, hash_password, is_sample, verify_password
 from backend.tokens import InvalidTokenError, Tokens
 from common.config import ConfigurationError, find_typos, load_settings
+from common.connections.loading import load_connections
 from common.logs import configure_logging
 from tests.support import ROOT
 
@@ -26,6 +30,7 @@ GOOD = "correct horse battery"
 HASH = hash_password(GOOD.encode())
 KEY = "0123456789abcdef0123456789abcdef"
 URL = "postgresql://u:p@h:5432/db"
+ENTITY = "key: codigo\ncolumns: {codigo: text}\n"
 OURS = {name.upper() for name in BackendSettings.model_fields}
 
 Load = Callable[..., BackendSettings]
@@ -269,6 +274,48 @@ def test_the_command_hashes_what_it_reads(monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize("secret", ["changeme", "CHANGE-ME", "my-Example-secret-value", "abababababababab", "senha"])
 def test_samples_are_known(secret: str) -> None:
     assert is_sample(secret)
+
+
+# Clients
+
+
+def test_the_command_makes_a_client_whose_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["erp", "-s", "read:*", "--scope", "intake:produtos", "-n", "10.1.0.0/16", "-n", "2001:db8::1"]
+    secrets = set()
+    for _ in range(2):
+        assert client_from_terminal(words) == 0
+        told = capsys.readouterr()
+        secret = told.err.splitlines()[-1]
+        assert len(base64.urlsafe_b64decode(secret + "=")) == 32
+        assert secret not in told.out
+        secrets.add(secret)
+        for kind, name, content in (("clients", "erp", told.out), ("entities", "produtos", ENTITY)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / kind / f"{name}.yaml").write_text(content)
+        client = load_connections(tmp_path).clients["erp"]
+        assert client.secret_sha256 == hashlib.sha256(secret.encode()).digest()
+        assert client.scopes == {"read:*", "intake:produtos"}
+        assert [str(network) for network in client.networks] == ["10.1.0.0/16", "2001:db8::1/128"]
+    assert len(secrets) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["erp"],
+        ["ERP", "--scope", "read:*"],
+        ["../erp", "--scope", "read:*"],
+        ["erp", "--scope", "admin"],
+        ["erp", "--scope", "read"],
+        ["erp", "--scope", "read:*", "--network", "10.1.0.1/16"],
+        ["erp", *(word for number in range(41) for word in ("--scope", f"read:e{number}"))],
+    ],
+)
+def test_the_command_makes_no_client_that_may_not_be(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        client_from_terminal(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().out == ""
 
 
 # Tokens and addresses

@@ -1,4 +1,5 @@
 """`python -m backend`: uvicorn with the address from the settings; `hash-password` and `make-client` make secrets."""
+
 import sys
 
 import uvicorn

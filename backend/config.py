@@ -243,7 +243,6 @@ class BackendSettings(
 
     saved_searches_per_user: Annotated[int, Field(ge=1, le=1000)] = 20
     lists_asked_at_once: Annotated[int, Field(ge=1, le=100_000)] = 200
-    upload_max_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 10 * 1024 * 1024
 
     files_cron: CronOrOff = OFF
     files_dir: Path | None = None

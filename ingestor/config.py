@@ -105,3 +105,8 @@ class IngestorSettings(
     def delivers(self) -> bool:
         """Whether this worker sends records to destinations: it is asked to, and there may be some."""
         return "delivery" in self.worker_kinds and (self.connections_dir is not None or len(self.worker_kinds) == 1)
+
+    @property
+    def takes_in(self) -> bool:
+        """Whether this worker processes imports and reads foreign databases."""
+        return "intake" in self.worker_kinds

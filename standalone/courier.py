@@ -70,9 +70,9 @@ def start_receiver(settings: Settings, supervisor: Supervisor) -> Settings:
 
 
 def start_courier(environment: Settings, supervisor: Supervisor) -> Child:
-    """Start the worker that delivers, beside the one that reads the portal."""
+    """Start the worker that delivers and takes in, beside the one that reads the portal."""
     metrics = environment.get("METRICS_PORT", "")
-    ours = {"WORKER_KINDS": "delivery"}
+    ours = {"WORKER_KINDS": "delivery,intake"}
     if metrics.isdigit() and int(metrics):  # each process has a port of its own
         ours["METRICS_PORT"] = str(int(metrics) + 1)
     with step(tr("courier: deliveries by the files in {folder}", folder=environment[FOLDER])):

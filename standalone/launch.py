@@ -310,8 +310,10 @@ def _start_services(listening: socket.socket, supervisor: Supervisor, environmen
         supervisor.at_end.callback(listening.close)  # kept, so that a backend that is started again has the same port
         _wait_for_answer(supervisor, child, f"{url}/health/live")
     with step("ingestor"):
-        supervisor.start("ingestor", [sys.executable, "-m", "ingestor"], environment | {"WORKER_KINDS": "sync"})
-    if environment.get(courier.FOLDER):
+        has_courier = bool(environment.get(courier.FOLDER))
+        kinds = "sync" if has_courier else "sync,intake"
+        supervisor.start("ingestor", [sys.executable, "-m", "ingestor"], environment | {"WORKER_KINDS": kinds})
+    if has_courier:
         courier.start_courier(environment, supervisor)
     for note in write_notes(supervisor.folder, port, environment):  # for ./pncp status, verify, psql and their like
         supervisor.at_end.callback(note.unlink, missing_ok=True)

@@ -55,7 +55,9 @@ _CLAIM = text("""
       FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held
               FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
              WHERE s.kind = 'intake' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
-               AND e.held IS NULL AND (e.trigger = 'import' OR e.resource = ANY(CAST(:sources AS text[])))
+               AND e.held IS NULL
+               AND CASE e.trigger WHEN 'import' THEN e.resource = ANY(coalesce(CAST(:layouts AS text[]), ARRAY[e.resource]))
+                                  ELSE e.resource = ANY(CAST(:sources AS text[])) END
                AND (s.lease_until IS NULL OR s.lease_until < now()) AND (s.run_after IS NULL OR s.run_after <= now())
                AND NOT EXISTS (SELECT FROM sync_slices before
                                 WHERE before.execution_id = s.execution_id AND before.ordinal < s.ordinal
@@ -158,14 +160,23 @@ async def plan(db: AsyncConnection, execution_id: int, parts: Sequence[int]) -> 
 
 
 async def claim(
-    db: AsyncConnection, worker_id: str, *, lease_seconds: float, sources: Sequence[str]
+    db: AsyncConnection,
+    worker_id: str,
+    *,
+    lease_seconds: float,
+    sources: Sequence[str],
+    layouts: Sequence[str] | None = None,
 ) -> IntakeClaim | None:
-    """Take the next import, or the next entity of one of these sources, under a lease."""
+    """Take the next import, or the next entity of one of these sources, under a lease.
+
+    `layouts`: whose imports are taken; those of all, also of ones that are gone, where it is not given.
+    """
     parameters = {
         "worker_id": worker_id,
         "lease_seconds": float(lease_seconds),
         "max_stalls": MAX_STALLS,
         "sources": list(sources),
+        "layouts": None if layouts is None else list(layouts),
         "schedule": SCHEDULE,
     }
     row = (await db.execute(_CLAIM, parameters)).one_or_none()

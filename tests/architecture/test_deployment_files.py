@@ -176,7 +176,7 @@ def test_the_files_of_connections_are_read_only_and_the_secrets_of_destinations_
     connections = {name for name, volumes in mounts.items() if "./connections:/connections:ro" in volumes}
     secrets = {name for name, volumes in mounts.items() if "./secrets:/run/secrets:ro" in volumes}
     assert (connections, secrets) == ({"pncp-backend", "courier"}, {"courier"})
-    assert compose["ingestor"]["environment"]["WORKER_KINDS"] == "sync"
+    assert compose["ingestor"]["environment"]["WORKER_KINDS"] == "sync,intake"
     assert (ROOT / "connections").is_dir()
 
 

@@ -181,7 +181,7 @@ def test_the_courier_of_compose_has_settings_of_a_worker_and_none_of_the_portal(
     environment = load_compose(example_settings())["services"]["courier"]["environment"]
     assert set(environment) < {name.upper() for name in IngestorSettings.model_fields}
     assert not any(name.startswith("PNCP_") for name in environment)
-    assert (environment["WORKER_KINDS"], environment["CONNECTIONS_DIR"]) == ("delivery", "/connections")
+    assert (environment["WORKER_KINDS"], environment["CONNECTIONS_DIR"]) == ("delivery,intake", "/connections")
 
 
 def test_compose_takes_from_the_example_whatever_it_does_not_decide_itself() -> None:

@@ -51,5 +51,5 @@ def test_the_files_of_a_demonstration_are_written_once_and_stay_as_the_person_ch
 def test_a_courier_delivers_alone_and_has_a_metrics_port_of_its_own(given: dict[str, str], port: str | None) -> None:
     supervisor: Any = Started()
     start_courier({"CONNECTIONS_DIR": "/mine", "WORKER_KINDS": "sync", **given}, supervisor)
-    assert supervisor.environment["WORKER_KINDS"] == "delivery"
+    assert supervisor.environment["WORKER_KINDS"] == "delivery,intake"
     assert supervisor.environment.get("METRICS_PORT") == port

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from backend.config import BackendSettings
+from backend.services.exports.serving import CONNECTIONS
 from common.config import load_settings
 from common.connections.loading import load_connections
 from ingestor.config import IngestorSettings
@@ -237,6 +238,19 @@ def test_connections_are_read_from_the_folders_that_a_config_map_makes(tmp_path:
     assert load_connections(tmp_path).destinations.keys() == load_connections(examples).destinations.keys()
     paths = {mount["mountPath"] for name in ("backend", "courier") for mount in container(name).written["volumeMounts"]}
     assert {"/connections/destinations", "/connections/entities"} <= paths
+
+
+def test_the_database_lets_in_all_that_autoscaling_may_start() -> None:
+    backend, worker = 10 + CONNECTIONS + 3, 4 + 6
+    most = {
+        one.name: one.spec.get("maxReplicas") or one.spec["maxReplicaCount"]
+        for one in MANIFESTS
+        if one.kind in ("HorizontalPodAutoscaler", "ScaledObject")
+    }
+    # each with the one more that a new version begins with
+    wanted = backend * (most["backend"] + 1) + worker * (most["ingestor"] + 1) + worker * (most["courier"] + 1)
+    (allowed,) = re.findall(r"max_connections=(\d+)", " ".join(container("postgres").written["args"]))
+    assert wanted < int(allowed) - 20
 
 
 def test_only_the_courier_has_the_secrets_of_other_systems() -> None:

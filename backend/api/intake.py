@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
-from backend.access import changes
+from backend.access import takes_in
 from backend.api.sync import IdempotencyKey
+from backend.bodies import LONGEST_RECORDS, body, takes_file
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE, problem
 from backend.models.imports import ImportAccepted, RecordsAccepted, RecordsRefused, UploadQuery
@@ -70,7 +71,8 @@ _FILE = {
     responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE, **REFUSED_RESPONSE},
     openapi_extra=_RECORDS,
 )
-@changes
+@takes_in
+@body(most=LONGEST_RECORDS)
 async def push(
     entidade: LayoutName,
     *,
@@ -132,7 +134,8 @@ def answer(pushed: Pushed, response: Response) -> RecordsAccepted | Response:
     responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
     openapi_extra=_FILE,
 )
-@changes
+@takes_in
+@takes_file
 async def upload(
     entidade: LayoutName,
     *,

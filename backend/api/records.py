@@ -5,7 +5,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Path, Request, Response
 
-from backend.access import changes, reads
+from backend.access import reads_list, takes_in
 from backend.api.intake import REFUSED_RESPONSE, answer, read_json, who_of
 from backend.dependencies import AppState, CurrentUser
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
@@ -46,7 +46,7 @@ _OBJECT = {
     response_model=DeclaredRecord,
     responses=NOT_FOUND_RESPONSE,
 )
-@reads
+@reads_list("{entidade}")
 async def get_record(entidade: EntityName, chave: RecordKey, state: AppState, user: CurrentUser) -> Response:
     """Também os removidos. Um leitor vê mascarados os CPFs."""
     declaration = find_declaration(entidade, await state["connections"].load())
@@ -64,7 +64,7 @@ async def get_record(entidade: EntityName, chave: RecordKey, state: AppState, us
     responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **REFUSED_RESPONSE},
     openapi_extra=_OBJECT,
 )
-@changes
+@takes_in
 async def put_record(
     entidade: EntityName,
     chave: RecordKey,
@@ -93,7 +93,7 @@ async def put_record(
     summary="Remove um registro",
     responses={200: with_headers("Location"), **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE},
 )
-@changes
+@takes_in
 async def remove(
     entidade: EntityName, chave: RecordKey, response: Response, state: AppState, user: CurrentUser
 ) -> RecordRemoved:

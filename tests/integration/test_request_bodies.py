@@ -29,7 +29,7 @@ class Uploads:
         self.done = 0
         self.may_end = asyncio.Event()
 
-        @app.put("/intake/{entidade}/arquivo")  # type: ignore[untyped-decorator]
+        @app.put("/taken/{entidade}/arquivo")  # type: ignore[untyped-decorator]
         @takes_in
         @takes_file
         async def take_file(entidade: str, request: Request) -> dict[str, int]:
@@ -47,7 +47,7 @@ class Uploads:
         async def take_any(request: Request) -> dict[str, int]:
             return await take_file("compras", request)  # type: ignore[no-any-return]
 
-        @app.post("/intake/{entidade}")  # type: ignore[untyped-decorator]
+        @app.post("/taken/{entidade}")  # type: ignore[untyped-decorator]
         @takes_in
         @body(most=LONGEST_RECORDS)
         async def take_in(entidade: str, request: Request) -> dict[str, int]:
@@ -73,8 +73,8 @@ async def in_parts(size: int) -> AsyncIterator[bytes]:
     ("method", "path", "most", "said"),
     [
         ("POST", "/plain", LONGEST_BODY, "16 KiB"),
-        ("POST", "/intake/compras", LONGEST_RECORDS, "1 MiB"),
-        ("PUT", "/intake/compras/arquivo", UPLOAD_MAX_BYTES, "40 KiB"),
+        ("POST", "/taken/compras", LONGEST_RECORDS, "1 MiB"),
+        ("PUT", "/taken/compras/arquivo", UPLOAD_MAX_BYTES, "40 KiB"),
     ],
 )
 async def test_a_body_may_be_as_long_as_its_route_declares(
@@ -107,8 +107,8 @@ async def test_of_a_stranger_s_body_nothing_is_read_whatever_its_length(start: O
         scope = {
             "type": "http",
             "method": "PUT",
-            "path": "/intake/compras/arquivo",
-            "raw_path": b"/intake/compras/arquivo",
+            "path": "/taken/compras/arquivo",
+            "raw_path": b"/taken/compras/arquivo",
             "query_string": b"",
             "root_path": "",
             "scheme": "http",
@@ -124,7 +124,7 @@ async def test_of_a_stranger_s_body_nothing_is_read_whatever_its_length(start: O
         assert closes is (length != b"10"), "a long body is not read to its end"
     assert uploads.begun == 0
     async with clients() as api:
-        assert (await api.put("/intake/compras/arquivo", content=b"x", auth=VIEWER)).status_code == 403
+        assert (await api.put("/taken/compras/arquivo", content=b"x", auth=VIEWER)).status_code == 403
 
 
 async def test_of_ten_files_of_one_user_at_once_one_is_taken(start: Open) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from starlette.routing import Route
 
-from backend.access import access_of, leaves, takes_in
+from backend.access import access_of, leaves
 from backend.bodies import body_of
 from backend.config import BackendSettings
 from backend.main import create_app
@@ -166,6 +166,17 @@ GET /docs read:* read 16384
 GET /redoc read:* read 16384
 GET /docs/assets/{name} read:* read 16384
 GET /openapi.json read:* read 16384
+POST /intake/{entidade} intake:{entidade} write 1048576
+PUT /intake/{entidade}/arquivo intake:{entidade} write 0
+GET /imports read:* read 16384
+GET /imports/{import_id} read:* read 16384
+GET /imports/{import_id}/rows read:* read 16384
+GET /imports/{import_id}/erros.csv read:* read 16384
+POST /imports/{import_id}/confirm admin write 16384
+POST /imports/{import_id}/discard admin write 16384
+GET /entities/{entidade}/records/{chave:path} read:{entidade} read 16384
+PUT /entities/{entidade}/records/{chave:path} intake:{entidade} write 16384
+DELETE /entities/{entidade}/records/{chave:path} intake:{entidade} write 16384
 """
 """Method, path, scope, what a call counts as, and the longest body in bytes (0: a setting). Nothing else is open."""
 
@@ -187,7 +198,7 @@ def test_every_route_declares_its_scope_its_cost_and_the_length_of_its_body() ->
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of connections, which is looked at on every request."""
     monkeypatch.setattr(files, "LOOK_SECONDS", 0.0)
-    for name, content in (("entities/compras", ENTITY), ("entities/itens_compra", ENTITY)):
+    for name, content in (("entities/pedidos", ENTITY), ("entities/itens_pedido", ENTITY)):
         write(tmp_path, name, content)
     for name in ("crm", "erp-2"):
         write(tmp_path, f"destinations/{name}", DESTINATION.format(name=name))
@@ -215,15 +226,6 @@ async def bearer(api: httpx.AsyncClient, **form: str) -> dict[str, str]:
     answer = await ask_token(api, **form)
     assert answer.status_code == 200, answer.text
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
-
-
-def add_intake(clients: Any) -> None:
-    """A route as those that take records in."""
-
-    @clients.app.post("/intake/{entidade}")  # type: ignore[untyped-decorator]
-    @takes_in
-    async def take_in(entidade: str) -> dict[str, str]:
-        return {"entidade": entidade}
 
 
 def assert_oauth_error(answer: httpx.Response, status: int, error: str) -> None:
@@ -282,20 +284,27 @@ async def test_a_client_that_reads_all_reads_what_a_viewer_reads_with_cpfs_maske
 
 
 async def test_what_a_client_may_hand_in_follows_from_the_address(start: Open, folder: Path) -> None:
-    allow(folder, "intake:compras", "intake:itens_compra")
+    allow(folder, "intake:pedidos", "intake:itens_pedido")
     clients = await start(connections_dir=folder)
-    add_intake(clients)
     async with clients() as api:
         token = await bearer(api)
-        for name in ("compras", "itens_compra", "itens-compra"):
-            assert (await api.post(f"/intake/{name}", headers=token)).status_code == 200, name
+        for name in ("pedidos", "itens_pedido", "itens-pedido"):
+            answer = await api.post(f"/intake/{name}", json={"codigo": name}, headers=token)
+            assert answer.status_code == 202, answer.text
         assert_missing(await api.post("/intake/vendas", headers=token), "intake:vendas")
         # what is nobody's name is neither taken for a sign of ours nor repeated in a header
-        for name in ("%3F", "*", "Compras", "compras%0D%0ASet-Cookie:%20a=b", "compras%22", "%C3%A7"):
+        for name in ("%3F", "*", "Pedidos", "pedidos%0D%0ASet-Cookie:%20a=b", "pedidos%22", "%C3%A7"):
             assert_missing(await api.post(f"/intake/{name}", headers=token), "intake:*")
-        assert (await api.post("/intake/vendas", auth=ADMIN)).status_code == 200
-        answer = await api.post("/intake/compras", auth=VIEWER)
-        assert (answer.status_code, answer.json()["detail"]) == (403, "Falta o escopo intake:compras.")
+        assert (await api.post("/intake/vendas", json={}, auth=ADMIN)).status_code == 404
+        file = await api.put("/intake/pedidos/arquivo?nome=a.csv", content=b"codigo\n1\n", headers=token)
+        assert file.status_code == 202, file.text
+        assert_missing(await api.put("/intake/vendas/arquivo?nome=a.csv", content=b"x", headers=token), "intake:vendas")
+        record = "/entities/pedidos/records/1"
+        assert (await api.put(record, json={"codigo": "1"}, headers=token)).status_code == 202
+        assert_missing(await api.get(record, headers=token), "read:pedidos")
+        assert_missing(await api.delete("/entities/vendas/records/1", headers=token), "intake:vendas")
+        answer = await api.post("/intake/pedidos", auth=VIEWER)
+        assert (answer.status_code, answer.json()["detail"]) == (403, "Falta o escopo intake:pedidos.")
         assert "www-authenticate" not in answer.headers, "Basic has no scopes"
 
 
@@ -313,7 +322,7 @@ async def test_a_client_starts_deliveries_to_its_destination_alone(start: Open, 
         assert (await api.post("/destinations/crm/test", headers=token)).status_code == 409, "it is delivering"
         assert_missing(await api.post("/destinations/erp-2/test", headers=token), "deliver:erp-2")
         assert_missing(await api.post("/destinations/crm/pause", json={"reason": "x"}, headers=token), "admin")
-    allow(folder, "intake:compras")
+    allow(folder, "intake:pedidos")
     async with (await start(connections_dir=folder))() as api:
         answer = await api.post("/contratos/sincronizar", json={"destino": "crm"}, headers=await bearer(api))
         assert_missing(answer, "deliver:*")
@@ -325,16 +334,16 @@ async def test_a_client_starts_deliveries_to_its_destination_alone(start: Open, 
 async def test_a_token_of_a_client_says_what_it_is_for_and_lives_half_an_hour_at_most(
     start: Open, folder: Path
 ) -> None:
-    allow(folder, "read:*", "intake:compras")
+    allow(folder, "read:*", "intake:pedidos")
     async with (await start(connections_dir=folder, token_minutes=60))() as api:
         answer = await ask_token(api)
-        assert answer.json()["scope"] == "intake:compras read:*"
+        assert answer.json()["scope"] == "intake:pedidos read:*"
         assert answer.json()["expires_in"] == 1800
         claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
-        assert (claims["sub"], claims["client"], claims["scope"]) == ("client:erp", "erp", "intake:compras read:*")
+        assert (claims["sub"], claims["client"], claims["scope"]) == ("client:erp", "erp", "intake:pedidos read:*")
         assert claims["exp"] - claims["iat"] == 1800
-        narrow = await ask_token(api, scope="read:contratos  intake:compras")
-        assert narrow.json()["scope"] == "intake:compras read:contratos"
+        narrow = await ask_token(api, scope="read:contratos  intake:pedidos")
+        assert narrow.json()["scope"] == "intake:pedidos read:contratos"
         token = {"Authorization": f"Bearer {narrow.json()['access_token']}"}
         assert (await api.get("/contratos", headers=token)).status_code == 200
         assert_missing(await api.get("/atas", headers=token), "read:atas")
@@ -375,7 +384,7 @@ async def test_a_client_may_name_itself_in_the_header(start: Open, folder: Path)
         ({"client_id": "admin", "client_secret": ADMIN_PASSWORD}, 401, "invalid_client"),
         ({"client_id": "a" * 10_000}, 401, "invalid_client"),
         ({"scope": "admin"}, 400, "invalid_scope"),
-        ({"scope": "read:contratos intake:compras"}, 400, "invalid_scope"),
+        ({"scope": "read:contratos intake:pedidos"}, 400, "invalid_scope"),
         ({"scope": "read:?"}, 400, "invalid_scope"),
         ({"scope": "rubbish"}, 400, "invalid_scope"),
         ({"grant_type": "authorization_code"}, 400, "unsupported_grant_type"),
@@ -404,33 +413,32 @@ async def test_the_secret_of_a_client_opens_nothing_but_the_token_endpoint(start
 async def test_a_token_ends_with_the_secret_and_with_the_file_and_shrinks_with_its_scopes(
     start: Open, folder: Path
 ) -> None:
-    allow(folder, "read:*", "intake:compras")
+    allow(folder, "read:*", "intake:pedidos")
     clients = await start(connections_dir=folder)
-    add_intake(clients)
     async with clients() as api:
         token = await bearer(api)
 
         async def seen() -> list[int]:
             paths = ("/atas", "/contratos")
             answers = [await api.get(path, headers=token) for path in paths]
-            answers.append(await api.post("/intake/compras", headers=token))
+            answers.append(await api.post("/intake/pedidos", json={"codigo": "1"}, headers=token))
             return [answer.status_code for answer in answers]
 
-        assert await seen() == [200, 200, 200]
+        assert await seen() == [200, 200, 202]
         allow(folder, "read:contratos", "intake:*")
-        assert await seen() == [403, 200, 200]
+        assert await seen() == [403, 200, 202]
         allow(folder, "read:contratos")
         assert await seen() == [403, 200, 403]
         allow(folder, "read:*", "intake:*")
-        assert await seen() == [200, 200, 200]
-        assert_missing(await api.post("/intake/itens_compra", headers=token), "intake:itens_compra")
-        allow(folder, "read:*", "intake:compras", secret="another one of 32 random bytes")
+        assert await seen() == [200, 200, 202]
+        assert_missing(await api.post("/intake/itens_pedido", headers=token), "intake:itens_pedido")
+        allow(folder, "read:*", "intake:pedidos", secret="another one of 32 random bytes")
         assert await seen() == [401, 401, 401]
-        allow(folder, "read:*", "intake:compras")
-        assert await seen() == [200, 200, 200]
+        allow(folder, "read:*", "intake:pedidos")
+        assert await seen() == [200, 200, 202]
         write(folder, "clients/erp", "scopes: [")
         assert await seen() == [401, 401, 401], "a file with faults is no client"
-        allow(folder, "read:*", "intake:compras")
+        allow(folder, "read:*", "intake:pedidos")
         (folder / "clients" / "erp.yaml").rename(folder / "clients" / "other.yaml")
         assert await seen() == [401, 401, 401]
 

@@ -20,11 +20,13 @@ class Access:
     """The scope that an endpoint asks for, and the limit that its calls count against.
 
     A name in braces stands for the parameter of the path: `intake:{entidade}`. `deliver:?` lets any scope of the kind
-    in: what is asked for stands in the body, and the endpoint judges it by `require_scope`.
+    in: what is asked for stands in the body, and the endpoint judges it by `require_scope`. `also`: a scope that lets
+    in as well, and whose holders the endpoint shows what is theirs.
     """
 
     scope: str
     cost: Cost
+    also: str | None = None
 
     def scope_at(self, parameters: Mapping[str, Any]) -> str:
         """The scope at an address with these parameters."""
@@ -41,11 +43,11 @@ CLOSED = Access(ADMIN, "write")
 """The access of an endpoint that declares none."""
 
 
-def access(scope: str, cost: Cost) -> Callable[[Endpoint], Endpoint]:
+def access(scope: str, cost: Cost, *, also: str | None = None) -> Callable[[Endpoint], Endpoint]:
     """Declare the access of an endpoint; the route's decorator stands above this one."""
 
     def declare(endpoint: Endpoint) -> Endpoint:
-        vars(endpoint)[_KEY] = Access(scope, cost)
+        vars(endpoint)[_KEY] = Access(scope, cost, also)
         return endpoint
 
     return declare
@@ -56,6 +58,8 @@ asks = access(READ_ALL, "write")
 """Of what readers make for themselves: files, saved searches, lists of a record."""
 changes = access(ADMIN, "write")
 takes_in = access(f"{INTAKE}:{{entidade}}", "write")
+takes_in_some = access(f"{INTAKE}:{ANY}", "write")
+reads_imports = access(READ_ALL, "read", also=f"{INTAKE}:{ANY}")
 delivers = access(f"{DELIVER}:{{destination}}", "write")
 delivers_some = access(f"{DELIVER}:{ANY}", "write")
 

@@ -388,7 +388,7 @@ class Gate:
             return None
         user = await self._security.identify(_header(scope, b"authorization"), peer, address_of(scope))
         wanted = access.scope_at(parameters)
-        if not covers(user.scopes, wanted):
+        if not covers(user.scopes, wanted) and not (access.also and covers(user.scopes, access.also)):
             known = {"user": user.name, "scope": wanted, "method": scope["method"], "path": scope["path"], "peer": peer}
             log.warning("forbidden", **known)
             raise ForbiddenError(wanted)

@@ -118,7 +118,8 @@ def _describe_access(operation: dict[str, Any], path: str, access: Access, *, au
     answers = {} if path == LIVENESS else LIMIT_RESPONSE
     needs_user = authenticates and path not in PUBLIC
     if needs_user:
-        operation["security"] = [{"basic": []}, {"token": [access.scope]}]
+        scopes = [access.scope, access.also] if access.also else [access.scope]
+        operation["security"] = [{"basic": []}, *({"token": [scope]} for scope in scopes)]
         answers = {**answers, **UNAUTHORIZED_RESPONSE, **FORBIDDEN_RESPONSE}
     elif path in WITHOUT_DATABASE:  # with users, too many logins at once are refused by 503
         del operation["responses"]["503"]

@@ -33,7 +33,7 @@ fi
 umask 077
 trap 'rm -f -- "$file.part"' EXIT
 trap 'exit 130' HUP INT TERM
-here pg_dump --dbname="$url" --format=custom --no-owner --no-privileges >"$file.part"
+here pg_dump --dbname="$url" --format=custom --no-owner --no-privileges --no-unlogged-table-data >"$file.part"
 here pg_restore --file=/dev/null <"$file.part"
 mv -- "$file.part" "$file"
 echo "backup: $place is in $file, $(($(wc -c <"$file") / 1024)) KiB"

@@ -25,6 +25,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.database import create_engine
 from common.resources import RESOURCE_NAMES, RESOURCES
 from common.resources.derive import entry_columns
 from common.resources.description import Child, Kind, Resource
@@ -508,7 +509,7 @@ async def test_what_was_backed_up_is_restored_row_by_row(scripts: Scripts, fille
     # for, and sums may be added up already
     may_be_empty = {"exportacoes", "arquivos", "arquivos_geracoes", "resumo_deltas"}
     may_be_empty |= {"goals", "acknowledgements", "buscas", "buscas_registros", "buscas_cancelamentos"}
-    may_be_empty |= {"entity_records"}
+    may_be_empty |= {"entity_records", "limit_counts"}
     empty = [name for name, rows in before.items() if not rows and name not in may_be_empty]
     assert [name for name in empty if not name.startswith(("schedule", "alerts"))] == []
     assert len(before["contratacoes"]) > 50
@@ -530,6 +531,46 @@ async def test_what_was_backed_up_is_restored_row_by_row(scripts: Scripts, fille
     code, said = await scripts.run("restore.sh", "--force", "all.dump", DATABASE_URL=empty_database)
     assert code == 0, said
     assert await contents(empty_database) == before
+
+
+async def test_what_was_restored_from_a_backup_amid_a_synchronisation_goes_on_to_the_whole(
+    scripts: Scripts, stack: Stack, empty_database: str, tmp_path: Path
+) -> None:
+    """The drill of the guide: everything that was running is gone, and the backup of a busy moment is all there is."""
+    await stack.start_simulator("--per-day", "300", "--days", "5", "--latency-ms", "40")
+    await stack.start_backend()
+    await stack.start_ingestor()
+    start, end = await stack.span()
+    truth = await stack.truth(start, end)
+    execution_id = await stack.force(mode="backfill", data_ini=start, data_fim=end)
+    await stack.processed_at_least(execution_id, len(truth) // 4)
+    code, said = await scripts.run("backup.sh", "busy.dump", DATABASE_URL=stack.database_url)
+    assert code == 0, said
+    assert (await stack.execution(execution_id))["status"] == "running"
+    for process in stack.processes[1:]:
+        process.send(signal.SIGKILL)
+        await process.ended()
+
+    code, said = await scripts.run("restore.sh", "busy.dump", DATABASE_URL=empty_database)
+    assert code == 0, said
+
+    driven = make_url(empty_database).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    engine = create_engine(driven, application_name="pncp-tests", pool_size=2)
+    (tmp_path / "restored").mkdir()
+    restored = Stack(tmp_path / "restored", empty_database, engine, dict(stack.settings))
+    try:
+        assert 0 < len(await restored.stored()) < len(truth)
+        await restored.start_backend()
+        await restored.start_ingestor()
+        execution = await restored.finished(execution_id)
+        assert (execution["status"], execution["records_processed"]) == ("success", len(truth))
+        assert await restored.stored() == truth
+        verified = restored.start("verify", "-m", "ingestor", "verify", "--from", start[:10], "--to", end[:10])
+        assert await verified.ended(60) == 0, verified.text
+        assert "listings compared, 0 records missing, 0 rejected" in verified.text
+    finally:
+        await restored.close()
+        await engine.dispose()
 
 
 async def test_a_restore_that_would_do_harm_is_refused_and_changes_nothing(

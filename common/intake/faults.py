@@ -78,13 +78,73 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "{address}: fórmula sem valor; salve no Excel",
         "{address}: a formula without a value; save it in Excel",
     ),
+    "cells_beyond_header": (
+        "{address}: a linha tem mais células que o cabeçalho",
+        "{address}: the row has more cells than the header",
+    ),
     "key_separator": (
         "só a primeira parte de uma chave composta pode ter barra (/)",
         "only the first part of a composite key may have a slash (/)",
     ),
     "key_too_long": ("a chave passa de 500 caracteres", "the key has more than 500 characters"),
+    # --- of whole files ------------------------------------------------------------------------------------------
+    "empty_file": ("o arquivo está vazio", "the file is empty"),
+    "no_content": ("nenhuma planilha visível tem conteúdo", "no visible sheet has content"),
+    "unknown_format": (
+        "o arquivo não é uma planilha xlsx, ods ou xls, nem um CSV",
+        "the file is no spreadsheet (xlsx, ods, xls) and no CSV",
+    ),
+    "html": (
+        "o arquivo é uma página (HTML ou XML) e não uma planilha; abra-o e salve como xlsx",
+        "the file is a page (HTML or XML), not a spreadsheet; open it and save it as xlsx",
+    ),
+    "macros": ("planilhas com macros não são aceitas; salve como xlsx", "no macros are taken; save it as xlsx"),
+    "binary_workbook": ("o formato xlsb não é aceito; salve como xlsx", "xlsb is not taken; save it as xlsx"),
+    "encrypted": ("o arquivo está protegido por senha", "the file is protected by a password"),
+    "damaged_file": (
+        "o arquivo está danificado; abra-o e salve de novo",
+        "the file is damaged; open and save it again",
+    ),
+    "too_many_parts": ("o arquivo tem mais de {limit} partes", "the file has more than {limit} parts"),
+    "too_large_inflated": (
+        "o arquivo descompactado passa de {limit} MiB",
+        "unpacked the file has more than {limit} MiB",
+    ),
+    "nested_archive": ("há outro arquivo compactado dentro do arquivo", "the file holds another archive"),
+    "xml_entities": (
+        "o arquivo define entidades XML ou não está em UTF-8, como nenhum programa de planilhas escreve",
+        "the file declares XML entities or is not UTF-8, as no spreadsheet program writes",
+    ),
+    "too_many_rows": ("a planilha tem mais de {limit} linhas", "the sheet has more than {limit} rows"),
+    "too_many_columns": ("a planilha tem mais de {limit} colunas", "the sheet has more than {limit} columns"),
+    "repeated_headers": ("há colunas com o mesmo título: {headers}", "columns have the same header: {headers}"),
+    "quotes": (
+        "linha {row}: aspas sem par ou célula longa demais",
+        "row {row}: quotes without a pair, or a cell that is too long",
+    ),
+    "too_many_faults": (
+        "mais de {limit} células têm erro ou fórmula sem valor; salve no Excel",
+        "more than {limit} cells have an error or a formula without a value; save it in Excel",
+    ),
+    "faults_without_address": (
+        "há células com erro ou fórmula sem valor; salve no Excel",
+        "cells have an error or a formula without a value; save it in Excel",
+    ),
+    "too_much_memory": (
+        "a planilha precisa de memória demais; veja se há células preenchidas muito abaixo ou à direita dos dados",
+        "the sheet needs too much memory; look for cells that are far below or beside the data",
+    ),
+    "too_slow": (
+        "a leitura da planilha passou de {limit} segundos",
+        "reading the sheet took more than {limit} seconds",
+    ),
 }
 """By the code of a fault, in Portuguese and English; braces are what `ValueRefused` is given."""
+
+
+def sentence(code: str, values: Mapping[str, object]) -> str:
+    """What a fault says to people, in Portuguese."""
+    return SENTENCES[code][0].format(**values)
 
 
 class ValueRefused(Exception):
@@ -92,7 +152,7 @@ class ValueRefused(Exception):
 
     def __init__(self, code: str, **values: object) -> None:
         self.code = code
-        self.message = SENTENCES[code][0].format(**values)
+        self.message = sentence(code, values)
         super().__init__(self.message)
 
 
@@ -100,7 +160,7 @@ class ValueRefused(Exception):
 class CellFault:
     """A cell of a sheet without a value that could be read, by its address. `error` is what the sheet shows."""
 
-    code: Literal["cell_error", "formula_without_value"]
+    code: Literal["cell_error", "formula_without_value", "cells_beyond_header"]
     address: str
     error: str = ""
 

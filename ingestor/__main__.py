@@ -22,8 +22,10 @@ from ingestor.config import IngestorSettings
 from ingestor.connections import connections, needs_database, run_without_database
 from ingestor.consumer import Consumer
 from ingestor.delivery.courier import Courier
+from ingestor.intake.announcements import ImportListener
+from ingestor.intake.worker import IntakeWorker
 from ingestor.metrics import Metrics, MetricsServer
-from ingestor.opening import make_client, make_courier, make_engine
+from ingestor.opening import make_client, make_courier, make_engine, make_intake_worker
 from ingestor.planning import Rules
 from ingestor.settling import database_wait
 from ingestor.worker import Worker, WorkerOptions
@@ -43,8 +45,8 @@ async def run(settings: IngestorSettings) -> None:
         metrics = Metrics()
         await stack.enter_async_context(MetricsServer(metrics.registry, settings.metrics_host, settings.metrics_port))
         await stack.enter_async_context(keep_execution_log(engine))
-        workers: list[Worker | Courier] = []
-        listening = None
+        workers: list[Worker | Courier | IntakeWorker] = []
+        listening: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks:
             if "sync" in settings.worker_kinds:
                 client = await stack.enter_async_context(make_client(settings, engine, metrics))
@@ -58,14 +60,22 @@ async def run(settings: IngestorSettings) -> None:
                         worker.announce,
                         at_most=settings.max_unfinished,
                     )
-                    listening = tasks.create_task(consumer.run())
+                    listening.append(tasks.create_task(consumer.run()))
             if settings.delivers:
                 workers.append(make_courier(settings, engine, metrics))
+            if settings.takes_in:
+                intake = make_intake_worker(settings, engine, metrics)
+                workers.append(intake)
+                if settings.rabbitmq_url is not None:
+                    listener = ImportListener(
+                        settings.rabbitmq_url.get_secret_value(), settings.intake_queue, lambda _: intake.announce()
+                    )
+                    listening.append(tasks.create_task(listener.run()))
             working = [tasks.create_task(each.run()) for each in workers]
             await stopping.wait()
             log.info("stopping")
-            if listening is not None:
-                listening.cancel()
+            for task in listening:
+                task.cancel()
             for each in workers:
                 each.stopping.set()
             await asyncio.gather(*working)

@@ -1,4 +1,4 @@
-"""The engine, the portal's client and the courier, made from the settings."""
+"""The engine, the portal's client and the workers, made from the settings."""
 
 from functools import partial
 
@@ -11,6 +11,7 @@ from ingestor.config import IngestorSettings
 from ingestor.delivery.amqp import AmqpSender
 from ingestor.delivery.courier import ClosingSender, Courier, CourierOptions
 from ingestor.delivery.http import HttpSender
+from ingestor.intake.worker import IntakeOptions, IntakeWorker
 from ingestor.metrics import Metrics
 from ingestor.sources.pncp.client import PncpClient
 from ingestor.sources.pncp.shared_state import SharedSource
@@ -39,6 +40,20 @@ def make_courier(settings: IngestorSettings, engine: AsyncEngine, metrics: Metri
     )
     open_sender = partial(_open_sender, allow_loopback=settings.delivery_allow_loopback)
     return Courier(engine, options, open_sender, metrics)
+
+
+def make_intake_worker(settings: IngestorSettings, engine: AsyncEngine, metrics: Metrics) -> IntakeWorker:
+    """The worker of intakes of a process that takes in."""
+    options = IntakeOptions(
+        folder=settings.connections_dir,
+        watched=settings.intake_dir,
+        slots=settings.worker_concurrency,
+        lease_seconds=settings.lease_seconds,
+        imports_days=settings.imports_days,
+        most_bytes=settings.upload_max_bytes,
+        schedule_enabled=settings.schedule_enabled,
+    )
+    return IntakeWorker(engine, options, metrics)
 
 
 def _open_sender(destination: Destination, *, allow_loopback: bool) -> ClosingSender:

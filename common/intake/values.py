@@ -41,6 +41,7 @@ _BLANK = "".join(map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *r
 _BLANK += "\u202f\u205f\u2060\u3000\ufeff"
 _WIDE = Context(prec=100, rounding=ROUND_HALF_UP)
 _FINEST = Decimal(1).scaleb(-MOST_DECIMALS)
+_PLAIN = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _SCIENTIFIC = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?[Ee]\+?-?[0-9]{1,3}")
 _DAMAGED = re.compile(r"[0-9][.,][0-9]+E\+[0-9]{2}")
 _DECIMAL_COMMA = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]+(?:,[0-9]+)?")
@@ -219,6 +220,8 @@ def _number(column: DeclaredColumn, door: Door) -> Read:
         if isinstance(raw, str) and door != "json":
             text = raw.strip(_BLANK)
             return _settle(_parse_number(text, is_whole=False), unit) if text else None
+        if isinstance(raw, str) and _PLAIN.fullmatch(raw):  # senders write decimals as text, so that they stay exact
+            return _settle(Decimal(raw), unit)
         _refuse(raw, "not_number")
 
     is_sheet = door == "sheet"

@@ -56,8 +56,9 @@ _CLAIM = text("""
               FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
              WHERE s.kind = 'intake' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
                AND e.held IS NULL
-               AND CASE e.trigger WHEN 'import' THEN e.resource = ANY(coalesce(CAST(:layouts AS text[]), ARRAY[e.resource]))
-                                  ELSE e.resource = ANY(CAST(:sources AS text[])) END
+               AND CASE e.trigger
+                   WHEN 'import' THEN e.resource = ANY(coalesce(CAST(:layouts AS text[]), ARRAY[e.resource]))
+                   ELSE e.resource = ANY(CAST(:sources AS text[])) END
                AND (s.lease_until IS NULL OR s.lease_until < now()) AND (s.run_after IS NULL OR s.run_after <= now())
                AND NOT EXISTS (SELECT FROM sync_slices before
                                 WHERE before.execution_id = s.execution_id AND before.ordinal < s.ordinal

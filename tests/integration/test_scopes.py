@@ -172,7 +172,7 @@ GET /imports read:* read 16384
 GET /imports/{import_id} read:* read 16384
 GET /imports/{import_id}/rows read:* read 16384
 GET /imports/{import_id}/erros.csv read:* read 16384
-POST /imports/{import_id}/confirm admin write 16384
+POST /imports/{import_id}/confirm intake:? write 16384
 POST /imports/{import_id}/discard admin write 16384
 GET /entities/{entidade}/records/{chave:path} read:{entidade} read 16384
 PUT /entities/{entidade}/records/{chave:path} intake:{entidade} write 16384

@@ -1,0 +1,208 @@
+"""The worker of intakes: it processes imports and takes up rows that have waited for what they refer to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from common.connections.loading import Stamp, check_connections, no_connections, stamp_of
+from common.connections.settings import Connections
+from common.database import cause_of, in_transaction, is_database_trouble
+from common.lifecycle import imports, intake, jobs
+from common.lifecycle.imports import Import
+from common.lifecycle.intake import IntakeClaim
+from ingestor.errors import LeaseLost
+from ingestor.intake import importing
+from ingestor.intake.importing import CONFIRM, NeedsConfirmation, Refused, Tools
+from ingestor.jobs import JobWorker, Lease, Postponed, Step, end_with
+from ingestor.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 5.0
+RETRY_SECONDS = 15.0
+TIDY_SECONDS = 600.0
+POSTPONED_SECONDS = 30.0
+NO_LAYOUT = "o layout {layout} não está na pasta, ou não vale"
+
+
+@dataclass(frozen=True)
+class IntakeOptions:
+    """The settings of a worker that takes in.
+
+    `folder`: the files of connections; `watched`: where files are left to be taken in. Both may be absent.
+    """
+
+    folder: Path | None
+    watched: Path | None
+    slots: int
+    lease_seconds: float
+    imports_days: int
+    most_bytes: int
+    schedule_enabled: bool = True
+
+
+class IntakeWorker(JobWorker[IntakeClaim]):
+    """One process's share of the intakes; `run` returns when `stopping` is set and the chunks in hand are stored."""
+
+    kind = "intake"
+
+    def __init__(self, engine: AsyncEngine, options: IntakeOptions, metrics: Metrics | None = None) -> None:
+        super().__init__(engine, slots=options.slots, lease_seconds=options.lease_seconds, metrics=metrics or Metrics())
+        self._options = options
+        self._connections: Connections | None = None
+        self._stamp: Stamp | None = None
+        self._retry_now = asyncio.Event()
+        self._tools = Tools(engine, self.stopping.is_set)
+
+    def _steps(self) -> Sequence[tuple[Step, float]]:
+        return (
+            (self._look, LOOK_SECONDS),
+            (self._retry_waiting, RETRY_SECONDS),
+            (self._tidy, TIDY_SECONDS),
+        )
+
+    def _is_ready(self) -> bool:
+        return self._connections is not None
+
+    async def _claim(self, db: AsyncConnection, lease_seconds: float) -> IntakeClaim | None:
+        assert self._connections is not None  # noqa: S101  # see `_is_ready`
+        # without the folder, this worker does not know which layouts there are
+        layouts = list(self._connections.layouts) if self._options.folder is None else None
+        return await intake.claim(db, self.id, lease_seconds=lease_seconds, sources=[], layouts=layouts)
+
+    # --- loops ----------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Load the files if they have changed. A file that does not hold leaves what it was before."""
+        if self._options.folder is None:
+            self._connections = self._connections or no_connections()
+            return
+        stamp = await asyncio.to_thread(stamp_of, self._options.folder)
+        if stamp == self._stamp:
+            return
+        found, faults = await asyncio.to_thread(check_connections, self._options.folder)
+        for fault in faults:
+            log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
+        self._connections = _with_former(found, self._connections, {Path(fault.file).stem for fault in faults})
+        self._stamp = stamp
+        self._wake.set()
+
+    async def _retry_waiting(self) -> None:
+        """Take up rows whose missing record has come, and end imports whose executions have ended."""
+        if self._connections is None:
+            return
+        retry = partial(importing.retry_waiting, entities=self._connections.declarations)
+        while await in_transaction(self._engine, retry) and not self.stopping.is_set():
+            pass
+        await in_transaction(self._engine, imports.end_abandoned)
+
+    async def _tidy(self) -> None:
+        """Delete what is old, in small steps."""
+        steps: tuple[Callable[[AsyncConnection], Awaitable[int]], ...] = (
+            imports.forget_cut_off,
+            imports.reject_waiting,
+            imports.forget_files,
+            partial(imports.forget, days=self._options.imports_days),
+        )
+        for step in steps:
+            while await in_transaction(self._engine, step) and not self.stopping.is_set():
+                pass
+
+    # --- one slice ------------------------------------------------------------------------------------------------
+
+    async def _work_on(self, claim: IntakeClaim, _: Lease) -> None:
+        with structlog.contextvars.bound_contextvars(execution_id=claim.execution_id, slice_id=claim.slice_id):
+            try:
+                if claim.starts_execution:
+                    await self._mark_started(claim)
+                await self._import(claim)
+            except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is
+                await self._insist(partial(self._settle_error, claim, error))
+
+    async def _import(self, claim: IntakeClaim) -> None:
+        assert self._connections is not None  # noqa: S101  # nothing is claimed before
+        async with self._engine.connect() as db:
+            found = await imports.of_execution(db, claim.execution_id)
+        if found is None:
+            await self._end(claim, "internal", "the import of this execution is gone")
+            return
+        layout = self._connections.layouts.get(found.layout)
+        if layout is None:
+            await self._refuse(claim, found, Refused("unknown_layout", NO_LAYOUT.format(layout=found.layout)))
+            return
+        with structlog.contextvars.bound_contextvars(import_id=found.id, layout=found.layout):
+            try:
+                is_done = await importing.process(self._tools, claim, found, layout)
+            except Refused as refused:
+                await self._refuse(claim, found, refused)
+                return
+            except NeedsConfirmation:
+                await self._hold(claim, found)
+                return
+            if is_done:
+                await self._finish(claim, partial(importing.finish, claim=claim, import_id=found.id))
+                await self._retry_waiting()
+            else:
+                await self._release(claim)
+
+    async def _refuse(self, claim: IntakeClaim, found: Import, refused: Refused) -> None:
+        """End an import that is not taken in, with its reason."""
+
+        async def refuse(db: AsyncConnection) -> None:
+            await jobs.lock(db, claim.execution_id)
+            await end_with(db, claim.execution_id, "bad_file", refused.message)
+            await imports.end(db, found.id, "refused", code=refused.code, fault=refused.message)
+
+        await in_transaction(self._engine, refuse)
+        self._metrics.slice_ended("failed")
+        log.warning("import is refused", code=refused.code, fault=refused.message)
+
+    async def _hold(self, claim: IntakeClaim, found: Import) -> None:
+        """Let an import wait until somebody has looked at its preview."""
+
+        async def hold(db: AsyncConnection) -> bool:
+            await jobs.lock(db, claim.execution_id)
+            return await jobs.hold(db, claim, claim.execution_id, {"reason": CONFIRM, "import_id": found.id})
+
+        if await in_transaction(self._engine, hold):
+            log.info("import waits for its confirmation")
+        else:
+            self._lose()
+
+    async def _settle_error(self, claim: IntakeClaim, error: Exception) -> None:
+        """What becomes of a slice when the work of this claim ended in an error."""
+        match error:
+            case Postponed():
+                await self._postpone(claim, error)
+            case LeaseLost():
+                self._lose()
+            case _ if is_database_trouble(error):
+                await self._give_back(claim, cause_of(error))
+            case _:
+                log.error("intake ended unexpectedly", exc_info=error)
+                message = f"unexpected {type(error).__name__}"
+                await self._postpone(claim, Postponed(POSTPONED_SECONDS, "internal", message))
+
+
+def _with_former(found: Connections, former: Connections | None, faulty: set[str]) -> Connections:
+    """What the files say, and for files that do not hold what they said before."""
+    if former is None:
+        return found
+
+    def kept(now: dict[str, object], before: dict[str, object]) -> dict[str, object]:
+        return {**{name: one for name, one in before.items() if name in faulty}, **now}
+
+    return Connections(
+        destinations=found.destinations,
+        entities=found.entities,
+        clients=found.clients,
+        digest=found.digest,
+        declarations=kept(dict(found.declarations), dict(former.declarations)),  # type: ignore[arg-type]
+        layouts=kept(dict(found.layouts), dict(former.layouts)),  # type: ignore[arg-type]
+        sources=kept(dict(found.sources), dict(former.sources)),  # type: ignore[arg-type]
+    )

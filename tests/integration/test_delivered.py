@@ -86,7 +86,7 @@ async def view(database: Database) -> AsyncIterator[Database]:
         }
         await database.rows(
             "INSERT INTO entity_records (entity, key, data, removed_at)"
-            " VALUES ('compras', :key, :data, CASE WHEN :number = 2 THEN now() END)",
+            " VALUES ('aquisicoes', :key, :data, CASE WHEN :number = 2 THEN now() END)",
             key=f"{number}/1",
             data=json.dumps(record),
             number=number,
@@ -94,7 +94,7 @@ async def view(database: Database) -> AsyncIterator[Database]:
     yield database
     await database.rows("DROP VIEW vw_valores")
     await database.rows("DROP TABLE valores")
-    await database.rows("DELETE FROM entity_records WHERE entity = 'compras'")
+    await database.rows("DELETE FROM entity_records WHERE entity = 'aquisicoes'")
 
 
 @every_entity
@@ -170,7 +170,7 @@ async def test_lists_stand_in_their_records_in_the_order_of_their_keys(filled: D
 
 async def test_declared_records_and_views_are_read_as_declared(view: Database, tmp_path: Path) -> None:
     streams = streams_of(
-        tmp_path, "  - entity: compras\n  - entity: valores_de\n", compras=OF_RECORDS, valores_de=OF_VIEW
+        tmp_path, "  - entity: aquisicoes\n  - entity: valores_de\n", aquisicoes=OF_RECORDS, valores_de=OF_VIEW
     )
     compras, valores = (stream.entity for stream in streams)
     rows = await fetch(view, question(compras, list(compras.columns)))

@@ -389,7 +389,8 @@ def _references(manifests: list[Manifest]) -> Iterator[str]:
         assert one.template is not None
         for volume in one.template["spec"].get("volumes", []):
             for kind, key in (("configMap", "name"), ("secret", "secretName")):
-                if kind in volume and volume[kind][key] not in there[kind]:
+                known = kind not in volume or volume[kind][key] in there[kind] or volume[kind].get("optional")
+                if not known:
                     yield f"{one}: volume {volume['name']} is of {kind} {volume[kind][key]}, which is not there"
             claim = volume.get("persistentVolumeClaim", {}).get("claimName")
             if claim is not None and claim not in claims:

@@ -16,6 +16,7 @@ import yaml
 from backend.config import BackendSettings
 from backend.services.exports.serving import CONNECTIONS
 from common.config import load_settings
+from common.connections.files import FILES
 from common.connections.loading import load_connections
 from ingestor.config import IngestorSettings
 from tests.compose import example_settings, load_compose
@@ -129,7 +130,7 @@ MISTAKES = [
     ("k8s/ingress.yaml", "name: http", "name: https", "leads to .* which is not there"),
     ("k8s/postgres.yaml", "image: postgres:18", "image: postgres:latest", "postgres:latest has no tag of its own"),
     ("k8s/courier.yaml", "ingestor:0.1.0", "ingestor:0.0.9", "is not of version"),
-    ("k8s/courier.yaml", "secretName: connections", "secretName: connection", "which is not there"),
+    ("k8s/courier.yaml", "secretName: database", "secretName: databases", "which is not there"),
     ("k8s/backend.yaml", "sizeLimit: 64Mi", "medium: Memory", "volume tmp has no sizeLimit"),
     ("k8s/backend.yaml", "  strategy:\n", "  replicas: 2\n  strategy:\n", "number of replicas"),
     ("k8s/migrations.yaml", "name: migrations-", "name: migrations-v", "its name has to say so"),
@@ -228,7 +229,7 @@ def test_the_examples_of_secrets_let_nobody_in(monkeypatch: pytest.MonkeyPatch, 
 def test_connections_are_read_from_the_folders_that_a_config_map_makes(tmp_path: Path) -> None:
     """The kubelet writes a hidden folder and links each file through `..data`, so that all change at once."""
     examples = ROOT / "docs" / "examples" / "connections"
-    for folder in ("destinations", "entities"):
+    for folder in (path.name for path in examples.iterdir()):
         hidden = tmp_path / folder / "..2026_11_29_12_00_00.1"
         shutil.copytree(examples / folder, hidden)
         (tmp_path / folder / "..data").symlink_to(hidden.name)
@@ -236,8 +237,16 @@ def test_connections_are_read_from_the_folders_that_a_config_map_makes(tmp_path:
             (tmp_path / folder / file.name).symlink_to(Path("..data") / file.name)
 
     assert load_connections(tmp_path).destinations.keys() == load_connections(examples).destinations.keys()
-    paths = {mount["mountPath"] for name in ("backend", "courier") for mount in container(name).written["volumeMounts"]}
-    assert {"/connections/destinations", "/connections/entities"} <= paths
+    for name in ("backend", "courier"):
+        paths = [mount["mountPath"] for mount in container(name).written["volumeMounts"]]
+        assert {path for path in paths if path.startswith("/connections/")} == {f"/connections/{one}" for one in FILES}
+
+
+def test_no_manifest_has_files_of_connections_which_it_would_empty_with_every_apply() -> None:
+    assert not {one.name for one in MANIFESTS if one.kind == "ConfigMap"} & FILES.keys()
+    for name in ("backend", "courier"):
+        volumes = {volume["name"]: volume for volume in container(name).pod["volumes"]}
+        assert all(volumes[one]["configMap"] == {"name": one, "optional": True} for one in FILES)
 
 
 def test_the_database_lets_in_all_that_autoscaling_may_start() -> None:

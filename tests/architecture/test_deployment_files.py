@@ -258,7 +258,7 @@ def test_an_override_publishes_to_this_machine_only_and_holds_no_password(name: 
     for written in load_override(name, example_settings() | GIVEN)["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in written.get("ports", []))
         sources = [volume.split(":")[0] for volume in written.get("volumes", []) if volume.startswith(".")]
-        assert all((ROOT / source).exists() for source in sources if "nginx" not in source)
+        assert all((ROOT / source).exists() for source in sources)
 
 
 @pytest.mark.parametrize(("name", "service"), NEW)
@@ -286,6 +286,9 @@ def test_three_backends_are_alike_and_nginx_has_the_port() -> None:
     assert backends["pncp-backend"]["networks"] == {"inside": {"aliases": ["pncp-backend-1"]}}
     assert names == {"pncp-backend-1", "pncp-backend-2", "pncp-backend-3"}
     assert services["nginx"]["ports"] == ["127.0.0.1:8000:8080"]
+    config = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
+    assert set(re.findall(r"^\s+server (\S+):8000 ", config, re.MULTILINE)) == names
+    assert re.findall(r"^\s+listen (\d+);", config, re.MULTILINE) == ["8080"]
     with pytest.raises(LookupError, match="JWT_SECRET"):
         load_override("scale", example_settings())
 

@@ -216,6 +216,34 @@ def test_a_service_starts_with_the_settings_of_its_manifest(
         assert loaded.delivers is (name == "courier")
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"), [("backend", BackendSettings), ("ingestor", IngestorSettings), ("courier", IngestorSettings)]
+)
+def test_a_service_starts_with_the_settings_of_its_task_definition(
+    name: str,
+    settings: type[BackendSettings | IngestorSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable in SETTINGS_OF_OURS & os.environ.keys():
+        monkeypatch.delenv(variable)
+    (task,) = json.loads((ROOT / "deploy" / "ecs" / f"{name}.json").read_text())["containerDefinitions"]
+    for variable in task["environment"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    for secret in task["secrets"]:
+        monkeypatch.setenv(secret["name"], GOOD.get(secret["name"], "https://hooks.example.org/x"))
+
+    loaded = load_settings(settings)
+
+    if isinstance(loaded, BackendSettings):
+        assert loaded.in_production
+        assert loaded.backend_port == task["portMappings"][0]["containerPort"]
+        assert f"127.0.0.1', {loaded.backend_port}" in task["healthCheck"]["command"][-1]
+    else:
+        assert loaded.delivers is (name == "courier")
+
+
 def test_the_examples_of_secrets_let_nobody_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("APP_ENV", "production")

@@ -290,6 +290,17 @@ def test_the_database_lets_in_all_that_autoscaling_may_start() -> None:
     assert wanted < int(allowed) - 20
 
 
+def test_who_knows_the_broker_may_reach_it() -> None:
+    (policy,) = (one.spec for one in MANIFESTS if (one.kind, one.name) == ("NetworkPolicy", "to-rabbitmq"))
+    (may,) = (one["values"] for one in policy["podSelector"]["matchExpressions"])
+    knows = {
+        one.name
+        for one in containers_of(MANIFESTS)
+        if any(variable["name"] == "RABBITMQ_URL_FILE" for variable in one.written.get("env", []))
+    }
+    assert set(may) == knows == {"backend", "ingestor", "courier"}
+
+
 def test_only_the_courier_has_the_secrets_of_other_systems() -> None:
     holders = {
         one.name
@@ -318,7 +329,7 @@ def test_a_backup_is_made_as_the_script_makes_it() -> None:
     for line in (
         "umask 077",
         "trap 'rm -f -- \"$file.part\"' EXIT",
-        '--format=custom --no-owner --no-privileges >"$file.part"',
+        '--format=custom --no-owner --no-privileges --no-unlogged-table-data >"$file.part"',
         'pg_restore --file=/dev/null <"$file.part"',
         'mv -- "$file.part" "$file"',
     ):

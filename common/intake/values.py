@@ -44,8 +44,8 @@ _FINEST = Decimal(1).scaleb(-MOST_DECIMALS)
 _PLAIN = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _SCIENTIFIC = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?[Ee]\+?-?[0-9]{1,3}")
 _DAMAGED = re.compile(r"[0-9][.,][0-9]+E\+[0-9]{2}")
-_DECIMAL_COMMA = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]+(?:,[0-9]+)?")
-_DECIMAL_POINT = re.compile(r"[0-9]+\.[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+|[0-9]{1,3}(?:,[0-9]{3}){2,}")
+_DECIMAL_COMMA = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]+(?:,[0-9]+)?")
+_DECIMAL_POINT = re.compile(r"[0-9]+\.[0-9]+|[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+\.[0-9]+|(?:,[0-9]{3}){2,})")
 _EITHER = re.compile(r"[1-9][0-9]{0,2}\.[0-9]{3}")
 _PARTS = re.compile(
     r"(?:(?P<d>[0-9]{1,2})(?P<sign>[/.-])(?P<m>[0-9]{1,2})(?P=sign)(?P<y>[0-9]{4})"
@@ -248,7 +248,7 @@ def _settle(value: Decimal, unit: Decimal | None) -> Decimal:
     exponent = value.as_tuple().exponent
     if value and isinstance(exponent, int) and exponent < -MOST_DECIMALS:
         value = value.quantize(_FINEST, context=_WIDE)
-    plain = value.normalize(_WIDE)
+    plain = value.normalize(_WIDE) or Decimal(0)
     return plain.quantize(Decimal(1), context=_WIDE) if plain == plain.to_integral_value() else plain
 
 

@@ -93,8 +93,9 @@ def add_intake(metadata: MetaData) -> None:
         "imports",
         metadata,
         Column("id", BigInteger, Identity(always=False), primary_key=True),
-        # no foreign key: executions are deleted by their age. Null while an upload is being received
-        Column("execution_id", BigInteger, unique=True),
+        # no foreign key: executions are deleted by their age. Null while an upload is being received. What a reading of a
+        # source could not store is an import of each of its entities
+        Column("execution_id", BigInteger),
         Column("door", Text, _in("door", DOORS), nullable=False),
         # the name of an entity, or of a file of `sources/` that says how rows become records
         Column("layout", Text, nullable=False),
@@ -128,6 +129,7 @@ def add_intake(metadata: MetaData) -> None:
         moment_column("ended_at"),
         now_column("updated_at"),
         Index("ix_imports_layout", "layout", "id"),
+        Index("uq_imports_execution_id_layout", "execution_id", "layout", unique=True),
         Index("ix_imports_file_sha256", "file_sha256", "layout", postgresql_where=text("file_sha256 IS NOT NULL")),
         Index("ix_imports_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
     )
@@ -204,6 +206,8 @@ def add_intake(metadata: MetaData) -> None:
         Column("reading_execution_id", BigInteger),
         Column("reading_after", JSONB),
         Column("reading_cursor", Text),
+        # rows without a value of the cursor, which only whole readings find
+        Column("without_cursor", BigInteger),
         # as of the last whole reading
         Column("rows", BigInteger),
         # columns of the view as they were last seen: name and type

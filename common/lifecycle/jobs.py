@@ -15,6 +15,7 @@ from common.tables import sync_slices
 PATIENCE = timedelta(hours=24)
 """How long a job may fail in a row before it ends; the next one has the same to do."""
 
+_FORGIVEN: Mapping[str, Any] = {"failures": 0, "failing_since": None, "cause": None, "error_message": None}
 _LOCK = text("SELECT FROM sync_executions WHERE id = :execution_id FOR NO KEY UPDATE")
 _HOLD = text("""
     UPDATE sync_executions SET held = CAST(:held AS jsonb), updated_at = now()
@@ -36,8 +37,15 @@ async def count(
     requests: int = 0,
     accepted: int = 0,
     rejected: int = 0,
+    created: int = 0,
+    changed: int = 0,
+    forgives: bool = False,
 ) -> bool:
-    """Add to what a slice has come to, which is progress; `False` if it is not ours."""
+    """Add to what a slice has come to, which is progress; `False` if it is not ours.
+
+    `created` and `changed` are of those accepted. With one accepted, or where this `forgives`, the failures before do
+    not count any more.
+    """
     column = sync_slices.c
     return await change(
         db,
@@ -48,7 +56,9 @@ async def count(
         pages_done=column.pages_done + requests,
         records_processed=column.records_processed + accepted,
         records_rejected=column.records_rejected + rejected,
-        **({"failures": 0, "failing_since": None, "cause": None, "error_message": None} if accepted else {}),
+        records_inserted=column.records_inserted + created,
+        records_updated=column.records_updated + changed,
+        **(_FORGIVEN if accepted or forgives else {}),
     )
 
 

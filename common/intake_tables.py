@@ -51,7 +51,7 @@ def add_intake(metadata: MetaData) -> None:
         Column("data", JSONB, nullable=False),
         now_column("created_at"),
         now_column("updated_at"),
-        # when its source no longer had it, or somebody removed it
+        # when its source no longer had it, or it was removed by hand
         moment_column("removed_at"),
         # of the content, 16 bytes of BLAKE2b; null where the content was blanked after its removal
         Column("digest", LargeBinary),
@@ -93,14 +93,14 @@ def add_intake(metadata: MetaData) -> None:
         "imports",
         metadata,
         Column("id", BigInteger, Identity(always=False), primary_key=True),
-        # no foreign key: executions are deleted by their age. Null while an upload is being received. What a reading of a
-        # source could not store is an import of each of its entities
+        # no foreign key: executions are deleted by their age. Null while an upload is being received. What a reading of
+        # a source could not store is an import of each of its entities
         Column("execution_id", BigInteger),
         Column("door", Text, _in("door", DOORS), nullable=False),
         # the name of an entity, or of a file of `sources/` that says how rows become records
         Column("layout", Text, nullable=False),
         Column("state", Text, _in("state", IMPORT_STATES), nullable=False),
-        # rows are taken in only after somebody has looked at the preview
+        # rows are taken in only after a person has looked at the preview
         Column("needs_confirmation", Boolean, nullable=False, server_default=text("false")),
         Column("file_name", Text),
         Column("file_bytes", BigInteger),

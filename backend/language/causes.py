@@ -19,7 +19,16 @@ SENTENCES = {
     "cause.cut_off": ("a execução terminou antes", "its execution ended before"),
     "cause.destination_down": ("o destino falhou por tempo demais", "the destination failed for too long"),
     "cause.destination_stopped": ("o destino não quer mais receber", "the destination wants no more"),
-    "cause.misconfigured": ("a configuração do destino não vale", "the destination's configuration does not hold"),
+    "cause.misconfigured": ("um arquivo de conexões não vale", "a file of connections does not hold"),
+    "cause.bad_file": ("o arquivo ou as suas linhas não são aceitos", "the file or its rows are not accepted"),
+    "cause.source_down": (
+        "o banco de dados de origem falhou por tempo demais",
+        "the source database failed for too long",
+    ),
+    "cause.source_changed": (
+        "o banco de dados de origem não tem mais as colunas ou a chave que o arquivo diz",
+        "the source database no longer has the columns or the key that its file names",
+    ),
     "cause.unknown": ("motivo não registrado", "the reason was not recorded"),
     "advice.portal_down": _REPEAT,
     "advice.no_answer": _REPEAT,
@@ -59,6 +68,18 @@ SENTENCES = {
     "advice.misconfigured": (
         "`python -m ingestor connections check` diz o arquivo e a linha.",
         "`python -m ingestor connections check` names the file and the line.",
+    ),
+    "advice.bad_file": (
+        "A importação diz o que corrigir; depois envie o arquivo de novo.",
+        "The import says what to correct; then send the file again.",
+    ),
+    "advice.source_down": (
+        "Veja se o banco de dados responde; a próxima leitura traz o mesmo, e o que tiver mudado.",
+        "Check that the database answers; the next reading brings the same, and what has changed.",
+    ),
+    "advice.source_changed": (
+        "Compare o arquivo em sources/ com a visão; nada foi removido.",
+        "Compare the file in sources/ with the view; nothing was removed.",
     ),
     "advice.unknown": ("O log da execução mostra o erro.", "The execution's log shows the error."),
     "outage.throttled": ("pede pausas", "asks for pauses"),

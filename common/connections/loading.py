@@ -101,21 +101,20 @@ class _Checker:
         destinations: dict[str, Destination] = {}
         clients: dict[str, Client] = {}
         for kind, path, content in files:
+            if kind == ENTITIES:
+                self._keep(declarations, self._entity(path, content, written | set(shipped())))
+        entities = _deliverable(declarations)
+        for kind, path, content in files:
             match kind:
-                case "entities":
-                    self._keep(declarations, self._entity(path, content, written | set(shipped())))
                 case "layouts":
                     self._keep(layouts, self._layout(path, content, declarations))
                 case "sources":
                     self._keep(sources, self._source(path, content, declarations))
                 case "destinations":
-                    entities = _deliverable(declarations)
                     self._keep(destinations, self._destination(path, content, entities))
-                case _:
-                    entities = _deliverable(declarations)
+                case "clients":
                     self._keep(clients, self._client(path, content, entities))
         layouts |= {each.name: plain_layout(each) for each in declarations.values() if each.view is None}
-        entities = _deliverable(declarations)
         return Connections(destinations, entities, clients, self.digest(), declarations, layouts, sources)
 
     @staticmethod

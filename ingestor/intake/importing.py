@@ -112,7 +112,7 @@ class Refused(Exception):
 
 
 class NeedsConfirmation(Exception):
-    """The rows are staged, and somebody has to look at what they would do."""
+    """The rows are staged, and a person has to look at what they would do."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ async def process(tools: Tools, claim: IntakeClaim, found: Import, layout: Layou
 
     Raises:
         Refused: its file, or its rows, are not taken in.
-        NeedsConfirmation: its rows wait for somebody to look at them.
+        NeedsConfirmation: its rows wait for a person to look at them.
         LeaseLost: it is another worker's now.
 
     """

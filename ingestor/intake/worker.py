@@ -163,7 +163,7 @@ class IntakeWorker(JobWorker[IntakeClaim]):
         log.warning("import is refused", code=refused.code, fault=refused.message)
 
     async def _hold(self, claim: IntakeClaim, found: Import) -> None:
-        """Let an import wait until somebody has looked at its preview."""
+        """Let an import wait until a person has looked at its preview."""
 
         async def hold(db: AsyncConnection) -> bool:
             await jobs.lock(db, claim.execution_id)

@@ -14,7 +14,7 @@ import yaml
 
 from common.connections.files import FILES, schema_of
 from common.connections.guards import AS_REFERENCE
-from common.connections.loading import check_connections, load_connections
+from common.connections.loading import FOLDERS, check_connections, load_connections
 from common.connections.results import Rejection, ResultsRule
 from common.connections.secrets import SecretMissing, SecretText
 from common.connections.settings import Basic, Bearer, ClientCredentials, ConnectionsInvalid, Destination, HeaderKey
@@ -380,7 +380,7 @@ def test_a_destination_cannot_be_called_as_a_resource(tmp_path: Path, name: str)
     ("content", "said"),
     [
         (PRODUTOS.replace("nome: text", "nome: texto"), "'text'"),
-        (PRODUTOS.replace("key: codigo", "key: preco"), "text ou integer"),
+        (PRODUTOS.replace("key: codigo", "key: preco"), "uma chave é text, integer"),
         (PRODUTOS.replace("key: codigo", "key: [codigo, codigo]"), "repetida"),
         (PRODUTOS.replace("nome", "Nome"), "letras minúsculas"),
         (PRODUTOS.replace("nome", '"n; DROP"'), "letras minúsculas"),
@@ -574,7 +574,7 @@ def test_entries_are_read_by_key_state_and_reason() -> None:
 
 
 def test_every_kind_of_file_has_a_schema() -> None:
-    assert set(FILES) == {"destinations", "entities", "clients"}
+    assert set(FILES) == set(FOLDERS)
 
 
 SECRET_SHA256 = "0123456789abcdef" * 4

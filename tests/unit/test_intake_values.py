@@ -180,6 +180,7 @@ def test_a_value_is_one_of_those_that_are_listed_and_people_write_it_as_they_lik
         (1.005, "1.01"),
         (0.1 + 0.2, "0.30"),
         (5.9, "5.90"),
+        ("5.9", "5.90"),
         (7, "7.00"),
         (1e14, "100000000000000.00"),
         (-0.0, "0.00"),
@@ -245,7 +246,7 @@ def test_numbers_keep_their_digits_where_no_decimals_are_declared(door: Door, ra
 @pytest.mark.parametrize(
     ("raw", "code"),
     [
-        ("5.9", "not_number"),
+        ("5,9", "not_number"),
         ("", "not_number"),
         (True, "not_number"),
         (Decimal("NaN"), "not_number"),

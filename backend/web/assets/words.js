@@ -118,7 +118,10 @@ const CAUSE = {
   cut_off: ["A execução terminou antes", ""],
   destination_down: ["O destino falhou por tempo demais", "Veja se o destino responde; a próxima entrega deve o mesmo, e o que tiver mudado."],
   destination_stopped: ["O destino não quer mais receber", "Pergunte ao destino por quê; depois retome o envio."],
-  misconfigured: ["A configuração do destino não vale", "python -m ingestor connections check diz o arquivo e a linha."],
+  misconfigured: ["Um arquivo de conexões não vale", "python -m ingestor connections check diz o arquivo e a linha."],
+  bad_file: ["O arquivo ou as suas linhas não são aceitos", "A importação diz o que corrigir; depois envie o arquivo de novo."],
+  source_down: ["O banco de dados de origem falhou por tempo demais", "Veja se o banco de dados responde; a próxima leitura traz o mesmo, e o que tiver mudado."],
+  source_changed: ["O banco de dados de origem não tem mais as colunas ou a chave que o arquivo diz", "Compare o arquivo em sources/ com a visão; nada foi removido."],
 };
 
 // Of an execution, a slice, or what else has `cause` and `error_message`; a word that is not known leaves the sentence.

@@ -1,4 +1,4 @@
-"""Jobs: what is delivered to other systems, its progress and its log; cancel, confirm."""
+"""Jobs: what is delivered to other systems or taken in, its progress and its log; cancel, confirm."""
 
 from typing import Annotated
 
@@ -17,14 +17,21 @@ from backend.services.personal import mask_log
 
 router = APIRouter(prefix="/jobs", tags=["entregas"])
 
-JobId = Annotated[int, Path(ge=1, le=2**63 - 1, description="o `request_id` da resposta de `/{entidade}/sincronizar`")]
+JobId = Annotated[
+    int,
+    Path(
+        ge=1,
+        le=2**63 - 1,
+        description="o `request_id` da resposta de `/{entidade}/sincronizar` ou `/intake/{entidade}`",
+    ),
+]
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
 @router.get("", operation_id="list_jobs", summary="Os trabalhos", dependencies=[EachParameterOnce])
 @reads
 async def get_jobs(query: Annotated[JobsQuery, Query()], state: AppState, user: CurrentUser) -> Jobs:
-    """As entregas a outros sistemas, da mais nova para a mais antiga."""
+    """As entregas a outros sistemas, as importações e as leituras de fontes, da mais nova para a mais antiga."""
     return await list_jobs(state["reading"], query, sees_all=sees_personal_data(user))
 
 
@@ -68,7 +75,7 @@ async def get_log(
 )
 @changes
 async def cancel(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetail:
-    """O que já foi enviado fica enviado; o resto é devido na próxima entrega."""
+    """O que já foi enviado ou gravado fica; o resto de uma entrega é devido na próxima."""
     await cancel_job(state["engine"], job_id, name_of(user))
     return await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))
 
@@ -81,6 +88,6 @@ async def cancel(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetail
 )
 @changes
 async def confirm(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetail:
-    """O que foi retido por ser muito, ou por ter sido quase todo recusado, é enviado."""
+    """O que foi retido por ser muito, ou por ter sido quase todo recusado, segue; de uma importação, a prévia."""
     await confirm_job(state["engine"], job_id, name_of(user))
     return await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))

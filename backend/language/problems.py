@@ -199,8 +199,8 @@ _PROBLEMS = {
     ),
     "import_ended": ("A importação {id} já terminou.", "Import {id} has ended already."),
     "record_referred": (
-        "Há {count} registros que se referem a {key} de {entity}. Remova-os antes, ou mude a que eles se referem.",
-        "{count} records refer to {key} of {entity}. Remove them before, or change what they refer to.",
+        "Registros que se referem a {key} de {entity}: {count}. Remova-os antes, ou mude a que se referem.",
+        "Records that refer to {key} of {entity}: {count}. Remove them before, or change what they refer to.",
     ),
     # --- of the verdict, schedules, goals, alerts, tokens --------------------------------------------------------
     "unknown_trouble": (

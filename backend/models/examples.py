@@ -106,6 +106,7 @@ _JOB = {
     "id": 61,
     "kind": "delivery",
     "subject": "crm",
+    "import_id": None,
     "mode": "novidades",
     "trigger": "update",
     "requested_by": None,

@@ -124,7 +124,7 @@ class ImportPreview(BaseModel):
 
     entity: str
     rows: int
-    create: int = Field(description="linhas que criam um registro")
+    create: int = Field(description="linhas que criam um registro; de uma chave repetida, na prévia só a última conta")
     change: int = Field(description="linhas que mudam um registro")
     none: int = Field(description="linhas que não mudam nada")
     remove: int = Field(description="registros removidos")

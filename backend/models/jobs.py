@@ -11,8 +11,8 @@ from common.lifecycle.causes import Cause
 
 JobKind = Literal["delivery", "intake"]
 JobPhase = Literal["queued", "running", "waiting", "held", "finished"]
-JobMode = Literal["novidades", "diferencas", "tudo", "rejeitados", "teste"]
-HeldReason = Literal["hold_above", "mostly_refused"]
+JobMode = Literal["novidades", "diferencas", "tudo", "rejeitados", "teste", "importacao"]
+HeldReason = Literal["hold_above", "mostly_refused", "confirm_import", "many_removed"]
 
 
 class JobsQuery(BaseModel):
@@ -22,7 +22,9 @@ class JobsQuery(BaseModel):
 
     limit: int = Field(50, ge=1, le=200)
     kind: JobKind | None = Field(None, description="o que fazem")
-    subject: str | None = Field(None, min_length=1, max_length=100, pattern=STORABLE, description="o nome do destino")
+    subject: str | None = Field(
+        None, min_length=1, max_length=100, pattern=STORABLE, description="o nome do destino, do layout ou da fonte"
+    )
     status: Status | None = None
     cursor: int | None = Field(None, ge=1, le=2**63 - 1, description="`next_cursor` da página anterior")
 
@@ -36,30 +38,33 @@ class JobLogQuery(LogQuery):
 class JobCounts(BaseModel):
     """Contagens de um trabalho ou de um fluxo."""
 
-    seen: int = Field(description="registros comparados com o que o destino tem")
-    unchanged: int = Field(description="destes, os que não mudaram no que é enviado")
-    accepted: int = Field(description="registros que o destino aceitou")
-    rejected: int = Field(description="registros que o destino recusou, ou que não puderam ser montados")
-    requests: int = Field(description="pedidos com resposta do destino")
+    seen: int = Field(description="registros comparados com o que o destino, ou o cadastro, tem")
+    unchanged: int = Field(description="destes, os que não mudaram")
+    accepted: int = Field(description="registros que o destino aceitou, ou que foram gravados")
+    rejected: int = Field(description="registros que o destino recusou, que não puderam ser montados ou gravados")
+    requests: int = Field(description="pedidos com resposta do destino, ou partes lidas")
 
 
 class JobHeld(BaseModel):
     """Por que um trabalho espera a confirmação de um administrador."""
 
     reason: HeldReason = Field(
-        description="`hold_above`: deve mais do que o limite; `mostly_refused`: quase tudo recusado"
+        description="`hold_above`: deve mais do que o limite; `mostly_refused`: quase tudo recusado; `confirm_import`: "
+        "a prévia de um arquivo espera; `many_removed`: muitos registros sumiram da fonte"
     )
-    owed: int | None = Field(description="registros que seriam enviados; de `mostly_refused`, os que foram recusados")
+    owed: int | None = Field(
+        description="registros que seriam enviados, ou removidos; de `mostly_refused`, os que foram recusados"
+    )
     samples: list[Any] | None = Field(
         description="alguns deles, como seriam enviados; de `mostly_refused`, alguns motivos; só para administradores"
     )
 
 
 class JobStream(JobCounts):
-    """O andamento de um fluxo: os registros de uma entidade."""
+    """O andamento de um fluxo: os registros de uma entidade, ou uma importação."""
 
-    stream: str = Field(description="o nome do fluxo")
-    entity: str | None = Field(description="`null` se o destino foi esquecido")
+    stream: str = Field(description="o nome do fluxo, ou do layout")
+    entity: str | None = Field(description="`null` se o destino foi esquecido, e de uma importação")
     status: SliceStatus
     next_try_at: Moment | None = Field(description="quando se tenta de novo, depois de uma falha")
     cause: Cause | None
@@ -69,13 +74,18 @@ class JobStream(JobCounts):
 
 
 class Job(JobCounts):
-    """Um trabalho: uma entrega a um destino."""
+    """Um trabalho: uma entrega a um destino, uma importação, ou a leitura de uma fonte."""
 
     id: int
     kind: JobKind
-    subject: str = Field(description="o nome do destino")
-    mode: JobMode = Field(description="`novidades`: o que mudou desde a última; `diferencas`: tudo o que difere")
-    trigger: str = Field(description="quem pediu: `api`, `schedule`, `update` (depois de uma atualização)")
+    subject: str = Field(description="o nome do destino, do layout ou da fonte")
+    import_id: int | None = Field(description="a importação, em `/imports/{id}`; `null` dos outros")
+    mode: JobMode = Field(
+        description="`novidades`: o que mudou desde a última; `diferencas`: tudo o que difere; `importacao`"
+    )
+    trigger: str = Field(
+        description="quem pediu: `api`, `schedule`, `update` (depois de uma atualização), `import` (uma importação)"
+    )
     requested_by: str | None
     status: Status
     phase: JobPhase

@@ -1,4 +1,4 @@
-"""Jobs: the executions that deliver, one by one and as a list; confirm and cancel."""
+"""Jobs: the executions that deliver or take in, one by one and as a list; confirm and cancel."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from backend.errors import ConflictError, NotFoundError, UnknownExecutionError
+from backend.errors import ConflictError, NotFoundError
 from backend.models.execution_log import ExecutionLog, LogQuery
 from backend.models.jobs import Job, JobDetail, JobHeld, Jobs, JobsQuery, JobStream
 from backend.services.execution_log import load_lines
@@ -17,16 +17,18 @@ from backend.services.reading import ReadConnections
 from common.clock import to_wall_clock
 from common.database import run_again
 from common.execution_log import log_finished
-from common.lifecycle import executions, jobs
+from common.lifecycle import executions, imports, jobs
+from common.lifecycle.intake import IMPORT
 from common.masking import mask_text
 
 log = structlog.get_logger(__name__)
 
 LINES_AT_ONCE = 1000
 DELTA = "novidades"
-"""What a delivery is called that sends what was changed since the last one."""
+"""What a job is called that sends, or reads, what was changed since the last one."""
+OF_IMPORT = "importacao"
 
-# The counts of a delivery live on its slices, also when it has ended.
+# The counts of a job live on its slices, also when it has ended.
 _COLUMNS = """
     SELECT e.id, e.kind, e.resource AS subject, e.mode, e.trigger, e.requested_by, e.status, e.options, e.held, e.cause,
            e.error_message, e.cancelled_by, e.created_at, e.started_at, e.finished_at,
@@ -41,7 +43,7 @@ _COLUMNS = """
                   coalesce(bool_or(status = 'pending' AND run_after > now()), false)
                   AND NOT coalesce(bool_or(status = 'running'), false) AS is_waiting,
                   array_agg(DISTINCT t.entity) FILTER (WHERE t.entity IS NOT NULL) AS entities
-             FROM sync_slices LEFT JOIN streams t ON t.id = part WHERE execution_id = e.id) s
+             FROM sync_slices LEFT JOIN streams t ON e.kind = 'delivery' AND t.id = part WHERE execution_id = e.id) s
 """
 _PAGE = text(
     _COLUMNS
@@ -55,13 +57,15 @@ _PAGE = text(
 """
 )
 _ONE = text(_COLUMNS + " WHERE e.kind <> 'sync' AND e.id = :id")
-# The stream of a slice may have been forgotten since.
+# The stream of a slice may have been forgotten since. An import is one slice, of a layout.
 _STREAMS = text("""
-    SELECT coalesce(t.name, s.resource) AS stream, t.entity, s.status,
+    SELECT coalesce(t.name, o.entity, s.resource) AS stream, coalesce(t.entity, o.entity) AS entity, s.status,
            CASE WHEN s.status = 'pending' AND s.run_after > now() THEN s.run_after END AS next_try_at, s.cause,
            s.error_message, s.started_at, s.finished_at, s.records_seen AS seen, s.records_unchanged AS unchanged,
            s.records_processed AS accepted, s.records_rejected AS rejected, s.pages_done AS requests
-      FROM sync_slices s LEFT JOIN streams t ON t.id = s.part
+      FROM sync_slices s
+      LEFT JOIN streams t ON s.kind = 'delivery' AND t.id = s.part
+      LEFT JOIN source_entities o ON s.kind = 'intake' AND o.id = s.part
      WHERE s.execution_id = :id ORDER BY s.ordinal
 """)
 _LINES = text("""
@@ -119,7 +123,8 @@ def _fields_of(row: Row[Any], *, sees_all: bool) -> dict[str, Any]:
     known = row._asdict()
     return {
         **{name: known[name] for name in Job.model_fields if name in known},
-        "mode": mode_of(row.mode, row.options),
+        "mode": OF_IMPORT if row.trigger == IMPORT else mode_of(row.mode, row.options),
+        "import_id": (row.options or {}).get("import_id"),
         "phase": _phase_of(row),
         "held": None if row.held is None else _held(row.held, sees_all=sees_all),
         "error_message": _shown(row.error_message, sees_all=sees_all),
@@ -128,7 +133,7 @@ def _fields_of(row: Row[Any], *, sees_all: bool) -> dict[str, Any]:
 
 
 def mode_of(mode: str, options: Mapping[str, Any] | None) -> str:
-    """What a delivery sends, in the word of the API."""
+    """What a delivery sends, or a reading reads, in the word of the API."""
     return str((options or {}).get("mode") or (DELTA if mode == "update" else "diferencas"))
 
 
@@ -159,10 +164,9 @@ async def load_log(reading: ReadConnections, job_id: int, query: LogQuery) -> Ex
         UnknownJobError: there is none of this id.
 
     """
-    try:
-        return await load_lines(reading, job_id, query, kind="delivery")
-    except UnknownExecutionError:
-        raise UnknownJobError(job_id) from None
+    async with reading.connect() as db:
+        row = await _load(db, job_id)
+    return await load_lines(reading, job_id, query, kind=row.kind)
 
 
 async def open_log(reading: ReadConnections, job_id: int, *, sees_all: bool) -> JobLog:
@@ -211,7 +215,7 @@ def write_line(line: Row[Any]) -> str:
 
 @run_again
 async def cancel_job(engine: AsyncEngine, job_id: int, who: str) -> None:
-    """End a delivery; requests that have been sent stay sent.
+    """End a job; what has been sent stays sent, and what has been stored stays.
 
     Raises:
         UnknownJobError: there is none of this id.
@@ -219,18 +223,20 @@ async def cancel_job(engine: AsyncEngine, job_id: int, who: str) -> None:
 
     """
     async with engine.begin() as db:
-        await _load(db, job_id)
+        row = await _load(db, job_id)
         structlog.contextvars.bind_contextvars(execution_id=job_id)  # until the request has ended
         if not await executions.cancel(db, job_id, who):
             raise ConflictError("job_ended", id=job_id)
+        if row.trigger == IMPORT:
+            await imports.discard(db, row.options["import_id"])
         summary = await executions.summarize(db, job_id)
-    log.info("delivery cancelled", user=who)
+    log.info("job cancelled", kind=row.kind, user=who)
     log_finished(job_id, summary)
 
 
 @run_again
 async def confirm_job(engine: AsyncEngine, job_id: int, who: str) -> None:
-    """Let a delivery go on that was held.
+    """Let a job go on that was held.
 
     Raises:
         UnknownJobError: there is none of this id.
@@ -238,8 +244,10 @@ async def confirm_job(engine: AsyncEngine, job_id: int, who: str) -> None:
 
     """
     async with engine.begin() as db:
-        await _load(db, job_id)
+        row = await _load(db, job_id)
         structlog.contextvars.bind_contextvars(execution_id=job_id)  # until the request has ended
         if not await jobs.confirm(db, job_id):
             raise ConflictError("job_not_held", id=job_id)
-    log.info("delivery confirmed", user=who)
+        if row.trigger == IMPORT:
+            await imports.confirm(db, job_id, who)
+    log.info("job confirmed", kind=row.kind, user=who)

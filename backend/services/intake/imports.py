@@ -4,7 +4,7 @@ discard.
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,9 +123,18 @@ async def load_import(reading: ReadConnections, import_id: int, onlooker: Onlook
     async with reading.connect() as db:
         row = await _load(db, import_id, onlooker)
         preview = (await db.execute(_PREVIEW, {"id": import_id})).all()
-    notes = row.notes if onlooker.sees_all else mask_texts(row.notes)
-    shown = [ImportPreview(**one._asdict()) for one in preview]
+    notes = {name: value for name, value in row.notes.items() if name != "preview"}
+    notes = notes if onlooker.sees_all else mask_texts(notes)
+    shown = [_preview_of(one, row.notes.get("preview", {}).get(one.entity)) for one in preview]
     return ImportDetail(**_fields_of(row, onlooker), notes=notes, preview=shown)
+
+
+def _preview_of(row: Row[Any], planned: Mapping[str, int] | None) -> ImportPreview:
+    """What the rows of an entity have done; before any has, what the worker has found that they would do."""
+    counted = row._asdict()
+    if planned is not None and row.unknown and row.unknown == row.rows - row.rejected:
+        counted |= {name: planned.get(name, 0) for name in ("create", "change", "none", "waiting")} | {"unknown": 0}
+    return ImportPreview(**counted)
 
 
 async def _load(db: AsyncConnection, import_id: int, onlooker: Onlooker) -> Row[Any]:

@@ -52,7 +52,7 @@ _IMPORTS = text("""
 """)
 # Rows that refer to it lock it FOR KEY SHARE, which waits for this lock, as this one waits for theirs.
 _LOCK = text("""
-    SELECT FROM entity_records WHERE entity = :entity AND key = :key AND removed_at IS NULL FOR UPDATE
+    SELECT key FROM entity_records WHERE entity = :entity AND key = :key AND removed_at IS NULL FOR UPDATE
 """)
 _REMOVE = text("""
     UPDATE entity_records SET removed_at = now(), updated_at = now(), import_id = :import_id

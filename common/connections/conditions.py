@@ -21,6 +21,7 @@ _CASTS = {
     Kind.TEXT: "text",
     Kind.SHORT_TEXT: "text",
     Kind.INTEGER: "bigint",
+    Kind.LONG: "bigint",
     Kind.CODE: "bigint",
     Kind.NUMBER: "numeric",
     Kind.BOOLEAN: "boolean",

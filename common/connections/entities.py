@@ -8,12 +8,15 @@ from common.connections.files import ColumnFile, EntityFile
 from common.connections.names import entity_name_fault
 from common.connections.reading import read
 from common.entities.declared import OF_KEYS, Declaration, DeclaredColumn
-from common.entities.delivered import Delivered, of_records, of_view
+from common.entities.entity import CHANGED, KEY, SEEN
 from common.mapping.problem import Problem, unknown
 
 SHIPPED_FOLDER = Path(__file__).parents[1] / "entities" / "shipped"
 RECONCILED = "compras"
 """The shipped entity that the reconciliation reads: a file of this name may add columns to it, and take none away."""
+
+
+OF_LISTS = (KEY, SEEN, CHANGED)
 
 
 def make_entity(name: str, written: EntityFile, names: Collection[str]) -> tuple[Declaration | None, list[Problem]]:
@@ -33,16 +36,6 @@ def shipped() -> Mapping[str, Declaration]:
         written = EntityFile.model_validate(document.value)
         made[path.stem] = _declare(path.stem, written, is_shipped=True)
     return made
-
-
-def deliver(entity: Declaration) -> Delivered:
-    """A declared entity as destinations receive it."""
-    columns = {each.name: (each.kind, each.label) for each in entity.columns.values()}
-    if entity.view is None or entity.version is None:
-        return of_records(entity.name, entity.label, entity.key, columns)
-    return of_view(
-        entity.name, entity.label, view=entity.view, key_names=entity.key, version=entity.version, columns=columns
-    )
 
 
 def _declare(name: str, written: EntityFile, *, is_shipped: bool) -> Declaration:
@@ -107,6 +100,8 @@ def _problems_of_column(
     name: str, column: ColumnFile, written: EntityFile, names: Collection[str]
 ) -> Iterator[Problem]:
     at = ("columns", name)
+    if name in OF_LISTS:
+        yield Problem(at, f"`{name}` é um campo que todas as listas têm; use outro nome")
     if column.decimals is not None and column.type != "number":
         yield Problem((*at, "decimals"), "`decimals` é de colunas number")
     if column.max is not None and column.type != "text":

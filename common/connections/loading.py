@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from common.connections.clients import make_client
 from common.connections.destinations import make_destination
-from common.connections.entities import deliver, make_entity, shipped
+from common.connections.entities import make_entity, shipped
 from common.connections.faults import problems_of
 from common.connections.files import (
     ENTITY_NAME,
@@ -29,7 +29,7 @@ from common.connections.scopes import DELIVER, INTAKE, READ
 from common.connections.settings import Client, Connections, ConnectionsInvalid, Destination, Layout, Source
 from common.connections.sources import make_source
 from common.entities.declared import Declaration
-from common.entities.delivered import DELIVERED, Delivered
+from common.entities.delivered import DELIVERED, Delivered, of_declared
 from common.entities.entity import ENTITIES_BY_ADDRESS
 from common.mapping.problem import Problem, unknown
 
@@ -248,7 +248,7 @@ class _Checker:
 
 
 def _deliverable(declarations: Mapping[str, Declaration]) -> dict[str, Delivered]:
-    return {**DELIVERED, **{each.name: deliver(each) for each in declarations.values()}}
+    return {**DELIVERED, **{each.name: of_declared(each) for each in declarations.values()}}
 
 
 Stamp = frozenset[tuple[str, int, int]]

@@ -9,7 +9,7 @@ ROUTES = frozenset(
         *("about", "armazenamento", "arquivos", "assets", "auth", "buscas", "clients", "conciliacao"),
         *("connections", "control", "controle", "coverage", "dados", "dashboard", "deliveries", "descadastrar"),
         *("destinations", "docs", "entidades", "entities", "entradas", "entregas", "exportacoes", "facetas"),
-        *("favicon", "feed", "files", "health", "imports", "intake", "jobs", "metrics", "mudancas", "ocds"),
+        *("favicon", "feed", "files", "health", "imports", "intake", "jobs", "layouts", "metrics", "mudancas", "ocds"),
         *("openapi", "painel", "precos", "redoc", "rejeitados", "resumo", "robots", "sources", "static"),
         *("streams", "sync", "well_known"),
     }

@@ -59,6 +59,7 @@ _READERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.TEXT: _text,
     Kind.SHORT_TEXT: _text,
     Kind.INTEGER: _integer,
+    Kind.LONG: _integer,
     Kind.CODE: _integer,
     Kind.NUMBER: _number,
     Kind.BOOLEAN: _boolean,

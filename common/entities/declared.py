@@ -19,7 +19,7 @@ ColumnType = Literal[
 ]
 KINDS: Mapping[str, Kind] = {
     "text": Kind.TEXT,
-    "integer": Kind.INTEGER,
+    "integer": Kind.LONG,
     "number": Kind.NUMBER,
     "boolean": Kind.BOOLEAN,
     "day": Kind.DAY,
@@ -59,6 +59,11 @@ class DeclaredColumn:
         """How lists and deliveries treat it."""
         return KINDS[self.type]
 
+    @property
+    def is_personal(self) -> bool:
+        """Whether it may hold the number of a natural person."""
+        return self.type in PERSONAL
+
 
 @dataclass(frozen=True, eq=False)
 class Declaration:
@@ -86,6 +91,16 @@ class Declaration:
     def required(self) -> tuple[str, ...]:
         """The columns without which there is no record: those of the key, and those that are said to be."""
         return tuple(each.name for each in self.columns.values() if each.is_required or each.name in self.key)
+
+    @property
+    def key_text(self) -> str | None:
+        """The column whose value is the key itself; null where a key has several parts, or is a number."""
+        return self.key[0] if len(self.key) == 1 and self.columns[self.key[0]].kind is Kind.TEXT else None
+
+    @property
+    def has_personal_key(self) -> bool:
+        """Whether its keys may hold the numbers of natural persons."""
+        return any(self.columns[name].is_personal for name in self.key)
 
     def key_of(self, data: Mapping[str, Any]) -> str:
         """The key of a record whose values have been read."""

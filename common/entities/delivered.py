@@ -6,10 +6,12 @@ of the entity's own table: a value of a joined table could change without the ro
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from common.entities.entity import ENTITIES, MAIN, Entity, Field, of_child
+from common.entities.columns import strict_value_of
+from common.entities.declared import Declaration
+from common.entities.entity import ENTITIES, INTEGERS, MAIN, RECORDS, Entity, Field, joined_key, of_child
 from common.resources import INLINE, LATER
 from common.resources.derive import entry_columns, key_column
 from common.resources.description import Child, Kind, Resource
@@ -75,7 +77,7 @@ class Delivered:
         keys = "CAST({keys} AS text[])"
         first = self.key[0]
         if len(self.key) == 1:
-            if self.kinds[0] is Kind.INTEGER:
+            if self.kinds[0] in INTEGERS:
                 # the condition stands inside, for it must hold before the text is cast
                 number = "CASE WHEN k ~ '^[0-9]+$' AND length(k) < 19 THEN CAST(k AS bigint) END"
                 return f"{first} = ANY(ARRAY(SELECT {number} FROM unnest({keys}) k))"
@@ -86,11 +88,6 @@ class Delivered:
             f" FROM unnest({keys}) k, string_to_array(k, '/') p, generate_series(1, cardinality(p) - 1) n)"
         )
         return f"{first} = ANY({begins}) AND {self.key_sql} IN (SELECT unnest({keys}))"
-
-
-def joined_key(parts: Sequence[str]) -> str:
-    """SQL of a key as one text."""
-    return " || '/' || ".join(f"CAST({part} AS text)" for part in parts)
 
 
 def _column(each: Field) -> DeliveredColumn:
@@ -155,7 +152,7 @@ def _of(entity: Entity, name: str) -> Delivered:
         label=entity.label,
         source=entity.source.partition(" ")[0] + f" {MAIN}",
         key=key,
-        key_sql=key[0] if len(key) == 1 and entity.key[0].kind is not Kind.INTEGER else joined_key(key),
+        key_sql=key[0] if len(key) == 1 and entity.key[0].kind not in INTEGERS else joined_key(key),
         version=f"{MAIN}.updated_at",
         condition="",
         columns=columns,
@@ -185,63 +182,40 @@ def _all() -> Iterable[Delivered]:
 
 DELIVERED: Mapping[str, Delivered] = {each.name: each for each in _all()}
 """What of the mirror can be delivered, by name."""
-RECORDS = "entity_records"
-"""The table of declared records."""
-_CASTS = {
-    Kind.INTEGER: "CAST({value} AS bigint)",
-    Kind.NUMBER: "CAST({value} AS numeric)",
-    Kind.BOOLEAN: "CAST({value} AS boolean)",
-    Kind.DAY: "CAST({value} AS date)",
-    Kind.MOMENT: "CAST({value} AS timestamp)",
-    Kind.TEXT: "CAST({value} AS text)",
-    Kind.JSON: "CAST({value} AS text)",
-}
 
 
-def of_records(name: str, label: str, key_names: Sequence[str], columns: Mapping[str, tuple[Kind, str]]) -> Delivered:
-    """The records of a declared entity. `columns`: kind and label by name; names are identifiers.
+def of_declared(entity: Declaration) -> Delivered:
+    """The records of a declared entity, or the rows of its view, whose `version` is of type `timestamptz`.
 
-    A value that a column cannot hold fails the statement that reads it.
+    A value that a column cannot hold fails the statement that reads it. A key of one whole number in a view is compared
+    as one.
     """
-    made = {}
-    for each, (kind, meaning) in columns.items():
-        value = f"({MAIN}.data {'->' if kind is Kind.JSON else '->>'} '{each}')"
-        made[each] = DeliveredColumn(each, kind, _CASTS[kind].format(value=value), meaning)
-    return Delivered(
-        name=name,
-        label=label,
-        source=f"{RECORDS} {MAIN}",
-        key=(f"{MAIN}.key",),
-        key_sql=f"{MAIN}.key",
-        version=f"{MAIN}.updated_at",
-        condition=f"{MAIN}.entity = '{name}' AND {MAIN}.removed_at IS NULL",
-        columns=made,
-        key_names=tuple(key_names),
-    )
-
-
-def of_view(
-    name: str, label: str, *, view: str, key_names: Sequence[str], version: str, columns: Mapping[str, tuple[Kind, str]]
-) -> Delivered:
-    """The rows of a view or a table of the operator's. All names are identifiers, that of the view with its schema.
-
-    `version` is a column of type `timestamptz`. A key of one whole number is compared as one.
-    """
-    made = {
-        each: DeliveredColumn(each, kind, _CASTS[kind].format(value=f"{MAIN}.{each}"), text)
-        for each, (kind, text) in columns.items()
+    columns = {
+        each.name: DeliveredColumn(each.name, each.kind, strict_value_of(entity, each, MAIN), each.label)
+        for each in entity.columns.values()
     }
-    key = tuple(f"{MAIN}.{each}" for each in key_names)
-    kinds = tuple(columns[each][0] for each in key_names)
+    if entity.view is None:
+        return Delivered(
+            name=entity.name,
+            label=entity.label,
+            source=f"{RECORDS} {MAIN}",
+            key=(f"{MAIN}.key",),
+            key_sql=f"{MAIN}.key",
+            version=f"{MAIN}.updated_at",
+            condition=f"{MAIN}.entity = '{entity.name}' AND {MAIN}.removed_at IS NULL",
+            columns=columns,
+            key_names=entity.key,
+        )
+    key = tuple(f"{MAIN}.{each}" for each in entity.key)
     return Delivered(
-        name=name,
-        label=label,
-        source=f"{view} {MAIN}",
+        name=entity.name,
+        label=entity.label,
+        source=f"{entity.view} {MAIN}",
         key=key,
         key_sql=joined_key(key),
-        version=f"{MAIN}.{version}",
+        version=f"{MAIN}.{entity.version}",
         condition="",
-        columns=made,
-        kinds=kinds,
-        key_names=tuple(key_names),
+        columns=columns,
+        kinds=tuple(entity.columns[each].kind for each in entity.key),
+        key_names=entity.key,
     )

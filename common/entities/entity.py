@@ -1,4 +1,5 @@
-"""Entities: what readers list, filter and export; derived from the descriptions of resources, lists and parties.
+"""Entities: what readers list, filter and export; derived from the descriptions of resources, lists and parties, and
+from the declarations of what others hand over.
 
 An entity is a table with what is said of its rows elsewhere: entries of a list have the columns of their record by
 which readers filter, and records that name a unit only by its number have its município and UF.
@@ -10,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
 
+from common.entities.columns import value_of
+from common.entities.declared import Declaration, DeclaredColumn
 from common.resources import RESOURCES
 from common.resources.derive import (
     AUSENTE,
     BUSCA,
-    Searchable,
     entry_columns,
     key_column,
     party_columns,
@@ -36,6 +38,17 @@ RECORD = "r"
 NOW = "timezone('America/Sao_Paulo', now())"
 MOMENTS = (Kind.MOMENT, Kind.STAMP)
 DATES = (*MOMENTS, Kind.DAY)
+INTEGERS = (Kind.INTEGER, Kind.LONG, Kind.CODE)
+LARGEST_LONG = 2**63 - 1
+OWN_PARAMETERS = (
+    *("limite", "pular", "cursor", "ordem", "contagem", "campos", "dados_pessoais"),
+    *("excel", "facetas", "agrupar", "medianas", "q", "visto_desde"),
+)
+"""Names that parameters of lists and files have beside filters."""
+RECORDS = "entity_records"
+"""The table of declared records."""
+KEY, SEEN, CHANGED = "chave", "visto_em", "alterado_em"
+"""Fields that the rows of declared entities have beside their columns."""
 
 
 class Form(Enum):
@@ -105,8 +118,8 @@ class Entity:
 
     `resources`: whose completeness is that of the entity; `children`: the lists whose entries these are. `period`: the
     filter, without `_de` and `_ate`, of the days by which the resources are covered; empty where rows have none.
-    `resource`: whose records these are, if they are records; `party`: which party, if they are parties. `searched`: the
-    table whose words are searched, where it is not the entity's own.
+    `resource`: whose records these are, if they are records; `party`: which party, if they are parties; `declared`:
+    which declared entity. `searched`: the table whose words are searched, where it is not the entity's own.
     """
 
     name: str
@@ -122,6 +135,7 @@ class Entity:
     period: str = ""
     resource: Resource | None = None
     party: Party | None = None
+    declared: Declaration | None = None
     searched: str = ""
 
     @property
@@ -177,7 +191,7 @@ def _add_columns(
             parts.orders.setdefault(name, Order(name, column.label, sql, column.kind, is_required))
 
 
-def _filters_of(column: Column, name: str, sql: str, *, leads: bool) -> Iterable[Filter]:
+def _filters_of(column: Column | DeclaredColumn, name: str, sql: str, *, leads: bool) -> Iterable[Filter]:
     """The filters on a column: a range of what has an order, else equality."""
     if column.kind in DATES:
         ends = ("_de", "a partir de"), ("_ate", "até, inclusive")
@@ -222,15 +236,20 @@ def _add_own(parts: _Parts) -> None:
     parts.fields["payload"] = Field(
         "payload", "Como veio do portal", Kind.JSON, f"{MAIN}.payload", is_default=False, is_personal=True
     )
-    since = f"{MAIN}.updated_at >= timezone('America/Sao_Paulo', {{value}})"
-    label = "Visto pela primeira vez, ou alterado, a partir deste momento"
-    parts.filters["visto_desde"] = Filter("visto_desde", label, Kind.MOMENT, Form.WITH, since)
+    _add_since(parts)
     cnpj = parts.filters.get("cnpj")
     if cnpj is not None:
         # a range, which an index can answer; LIKE could not in most collations
         sql = f"{cnpj.sql} BETWEEN {{value}} || '000000' AND {{value}} || 'ZZZZZZ'"
         label = "Os oito primeiros caracteres do CNPJ do órgão"
         parts.filters["cnpj_raiz"] = Filter("cnpj_raiz", label, Kind.SHORT_TEXT, Form.WITH, sql, cnpj.leads)
+
+
+def _add_since(parts: _Parts) -> None:
+    """Add the filter on what has come, or was changed, since a moment."""
+    since = f"{MAIN}.updated_at >= timezone('America/Sao_Paulo', {{value}})"
+    label = "Visto pela primeira vez, ou alterado, a partir deste momento"
+    parts.filters["visto_desde"] = Filter("visto_desde", label, Kind.MOMENT, Form.WITH, since)
 
 
 def _add_absence(parts: _Parts) -> None:
@@ -242,20 +261,20 @@ def _add_absence(parts: _Parts) -> None:
     parts.filters["ausente"] = Filter("ausente", label, Kind.BOOLEAN, Form.HOLDS, f"{column} IS NOT NULL")
 
 
-def _add_search(parts: _Parts, described: Searchable) -> None:
+def _add_search(parts: _Parts, searched: Iterable[str]) -> None:
     """Add the filter on words, where the table has them."""
-    if described.searched:
-        columns = ", ".join(f"`{name}`" for name in described.searched)
+    columns = ", ".join(f"`{name}`" for name in searched)
+    if columns:
         label = f'Palavras em {columns}: todas, em qualquer número; também `OU`, `-palavra`, `"frase"`, `prefixo*`'
         parts.filters[SEARCH] = Filter(SEARCH, label, Kind.TEXT, Form.SEARCH, f"{MAIN}.{BUSCA}", leads=True)
 
 
-def _with_relevance(orders: Mapping[str, Order], described: Searchable) -> dict[str, Order]:
+def _with_relevance(orders: Mapping[str, Order], searched: Sequence[str]) -> dict[str, Order]:
     """The orders, and after them the one by how well the words of a question fit, where the table has words.
 
     A question in this order has its words as its first parameter.
     """
-    if not described.searched:
+    if not searched:
         return dict(orders)
     # a decimal, which stays the same in a cursor
     rank = f"round(CAST(ts_rank({MAIN}.{BUSCA}, to_tsquery('pncp', $1)) AS numeric), 6)"
@@ -303,7 +322,7 @@ def of_resource(resource: Resource) -> Entity:
     """The records of a resource."""
     parts, order = _Parts(), _day_order(resource, MAIN)
     parts.orders[order.name] = order
-    _add_search(parts, resource)
+    _add_search(parts, resource.searched)
     _add_record(parts, resource, MAIN, is_whole=True)
     _add_own(parts)
     if resource.shows_absence:
@@ -316,7 +335,7 @@ def of_resource(resource: Resource) -> Entity:
         key=(parts.fields[resource.key],),
         fields=parts.fields,
         filters=parts.filters,
-        orders=_with_relevance(parts.orders, resource),
+        orders=_with_relevance(parts.orders, resource.searched),
         resources=(resource,),
         period=order.name,
         resource=resource,
@@ -328,7 +347,7 @@ def of_child(resource: Resource, child: Child) -> Entity:
     """The entries of a list of a resource's records."""
     parts, order = _Parts(), _day_order(resource, RECORD)
     parts.orders[order.name] = order
-    _add_search(parts, child)
+    _add_search(parts, child.searched)
     columns, leads = (key_column(resource), *entry_columns(child)), _leading(child.indexes, (resource.key,))
     _add_columns(parts, MAIN, columns, leads=leads, seldom=_seldom_wanted(child.mentions))
     _add_record(parts, resource, RECORD, is_whole=False)
@@ -342,7 +361,7 @@ def of_child(resource: Resource, child: Child) -> Entity:
         key=tuple(parts.fields[name] for name in (resource.key, *child.key)),
         fields=parts.fields,
         filters=parts.filters,
-        orders=_with_relevance(parts.orders, child),
+        orders=_with_relevance(parts.orders, child.searched),
         resources=(resource,),
         children=(child,),
         period=order.name,
@@ -386,7 +405,7 @@ def _together(address: str, entities: Sequence[Entity]) -> Entity:
 def of_party(party: Party) -> Entity:
     """The parties of a kind."""
     parts, names = _Parts(), party_row_key(party)
-    _add_search(parts, party)
+    _add_search(parts, party.searched)
     _add_columns(parts, MAIN, party_columns(party), leads=frozenset(names[:1]))
     _add_own(parts)
     key = tuple(parts.fields.get(name) or Field(name, "Número", Kind.INTEGER, f"{MAIN}.{name}") for name in names)
@@ -400,7 +419,7 @@ def of_party(party: Party) -> Entity:
         key=key,
         fields=parts.fields,
         filters=parts.filters,
-        orders=_with_relevance(parts.orders, party),
+        orders=_with_relevance(parts.orders, party.searched),
         resources=tuple(each for each in RESOURCES if _names(each, party)),
         party=party,
     )
@@ -409,6 +428,97 @@ def of_party(party: Party) -> Entity:
 def _names(resource: Resource, party: Party) -> bool:
     mentions = (*resource.mentions, *(mention for child in resource.lists for mention in child.mentions))
     return any(mention.party is party for mention in mentions)
+
+
+# --- declared entities ------------------------------------------------------------------------------------------
+
+
+def of_declared(entity: Declaration) -> Entity:
+    """The records of a declared entity that are not removed, or the rows of its view.
+
+    Where keys may be numbers of natural persons, rows are paged by a number of ours, as cursors show what they are
+    paged by; a view has none, and its rows are paged by a hash.
+    """
+    parts, values = _Parts(), {name: f"{MAIN}.v_{name}" for name in entity.columns}
+    key = Field(KEY, "Chave", Kind.TEXT, f"{MAIN}.key", is_personal=entity.has_personal_key)
+    parts.fields[KEY] = key
+    for each in entity.columns.values():
+        sql = f"{MAIN}.v_{each.name}"
+        is_default = each.kind is not Kind.JSON
+        parts.fields[each.name] = Field(
+            each.name, each.label, each.kind, sql, is_default=is_default, is_personal=each.is_personal
+        )
+    _add_declared_filters(parts, entity, values)
+    paged = _paged_by(entity, key, parts.fields)
+    parts.orders[KEY] = Order(KEY, key.label, paged[0].sql, paged[0].kind, is_required=True, is_descending=False)
+    moments = [(CHANGED, "Alterado pela última vez", f"{MAIN}.updated_at")]
+    if entity.view is None:
+        moments.insert(0, (SEEN, "Recebido pela primeira vez", f"{MAIN}.created_at"))
+    for name, label, sql in moments:
+        parts.fields[name] = Field(name, label, Kind.MOMENT, f"timezone('America/Sao_Paulo', {sql})")
+    parts.orders[CHANGED] = Order(CHANGED, moments[-1][1], parts.fields[CHANGED].sql, Kind.MOMENT, is_required=True)
+    for each in entity.columns.values():
+        if each.kind in (*DATES, Kind.NUMBER):
+            parts.orders.setdefault(each.name, Order(each.name, each.label, values[each.name], each.kind, False))
+    searched = entity.searched if entity.view is None else ()
+    return Entity(
+        name=entity.name,
+        address=entity.name.replace("_", "-"),
+        label=entity.label,
+        source=_declared_source(entity),
+        key=paged,
+        fields=parts.fields,
+        filters=parts.filters,
+        orders=_with_relevance(parts.orders, searched),
+        resources=(),
+        declared=entity,
+    )
+
+
+def _declared_source(entity: Declaration) -> str:
+    """What stands behind FROM. The planner takes it apart, so that only what is asked for is read out of a record."""
+    table = "d"
+    columns = [f"{value_of(entity, each, table)} AS v_{each.name}" for each in entity.columns.values()]
+    if entity.view is not None:
+        key = joined_key([f"{table}.{name}" for name in entity.key])
+        version = f"{table}.{entity.version}"
+        own = [f"{key} AS key", f"{version} AS created_at", f"{version} AS updated_at"]
+        return f"(SELECT {', '.join((*own, *columns))} FROM {entity.view} {table}) {MAIN}"
+    own = [f"{table}.{name}" for name in ("key", "number", "created_at", "updated_at", BUSCA)]
+    rows = f"{RECORDS} {table} WHERE {table}.entity = '{entity.name}' AND {table}.removed_at IS NULL"
+    return f"(SELECT {', '.join((*own, *columns))} FROM {rows}) {MAIN}"
+
+
+def _paged_by(entity: Declaration, key: Field, fields: Mapping[str, Field]) -> tuple[Field, ...]:
+    if entity.view is None:
+        return (Field("numero", "Número", Kind.LONG, f"{MAIN}.number"),) if key.is_personal else (key,)
+    if key.is_personal:
+        return (Field("resumo", "Resumo da chave", Kind.TEXT, f"md5({MAIN}.key)"),)
+    return tuple(fields[name] for name in entity.key)
+
+
+def _add_declared_filters(parts: _Parts, entity: Declaration, values: Mapping[str, str]) -> None:
+    """Add filters on the words, the key and each column. A name that another one has gets `_` behind it."""
+    _add_search(parts, entity.searched if entity.view is None else ())
+    _add_since(parts)
+    leads = entity.view is None
+    parts.filters[KEY] = Filter(KEY, "Chave", Kind.SHORT_TEXT, Form.ANY, f"{MAIN}.key", leads=leads)
+    for each in entity.columns.values():
+        if each.kind is Kind.JSON:
+            continue
+        is_key = leads and each.name == entity.key_text
+        for made in _filters_of(each, each.name, values[each.name], leads=is_key):
+            name = made.name
+            while name in parts.filters or name in OWN_PARAMETERS:
+                name += "_"
+            # what has few values can be counted by them; numbers of companies and persons have not
+            kind = Kind.SHORT_TEXT if made.kind is Kind.TEXT and each.type != "text" else made.kind
+            parts.filters[name] = replace(made, name=name, kind=kind)
+
+
+def joined_key(parts: Sequence[str]) -> str:
+    """SQL of a key as one text."""
+    return " || '/' || ".join(f"CAST({part} AS text)" for part in parts)
 
 
 def _all() -> Iterable[Entity]:

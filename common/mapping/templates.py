@@ -18,7 +18,7 @@ _PART = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+")
 _WITH_ARGUMENT = ("max", "date", "decimal", "default")
 TRANSFORMS = (*_WITH_ARGUMENT, "trim", "upper", "digits", "brl")
 DATES = (Kind.DAY, Kind.MOMENT, Kind.STAMP)
-NUMBERS = (Kind.INTEGER, Kind.CODE, Kind.NUMBER)
+NUMBERS = (Kind.INTEGER, Kind.LONG, Kind.CODE, Kind.NUMBER)
 TEXTS = (Kind.TEXT, Kind.SHORT_TEXT)
 _NO_LIMIT = 1_000_000
 
@@ -140,6 +140,7 @@ KIND_NAMES = {
     Kind.TEXT: "texto",
     Kind.SHORT_TEXT: "texto",
     Kind.INTEGER: "número inteiro",
+    Kind.LONG: "número inteiro",
     Kind.CODE: "código numérico",
     Kind.NUMBER: "número",
     Kind.BOOLEAN: "verdadeiro ou falso",

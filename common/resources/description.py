@@ -24,6 +24,8 @@ class Kind(Enum):
     """Part of an index: at most 250 characters, as PostgreSQL's indexes take no more than 2,700 bytes for a key."""
     INTEGER = auto()
     """32 bits."""
+    LONG = auto()
+    """64 bits; of declared entities alone."""
     CODE = auto()
     """An id that the portal's document calls a string and its answers write as a number; both are taken."""
     NUMBER = auto()

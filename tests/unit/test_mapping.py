@@ -10,24 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.entities.delivered import DELIVERED, Delivered, of_records
+from common.entities.declared import ColumnType, Declaration, DeclaredColumn
+from common.entities.delivered import DELIVERED, Delivered, of_declared
 from common.mapping.fields import FieldsRendering, compile_fields
 from common.mapping.messages import CHATS, MessageRendering, compile_message
 from common.mapping.plan import FieldPlan
 from common.mapping.problem import Problem
 from common.mapping.rendering import CannotRender
-from common.resources.description import Kind
 
-COLUMNS = {
-    "nome": Kind.TEXT,
-    "numero": Kind.INTEGER,
-    "preco": Kind.NUMBER,
-    "ativo": Kind.BOOLEAN,
-    "dia": Kind.DAY,
-    "quando": Kind.MOMENT,
-    "dados": Kind.JSON,
+COLUMNS: dict[str, ColumnType] = {
+    "nome": "text",
+    "numero": "integer",
+    "preco": "number",
+    "ativo": "boolean",
+    "dia": "day",
+    "quando": "moment",
+    "dados": "json",
 }
-ENTITY = of_records("coisas", "Coisas", ["numero"], {name: (kind, name) for name, kind in COLUMNS.items()})
+ENTITY = of_declared(
+    Declaration(
+        "coisas", "Coisas", ("numero",), {name: DeclaredColumn(name, kind, name) for name, kind in COLUMNS.items()}
+    )
+)
 VERSION = datetime(2026, 3, 1, 10, 0, 0, 5, tzinfo=timezone(timedelta(hours=-3)))
 EMPTY: dict[str, Any] = dict.fromkeys(COLUMNS)
 

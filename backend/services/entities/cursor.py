@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from common.entities.entity import MOMENTS, Entity, Order
+from common.entities.entity import INTEGERS, LARGEST_LONG, MOMENTS, Entity, Order
 from common.resources.description import Kind
 
 LONGEST = 2_000
@@ -60,8 +60,8 @@ def parse_cursor(written: str, entity: Entity, order: Order) -> Place | None:
 
 
 def _parse(value: Any, kind: Kind) -> Any:
-    if kind in (Kind.INTEGER, Kind.CODE):
-        if type(value) is not int or abs(value) > 2**62:
+    if kind in INTEGERS:
+        if type(value) is not int or abs(value) > LARGEST_LONG:
             raise TypeError
         return value
     if not isinstance(value, str) or "\0" in value:

@@ -17,7 +17,18 @@ from fastapi.exceptions import RequestValidationError
 
 from backend.services.entities.cursor import LONGEST, Place, parse_cursor
 from backend.services.search import Unanswerable, to_tsquery_text
-from common.entities.entity import DATES, RELEVANCE, SEARCH, Entity, Field, Filter, Form, Order
+from common.entities.entity import (
+    DATES,
+    INTEGERS,
+    LARGEST_LONG,
+    RELEVANCE,
+    SEARCH,
+    Entity,
+    Field,
+    Filter,
+    Form,
+    Order,
+)
 from common.resources.description import Kind
 
 Counting = Literal["limitada", "exata", "nao"]
@@ -35,7 +46,7 @@ PERSONAL = "dados_pessoais"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
-_INTEGER = re.compile(r"-?[0-9]{1,10}")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _PUNCTUATED = re.compile(
     r"[0-9A-Z]{2}\.?[0-9A-Z]{3}\.?[0-9A-Z]{3}/?[0-9A-Z]{4}-?[0-9]{2}|[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"
 )
@@ -160,8 +171,8 @@ def parameters_of(entity: Entity) -> tuple[Parameter, ...]:
         ),
         Parameter(
             "campos",
-            "os campos de cada registro, separados por vírgula; `todos` traz também os que raramente interessam, e"
-            " `payload`, o registro como veio do portal",
+            "os campos de cada registro, separados por vírgula; `todos` traz também os que raramente interessam"
+            + (", e `payload`, o registro como veio do portal" if "payload" in entity.fields else ""),
             {
                 "type": "array",
                 "items": {"type": "string", "enum": [ALL_FIELDS, *entity.fields]},
@@ -365,8 +376,9 @@ def _check_text(name: str, written: str) -> None:
 def _value(chosen: Filter, written: str) -> Any:
     name, kind = chosen.name, chosen.kind
     _check_text(name, written)
-    if kind in (Kind.INTEGER, Kind.CODE):
-        return _integer(name, written.strip(), -LARGEST_INTEGER, LARGEST_INTEGER)
+    if kind in INTEGERS:
+        largest = LARGEST_LONG if kind is Kind.LONG else LARGEST_INTEGER
+        return _integer(name, written.strip(), -largest, largest)
     if kind is Kind.NUMBER:
         return _number(name, written.strip())
     if kind is Kind.BOOLEAN:

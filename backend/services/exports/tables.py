@@ -18,7 +18,7 @@ Row = list[str | None]
 """A row's values as they are written; null is `None`, and an empty text is one."""
 
 NUMBERS = ("NUMBER",)
-INTEGERS = ("INTEGER", "CODE")
+INTEGERS = ("INTEGER", "LONG", "CODE")
 MOMENTS = ("MOMENT", "STAMP")
 DAYS = ("DAY",)
 BOOLEANS = ("BOOLEAN",)

@@ -69,6 +69,10 @@ def reads_list(name: str) -> Callable[[Endpoint], Endpoint]:
     return access(f"{READ}:{name.replace('-', '_')}", "read")
 
 
+describes = access(READ_ALL, "read", also=f"{INTAKE}:{ANY}")
+"""What entities and sheets look like, for those who hand records in, too."""
+
+
 def access_of(route: BaseRoute) -> Access:
     """The declared access of a route's endpoint, `CLOSED` where there is none."""
     declared = getattr(getattr(route, "endpoint", None), _KEY, CLOSED)

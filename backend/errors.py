@@ -31,6 +31,8 @@ from common.database import cause_of, is_database_trouble
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 10
+READ_VIEW = "view"
+"""What the state of a request names the view of the operator's that it reads, if it reads one."""
 MOST_FAULTS = 20
 
 
@@ -403,7 +405,11 @@ def _plainly(status: int) -> Callable[[Request, Exception], Response]:
 
 def _on_database(request: Request, error: Exception) -> Response:
     if not is_database_trouble(error):
-        return on_unexpected(request, error)
+        view = getattr(request.state, READ_VIEW, None)
+        if view is None:
+            return on_unexpected(request, error)
+        log.warning("a view could not be read", view=view, cause=cause_of(error))
+        return problem(503, "view_unreadable", values={"view": view, "cause": type(error).__name__})
     log.warning("database is not available", path=request.url.path, cause=cause_of(error))
     return problem(503, "database_away", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 

@@ -19,6 +19,7 @@ from backend.access import methods_at, methods_of
 from backend.api import (
     alerts,
     auth,
+    declared,
     deliveries,
     destinations,
     documentation,
@@ -131,10 +132,12 @@ def create_app(settings: BackendSettings) -> FastAPI:
         *(operations.router, auth.router, page.router, mirror.router),
         *(destinations.router, jobs.router, deliveries.router),
         *(intake.router, imports.router, records.router),
+        declared.router,
     ]
     page.mount_assets(app)
     if settings.shows_documentation:
         routers.append(documentation.router)
+    routers.append(declared.lists)  # last: what files declare hides no other address
     for router in routers:
         app.include_router(router)
     _add_middleware(app, settings, security, limiter, metrics)
@@ -221,7 +224,7 @@ def _lifespan(
                 log.warning("database is not available yet", cause=cause_of(error))
             if publisher is not None and not await publisher.connect():
                 log.warning("broker is not available yet")
-            exports = _exports_of(settings, engine, long_copying, folder, metrics)
+            exports = _exports_of(settings, engine, long_copying, connections, folder=folder, metrics=metrics)
             year_files = _year_files_of(settings, engine, long_copying)
             notifier = Notifier(channels_of(settings), settings.public_url, dashboard.verdict, settings.alert_language)
             mirrors = Mirrors(settings.list_scopes)
@@ -231,7 +234,8 @@ def _lifespan(
                 asyncio.create_task(sweep(engine)),
                 asyncio.create_task(exports.work()),
                 asyncio.create_task(watch(engine, rules, notifier, queue_watch)),
-                asyncio.create_task(Courier(engine, mirrors, notifier, metrics).watch()),
+                asyncio.create_task(Courier(engine, mirrors, connections, notifier, metrics).watch()),
+                asyncio.create_task(connections.watch()),
             ]
             if settings.execution_log_days:
                 background.append(asyncio.create_task(forget_lines(engine, days=settings.execution_log_days)))
@@ -259,7 +263,7 @@ def _lifespan(
                         dashboard=dashboard,
                         security=security,
                         notifier=notifier,
-                        searches=SearchSettings(settings.saved_searches_per_user, notifier),
+                        searches=SearchSettings(settings.saved_searches_per_user, notifier, connections),
                         metrics=metrics,
                         figures=figures,
                         about=About(
@@ -295,7 +299,13 @@ async def _close(*publishers: RabbitMQPublisher | None) -> None:
 
 
 def _exports_of(
-    settings: BackendSettings, engine: AsyncEngine, copying: AsyncEngine, folder: Folder, metrics: Metrics
+    settings: BackendSettings,
+    engine: AsyncEngine,
+    copying: AsyncEngine,
+    connections: ConnectionFiles,
+    *,
+    folder: Folder,
+    metrics: Metrics,
 ) -> running.Exports:
     limits = running.ExportLimits(
         at_once=settings.export_concurrency,
@@ -303,7 +313,15 @@ def _exports_of(
         most_bytes=settings.export_max_bytes,
         hours=settings.export_hours,
     )
-    return running.Exports(engine, copying, folder=folder, scopes=settings.list_scopes, limits=limits, metrics=metrics)
+    return running.Exports(
+        engine,
+        copying,
+        connections,
+        folder=folder,
+        scopes=settings.list_scopes,
+        limits=limits,
+        metrics=metrics,
+    )
 
 
 def _year_files_of(settings: BackendSettings, engine: AsyncEngine, copying: AsyncEngine) -> YearFiles:

@@ -28,6 +28,7 @@ TAGS = [
     {"name": "auth", "description": "Tokens, e quem pergunta."},
     {"name": "operations", "description": "Saúde e métricas, para quem opera o serviço."},
     {"name": "dados", "description": "O que o espelho tem: listas com filtros, detalhes, somas, preços e arquivos."},
+    {"name": "cadastros", "description": "Entidades declaradas: listas, esquemas e planilhas para preencher."},
     {"name": "exportações", "description": "Arquivos grandes, feitos por trabalhos que se acompanham."},
     {"name": "arquivos", "description": "Arquivos prontos de anos inteiros."},
     {"name": "buscas salvas", "description": "Buscas que avisam, uma vez por dia, dos registros novos."},

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from backend.access import reads, reads_list
-from backend.dependencies import AppState, CurrentUser
-from backend.errors import NOT_FOUND_RESPONSE, NotFoundError
+from backend.dependencies import AppState, CurrentUser, State
+from backend.errors import NOT_FOUND_RESPONSE
 from backend.models.descriptions import Description
 from backend.openapi import with_headers
-from backend.security import sees_personal_data
+from backend.security import User, sees_personal_data
+from backend.services.deliveries.files import unknown_list
 from backend.services.entities.address import LONGEST, Part, find_record, party_parts, record_parts
 from backend.services.entities.descriptions import describe_entity
 from backend.services.entities.detail import load_party, load_record
@@ -21,7 +22,7 @@ from backend.services.entities.documentation import PERSONAL_PARAMETER, document
 from backend.services.entities.question import parse_question, parse_sees_all, refuse
 from backend.services.entities.rows import load_page, to_json
 from common.database import raw_driver_of
-from common.entities.entity import ENTITIES, ENTITIES_BY_ADDRESS, Entity
+from common.entities.entity import ENTITIES, Entity
 from common.resources import RESOURCES
 
 router = APIRouter(tags=["dados"])
@@ -32,25 +33,30 @@ Load = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 def _list_of(entity: Entity) -> Endpoint:
     @reads_list(entity.address)
     async def list_rows(request: Request, state: AppState, user: CurrentUser) -> Response:
-        question = parse_question(entity, request.query_params.multi_items(), may_see_all=sees_personal_data(user))
-        async with state["reading"].connect() as db:
-            page = await load_page(await raw_driver_of(db), question)
-            mirror = await state["mirrors"].load(db, question)
-        body = to_json(
-            {
-                "registros": page.rows,
-                "total": page.total.number,
-                "total_tipo": page.total.kind,
-                "proximo": page.next_cursor,
-                "pular": question.skip,
-                "limite": question.limit,
-                "espelho": mirror.to_object(),
-            }
-        )
-        headers = {} if page.next_cursor is None else {"Link": link_to(following_path(request, page.next_cursor))}
-        return answer(request, body, headers, may_be_kept=not question.sees_all)
+        return await give_page(entity, request, state, user)
 
     return list_rows
+
+
+async def give_page(entity: Entity, request: Request, state: State, user: User | None) -> Response:
+    """A page of the rows that a request asks for."""
+    question = parse_question(entity, request.query_params.multi_items(), may_see_all=sees_personal_data(user))
+    async with state["reading"].connect() as db:
+        page = await load_page(await raw_driver_of(db), question)
+        mirror = await state["mirrors"].load(db, question)
+    body = to_json(
+        {
+            "registros": page.rows,
+            "total": page.total.number,
+            "total_tipo": page.total.kind,
+            "proximo": page.next_cursor,
+            "pular": question.skip,
+            "limite": question.limit,
+            "espelho": mirror.to_object(),
+        }
+    )
+    headers = {} if page.next_cursor is None else {"Link": link_to(following_path(request, page.next_cursor))}
+    return answer(request, body, headers, may_be_kept=not question.sees_all)
 
 
 def _detail_of(entity: Entity, parts: Sequence[Part], load: Load) -> Endpoint:
@@ -131,11 +137,13 @@ def link_to(following: str) -> str:
 @reads
 async def get_description(
     entidade: Annotated[str, Path(max_length=LONGEST, description="o endereço da lista", examples=["contratacoes"])],
+    state: AppState,
 ) -> Description:
     """Filtros, campos, ordens e formatos, com os seus nomes em português: do que se faz um formulário."""
-    entity = ENTITIES_BY_ADDRESS.get(entidade)
+    known = await state["connections"].load()
+    entity = known.list_of(entidade)
     if entity is None:
-        raise NotFoundError(f"Não existe a lista {entidade}: use {', '.join(ENTITIES_BY_ADDRESS)}.")
+        raise unknown_list(entidade, known)
     return describe_entity(entity)
 
 

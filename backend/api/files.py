@@ -16,7 +16,7 @@ from backend.api.entities import Endpoint, answer
 from backend.dependencies import AppState, CurrentUser, State
 from backend.errors import NO_PARQUET_RESPONSE, NO_ROOM_RESPONSE
 from backend.openapi import with_headers
-from backend.security import sees_personal_data
+from backend.security import User, sees_personal_data
 from backend.services.entities.documentation import own_parameters, parameters
 from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import PAGING, Question, parse_question, refuse
@@ -45,20 +45,25 @@ SEND_SECONDS = 900.0
 
 def _file_of(entity: Entity) -> Endpoint:
     @reads_list(entity.address)
-    async def give_file(request: Request, state: AppState, user: CurrentUser, formato: Suffix) -> Response:
-        given = request.query_params.multi_items()
-        named = {name for name, _ in given}
-        for_excel = _is_for_excel(request, formato)
-        filters = [(name, value) for name, value in given if name != EXCEL]
-        question = parse_question(entity, filters, may_see_all=sees_personal_data(user), has_pages=False)
-        question = for_format(question, formato, names_fields="campos" in named)
-        if formato == "atom":
-            return await _feed(request, state, question)
-        async with state["reading"].connect() as db:
-            mirror = await state["mirrors"].load(db, question)
-        return _Download(state, _Wanted(question, FORMATS[formato], mirror, for_excel))
+    async def download(request: Request, state: AppState, user: CurrentUser, formato: Suffix) -> Response:
+        return await give_file(entity, request, state, user, formato)
 
-    return give_file
+    return download
+
+
+async def give_file(entity: Entity, request: Request, state: State, user: User | None, suffix: Suffix) -> Response:
+    """A file with the rows that a request asks for."""
+    given = request.query_params.multi_items()
+    named = {name for name, _ in given}
+    for_excel = _is_for_excel(request, suffix)
+    filters = [(name, value) for name, value in given if name != EXCEL]
+    question = parse_question(entity, filters, may_see_all=sees_personal_data(user), has_pages=False)
+    question = for_format(question, suffix, names_fields="campos" in named)
+    if suffix == "atom":
+        return await _feed(request, state, question)
+    async with state["reading"].connect() as db:
+        mirror = await state["mirrors"].load(db, question)
+    return _Download(state, _Wanted(question, FORMATS[suffix], mirror, for_excel))
 
 
 def _is_for_excel(request: Request, formato: Suffix) -> bool:
@@ -157,20 +162,29 @@ _BINARY: Mapping[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _TEXT: Mapping[str, Any] = {"schema": {"type": "string"}}
 
 
-def _document(entity: Entity) -> dict[str, Any]:
+def document_file(entity: Entity) -> dict[str, Any]:
     """The arguments of the route that describe it."""
-    excel = {
-        "name": EXCEL,
-        "in": "query",
-        "description": "`1`: CSV para o Excel no Brasil, com `;`, vírgula decimal e BOM; só para `.csv`",
-        "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
-    }
+    described = describe_files(entity.label)
+    known = [*parameters(entity, has_pages=False), *own_parameters(entity, without=PAGING)]
+    return {**described, "openapi_extra": {"parameters": [*known, EXCEL_PARAMETER]}}
+
+
+EXCEL_PARAMETER = {
+    "name": EXCEL,
+    "in": "query",
+    "description": "`1`: CSV para o Excel no Brasil, com `;`, vírgula decimal e BOM; só para `.csv`",
+    "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
+}
+
+
+def describe_files(label: str) -> dict[str, Any]:
+    """What the document says of the files of a list, but for its parameters."""
     content = {
         each.media_type.partition(";")[0]: _TEXT if "text" in each.media_type or each.name == "ndjson" else _BINARY
         for each in FORMATS.values()
     }
     return {
-        "description": f"{entity.label}, em um arquivo com os mesmos filtros da lista. Sem `campos`, com todos os"
+        "description": f"{label}, em um arquivo com os mesmos filtros da lista. Sem `campos`, com todos os"
         f" campos que não são JSON; PDF, com os que cabem em uma página. Até {grouped(MOST_ROWS)} registros, e PDF até"
         f" {grouped(MOST_PDF_ROWS)}; acima disso, 422 diz quantos são. `.atom` traz os {MOST_ENTRIES} mais novos.",
         "responses": {
@@ -182,9 +196,6 @@ def _document(entity: Entity) -> dict[str, Any]:
             **NO_PARQUET_RESPONSE,
             **NO_ROOM_RESPONSE,
         },
-        "openapi_extra": {
-            "parameters": [*parameters(entity, has_pages=False), *own_parameters(entity, without=PAGING), excel]
-        },
     }
 
 
@@ -195,5 +206,5 @@ for _entity in ENTITIES:
         methods=["GET"],
         operation_id=f"download_{_entity.name}",
         summary=f"{_entity.label}: arquivo",
-        **_document(_entity),
+        **document_file(_entity),
     )

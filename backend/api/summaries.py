@@ -6,7 +6,7 @@ from typing import Any, cast
 from fastapi import APIRouter, Request
 
 from backend.access import reads
-from backend.dependencies import AppState
+from backend.dependencies import AppState, State
 from backend.models.entities import Mirror
 from backend.models.summary import Facets, Group, Summary
 from backend.services.entities.documentation import document_parameters
@@ -38,16 +38,21 @@ def _values_of(request: Request, name: str, known: Sequence[str], default: Seque
 def _facets_of(entity: Entity) -> Endpoint:
     @reads
     async def count_values(request: Request, state: AppState) -> Facets:
-        question = parse_question(entity, request.query_params.multi_items(), instead=("facetas",))
-        names = _values_of(request, "facetas", facets_of(entity), default_facets_of(entity))
-        if len(names) > MOST_FACETS:
-            refuse("facetas", f"são no máximo {MOST_FACETS}")
-        async with state["reading"].connect() as db:
-            facets = await load_facets(db, question, names)
-            mirror = await state["mirrors"].load(db, question)
-        return Facets(facetas=facets, espelho=Mirror(**mirror.to_object()))
+        return await give_facets(entity, request, state)
 
     return count_values
+
+
+async def give_facets(entity: Entity, request: Request, state: State) -> Facets:
+    """How many rows there are of each value of the filters that a request names."""
+    question = parse_question(entity, request.query_params.multi_items(), instead=("facetas",))
+    names = _values_of(request, "facetas", facets_of(entity), default_facets_of(entity))
+    if len(names) > MOST_FACETS:
+        refuse("facetas", f"são no máximo {MOST_FACETS}")
+    async with state["reading"].connect() as db:
+        facets = await load_facets(db, question, names)
+        mirror = await state["mirrors"].load(db, question)
+    return Facets(facetas=facets, espelho=Mirror(**mirror.to_object()))
 
 
 def _summary_of(entity: Entity, rollup: Rollup) -> Endpoint:
@@ -62,6 +67,18 @@ def _summary_of(entity: Entity, rollup: Rollup) -> Endpoint:
         return summary.model_copy(update={"espelho": Mirror(**mirror.to_object())})
 
     return add_up
+
+
+FACETS_SENTENCE = "Cada faceta é contada com todos os filtros menos o dela, em até 0,2 segundo."
+
+
+def document_facets(entity: Entity) -> dict[str, Any]:
+    """The arguments of the route of an entity's facets that describe it."""
+    return {
+        "summary": f"{entity.label}: quantos há de cada valor",
+        "description": FACETS_SENTENCE,
+        "openapi_extra": document_parameters(entity, ("facetas", facets_of(entity), "que filtros, no máximo seis")),
+    }
 
 
 for _entity in ENTITIES:
@@ -81,7 +98,5 @@ for _entity in ENTITIES:
         f"/{_entity.address}/facetas",
         _facets_of(_entity),
         operation_id=f"count_{_entity.name}",
-        summary=f"{_entity.label}: quantos há de cada valor",
-        description="Cada faceta é contada com todos os filtros menos o dela, em até 0,2 segundo.",
-        openapi_extra=document_parameters(_entity, ("facetas", facets_of(_entity), "que filtros, no máximo seis")),
+        **document_facets(_entity),
     )

@@ -29,6 +29,10 @@ class DescribedField(BaseModel):
     nome: str
     rotulo: str
     tipo: Kind
+    refere: str | None = Field(
+        None,
+        description="o endereço da lista cuja chave é o valor; `controle` onde ele é um número de controle do PNCP",
+    )
 
 
 class DescribedOrder(BaseModel):

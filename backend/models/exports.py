@@ -14,18 +14,10 @@ from common.entities.entity import ENTITIES_BY_ADDRESS
 State = Literal["na_fila", "lendo", "convertendo", "pronta", "erro", "expirada"]
 
 
-def _one_of(name: str, known: list[str]) -> str:
-    if name not in known:
-        raise ValueError(f"{name[:50]!r} não existe: use {' ou '.join(known)}")
-    return name
-
-
-def _entity(name: str) -> str:
-    return _one_of(name, list(ENTITIES_BY_ADDRESS))
-
-
 def _format(name: str) -> str:
-    return _one_of(name, list(FORMATS))
+    if name not in FORMATS:
+        raise ValueError(f"{name[:50]!r} não existe: use {' ou '.join(FORMATS)}")
+    return name
 
 
 def _text(value: object) -> str:
@@ -62,8 +54,10 @@ LONGEST_NAME = 60
 """So that one name too many is refused for that: 200 of them fit into the longest body."""
 Word = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_encodable)]
 EntityAddress = Annotated[
-    str, AfterValidator(_entity), WithJsonSchema({"type": "string", "enum": list(ENTITIES_BY_ADDRESS)})
+    str,
+    Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=LONGEST_NAME, examples=list(ENTITIES_BY_ADDRESS)),
 ]
+"""Which lists there are changes with the files of connections."""
 FormatName = Annotated[str, AfterValidator(_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 
 

@@ -22,7 +22,12 @@ DEFAULT_FACETS = ("uf", "esfera", "modalidade", "tipo_contrato", "tipo", "situac
 
 def facets_of(entity: Entity) -> list[str]:
     """The filters whose values can be counted."""
-    return [name for name, each in entity.filters.items() if each.form is Form.ANY and _is_of_few_values(each)]
+    personal = {each.sql for each in entity.fields.values() if each.is_personal}
+    return [
+        name
+        for name, each in entity.filters.items()
+        if each.form is Form.ANY and _is_of_few_values(each) and each.sql not in personal
+    ]
 
 
 def _is_of_few_values(each: Filter) -> bool:

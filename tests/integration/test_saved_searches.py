@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from backend.metrics import Metrics
 from backend.services.alerts.channels import Channel, Email, Message, Webhook
 from backend.services.alerts.episodes import Notifier
+from backend.services.deliveries.files import ConnectionFiles
 from backend.services.entities.mirror import Mirrors
 from backend.services.saved_searches import matches
 from backend.services.saved_searches.delivery import Courier, digest_of, next_due
@@ -57,7 +58,7 @@ class Office:
 
     def another(self) -> Courier:
         notifier = Notifier(self.channels, PUBLIC_URL)
-        return Courier(self.database.engine, Mirrors({}), notifier, Metrics())
+        return Courier(self.database.engine, Mirrors({}), ConnectionFiles(None), notifier, Metrics())
 
     async def save(self, **over: Any) -> dict[str, Any]:
         answer = await self.api.post("/buscas", json={**INTO, "email": ANA, **over})
@@ -388,7 +389,7 @@ async def test_a_backend_that_dies_amid_a_message_loses_none_and_repeats_it_at_m
     email = replace(office.channels[0], recipients=(ANA,))  # type: ignore[type-var]
     notifier = Notifier([Dying(email, has_accepted=has_accepted)], PUBLIC_URL)
     with pytest.raises(asyncio.CancelledError):
-        await Courier(office.database.engine, Mirrors({}), notifier, Metrics()).run_once(NOW)
+        await Courier(office.database.engine, Mirrors({}), ConnectionFiles(None), notifier, Metrics()).run_once(NOW)
     for minutes in range(3):
         await office.look(NOW + minutes * MINUTE)
     assert office.keys() == [["new-1"]] * (2 if has_accepted else 1)
@@ -555,7 +556,7 @@ async def test_without_https_there_is_a_link_and_no_one_click(office: Office) ->
     notifier = Notifier(office.channels, "http://pncp.intranet")
     await office.save()
     await add(office.database, "new-1")
-    await Courier(office.database.engine, Mirrors({}), notifier, Metrics()).run_once(NOW)
+    await Courier(office.database.engine, Mirrors({}), ConnectionFiles(None), notifier, Metrics()).run_once(NOW)
     (letter,) = office.mail.letters
     assert letter["List-Unsubscribe"].startswith("<http://pncp.intranet/buscas/cancelar/")
     assert letter["List-Unsubscribe-Post"] is None
@@ -679,4 +680,4 @@ async def test_messages_are_counted(office: Office) -> None:
 def test_what_is_no_list_or_no_filter_any_more_is_refused() -> None:
     for address, filters in (("contratos", {"cursor": ["x"]}), ("gone", {})):
         with pytest.raises(RequestValidationError):
-            matches.to_question(address, filters)
+            matches.to_question(ConnectionFiles(None).known, address, filters)

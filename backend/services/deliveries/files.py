@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path, PurePath
 
 import structlog
@@ -15,6 +16,7 @@ from common.connections.reading import Fault
 from common.connections.settings import Client, Connections, Destination, Layout, Source
 from common.entities.declared import Declaration
 from common.entities.delivered import DELIVERED, Delivered
+from common.entities.entity import ENTITIES_BY_ADDRESS, Entity, of_declared
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,20 @@ class Known:
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
 
+    @cached_property
+    def lists(self) -> Mapping[str, Entity]:
+        """Those of declared entities, by their addresses."""
+        return {each.address: each for each in map(of_declared, self.declarations.values())}
+
+    def list_of(self, address: str) -> Entity | None:
+        """The list at an address, of the mirror or of a declared entity; that of the latter may have underscores."""
+        return ENTITIES_BY_ADDRESS.get(address) or self.lists.get(address.replace("_", "-"))
+
+    @property
+    def addresses(self) -> list[str]:
+        """Those of all lists."""
+        return [*ENTITIES_BY_ADDRESS, *self.lists]
+
     @property
     def names(self) -> list[str]:
         """All destinations that have a file, sorted."""
@@ -56,6 +72,20 @@ class ConnectionFiles:
         self._stamp: Stamp | None = None
         self._looked_at = float("-inf")
         self._loading = asyncio.Lock()
+
+    @property
+    def known(self) -> Known:
+        """What the files said when they were last loaded."""
+        return self._known
+
+    async def watch(self) -> None:
+        """Look at the folder again and again, so that `known` is of the moment."""
+        while True:
+            try:
+                await self.load()
+            except OSError as error:  # a disk that is away may come back
+                log.warning("connections could not be read", error=type(error).__name__)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def load(self) -> Known:
         """What the files say now, give or take two seconds."""
@@ -101,6 +131,11 @@ class ConnectionFiles:
             {**layouts, **found.layouts},
             found.sources,
         )
+
+
+def unknown_list(address: str, known: Known) -> NotFoundError:
+    """The error for an address that no list has."""
+    return NotFoundError(f"Não existe a lista {address}: use {', '.join(known.addresses)}.")
 
 
 def unknown_destination(name: str, names: Sequence[str]) -> NotFoundError:

@@ -24,6 +24,7 @@ _KINDS: Mapping[Kind, KindName] = {
     Kind.TEXT: "texto",
     Kind.SHORT_TEXT: "texto",
     Kind.INTEGER: "inteiro",
+    Kind.LONG: "inteiro",
     Kind.CODE: "codigo",
     Kind.NUMBER: "numero",
     Kind.BOOLEAN: "booleano",
@@ -40,6 +41,8 @@ _FORMS: Mapping[Form, FormName] = {
     Form.WITH: "com_valor",
     Form.SEARCH: "palavras",
 }
+CONTROL = "controle"
+"""The address that leads to the record of a control number."""
 _DOMAINS = {(seen.table, seen.code): name for name, tables in SEEN.items() for seen in tables}
 
 
@@ -68,7 +71,10 @@ def describe_entity(entity: Entity) -> Description:
             for each in entity.filters.values()
         ],
         campos=[
-            DescribedField(nome=each.name, rotulo=each.label, tipo=_KINDS[each.kind]) for each in entity.fields.values()
+            DescribedField(
+                nome=each.name, rotulo=each.label, tipo=_KINDS[each.kind], refere=_referred(entity, each.name)
+            )
+            for each in entity.fields.values()
         ],
         ordens=[
             DescribedOrder(nome=each.name, rotulo=each.label, decrescente=each.is_descending)
@@ -84,6 +90,16 @@ def describe_entity(entity: Entity) -> Description:
             for each in FORMATS.values()
         ],
     )
+
+
+def _referred(entity: Entity, name: str) -> str | None:
+    """The list whose keys a column of a declared entity holds."""
+    column = entity.declared.columns.get(name) if entity.declared is not None else None
+    if column is None:
+        return None
+    if column.references is not None:
+        return column.references.replace("_", "-")
+    return CONTROL if column.type == "control_number" else None
 
 
 def _domain_of(entity: Entity, chosen: Filter) -> str | None:

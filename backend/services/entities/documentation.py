@@ -27,6 +27,7 @@ _TYPES: Mapping[Kind, Mapping[str, Any]] = {
     Kind.TEXT: _TEXT,
     Kind.SHORT_TEXT: _TEXT,
     Kind.INTEGER: _INTEGER,
+    Kind.LONG: {"type": "integer", "format": "int64"},
     Kind.CODE: _INTEGER,
     Kind.NUMBER: _NUMBER,
     Kind.BOOLEAN: {"type": "boolean"},
@@ -41,19 +42,28 @@ _SEARCHES = "um índice conduz a busca por ele"
 
 def document_list(entity: Entity) -> dict[str, Any]:
     """The arguments of a route that describe a list."""
-    return {
-        "description": f"{entity.label}, com filtros. Um parâmetro desconhecido é recusado (422).\n\n"
+    said = (
         "`espelho` diz se nada falta do que foi pedido: até quando as mudanças foram lidas, e quantos dias do período"
-        " não estão provados completos.",
-        "responses": {
-            200: {
-                "description": "Uma página",
-                "content": {"application/json": {"schema": _page(entity)}},
-                **with_headers("ETag", "Link"),
-            },
-            **TOO_LONG_RESPONSE,
-        },
+        " não estão provados completos."
+        if entity.declared is None
+        else "`espelho` diz até quando vieram registros, e quantas linhas esperam por um registro a que se referem."
+    )
+    return {
+        "description": f"{entity.label}, com filtros. Um parâmetro desconhecido é recusado (422).\n\n{said}",
+        "responses": list_answers(entity.fields.values()),
         "openapi_extra": {"parameters": list(parameters(entity))},
+    }
+
+
+def list_answers(fields: Iterable[Field]) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route that gives pages of rows with these fields."""
+    return {
+        200: {
+            "description": "Uma página",
+            "content": {"application/json": {"schema": _page(fields)}},
+            **with_headers("ETag", "Link"),
+        },
+        **TOO_LONG_RESPONSE,
     }
 
 
@@ -131,9 +141,9 @@ def _total_kind() -> dict[str, Any]:
     }
 
 
-def _page(entity: Entity) -> dict[str, Any]:
+def _page(fields: Iterable[Field]) -> dict[str, Any]:
     return _object(
-        registros={"type": "array", "items": row_schema(entity.fields.values())},
+        registros={"type": "array", "items": row_schema(fields)},
         total={"type": ["integer", "null"]},
         total_tipo=_total_kind(),
         proximo={"type": ["string", "null"], "description": "o `cursor` da próxima página; nulo na última"},

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.entities.question import Question
 from backend.services.search import is_search_complete
+from common.entities.declared import Declaration
 from common.entities.entity import SEARCH, Entity
 from common.lists import ALL, Scopes, write_scope
 from common.resources.description import Child, Resource
@@ -52,6 +53,24 @@ _DAYS = text("""
              WHERE resolved_at IS NULL AND resource = ANY(CAST(:tables AS text[]))
                AND (day IS NULL OR span.first IS NULL OR day BETWEEN span.first AND span.last)) AS rejected
       FROM span
+""")
+
+
+_WALL_CLOCK = text("SELECT timezone('America/Sao_Paulo', date_trunc('second', now()))")
+# The last time that records came, by whichever way, or that there was nothing new among what had come.
+_TAKEN_IN = text("""
+    SELECT timezone('America/Sao_Paulo', greatest(
+               (SELECT max(updated_at) FROM entity_records WHERE entity = :entity),
+               (SELECT max(ended_at) FROM imports WHERE layout = :entity AND state = 'done'),
+               (SELECT max(full_at) FROM source_entities WHERE entity = :entity))) AS reached,
+           (SELECT count(*) FROM import_rows
+             WHERE entity = :entity AND state = 'pending' AND waits_key IS NOT NULL) AS waiting
+""")
+_UNSEARCHED = text(r"""
+    SELECT EXISTS (
+        SELECT FROM entity_records
+         WHERE entity = :entity AND removed_at IS NULL AND busca IS NULL
+           AND EXISTS (SELECT FROM unnest(CAST(:columns AS text[])) AS c WHERE data ->> c ~ '\w'))
 """)
 
 
@@ -144,9 +163,13 @@ class Mirrors:
         """What is known of the mirror about what is asked."""
         mirror = await self.load_period(db, question.entity, question.period)
         entity = question.entity
-        if SEARCH in question.asked and not await is_search_complete(db, entity.searched or entity.name):
-            return replace(mirror, search_finds_all=False)
-        return mirror
+        if SEARCH not in question.asked:
+            return mirror
+        if entity.declared is not None:
+            finds_all = not await _has_unsearched(db, entity.declared)
+        else:
+            finds_all = await is_search_complete(db, entity.searched or entity.name)
+        return replace(mirror, search_finds_all=finds_all)
 
     async def load_period(self, db: AsyncConnection, entity: Entity, period: tuple[date | None, date | None]) -> Mirror:
         """What is known about a period, ends included; open ends are the first day read, and now."""
@@ -165,6 +188,8 @@ class Mirrors:
         return mirror
 
     async def _load(self, db: AsyncConnection, entity: Entity, period: tuple[date | None, date | None]) -> Mirror:
+        if entity.declared is not None:
+            return await _of_declared(db, entity.declared)
         found = [await self._of_resource(db, entity, each, period) for each in entity.resources]
         owed = sum([await _count_owed(db, child) for child in _lists_of(entity)])
         scopes = [
@@ -189,6 +214,21 @@ class Mirrors:
         }
         row = (await db.execute(_DAYS, asked)).one()
         return Mirror(row.reached, row.first, row.missing if row.parts and row.first else None, row.rejected, 0, ())
+
+
+async def _of_declared(db: AsyncConnection, entity: Declaration) -> Mirror:
+    """What is known of declared records: they have no days, and lack the rows that wait for others."""
+    if entity.view is not None:  # read as it is at this moment
+        now: datetime = (await db.execute(_WALL_CLOCK)).scalar_one()
+        return Mirror(now, None, 0, 0, 0, ())
+    row = (await db.execute(_TAKEN_IN, {"entity": entity.name})).one()
+    return Mirror(row.reached, None, 0 if row.reached else None, row.waiting, 0, ())
+
+
+async def _has_unsearched(db: AsyncConnection, entity: Declaration) -> bool:
+    """Whether records have texts that are searched, and no words: they were taken in before these were."""
+    asked = {"entity": entity.name, "columns": list(entity.searched)}
+    return bool((await db.execute(_UNSEARCHED, asked)).scalar_one())
 
 
 def _lists_of(entity: Entity) -> Iterable[Child]:

@@ -9,7 +9,7 @@ from backend.services.entities.mirror import Mirror
 from backend.services.entities.question import PERSONAL, Question, refuse
 from backend.services.exports.copying import check_fields, with_file_fields
 from backend.services.exports.tables import About, Column
-from common.entities.entity import Entity, Field
+from common.entities.entity import KEY, MAIN, Entity, Field
 from common.resources.description import Kind
 
 MOST_PDF_FIELDS = 12
@@ -56,16 +56,16 @@ def describe(question: Question, mirror: Mirror, *, rows: int, made_at: datetime
         rows=rows,
         mirror=mirror.to_json(),
         mirror_sentence=mirror.to_sentence(),
-        sums=[each.name for each in question.fields if _is_sum(each, question.entity)],
+        sums=[each.name for each in question.fields if _is_sum(each)],
     )
 
 
-def _is_sum(field: Field, entity: Entity) -> bool:
+def _is_sum(field: Field) -> bool:
     """Whether to add up a column: an amount of the row itself, and not a price or what stands once in each record."""
-    own = entity.source.partition(" ")[2].partition(" ")[0]
     return (
         field.kind is Kind.NUMBER
-        and field.sql.startswith(f"{own}.valor")
+        and field.name.startswith("valor")
+        and field.sql.startswith(f"{MAIN}.")
         and not re.search("unitario|nominal|parcela", field.name)
     )
 
@@ -85,7 +85,11 @@ def to_ascii(sentence: str) -> str:
 
 def title_field(entity: Entity) -> str:
     """The name of the field that says in words what a row is."""
-    return next(name for name in _TITLES if name in entity.fields)
+    declared = entity.declared
+    if declared is None:
+        return next(name for name in _TITLES if name in entity.fields)
+    texts = [each.name for each in declared.columns.values() if each.type == "text" and each.name not in declared.key]
+    return next((name for name in (*declared.searched, *_TITLES, *texts) if name in declared.columns), KEY)
 
 
 def for_format(question: Question, name: str, *, names_fields: bool) -> Question:
@@ -106,6 +110,9 @@ def for_format(question: Question, name: str, *, names_fields: bool) -> Question
 def _with_pdf_fields(question: Question) -> Question:
     """The question with the fields that a page has room for, where none are named."""
     fields, order = question.entity.fields, question.entity.orders.get("valor")
+    if question.entity.declared is not None:
+        shown = [each for each in fields.values() if each.kind is not Kind.JSON]
+        return replace(question, fields=tuple(shown[:MOST_PDF_FIELDS]))
     amounts = (*_AMOUNTS, *(each.name for each in fields.values() if order is not None and each.sql == order.sql))
     names = [next((name for name in group if name in fields), None) for group in (*_PDF, amounts)]
     chosen = dict.fromkeys(name for name in names if name is not None)

@@ -53,7 +53,8 @@ async def ask_for_export(
     if body.formato == "parquet" and not has_parquet():
         raise NoParquetError
     request, requested_by = body.model_dump(), user.name if user else None
-    question = replace(question_of(request, may_see_all=sees_personal_data(user)), counting="exata")
+    known = await exports.connections.load()
+    question = replace(question_of(known, request, may_see_all=sees_personal_data(user)), counting="exata")
     async with reading.connect() as db:
         job_id = None if key is None else await jobs.find_by_key(db, key, requested_by, request)
         if job_id is None:

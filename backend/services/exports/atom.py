@@ -33,7 +33,7 @@ def for_feed(question: Question) -> Question:
     """
     entity = question.entity
     needed = {each.name: each for each in (*question.fields, *entity.key)}
-    needed |= {name: entity.fields[name] for name in (*_OWN, title_field(entity))}
+    needed |= {name: entity.fields[name] for name in (*_OWN, title_field(entity)) if name in entity.fields}
     order = question.order if entity.period or question.order.name != entity.default_order.name else _NEWEST
     return replace(question, fields=tuple(needed.values()), order=order, limit=MOST_ENTRIES, counting="nao")
 
@@ -65,7 +65,8 @@ def _add_entry(feed: ET.Element, entity: Entity, row: Mapping[str, Any], shown: 
     _add(entry, "id", uuid.uuid5(_IDS, "/".join((entity.address, *key))).urn)
     _add(entry, "title", str(named)[:_LONGEST_TITLE] if named else " ".join(key))
     _add(entry, "updated", _moment(row["alterado_em"]))
-    _add(entry, "published", _moment(row["visto_em"]))
+    if "visto_em" in row:
+        _add(entry, "published", _moment(row["visto_em"]))
     page = page_of(entity, row)
     if page is not None:
         ET.SubElement(entry, "link", {"rel": "alternate", "type": "text/html", "href": page})

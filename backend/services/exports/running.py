@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.metrics import Metrics
+from backend.services.deliveries.files import ConnectionFiles, Known
 from backend.services.entities.mirror import Mirror, Mirrors
 from backend.services.entities.question import PERSONAL, Question, parse_question, refuse
 from backend.services.exports import jobs
@@ -33,7 +34,6 @@ from backend.services.exports.formats import EXCEL, FORMATS
 from backend.services.exports.jobs import Cause, Job
 from common.clock import to_wall_clock
 from common.database import UnreachableDatabaseError, cause_of, in_transaction, is_database_trouble, raw_driver_of
-from common.entities.entity import ENTITIES_BY_ADDRESS
 from common.lists import Scopes
 
 log = structlog.get_logger(__name__)
@@ -86,14 +86,16 @@ class _Made:
     mirror: dict[str, Any]
 
 
-def question_of(request: Mapping[str, Any], *, may_see_all: bool) -> Question:
+def question_of(known: Known, request: Mapping[str, Any], *, may_see_all: bool) -> Question:
     """The question of a request, read by the parser of lists.
 
     Raises:
-        RequestValidationError: it is not one that the entity answers.
+        RequestValidationError: there is no such list, or it is not one that the list answers.
 
     """
-    entity = ENTITIES_BY_ADDRESS[request["entidade"]]
+    entity = known.list_of(request["entidade"])
+    if entity is None:
+        refuse("entidade", f"não existe: use {' ou '.join(known.addresses)}")
     parameters = []
     for name, values in request["filtros"].items():
         if name not in entity.filters and name in ("campos", "ordem", PERSONAL):
@@ -116,6 +118,7 @@ class Exports:
         self,
         engine: AsyncEngine,
         copying: AsyncEngine,
+        connections: ConnectionFiles,
         *,
         folder: Folder,
         scopes: Scopes,
@@ -125,6 +128,7 @@ class Exports:
         """`copying`: the small pool of connections that copy rows."""
         self._engine = engine
         self._copying = copying
+        self.connections = connections
         self.folder = folder
         self.limits = limits
         self._scopes = scopes
@@ -272,7 +276,7 @@ class Exports:
     async def _make(self, job: Job, path: Path, progress: Progress) -> _Made:
         """Make the file in the job's folder: of CSV the rows as they are copied, of other formats converted ones."""
         chosen, now = FORMATS[job.request["formato"]], to_wall_clock(datetime.now(UTC))
-        question = question_of(job.request, may_see_all=True)
+        question = question_of(await self.connections.load(), job.request, may_see_all=True)
         rows, mirror = await copy_rows(
             self._copying, self._scopes, question, path / ROWS, progress, limit=chosen.most_rows
         )
@@ -349,7 +353,7 @@ def _fault_of(error: Exception, limits: ExportLimits) -> tuple[Cause, str] | Non
         return "limite", f"Os arquivos guardados passariam de {limits.most_bytes} bytes (EXPORT_MAX_BYTES)."
     if is_disk_full(error):
         return "disco_cheio", "O disco dos arquivos (EXPORT_DIR) está cheio."
-    if isinstance(error, RequestValidationError | KeyError):
+    if isinstance(error, RequestValidationError):
         return "pedido", "O pedido não vale mais nesta versão: peça de novo."
     if isinstance(error, asyncpg.QueryCanceledError):
         return "banco", f"A leitura demorou mais de {COPY_SECONDS:.0f} segundos. Use mais filtros."

@@ -1,6 +1,6 @@
 """XLSX: a sheet of rows, or several, and the sheet "Sobre". The only module that knows the library that writes them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from backend.services.exports.tables import (
 LONGEST_TEXT = 32_767
 """Of a cell, in the units of UTF-16."""
 CUT = " [cortado]"
+EXACT_DIGITS = 15
+"""Of a number in Excel; a longer one stays a text."""
 _FIRST_YEAR = "1900"
 _FORMS = {
     **dict.fromkeys(MOMENTS, "dd/mm/yyyy hh:mm:ss"),
@@ -73,6 +75,36 @@ def write_xlsx(table: Table, about: About, target: Path, *, count: Callable[[Ite
     )
 
 
+def write_model(
+    title: str, heads: Sequence[tuple[str, str]], explained: Sequence[Mapping[str, str]], target: Path
+) -> None:
+    """Write a workbook to be filled in: a sheet with heads and no row, and one that explains its columns.
+
+    `heads`: a head and the name of its kind. Columns of texts are formatted as such: Excel would take the zeros in
+    front of a number away, and its digits after the fifteenth.
+    """
+    name, other = _sheet_name(title, 0, 1), "Explicação das colunas"
+    forms = {head: "@" if kind == "TEXT" else _FORMS.get(kind) for head, kind in heads}
+    rustpy_xlsxwriter.write_worksheets(
+        [(name, [{head: None for head, _ in heads}]), (other, [dict(each) for each in explained])],
+        str(target),
+        bold_headers=True,
+        freeze_panes={"general": {"row": 1, "col": 0}},
+        column_formats={name: {head: Format().set_num_format(form) for head, form in forms.items() if form}},
+        column_widths={
+            name: {head: _WIDTHS.get(kind, _TEXT_WIDTH) for head, kind in heads},
+            other: {
+                "Coluna": 40.0,
+                "Entidade": 26.0,
+                "Campo": 26.0,
+                "Tipo": 32.0,
+                "Obrigatória": 12.0,
+                "Observação": 60.0,
+            },
+        },
+    )
+
+
 def _look(columns: tuple[Column, ...]) -> tuple[dict[str, Format], dict[str, float]]:
     """The formats and the widths of columns, by their heads."""
     shown = list(zip(heads_of(columns), columns, strict=True))
@@ -116,6 +148,8 @@ def _writer_of(column: Column) -> Callable[[str], Any] | None:
     if column.kind in (*MOMENTS, *DAYS):
         parse = PARSERS[column.kind]
         return lambda text: _moment(parse, text)
+    if column.kind == "LONG":
+        return lambda text: int(text) if len(text) <= EXACT_DIGITS else text
     return PARSERS.get(column.kind)
 
 

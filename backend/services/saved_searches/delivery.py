@@ -22,6 +22,7 @@ from backend.metrics import Metrics
 from backend.services.alerts.channels import Channel, DeliveryError, Email
 from backend.services.alerts.deliveries import Attempts
 from backend.services.alerts.episodes import Notifier
+from backend.services.deliveries.files import ConnectionFiles
 from backend.services.election import look_if_elected
 from backend.services.entities.mirror import Mirrors
 from backend.services.entities.question import Question
@@ -120,9 +121,17 @@ def may_send(delivery: Delivery, hour: int, now: datetime) -> bool:
 class Courier:
     """Evaluates saved searches and sends their messages."""
 
-    def __init__(self, engine: AsyncEngine, mirrors: Mirrors, notifier: Notifier, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        mirrors: Mirrors,
+        connections: ConnectionFiles,
+        notifier: Notifier,
+        metrics: Metrics,
+    ) -> None:
         self._engine = engine
         self._mirrors = mirrors
+        self._connections = connections
         self._notifier = notifier
         self._metrics = metrics
         self._forgotten_at: datetime | None = None
@@ -165,7 +174,7 @@ class Courier:
         values = {"id": search.id, "generation": search.generation}
         due_at = next_due(search.hour, now, now)
         try:
-            saved = Saved.of(search)
+            saved = Saved.of(search, await self._connections.load())
             found = await in_transaction(self._engine, lambda db: _note_matches(db, search, saved, now, due_at))
         except _ChangedError:
             return  # the next look finds it as it is now
@@ -221,7 +230,7 @@ class Courier:
 
     async def _send(self, channel: Channel, search: Row[Any], delivery: Delivery) -> bool:
         """Send what is new to a channel; `False` where all of it has gone again."""
-        saved = Saved.of(search)
+        saved = Saved.of(search, await self._connections.load())
         async with self._engine.connect() as db:
             await db.execution_options(isolation_level="AUTOCOMMIT")
             asked = {"id": saved.id, "generation": saved.generation, "batch": delivery.batch}

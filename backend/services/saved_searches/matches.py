@@ -13,10 +13,11 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.errors import TooSlowError
+from backend.services.deliveries.files import Known
 from backend.services.entities.question import Asked, Question, Where, parse_question, refuse
 from backend.services.entities.rows import LIST_SECONDS, too_slow
 from common.database import driver_of
-from common.entities.entity import ENTITIES_BY_ADDRESS, MAIN, Filter, Form
+from common.entities.entity import MAIN, Filter, Form
 from common.resources.description import Kind
 
 # ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters
@@ -47,27 +48,28 @@ class Saved:
     seen_after: datetime | None
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "Saved":
+    def of(cls, row: Row[Any], known: Known) -> "Saved":
         """From a row of `buscas`.
 
         Raises:
             RequestValidationError: this version does not know the entity or a filter.
 
         """
-        return cls(row.id, row.generation, to_question(row.entity, row.filters), row.seen_after)
+        return cls(row.id, row.generation, to_question(known, row.entity, row.filters), row.seen_after)
 
 
-def to_question(address: str, filters: Mapping[str, Sequence[str]]) -> Question:
+def to_question(known: Known, address: str, filters: Mapping[str, Sequence[str]]) -> Question:
     """The question of a list with these filters, of which it takes nothing else.
 
     Raises:
         RequestValidationError: there is no such list, or a filter is unknown or has a value that does not serve.
 
     """
-    if address not in ENTITIES_BY_ADDRESS:
-        refuse("entidade", "não é mais uma lista")
+    entity = known.list_of(address)
+    if entity is None:
+        refuse("entidade", f"não é uma lista: use {', '.join(known.addresses)}")
     parameters = [(name, value) for name, values in filters.items() for value in values]
-    return parse_question(ENTITIES_BY_ADDRESS[address], parameters, instead=())
+    return parse_question(entity, parameters, instead=())
 
 
 def _key(question: Question) -> str:

@@ -23,6 +23,7 @@ from backend.models.saved_searches import (
 )
 from backend.security import User, name_of, sees_personal_data
 from backend.services.alerts.episodes import Notifier
+from backend.services.deliveries.files import ConnectionFiles
 from backend.services.entities.mirror import Mirrors
 from backend.services.entities.rows import load_total
 from backend.services.reading import ReadConnections
@@ -62,10 +63,11 @@ _CANCEL = text("UPDATE buscas SET cancelled_at = now() WHERE id = :id AND cancel
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How many searches a user may save, and by which channels messages can go."""
+    """How many searches a user may save, by which channels messages can go, and where declared lists stand."""
 
     per_user: int
     notifier: Notifier
+    connections: ConnectionFiles
 
 
 async def save_search(
@@ -79,7 +81,7 @@ async def save_search(
         TooBroadError, TooSlowError: the list of these filters takes too long.
 
     """
-    question = to_question(body.entidade, body.filtros)
+    question = to_question(await settings.connections.load(), body.entidade, body.filtros)
     _check_channels(settings.notifier, email=body.email, webhook=body.webhook)
     requested_by = user.name if user else None
 
@@ -174,6 +176,8 @@ async def change_search(
     given = body.model_dump(exclude_unset=True)
     _check_channels(settings.notifier, email=given.get("email"), webhook=given.get("webhook", False))
 
+    known = await settings.connections.load()
+
     async def change(db: AsyncConnection) -> None:
         row = await _load(db, search_id, user, is_locked=True)
         if row.cancelled_at is not None:
@@ -184,7 +188,7 @@ async def change_search(
         deliveries = _deliveries_after(row, values)
         saved = None
         if "filters" in values and values["filters"] != row.filters:
-            question = to_question(row.entity, values["filters"])
+            question = to_question(known, row.entity, values["filters"])
             seen_after = now - matches.LATE if await matches.is_broad(db, question) else None
             saved = Saved(search_id, row.generation + 1, question, seen_after)
             deliveries = {name: replace(each, batch=0) for name, each in deliveries.items()}
@@ -242,11 +246,12 @@ async def preview(
         TooBroadError, TooSlowError: it takes too long.
 
     """
+    known = await settings.connections.load()
     async with reading.connect() as db:
         row = await _load(db, search_id, user)
         if row.cancelled_at is not None:
             raise ConflictError("Um destinatário cancelou esta busca: não sai mais mensagem nenhuma.")
-        saved = Saved.of(row)
+        saved = Saved.of(row, known)
         reported = min((each.batch for each in deliveries_of(row).values()), default=row.batch)
         question = matches.not_reported(saved, reported)
         found = await load_found(db, mirrors, saved, question)

@@ -100,7 +100,7 @@ def _record(entity: Entity, question: Question, row: Mapping[str, Any], public_u
         "chave": "/".join(key),
         "titulo": title[:LONGEST_TITLE] or " ".join(key),
         "campos": {each.label: mask_text(in_words(row[each.name])) for each in shown},
-        "visto_em": _moment(row["visto_em"]),
+        "visto_em": _moment(row.get("visto_em")),
         "portal": page_of(entity, row),
         "detalhe": f"{public_url}{path}" if public_url and path else None,
     }

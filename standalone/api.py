@@ -20,6 +20,7 @@ from standalone.system import LOOPBACK, LaunchError
 Answer = dict[str, Any]
 
 ASK_SECONDS = 30.0
+UPLOAD_SECONDS = 300.0
 TOKEN = "/auth/token"  # noqa: S105  # an address
 
 
@@ -62,6 +63,14 @@ class Api:
         """The answer to a PUT."""
         return self._send("PUT", path, json=body)
 
+    def upload(self, path: str, file: Path, **parameters: str) -> Answer:
+        """The answer to a PUT whose body is a file, sent as it is read."""
+        try:
+            with file.open("rb") as content:
+                return self._send("PUT", path, content=content, params=parameters, timeout=UPLOAD_SECONDS)
+        except OSError as error:
+            raise LaunchError(tr("{file} cannot be read: {error}", file=file, error=error.strerror)) from None
+
     def delete(self, path: str) -> None:
         """Send a DELETE; what it answers is of no interest."""
         self._answer("DELETE", path)
@@ -101,6 +110,8 @@ class Api:
             answer = self._client.request(method, path, **words)
             if answer.status_code == httpx.codes.UNAUTHORIZED and self._client.auth is None and sys.stdin.isatty():
                 self._client.auth = _ask_for_password()
+                if "content" in words:  # a file that has been read
+                    words["content"].seek(0)
                 answer = self._client.request(method, path, **words)
         except httpx.ConnectError as error:
             raise Away(

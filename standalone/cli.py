@@ -359,6 +359,31 @@ def _add_deliveries(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help=tr("a spreadsheet: xlsx, ods, xls or csv"))
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--layout", metavar="NAME", help=tr("how a row becomes records: a file of layouts/"))
+    what.add_argument("--entity", metavar="NAME", help=tr("rows are records of this entity: compras, produtos, ..."))
+    parser.add_argument("--dry-run", action="store_true", help=tr("take nothing in; show what the rows would do"))
+    parser.add_argument("--yes", action="store_true", help=tr("do not ask before the rows are taken in"))
+    parser.add_argument("--again", action="store_true", help=tr("even if this file was imported before"))
+    _add_url(parser)
+
+
+def _add_imports(parser: argparse.ArgumentParser) -> None:
+    states = ("receiving", "received", "checked", "processing", "done", "refused", "discarded")
+    parser.add_argument("id", type=_positive, metavar="ID", nargs="?", help=tr("an import; without it all of them"))
+    parser.add_argument("--layout", metavar="NAME", help=tr("those of this layout or entity only"))
+    parser.add_argument("--state", choices=states, help=tr("those in this state only"))
+    parser.add_argument("--limit", type=_positive, default=20, help=tr("how many, 200 at most (20)"))
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--confirm", action="store_true", help=tr("take in what an import holds back, and watch it"))
+    what.add_argument("--discard", action="store_true", help=tr("end an import; what was taken in stays"))
+    what.add_argument("--watch", action="store_true", help=tr("show its progress until it ends or is held back"))
+    what.add_argument("--errors", metavar="FILE", help=tr("write what is wrong with its rows into this CSV"))
+    _add_url(parser)
+
+
 def _add_changes(parser: argparse.ArgumentParser) -> None:
     kinds = ("inserido", "alterado", "ausente", "presente")
     parser.add_argument("--kind", choices=kinds, help=tr("those of this kind only"))
@@ -546,6 +571,8 @@ COMMANDS = {
     "searches": _asking("saved searches: list, show the next message, remove", _add_searches),
     "deliver": _asking("send a destination what it lacks, or show what that is", _add_deliver),
     "deliveries": _asking("destinations and deliveries: list, confirm, pause, trace", _add_deliveries),
+    "import": _asking("take in a spreadsheet: FILE --layout NAME or --entity NAME", _add_import),
+    "imports": _asking("what has come in, and what became of it: list, show, confirm, discard", _add_imports),
     "token": _asking("a token for the API, good for half an hour", _add_token),
     "open": _asking("the page in a browser", _add_open),
     "verify": _tool("compare the mirror with the portal; exit code 1 if they differ: --from DAY --to DAY"),
@@ -587,8 +614,8 @@ PNCP Sync keeps a mirror of Brazil's public procurement portal in PostgreSQL.
 ./pncp COMMAND --help shows the options of a command, ./pncp --version the version.
 
 Exit codes: 0 done; 1 failed, or verdict, verify, rejected, itens or connections found something; 2 wrong options; 3
-exported, but the mirror is not complete for it; 130 interrupted. Ctrl-C stops demo and up in good order (0), a second
-one at once (130). While a synchronisation is watched, it ends the watching alone.
+exported, but the mirror is not complete for it, or imported, but not all rows; 130 interrupted. Ctrl-C stops demo and
+up in good order (0), a second one at once (130). While a synchronisation is watched, it ends the watching alone.
 
 Settings come from the environment, then from .env, then from defaults:
 

@@ -15,8 +15,9 @@ O PNCP Sync mantém no PostgreSQL um espelho do Portal Nacional de Contrataçõe
 ./pncp COMANDO --help mostra as opções de um comando, ./pncp --version a versão.
 
 Códigos de saída: 0 feito; 1 falhou, ou verdict, verify, rejected, itens ou connections acharam algo; 2 opções erradas;
-3 exportado, mas o espelho não está completo para isso; 130 interrompido. Ctrl-C encerra demo e up em ordem (0), um
-segundo na hora (130). Enquanto se acompanha uma sincronização, encerra só o acompanhamento.
+3 exportado, mas o espelho não está completo para isso, ou importado, mas não todas as linhas; 130 interrompido. Ctrl-C
+encerra demo e up em ordem (0), um segundo na hora (130). Enquanto se acompanha uma sincronização, encerra só o
+acompanhamento.
 
 A configuração vem do ambiente, depois do .env, depois do padrão:
 
@@ -532,6 +533,77 @@ não está completo, 130 interrompido.
     ),
     "queued: no courier has taken it yet": "na fila: nenhum processo de entregas a pegou ainda",
     "waiting for the destination, which failed": "esperando o destino, que falhou",
+    # What comes in
+    "take in a spreadsheet: FILE --layout NAME or --entity NAME": (
+        "importa uma planilha: FILE --layout NAME ou --entity NAME"
+    ),
+    "what has come in, and what became of it: list, show, confirm, discard": (
+        "o que entrou, e o que foi feito dele: lista, mostra, confirma, descarta"
+    ),
+    "a spreadsheet: xlsx, ods, xls or csv": "uma planilha: xlsx, ods, xls ou csv",
+    "how a row becomes records: a file of layouts/": "como uma linha vira registros: um arquivo de layouts/",
+    "rows are records of this entity: compras, produtos, ...": (
+        "as linhas são registros desta entidade: compras, produtos, ..."
+    ),
+    "take nothing in; show what the rows would do": "não importa nada; mostra o que as linhas fariam",
+    "do not ask before the rows are taken in": "não pergunta antes de importar as linhas",
+    "even if this file was imported before": "mesmo que este arquivo já tenha sido importado",
+    "an import; without it all of them": "uma importação; sem isso todas",
+    "those of this layout or entity only": "só as deste layout ou entidade",
+    "those in this state only": "só as neste estado",
+    "take in what an import holds back, and watch it": "importa o que uma importação segura, e acompanha",
+    "end an import; what was taken in stays": "encerra uma importação; o que já foi importado fica",
+    "show its progress until it ends or is held back": "acompanha até que termine ou espere confirmação",
+    "write what is wrong with its rows into this CSV": "grava neste CSV o que há de errado com as linhas",
+    "there is no file {file}": "não há o arquivo {file}",
+    "{file} cannot be read: {error}": "{file} não pode ser lido: {error}",
+    "no longer watching; import {id} stays as it is: ./pncp imports {id}": (
+        "fim do acompanhamento; a importação {id} fica como está: ./pncp imports {id}"
+    ),
+    "nothing was taken in": "nada foi importado",
+    "import {id} waits: ./pncp imports {id} --confirm takes it in, --discard does not": (
+        "a importação {id} espera: ./pncp imports {id} --confirm importa, --discard descarta"
+    ),
+    "Take in {n} rows? [y/N] ": "Importar {n} linhas? [s/N] ",
+    "what is wrong with the rows is in {file}": "o que há de errado com as linhas está em {file}",
+    "import {id} is discarded": "a importação {id} foi descartada",
+    "say which import: ./pncp imports ID {option}": "diga qual importação: ./pncp imports ID {option}",
+    "import {id} of {layout}: ": "importação {id} de {layout}: ",
+    "import {id} of {layout}": "importação {id} de {layout}",
+    "from": "de",
+    "{created} created, {changed} changed, {unchanged} unchanged, {rejected} rejected": (
+        "{created} criados, {changed} mudados, {unchanged} sem mudança, {rejected} recusados"
+    ),
+    "{pending} not yet processed": "{pending} ainda por processar",
+    "to take it in: ./pncp imports {id} --confirm; not to: --discard": (
+        "para importar: ./pncp imports {id} --confirm; para não importar: --discard"
+    ),
+    "columns that are not taken in: {names}": "colunas que não são importadas: {names}",
+    "{n} rows are rejected": "{n} linhas recusadas",
+    "queued: no worker that takes in has taken it yet": "na fila: nenhum processo de entradas a pegou ainda",
+    "the file is being read": "o arquivo está sendo lido",
+    "being received": "chegando",
+    "being read": "em leitura",
+    "processing": "em processamento",
+    "done": "pronta",
+    "refused": "recusada",
+    "discarded": "descartada",
+    "JSON": "JSON",
+    "file": "arquivo",
+    "folder": "pasta",
+    "page": "página",
+    "database": "banco de dados",
+    "LAYOUT": "LAYOUT",
+    "CAME (Brasília)": "CHEGOU (Brasília)",
+    "ROWS": "LINHAS",
+    "PROCESSED": "PROCESSADAS",
+    "WAITING": "ESPERAM",
+    "ENTITY": "ENTIDADE",
+    "NEW": "NOVOS",
+    "CHANGED": "MUDADOS",
+    "ROW": "LINHA",
+    "COLUMN": "COLUNA",
+    "VALUE": "VALOR",
     # The backend that is asked
     "nothing answers at {url}: start ./pncp up or demo, or name another backend by --url": (
         "nada responde em {url}: inicie ./pncp up ou demo, ou indique outro backend com --url"

@@ -28,11 +28,15 @@ MODULES = {
     "searches": "searches",
     "deliver": "deliveries",
     "deliveries": "deliveries",
+    "import": "intake",
+    "imports": "intake",
     "export": "export",
     "token": "access",
     "open": "access",
 }
 """In which module the function of each command stands; it has the command's name."""
+NAMES = {"import": "import_file"}
+"""Functions whose commands have names that Python does not allow for them."""
 
 
 def run(name: str, options: argparse.Namespace) -> int:
@@ -46,7 +50,7 @@ def run(name: str, options: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)  # a progress bar hides the cursor, and has to show it again
     # They were held back while one program became the other (standalone.environment).
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-    command = getattr(import_module(f"standalone.terminal.{MODULES[name]}"), name.replace("-", "_"))
+    command = getattr(import_module(f"standalone.terminal.{MODULES[name]}"), NAMES.get(name, name.replace("-", "_")))
     try:
         with connect(options.url, read_settings()) as api:
             code: int = command(api, options)

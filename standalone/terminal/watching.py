@@ -1,4 +1,4 @@
-"""An execution or a delivery to its end: a line that moves on a terminal, else one now and then."""
+"""An execution, a delivery or an import to its end: a line that moves on a terminal, else one now and then."""
 
 import time
 from collections.abc import Callable
@@ -29,6 +29,17 @@ def watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
 
 def watch_job(api: Api, job_id: str, *, is_quiet: bool) -> Answer:
     """A delivery when it has ended or waits for a person, otherwise as for executions."""
+    return _watch(api, f"/jobs/{job_id}", _words_alone(job_id), note_job, _waits_for_a_person, is_quiet=is_quiet)
+
+
+def watch_import(api: Api, import_id: str, *, is_quiet: bool) -> Answer:
+    """An import when it has ended or waits for a person, otherwise as for executions."""
+    progress = _words_alone(import_id)
+    return _watch(api, f"/imports/{import_id}", progress, note_import, _is_decided, is_quiet=is_quiet)
+
+
+def _words_alone(name: str) -> Progress:
+    """A line of words, with a sign that moves on a terminal."""
     progress = Progress(
         *([SpinnerColumn()] if console().is_interactive else []),
         TextColumn("{task.description}:", markup=False),
@@ -36,8 +47,12 @@ def watch_job(api: Api, job_id: str, *, is_quiet: bool) -> Answer:
         console=console(),
         transient=True,
     )
-    progress.add_task(job_id, words="")
-    return _watch(api, f"/jobs/{job_id}", progress, note_job, _waits_for_a_person, is_quiet=is_quiet)
+    progress.add_task(name, words="")
+    return progress
+
+
+def _is_decided(one: Answer) -> bool:
+    return one["phase"] in ("held", "done", "refused", "discarded")
 
 
 def _has_ended(execution: Answer) -> bool:
@@ -131,5 +146,20 @@ def note_job(progress: Progress, job: Answer) -> str:
     if job["phase"] == "waiting":
         words += "; " + tr("waiting for the destination, which failed")
     description = tr("delivery {id} to {name}", id=job["id"], name=job["subject"])
+    progress.update(progress.tasks[0].id, description=description, words=words)
+    return words
+
+
+def note_import(progress: Progress, one: Answer) -> str:
+    """Show how far an import is: how many of its rows are done."""
+    match one["phase"]:
+        case "queued" | "receiving":
+            words = tr("queued: no worker that takes in has taken it yet")
+        case "checking":
+            words = tr("the file is being read")
+        case _:
+            done = number(one["rows"] - one["pending"])
+            words = tr("{n} of {all} rows", n=done, all=number(one["rows"]))
+    description = tr("import {id} of {layout}", id=one["id"], layout=one["layout"])
     progress.update(progress.tasks[0].id, description=description, words=words)
     return words

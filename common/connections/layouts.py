@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from common.connections.files import IntoFile, LayoutFieldFile, LayoutFile
 from common.connections.settings import Into, Layout, LayoutField
 from common.entities.declared import Declaration
+from common.intake.values import constant_fault
 from common.mapping.problem import At, Problem, unknown
 
 
@@ -54,8 +55,13 @@ def _problems_of(written: IntoFile, entity: Declaration, at: At) -> Iterator[Pro
     for column, field in written.fields.items():
         if column not in entity.columns:
             yield Problem((*at, "fields", column), unknown(f"`{entity.name}` não tem a coluna", column, entity.columns))
+            continue
         if (field.from_ is None) == (field.const is None):
             yield Problem((*at, "fields", column), "diga `from` ou `const`, e só um dos dois")
+        for value in (field.const, field.default, *(field.map or {}).values()):
+            fault = constant_fault(entity.columns[column], value)
+            if fault is not None:
+                yield Problem((*at, "fields", column), f"`{column}` não aceita `{value}`: {fault}")
     for column in entity.required:
         if column not in written.fields:
             yield Problem((*at, "fields"), f"falta a coluna `{column}`, que é obrigatória")

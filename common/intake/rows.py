@@ -211,15 +211,6 @@ def _constantly(column: DeclaredColumn, value: Any) -> Callable[[], Any]:
     return lambda: settled
 
 
-def constant_fault(column: DeclaredColumn, value: Any) -> str | None:
-    """Why a column does not take a value that a layout gives it, for people; null where it does."""
-    try:
-        reader_of(column, "sql")(value)
-    except ValueRefused as refused:
-        return refused.message
-    return None
-
-
 def _mapped(column: DeclaredColumn, by_value: Mapping[str, Any], door: Door) -> Read:
     """Takes what a layout says that a value is; of a sheet accents and case do not count where that leaves no doubt."""
     text_of = reader_of(DeclaredColumn(column.name, "text", column.label), door)

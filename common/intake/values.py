@@ -77,6 +77,15 @@ def reader_of(column: DeclaredColumn, door: Door) -> Read:
     return _READERS[column.type](column, door)
 
 
+def constant_fault(column: DeclaredColumn, value: Any) -> str | None:
+    """Why a column does not take a value that a file gives it, for people; null where it does."""
+    try:
+        read(column, value, door="sql")
+    except ValueRefused as refused:
+        return refused.message
+    return None
+
+
 def is_personal(column: DeclaredColumn) -> bool:
     """Whether its values may be the number of a natural person."""
     return column.type in PERSONAL

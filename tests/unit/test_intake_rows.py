@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.connections.loading import load_connections, no_connections
+from common.connections.loading import check_connections, load_connections, no_connections
 from common.connections.settings import Layout
 from common.intake.faults import CellFault
 from common.intake.rows import Headers, Reader, cells_of
@@ -237,3 +237,21 @@ def test_a_value_that_a_map_lacks_is_refused_and_an_empty_one_has_the_default(ve
 
 def test_required_headers_are_those_without_constant_and_default(vendas: Layout) -> None:
     assert Reader(vendas, door="sheet").bind(["Compra"]).missing == ("CNPJ", "Fornecedor", "Produto", "Item")
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("orgao_cnpj: {const: '00394460000142'}", "`orgao_cnpj` não aceita `00394460000142`: os dígitos"),
+        ("orgao_cnpj: CNPJ, ano: {from: Ano, default: x}", "`ano` não aceita `x`: esperava um número inteiro"),
+        ("orgao_cnpj: CNPJ, ano: {from: Ano, map: {A: '1,5'}}", "`ano` não aceita `1,5`: esperava um número inteiro"),
+        ("orgao_cnpj: CNPJ, cor: Cor", "`compras` não tem a coluna `cor`"),
+    ],
+)
+def test_what_a_layout_gives_a_column_is_checked_with_its_file(tmp_path: Path, field: str, message: str) -> None:
+    (tmp_path / "layouts").mkdir()
+    layout = f"into:\n  - entity: compras\n    fields: {{numero: N, {field}}}\n"
+    (tmp_path / "layouts" / "x.yaml").write_text(layout)
+    _, faults = check_connections(tmp_path)
+    (fault,) = faults
+    assert fault.message.startswith(message)

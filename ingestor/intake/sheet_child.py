@@ -119,10 +119,10 @@ def _open_zip(path: Path, limits: Limits) -> tuple[str, Rows, Faults]:
     is_ods = "mimetype" in names and archive.read("mimetype").strip() == _ODS
     if not is_ods and "xl/workbook.bin" in names:
         raise Refused("binary_workbook")
-    if not is_ods and ("xl/vbaproject.bin" in names or b"macroEnabled" in archive.read("[content_types].xml")):
-        raise Refused("macros")
     if not is_ods and "xl/workbook.xml" not in names:
         raise Refused("unknown_format")
+    if not is_ods and ("xl/vbaproject.bin" in names or b"macroEnabled" in archive.read("[content_types].xml")):
+        raise Refused("macros")
     archive.check()
     if is_ods and b"encryption-data" in archive.read("meta-inf/manifest.xml"):
         raise Refused("encrypted")

@@ -1,6 +1,7 @@
-"""Reads the old container of Office files (OLE2): whether it is encrypted, and the faulty cells of an xls.
+"""Reads the old container of Office files (OLE2): whether it is encrypted, and which cells of an xls have an error.
 
-Readers take cells with an error and formulas without a value for empty. The sizes and chains that a file says are
+Readers take cells with an error for empty. A formula without a value cannot be told from one whose value is an empty
+text here: it is empty. The sizes and chains that a file says are
 bounded by its own length.
 """
 
@@ -28,9 +29,7 @@ _ERROR_NAMES = {
     0x2A: "#N/A",
 }
 _NOT_A_NUMBER = 0xFFFF
-_IS_ERROR, _IS_EMPTY = 2, 3
-_CALCULATE_ON_LOAD = 2
-"""A formula that is empty and says so was written by a program; Excel stores what it has calculated."""
+_IS_ERROR = 2
 
 
 class Compound:
@@ -162,9 +161,6 @@ def _faulty(kind: int, body: bytes) -> FaultyCell | None:
     if kind == _BOOL_ERR:
         value, is_error = struct.unpack_from("<BB", body, 6)
         return FaultyCell("cell_error", _ERROR_NAMES.get(value, "")) if is_error else None
-    what, value, mark, flags = struct.unpack_from("<BxBxxxHH", body, 6)
-    if mark == _NOT_A_NUMBER and what == _IS_ERROR:
-        return FaultyCell("cell_error", _ERROR_NAMES.get(value, ""))
-    if mark == _NOT_A_NUMBER and what == _IS_EMPTY and flags & _CALCULATE_ON_LOAD:
-        return FaultyCell("formula_without_value")
-    return None
+    what, value, mark = struct.unpack_from("<BxBxxxH", body, 6)
+    is_error = mark == _NOT_A_NUMBER and what == _IS_ERROR
+    return FaultyCell("cell_error", _ERROR_NAMES.get(value, "")) if is_error else None

@@ -141,10 +141,6 @@ _PROBLEMS = {
         "Não existe a entidade {name}. As mais próximas: {near}.",
         "There is no entity {name}. The nearest: {near}.",
     ),
-    "unknown_layout": (
-        "Não existe o layout {name}. Há: {near}.",
-        "There is no layout {name}. There are: {near}.",
-    ),
     "view_unreadable": (
         "A visão {view} não pode ser lida ({cause}). Confira a visão, os tipos em entities/ e as permissões.",
         "The view {view} cannot be read ({cause}). Check the view, the types in entities/ and the permissions.",

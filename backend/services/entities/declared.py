@@ -102,7 +102,9 @@ async def _count(driver: "asyncpg.Connection[Any]", source: str) -> int | None:
 
 def layouts_of(known: Known, entity: Declaration) -> list[str]:
     """The layouts whose rows become records of an entity."""
-    return sorted(each.name for each in known.layouts.values() if any(into.entity.name == entity.name for into in each.into))
+    return sorted(
+        each.name for each in known.layouts.values() if any(into.entity.name == entity.name for into in each.into)
+    )
 
 
 # --- schemas ----------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ from backend.middleware import (
     OriginCheck,
     RequestContext,
     SecurityHeaders,
+    Traced,
 )
 from backend.models.about import About
 from backend.openapi import TAGS, describe, name_operation
@@ -91,6 +92,7 @@ from common.database import cause_of, check_schema, create_engine, is_database_t
 from common.execution_log import keep_execution_log
 from common.garbage import collect_seldom
 from common.logs import configure_logging
+from common.traces import keep_traces
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +124,8 @@ def create_app(settings: BackendSettings) -> FastAPI:
         responses=PROBLEM_RESPONSES,
         openapi_tags=TAGS,
         generate_unique_id_function=name_operation,
+        # its own spans hold the query, in which people name companies and persons
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     install_error_handlers(app, metrics, lambda scope: methods_at(app.router.routes, scope))
     routers = [
@@ -172,6 +176,8 @@ def _add_middleware(
         app.add_middleware(HostCheck, names=settings.allowed_hosts)
     app.add_middleware(HeadLimit)
     app.add_middleware(SecurityHeaders)
+    if settings.traces_url is not None:
+        app.add_middleware(Traced, routes=app.router.routes)
     app.add_middleware(RequestContext)
 
 
@@ -243,7 +249,7 @@ def _lifespan(
                 background.append(asyncio.create_task(year_files.work()))
             for task in background:
                 task.add_done_callback(_end_with)
-            async with keep_execution_log(engine):
+            async with keep_execution_log(engine), keep_traces(settings.traces_url, "pncp-backend"):
                 yield {
                     **State(
                         engine=engine,

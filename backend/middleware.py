@@ -27,6 +27,7 @@ from backend.language.translator import Language, language_of_request, negotiate
 from backend.limiter import Limiter, network_of
 from backend.metrics import Metrics, template_of
 from backend.security import Security, User
+from common import traces
 from common.connections.scopes import covers
 
 log = structlog.get_logger(__name__)
@@ -198,6 +199,37 @@ class Measure:
             self._metrics.answered(route, scope["method"], status, time.monotonic() - began)
 
 
+class Traced:
+    """A span for each request, of its method, its route's template and its status; what is in it is not said."""
+
+    def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
+        self.app = app
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_NOT_TRACED):
+            await self.app(scope, receive, send)
+            return
+        asked = dict(scope)  # routing changes the scope
+        given = _header(scope, traces.TRACEPARENT.encode())
+        parent = given[0].decode("latin-1") if len(given) == 1 else None
+        with traces.span(scope["method"], parent=parent, kind="SERVER") as span:
+
+            async def send_noting(message: Message) -> None:
+                if span is not None and message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            try:
+                await self.app(scope, receive, send_noting)
+            finally:
+                if span is not None:
+                    route = template_of(asked, scope, list(leaves(self._routes)))
+                    span.update_name(f"{scope['method']} {route}")
+                    span.set_attributes({"http.request.method": scope["method"], "http.route": route})
+
+
+_NOT_TRACED = ("/health", ASSETS, "/metrics")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

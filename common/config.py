@@ -30,6 +30,7 @@ from common.lifecycle.admission import MAX_UNFINISHED
 from common.lists import ListScope, Scopes, TermosScope
 from common.resources import LATER_SERVICES, RESOURCE_NAMES, RESOURCES
 from common.resources.dominios import DOMINIOS
+from common.traces import can_send
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LAST_PORT = 65535
@@ -101,6 +102,16 @@ def _base_url(value: str) -> str:
     if not usable or parts.query or parts.fragment:
         raise ValueError("is not a URL; expected https://pncp.gov.br/api")
     return value.strip().rstrip("/")
+
+
+def _collector(value: str) -> str:
+    try:
+        url = _base_url(value)
+    except ValueError:
+        raise ValueError("is not a URL; expected one such as http://127.0.0.1:4318") from None
+    if not can_send():
+        raise ValueError("needs the packages of requirements-traces.txt")
+    return url
 
 
 def _cron(value: str) -> str:
@@ -222,10 +233,11 @@ class ListSettings(_Settings):
 
 
 class LoggingSettings(_Settings):
-    """The level and the format of logs."""
+    """The level and the format of logs, and where traces go."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] | None = None
+    traces_url: Annotated[str, AfterValidator(_collector)] | None = None
 
 
 class PortalSettings(_Settings):

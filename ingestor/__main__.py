@@ -17,6 +17,7 @@ from common.execution_log import keep_execution_log
 from common.garbage import collect_seldom
 from common.logs import configure_logging
 from common.resources.contratacoes import CONTRATACOES
+from common.traces import keep_traces
 from ingestor.commands import itens, lists, parse_words, rejected, verify
 from ingestor.config import IngestorSettings
 from ingestor.connections import connections, needs_database, run_without_database
@@ -45,6 +46,7 @@ async def run(settings: IngestorSettings) -> None:
         metrics = Metrics()
         await stack.enter_async_context(MetricsServer(metrics.registry, settings.metrics_host, settings.metrics_port))
         await stack.enter_async_context(keep_execution_log(engine))
+        await stack.enter_async_context(keep_traces(settings.traces_url, "pncp-ingestor"))
         workers: list[Worker | Courier | IntakeWorker] = []
         listening: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks:

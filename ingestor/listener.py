@@ -11,7 +11,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from yarl import URL
 
-from common import rabbit
+from common import rabbit, traces
 from common.messages import DEAD_SUFFIX, REASON_HEADER, SIZE_HEADER, PoisonError
 from ingestor import wire
 
@@ -118,9 +118,11 @@ class Listener:
 
     async def _receive(self, message: Message) -> None:
         """Take, acknowledge, announce. Never requeue: some brokers redeliver in a hot loop."""
+        parent = message.headers.get(traces.TRACEPARENT)
         try:
-            _refuse_faulty(message)
-            taken = await self.take(message)
+            with traces.span("message", parent=parent, kind="CONSUMER"):
+                _refuse_faulty(message)
+                taken = await self.take(message)
         except PoisonError as error:
             await self._dead_letter(message, str(error))
             return

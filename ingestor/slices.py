@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common import traces
 from common.clock import to_wall_clock
 from common.database import in_transaction, network_errors
 from common.lifecycle import slices
@@ -183,7 +184,8 @@ async def _read_listing(work: SliceIngestion, progress: Progress) -> Ended:
     ) as pages:
         async for page in pages:
             async with page as batch:
-                await _ingest(work, progress, batch)
+                with traces.span("page", {"page": batch.number, "records": batch.records}):
+                    await _ingest(work, progress, batch)
             if batch.ends is not None:
                 return batch.ends
     return Ended.ASKED_TO_STOP if work.tools.stopping.is_set() else Ended.AT_THE_END

@@ -3,12 +3,13 @@
 The AMQP library decodes all properties of a message and collects its whole body before a consumer is called, and closes
 the connection over a property that it cannot decode. A broker accepts such messages from any publisher, so one of them
 would stop the queue for ever, and a few of 100 MB would end the process. Here every frame of the consumer's connection
-passes `BoundedReader` first, which rewrites messages: of the properties only `message_id` and the header `execution_id`
-are kept, and of a body that is too long only its first bytes.
+passes `BoundedReader` first, which rewrites messages: of the properties only `message_id` and the headers
+`execution_id` and `traceparent` are kept, and of a body that is too long only its first bytes.
 """
 
 import asyncio
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from pamqp.heartbeat import Heartbeat
 from yarl import URL
 
 from common.messages import EXECUTION_HEADER, LONGEST_BODY, LONGEST_ID, NO_IDENTITY
+from common.traces import LENGTH, TRACEPARENT
 
 FAULT_HEADER = "x-pncp-fault"
 """Why a message cannot be taken; written here alone, so that no publisher can."""
@@ -52,6 +54,7 @@ _FIXED |= {b"D": 5, b"T": 8, b"V": 0, b"\0": 0}
 _COUNTED = (b"S", b"A", b"F", b"x")
 _INTEGERS = {b"b": ">b", b"B": ">B", b"s": ">h", b"u": ">H", b"I": ">i", b"i": ">I", b"l": ">q", b"L": ">q"}
 _NOTHING = (b"V", b"\0")
+_TEXTS = (b"S", b"x")
 
 
 class UnreadableError(ValueError):
@@ -64,6 +67,7 @@ class Envelope:
 
     message_id: str | None = None
     execution_id: int | str | None = None
+    traceparent: str | None = None
 
 
 def read_envelope(data: bytes) -> Envelope:
@@ -88,7 +92,7 @@ def read_envelope(data: bytes) -> Envelope:
         length = int.from_bytes(_take(data, at, prefix), "big") if prefix else 1
         found[name] = _take(data, at + prefix, length)
         at += prefix + length
-    return Envelope(_read_text(found.get("message_id")), find_execution_id(found.get("headers", b"")))
+    return Envelope(_read_text(found.get("message_id")), *read_headers(found.get("headers", b"")))
 
 
 def _read_text(raw: bytes | None) -> str | None:
@@ -102,13 +106,31 @@ def _read_text(raw: bytes | None) -> str | None:
         raise UnreadableError("the message_id is not UTF-8") from None
 
 
-def find_execution_id(table: bytes) -> int | str | None:
-    """The header `execution_id` in a table of headers, `None` where there is none.
+def read_headers(table: bytes) -> tuple[int | str | None, str | None]:
+    """The headers `execution_id` and `traceparent` in a table of headers, each `None` where there is none.
 
     Raises:
-        UnreadableError: the table is broken before it, or its value is neither a number nor a short text.
+        UnreadableError: the table is broken before the first of the two, or that is neither a number nor a short text.
 
     """
+    execution_id: int | str | None = None
+    trace: str | None = None
+    is_found = False
+    try:
+        for name, kind, value in _headers_in(table):
+            if name == EXECUTION_HEADER.encode() and not is_found:
+                execution_id = _read_execution_id(kind, value)
+                is_found = True
+            elif name == TRACEPARENT.encode() and kind in _TEXTS and len(value) == LENGTH and value.isascii():
+                trace = value.decode()
+    except UnreadableError:
+        if not is_found:
+            raise
+    return execution_id, trace
+
+
+def _headers_in(table: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Name, type and value of each header, none of them decoded."""
     at = 0
     while at < len(table):
         length = table[at]
@@ -125,9 +147,7 @@ def find_execution_id(table: bytes) -> int | str | None:
             raise UnreadableError(f"the headers hold a value of the unknown type {kind!r}")
         value = _take(table, at, size)
         at += size
-        if name == EXECUTION_HEADER.encode():
-            return _read_execution_id(kind, value)
-    return None
+        yield name, kind, value
 
 
 def _read_execution_id(kind: bytes, value: bytes) -> int | str | None:
@@ -136,7 +156,7 @@ def _read_execution_id(kind: bytes, value: bytes) -> int | str | None:
     if kind in _INTEGERS:
         number: int = struct.unpack(_INTEGERS[kind], value)[0]
         return number
-    if kind in (b"S", b"x") and len(value) <= LONGEST_ID and value.isascii():
+    if kind in _TEXTS and len(value) <= LONGEST_ID and value.isascii():
         return value.decode()
     raise UnreadableError(NO_IDENTITY)
 
@@ -200,6 +220,8 @@ class BoundedReader:
             message_id = envelope.message_id
             if envelope.execution_id is not None:
                 headers[EXECUTION_HEADER] = envelope.execution_id
+            if envelope.traceparent is not None:
+                headers[TRACEPARENT] = envelope.traceparent
         kept = size
         if size > LONGEST_BODY:
             headers.setdefault(FAULT_HEADER, f"the body is longer than {LONGEST_BODY} bytes")

@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from common import traces
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import admission, executions, slices
 from common.lifecycle.slices import Claim
@@ -415,7 +416,11 @@ class Worker:
                 await settling.give_back(self._tools, claim, held.lost_by_database)
 
     async def _work_on(self, claim: Claim) -> None:
-        with structlog.contextvars.bound_contextvars(**_named(claim), **_part(claim), day=claim.first_day.isoformat()):
+        about = {**_named(claim), **_part(claim), "day": claim.first_day.isoformat()}
+        with (
+            structlog.contextvars.bound_contextvars(**about),
+            traces.span("slice", about, parent=claim.traceparent),
+        ):
             work = SliceIngestion(self._tools, claim)
             try:
                 if claim.starts_execution:

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
 from aio_pika.exceptions import DeliveryError
 
 from backend.models.sync import SyncRequest
-from common import rabbit
+from common import rabbit, traces
 from common.messages import EXECUTION_HEADER, ImportAnnounced, encode, encode_import
 
 log = structlog.get_logger(__name__)
@@ -125,6 +125,8 @@ class RabbitMQPublisher:
         return True
 
     async def _publish(self, body: bytes, headers: HeadersType, message_id: str | None) -> None:
+        if (parent := traces.traceparent()) is not None:
+            headers = {**headers, traces.TRACEPARENT: parent}
         with rabbit.broken_off_is_unavailable():
             channel = await self._open_channel()
             await rabbit.send(

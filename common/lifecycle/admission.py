@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from common.lifecycle import DEFAULT_RESOURCE, Mode, criterio_of
 from common.lifecycle.executions import PUBLISH_FAILED
 from common.resources.description import Criterio
+from common.traces import traceparent
 
 MAX_UNFINISHED = 20
 """Executions under way at once unless the setting says otherwise, by every door: the API, a message, a sweep.
@@ -26,9 +27,9 @@ UNDECIDED_SECONDS = 5.0
 
 _CREATE = text("""
     INSERT INTO sync_executions (resource, mode, criterio, window_start, window_end, trigger, parts, message_id,
-                                 idempotency_key, request_digest, requested_by)
+                                 idempotency_key, request_digest, requested_by, traceparent)
     SELECT :resource, :mode, :criterio, CAST(:window_start AS timestamp), CAST(:window_end AS timestamp), :trigger,
-           CAST(:parts AS int[]), :message_id, :idempotency_key, :request_digest, :requested_by
+           CAST(:parts AS int[]), :message_id, :idempotency_key, :request_digest, :requested_by, :traceparent
      WHERE CAST(:at_most AS int) IS NULL
         OR (SELECT count(*) FROM sync_executions WHERE status = 'running' AND kind = 'sync') < CAST(:at_most AS int)
         ON CONFLICT (message_id) DO NOTHING
@@ -69,6 +70,7 @@ async def create(
         "request_digest": request_digest,
         "requested_by": requested_by,
         "at_most": at_most,
+        "traceparent": traceparent(),
     }
     created: int | None = (await db.execute(_CREATE, parameters)).scalar_one_or_none()
     return created
@@ -230,9 +232,9 @@ async def refuse(db: AsyncConnection, execution_id: int) -> bool:
 
 _COPY_EXECUTION = text("""
     INSERT INTO sync_executions (kind, resource, mode, criterio, parts, trigger, retry_of, requested_by, planned_at,
-                                 window_start, window_end)
+                                 window_start, window_end, traceparent)
     SELECT e.kind, e.resource, e.mode, e.criterio, e.parts, 'retry', e.id, :requested_by, now(),
-           min(s.window_start), max(s.window_end)
+           min(s.window_start), max(s.window_end), :traceparent
       FROM sync_executions e JOIN sync_slices s ON s.execution_id = e.id AND s.status = 'error'
      WHERE e.id = :id AND e.status = 'error'
        AND NOT EXISTS (SELECT 1 FROM sync_executions r WHERE r.retry_of = e.id AND r.status = 'running')
@@ -255,7 +257,7 @@ async def retry(db: AsyncConnection, execution_id: int, requested_by: str | None
     `None` where there are none, or where they are being repeated already. The caller has asked to `admit` before, so
     that two requests at once do not both find nothing under way.
     """
-    parameters = {"id": execution_id, "requested_by": requested_by}
+    parameters = {"id": execution_id, "requested_by": requested_by, "traceparent": traceparent()}
     copy: int | None = (await db.execute(_COPY_EXECUTION, parameters)).scalar_one_or_none()
     if copy is not None:
         await db.execute(_COPY_FAILED_SLICES, {"id": execution_id, "copy": copy})

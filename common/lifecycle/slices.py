@@ -55,7 +55,7 @@ class Claim:
 
     `page_size` is what its listing is read by, `None` where no claim has said. `counts_once`: its records may move to
     another slice of the execution while both are read, so that the execution has to remember what it has counted.
-    `reaches_today`: its listing may grow while it is read.
+    `reaches_today`: its listing may grow while it is read. `traceparent`: the trace that asked for it, if there is one.
     """
 
     slice_id: int
@@ -77,6 +77,7 @@ class Claim:
     page_size: int | None = None
     counts_once: bool = False
     reaches_today: bool = False
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ _CLAIM = text(
                   SELECT FROM sync_slices other
                    WHERE other.execution_id = sync_slices.execution_id AND other.id <> sync_slices.id
                      AND other.part = sync_slices.part) ELSE false END,
-              last_day >= CAST(timezone('America/Sao_Paulo', now()) AS date)
+              last_day >= CAST(timezone('America/Sao_Paulo', now()) AS date),
+              (SELECT e.traceparent FROM sync_executions e WHERE e.id = execution_id)
 """
 )
 _RENEW = text("""

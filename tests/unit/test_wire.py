@@ -127,6 +127,21 @@ def test_an_identity_is_a_number_or_a_short_text(value: int | str | None) -> Non
     assert read_envelope(properties(headers={"a": "b", "execution_id": value})).execution_id == value
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_trace_is_read_before_and_behind_the_identity_and_never_refuses_a_message() -> None:
+    before = read_envelope(properties(headers={"traceparent": TRACE, "execution_id": 7}))
+    behind = read_envelope(properties(headers={"execution_id": 7, "a": 1, "traceparent": TRACE}))
+    assert before == behind == Envelope(execution_id=7, traceparent=TRACE)
+    for other in (1, "short", "x" * 5000, "é" * 55, {}):
+        assert read_envelope(properties(headers={"traceparent": other, "execution_id": 7})) == Envelope(None, 7)
+    table = properties(headers={"execution_id": 7, "z": "x" * 10})
+    broken = table.replace(b"\x01zS", b"\x01z?")
+    assert broken != table
+    assert read_envelope(broken) == Envelope(None, 7)
+
+
 def test_flags_may_go_on_in_further_words() -> None:
     assert read_envelope(b"\x80\x01\x00\x00\x01x") == Envelope()
 

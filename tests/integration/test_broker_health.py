@@ -149,6 +149,30 @@ async def test_a_queue_without_a_reader_is_an_alert_after_five_minutes_until_it_
     assert await look(10) == [("queue", False)]
 
 
+async def test_a_backend_that_is_new_does_not_end_the_alert_that_another_has_opened(
+    engine: AsyncEngine, database: Database
+) -> None:
+    broker = Told()
+    broker.state = BrokerState("connected", messages=3)
+
+    async def look(watch: QueueWatch, minutes: int) -> list[tuple[str, bool]]:
+        now = NOW + minutes * MINUTE
+        await run_once(engine, QUIET, Notifier([]), watch, now=now, watching_since=now)
+        return [
+            (kind, is_open)
+            for kind, is_open in await database.rows("SELECT kind, resolved_at IS NULL FROM alerts ORDER BY id")
+        ]
+
+    old = QueueWatch(broker)
+    await look(old, 0)
+    assert await look(old, 6) == [("queue", True)]
+    assert await look(QueueWatch(broker), 7) == [("queue", True)]
+    broker.state = BrokerState("disconnected")
+    assert await look(QueueWatch(broker), 8) == [("queue", True)]
+    broker.state = BrokerState("connected", messages=3, consumers=1)
+    assert await look(QueueWatch(broker), 9) == [("queue", False)]
+
+
 @pytest.mark.rabbitmq
 async def test_a_connection_that_is_lost_again_and_again_is_an_error_in_the_log(
     engine: AsyncEngine, broker_proxy: tuple[Proxy, str], queue_name: str, monkeypatch: pytest.MonkeyPatch

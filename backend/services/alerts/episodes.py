@@ -21,7 +21,8 @@ from backend.models.alerts import Alert, AlertsQuery, ChannelOutcome
 from backend.services.alerts.channels import Channel, DeliveryError, Message
 from backend.services.alerts.deliveries import Attempts
 from backend.services.alerts.findings import MOST_SHOWN, Finding, Rules, explain_end, look
-from backend.services.alerts.queue_watch import QueueWatch
+from backend.services.alerts.queue_watch import QUEUE, QueueWatch
+from backend.services.alerts.sentences import Details
 from backend.services.alerts.texts import (
     REMINDED,
     Episode,
@@ -124,6 +125,12 @@ async def _load_now(engine: AsyncEngine) -> datetime:
         return now
 
 
+async def _load_details(engine: AsyncEngine, kind: str) -> Details | None:
+    """The details of the open episode of a kind."""
+    async with engine.connect() as db:
+        return next((row.details for row in await db.execute(_LOAD_OPEN) if row.kind == kind), None)
+
+
 async def run_once(
     engine: AsyncEngine,
     rules: Rules,
@@ -134,7 +141,7 @@ async def run_once(
     watching_since: datetime,
 ) -> None:
     """Bring the episodes up to `now` (aware), then deliver what is due."""
-    unheard = None if queue is None else await queue.look(now)
+    unheard = None if queue is None else await queue.look(now, await _load_details(engine, QUEUE))
 
     async def settle(db: AsyncConnection) -> None:
         rows = (await db.execute(_LOAD_OPEN)).all()

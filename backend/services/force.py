@@ -135,7 +135,9 @@ async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, publishes
     if known.request_digest != digest:
         raise IdempotencyKeyReusedError("idempotency_key_reused")
     if known.undecided and publishes:
-        raise ConflictError("request_in_progress")
+        if known.age_seconds < admission.UNDECIDED_SECONDS:
+            raise ConflictError("request_in_progress")
+        await admission.mark_published(db, known.id)  # that request's process has died: the next poll plans it
     return known.id
 
 

@@ -80,7 +80,8 @@ _TAKE_ADMISSION = text("SELECT pg_advisory_xact_lock(:key)")
 _UNFINISHED = text("SELECT count(*) FROM sync_executions WHERE status = 'running' AND kind = 'sync'")
 _BY_KEY = text("""
     SELECT e.id, k.request_digest,
-           e.trigger = 'api' AND e.planned_at IS NULL AND e.published_at IS NULL AND e.status = 'running'
+           e.trigger = 'api' AND e.planned_at IS NULL AND e.published_at IS NULL AND e.status = 'running',
+           CAST(extract(epoch FROM clock_timestamp() - e.created_at) AS float)
       FROM (SELECT id, request_digest FROM sync_executions WHERE idempotency_key = :key
              UNION ALL
             SELECT execution_id, request_digest FROM coalesced_keys WHERE idempotency_key = :key) AS k
@@ -118,6 +119,7 @@ class KnownRequest:
     id: int
     request_digest: str
     undecided: bool
+    age_seconds: float
 
 
 @dataclass(frozen=True)

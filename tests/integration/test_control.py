@@ -1,6 +1,7 @@
 """Cancel, retry, idempotency, the cap, the sweeper: what an administrator does to executions, and what time does."""
 
 import asyncio
+import hashlib
 import json
 from datetime import date, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from common.lifecycle import admission, executions, slices
 from common.lifecycle.admission import MAX_UNFINISHED
 from common.lifecycle.executions import Execution
 from common.lifecycle.slices import Claim, PageCounts, PlannedSlice
+from common.messages import SyncCommand, encode
 from ingestor.sources.values import Rejected
 from ingestor.store.rejected import keep_rejected
 from tests.integration.conftest import OpenApi
@@ -313,6 +315,35 @@ async def test_a_key_stands_for_the_execution_that_its_request_has_joined(
     other = await api.post("/sync/force", json=BACKFILL, headers={"Idempotency-Key": "b"})
     assert other.status_code == 422
     assert await number_of(await api.post("/sync/force", json=UPDATE)) != first
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(1, 409), (6, 200)])
+async def test_a_key_whose_backend_has_died_before_it_published_is_answered_by_another_one(
+    open_api: OpenApi, engine: AsyncEngine, closed_port: int, seconds: int, status: int
+) -> None:
+    api = await open_api(rabbitmq_url=f"amqp://127.0.0.1:{closed_port}/")
+    digest = hashlib.sha256(encode(SyncCommand("update"))).hexdigest()
+    async with engine.begin() as db:
+        made = await admission.create(
+            db,
+            mode="update",
+            window_start=None,
+            window_end=None,
+            trigger="api",
+            idempotency_key="a",
+            request_digest=digest,
+        )
+        await db.execute(
+            text("UPDATE sync_executions SET created_at = now() - make_interval(secs => :seconds)"),
+            {"seconds": seconds},
+        )
+
+    answer = await api.post("/sync/force", json=UPDATE, headers={"Idempotency-Key": "a"})
+
+    assert answer.status_code == status, answer.text
+    async with engine.begin() as db:
+        assert await admission.decision(db, made or 0) == ("accepted" if status == 200 else "open")
+    assert await scalar(engine, "SELECT count(*) FROM sync_executions") == 1
 
 
 async def test_an_execution_that_another_request_was_answered_with_is_not_refused(engine: AsyncEngine) -> None:

@@ -45,6 +45,8 @@ _NOT_LET_IN = ("42501", "55000")
 _LOST = (*_SHUTDOWN, *_READ_ONLY, *_REFUSED)
 """Errors that no connection of the pool recovers from: all connections are replaced at their next use."""
 _TRANSIENT = ("40001", "40P01")
+_UNKNOWN_TO_SCHEMA = ("42P01", "42703", "42883")
+"""No such table, column or function."""
 
 
 class UnusableDatabaseError(Exception):
@@ -233,6 +235,11 @@ def is_unavailable(error: BaseException) -> bool:
 def is_database_trouble(error: BaseException) -> bool:
     """Whether the database is the cause, so that the work is to be retried later."""
     return is_unavailable(error) or is_transient(error)
+
+
+def is_unknown_to_schema(error: BaseException) -> bool:
+    """Whether a statement names what the schema has not: a bug, or a schema that was upgraded meanwhile."""
+    return _sqlstate(error) in _UNKNOWN_TO_SCHEMA
 
 
 def cause_of(error: BaseException) -> str:

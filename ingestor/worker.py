@@ -4,6 +4,7 @@ There is one recovery: work that was lost by any fault is found again by polling
 """
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import traces
-from common.database import cause_of, in_transaction, is_database_trouble
+from common.database import (
+    UnusableDatabaseError,
+    cause_of,
+    check_schema,
+    in_transaction,
+    is_database_trouble,
+    is_unknown_to_schema,
+)
 from common.lifecycle import admission, executions, slices
 from common.lifecycle.slices import Claim
 from common.lists import Scopes
@@ -434,6 +442,16 @@ class Worker:
             except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is
                 self._held[claim].is_settling = True
                 await settling.settle_error(self._tools, work, error, retry_seconds=self._options.slice_retry_seconds)
+                if is_unknown_to_schema(error) and not self.stopping.is_set():
+                    await self._end_on_another_schema()
+
+    async def _end_on_another_schema(self) -> None:
+        """Stop the process if the schema is another version's by now: nothing that is read could be stored."""
+        try:
+            await check_schema(self._engine)
+        except UnusableDatabaseError as error:
+            log.critical("the schema was changed, this worker stops", reason=str(error))
+            signal.raise_signal(signal.SIGTERM)
 
     # --- the end --------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,9 @@ ADDS = """
     with op.get_context().autocommit_block():
         op.execute("CREATE INDEX CONCURRENTLY ix_of_the_next_version ON itens_contratacao (next_version)")
 """
+TAKES_AWAY = """
+    op.execute("ALTER TABLE sync_slices RENAME COLUMN pages_done TO pages_read")
+"""
 FAILS = """
     op.execute("CREATE TABLE half (id bigint PRIMARY KEY)")
     op.execute("ALTER TABLE contratacoes ADD COLUMN half text NOT NULL DEFAULT 'half'")
@@ -145,6 +148,31 @@ async def test_this_version_works_on_beside_the_schema_of_the_next_and_does_not_
         assert await process.ended() != 0
         assert f"at schema {NEXT} and this version needs {SCHEMA_REVISION}: start a newer version" in process.text
         assert "Traceback" not in process.text
+
+
+@pytest.mark.slow
+async def test_a_worker_whose_schema_is_taken_away_stops_and_loses_nothing(own_stack: Stack, tmp_path: Path) -> None:
+    stack, url = own_stack, own_stack.database_url
+    await asyncio.to_thread(migrate, url, "upgrade", "head")
+    await stack.start_simulator("--per-day", "200", "--days", "6", "--latency-ms", "60")
+    await stack.start_backend()
+    ingestor = await stack.start_ingestor()
+    start, end = await stack.span()
+    truth = await stack.truth(start, end)
+    execution_id = await stack.force(mode="backfill", data_ini=start, data_fim=end)
+    await stack.processed_at_least(execution_id, len(truth) // 5)
+
+    await asyncio.to_thread(upgrade, next_version(tmp_path, TAKES_AWAY), url)
+
+    assert await ingestor.ended() == 0
+    assert f"at schema {NEXT} and this version needs {SCHEMA_REVISION}: start a newer version" in ingestor.text
+    assert await query(url, "SELECT count(*) FROM sync_slices WHERE status IN ('running', 'error')") == [(0,)]
+    await query(url, "ALTER TABLE sync_slices RENAME COLUMN pages_read TO pages_done")
+    await query(url, f"UPDATE alembic_version SET version_num = '{SCHEMA_REVISION}'")
+    await stack.start_ingestor()
+    execution = await stack.finished(execution_id)
+    assert (execution["status"], execution["records_processed"]) == ("success", len(truth))
+    assert await stack.stored() == truth
 
 
 async def keep_writing(url: str, stopping: asyncio.Event, say: Callable[[], None]) -> tuple[list[str], list[str]]:

@@ -201,6 +201,10 @@ _PROBLEMS = {
         "A importação {id} não espera confirmação.",
         "Import {id} does not wait to be confirmed.",
     ),
+    "import_of_source": (
+        "A importação {id} é da leitura de uma fonte: decida no trabalho {job}.",
+        "Import {id} belongs to the reading of a source: decide on job {job}.",
+    ),
     "import_ended": ("A importação {id} já terminou.", "Import {id} has ended already."),
     "record_referred": (
         "Registros que se referem a {key} de {entity}: {count}. Remova-os antes, ou mude a que se referem.",

@@ -42,6 +42,8 @@ class JobCounts(BaseModel):
     unchanged: int = Field(description="destes, os que não mudaram")
     accepted: int = Field(description="registros que o destino aceitou, ou que foram gravados")
     rejected: int = Field(description="registros que o destino recusou, que não puderam ser montados ou gravados")
+    created: int = Field(description="registros criados por uma importação ou leitura")
+    changed: int = Field(description="registros mudados por ela")
     requests: int = Field(description="pedidos com resposta do destino, ou partes lidas")
 
 

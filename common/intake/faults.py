@@ -87,7 +87,15 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "only the first part of a composite key may have a slash (/)",
     ),
     "key_too_long": ("a chave passa de 500 caracteres", "the key has more than 500 characters"),
+    "unknown_column": ("não é uma coluna deste layout{near}", "is no column of this layout{near}"),
+    "not_object": ("deve ser um objeto JSON", "has to be a JSON object"),
+    "others_rejected": (
+        "outras linhas foram recusadas, e este layout aceita todas ou nenhuma",
+        "other rows were refused, and this layout takes all or none",
+    ),
     # --- of whole files ------------------------------------------------------------------------------------------
+    "file_too_large": ("o arquivo passa de {limit} KiB", "the file has more than {limit} KiB"),
+    "unreadable_file": ("o arquivo não pode ser lido ({why})", "the file cannot be read ({why})"),
     "empty_file": ("o arquivo está vazio", "the file is empty"),
     "no_content": ("nenhuma planilha visível tem conteúdo", "no visible sheet has content"),
     "unknown_format": (

@@ -63,6 +63,11 @@ _DISCARD = text("""
     UPDATE imports SET state = 'discarded', ended_at = now(), updated_at = now()
      WHERE id = :id AND state IN ('received', 'checked', 'processing')
 """)
+_ERRORS = text("""
+    SELECT row, entity, errors FROM import_rows
+     WHERE import_id = :id AND state = 'rejected' AND (row, entity) > (CAST(:row AS int), CAST(:entity AS text))
+     ORDER BY row, entity LIMIT :most
+""")
 _RECORD_REMOVAL = text("""
     WITH ended AS (
         INSERT INTO imports (door, layout, state, rows, processed, requested_by, checked_at, ended_at)
@@ -298,6 +303,14 @@ async def end(
 async def discard(db: AsyncConnection, import_id: int) -> bool:
     """End an import whose execution was cancelled; `False` where it has ended. What was processed stays."""
     return (await db.execute(_DISCARD, {"id": import_id})).rowcount == 1
+
+
+async def load_errors(
+    db: AsyncConnection, import_id: int, *, after: tuple[int, str] = (-1, ""), most: int = 1000
+) -> list[tuple[int, str, list[dict[str, Any]]]]:
+    """Number, entity and errors of rejected rows after this number and entity, in their order."""
+    asked = {"id": import_id, "row": after[0], "entity": after[1], "most": most}
+    return [(row.row, row.entity, row.errors or []) for row in await db.execute(_ERRORS, asked)]
 
 
 async def record_removal(db: AsyncConnection, *, door: str, entity: str, key: str, requested_by: str | None) -> int:

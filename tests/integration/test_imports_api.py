@@ -156,6 +156,9 @@ async def test_errors_are_a_csv_in_which_no_cell_is_a_formula(api: httpx.AsyncCl
     assert head == ["linha", "entidade", "coluna", "valor", "codigo", "mensagem"]
     assert [line[3] for line in lines] == [*(f"'{sign}" for sign in signs[:-1]), signs[-1]]
     assert (await api.get("/imports/99/erros.csv")).status_code == 404
+    await intake.ended(import_id, "refused")
+    refused = (await api.get(f"/imports/{import_id}/erros.csv")).text.splitlines()
+    assert refused[1] == ";produtos;;;bad_file;"
 
 
 async def test_many_errors_are_written_in_several_parts(api: httpx.AsyncClient, intake: Intake) -> None:

@@ -34,12 +34,13 @@ _COLUMNS = """
            e.error_message, e.cancelled_by, e.created_at, e.started_at, e.finished_at,
            CAST(CASE e.status WHEN 'running' THEN extract(epoch FROM now() - e.started_at)
                               ELSE e.duration_seconds END AS float) AS duration_seconds,
-           s.seen, s.unchanged, s.accepted, s.rejected, s.requests, s.is_waiting, s.entities
+           s.seen, s.unchanged, s.accepted, s.rejected, s.requests, s.created, s.changed, s.is_waiting, s.entities
       FROM sync_executions e
      CROSS JOIN LATERAL (
            SELECT coalesce(sum(records_seen), 0) AS seen, coalesce(sum(records_unchanged), 0) AS unchanged,
                   coalesce(sum(records_processed), 0) AS accepted, coalesce(sum(records_rejected), 0) AS rejected,
                   coalesce(sum(pages_done), 0) AS requests,
+                  coalesce(sum(records_inserted), 0) AS created, coalesce(sum(records_updated), 0) AS changed,
                   coalesce(bool_or(status = 'pending' AND run_after > now()), false)
                   AND NOT coalesce(bool_or(status = 'running'), false) AS is_waiting,
                   array_agg(DISTINCT t.entity) FILTER (WHERE t.entity IS NOT NULL) AS entities
@@ -62,7 +63,8 @@ _STREAMS = text("""
     SELECT coalesce(t.name, o.entity, s.resource) AS stream, coalesce(t.entity, o.entity) AS entity, s.status,
            CASE WHEN s.status = 'pending' AND s.run_after > now() THEN s.run_after END AS next_try_at, s.cause,
            s.error_message, s.started_at, s.finished_at, s.records_seen AS seen, s.records_unchanged AS unchanged,
-           s.records_processed AS accepted, s.records_rejected AS rejected, s.pages_done AS requests
+           s.records_processed AS accepted, s.records_rejected AS rejected, s.pages_done AS requests,
+           s.records_inserted AS created, s.records_updated AS changed
       FROM sync_slices s
       LEFT JOIN streams t ON s.kind = 'delivery' AND t.id = s.part
       LEFT JOIN source_entities o ON s.kind = 'intake' AND o.id = s.part

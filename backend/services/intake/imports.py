@@ -2,9 +2,7 @@
 discard.
 """
 
-import csv
-import io
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +31,14 @@ from backend.services.reading import ReadConnections
 from common.database import run_again
 from common.entities.declared import from_json
 from common.execution_log import log_finished
+from common.intake.reports import BYTE_ORDER_MARK, HEAD, Line, line_of_fault, lines_of, to_csv
 from common.lifecycle import executions, imports, jobs
 from common.masking import mask_text
 
 log = structlog.get_logger(__name__)
 
-ROWS_AT_ONCE = 1000
-CSV_HEAD = ("linha", "entidade", "coluna", "valor", "codigo", "mensagem")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+SOURCE = "sql"
+
 
 _COLUMNS = """
     SELECT i.id, i.execution_id AS job_id, i.door, i.layout, i.state, i.needs_confirmation, i.file_name, i.file_bytes,
@@ -77,12 +75,6 @@ _ROWS = text("""
       FROM import_rows
      WHERE import_id = :id AND (CAST(:state AS text) IS NULL OR state = :state)
        AND (CAST(:entity AS text) IS NULL OR entity = :entity)
-       AND (row, entity) > (CAST(:after_row AS int), CAST(:after_entity AS text))
-     ORDER BY row, entity LIMIT :most
-""")
-_ERRORS = text("""
-    SELECT row, entity, errors FROM import_rows
-     WHERE import_id = :id AND state = 'rejected'
        AND (row, entity) > (CAST(:after_row AS int), CAST(:after_entity AS text))
      ORDER BY row, entity LIMIT :most
 """)
@@ -127,6 +119,14 @@ async def load_import(reading: ReadConnections, import_id: int, onlooker: Onlook
     notes = notes if onlooker.sees_all else mask_texts(notes)
     shown = [_preview_of(one, row.notes.get("preview", {}).get(one.entity)) for one in preview]
     return ImportDetail(**_fields_of(row, onlooker), notes=notes, preview=shown)
+
+
+async def _load_own(db: AsyncConnection, import_id: int, onlooker: Onlooker) -> Row[Any]:
+    """An import that is decided on by itself: what a source was read into is decided on with its job."""
+    row = await _load(db, import_id, onlooker)
+    if row.door == SOURCE:
+        raise ConflictError("import_of_source", id=import_id, job=row.job_id or 0)
+    return row
 
 
 def _preview_of(row: Row[Any], planned: Mapping[str, int] | None) -> ImportPreview:
@@ -216,39 +216,25 @@ async def open_errors(reading: ReadConnections, import_id: int, onlooker: Onlook
 
     """
     async with reading.connect() as db:
-        await _load(db, import_id, onlooker)
-    return _write_errors(reading, import_id, onlooker)
+        row = await _load(db, import_id, onlooker)
+    told = _fields_of(row, onlooker)
+    faults = [line_of_fault(row.layout, row.fault_code, told["fault"] or "")] if row.fault_code else []
+    return _write_errors(reading, import_id, faults, sees_all=onlooker.sees_all)
 
 
-async def _write_errors(reading: ReadConnections, import_id: int, onlooker: Onlooker) -> AsyncIterator[str]:
+async def _write_errors(
+    reading: ReadConnections, import_id: int, faults: list[Line], *, sees_all: bool
+) -> AsyncIterator[str]:
     """The connection is given back between two parts: a reader may be slow."""
-    yield "\ufeff" + to_csv([CSV_HEAD])
-    after: tuple[int, str] = (-1, "")
+    yield BYTE_ORDER_MARK + to_csv([HEAD, *faults])
+    after = (-1, "")
     while True:
-        asked = {"id": import_id, "after_row": after[0], "after_entity": after[1], "most": ROWS_AT_ONCE}
         async with reading.connect() as db:
-            rows = (await db.execute(_ERRORS, asked)).all()
+            rows = await imports.load_errors(db, import_id, after=after)
         if not rows:
             return
-        lines = [
-            (str(row.row), row.entity, error["column"], error["value"], error["code"], error["message"])
-            for row in rows
-            for error in (row.errors if onlooker.sees_all else mask_texts(row.errors)) or ()
-        ]
-        yield to_csv(lines)
-        after = rows[-1].row, rows[-1].entity
-
-
-def to_csv(lines: Iterable[tuple[str, ...]]) -> str:
-    """Lines for spreadsheets, with semicolons; no cell is a formula."""
-    written = io.StringIO()
-    csv.writer(written, delimiter=";").writerows([[safe_cell(value) for value in line] for line in lines])
-    return written.getvalue()
-
-
-def safe_cell(value: str) -> str:
-    """A text that no spreadsheet takes for a formula: behind an apostrophe where it would."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
+        yield to_csv(lines_of((row, name, shown if sees_all else mask_texts(shown)) for row, name, shown in rows))
+        after = rows[-1][:2]
 
 
 @run_again
@@ -263,7 +249,7 @@ async def confirm(
 
     """
     async with engine.begin() as db:
-        row = await _load(db, import_id, onlooker)
+        row = await _load_own(db, import_id, onlooker)
         structlog.contextvars.bind_contextvars(execution_id=row.job_id)  # until the request has ended
         is_held = row.job_id is not None and await jobs.confirm(db, row.job_id)
         if not is_held or not await imports.confirm(db, row.job_id, who):
@@ -282,7 +268,7 @@ async def discard(engine: AsyncEngine, import_id: int, who: str, onlooker: Onloo
 
     """
     async with engine.begin() as db:
-        row = await _load(db, import_id, onlooker)
+        row = await _load_own(db, import_id, onlooker)
         structlog.contextvars.bind_contextvars(execution_id=row.job_id)  # until the request has ended
         is_cancelled = row.job_id is not None and await executions.cancel(db, row.job_id, who)
         if not await imports.discard(db, import_id):

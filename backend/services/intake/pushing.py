@@ -21,7 +21,7 @@ from backend.services.publisher import RabbitMQPublisher
 from common.connections.settings import Layout
 from common.database import in_transaction
 from common.entities.declared import to_json
-from common.intake.faults import as_written
+from common.intake.faults import as_written, sentence
 from common.intake.rows import Reader
 from common.lifecycle import imports
 from common.lifecycle.imports import CellError, StagedRow
@@ -108,16 +108,14 @@ def check_records(layout: Layout, records: Sequence[Any]) -> list[StagedRow]:
     for number, record in enumerate(records, start=1):
         rows += _check_record(reader, layout, named, number, record)
     if layout.policy == "all_or_nothing" and any(row.errors for row in rows):
-        error = CellError(
-            "", "", "others_rejected", "outras linhas foram recusadas, e este layout aceita todas ou nenhuma"
-        )
+        error = CellError("", "", "others_rejected", sentence("others_rejected", {}))
         return [row if row.errors else replace(row, errors=(error,)) for row in rows]
     return rows
 
 
 def _check_record(reader: Reader, layout: Layout, named: set[str], number: int, record: Any) -> list[StagedRow]:
     if not isinstance(record, Mapping):
-        error = CellError("", _shown(record), "not_object", "deve ser um objeto JSON")
+        error = CellError("", _shown(record), "not_object", sentence("not_object", {}))
         return [StagedRow(number, layout.name, None, None, (error,))]
     unknown = tuple(
         CellError(as_written(name), _shown(record[name]), "unknown_column", _unknown(name, named))
@@ -136,7 +134,7 @@ def _shown(value: Any) -> str:
 
 def _unknown(name: str, named: set[str]) -> str:
     near = get_close_matches(name, sorted(named), n=1)
-    return f"não é uma coluna deste layout; a mais próxima é {near[0]}" if near else "não é uma coluna deste layout"
+    return sentence("unknown_column", {"near": f"; a mais próxima é {near[0]}" if near else ""})
 
 
 async def push(engine: AsyncEngine, publisher: RabbitMQPublisher | None, asked: Push, *, metrics: Metrics) -> Pushed:

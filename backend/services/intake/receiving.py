@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import structlog
 from fastapi.exceptions import RequestValidationError
@@ -15,12 +14,11 @@ from backend.services.intake.announcing import announce
 from backend.services.publisher import RabbitMQPublisher
 from common.connections.settings import Layout
 from common.database import cause_of, in_transaction, is_database_trouble
+from common.intake.reports import KINDS, fault_of_name
 from common.lifecycle import imports
 from common.lifecycle.imports import PART_BYTES
 
 log = structlog.get_logger(__name__)
-
-KINDS = (".xlsx", ".ods", ".xls", ".csv")
 
 
 class FileKnownError(ConflictError):
@@ -50,7 +48,7 @@ def check_name(file_name: str) -> None:
         RequestValidationError: it is none.
 
     """
-    if PurePath(file_name).suffix.lower() not in KINDS:
+    if fault_of_name(file_name) is not None:
         kinds = {"kinds": ", ".join(KINDS)}
         raise RequestValidationError([{"type": "file_kind", "loc": ("query", "nome"), "msg": "", "ctx": kinds}])
 

@@ -105,6 +105,12 @@ class Metrics:
             buckets=LATENCIES,
             registry=registry,
         )
+        self._source_rows = counter(
+            "pncp_source_rows",
+            "Rows read from databases of others, those that were rejected among them.",
+            "source",
+            "entity",
+        )
         self._throttled = counter("pncp_source_throttled", "Answers of 429 that made every ingestor pause.")
 
     def page_committed(self, counts: PageCounts) -> None:
@@ -131,6 +137,10 @@ class Metrics:
         """Count a request to a destination: the status of its answer, or the kind of its error."""
         self._delivery_requests.labels(destination, status).inc()
         self._delivery_latency.labels(destination).observe(seconds)
+
+    def source_read(self, source: str, entity: str, rows: int) -> None:
+        """Count rows that were read from a database of others."""
+        self._source_rows.labels(source, entity).inc(rows)
 
     # --- calls of the portal's client ---------------------------------------------------------------------------
 

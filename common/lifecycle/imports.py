@@ -267,11 +267,15 @@ async def stage(db: AsyncConnection, import_id: int, rows: Iterable[StagedRow]) 
                 "rejected" if each.errors else "pending",
                 None if each.data is None else to_json(each.data),
                 None if each.data is None else digest_of(each.data),
-                json.dumps([vars(error) for error in each.errors[:MOST_ERRORS]]) if each.errors else None,
+                _errors_of(each),
             )
             for each in rows
         ],
     )
+
+
+def _errors_of(row: StagedRow) -> str | None:
+    return json.dumps([vars(error) for error in row.errors[:MOST_ERRORS]]) if row.errors else None
 
 
 async def mark_checked(db: AsyncConnection, import_id: int, notes: Mapping[str, Any]) -> bool | None:
@@ -441,3 +445,95 @@ async def reject_replaced(db: AsyncConnection, import_id: int, rows: Sequence[tu
 async def end_abandoned(db: AsyncConnection) -> int:
     """End imports whose executions have failed or were cancelled; what was processed stays."""
     return (await db.execute(_END_ABANDONED)).rowcount
+
+
+# --- rows of a source that could not be stored ------------------------------------------------------------------------
+
+MOST_LISTED = 10_000
+"""Rows of one reading of an entity that are kept; any further ones are only counted by its job."""
+_OPEN_LISTING = text("""
+    INSERT INTO imports AS known (door, layout, state, execution_id, notes, checked_at)
+    VALUES ('sql', :entity, 'processing', :execution_id, jsonb_build_object('source', CAST(:source AS text)), now())
+    ON CONFLICT (execution_id, layout) DO UPDATE SET updated_at = now()
+    RETURNING id, rows
+""")
+_COUNT_LISTED = text("""
+    UPDATE imports SET rows = rows + :rejected + :pending, rejected = rejected + :rejected,
+                       pending = pending + :pending, notes = notes || CAST(:notes AS jsonb), updated_at = now()
+     WHERE id = :id
+""")
+_END_LISTING = text("""
+    UPDATE imports SET state = 'done', ended_at = now(), updated_at = now()
+     WHERE execution_id = :execution_id AND layout = :entity AND door = 'sql' AND ended_at IS NULL
+""")
+_DROP_LISTING = text("""
+    DELETE FROM imports WHERE execution_id = :execution_id AND layout = :entity AND door = 'sql'
+""")
+_REJECT_OVERTAKEN = text("""
+    WITH rejected AS (
+        UPDATE import_rows r
+           SET state = 'rejected', waits_entity = NULL, waits_key = NULL,
+               errors = jsonb_build_array(jsonb_build_object('column', '', 'value', left(r.key, 100),
+                                                             'code', CAST(:code AS text),
+                                                             'message', CAST(:message AS text)))
+         WHERE r.entity = :entity AND r.key = ANY(CAST(:keys AS text[])) AND r.state = 'pending'
+           AND r.waits_key IS NOT NULL
+           AND EXISTS (SELECT FROM imports i WHERE i.id = r.import_id AND i.door = 'sql')
+        RETURNING r.import_id
+    )
+    UPDATE imports i SET pending = pending - done.rows, rejected = rejected + done.rows, updated_at = now()
+      FROM (SELECT import_id, count(*) AS rows FROM rejected GROUP BY import_id) AS done WHERE i.id = done.import_id
+""")
+
+
+async def list_unstored(
+    db: AsyncConnection,
+    execution_id: int,
+    entity: str,
+    rows: Sequence[StagedRow],
+    missing: Mapping[str, tuple[str, str]],
+    *,
+    source: str,
+) -> None:
+    """Keep rows of a source that have errors, or whose key waits for a record that is missing, as an import.
+
+    An execution has one for each entity; its rows are numbered as they come.
+    """
+    parameters = {"entity": entity, "execution_id": execution_id, "source": source}
+    opened = (await db.execute(_OPEN_LISTING, parameters)).one()
+    kept = rows[: max(MOST_LISTED - opened.rows, 0)]
+    driver = await driver_of(db)
+    await driver.copy_records_to_table(
+        "import_rows",
+        columns=["import_id", "row", "entity", "key", "state", "data", "digest", "errors", "waits_entity", "waits_key"],
+        records=[
+            (
+                *(opened.id, number, entity, each.key, "rejected" if each.errors else "pending"),
+                None if each.data is None else to_json(each.data),
+                None if each.data is None else digest_of(each.data),
+                _errors_of(each),
+                *((None, None) if each.errors or each.key is None else missing[each.key]),
+            )
+            for number, each in enumerate(kept, opened.rows + 1)
+        ],
+    )
+    rejected = sum(1 for each in kept if each.errors)
+    notes = json.dumps({"not_listed": True} if len(kept) < len(rows) else {})
+    counted = {"id": opened.id, "rejected": rejected, "pending": len(kept) - rejected, "notes": notes}
+    await db.execute(_COUNT_LISTED, counted)
+
+
+async def drop_listing(db: AsyncConnection, execution_id: int, entity: str) -> None:
+    """Forget what a reading could not store, as it begins anew."""
+    await db.execute(_DROP_LISTING, {"execution_id": execution_id, "entity": entity})
+
+
+async def end_listing(db: AsyncConnection, execution_id: int, entity: str) -> None:
+    """End the import of what a reading could not store of an entity, if it has one; rows that wait go on waiting."""
+    await db.execute(_END_LISTING, {"execution_id": execution_id, "entity": entity})
+
+
+async def reject_overtaken(db: AsyncConnection, entity: str, keys: Sequence[str]) -> None:
+    """Reject rows of earlier readings that still wait, as these keys have been read again."""
+    parameters = {"entity": entity, "keys": list(keys), "code": REPLACED, "message": _REPLACED}
+    await db.execute(_REJECT_OVERTAKEN, parameters)

@@ -75,6 +75,12 @@ _CLAIM = text("""
     RETURNING sync_slices.id AS slice_id, execution_id, attempt, worker_id, part, mode, failures, started_at,
               free.was_held
 """)
+_ASK_FOR = text("""
+    UPDATE sync_executions
+       SET options = coalesce(options, '{}') || jsonb_build_object('asked_for', CAST(:entity AS text)),
+           updated_at = now()
+     WHERE id = :execution_id
+""")
 _DETAILS = text("""
     SELECT resource, trigger, options, started_at IS NULL AS is_new, created_at
       FROM sync_executions WHERE id = :execution_id
@@ -152,6 +158,11 @@ async def lock_unplanned(db: AsyncConnection, sources: Sequence[str]) -> Request
     """Lock the oldest reading of one of these sources that has no slices yet."""
     row = (await db.execute(_LOCK_UNPLANNED, {"sources": list(sources)})).one_or_none()
     return None if row is None else Requested(row.id, row.resource, row.options or {})
+
+
+async def ask_for(db: AsyncConnection, execution_id: int, entity: str) -> None:
+    """Note of which entity a reading that is held asks whether it may go on."""
+    await db.execute(_ASK_FOR, {"execution_id": execution_id, "entity": entity})
 
 
 async def plan(db: AsyncConnection, execution_id: int, parts: Sequence[int]) -> None:

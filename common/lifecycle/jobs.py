@@ -68,6 +68,12 @@ async def finish(db: AsyncConnection, claim: Fenced) -> bool:
     return await change(db, claim, **ended, **UNHELD)
 
 
+async def fail(db: AsyncConnection, claim: Fenced, cause: Cause, error_message: str) -> bool:
+    """End a slice as failed; what it has stored stays, and other slices of the job go on."""
+    ended = {"status": "error", "cause": cause, "error_message": error_message, "finished_at": func.now()}
+    return await change(db, claim, **ended, **UNHELD)
+
+
 async def postpone(
     db: AsyncConnection, claim: Fenced, *, delay_seconds: float, cause: Cause, error_message: str
 ) -> bool:

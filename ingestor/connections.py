@@ -6,9 +6,9 @@ What is asked for goes to stdout; the exit code says whether all is well.
 import argparse
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -18,8 +18,9 @@ from common.connections.files import FILES, schema_of
 from common.connections.loading import check_connections
 from common.connections.samples import columns_sql, conditions_sql, sample_of
 from common.connections.secrets import SecretText
-from common.connections.settings import Connections, Destination, Source, Stream
+from common.connections.settings import Connections, Destination, Layout, Source, Stream
 from common.database import check_schema, driver_of
+from common.entities.declared import Declaration
 from common.lifecycle.deliveries import SCHEDULE, running_of
 from ingestor.config import IngestorSettings
 from ingestor.opening import make_engine
@@ -42,12 +43,24 @@ _FORGOTTEN = (
 )
 
 
+class Translate(Protocol):
+    """Gives a text in a language, with its values in place."""
+
+    def __call__(self, text: str, /, **values: object) -> str:  # noqa: D102  # as the class says
+        ...
+
+
+def english(text: str, /, **values: object) -> str:
+    """A text as it stands in the code."""
+    return text.format(**values)
+
+
 def add_connections(commands: "_SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command with its actions."""
     parser = commands.add_parser(
         "connections",
         help="check the files of connections, print their schemas, preview a destination, or forget one",
-        description="The files lie in the folders destinations, entities and clients of CONNECTIONS_DIR.",
+        description="The files lie in entities, layouts, sources, destinations and clients in CONNECTIONS_DIR.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = actions.add_parser(
@@ -84,12 +97,12 @@ def needs_database(options: argparse.Namespace) -> bool:
     return options.action in ("preview", "forget")
 
 
-def run_without_database(options: argparse.Namespace) -> int:
-    """Check the files, or print a schema."""
+def run_without_database(options: argparse.Namespace, tr: Translate = english) -> int:
+    """Check the files, or print a schema. `tr` gives a text in the person's language, with its values in place."""
     if options.action == "schema":
         print(json.dumps(schema_of(options.folder), indent=2, ensure_ascii=False))
         return ALL_IS_WELL
-    return _check(_folder(options, load_settings(ConnectionsSettings).connections_dir), options)
+    return _check(_folder(options, load_settings(ConnectionsSettings).connections_dir), options, tr)
 
 
 def _folder(options: argparse.Namespace, configured: Path | None) -> Path:
@@ -99,46 +112,79 @@ def _folder(options: argparse.Namespace, configured: Path | None) -> Path:
     return folder
 
 
-def _check(folder: Path, options: argparse.Namespace) -> int:
-    connections, faults = check_connections(folder)
+def _check(folder: Path, options: argparse.Namespace, tr: Translate) -> int:
+    found, faults = check_connections(folder)
     for fault in faults:
         print(fault)
     if faults:
         return SOMETHING_IS_AMISS
+    declared = [each for each in found.declarations.values() if not each.is_shipped]
+    layouts = [each for each in found.layouts.values() if each.name not in found.declarations]
+    for entity in declared:
+        _print_lines(_lines_of_entity(entity, tr))
+    for layout in layouts:
+        _print_lines(_lines_of_layout(layout, tr))
     missing: list[str] = []
-    for source in connections.sources.values():
-        _print_source(source)
-        missing += _print_secrets([source.url], options)
-    for destination in connections.destinations.values():
-        _print(destination)
-        missing += _print_secrets(destination.secrets, options)
-    for client in connections.clients.values():
-        origin = f", from {' '.join(map(str, client.networks))}" if client.networks else ""
-        print(f"{client.name}  client, {' '.join(sorted(client.scopes))}{origin}")
-    others = {"clients": len(connections.clients), "sources": len(connections.sources)}
-    counted = [f"{number} {kind}" for kind, number in others.items() if number]
-    print(f"{', '.join([*counted, f'{len(connections.destinations)} destinations'])}, no faults")
+    for source in found.sources.values():
+        _print_lines(_lines_of_source(source, tr))
+        missing += _print_secrets([source.url], options, tr)
+    for destination in found.destinations.values():
+        _print_lines(_lines_of_destination(destination, tr))
+        missing += _print_secrets(destination.secrets, options, tr)
+    for client in found.clients.values():
+        origin = tr(", from {networks}", networks=" ".join(map(str, client.networks))) if client.networks else ""
+        print(f"{client.name}  {tr('client')}, {' '.join(sorted(client.scopes))}{origin}")
+    counts = {
+        "entities": len(declared),
+        "layouts": len(layouts),
+        "sources": len(found.sources),
+        "destinations": len(found.destinations),
+        "clients": len(found.clients),
+    }
+    text = "no faults; entities: {entities}, layouts: {layouts}, sources: {sources}, destinations: {destinations}, clients: {clients}"  # noqa: E501  # one text
+    print(tr(text, **counts))
     return SOMETHING_IS_AMISS if missing else ALL_IS_WELL
 
 
-def _print_source(source: Source) -> None:
-    delta = f", changes {source.delta}" if source.delta else ""
-    print(f"{source.name}  source, {source.schedule}{delta}")
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _lines_of_entity(entity: Declaration, tr: Translate) -> Iterator[str]:
+    view = tr(", the view {name}", name=entity.view) if entity.view else ""
+    yield f"{entity.name}  {tr('entity')}{view}, {tr('by {key}', key=', '.join(entity.key))}"
+    for column, referred in entity.references.items():
+        yield "  " + tr("{column} refers to {entity}", column=column, entity=referred)
+
+
+def _lines_of_layout(layout: Layout, tr: Translate) -> Iterator[str]:
+    yield f"{layout.name}  {tr('layout')}, {layout.policy}"
+    for each in layout.into:
+        headers = [field.header for field in each.fields.values() if field.header is not None]
+        yield f"  {each.entity.name}: {', '.join(dict.fromkeys(headers))}"
+
+
+def _lines_of_source(source: Source, tr: Translate) -> Iterator[str]:
+    delta = tr(", changes {schedule}", schedule=source.delta) if source.delta else ""
+    yield f"{source.name}  {tr('source')}, {source.schedule}{delta}"
     for each in source.entities:
-        cursor = f", changes by {each.cursor}" if each.cursor else ""
-        print(f"  {each.entity.name}: {each.table or 'a query'} by {', '.join(each.key)}{cursor}")
+        cursor = tr(", changes by {column}", column=each.cursor) if each.cursor else ""
+        place = each.table or tr("a query")
+        yield f"  {each.entity.name}: {place} {tr('by {key}', key=', '.join(each.key))}{cursor}"
 
 
-def _print(destination: Destination) -> None:
+def _lines_of_destination(destination: Destination, tr: Translate) -> Iterator[str]:
     kind = destination.kind if destination.preset == "generic" else destination.preset
-    after = ", after each update" if destination.after else ""
-    print(f"{destination.name}  {kind}, {destination.schedule}{after}, start {destination.start}")
+    after = tr(", after each update") if destination.after else ""
+    start = tr(", start {start}", start=destination.start)
+    yield f"{destination.name}  {kind}, {destination.schedule}{after}{start}"
     for stream in destination.streams:
-        size = f"{stream.batch_records} records a request"
-        print(f"  {stream.name}: {stream.entity.name}, {size} {stream.path}".rstrip())
+        size = tr("{n} records a request", n=stream.batch_records)
+        yield f"  {stream.name}: {stream.entity.name}, {size} {stream.path}".rstrip()
 
 
-def _print_secrets(secrets: Iterable[SecretText], options: argparse.Namespace) -> list[str]:
+def _print_secrets(secrets: Iterable[SecretText], options: argparse.Namespace, tr: Translate) -> list[str]:
     """Print what is referred to, and answer what is not there of it."""
     missing: list[str] = []
     for secret in secrets:
@@ -146,7 +192,7 @@ def _print_secrets(secrets: Iterable[SecretText], options: argparse.Namespace) -
             print(f"  {' '.join(secret.references)}")
         missing += [] if options.without_secrets else secret.missing()
     for each in missing:
-        print(f"  missing: {each}")
+        print("  " + tr("missing: {what}", what=each))
     return missing
 
 

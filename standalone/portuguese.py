@@ -533,6 +533,26 @@ não está completo, 130 interrompido.
     ),
     "queued: no courier has taken it yet": "na fila: nenhum processo de entregas a pegou ainda",
     "waiting for the destination, which failed": "esperando o destino, que falhou",
+    # Files of connections
+    ", from {networks}": ", de {networks}",
+    "client": "cliente",
+    "entity": "entidade",
+    "layout": "layout",
+    "source": "fonte",
+    ", the view {name}": ", a visão {name}",
+    "by {key}": "por {key}",
+    "{column} refers to {entity}": "{column} se refere a {entity}",
+    ", changes {schedule}": ", mudanças {schedule}",
+    ", changes by {column}": ", mudanças por {column}",
+    "a query": "uma consulta",
+    ", after each update": ", depois de cada atualização",
+    ", start {start}": ", início {start}",
+    "{n} records a request": "{n} registros por pedido",
+    "missing: {what}": "falta: {what}",
+    "no faults; entities: {entities}, layouts: {layouts}, sources: {sources}, destinations: {destinations}, clients: {clients}": (  # noqa: E501  # as in the code
+        "sem erros; entidades: {entities}, layouts: {layouts}, fontes: {sources}, destinos: {destinations}, "
+        "clientes: {clients}"
+    ),
     # What comes in
     "take in a spreadsheet: FILE --layout NAME or --entity NAME": (
         "importa uma planilha: FILE --layout NAME ou --entity NAME"

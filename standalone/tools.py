@@ -48,7 +48,7 @@ def run_tool(name: str, words: Sequence[str]) -> int:
     if name == "connections":
         words = _paths_from_caller(words)
         if not set(words) & NEED_DATABASE:
-            return _call([sys.executable, "-m", "ingestor", name, *words], noted_settings(settings) or settings)
+            return _check_connections(words, noted_settings(settings) or settings)
     with open_database(settings) as known:
         match name:
             case "psql":
@@ -57,6 +57,19 @@ def run_tool(name: str, words: Sequence[str]) -> int:
                 return _call(*_script(name, words, known))
             case _:
                 return _call([sys.executable, "-m", "ingestor", name, *words], known)
+
+
+def _check_connections(words: Sequence[str], settings: Settings) -> int:
+    """The ingestor's check of files, in the person's language."""
+    from common.config import ConfigurationError  # noqa: PLC0415  # of no other command
+    from ingestor.commands import parse_words  # noqa: PLC0415
+    from ingestor.connections import run_without_database  # noqa: PLC0415
+
+    os.environ.update(settings)
+    try:
+        return run_without_database(parse_words(["connections", *words]), tr)
+    except ConfigurationError as error:
+        raise LaunchError(str(error)) from None
 
 
 def _paths_from_caller(words: Sequence[str]) -> list[str]:

@@ -42,9 +42,11 @@ class Upserted:
 
 # A plan that is made while the tables are small would read all rows for each key, and is kept.
 BY_INDEX = "SET LOCAL enable_seqscan = off"
+# A removal locks the record and counts what refers to it: this waits for it, and then finds the record gone.
 _FIND = """
     SELECT wanted.entity, wanted.key FROM unnest($1::text[], $2::text[]) AS wanted (entity, key)
       JOIN entity_records r ON r.entity = wanted.entity AND r.key = wanted.key AND r.removed_at IS NULL
+       FOR KEY SHARE OF r
 """
 _UPSERT = f"""
     INSERT INTO entity_records AS known (entity, key, data, digest, busca, source, import_id)

@@ -1,15 +1,18 @@
 """Rows become declared records: new, changed, equal, and those that refer to what is not there."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from common.database import driver_of
 from common.entities.declared import Declaration, DeclaredColumn
 from ingestor.intake.records import NewRecord, Upserted, make_record, upsert
 from tests.integration.conftest import Database
+from tests.support import eventually
 
 
 def declare(name: str, **references: str) -> Declaration:
@@ -118,3 +121,21 @@ async def test_a_source_takes_over_an_equal_record_without_moving_its_moment(dat
     assert done.unchanged == {"1"}
     row = await database.row("SELECT source, updated_at FROM entity_records")
     assert (row.source, row.updated_at) == ("erp", before)
+
+
+async def test_a_record_that_is_being_removed_is_waited_for_and_is_then_no_reference(database: Database) -> None:
+    await put(database, SUPPLIERS, {"codigo": "1", "nome": "Ana"})
+    async with database.engine.connect() as removing:
+        await removing.execute(text("SELECT FROM entity_records FOR UPDATE"))
+        storing = asyncio.create_task(
+            put(database, PURCHASES, {"codigo": "10", "nome": "a", "fornecedor": "1"}), name="storing"
+        )
+        waits = text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+
+        async def is_waiting() -> bool:
+            return bool((await removing.execute(waits)).scalar_one())
+
+        await eventually(is_waiting)
+        await removing.execute(text("UPDATE entity_records SET removed_at = now()"))
+        await removing.commit()
+    assert set((await storing).missing) == {"10"}

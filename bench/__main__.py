@@ -10,12 +10,13 @@ from bench.databases import Databases, query
 from bench.deliver import run_deliver
 from bench.files import run_files
 from bench.ingest import PER_DAY, run_ingest
+from bench.intake import run_intake
 from bench.read import EXPORTED, run_read
 from bench.requests_cost import run_requests
 from bench.scale_out import run_scale
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 
-PARTS = ("ingest", "api", "scale", "requests", "files", "deliver")
+PARTS = ("ingest", "api", "scale", "requests", "files", "deliver", "intake")
 READ = "read"
 """Not among all parts: its database takes an hour to fill."""
 
@@ -59,6 +60,8 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
     if "deliver" in parts:
         sizes = options.records or ([20_000] if quick else [10_000, 100_000, 1_000_000])
         run_deliver(databases, sizes, options.latency or [0, 200], options.repeats or 1)
+    if "intake" in parts:
+        run_intake(5_000 if quick else 100_000, options.repeats or (1 if quick else 3))
     if READ in parts:
         rows = 200_000 if quick else 10_000_000
         contratos, itens = options.contratos or rows, options.itens or rows

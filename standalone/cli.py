@@ -500,7 +500,10 @@ def _add_chaos(parser: argparse.ArgumentParser) -> None:
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=tr("ingest, api, scale, requests, files, deliver (these), read")
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=tr("ingest, api, scale, requests, files, deliver, intake (these), read"),
     )
     parser.add_argument("--quick", action="store_true", help=tr("small numbers, under two minutes"))
     parser.add_argument("--resource", choices=RESOURCE_NAMES, help=tr("for ingest (contratacoes)"))
@@ -592,7 +595,7 @@ COMMANDS = {
     "check": Command(DEVELOP, "format, lint, types and import rules; changes nothing", DEVELOPMENT),
     "bench": Command(
         DEVELOP,
-        "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, read",
+        "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, intake, read",
         BENCHMARKS,
         _add_bench,
     ),

@@ -110,8 +110,8 @@ não está completo, 130 interrompido.
         "os testes, em bancos novos; os argumentos vão para o pytest"
     ),
     "format, lint, types and import rules; changes nothing": "formato, lint, tipos e regras de import; não muda nada",
-    "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, read": (
-        "as medições, em tabelas: ingest, api, scale, requests, files, deliver, read"
+    "the benchmarks, printed as tables: ingest, api, scale, requests, files, deliver, intake, read": (
+        "as medições, em tabelas: ingest, api, scale, requests, files, deliver, intake, read"
     ),
     "random faults on real processes, then the check that nothing was lost": (
         "falhas ao acaso em processos reais, e depois a prova de que nada se perdeu"
@@ -248,8 +248,8 @@ não está completo, 130 interrompido.
     "how many there are (2)": "quantos são (2)",
     "break the product on purpose: is it noticed?": "estraga o produto de propósito: alguém nota?",
     "keep the logs of a storm that broke nothing, too": "guarda também os logs de uma tempestade que nada quebrou",
-    "ingest, api, scale, requests, files, deliver (these), read": (
-        "ingest, api, scale, requests, files, deliver (estas), read"
+    "ingest, api, scale, requests, files, deliver, intake (these), read": (
+        "ingest, api, scale, requests, files, deliver, intake (estas), read"
     ),
     "small numbers, under two minutes": "números pequenos, menos de dois minutos",
     "for ingest (contratacoes)": "para ingest (contratacoes)",

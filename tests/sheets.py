@@ -70,15 +70,19 @@ HEADER = (
 )
 
 
-def ods(table: str, *, manifest: str = "", styles: str = "") -> bytes:
-    """A document of one table whose XML is given."""
-    spaces = " ".join(
-        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+def ods(table: str, *, manifest: str = "", hidden: str = "") -> bytes:
+    """A document of a table whose XML is given; one more that is hidden comes before it where its XML is given."""
+    names = ("office", "table", "text", "style")
+    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
+    styles = (
+        '<office:automatic-styles><style:style style:name="h" style:family="table">'
+        '<style:table-properties table:display="false"/></style:style></office:automatic-styles>'
     )
+    before = f'<table:table table:name="H" table:style-name="h">{hidden}</table:table>' if hidden else ""
     content = (
         f'<?xml version="1.0" encoding="UTF-8"?><office:document-content {spaces} office:version="1.3">{styles}'
-        f'<office:body><office:spreadsheet><table:table table:name="P">{table}</table:table></office:spreadsheet>'
-        "</office:body></office:document-content>"
+        f'<office:body><office:spreadsheet>{before}<table:table table:name="P">{table}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>"
     )
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as parts:

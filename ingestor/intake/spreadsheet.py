@@ -61,6 +61,11 @@ class Sheet:
         self.header_row = header_row
         self._child = child
 
+    @property
+    def pid(self) -> int:
+        """The process that reads it."""
+        return self._child.pid
+
     async def batches(self) -> AsyncIterator[Batch]:
         """The rows below the headers that are not empty, some hundred at a time.
 
@@ -106,6 +111,11 @@ class _Child:
         self._left = float(limits.seconds)
         self._complaints = asyncio.create_task(self._listen())
         self._decode = msgspec.msgpack.Decoder(ext_hook=_extension).decode
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
 
     @classmethod
     async def start(cls, path: Path, limits: Limits) -> "_Child":

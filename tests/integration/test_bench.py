@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import httpx
 import pytest
 
-from bench import deliver, filling, ingest, read
+from bench import deliver, filling, ingest, intake, read
 from bench.api import exists, serving
 from bench.contender import Task, run
 from bench.databases import Databases, query
@@ -210,6 +210,14 @@ def test_every_contender_delivers_every_record(databases: Databases, capsys: pyt
     printed = capsys.readouterr().out
     for name in deliver.contenders(1_200, 0):
         assert re.search(rf"^{name} +\| +[0-9,]+ \|", printed, re.MULTILINE), name
+
+
+def test_benchmarked_spreadsheets_are_read_to_their_last_row(capsys: pytest.CaptureFixture[str]) -> None:
+    intake.run_intake(1_200, repeats=1)
+
+    printed = capsys.readouterr().out
+    for form in intake.FORMS:
+        assert re.search(rf"^\.{form} +\| +[0-9,]+ \|", printed, re.MULTILINE), form
 
 
 def test_the_receiver_of_the_benchmark_counts_requests_records_and_bytes() -> None:

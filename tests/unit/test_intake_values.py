@@ -231,7 +231,8 @@ def test_what_is_no_amount(raw: Any, code: str) -> None:
         ("json", Decimal("12345678901234567890.12345678901234567890"), "12345678901234567890.1234567890123456789"),
         ("json", Decimal("-0"), "0"),
         ("json", 0.1, "0.1"),
-        ("json", "12.50", "12.5"),
+        ("json", "12.10", "12.1"),
+        ("json", "1.234", "1.234"),
         ("sql", Decimal("0.333333333333333333333333333"), "0.33333333333333333333"),
         ("sql", 0.1, "0.1"),
         ("sql", "12.5", "12.5"),
@@ -248,6 +249,9 @@ def test_numbers_keep_their_digits_where_no_decimals_are_declared(door: Door, ra
     ("raw", "code"),
     [
         ("5,9", "not_number"),
+        (" 5.9", "not_number"),
+        ("1e5", "not_number"),
+        ("1.234,56", "not_number"),
         ("", "not_number"),
         (True, "not_number"),
         (Decimal("NaN"), "not_number"),
@@ -257,7 +261,7 @@ def test_numbers_keep_their_digits_where_no_decimals_are_declared(door: Door, ra
         ([], "not_number"),
     ],
 )
-def test_pushed_numbers_are_numbers(raw: Any, code: str) -> None:
+def test_pushed_numbers_are_numbers_or_texts_that_spell_one_with_a_point(raw: Any, code: str) -> None:
     assert refused("number", raw, "json") == code
 
 

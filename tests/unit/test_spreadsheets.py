@@ -19,7 +19,7 @@ from common.intake.faults import CellFault
 from ingestor.intake import spreadsheet
 from ingestor.intake.sheets.reading import MEBIBYTE, Limits, column_letters, column_number
 from ingestor.intake.spreadsheet import Clock, SheetRefused, open_sheet
-from tests.sheets import HEADER, compound, flagged, lying, ods, raw_xlsx, text_cell, xlsx
+from tests.sheets import HEADER, MAIN, compound, flagged, lying, ods, raw_xlsx, text_cell, xlsx
 
 SOUND = xlsx(["nome", "valor"], ["Arroz", 5.9])
 Read = tuple[tuple[str, ...], list[tuple[int, list[Any]]]]
@@ -125,6 +125,17 @@ async def test_an_ods_is_read(tmp_path: Path) -> None:
     _, rows = await read_bytes(tmp_path, content)
     faults = [CellFault("cell_error", "E5", "#DIV/0!"), CellFault("cell_error", "F5", "Err:508")]
     assert rows == [(5, ["Arroz", 5.9, date(2026, 12, 31), True, *faults])]
+
+
+async def test_a_hidden_table_of_an_ods_is_not_read(tmp_path: Path) -> None:
+    table, hidden = (f"<table:table-row>{text_cell(each)}</table:table-row>" for each in ("nome", "oculta"))
+    assert await read_bytes(tmp_path, ods(table, hidden=hidden)) == (("nome",), [])
+
+
+async def test_days_may_stand_in_cells_as_texts_of_iso(tmp_path: Path) -> None:
+    cells = '<c r="A2" t="d"><v>2026-12-31T10:00:00</v></c><c r="B2" t="d"><v>2026-12-31</v></c>'
+    _, rows = await read_bytes(tmp_path, raw_xlsx(f'{HEADER}<row r="2">{cells}</row>'))
+    assert rows == [(2, [datetime(2026, 12, 31, 10), date(2026, 12, 31)])]
 
 
 def old_xls(*, has_1904: bool) -> bytes:
@@ -240,6 +251,7 @@ async def test_formulas_of_openpyxl_have_no_value_and_empty_results_are_empty(tm
         '<c r="B2" t="e"><v>#REF!</v></c>',
         "<c  t='e'  r='B2' s='1' ><f>A1</f><v>#REF!</v></c>",
         '<c r="B2"\n t="e"><v\n>#REF!</v></c>',
+        f'<x:c xmlns:x="{MAIN}" r="B2" t="e"><x:v>#REF!</x:v></x:c>',
     ],
 )
 async def test_error_cells_are_found_however_they_are_written(tmp_path: Path, cell: str) -> None:
@@ -405,7 +417,7 @@ async def test_a_child_that_is_killed_is_a_refusal(tmp_path: Path, monkeypatch: 
     path.write_text("a\n" + "1\n" * 50_000)
     for how, code in ((signal.SIGKILL, "too_much_memory"), (signal.SIGTERM, "damaged_file")):
         async with open_sheet(path) as sheet:
-            os.kill(sheet._child._process.pid, how)
+            os.kill(sheet.pid, how)
             with pytest.raises(SheetRefused) as caught:
                 async for _ in sheet.batches():
                     pass
@@ -445,7 +457,7 @@ async def test_the_child_has_no_secrets_and_may_write_nothing(tmp_path: Path, mo
     path = tmp_path / "x.csv"
     path.write_text("a\n" + "1\n" * 100_000)
     async with open_sheet(path) as sheet:
-        process = Path(f"/proc/{sheet._child._process.pid}")
+        process = Path(f"/proc/{sheet.pid}")
         environment = (process / "environ").read_bytes()
         limits = (process / "limits").read_text()
     assert b"secret" not in environment

@@ -12,9 +12,9 @@ from ingestor.intake.sheets.archive import Archive
 from ingestor.intake.sheets.reading import MEBIBYTE, MOST_FAULTY_CELLS, FaultyCell, Refused, column_number
 
 _TAG = rb"(?:[A-Za-z][\w.-]*:)?"
-_ERROR = re.compile(rb"<%sc\s([^>]*\bt\s*=\s*[\"']e[\"'][^>]*)>(.*?)</%sc>" % (_TAG, _TAG), re.DOTALL)
-_FORMULA = re.compile(rb"<%sc\s([^>]*)>\s*<%sf\b(.*?)</%sc>" % (_TAG, _TAG, _TAG), re.DOTALL)
-_VALUE = re.compile(rb"<%sv(?:\s[^>]*)?>([^<]+)<" % _TAG)
+_ERROR = re.compile(rb"<%sc\s([^<>]*\bt\s*=\s*[\"']e[\"'][^<>]*)>(.*?)</%sc>" % (_TAG, _TAG), re.DOTALL)
+_FORMULA = re.compile(rb"<%sc\s([^<>]*)>\s*<%sf\b(.*?)</%sc>" % (_TAG, _TAG, _TAG), re.DOTALL)
+_VALUE = re.compile(rb"<%sv(?:\s[^<>]*)?>([^<]+)<" % _TAG)
 _EMPTY_TEXT = re.compile(rb"\bt\s*=\s*[\"']str[\"']")
 _ANY_VALUE = re.compile(rb"<%sv[\s/>]" % _TAG)
 _ADDRESS = re.compile(rb"\br\s*=\s*[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")

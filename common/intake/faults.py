@@ -125,7 +125,7 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "too_many_rows": ("a planilha tem mais de {limit} linhas", "the sheet has more than {limit} rows"),
     "too_many_columns": ("a planilha tem mais de {limit} colunas", "the sheet has more than {limit} columns"),
-    "repeated_headers": ("há colunas com o mesmo título: {headers}", "columns have the same header: {headers}"),
+    "repeated_headers": ("há colunas repetidas: {headers}", "columns are repeated: {headers}"),
     "quotes": (
         "linha {row}: aspas sem par ou célula longa demais",
         "row {row}: quotes without a pair, or a cell that is too long",

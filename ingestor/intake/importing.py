@@ -247,6 +247,8 @@ async def _read(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout,
         headers = reader.bind(sheet.headers)
         if headers.missing:
             raise Refused("missing_columns", f"faltam colunas obrigatórias: {', '.join(headers.missing)}")
+        if headers.repeated:  # as by its name and by its label: which of the two counts is not for us to guess
+            raise SheetRefused("repeated_headers", headers=", ".join(headers.repeated))
         async for batch in sheet.batches():
             staged = [
                 row

@@ -117,6 +117,16 @@ async def test_a_sheet_without_a_column_that_is_needed_is_refused_before_any_row
     assert tuple(row) == ("refused", "missing_columns", 0)
 
 
+async def test_a_sheet_with_two_columns_for_one_is_refused(database: Database, tmp_path: Path) -> None:
+    headers = ["documento", "CPF ou CNPJ", "nome"]
+    content = write_xlsx(tmp_path / "b.xlsx", [[SUPPLIER, OTHER, "Ministério"]], headers)
+    import_id = await upload(database, content)
+    async with working(database):
+        await eventually(has_ended(database, import_id))
+    row = await database.row("SELECT state, fault_code, fault, rows FROM imports")
+    assert tuple(row) == ("refused", "repeated_headers", "há colunas repetidas: CPF ou CNPJ", 0)
+
+
 async def test_a_file_is_staged_anew_by_who_takes_over(database: Database, sheet: bytes) -> None:
     import_id = await upload(database, sheet)
 

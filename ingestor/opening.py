@@ -52,6 +52,7 @@ def make_intake_worker(settings: IngestorSettings, engine: AsyncEngine, metrics:
         imports_days=settings.imports_days,
         most_bytes=settings.upload_max_bytes,
         schedule_enabled=settings.schedule_enabled,
+        retry_seconds=settings.delivery_retry_seconds,
     )
     return IntakeWorker(engine, options, metrics)
 

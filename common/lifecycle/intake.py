@@ -20,6 +20,8 @@ IMPORT = "import"
 """The trigger of an execution that processes an import; any other reads a source."""
 SCHEDULE = "extract:"
 """A source's schedule has its name behind this. While it is paused, nothing is read."""
+DELTA = ".delta"
+"""What stands behind the name of the schedule of a source's changes."""
 
 _CREATE = text("""
     INSERT INTO sync_executions (kind, resource, mode, criterio, trigger, options, requested_by, idempotency_key,
@@ -34,7 +36,7 @@ _RUNNING = text("""
      WHERE kind = 'intake' AND trigger <> 'import' AND status = 'running' AND resource = :source
 """)
 _LOCK_UNPLANNED = text("""
-    SELECT id, resource, options FROM sync_executions
+    SELECT id, resource, mode, options FROM sync_executions
      WHERE kind = 'intake' AND status = 'running' AND planned_at IS NULL AND trigger <> 'import'
        AND resource = ANY(CAST(:sources AS text[]))
      ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
@@ -93,6 +95,7 @@ class Requested:
 
     id: int
     source: str
+    mode: Mode
     options: Mapping[str, Any]
 
 
@@ -157,7 +160,7 @@ async def running_of(db: AsyncConnection, source: str) -> int | None:
 async def lock_unplanned(db: AsyncConnection, sources: Sequence[str]) -> Requested | None:
     """Lock the oldest reading of one of these sources that has no slices yet."""
     row = (await db.execute(_LOCK_UNPLANNED, {"sources": list(sources)})).one_or_none()
-    return None if row is None else Requested(row.id, row.resource, row.options or {})
+    return None if row is None else Requested(row.id, row.resource, row.mode, row.options or {})
 
 
 async def ask_for(db: AsyncConnection, execution_id: int, entity: str) -> None:

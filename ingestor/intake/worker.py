@@ -1,4 +1,4 @@
-"""The worker of intakes: it processes imports and takes up rows that have waited for what they refer to."""
+"""The worker of intakes: it processes imports, reads sources, and takes up rows that waited for what they refer to."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,21 +9,27 @@ from pathlib import Path
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.connections.loading import Stamp, check_connections, no_connections, stamp_of
+from common.connections.loading import FOLDERS, Stamp, check_connections, no_connections, stamp_of
 from common.connections.settings import Connections
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import imports, intake, jobs
 from common.lifecycle.imports import Import
 from common.lifecycle.intake import IntakeClaim
+from ingestor.delivery.breaker import pause_seconds
 from ingestor.errors import LeaseLost
-from ingestor.intake import importing
+from ingestor.intake import extracting, importing, sources
+from ingestor.intake.extracting import Held
+from ingestor.intake.faults import SourceChanged, SourceDown, SourceMisconfigured
 from ingestor.intake.importing import CONFIRM, NeedsConfirmation, Refused, Tools
-from ingestor.jobs import JobWorker, Lease, Postponed, Step, end_with
+from ingestor.intake.readings import GONE, Readings
+from ingestor.intake.sources import Registered
+from ingestor.jobs import POLL_SECONDS, JobWorker, Lease, Postponed, Step, end_with
 from ingestor.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
+TICK_SECONDS = 5.0
 RETRY_SECONDS = 15.0
 TIDY_SECONDS = 600.0
 POSTPONED_SECONDS = 30.0
@@ -44,6 +50,7 @@ class IntakeOptions:
     imports_days: int
     most_bytes: int
     schedule_enabled: bool = True
+    retry_seconds: float = 5.0
 
 
 class IntakeWorker(JobWorker[IntakeClaim]):
@@ -57,11 +64,15 @@ class IntakeWorker(JobWorker[IntakeClaim]):
         self._connections: Connections | None = None
         self._stamp: Stamp | None = None
         self._retry_now = asyncio.Event()
+        self._readings = Readings(engine)
+        self._is_unread = False
         self._tools = Tools(engine, self.stopping.is_set)
 
     def _steps(self) -> Sequence[tuple[Step, float]]:
         return (
             (self._look, LOOK_SECONDS),
+            (self._plan, POLL_SECONDS),
+            (self._tick, TICK_SECONDS),
             (self._retry_waiting, RETRY_SECONDS),
             (self._tidy, TIDY_SECONDS),
         )
@@ -73,7 +84,9 @@ class IntakeWorker(JobWorker[IntakeClaim]):
         assert self._connections is not None  # noqa: S101  # see `_is_ready`
         # without the folder, this worker does not know which layouts there are
         layouts = list(self._connections.layouts) if self._options.folder is None else None
-        return await intake.claim(db, self.id, lease_seconds=lease_seconds, sources=[], layouts=layouts)
+        return await intake.claim(
+            db, self.id, lease_seconds=lease_seconds, sources=self._readings.names, layouts=layouts
+        )
 
     # --- loops ----------------------------------------------------------------------------------------------------
 
@@ -89,8 +102,26 @@ class IntakeWorker(JobWorker[IntakeClaim]):
         for fault in faults:
             log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
         self._connections = _with_former(found, self._connections, {Path(fault.file).stem for fault in faults})
+        # a folder that cannot be read says nothing of its files
+        self._is_unread = any(fault.file in (str(self._options.folder), *FOLDERS) for fault in faults)
+        if not self._is_unread:
+            await self._readings.take(self._connections.sources)
         self._stamp = stamp
         self._wake.set()
+
+    async def _plan(self) -> None:
+        """Give each new reading its entities."""
+        if await self._readings.plan():
+            self._wake.set()
+
+    async def _tick(self) -> None:
+        """Start the readings that are due, and end those of sources that are gone."""
+        if self._stamp is None:  # without the folder, others know which sources there are
+            return
+        if self._options.schedule_enabled:
+            await self._readings.tick()
+        if not self._is_unread:
+            await self._readings.give_up_missing()
 
     async def _retry_waiting(self) -> None:
         """Take up rows whose missing record has come, and end imports whose executions have ended."""
@@ -120,7 +151,7 @@ class IntakeWorker(JobWorker[IntakeClaim]):
             try:
                 if claim.starts_execution:
                     await self._mark_started(claim)
-                await self._import(claim)
+                await (self._import(claim) if claim.is_import else self._extract(claim))
             except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is
                 await self._insist(partial(self._settle_error, claim, error))
 
@@ -149,6 +180,47 @@ class IntakeWorker(JobWorker[IntakeClaim]):
                 await self._retry_waiting()
             else:
                 await self._release(claim)
+
+    async def _extract(self, claim: IntakeClaim) -> None:
+        registered = self._readings.find(claim)
+        if registered is None:
+            await self._end(claim, "misconfigured", GONE.format(source=claim.subject))
+            return
+        stops, metrics = self.stopping.is_set, self._metrics
+        with structlog.contextvars.bound_contextvars(source=claim.subject, entity=registered.name):
+            try:
+                is_done = await extracting.extract(self._engine, claim, registered, stops=stops, metrics=metrics)
+            except SourceChanged as error:
+                await self._fail(claim, registered, str(error))
+            except (SourceDown, SourceMisconfigured) as error:
+                note = partial(sources.note_failure, source=claim.subject, reason=str(error))
+                await in_transaction(self._engine, note)
+                if isinstance(error, SourceMisconfigured):
+                    await self._end(claim, "misconfigured", str(error))
+                    return
+                seconds = pause_seconds(claim.failures + 1, self._options.retry_seconds, None)
+                raise Postponed(seconds, "source_down", str(error)) from error
+            except Held as held:
+                if await in_transaction(self._engine, partial(extracting.hold, claim=claim, held=held)):
+                    log.warning("reading is held until it is confirmed", **held.details)
+                else:
+                    self._lose()
+            else:
+                if not is_done:
+                    await self._release(claim)
+                    return
+                await self._finish(claim, partial(extracting.finish, claim=claim, registered=registered))
+                await self._retry_waiting()
+
+    async def _fail(self, claim: IntakeClaim, registered: Registered, reason: str) -> None:
+        """End the reading of an entity that does not fit its file; the source's other entities go on."""
+        fail = partial(extracting.fail, claim=claim, registered=registered, reason=reason)
+        if not await in_transaction(self._engine, fail):
+            self._lose()
+            return
+        self._metrics.slice_ended("failed")
+        log.error("the source does not fit its file", reason=reason)
+        await self._close_execution(claim.execution_id)
 
     async def _refuse(self, claim: IntakeClaim, found: Import, refused: Refused) -> None:
         """End an import that is not taken in, with its reason."""

@@ -1,7 +1,7 @@
 """Databases of others are read: whole and in part, interrupted, changed, with rows that cannot be stored (S1)."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.lifecycle import executions, jobs
 from ingestor.errors import LeaseLost
-from ingestor.intake import extracting
+from ingestor.intake import extracting, importing
 from ingestor.intake.extracting import Held
 from ingestor.intake.faults import SourceChanged, SourceDown, SourceMisconfigured
+from ingestor.intake.foreign import ForeignDatabase
 from tests.integration.conftest import Database
 from tests.sources import Desk, Erp, mariadb_erp, postgresql_erp, sqlite_erp
 
@@ -251,7 +252,7 @@ async def test_a_view_that_loses_a_column_ends_the_reading_and_removes_nothing(
     execution_id = await desk.ask()
     claim = await desk.claim()
     assert claim is not None
-    with pytest.raises(SourceChanged, match="a coluna `preco` de `produtos` não existe mais") as raised:
+    with pytest.raises(SourceChanged, match="a coluna `preco` de `produtos`") as raised:
         await desk.work(claim)
     async with desk.engine.begin() as db:
         assert await extracting.fail(db, claim, desk.registered[0], str(raised.value))
@@ -307,7 +308,7 @@ async def test_many_equal_keys_do_not_hold_a_reading_up_for_ever(desk: Desk, pos
     postgresql.put("produtos", [product(7) for _ in range(50)])
     desk.write_products()
     await desk.ask()
-    with pytest.raises(SourceChanged, match="não é única|não avançam"):
+    with pytest.raises(SourceChanged, match=r"não é única|não avançam"):
         await desk.work()
 
 
@@ -451,7 +452,7 @@ async def test_numbers_of_38_digits_long_texts_and_json_are_stored_exactly(
 
 
 @pytest.fixture
-async def references(desk: Desk, postgresql: Erp) -> AsyncIterator[Desk]:
+def references(desk: Desk, postgresql: Erp) -> Desk:
     postgresql.run("CREATE TABLE linhas (id integer, codigo integer)")
     postgresql.put("produtos", products(1, 3))
     postgresql.put("linhas", [{"id": 10, "codigo": 1}, {"id": 11, "codigo": 99}])
@@ -459,7 +460,7 @@ async def references(desk: Desk, postgresql: Erp) -> AsyncIterator[Desk]:
     source = (desk.folder / "sources" / "erp.yaml").read_text() + "  linhas: {table: linhas, key: id}\n"
     entity = "key: id\ncolumns: {id: integer, codigo: {type: integer, references: produtos}}\n"
     desk.write(source, linhas=entity)
-    yield desk
+    return desk
 
 
 async def test_rows_that_refer_to_what_is_not_there_wait_for_it(
@@ -480,7 +481,6 @@ async def test_rows_that_refer_to_what_is_not_there_wait_for_it(
             INSERT INTO entity_records (entity, key, data, source) VALUES ('produtos', '99', '{"codigo": 99}', 'erp')
         """)
         declared = {each.name: each.entity.entity for each in references.registered}
-        importing = pytest.importorskip("ingestor.intake.importing")
         assert await importing.retry_waiting(db, declared) == 1
     assert set(await stored(database, "linhas")) == {"10", "11"}
     await references.read()
@@ -556,8 +556,6 @@ async def test_nothing_is_written_to_a_source(desk: Desk, erp: Erp, database: Da
         with erp.connect() as db:
             assert db.exec_driver_sql("SELECT count(*) FROM t").scalar_one() == 2
         return
-    from ingestor.intake.foreign import ForeignDatabase
-
     desk.write_products()
     async with ForeignDatabase(desk.source) as database_of_others:
         connection = database_of_others._connection

@@ -7,11 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from common.connections.settings import SourceEntity
+from common.connections.secrets import SecretText
+from common.connections.settings import Source, SourceEntity
 from common.entities.declared import Declaration, DeclaredColumn
+from ingestor.intake import foreign
 from ingestor.intake.columns import ForeignColumn, check_types, news, shape_of
 from ingestor.intake.extracting import _beyond
-from ingestor.intake.faults import SourceChanged
+from ingestor.intake.faults import SourceChanged, SourceMisconfigured
 from ingestor.intake.foreign import ForeignDatabase
 from ingestor.intake.sources import decode, encode, plan_digest
 
@@ -152,11 +154,6 @@ def test_a_cursor_beyond_tomorrow_is_a_slip(value: Any, bound: Any) -> None:
 
 
 def test_a_missing_driver_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from common.connections.secrets import SecretText
-    from common.connections.settings import Source
-    from ingestor.intake import foreign
-    from ingestor.intake.faults import SourceMisconfigured
-
     monkeypatch.setitem(foreign.PACKAGES, "oracle", ("no_such_driver", "oracledb"))
     source = Source("erp", b"", SecretText("oracle://h/x"), "", None, 60.0, 0.2, ())
     with pytest.raises(SourceMisconfigured, match="pip install 'oracledb'"):

@@ -42,18 +42,24 @@ def page(dialect: str, *, key: tuple[str, ...] = ("SEQ",), after: tuple[Any, ...
     [
         (
             "oracle",
-            'SELECT "SEQ", "NOME" FROM "CONSINCO"."VW_PRODUTOS" WHERE "SEQ" IS NOT NULL AND "SEQ" >= :from_0'
-            ' ORDER BY "SEQ" FETCH FIRST 1001 ROWS ONLY',
+            (
+                'SELECT "SEQ", "NOME" FROM "CONSINCO"."VW_PRODUTOS" WHERE "SEQ" IS NOT NULL AND "SEQ" >= :from_0'
+                ' ORDER BY "SEQ" FETCH FIRST 1001 ROWS ONLY'
+            ),
         ),
         (
             "mssql",
-            "SELECT TOP 1001 [SEQ], [NOME] FROM [CONSINCO].[VW_PRODUTOS] WHERE [SEQ] IS NOT NULL AND [SEQ] >= :from_0"
-            " ORDER BY [SEQ]",
+            (
+                "SELECT TOP 1001 [SEQ], [NOME] FROM [CONSINCO].[VW_PRODUTOS]"
+                " WHERE [SEQ] IS NOT NULL AND [SEQ] >= :from_0 ORDER BY [SEQ]"
+            ),
         ),
         (
             "mysql",
-            "SELECT `SEQ`, `NOME` FROM `CONSINCO`.`VW_PRODUTOS` WHERE `SEQ` IS NOT NULL AND `SEQ` >= %s"
-            " ORDER BY `SEQ` LIMIT %s",
+            (
+                "SELECT `SEQ`, `NOME` FROM `CONSINCO`.`VW_PRODUTOS` WHERE `SEQ` IS NOT NULL AND `SEQ` >= %s"
+                " ORDER BY `SEQ` LIMIT %s"
+            ),
         ),
     ],
 )

@@ -18,10 +18,9 @@ from backend.errors import NOT_FOUND_RESPONSE, READ_VIEW
 from backend.models.declared import DeclaredEntities, Layouts
 from backend.models.summary import Facets
 from backend.openapi import with_headers
-from backend.services.deliveries.files import unknown_list
+from backend.services.deliveries.files import find_layout, unknown_list
 from backend.services.entities.declared import (
     find_declared,
-    find_layout,
     list_declared,
     model_of,
     schema_of,
@@ -83,7 +82,7 @@ async def get_schema(entidade: Name, state: AppState) -> dict[str, Any]:
 async def get_entity_model(entidade: Name, request: Request, state: AppState) -> Response:
     """Com os nomes das colunas, e outra planilha que explica cada uma."""
     known = await state["connections"].load()
-    return await _give_model(request, find_layout(known, find_declared(known, entidade).name))
+    return await _give_model(request, find_layout(find_declared(known, entidade).name, known))
 
 
 @router.get("/layouts", operation_id="list_layouts", summary="Como linhas viram registros")
@@ -105,7 +104,7 @@ async def get_layouts(state: AppState) -> Layouts:
 async def get_layout_model(layout: Name, request: Request, state: AppState) -> Response:
     """Como a de uma entidade, com as colunas de todas as que uma linha alimenta."""
     known = await state["connections"].load()
-    return await _give_model(request, find_layout(known, layout))
+    return await _give_model(request, find_layout(layout, known))
 
 
 async def _give_model(request: Request, layout: Layout) -> Response:

@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from common.entities.declared import Declaration, DeclaredColumn
 from common.resources.description import Kind
 
-_YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-"
-"""Of years that the clients of the database know as well."""
 _DAY, _SECOND = "YYYY-MM-DD", 'YYYY-MM-DD\\"T\\"HH24:MI:SS'
 
 
 def _read_as(template: str) -> str:
     """SQL of JSON text that has this form; null where it has another one, or is no day of the calendar."""
-    path = f'strict $ ? (@ like_regex "^{_YEAR}").datetime("{template}")'
+    path = f'strict $ ? (@ >= "0001").datetime("{template}")'
     return f"jsonb_path_query_first({{json}}, '{path}', '{{}}', true)"
+
+
+def _read_date(kind: str, *templates: str) -> str:
+    """SQL of a day or a moment in one of these forms; years have four digits, as clients of the database know them."""
+    read = [_read_as(each) for each in templates]
+    found = read[0] if len(read) == 1 else f"coalesce({', '.join(read)})"
+    return f"CASE WHEN substr({{text}}, 5, 1) = '-' THEN CAST({found} #>> '{{}}' AS {kind}) END"
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,6 @@ class _Reading:
 
 _TEXT = _Reading("text", "{text}")
 _NUMBER = "CASE WHEN jsonb_typeof({json}) = 'number' THEN CAST({json} AS numeric) END"
-_MOMENT = f"coalesce({_read_as(_SECOND)}, {_read_as(f'{_SECOND}.US')}, {_read_as(_DAY)})"
 _READINGS: Mapping[Kind, _Reading] = {
     Kind.TEXT: _TEXT,
     Kind.LONG: _Reading(
@@ -45,8 +49,8 @@ _READINGS: Mapping[Kind, _Reading] = {
     ),
     Kind.NUMBER: _Reading("numeric", _NUMBER),
     Kind.BOOLEAN: _Reading("boolean", "CASE WHEN jsonb_typeof({json}) = 'boolean' THEN CAST({json} AS boolean) END"),
-    Kind.DAY: _Reading("date", f"CAST({_read_as(_DAY)} #>> '{{}}' AS date)"),
-    Kind.MOMENT: _Reading("timestamp", f"CAST({_MOMENT} #>> '{{}}' AS timestamp)"),
+    Kind.DAY: _Reading("date", _read_date("date", _DAY)),
+    Kind.MOMENT: _Reading("timestamp", _read_date("timestamp", _SECOND, f"{_SECOND}.US", _DAY)),
     Kind.JSON: _Reading("jsonb", "{json}"),
 }
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 import httpx
 from rich.console import Console
@@ -44,7 +45,7 @@ def export(api: Api, options: argparse.Namespace) -> int:
     """
     try:
         if options.filtros:
-            return _show_filters(options.entity)
+            return _show_filters(api, options.entity)
         done = _export(api, options)
     except Invalid as error:
         complain(str(error))
@@ -59,16 +60,21 @@ def export(api: Api, options: argparse.Namespace) -> int:
     return 0 if done["espelho"]["completo"] else INCOMPLETE
 
 
-def _show_filters(address: str) -> int:
-    """The filters of an entity, as this version has them."""
+def _show_filters(api: Api, address: str) -> int:
+    """The filters of an entity: of the mirror as this version has them, of a declared one as the backend says."""
     from common.entities.entity import ENTITIES_BY_ADDRESS  # noqa: PLC0415  # a tenth of a second
 
-    if address not in ENTITIES_BY_ADDRESS:
-        raise _unknown(address)
-    entity = ENTITIES_BY_ADDRESS[address]
-    width = max(len(name) for name in entity.filters) + 4
-    for name, each in entity.filters.items():
-        say(f"  {'--' + name.replace('_', '-'):<{width}}{each.label}")
+    if address in ENTITIES_BY_ADDRESS:
+        filters = {name: each.label for name, each in ENTITIES_BY_ADDRESS[address].filters.items()}
+    else:
+        try:
+            described = api.get(f"/entidades/{quote(address, safe='')}")
+        except Missing:
+            raise _unknown(address) from None
+        filters = {each["nome"]: each["rotulo"] for each in described["filtros"]}
+    width = max(map(len, filters)) + 4
+    for name, label in filters.items():
+        say(f"  {'--' + name.replace('_', '-'):<{width}}{label}")
     return 0
 
 

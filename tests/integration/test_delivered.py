@@ -11,6 +11,7 @@ import pytest
 from backend.config import BackendSettings
 from backend.main import create_app
 from backend.services.entities.address import portal_page
+from common.connections.entities import shipped
 from common.connections.loading import load_connections
 from common.connections.names import ROUTES, TAKEN_BY_LISTS
 from common.connections.samples import columns_sql, conditions_sql, sample_of
@@ -288,4 +289,32 @@ def test_no_declared_entity_can_hide_an_address_of_the_api(database_url: str) ->
     firsts = {path.split("/")[1] for path in app.openapi()["paths"]}
     words = {first.partition(".")[0].replace("-", "_") for first in firsts if first and "{" not in first}
     assert words
-    assert words - ROUTES - TAKEN_BY_LISTS == set()
+    assert words - ROUTES - TAKEN_BY_LISTS == set(shipped())
+
+
+SHIPPED = """\
+  - entity: compras
+    where: {valor_estimado: {at_least: 100}, ano: {in: [2026]}, data_assinatura: {from: 2026-01-01}}
+    fields:
+      NUMERO: numero
+      VALOR: {from: valor_estimado, decimal: 2}
+      ASSINADA: {from: data_assinatura, date: "%d/%m/%Y"}
+"""
+
+
+async def test_records_of_an_entity_that_comes_with_the_product_are_delivered(
+    database: Database, tmp_path: Path
+) -> None:
+    for number, value in ((1, 99.5), (2, 100), (3, 1234.5)):
+        record = {"numero": f"C{number}", "ano": 2026, "valor_estimado": value, "data_assinatura": "2026-02-03"}
+        await database.rows(
+            "INSERT INTO entity_records (entity, key, data) VALUES ('compras', :key, CAST(:data AS jsonb))",
+            key=f"C{number}",
+            data=json.dumps(record),
+        )
+    (stream,) = streams_of(tmp_path, SHIPPED)
+    rows = await fetch(database, records_sql(stream), *stream.where.values)
+    sent = [json.loads(sample_of(stream, row).content) for row in rows]
+    assert sorted(each["NUMERO"] for each in sent) == ["C2", "C3"]
+    assert {"NUMERO": "C3", "VALOR": "1234.50", "ASSINADA": "03/02/2026"} in sent
+    await database.rows("DELETE FROM entity_records")

@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 
-from backend.errors import NotFoundError
 from backend.models.declared import DeclaredColumnShown, DeclaredEntities, DeclaredEntity, LayoutColumn, ShownLayout
 from backend.services.deliveries.files import Known, unknown_entity
 from backend.services.exports.xlsx import write_model
@@ -38,19 +37,6 @@ def find_declared(known: Known, name: str) -> Declaration:
     found = known.declarations.get(name.replace("-", "_"))
     if found is None:
         raise unknown_entity(name, known)
-    return found
-
-
-def find_layout(known: Known, name: str) -> Layout:
-    """A layout by its name.
-
-    Raises:
-        NotFoundError: there is none.
-
-    """
-    found = known.layouts.get(name.replace("-", "_"))
-    if found is None:
-        raise NotFoundError("unknown_layout", name=name, near=sorted(known.layouts))
     return found
 
 

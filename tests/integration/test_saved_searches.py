@@ -24,6 +24,7 @@ from backend.services.saved_searches import matches
 from backend.services.saved_searches.delivery import Courier, digest_of, next_due
 from backend.services.saved_searches.texts import MOST_SHOWN
 from common.clock import BRASILIA
+from common.entities.entity import ENTITIES_BY_ADDRESS
 from tests.integration.conftest import Database, OpenApi
 from tests.rows import fill
 from tests.sinks import MailSink, WebhookSink, listening
@@ -214,9 +215,13 @@ async def test_a_broad_search_counts_what_is_first_seen_after_it_and_says_so(
 
 async def test_every_list_can_be_saved_and_finds_what_is_new(office: Office) -> None:
     """Rows of every table are put aside before the search is saved, and are there afterwards."""
-    addresses = (await office.api.get("/openapi.json")).json()["components"]["schemas"]["SavedSearchRequest"]
-    names = addresses["properties"]["entidade"]["enum"]
-    assert {"contratos", "itens", "documentos", "fornecedores"} <= set(names)
+    names = [*ENTITIES_BY_ADDRESS, "fornecedores-proprios"]
+    await office.database.rows(
+        "INSERT INTO entity_records (entity, key, data)"
+        " SELECT 'fornecedores_proprios', c, jsonb_build_object('documento', c, 'nome', 'Ana')"
+        " FROM unnest(CAST(:keys AS text[])) c",
+        keys=[CPF, "00394460000141"],
+    )
     for search_id, name in enumerate(names, 1):
         count = (await office.api.get(f"/{name}?contagem=exata&limite=1")).json()["total"]
         await office.save(entidade=name, filtros={}, nome=name)

@@ -95,7 +95,7 @@ def question_of(known: Known, request: Mapping[str, Any], *, may_see_all: bool) 
     """
     entity = known.list_of(request["entidade"])
     if entity is None:
-        refuse("entidade", f"não existe: use {' ou '.join(known.addresses)}")
+        refuse("entidade", f"{request['entidade']!r} não existe: use {' ou '.join(known.addresses)}")
     parameters = []
     for name, values in request["filtros"].items():
         if name not in entity.filters and name in ("campos", "ordem", PERSONAL):

@@ -67,7 +67,7 @@ def to_question(known: Known, address: str, filters: Mapping[str, Sequence[str]]
     """
     entity = known.list_of(address)
     if entity is None:
-        refuse("entidade", f"não é uma lista: use {', '.join(known.addresses)}")
+        refuse("entidade", f"{address!r} não existe: use {' ou '.join(known.addresses)}")
     parameters = [(name, value) for name, values in filters.items() for value in values]
     return parse_question(entity, parameters, instead=())
 

@@ -111,6 +111,9 @@ class Metrics:
             "source",
             "entity",
         )
+        self._taken_in = counter(
+            "pncp_import_rows", "Rows of imports, by entity and by what became of them.", "entity", "state"
+        )
         self._throttled = counter("pncp_source_throttled", "Answers of 429 that made every ingestor pause.")
 
     def page_committed(self, counts: PageCounts) -> None:
@@ -132,6 +135,10 @@ class Metrics:
         for verdict, number in records.items():
             if number:
                 self._delivered.labels(destination, stream, verdict).inc(number)
+
+    def taken_in(self, entity: str, state: str, rows: int) -> None:
+        """Count rows of an import: processed, unchanged, rejected, or pending where they wait for another record."""
+        self._taken_in.labels(entity, state).inc(rows)
 
     def requested(self, destination: str, status: str, seconds: float) -> None:
         """Count a request to a destination: the status of its answer, or the kind of its error."""

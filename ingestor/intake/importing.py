@@ -5,7 +5,8 @@ that dies leaves whole chunks.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,14 @@ class NeedsConfirmation(Exception):
 
 @dataclass(frozen=True)
 class Tools:
-    """What the work on imports needs of the worker: `stops` says whether it is to end."""
+    """What the work on imports needs of the worker.
+
+    `stops` says whether it is to end, `count` takes entity, state and number of rows.
+    """
 
     engine: AsyncEngine
     stops: Any
+    count: Callable[[str, str, int], None] = lambda *_: None
 
 
 @dataclass
@@ -181,8 +186,11 @@ async def process(tools: Tools, claim: IntakeClaim, found: Import, layout: Layou
             raise NeedsConfirmation
     entities = {each.entity.name: each.entity for each in layout.into}
     while not tools.stops():
-        if not await in_transaction(tools.engine, lambda db: _process_chunk(db, claim, found.id, entities)):
+        marks = await in_transaction(tools.engine, lambda db: _process_chunk(db, claim, found.id, entities))
+        if marks is None:
             return True
+        for (entity, state), rows in Counter(zip(marks.entities, marks.states, strict=True)).items():
+            tools.count(entity, state, rows)
     return False
 
 
@@ -262,6 +270,8 @@ async def _read(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout,
                 await imports.stage(db, found.id, staged)
 
             await in_transaction(tools.engine, store)
+            for entity, number in Counter(row.entity for row in staged if row.errors).items():
+                tools.count(entity, "rejected", number)
     if not rows:
         raise Refused(NO_ROWS, "a planilha não tem nenhuma linha além do cabeçalho")
     return {"rows": rows, "headers": list(sheet.headers), "unknown_columns": list(headers.unknown)}
@@ -294,20 +304,23 @@ async def _hold(db: AsyncConnection, claim: IntakeClaim) -> None:
 
 async def _process_chunk(
     db: AsyncConnection, claim: IntakeClaim, import_id: int, entities: Mapping[str, Declaration]
-) -> bool:
-    """Make records of the next rows; `False` where there are none. `entities` in the order in which rows refer."""
+) -> _Marks | None:
+    """Make records of the next rows; answers what became of them, `None` where there are none.
+
+    `entities` in the order in which rows refer.
+    """
     await _hold(db, claim)
     if not await imports.mark_processing(db, import_id):
         raise LeaseLost
     driver = await driver_of(db)
     rows = await driver.fetch(_NEXT, import_id, CHUNK - 1)
     if not rows:
-        return False
+        return None
     marks = await _store(driver, import_id, rows, entities)
     await _count(driver, import_id, marks)
     processed, unchanged = marks.count("processed"), marks.count("unchanged")
     await jobs.count(db, claim, seen=len(rows), unchanged=unchanged, accepted=processed, requests=1)
-    return True
+    return marks
 
 
 async def _store(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.entities.declared import Declaration, digest_of, from_json, to_json
 from common.resources.derive import search_vector
@@ -42,11 +44,11 @@ class Upserted:
 
 # A plan that is made while the tables are small would read all rows for each key, and is kept.
 BY_INDEX = "SET LOCAL enable_seqscan = off"
-# A removal locks the record and counts what refers to it: this waits for it, and then finds the record gone.
+# What is found is not removed before this transaction ends: a removal locks the record, and waits.
 _FIND = """
     SELECT wanted.entity, wanted.key FROM unnest($1::text[], $2::text[]) AS wanted (entity, key)
       JOIN entity_records r ON r.entity = wanted.entity AND r.key = wanted.key AND r.removed_at IS NULL
-       FOR KEY SHARE OF r
+     ORDER BY wanted.entity, wanted.key FOR KEY SHARE OF r
 """
 _UPSERT = f"""
     INSERT INTO entity_records AS known (entity, key, data, digest, busca, source, import_id)
@@ -166,3 +168,24 @@ async def _refer(
     made = [(each.key, *reference) for each in rows for reference in each.references]
     if made:
         await driver.execute(_REFER, entity.name, *(list(part) for part in zip(*made, strict=True)))
+
+
+_BLANK = text("""
+    WITH old AS (
+        SELECT entity, key FROM entity_records
+         WHERE removed_at < now() - make_interval(days => :days) AND digest IS NOT NULL
+         ORDER BY removed_at LIMIT :most FOR UPDATE SKIP LOCKED
+    ), referring AS (
+        DELETE FROM entity_refs f USING old WHERE f.entity = old.entity AND f.key = old.key
+    ), staged AS (
+        UPDATE import_rows r SET data = NULL FROM old
+         WHERE r.entity = old.entity AND r.key = old.key AND r.state <> 'pending' AND r.data IS NOT NULL
+    )
+    UPDATE entity_records r SET data = '{}', digest = NULL, busca = NULL
+      FROM old WHERE r.entity = old.entity AND r.key = old.key
+""")
+
+
+async def blank_removed(db: AsyncConnection, *, days: int = 30, most: int = 500) -> int:
+    """Delete the content of records that were removed so long ago, also where imports keep it; answers how many."""
+    return (await db.execute(_BLANK, {"days": days, "most": most})).rowcount

@@ -17,9 +17,10 @@ from common.lifecycle.imports import Import
 from common.lifecycle.intake import IntakeClaim
 from ingestor.delivery.breaker import pause_seconds
 from ingestor.errors import LeaseLost
-from ingestor.intake import extracting, importing, sources
+from ingestor.intake import extracting, importing, records, sources
 from ingestor.intake.extracting import Held
 from ingestor.intake.faults import SourceChanged, SourceDown, SourceMisconfigured
+from ingestor.intake.folder import Folder
 from ingestor.intake.importing import CONFIRM, NeedsConfirmation, Refused, Tools
 from ingestor.intake.readings import GONE, Readings
 from ingestor.intake.sources import Registered
@@ -63,16 +64,19 @@ class IntakeWorker(JobWorker[IntakeClaim]):
         self._options = options
         self._connections: Connections | None = None
         self._stamp: Stamp | None = None
-        self._retry_now = asyncio.Event()
         self._readings = Readings(engine)
         self._is_unread = False
-        self._tools = Tools(engine, self.stopping.is_set)
+        self._tools = Tools(engine, self.stopping.is_set, self._metrics.taken_in)
+        self._watched: Folder | None = None
+        if options.watched is not None:
+            self._watched = Folder(options.watched, engine, most_bytes=options.most_bytes)
 
     def _steps(self) -> Sequence[tuple[Step, float]]:
         return (
             (self._look, LOOK_SECONDS),
             (self._plan, POLL_SECONDS),
             (self._tick, TICK_SECONDS),
+            (self._watch, LOOK_SECONDS),
             (self._retry_waiting, RETRY_SECONDS),
             (self._tidy, TIDY_SECONDS),
         )
@@ -123,6 +127,13 @@ class IntakeWorker(JobWorker[IntakeClaim]):
         if not self._is_unread:
             await self._readings.give_up_missing()
 
+    async def _watch(self) -> None:
+        """Take in what lies in the watched folder, and move what has ended."""
+        if self._watched is None or self._connections is None:
+            return
+        if await self._watched.look(self._connections.layouts):
+            self.announce()
+
     async def _retry_waiting(self) -> None:
         """Take up rows whose missing record has come, and end imports whose executions have ended."""
         if self._connections is None:
@@ -139,6 +150,7 @@ class IntakeWorker(JobWorker[IntakeClaim]):
             imports.reject_waiting,
             imports.forget_files,
             partial(imports.forget, days=self._options.imports_days),
+            records.blank_removed,
         )
         for step in steps:
             while await in_transaction(self._engine, step) and not self.stopping.is_set():

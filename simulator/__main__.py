@@ -21,7 +21,7 @@ _FAILED = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; answers the exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         quirks = _quirks(options)
         world = _world(options)
@@ -39,7 +39,8 @@ def _fail(message: str) -> int:
     return _FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of the simulator."""
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
         description="A local PNCP, Brazil's procurement portal: its listings of contratações, contratos, atas, PCAs "

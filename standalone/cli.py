@@ -481,7 +481,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help=tr("another seed generates other data"))
     parser.add_argument("--no-first-sync", action="store_true", help=tr("start everything but no sync"))
-    parser.add_argument("--guide", action="store_true", help=tr("print the guided five minutes, and start nothing"))
+    parser.add_argument("--guide", action="store_true", help=tr("print the guided ten minutes, and start nothing"))
     parser.add_argument("--still", action="store_true", help=tr("a portal where nothing changes, and no schedule"))
     parser.add_argument(
         "--exit-after-sync",

@@ -7,6 +7,7 @@ import sys
 from base64 import b64encode
 from pathlib import Path
 
+from standalone import purchases
 from standalone.cli import ROOT
 from standalone.console import say, step
 from standalone.language import tr
@@ -14,9 +15,11 @@ from standalone.processes import Child, Supervisor
 from standalone.settings import Settings, from_caller
 from standalone.system import LaunchError
 
-FOLDER = "CONNECTIONS_DIR"
+FOLDER, INBOX = "CONNECTIONS_DIR", "INTAKE_DIR"
 EXAMPLES = ROOT / "standalone" / "connections"
 """What a demonstration starts with."""
+INBOX_NAME = "entradas"
+"""The folder that a demonstration watches."""
 RECEIVER_PORT = 8300
 RECEIVER_FAULTS = "error_before=0.1,throttle=0.05,bad=0.004"
 """Enough of them that a demonstration shows repeated requests and a rejected record or two."""
@@ -26,26 +29,31 @@ RECEIVER_READY = re.compile(r"^receiver ready on (http://\S+)$", re.MULTILINE)
 READY_SECONDS = 60
 
 
-def folder_of(settings: Settings) -> Path | None:
-    """The folder that CONNECTIONS_DIR names, as an absolute path; None where it is not set.
+def folders_of(settings: Settings) -> Settings:
+    """The folders that CONNECTIONS_DIR and INTAKE_DIR name, as absolute paths; without those that are not set.
 
     Raises:
         LaunchError: there is no such folder.
 
     """
-    given = settings.get(FOLDER)
-    if not given:
-        return None
-    folder = from_caller(given, settings)
-    if not folder.is_dir():
-        raise LaunchError(tr("CONNECTIONS_DIR is {folder}, which is no folder", folder=folder))
-    return folder
+    folders = {name: from_caller(settings[name], settings) for name in (FOLDER, INBOX) if settings.get(name)}
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            raise LaunchError(tr("{name} is {folder}, which is no folder", name=name, folder=folder))
+    return {name: str(folder) for name, folder in folders.items()}
 
 
-def write_examples(folder: Path) -> None:
-    """The connections of a demonstration, once: they are the person's to change, and stay changed."""
-    if not folder.exists():
-        shutil.copytree(EXAMPLES, folder)
+def write_examples(folder: Path) -> Settings:
+    """The connections of a demonstration and the folder that it watches; what the services have to know of them.
+
+    They are written once: they are the person's to change, and stay changed.
+    """
+    connections, inbox = folder / EXAMPLES.name, folder / INBOX_NAME
+    if not connections.exists():
+        shutil.copytree(EXAMPLES, connections)
+    for layout in (EXAMPLES / "layouts").glob("*.yaml"):
+        (inbox / layout.stem).mkdir(parents=True, exist_ok=True)
+    return {FOLDER: str(connections), INBOX: str(inbox), "ERP_FILE": str(folder / purchases.ERP)}
 
 
 def start_receiver(settings: Settings, supervisor: Supervisor) -> Settings:
@@ -75,5 +83,5 @@ def start_courier(environment: Settings, supervisor: Supervisor) -> Child:
     ours = {"WORKER_KINDS": "delivery,intake"}
     if metrics.isdigit() and int(metrics):  # each process has a port of its own
         ours["METRICS_PORT"] = str(int(metrics) + 1)
-    with step(tr("courier: deliveries by the files in {folder}", folder=environment[FOLDER])):
+    with step(tr("courier: deliveries and intake by the files in {folder}", folder=environment[FOLDER])):
         return supervisor.start("courier", [sys.executable, "-m", "ingestor"], environment | ours)

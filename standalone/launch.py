@@ -10,20 +10,25 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from common.clock import BRASILIA
 from common.resources import RESOURCE_NAMES
+from simulator.__main__ import make_parser as make_simulator_parser
+from simulator.generated import generate
 from standalone import courier, database, first_sync
 from standalone.cli import ROOT
 from standalone.console import complain, say, step
-from standalone.guide import guide_text
+from standalone.guide import Addresses, guide_text
 from standalone.language import number, tr
 from standalone.notes import SERVICES_NOTE, running_folders, write_notes
 from standalone.postgres import EmbeddedPostgres
 from standalone.processes import Child, Interruption, Supervisor
+from standalone.purchases import write_purchases
 from standalone.settings import (
     DEFAULT_PORT,
     Settings,
@@ -95,8 +100,8 @@ def _print_guide(settings: Settings) -> int:
         if folder.name == "demo":
             noted = json.loads((folder / SERVICES_NOTE).read_text(encoding="utf-8"))
             portal = str(noted["PNCP_BASE_URL"]).removesuffix("/api")
-            receiver = str(noted["RECEIVER_URL"])
-            say(guide_text(f"http://{LOOPBACK}:{port}", portal, receiver, _days_of(portal)[0]))
+            addresses = Addresses(f"http://{LOOPBACK}:{port}", portal, str(noted["RECEIVER_URL"]))
+            say(guide_text(addresses, folder, _days_of(portal)[0]))
             return 0
     raise LaunchError(tr("no demonstration runs here: start ./pncp demo, which prints the guide, too"))
 
@@ -129,7 +134,7 @@ def _run(folder: Path, work: Callable[[Supervisor], int], *, interrupted: int) -
 
 def _up(settings: Settings, supervisor: Supervisor) -> int:
     portal = settings.get("PNCP_BASE_URL") or PORTAL
-    connections = courier.folder_of(settings)
+    folders = courier.folders_of(settings)
     listening = _listen(settings, supervisor)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(check_portal, portal)  # while the database starts
@@ -142,7 +147,7 @@ def _up(settings: Settings, supervisor: Supervisor) -> int:
                     url=hide_password(url),
                 )
             )
-        environment = _environment_of(settings, url, supervisor.folder, connections)
+        environment = _environment_of(settings, url, supervisor.folder, folders)
         _migrate(supervisor, environment)
         say(f"- {asked.result()}")
     backend_url = _start_services(listening, supervisor, environment)
@@ -159,9 +164,8 @@ def _up(settings: Settings, supervisor: Supervisor) -> int:
 def _demo(settings: Settings, options: argparse.Namespace, supervisor: Supervisor) -> int:
     listening = _listen(settings, supervisor)
     portal = _start_simulator(settings, options, supervisor)  # first: it checks the recordings
-    # Never the person's own folder: invented records must not get to real systems.
-    connections = None if options.exit_after_sync else supervisor.folder / courier.EXAMPLES.name
-    receiver = {} if connections is None else courier.start_receiver(settings, supervisor)
+    has_courier = not options.exit_after_sync
+    receiver = courier.start_receiver(settings, supervisor) if has_courier else {}
     url = _open_database(settings, supervisor)
     contents = database.look_into(url)
     if contents.has_executions and not contents.is_marked:
@@ -172,9 +176,11 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
                 url=hide_password(url),
             )
         )
-    if connections is not None:
-        courier.write_examples(connections)
-    environment = _environment_of(settings, url, supervisor.folder, connections) | receiver
+    # Never the person's own folders: invented records must not get to real systems.
+    folders = courier.write_examples(supervisor.folder) if has_courier else {}
+    if has_courier and not options.recorded:
+        write_purchases(supervisor.folder, _published(options, portal), datetime.now(BRASILIA))
+    environment = _environment_of(settings, url, supervisor.folder, folders) | receiver
     _migrate(supervisor, environment)
     database.mark(url)
     environment |= _demo_environment(f"{portal}/api", is_live=lives(options))
@@ -188,7 +194,8 @@ def _demo(settings: Settings, options: argparse.Namespace, supervisor: Superviso
         if options.exit_after_sync:
             return 0 if success else 1
     if lives(options):
-        say(guide_text(backend_url, portal, receiver["RECEIVER_URL"], _days_of(portal)[0]))
+        addresses = Addresses(backend_url, portal, receiver["RECEIVER_URL"])
+        say(guide_text(addresses, supervisor.folder, _days_of(portal)[0]))
     return supervisor.watch()
 
 
@@ -207,9 +214,10 @@ def _open_database(settings: Settings, supervisor: Supervisor) -> str:
     return url
 
 
-def _environment_of(settings: Settings, database_url: str, folder: Path, connections: Path | None) -> Settings:
+def _environment_of(settings: Settings, database_url: str, folder: Path, folders: Settings) -> Settings:
     """The environment of the children: the person's settings, the chosen parts, and this machine alone."""
-    environment = {name: value for name, value in settings.items() if name not in ("PNCP_CALLED_FROM", courier.FOLDER)}
+    others = ("PNCP_CALLED_FROM", courier.FOLDER, courier.INBOX)
+    environment = {name: value for name, value in settings.items() if name not in others}
     if not settings.get("DATABASE_URL"):
         # PGSSLMODE and its like are meant for another server.
         environment = {name: value for name, value in environment.items() if not name.startswith("PG")}
@@ -222,7 +230,7 @@ def _environment_of(settings: Settings, database_url: str, folder: Path, connect
         for name, kind in (("EXPORT_DIR", "exports"), ("FILES_DIR", "files"))
     }
     ours = {"DATABASE_URL": database_url, "BACKEND_HOST": LOOPBACK, "PYTHONUNBUFFERED": "1"}
-    return environment | files | ours | ({} if connections is None else {courier.FOLDER: str(connections)})
+    return environment | files | ours | folders
 
 
 def _demo_environment(portal: str, *, is_live: bool) -> Settings:
@@ -375,6 +383,17 @@ def _days_of(portal: str) -> tuple[date, date]:
     state = httpx.get(f"{portal}/simulator/state", timeout=10, trust_env=False).json()
     first, last = (date.fromisoformat(day) for day in state["days"])
     return first, last
+
+
+def _published(options: argparse.Namespace, portal: str) -> list[dict[str, Any]]:
+    """The contratações that the simulated portal has of the days that are mirrored whole, made as it has made them."""
+    first, last = _days_of(portal)
+    parser = make_simulator_parser()
+    seed = parser.get_default("seed") if options.seed is None else options.seed
+    world = generate(seed, first, last, options.per_day)
+    partly = {last, last - timedelta(days=first_sync.BAD_DAY_BEFORE_LAST)}
+    records = [world.inventor.record(each) for each in world.contratacoes.records.values()]
+    return [each for each in records if date.fromisoformat(each["dataPublicacaoPncp"][:10]) not in partly]
 
 
 def _recorded_days(portal: str) -> dict[str, list[date]]:

@@ -23,6 +23,7 @@ NOTED = (
     "CONNECTIONS_DIR",
     "RECEIVER_URL",
     "RECEIVER_SECRET",
+    "ERP_FILE",
 )
 
 

@@ -238,7 +238,7 @@ não está completo, 130 interrompido.
     "share of the simulator's answers that fail, 0 to 1": "parte das respostas do simulador que falha, de 0 a 1",
     "another seed generates other data": "outra semente inventa outros dados",
     "start everything but no sync": "inicia tudo, menos a sincronização",
-    "print the guided five minutes, and start nothing": "mostra o roteiro de cinco minutos, e não inicia nada",
+    "print the guided ten minutes, and start nothing": "mostra o roteiro de dez minutos, e não inicia nada",
     "a portal where nothing changes, and no schedule": "um portal onde nada muda, e nenhuma agenda",
     "stop after the first sync; exit code 0 if it succeeded, else 1": (
         "termina depois da primeira sincronização; código de saída 0 se deu certo, senão 1"
@@ -734,8 +734,10 @@ não está completo, 130 interrompido.
     "the port of the database is taken by another program": "a porta do banco está ocupada por outro programa",
     "exit code {n}": "código de saída {n}",
     "signal {n}": "sinal {n}",
-    "CONNECTIONS_DIR is {folder}, which is no folder": "CONNECTIONS_DIR é {folder}, que não é uma pasta",
-    "courier: deliveries by the files in {folder}": "courier: entregas, pelos arquivos em {folder}",
+    "{name} is {folder}, which is no folder": "{name} é {folder}, que não é uma pasta",
+    "courier: deliveries and intake by the files in {folder}": (
+        "courier: entregas e entradas, pelos arquivos em {folder}"
+    ),
     # The demonstration
     "receiver of deliveries, which fails now and then": "receptor de entregas, que falha de vez em quando",
     "{name} was not ready; see {log}": "{name} não ficou pronto; veja {log}",
@@ -765,8 +767,8 @@ não está completo, 130 interrompido.
     "no demonstration runs here: start ./pncp demo, which prints the guide, too": (
         "nenhuma demonstração roda aqui: inicie ./pncp demo, que também mostra o roteiro"
     ),
-    "Five minutes, in another terminal in this folder (the page is at {url}):": (
-        "Cinco minutos, em outro terminal nesta pasta (a página está em {url}):"
+    "Ten minutes, in another terminal in this folder (the page is at {url}):": (
+        "Dez minutos, em outro terminal nesta pasta (a página está em {url}):"
     ),
     "Ask for the verdict": "Peça o veredito",
     "One day of contratações has failed, and the verdict says what to enter (its exit code is 1).": (
@@ -791,5 +793,25 @@ não está completo, 130 interrompido.
     "Deliver to another system": "Entregue a outro sistema",
     "{url}/ shows what has arrived. docs/delivery.md goes on from here.": (
         "{url}/ mostra o que chegou. docs/delivery.md continua daqui."
+    ),
+    "Take a sheet in": "Importe uma planilha",
+    "Within 15 s its rows are customers, products and purchases; the page shows them under Cadastros.": (
+        "Em até 15 s as linhas são clientes, produtos e compras; a página os mostra em Cadastros."
+    ),
+    "Push the same rows as JSON": "Envie as mesmas linhas em JSON",
+    "Nothing is there twice: all rows are unchanged. With authentication it takes a client's token.": (
+        "Nada fica em dobro: nenhuma linha muda nada. Com autenticação é preciso o token de um cliente."
+    ),
+    "Break a row": "Estrague uma linha",
+    "Three cells are wrong; the reasons stand in a .erros.csv beside the sheet (the exit code is 3).": (
+        "Três células estão erradas; os motivos ficam em um .erros.csv ao lado da planilha (o código de saída é 3)."
+    ),
+    "Read another system's database": "Leia o banco de outro sistema",
+    "The purchases of an ERP, which is a file of SQLite here; docs/sources.md tells of others.": (
+        "As compras de um ERP, que aqui é um arquivo do SQLite; docs/sources.md trata dos outros."
+    ),
+    "Compare one's own purchases with the portal": "Compare as compras próprias com o portal",
+    "{url} shows it, too. docs/intake.md lists the differences that were planted.": (
+        "{url} também mostra. docs/intake.md lista as diferenças plantadas."
     ),
 }

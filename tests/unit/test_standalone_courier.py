@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from standalone.courier import EXAMPLES, folder_of, start_courier, write_examples
+from standalone.courier import EXAMPLES, folders_of, start_courier, write_examples
 from standalone.system import LaunchError
 
 
@@ -20,27 +20,34 @@ class Started:
         self.environment = environment
 
 
-def test_a_folder_is_meant_from_where_the_person_stands(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["CONNECTIONS_DIR", "INTAKE_DIR"])
+def test_a_folder_is_meant_from_where_the_person_stands(name: str, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert folder_of({"CONNECTIONS_DIR": "mine", "PNCP_CALLED_FROM": str(tmp_path)}) == tmp_path / "mine"
-    assert folder_of({}) is None
-    assert folder_of({"CONNECTIONS_DIR": ""}) is None
+    assert folders_of({name: "mine", "PNCP_CALLED_FROM": str(tmp_path)}) == {name: str(tmp_path / "mine")}
+    assert folders_of({}) == folders_of({name: ""}) == {}
 
 
-def test_a_folder_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match="which is no folder"):
-        folder_of({"CONNECTIONS_DIR": str(tmp_path / "mine")})
+@pytest.mark.parametrize("name", ["CONNECTIONS_DIR", "INTAKE_DIR"])
+def test_a_folder_that_is_not_there_is_refused_at_the_start(name: str, tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=f"{name} is .* which is no folder"):
+        folders_of({name: str(tmp_path / "mine")})
 
 
 def test_the_files_of_a_demonstration_are_written_once_and_stay_as_the_person_changes_them(tmp_path: Path) -> None:
+    told = write_examples(tmp_path)
     folder = tmp_path / "connections"
-    write_examples(folder)
+    assert told == {
+        "CONNECTIONS_DIR": str(folder),
+        "INTAKE_DIR": str(tmp_path / "entradas"),
+        "ERP_FILE": str(tmp_path / "erp.sqlite"),
+    }
+    assert [path.name for path in (tmp_path / "entradas").iterdir()] == ["vendas"]
     written = {path.relative_to(folder) for path in folder.rglob("*.yaml")}
     assert written == {path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.yaml")}
     changed = folder / "destinations" / "webhook.yaml"
     changed.write_text("mine")
     (folder / "destinations" / "crm.yaml").unlink()
-    write_examples(folder)
+    write_examples(tmp_path)
     assert changed.read_text() == "mine"
     assert not (folder / "destinations" / "crm.yaml").exists()
 

@@ -10,6 +10,7 @@ _KINDS = {
     "drift": ("campos que mudaram de tipo", "fields that changed their type"),
     "queue": ("fila sem leitor", "queue without a reader"),
     "delivery": ("entregas a {about}", "deliveries to {about}"),
+    "import": ("importações com problemas", "imports with problems"),
 }
 _SUMMARIES = {
     "failed": ("{count:# execução falhou|# execuções falharam}", "{count:# execution|# executions} failed"),
@@ -91,12 +92,24 @@ _SUMMARIES = {
         "{count:# erro|# erros} no arquivo do destino",
         "{count:# fault|# faults} in the destination's file",
     ),
+    "imports_refused": (
+        "{count:# arquivo da pasta foi recusado|# arquivos da pasta foram recusados}, por último {file}",
+        "{count:# file of the folder was|# files of the folder were} refused, lately {file}",
+    ),
+    "rows_waiting": (
+        "{count:# linha espera|# linhas esperam} há mais de um dia por registros de {entity}",
+        "{count:# row has|# rows have} waited for over a day for records of {entity}",
+    ),
     "several": ("{parts}", "{parts}"),
 }
 _ENDS = {
     "delivery": (
         "o destino recebe de novo, ou foi posto em pausa",
         "the destination receives again, or was paused",
+    ),
+    "import": (
+        "os registros que faltavam vieram, ou as recusas têm mais de um dia",
+        "the missing records have come, or the refusals are more than a day old",
     ),
     "queue": (
         "há de novo quem leia a fila, ou nada espera nela",
@@ -177,6 +190,7 @@ _MESSAGES = {
     "about.execution": ("execução {id}: {said}", "execution {id}: {said}"),
     "about.service": ("serviço {service}: {said}", "service {service}: {said}"),
     "about.itens": ("itens: {said}", "items: {said}"),
+    "about.import": ("importação {id}: {said}", "import {id}: {said}"),
     "about.delivery": ("destino: {said}", "destination: {said}"),
     "about.database": ("banco de dados: {said}", "database: {said}"),
     "follows.end": ("Uma mensagem avisará quando passar.", "A message will say when it is over."),
@@ -213,6 +227,18 @@ _ADVICE = {
             "- The page Entregas shows what the destination answered, and why records were rejected.\n"
             "- While a destination fails nothing piles up: later it gets the newest version of each record.\n"
             "- A delivery that is held waits until it is confirmed or cancelled; a stopped destination until resumed."
+        ),
+    ),
+    "import": (
+        (
+            "- Um arquivo recusado está em recusados/, com o motivo ao lado (.erros.csv): corrija e deixe de novo.\n"
+            "- A página Entradas mostra cada linha. O que espera é gravado quando vier o registro que falta, e\n"
+            "  recusado depois de 30 dias."
+        ),
+        (
+            "- A refused file lies in recusados/, with the reason beside it (.erros.csv): correct it, leave it again.\n"
+            "- The page Entradas shows each row. What waits is stored when the missing record comes, and refused\n"
+            "  after 30 days."
         ),
     ),
     "source": (

@@ -13,7 +13,8 @@ class Alert(BaseModel):
         description="`sync`: execuções que falham ou atualizações que não vêm; `source`: o portal não responde ou"
         " recusa os pedidos; `empty`: listagens vazias; `rejected`:"
         " registros que não puderam ser gravados; `itens`: itens que faltam há mais de um dia, ou postos de lado;"
-        " `drift`: campos que não cabem mais na coluna"
+        " `drift`: campos que não cabem mais na coluna; `import`: arquivos recusados da pasta, ou linhas que esperam"
+        " há mais de um dia"
     )
     summary: str
     execution_ids: list[int] = Field(description="as execuções que falharam no episódio, as cem mais novas")

@@ -5,7 +5,8 @@ which the portal is down is one message. `empty`: listings that were empty and n
 that could not be stored. `itens`: records without their items for over a day, or given up. `drift`: fields that do
 not fit their columns. `database`: the database answers and does not store. `source`: the portal refuses us or does not
 answer; failures caused by that are not reported as `sync` as well. `delivery:<destination>`: a destination that fails,
-wants no more, rejects, or whose delivery waits for an administrator.
+wants no more, rejects, or whose delivery waits for an administrator. `import`: files of the watched folder that were
+refused, and rows that wait for over a day for records that they refer to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.language.translator import Text, Translator, say
 from backend.services.alerts.destinations import look_at_destinations
-from backend.services.alerts.sentences import DELIVERY, Details, family_of, of_resource, summarise
+from backend.services.alerts.imports import look_at_imports
+from backend.services.alerts.sentences import DELIVERY, IMPORT, Details, family_of, of_resource, summarise
 from backend.services.deliveries.files import ConnectionFiles
 from backend.services.failures import LOOK_BACK, is_explained, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
@@ -142,6 +144,7 @@ async def look(
         await _look_for_owed(db, now),
         await _look_for_drift(db),
         *await _look_at_destinations(db, rules.connections),
+        await _look_at_imports(db),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -429,6 +432,11 @@ async def _look_at_destinations(db: AsyncConnection, files: ConnectionFiles | No
     said = {name: [one_line(str(fault)) for fault in of][:MOST_SHOWN] for name, of in faults.items()}
     found = await look_at_destinations(db, said)
     return [Finding.of(f"{DELIVERY}:{name}", details) for name, details in found.items()]
+
+
+async def _look_at_imports(db: AsyncConnection) -> Finding | None:
+    details = await look_at_imports(db)
+    return None if details is None else Finding.of(IMPORT, details)
 
 
 # --- how it ended -----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Details = dict[str, Any]
 
 DELIVERY = "delivery"
 """The family of the kinds of episodes that are about one destination: `delivery:<destination>`."""
+IMPORT = "import"
 SHOWN_LISTINGS = 3
 SHOWN_FIELDS = 5
 
@@ -142,6 +143,16 @@ def _of_delivery(details: Details) -> list[Text]:
     return [Text("alert.of_destination", {"destination": details["destination"], "said": parts})]
 
 
+def _of_import(details: Details) -> list[Text]:
+    refused, waiting = details["refused"], details["waiting"]
+    parts = []
+    if refused:
+        newest = refused[0]
+        file = f"{newest['layout']}/{newest['file_name']}"
+        parts.append(Text("alert.imports_refused", {"count": len(refused), "file": file}))
+    return parts + [Text("alert.rows_waiting", {"count": one["rows"], "entity": one["entity"]}) for one in waiting]
+
+
 _PARTS = {
     "sync": _of_failures,
     "source": _of_outage,
@@ -152,4 +163,5 @@ _PARTS = {
     "drift": _of_drift,
     "queue": _of_queue,
     DELIVERY: _of_delivery,
+    IMPORT: _of_import,
 }

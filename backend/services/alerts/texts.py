@@ -9,7 +9,7 @@ from backend.language.catalogue import SENTENCES
 from backend.language.translator import DEFAULT_LANGUAGE, Language, Text, Translator
 from backend.models.verdict import SyncVerdict
 from backend.services.alerts.channels import Message
-from backend.services.alerts.sentences import DELIVERY, Details, family_of, of_resource, summarise, told_cause
+from backend.services.alerts.sentences import DELIVERY, IMPORT, Details, family_of, of_resource, summarise, told_cause
 from common.lifecycle import DEFAULT_RESOURCE
 
 Event = Literal["opened", "reminder", "recovered"]
@@ -23,6 +23,7 @@ LINKS = {
     "empty": "cobertura",
     "source": "",
     DELIVERY: "entregas",
+    IMPORT: "entradas",
 }
 """Where the page shows what an episode is about; what is not here is shown with the alerts."""
 
@@ -200,6 +201,11 @@ def technical_detail(details: Details, words: Translator) -> list[str]:
         if (one := details.get(name)) and one["error_message"]
     ]
     told += [Text("mail.about.delivery", {"said": one}) for one in details.get("faults", [])]
+    told += [
+        Text("mail.about.import", {"id": one["id"], "said": one["error_message"]})
+        for one in details.get("refused", [])[:SHOWN_EXECUTIONS]
+        if one["error_message"]
+    ]
     if error := details.get("error_message"):
         told.append(Text("mail.about.database", {"said": error}))
     return [words.say(one) for one in told]

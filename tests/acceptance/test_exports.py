@@ -225,6 +225,26 @@ async def test_filters_are_shown_without_a_backend(stack: Stack) -> None:
     assert (code, "--FILTRO VALOR" in out, "3 done, but" in out) == (0, True, True)
 
 
+async def test_declared_records_are_exported_with_the_filters_that_the_backend_names(
+    stack: Stack, database: Database, folder: Path
+) -> None:
+    await stack.start_backend()
+    await database.rows(
+        "INSERT INTO entity_records (entity, key, data) SELECT 'compras', CAST(n AS text), jsonb_build_object('numero',"
+        " CAST(n AS text), 'ano', 2020 + n, 'valor_estimado', n * 1.5) FROM generate_series(1, 5) n"
+    )
+    target = stack.folder / "compras.csv"
+    code, _, err = await pncp(stack, "export", "compras", "--ano", "2023", "-o", str(target))
+    assert code == 0, err
+    head, line = target.read_text().splitlines()
+    assert dict(zip(head.split(","), line.split(","), strict=True))["valor_estimado"] == "4.5"
+    code, out, err = await pncp(stack, "export", "compras", "--filtros")
+    assert code == 0, err
+    assert "  --valor-estimado-min" in out
+    code, _, err = await pncp(stack, "export", "comprass", "--filtros")
+    assert (code, "comprass" in err) == (2, True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_cancels_the_job_and_leaves_no_file(
     stack: Stack, database: Database, folder: Path, number: signal.Signals

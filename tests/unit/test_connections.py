@@ -387,6 +387,7 @@ def test_a_destination_cannot_be_called_as_a_resource(tmp_path: Path, name: str)
         (PRODUTOS + "version: x\n", "só existe com `view`"),
         (PRODUTOS + "view: vw_x\n", "falta `version`"),
         (PRODUTOS + "version: x\nview: 'vw_x; DROP TABLE y'\n", "nome de uma visão"),
+        (PRODUTOS.replace("nome: text", "chave: text"), "`chave` é um campo que todas as listas têm"),
     ],
 )
 def test_a_declaration_that_is_none_is_refused(write: Write, content: str, said: str) -> None:

@@ -37,6 +37,7 @@ from backend.api import (
     operations,
     page,
     prices,
+    reconciliation,
     records,
     saved_searches,
     schedules,
@@ -110,7 +111,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     """Create the application; connections are opened by its lifespan."""
     limiter = Limiter(settings.limits, settings.counting_key)
     metrics = Metrics()
-    connections = ConnectionFiles(settings.connections_dir)
+    connections = ConnectionFiles(settings.connections_dir, settings.reconciliation_days)
     security = Security(settings, limiter, metrics, connections) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",
@@ -136,7 +137,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         *(operations.router, auth.router, page.router, mirror.router),
         *(destinations.router, jobs.router, deliveries.router),
         *(intake.router, imports.router, records.router),
-        declared.router,
+        *(declared.router, reconciliation.router),
     ]
     page.mount_assets(app)
     if settings.shows_documentation:

@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError
 
 from common.clock import FIRST_DAY
 from common.cron import CronError, check_cron
+from common.entities.reconciliation import DEADLINE_DAYS
 from common.lifecycle import DEFAULT_RESOURCE
 from common.lifecycle.admission import MAX_UNFINISHED
 from common.lists import ListScope, Scopes, TermosScope
@@ -354,7 +355,7 @@ class IntakeSettings(_Settings):
     intake_queue: Annotated[str, AfterValidator(_queue_name)] = "processed_data"
     upload_max_bytes: Annotated[int, Field(ge=1024, le=100 * 1024 * 1024)] = 10 * 1024 * 1024
     imports_days: Annotated[int, Field(ge=1, le=36500)] = 30
-    reconciliation_days: Annotated[int, Field(ge=0, le=3650)] = 20
+    reconciliation_days: Annotated[int, Field(ge=0, le=3650)] = DEADLINE_DAYS
 
 
 S = TypeVar("S", bound=BaseSettings)

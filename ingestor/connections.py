@@ -200,7 +200,8 @@ async def connections(settings: IngestorSettings, options: argparse.Namespace) -
     """Preview or forget a destination."""
     actions: dict[str, Callable[[AsyncEngine, argparse.Namespace], Awaitable[int]]] = {"forget": _forget}
     if options.action == "preview":
-        known, faults = check_connections(_folder(options, settings.connections_dir))
+        folder = _folder(options, settings.connections_dir)
+        known, faults = check_connections(folder, settings.reconciliation_days)
         for fault in faults:
             print(fault, file=sys.stderr)
         actions["preview"] = lambda engine, asked: _preview(engine, known, asked)

@@ -37,6 +37,7 @@ def make_courier(settings: IngestorSettings, engine: AsyncEngine, metrics: Metri
         lease_seconds=settings.lease_seconds,
         retry_seconds=settings.delivery_retry_seconds,
         schedule_enabled=settings.schedule_enabled,
+        deadline_days=settings.reconciliation_days,
     )
     open_sender = partial(_open_sender, allow_loopback=settings.delivery_allow_loopback)
     return Courier(engine, options, open_sender, metrics)

@@ -29,9 +29,12 @@ from backend.services.entities.declared import (
 from backend.services.entities.documentation import document_list, list_answers, own_parameters
 from backend.services.entities.question import PAGING
 from common.connections.entities import shipped
+from common.connections.loading import no_connections
 from common.connections.settings import Layout
 from common.database import raw_driver_of
 from common.entities.entity import Entity, of_declared
+from common.entities.reconciliation import NAME as RECONCILIATION
+from common.entities.reconciliation import to_list
 
 router = APIRouter(tags=["cadastros"])
 lists = APIRouter(tags=["cadastros"])
@@ -138,7 +141,7 @@ async def _find(request: Request, state: State, address: str) -> Entity:
     entity = known.lists.get(address.replace("_", "-"))
     if entity is None:
         raise unknown_list(address, known)
-    if entity.declared is not None and entity.declared.view is not None:
+    if entity.declared is not None and entity.declared.view is not None and not entity.declared.is_shipped:
         setattr(request.state, READ_VIEW, entity.declared.view)
     return entity
 
@@ -167,7 +170,7 @@ def _file_of(address: str) -> Endpoint:
     return download
 
 
-for _entity in map(of_declared, shipped().values()):
+for _entity in (*map(of_declared, shipped().values()), to_list(no_connections().declarations[RECONCILIATION])):
     lists.add_api_route(
         f"/{_entity.address}",
         _list_of(_entity.address),

@@ -31,6 +31,7 @@ from common.connections.sources import make_source
 from common.entities.declared import Declaration
 from common.entities.delivered import DELIVERED, Delivered, of_declared
 from common.entities.entity import ENTITIES_BY_ADDRESS
+from common.entities.reconciliation import DEADLINE_DAYS, with_reconciliation
 from common.mapping.problem import Problem, unknown
 
 ENTITIES, LAYOUTS, SOURCES, DESTINATIONS, CLIENTS = "entities", "layouts", "sources", "destinations", "clients"
@@ -65,16 +66,19 @@ def load_connections(folder: Path) -> Connections:
     return connections
 
 
-def no_connections() -> Connections:
+def no_connections(deadline_days: int = DEADLINE_DAYS) -> Connections:
     """What there is without a folder: the entities that come with the product."""
-    entities = shipped()
-    layouts = {each.name: plain_layout(each) for each in entities.values()}
+    entities = with_reconciliation(shipped(), deadline_days)
+    layouts = {each.name: plain_layout(each) for each in entities.values() if each.view is None}
     return Connections(entities=_deliverable(entities), declarations=entities, layouts=layouts)
 
 
-def check_connections(folder: Path) -> tuple[Connections, tuple[Fault, ...]]:
-    """What holds of a folder, and what does not, by file and line."""
-    checker = _Checker(folder)
+def check_connections(folder: Path, deadline_days: int = DEADLINE_DAYS) -> tuple[Connections, tuple[Fault, ...]]:
+    """What holds of a folder, and what does not, by file and line.
+
+    `deadline_days`: how many days after its signature a purchase is to be published.
+    """
+    checker = _Checker(folder, deadline_days)
     connections = checker.check()
     return connections, tuple(sorted(set(checker.faults)))
 
@@ -82,9 +86,10 @@ def check_connections(folder: Path) -> tuple[Connections, tuple[Fault, ...]]:
 class _Checker:
     """Collects faults while files are read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, deadline_days: int) -> None:
         self.faults: list[Fault] = []
         self._folder = folder
+        self._deadline_days = deadline_days
         self._hash = sha256()
 
     def digest(self) -> bytes:
@@ -114,6 +119,7 @@ class _Checker:
                     self._keep(destinations, self._destination(path, content, entities))
                 case "clients":
                     self._keep(clients, self._client(path, content, entities))
+        declarations = dict(with_reconciliation(declarations, self._deadline_days))
         layouts |= {each.name: plain_layout(each) for each in declarations.values() if each.view is None}
         return Connections(destinations, entities, clients, self.digest(), declarations, layouts, sources)
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.connections.loading import FOLDERS, Stamp, check_connections, stamp_of
 from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
+from common.entities.reconciliation import DEADLINE_DAYS
 from common.lifecycle import deliveries
 from common.lifecycle.deliveries import SCHEDULE, StreamClaim
 from ingestor.delivery import ledger, probe
@@ -80,6 +81,7 @@ class CourierOptions:
     lease_seconds: float
     retry_seconds: float
     schedule_enabled: bool = True
+    deadline_days: int = DEADLINE_DAYS
 
 
 @dataclass
@@ -133,7 +135,8 @@ class Courier(JobWorker[StreamClaim]):
         """Load the files if they have changed. A file that does not hold leaves what it was before."""
         stamp = await asyncio.to_thread(stamp_of, self._options.folder)
         if stamp != self._stamp:
-            connections, faults = await asyncio.to_thread(check_connections, self._options.folder)
+            days = self._options.deadline_days
+            connections, faults = await asyncio.to_thread(check_connections, self._options.folder, days)
             for fault in faults:
                 log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
             self._invalid = frozenset(Path(fault.file).stem for fault in faults)

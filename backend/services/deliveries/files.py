@@ -17,6 +17,8 @@ from common.connections.settings import Client, Connections, Destination, Layout
 from common.entities.declared import Declaration
 from common.entities.delivered import DELIVERED, Delivered
 from common.entities.entity import ENTITIES_BY_ADDRESS, Entity, of_declared
+from common.entities.reconciliation import DEADLINE_DAYS, to_list
+from common.entities.reconciliation import NAME as RECONCILIATION
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +47,7 @@ class Known:
     @cached_property
     def lists(self) -> Mapping[str, Entity]:
         """Those of declared entities, by their addresses."""
-        return {each.address: each for each in map(of_declared, self.declarations.values())}
+        return {each.address: each for each in map(_list_of, self.declarations.values())}
 
     def list_of(self, address: str) -> Entity | None:
         """The list at an address, of the mirror or of a declared entity; that of the latter may have underscores."""
@@ -65,9 +67,10 @@ class Known:
 class ConnectionFiles:
     """The folder of connections, looked at on request; secrets are never resolved here."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, deadline_days: int = DEADLINE_DAYS) -> None:
         self.folder = folder
-        without = no_connections()
+        self.deadline_days = deadline_days
+        without = no_connections(deadline_days)
         self._known = Known(entities=without.entities, declarations=without.declarations, layouts=without.layouts)
         self._stamp: Stamp | None = None
         self._looked_at = float("-inf")
@@ -101,7 +104,7 @@ class ConnectionFiles:
         stamp = await asyncio.to_thread(stamp_of, folder)
         if stamp == self._stamp:
             return
-        found, faults = await asyncio.to_thread(check_connections, folder)
+        found, faults = await asyncio.to_thread(check_connections, folder, self.deadline_days)
         of_destinations: dict[str, list[Fault]] = {}
         others = []
         for fault in faults:
@@ -131,6 +134,10 @@ class ConnectionFiles:
             {**layouts, **found.layouts},
             found.sources,
         )
+
+
+def _list_of(declared: Declaration) -> Entity:
+    return to_list(declared) if declared.name == RECONCILIATION else of_declared(declared)
 
 
 def unknown_list(address: str, known: Known) -> NotFoundError:

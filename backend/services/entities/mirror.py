@@ -188,7 +188,7 @@ class Mirrors:
         return mirror
 
     async def _load(self, db: AsyncConnection, entity: Entity, period: tuple[date | None, date | None]) -> Mirror:
-        if entity.declared is not None:
+        if entity.declared is not None and not entity.resources:
             return await _of_declared(db, entity.declared)
         found = [await self._of_resource(db, entity, each, period) for each in entity.resources]
         owed = sum([await _count_owed(db, child) for child in _lists_of(entity)])

@@ -584,7 +584,7 @@ não está completo, 130 interrompido.
     "import {id} waits: ./pncp imports {id} --confirm takes it in, --discard does not": (
         "a importação {id} espera: ./pncp imports {id} --confirm importa, --discard descarta"
     ),
-    "Take in {n} rows? [y/N] ": "Importar {n} linhas? [s/N] ",
+    "Take in {n} records? [y/N] ": "Importar {n} registros? [s/N] ",
     "what is wrong with the rows is in {file}": "o que há de errado com as linhas está em {file}",
     "import {id} is discarded": "a importação {id} foi descartada",
     "say which import: ./pncp imports ID {option}": "diga qual importação: ./pncp imports ID {option}",
@@ -599,7 +599,7 @@ não está completo, 130 interrompido.
         "para importar: ./pncp imports {id} --confirm; para não importar: --discard"
     ),
     "columns that are not taken in: {names}": "colunas que não são importadas: {names}",
-    "{n} rows are rejected": "{n} linhas recusadas",
+    "{n} of {all} records": "{n} de {all} registros",
     "queued: no worker that takes in has taken it yet": "na fila: nenhum processo de entradas a pegou ainda",
     "the file is being read": "o arquivo está sendo lido",
     "being received": "chegando",
@@ -615,7 +615,6 @@ não está completo, 130 interrompido.
     "database": "banco de dados",
     "LAYOUT": "LAYOUT",
     "CAME (Brasília)": "CHEGOU (Brasília)",
-    "ROWS": "LINHAS",
     "PROCESSED": "PROCESSADAS",
     "WAITING": "ESPERAM",
     "ENTITY": "ENTIDADE",

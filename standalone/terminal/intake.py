@@ -78,7 +78,7 @@ def _decide(api: Api, checked: Answer, options: argparse.Namespace, path: Path) 
 
 
 def _is_wanted(checked: Answer) -> bool:
-    sys.stderr.write(tr("Take in {n} rows? [y/N] ", n=number(checked["pending"])))
+    sys.stderr.write(tr("Take in {n} records? [y/N] ", n=number(checked["pending"])))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes", "s", "sim")
 
@@ -150,7 +150,7 @@ def imports(api: Api, options: argparse.Namespace) -> int:
 
 def imports_of(listed: list[Answer]) -> RenderableType:
     """Imports in columns, newest first."""
-    heads = ("ID", "LAYOUT", "FROM", "STATE", "CAME (Brasília)", "ROWS", "PROCESSED", "REJECTED", "WAITING", "ERROR")
+    heads = ("ID", "LAYOUT", "FROM", "STATE", "CAME (Brasília)", "RECORDS", "PROCESSED", "REJECTED", "WAITING", "ERROR")
     shown = table(heads, right=heads[5:9], wrap=("FROM", "CAME (Brasília)", "ERROR"))
     for one in listed:
         origin = one["file_name"] or _door_of(one)
@@ -214,7 +214,7 @@ def _faults_of(api: Api, one: Answer, limit: int) -> Iterable[RenderableType]:
     if not one["rejected"]:
         return ()
     rows = api.get(f"/imports/{one['id']}/rows", state="rejected", limit=min(limit, 1000))["rows"]
-    return [faults_of(rows), tr("{n} rows are rejected", n=number(one["rejected"]))]
+    return [faults_of(rows), tr("{n} records are rejected", n=number(one["rejected"]))]
 
 
 def faults_of(rows: list[Answer]) -> RenderableType:

@@ -159,7 +159,7 @@ def note_import(progress: Progress, one: Answer) -> str:
             words = tr("the file is being read")
         case _:
             done = number(one["rows"] - one["pending"])
-            words = tr("{n} of {all} rows", n=done, all=number(one["rows"]))
+            words = tr("{n} of {all} records", n=done, all=number(one["rows"]))
     description = tr("import {id} of {layout}", id=one["id"], layout=one["layout"])
     progress.update(progress.tasks[0].id, description=description, words=words)
     return words

@@ -26,7 +26,8 @@ NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 ENDS_WITH_US = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 BACKENDS = 3
 PASSWORD = "correct horse battery"
-READS = ("/sync/status", "/sync/history", "/contratos?limite=10", "/health/ready", "/sync/dashboard")
+# none that is answered 503 where the machine is so busy that the database takes seconds
+READS = ("/sync/status", "/sync/history", "/contratos?limite=10", "/sync/schedules", "/sync/goals")
 
 
 @dataclass
@@ -194,7 +195,7 @@ async def test_one_of_three_backends_is_killed_under_load_and_no_read_fails_and_
         load.is_over = True
 
     assert all(before), "each of them has answered"
-    assert load.failed_reads == []
+    assert load.failed_reads == [], load.failed_reads[:5]
     assert {len(ids) for ids in load.accepted.values()} == {1}, "a key is one execution"
     accepted = [identity for (identity,) in load.accepted.values()]
     assert len(set(accepted)) == len(accepted)

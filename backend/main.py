@@ -41,6 +41,7 @@ from backend.api import (
     records,
     saved_searches,
     schedules,
+    sources,
     summaries,
     sync,
     verdict,
@@ -136,7 +137,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
         *(files.router, prices.router, exports.router, yearly.router, saved_searches.router, ocds.router),
         *(operations.router, auth.router, page.router, mirror.router),
         *(destinations.router, jobs.router, deliveries.router),
-        *(intake.router, imports.router, records.router),
+        *(intake.router, imports.router, records.router, sources.router),
         *(declared.router, reconciliation.router),
     ]
     page.mount_assets(app)

@@ -23,7 +23,7 @@ TAGS = [
     {"name": "schedules", "description": "As agendas que iniciam atualizações e varreduras: pausa e cron."},
     {"name": "goals", "description": "Desde que dia cada recurso deve estar completo, e quanto falta para isso."},
     {"name": "entregas", "description": "O que é entregue a outros sistemas: destinos, trabalhos, rejeitados."},
-    {"name": "entradas", "description": "Registros e planilhas que outros sistemas e pessoas enviam; as importações."},
+    {"name": "entradas", "description": "O que outros sistemas e pessoas enviam, e as fontes que são lidas."},
     {"name": "alerts", "description": "O que foi avisado por e-mail ou webhook."},
     {"name": "auth", "description": "Tokens, e quem pergunta."},
     {"name": "operations", "description": "Saúde e métricas, para quem opera o serviço."},

@@ -200,7 +200,12 @@ def _cell(value: Any) -> Any:
 
 def with_faults(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Some of the rows, of which three have a CNPJ, a day and a situation that cannot be right."""
-    faults = ({"CNPJ do cliente": "11.222.333/0001-82"}, {"Data": "31/02/2026"}, {"Situação": "X"}, {})
+    faults: Sequence[dict[str, Any]] = (
+        {"CNPJ do cliente": "11.222.333/0001-82"},
+        {"Data": "31/02/2026"},
+        {"Situação": "X"},
+        {},
+    )
     return [{**row, **fault} for row, fault in zip(rows, faults, strict=False)]
 
 

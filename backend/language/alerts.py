@@ -11,6 +11,7 @@ _KINDS = {
     "queue": ("fila sem leitor", "queue without a reader"),
     "delivery": ("entregas a {about}", "deliveries to {about}"),
     "import": ("importações com problemas", "imports with problems"),
+    "extract": ("leitura de {about}", "reading of {about}"),
 }
 _SUMMARIES = {
     "failed": ("{count:# execução falhou|# execuções falharam}", "{count:# execution|# executions} failed"),
@@ -100,6 +101,20 @@ _SUMMARIES = {
         "{count:# linha espera|# linhas esperam} há mais de um dia por registros de {entity}",
         "{count:# row has|# rows have} waited for over a day for records of {entity}",
     ),
+    "of_source": ("{source}: {said}", "{source}: {said}"),
+    "extract_failing": (
+        "a fonte não responde desde {since:moment}",
+        "the source has not answered since {since:moment}",
+    ),
+    "extract_many_removed": (
+        "a leitura {id} espera confirmação: {count:# registro|# registros} de {entity} sumiram da fonte",
+        "reading {id} waits to be confirmed: {count:# record|# records} of {entity} are gone from the source",
+    ),
+    "extract_failed": ("a leitura {id} falhou: {why}", "reading {id} failed: {why}"),
+    "extract_invalid": (
+        "{count:# erro|# erros} no arquivo da fonte",
+        "{count:# fault|# faults} in the source's file",
+    ),
     "several": ("{parts}", "{parts}"),
 }
 _ENDS = {
@@ -110,6 +125,10 @@ _ENDS = {
     "import": (
         "os registros que faltavam vieram, ou as recusas têm mais de um dia",
         "the missing records have come, or the refusals are more than a day old",
+    ),
+    "extract": (
+        "a fonte é lida de novo, ou foi posta em pausa",
+        "the source is read again, or was paused",
     ),
     "queue": (
         "há de novo quem leia a fila, ou nada espera nela",
@@ -192,6 +211,7 @@ _MESSAGES = {
     "about.itens": ("itens: {said}", "items: {said}"),
     "about.import": ("importação {id}: {said}", "import {id}: {said}"),
     "about.delivery": ("destino: {said}", "destination: {said}"),
+    "about.extract": ("fonte: {said}", "source: {said}"),
     "about.database": ("banco de dados: {said}", "database: {said}"),
     "follows.end": ("Uma mensagem avisará quando passar.", "A message will say when it is over."),
     "follows.reminder": (
@@ -217,6 +237,18 @@ _MESSAGES = {
     "trigger.goal": ("de uma meta", "of a goal"),
 }
 _ADVICE = {
+    "extract": (
+        (
+            "- Enquanto a fonte não responde, tenta-se de novo por 24 horas; nada se remove, e nada se perde.\n"
+            "- Se uma coluna sumiu ou mudou de tipo, corrija a visão, ou o arquivo em sources/.\n"
+            "- Uma leitura retida espera até ser confirmada, o que remove os registros, ou cancelada."
+        ),
+        (
+            "- While the source does not answer it is tried again for 24 hours; nothing is removed, and nothing lost.\n"
+            "- If a column is gone or has another type, mend the view, or the file in sources/.\n"
+            "- A reading that is held waits until it is confirmed, which removes the records, or cancelled."
+        ),
+    ),
     "delivery": (
         (
             "- A página Entregas mostra o que o destino respondeu, e por que os registros foram rejeitados.\n"

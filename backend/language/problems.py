@@ -169,6 +169,28 @@ _PROBLEMS = {
         "O arquivo do destino {name} não existe mais.",
         "The file of destination {name} is gone.",
     ),
+    "unknown_source": (
+        "Não existe a fonte {name}. As mais próximas: {near}.",
+        "There is no source {name}. The nearest: {near}.",
+    ),
+    "reading_running": (
+        "A fonte {name} já está sendo lida pelo trabalho {id}. Espere que ele termine ou o cancele.",
+        "Source {name} is being read by job {id} already. Wait until it ends or cancel it.",
+    ),
+    "source_paused": (
+        "A fonte {name} está em pausa. Retome-a antes.",
+        "Source {name} is paused. Resume it before.",
+    ),
+    "source_not_paused": ("A fonte {name} não está em pausa.", "Source {name} is not paused."),
+    "source_invalid": (
+        "O arquivo da fonte {name} tem erros. {fault}",
+        "The file of source {name} has faults. {fault}",
+    ),
+    "source_missing": ("O arquivo da fonte {name} não existe mais.", "The file of source {name} is gone."),
+    "source_without_cursor": (
+        "Nenhuma entidade da fonte {name} tem cursor: peça a leitura completa (modo full).",
+        "No entity of source {name} has a cursor: ask for a whole reading (modo full).",
+    ),
     "stream_unreadable": (
         "Os registros do fluxo {name} não podem ser lidos: {fault}.",
         "The records of stream {name} cannot be read: {fault}.",

@@ -149,6 +149,34 @@ _DELIVERY = {"success": True, "message": "Entrega a crm iniciada", "request_id":
 _REASON = "status: valor sem correspondência: X"
 _ACCEPTED = {"success": True, "message": "Sync request published: update", "request_id": "42"}
 
+_SOURCE = {
+    "name": "consinco",
+    "kind": "oracle",
+    "state": "ok",
+    "job_id": None,
+    "schedule": "30 0 * * *",
+    "delta": "*/15 6-22 * * *",
+    "next_run": "2026-03-11T03:30:00Z",
+    "next_delta": "2026-03-10T13:15:00Z",
+    "last_success_at": "2026-03-10T13:00:04Z",
+    "last_error": None,
+    "paused_at": None,
+    "paused_by": None,
+    "pause_reason": None,
+    "missing_since": None,
+    "entities": [
+        {
+            "entity": "produtos",
+            "label": "Produtos",
+            "cursor": "DTAALTERACAO",
+            "full_at": "2026-03-10T03:30:21Z",
+            "rows": 100000,
+            "without_cursor": 0,
+            "columns": ["SEQPRODUTO", "TXDESCRICAOREDUZIDA", "STATUS", "DTAALTERACAO", "PRECO"],
+        }
+    ],
+    "faults": [],
+}
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "create_sync": _ACCEPTED,
     "retry_execution": {**_ACCEPTED, "message": "Retry of execution 41 started"},
@@ -281,6 +309,10 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             }
         ],
     },
+    "list_sources": {"sources": [_SOURCE], "workers": 1},
+    "get_source": _SOURCE,
+    "pause_source": {**_SOURCE, "state": "paused", "next_run": None, "next_delta": None},
+    "read_source": {"success": True, "message": "Leitura de consinco iniciada", "request_id": "61"},
     "list_rejected_deliveries": {
         "records": [
             {

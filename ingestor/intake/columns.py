@@ -63,10 +63,10 @@ def shape_of(entity: SourceEntity, found: Sequence[ForeignColumn], known: Mappin
     for column, name in there.items():
         called = entity.names.get(column, column)
         if name is None and (column in entity.names or column in entity.entity.required or called.casefold() in lost):
-            raise SourceChanged(f"a coluna `{called}` de `{entity.entity.name}` não existe mais na origem")
+            raise SourceChanged(f"a coluna `{called}` de `{entity.entity.name}` não existe mais na fonte")
     cursor = None if entity.cursor is None else _look(entity.cursor, found)
     if entity.cursor is not None and cursor is None:
-        raise SourceChanged(f"a coluna `{entity.cursor}` do cursor de `{entity.entity.name}` não existe na origem")
+        raise SourceChanged(f"a coluna `{entity.cursor}` do cursor de `{entity.entity.name}` não existe na fonte")
     names = {column: name for column, name in there.items() if name is not None}
     key = tuple(names[column] for column in entity.entity.key)
     columns = tuple(dict.fromkeys((*key, *((cursor,) if cursor else ()), *names.values())))

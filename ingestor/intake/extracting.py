@@ -52,12 +52,13 @@ _UNMET = """
       FROM entity_records r LEFT JOIN source_keys k ON k.source_entity_id = :id AND k.key = r.key
      WHERE r.entity = :entity AND r.source = :source AND r.removed_at IS NULL
 """
-_COUNT_UNMET = text(f"SELECT count(*) AS known, count(*) FILTER (WHERE k.key IS NULL) AS unmet {_UNMET}")
-_SOME_UNMET = text(f"SELECT r.key {_UNMET} AND k.key IS NULL ORDER BY r.key LIMIT :most")
-_REMOVE = text(f"""
-    UPDATE entity_records SET removed_at = now(), updated_at = now()
-     WHERE entity = :entity AND key = ANY(ARRAY(SELECT r.key {_UNMET} AND k.key IS NULL ORDER BY r.key LIMIT :most))
-""")  # noqa: S608
+_COUNT_UNMET = text("SELECT count(*) AS known, count(*) FILTER (WHERE k.key IS NULL) AS unmet" + _UNMET)
+_UNMET_KEYS = "SELECT r.key" + _UNMET + " AND k.key IS NULL ORDER BY r.key LIMIT :most"  # constants of ours
+_SOME_UNMET = text(_UNMET_KEYS)
+_REMOVE = text(
+    "UPDATE entity_records SET removed_at = now(), updated_at = now()"  # noqa: S608  # constants of ours
+    " WHERE entity = :entity AND key = ANY(ARRAY(" + _UNMET_KEYS + "))"
+)
 _COUNT_MET = text("SELECT count(*) FROM source_keys WHERE source_entity_id = :id")
 
 

@@ -18,8 +18,8 @@ from ingestor.schedule import Outcome, tick_each
 
 log = structlog.get_logger(__name__)
 
-GONE = "o arquivo da origem {source} não está na pasta, ou não vale"
-NOTHING_CHANGES = "a origem {source} não tem entidades com cursor"
+GONE = "o arquivo da fonte {source} não está na pasta, ou não vale"
+NOTHING_CHANGES = "a fonte {source} não tem entidades com cursor"
 
 _RUNNING = text("""
     SELECT id, mode = 'update' AND now() < CAST(:due_at AS timestamptz) + interval '9 minutes' AS is_waited_for
@@ -114,7 +114,7 @@ async def _start(db: AsyncConnection, name: str, due_at: datetime) -> Outcome:
     is_delta = name.endswith(DELTA)
     source = name.removeprefix(SCHEDULE).removesuffix(DELTA)
     if is_delta and (await db.execute(_IS_PAUSED, {"name": SCHEDULE + source})).first() is not None:
-        return Outcome(skipped_reason=f"a origem {source} está em pausa")
+        return Outcome(skipped_reason=f"a fonte {source} está em pausa")
     running = (await db.execute(_RUNNING, {"source": source, "due_at": due_at})).one_or_none()
     if running is not None:
         if running.is_waited_for and not is_delta:

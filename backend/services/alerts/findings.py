@@ -6,7 +6,8 @@ that could not be stored. `itens`: records without their items for over a day, o
 not fit their columns. `database`: the database answers and does not store. `source`: the portal refuses us or does not
 answer; failures caused by that are not reported as `sync` as well. `delivery:<destination>`: a destination that fails,
 wants no more, rejects, or whose delivery waits for an administrator. `import`: files of the watched folder that were
-refused, and rows that wait for over a day for records that they refer to.
+refused, and rows that wait for over a day for records that they refer to. `extract:<source>`: a source that cannot be
+read, or whose reading waits for an administrator.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,13 +21,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.language.translator import Text, Translator, say
 from backend.services.alerts.destinations import look_at_destinations
 from backend.services.alerts.imports import look_at_imports
-from backend.services.alerts.sentences import DELIVERY, IMPORT, Details, family_of, of_resource, summarise
+from backend.services.alerts.sentences import DELIVERY, EXTRACT, IMPORT, Details, family_of, of_resource, summarise
+from backend.services.alerts.sources import look_at_sources
 from backend.services.deliveries.files import ConnectionFiles
 from backend.services.failures import LOOK_BACK, is_explained, load_pending
 from backend.services.freshness import load_marks, load_mirrored, reached_by
 from backend.services.outages import load_last_end, load_outages
 from backend.services.owed import DRIFT_FOR, load_causes, load_drift, load_owed
 from backend.services.rejections import load_rejected_days
+from backend.services.sources import faults_of
 from common.clock import to_wall_clock
 from common.config import schedule_name
 from common.cron import next_runs
@@ -145,6 +148,7 @@ async def look(
         await _look_for_drift(db),
         *await _look_at_destinations(db, rules.connections),
         await _look_at_imports(db),
+        *await _look_at_sources(db, rules.connections),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -437,6 +441,13 @@ async def _look_at_destinations(db: AsyncConnection, files: ConnectionFiles | No
 async def _look_at_imports(db: AsyncConnection) -> Finding | None:
     details = await look_at_imports(db)
     return None if details is None else Finding.of(IMPORT, details)
+
+
+async def _look_at_sources(db: AsyncConnection, files: ConnectionFiles | None) -> list[Finding]:
+    faults = {} if files is None else faults_of(await files.load())
+    said = {name: [one_line(str(fault)) for fault in of][:MOST_SHOWN] for name, of in faults.items()}
+    found = await look_at_sources(db, said)
+    return [Finding.of(f"{EXTRACT}:{name}", details) for name, details in found.items()]
 
 
 # --- how it ended -----------------------------------------------------------------------------------------------

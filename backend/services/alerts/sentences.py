@@ -12,6 +12,8 @@ Details = dict[str, Any]
 DELIVERY = "delivery"
 """The family of the kinds of episodes that are about one destination: `delivery:<destination>`."""
 IMPORT = "import"
+EXTRACT = "extract"
+"""The same of one source: `extract:<source>`."""
 SHOWN_LISTINGS = 3
 SHOWN_FIELDS = 5
 
@@ -153,6 +155,20 @@ def _of_import(details: Details) -> list[Text]:
     return parts + [Text("alert.rows_waiting", {"count": one["rows"], "entity": one["entity"]}) for one in waiting]
 
 
+def _of_extract(details: Details) -> list[Text]:
+    parts = []
+    if failing := details.get("failing"):
+        parts.append(Text("alert.extract_failing", {"since": failing["since"]}))
+    if held := details.get("held"):
+        told = {"id": held["id"], "entity": held["entity"] or "", "count": held["removed"] or 0}
+        parts.append(Text("alert.extract_many_removed", told))
+    if failed := details.get("failed"):
+        parts.append(Text("alert.extract_failed", {"id": failed["id"], "why": told_cause(failed["cause"])}))
+    if faults := details.get("faults"):
+        parts.append(Text("alert.extract_invalid", {"count": len(faults)}))
+    return [Text("alert.of_source", {"source": details["source"], "said": parts})]
+
+
 _PARTS = {
     "sync": _of_failures,
     "source": _of_outage,
@@ -164,4 +180,5 @@ _PARTS = {
     "queue": _of_queue,
     DELIVERY: _of_delivery,
     IMPORT: _of_import,
+    EXTRACT: _of_extract,
 }

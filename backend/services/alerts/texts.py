@@ -9,7 +9,16 @@ from backend.language.catalogue import SENTENCES
 from backend.language.translator import DEFAULT_LANGUAGE, Language, Text, Translator
 from backend.models.verdict import SyncVerdict
 from backend.services.alerts.channels import Message
-from backend.services.alerts.sentences import DELIVERY, IMPORT, Details, family_of, of_resource, summarise, told_cause
+from backend.services.alerts.sentences import (
+    DELIVERY,
+    EXTRACT,
+    IMPORT,
+    Details,
+    family_of,
+    of_resource,
+    summarise,
+    told_cause,
+)
 from common.lifecycle import DEFAULT_RESOURCE
 
 Event = Literal["opened", "reminder", "recovered"]
@@ -24,6 +33,7 @@ LINKS = {
     "source": "",
     DELIVERY: "entregas",
     IMPORT: "entradas",
+    EXTRACT: "entradas",
 }
 """Where the page shows what an episode is about; what is not here is shown with the alerts."""
 
@@ -195,12 +205,13 @@ def technical_detail(details: Details, words: Translator) -> list[str]:
         for one in details.get("causes", [])
         if one["cause"]
     ]
+    about = "mail.about.extract" if "source" in details else "mail.about.delivery"
     told += [
-        Text("mail.about.delivery", {"said": one["error_message"]})
+        Text(about, {"said": one["error_message"]})
         for name in ("stopped", "failing", "failed")
         if (one := details.get(name)) and one["error_message"]
     ]
-    told += [Text("mail.about.delivery", {"said": one}) for one in details.get("faults", [])]
+    told += [Text(about, {"said": one}) for one in details.get("faults", [])]
     told += [
         Text("mail.about.import", {"id": one["id"], "said": one["error_message"]})
         for one in details.get("refused", [])[:SHOWN_EXECUTIONS]

@@ -7,15 +7,13 @@ costs a page. What a whole reading has not met is removed when it is complete, a
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.clock import to_wall_clock
 from common.connections.layouts import plain_layout
 from common.database import driver_of, in_transaction
 from common.intake.rows import Reader
@@ -25,6 +23,7 @@ from common.lifecycle.intake import IntakeClaim
 from ingestor.errors import LeaseLost
 from ingestor.intake import sources
 from ingestor.intake.columns import ForeignColumn, Row, Shape, check_types, news, shape_of
+from ingestor.intake.cursors import beyond, moment_of, since_of
 from ingestor.intake.faults import SourceChanged
 from ingestor.intake.foreign import ForeignDatabase
 from ingestor.intake.records import make_record, upsert
@@ -179,7 +178,7 @@ async def _read(work: _Work, database: ForeignDatabase, position: Position) -> b
         await _begin(work, database, shape, found, position)
     reader = Reader(plain_layout(entity.entity), door="sql")
     reader.bind(shape.places)
-    since = None if work.is_whole else _since(position.cursor, entity.lag)
+    since = None if work.is_whole else since_of(position.cursor, entity.lag)
     after = position.after if goes_on else ()
     async for page in _pages(work, database, shape, since, after):
         read = _to_rows(work, reader, shape, page)
@@ -279,30 +278,14 @@ async def _begin(
 async def _newest(work: _Work, database: ForeignDatabase, shape: Shape) -> Any:
     """The newest value of the cursor, of those that are not in the future."""
     value = await database.newest(shape)
-    if isinstance(value, str | bytes | float):
+    if isinstance(value, bytes | float) or (isinstance(value, str) and moment_of(value) is None):
         said = f"a coluna `{shape.cursor}` do cursor de `{work.entity}` é do tipo {type(value).__name__}"
         raise SourceChanged(f"{said}; use uma data, um momento ou um número")
-    latest = _beyond(value, work.claim.created_at + FUTURE)
+    latest = beyond(value, work.claim.created_at + FUTURE)
     if latest is None:
         return value
     log.warning("the cursor has values in the future", entity=work.entity, column=shape.cursor)
     return await database.newest(shape, latest)
-
-
-def _beyond(value: Any, latest: datetime) -> Any:
-    """`latest` as a value of the same kind, where the value is later than that; else null."""
-    if isinstance(value, datetime):
-        bound: Any = latest if value.tzinfo is not None else to_wall_clock(latest)
-    elif isinstance(value, date):
-        bound = to_wall_clock(latest).date()
-    else:
-        return None
-    return bound if value > bound else None
-
-
-def _since(cursor: Any, lag: timedelta) -> Any:
-    """From which value of the cursor on rows are read again: writers may be late."""
-    return cursor if isinstance(cursor, int | Decimal) else cursor - lag
 
 
 def _to_rows(work: _Work, reader: Reader, shape: Shape, page: _Page) -> _Read:

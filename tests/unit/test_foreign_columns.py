@@ -12,7 +12,7 @@ from common.connections.settings import Source, SourceEntity
 from common.entities.declared import Declaration, DeclaredColumn
 from ingestor.intake import foreign
 from ingestor.intake.columns import ForeignColumn, check_types, news, shape_of
-from ingestor.intake.extracting import _beyond
+from ingestor.intake.cursors import beyond, moment_of, since_of
 from ingestor.intake.faults import SourceChanged, SourceMisconfigured
 from ingestor.intake.foreign import ForeignDatabase
 from ingestor.intake.sources import decode, encode, plan_digest
@@ -145,12 +145,15 @@ def test_how_an_entity_is_read_is_another_one_only_where_what_is_read_may_differ
         (datetime(2026, 3, 1, 14, tzinfo=UTC), datetime(2026, 3, 1, 13, tzinfo=UTC)),
         (date(2026, 3, 1), None),
         (date(2199, 1, 1), date(2026, 3, 1)),
+        ("2026-03-01 09:00:00", None),
+        ("2199-01-01 09:00:00", "2026-03-01 10:00:00"),
+        ("2199-01-01", "2026-03-01"),
         (7, None),
         (None, None),
     ],
 )
 def test_a_cursor_beyond_tomorrow_is_a_slip(value: Any, bound: Any) -> None:
-    assert _beyond(value, datetime(2026, 3, 1, 13, tzinfo=UTC)) == bound
+    assert beyond(value, datetime(2026, 3, 1, 13, tzinfo=UTC)) == bound
 
 
 def test_a_missing_driver_is_told_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,3 +162,25 @@ def test_a_missing_driver_is_told_with_its_package(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SourceMisconfigured, match="pip install 'oracledb'"):
         foreign._url_of(source)
     assert ForeignDatabase(source).dialect == ""
+
+
+@pytest.mark.parametrize(
+    ("cursor", "since"),
+    [
+        (datetime(2026, 3, 1, 0, 10), datetime(2026, 2, 28, 23, 55)),
+        (date(2026, 3, 1), date(2026, 3, 1)),
+        ("2026-03-01 00:10:00", "2026-02-28 23:55:00"),
+        ("2026-03-01T00:10", "2026-02-28T23:55"),
+        ("2026-03-01T00:10:00.500", "2026-02-28T23:55:00.500"),
+        ("2026-03-01", "2026-02-28"),
+        (7, 7),
+        (Decimal(7), Decimal(7)),
+    ],
+)
+def test_changes_are_read_from_a_little_before_the_cursor_on(cursor: Any, since: Any) -> None:
+    assert since_of(cursor, timedelta(minutes=15)) == since
+
+
+@pytest.mark.parametrize("written", ["", "x", "01/03/2026", "20260301T101010", "2026-03-01T00:10:00Z", "2026-02-30"])
+def test_a_text_that_is_no_moment_is_no_cursor(written: str) -> None:
+    assert moment_of(written) is None

@@ -50,6 +50,10 @@ GET /buscas/{search_id}/previa read:* read 16384
 GET /compras read:compras read 16384
 GET /compras.{formato} read:compras read 16384
 GET /compras/facetas read:compras read 16384
+GET /conciliacao read:conciliacao read 16384
+GET /conciliacao.{formato} read:conciliacao read 16384
+GET /conciliacao/facetas read:conciliacao read 16384
+GET /conciliacao/resumo read:conciliacao read 16384
 GET /contratacoes read:contratacoes read 16384
 GET /contratacoes.{formato} read:contratacoes read 16384
 GET /contratacoes/facetas read:* read 16384
@@ -137,6 +141,8 @@ GET /redoc read:* read 16384
 GET /resultados read:resultados read 16384
 GET /resultados.{formato} read:resultados read 16384
 GET /resultados/facetas read:* read 16384
+GET /sources read:* read 16384
+GET /sources/{nome} read:* read 16384
 GET /sync/alerts read:* read 16384
 GET /sync/coverage read:* read 16384
 GET /sync/coverage/spans read:* read 16384
@@ -178,6 +184,9 @@ POST /imports/{import_id}/discard intake:? write 16384
 POST /intake/{entidade} intake:{entidade} write 1048576
 POST /jobs/{job_id}/cancel admin write 16384
 POST /jobs/{job_id}/confirm admin write 16384
+POST /sources/{nome}/ler admin write 16384
+POST /sources/{nome}/pause admin write 16384
+POST /sources/{nome}/resume admin write 16384
 POST /sync/alerts/test admin write 16384
 POST /sync/cancel admin write 16384
 POST /sync/executions/{execution_id}/cancel admin write 16384

@@ -9,7 +9,7 @@ from backend.access import takes_in
 from backend.api.sync import IdempotencyKey
 from backend.bodies import LONGEST_RECORDS, body, takes_file
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce
-from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE, problem
+from backend.errors import CONFLICT_RESPONSE, MEDIA_TYPE_RESPONSE, NOT_FOUND_RESPONSE, problem
 from backend.models.imports import ImportAccepted, RecordsAccepted, RecordsRefused, UploadQuery
 from backend.openapi import with_headers
 from backend.security import User
@@ -68,7 +68,13 @@ _FILE = {
     status_code=202,
     summary="Recebe registros",
     response_model=RecordsAccepted,
-    responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **CONFLICT_RESPONSE, **REFUSED_RESPONSE},
+    responses={
+        202: with_headers("Location"),
+        **NOT_FOUND_RESPONSE,
+        **CONFLICT_RESPONSE,
+        **MEDIA_TYPE_RESPONSE,
+        **REFUSED_RESPONSE,
+    },
     openapi_extra=_RECORDS,
 )
 @takes_in

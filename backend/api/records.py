@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from backend.access import reads_list, takes_in
 from backend.api.intake import REFUSED_RESPONSE, answer, read_json, who_of
 from backend.dependencies import AppState, CurrentUser
-from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
+from backend.errors import CONFLICT_RESPONSE, MEDIA_TYPE_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.destinations import LONGEST_KEY, STORABLE
 from backend.models.imports import DeclaredRecord, RecordRemoved, RecordsAccepted
 from backend.openapi import with_headers
@@ -61,7 +61,7 @@ async def get_record(entidade: EntityName, chave: RecordKey, state: AppState, us
     status_code=202,
     summary="Corrige ou cria um registro",
     response_model=RecordsAccepted,
-    responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **REFUSED_RESPONSE},
+    responses={202: with_headers("Location"), **NOT_FOUND_RESPONSE, **MEDIA_TYPE_RESPONSE, **REFUSED_RESPONSE},
     openapi_extra=_OBJECT,
 )
 @takes_in

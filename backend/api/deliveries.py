@@ -67,6 +67,7 @@ async def deliver(
 ) -> DeliveryAccepted:
     """Compara todos os registros da entidade com o que o destino tem, e envia o que difere.
 
+    Uma entidade que vem de uma fonte é antes lida dela: a entrega espera essa leitura terminar.
     Um destino tem uma entrega de cada vez: enquanto há uma, a resposta é 409, e `Location` diz qual.
     """
     destination, job_id = await deliver_entity(

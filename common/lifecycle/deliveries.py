@@ -30,10 +30,14 @@ _CREATE = text("""
 _RUNNING = text("""
     SELECT id FROM sync_executions WHERE kind = 'delivery' AND status = 'running' AND resource = :destination
 """)
+# One that was asked for together with a reading of a source waits until that has ended, however it has.
 _LOCK_UNPLANNED = text("""
-    SELECT id, resource, options FROM sync_executions
+    SELECT id, resource, options FROM sync_executions waiting
      WHERE kind = 'delivery' AND status = 'running' AND planned_at IS NULL
        AND resource = ANY(CAST(:destinations AS text[]))
+       AND NOT EXISTS (SELECT FROM sync_executions reading
+                        WHERE reading.id = CAST(waiting.options ->> 'reads_first' AS bigint)
+                          AND reading.status = 'running')
      ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 _PLAN = text("""

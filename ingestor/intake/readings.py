@@ -79,7 +79,9 @@ class Readings:
         asked = await intake.lock_unplanned(db, self.names)
         if asked is None:
             return False
-        parts = sources.parts_of(self._registered[asked.source], asked.mode)
+        wanted = asked.options.get("entities")
+        registered = [each for each in self._registered[asked.source] if wanted is None or each.name in wanted]
+        parts = sources.parts_of(registered, asked.mode)
         if parts:
             await intake.plan(db, asked.id, parts)
         else:

@@ -12,7 +12,7 @@ from backend.services.alerts.findings import Rules
 from backend.services.alerts.texts import Episode, compose
 from backend.services.deliveries import files as files_module
 from backend.services.deliveries.files import ConnectionFiles
-from common.lifecycle import executions, intake
+from common.lifecycle import deliveries, executions, intake
 from ingestor.intake import sources
 from tests.integration.conftest import Database, OpenApi
 from tests.sources import Desk
@@ -104,6 +104,41 @@ async def test_a_source_is_paused_and_resumed(here: httpx.AsyncClient, desk: Des
     assert (await here.post("/sources/erp/resume")).json()["state"] == "running"
     assert (await here.post("/sources/erp/resume")).json()["code"] == "source_not_paused"
     assert await desk.claim() is not None
+
+
+CRM = """
+kind: http
+url: https://crm.example.org/api
+start: all
+streams: [{entity: produtos, path: /p, fields: {codigo: codigo}}]
+"""
+
+
+async def test_what_comes_from_a_source_is_read_before_it_is_delivered(
+    here: httpx.AsyncClient, desk: Desk, database: Database
+) -> None:
+    (desk.folder / "destinations").mkdir()
+    (desk.folder / "destinations" / "crm.yaml").write_text(CRM)
+    answer = await here.post("/produtos/sincronizar", json={}, headers={"Idempotency-Key": "a"})
+    assert answer.status_code == 202
+    again = await here.post("/produtos/sincronizar", json={}, headers={"Idempotency-Key": "a"})
+    assert again.json() == answer.json()
+    reading, delivery = await database.rows("SELECT * FROM sync_executions ORDER BY id")
+    assert (reading.kind, reading.resource, reading.options) == ("intake", "erp", {"entities": ["produtos"]})
+    assert (delivery.kind, delivery.options["reads_first"]) == ("delivery", reading.id)
+    assert answer.json()["request_id"] == str(delivery.id)
+
+    async def unplanned() -> bool:
+        async with desk.engine.begin() as db:
+            return await deliveries.lock_unplanned(db, ["crm"]) is not None
+
+    assert not await unplanned()
+    async with desk.engine.begin() as db:
+        await executions.end(db, reading.id, status="error", cause="source_down", error_message="x")
+    assert await unplanned()
+    refused = await here.post("/produtos/sincronizar", json={})
+    assert (refused.status_code, refused.json()["code"]) == (409, "delivery_running")
+    assert await database.value("SELECT count(*) FROM sync_executions") == 2
 
 
 # --- alerts -------------------------------------------------------------------------------------------------------

@@ -19,17 +19,20 @@ from backend.services.deliveries.files import ConnectionFiles, Known, unknown_en
 from common.connections.scopes import DELIVER, scope_of
 from common.connections.settings import Destination
 from common.database import in_transaction
-from common.lifecycle import Mode, admission, deliveries
+from common.lifecycle import Mode, admission, deliveries, intake
 from common.lifecycle.deliveries import SCHEDULE
 
 log = structlog.get_logger(__name__)
 
 TRIGGER = "api"
+READ_FIRST = ("diferencas", "tudo")
+"""Modes of a delivery before which an entity is read from its source."""
 
 _STATE = text("""
     SELECT (SELECT paused_at FROM schedules WHERE name = :schedule) IS NOT NULL AS is_paused,
            (SELECT stopped_at FROM destinations WHERE name = :name) IS NOT NULL AS is_stopped
 """)
+_SOURCE_IS_PAUSED = text("SELECT 1 FROM schedules WHERE name = :schedule AND paused_at IS NOT NULL")
 _IS_ANY_REJECTED = text("""
     SELECT EXISTS (SELECT FROM deliveries d JOIN streams t ON t.id = d.stream_id
                     WHERE t.destination = :name AND d.rejected_since IS NOT NULL
@@ -94,7 +97,9 @@ async def deliver_entity(
         options["keys"] = sorted(set(request.chaves))
     asked = Asked(destination, "backfill", options)
     who = user.name if user else None
-    return destination, await _begin(engine, asked, who=who, idempotency_key=idempotency_key)
+    # what is named, or was rejected, is sent as it is here
+    source = _source_of(known, name) if request.modo in READ_FIRST and request.chaves is None else None
+    return destination, await _begin(engine, asked, who=who, idempotency_key=idempotency_key, source=source)
 
 
 async def repeat_rejected(
@@ -139,6 +144,25 @@ async def _file_of(db: AsyncConnection, known: Known, name: str) -> Destination:
     return file
 
 
+def _source_of(known: Known, entity: str) -> tuple[str, str] | None:
+    """The first source that an entity is read from, with the entity."""
+    names = [one.name for one in known.sources.values() if any(each.entity.name == entity for each in one.entities)]
+    return (min(names), entity) if names else None
+
+
+async def _read_first(db: AsyncConnection, source: tuple[str, str] | None, who: str | None) -> int | None:
+    """Begin to read an entity from its source, unless that is being read or paused; answers the job to wait for."""
+    if source is None:
+        return None
+    name, entity = source
+    if (await db.execute(_SOURCE_IS_PAUSED, {"schedule": intake.SCHEDULE + name})).first() is not None:
+        return None
+    created = await intake.create(
+        db, subject=name, mode="backfill", trigger=TRIGGER, options={"entities": [entity]}, requested_by=who
+    )
+    return created if created is not None else await intake.running_of(db, name)
+
+
 def _only_one_of(known: Known, entity: str) -> str:
     names = [one.name for one in known.destinations.values() if any(each.entity.name == entity for each in one.streams)]
     if not names:
@@ -152,18 +176,31 @@ def _refused(message: str) -> RequestValidationError:
     return RequestValidationError([{"type": "parameter", "loc": ("body", "destino"), "msg": message}])
 
 
-async def _begin(engine: AsyncEngine, asked: Asked, *, who: str | None, idempotency_key: str | None = None) -> int:
+async def _begin(
+    engine: AsyncEngine,
+    asked: Asked,
+    *,
+    who: str | None,
+    idempotency_key: str | None = None,
+    source: tuple[str, str] | None = None,
+) -> int:
+    """Record a delivery, after a reading of `source`, a source and one of its entities, where there is one."""
+
     async def accept(db: AsyncConnection) -> tuple[int, bool]:
         earlier = await _find_earlier(db, asked, idempotency_key)
         if earlier is not None:
             return earlier, False
         await _check_state(db, asked.destination)
+        running = await deliveries.running_of(db, asked.destination)
+        if running is not None:
+            raise DeliveryRunningError(asked.destination, running)
+        reading = await _read_first(db, source, who)
         created = await deliveries.create(
             db,
             destination=asked.destination,
             mode=asked.mode,
             trigger=TRIGGER,
-            options=asked.options,
+            options=asked.options if reading is None else {**asked.options, "reads_first": reading},
             requested_by=who,
             idempotency_key=idempotency_key,
             request_digest=asked.digest,

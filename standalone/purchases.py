@@ -16,13 +16,20 @@ from typing import Any
 
 import rustpy_xlsxwriter
 
-EQUAL, DIFFERS, LATE, MISSING = "publicada_e_igual", "valor_difere", "fora_do_prazo", "nao_encontrada"
-UNNAMED, UNCOMPARED, AMBIGUOUS = "sem_identificacao", "publicada_sem_valor", "ambigua"
-DEADLINE_DAYS = 20
+from common.entities import reconciliation
+
 SHEET, SHEET_WITH_FAULTS, RECORDS, ERP = "vendas.xlsx", "vendas-com-erros.xlsx", "vendas.json", "erp.sqlite"
 """The files of a demonstration."""
-IN_ERP = (EQUAL, EQUAL, EQUAL, EQUAL, EQUAL, DIFFERS, LATE, MISSING, UNNAMED, UNCOMPARED, AMBIGUOUS)
-IN_SHEET = (EQUAL, EQUAL, EQUAL, EQUAL, DIFFERS, MISSING)
+IN_ERP = (
+    *[reconciliation.EQUAL] * 5,
+    reconciliation.DIFFERS,
+    reconciliation.LATE,
+    reconciliation.MISSING,
+    reconciliation.UNNAMED,
+    reconciliation.UNCOMPARED,
+    reconciliation.AMBIGUOUS,
+)
+IN_SHEET = (*[reconciliation.EQUAL] * 4, reconciliation.DIFFERS, reconciliation.MISSING)
 """What the reconciliation is to say of each purchase, in the order of their numbers."""
 SUPPLIERS = {"11222333000181": "Comercial Alfa Ltda.", "11444777000161": "Beta Serviços e Papelaria Ltda."}
 PRODUCTS = {"P-01": ("Caneta azul", "CX"), "P-02": ("Papel A4", "RM"), "P-03": ("Serviço de entrega", "UN")}
@@ -105,31 +112,31 @@ def plan(records: Sequence[Published], today: date) -> tuple[list[Purchase], lis
 
 
 def _purchase(number: str, situation: str, pool: _Pool, today: date) -> Purchase | None:
-    record = pool.of_same_process() if situation == AMBIGUOUS else next(pool.left, None)
+    record = pool.of_same_process() if situation == reconciliation.AMBIGUOUS else next(pool.left, None)
     if record is None:
         return None
     control_number: str | None = record["numeroControlePNCP"]
     value: float | None = record["valorTotalHomologado"]
     signed_on = date.fromisoformat(record["dataPublicacaoPncp"][:10])
-    long_ago = timedelta(days=DEADLINE_DAYS + FAR_BEYOND_DEADLINE)
+    long_ago = timedelta(days=reconciliation.DEADLINE_DAYS + FAR_BEYOND_DEADLINE)
     match situation:
-        case "valor_difere":
+        case reconciliation.DIFFERS:
             value = round((value or 0) + TOO_MUCH, 2)
-        case "fora_do_prazo":
+        case reconciliation.LATE:
             signed_on -= long_ago
-        case "nao_encontrada":
+        case reconciliation.MISSING:
             cnpj, year = record["orgaoEntidade"]["cnpj"], record["anoCompra"]
             control_number, signed_on = f"{cnpj}-1-{NO_SUCH_NUMBER + int(number[2:])}/{year}", today - long_ago
-        case "publicada_sem_valor":
+        case reconciliation.UNCOMPARED:
             value = None
-        case "sem_identificacao" | "ambigua":
+        case reconciliation.UNNAMED | reconciliation.AMBIGUOUS:
             control_number = None
     return Purchase(
         number,
         situation,
         {**record["orgaoEntidade"], **record["unidadeOrgao"]},
         control_number,
-        record["processo"] if situation == AMBIGUOUS else None,
+        record["processo"] if situation == reconciliation.AMBIGUOUS else None,
         record["objetoCompra"],
         value,
         signed_on,

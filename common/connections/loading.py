@@ -108,6 +108,7 @@ class _Checker:
         for kind, path, content in files:
             if kind == ENTITIES:
                 self._keep(declarations, self._entity(path, content, written | set(shipped())))
+        declarations = dict(with_reconciliation(declarations, self._deadline_days))
         entities = _deliverable(declarations)
         for kind, path, content in files:
             match kind:
@@ -119,7 +120,6 @@ class _Checker:
                     self._keep(destinations, self._destination(path, content, entities))
                 case "clients":
                     self._keep(clients, self._client(path, content, entities))
-        declarations = dict(with_reconciliation(declarations, self._deadline_days))
         layouts |= {each.name: plain_layout(each) for each in declarations.values() if each.view is None}
         return Connections(destinations, entities, clients, self.digest(), declarations, layouts, sources)
 

@@ -80,8 +80,13 @@ def test_each_command_of_the_guide_shows_what_it_says(running: Demonstration) ->
     assert "boxes" in json.loads(person.enter(*state))
 
     check, destinations, deliver, history = listed
-    assert "destinations: 3, " in person.enter(check)
-    assert {line.split()[0] for line in person.enter(destinations).splitlines()[1:]} == {"avisos", "crm", "webhook"}
+    assert "destinations: 4, " in person.enter(check)
+    assert {line.split()[0] for line in person.enter(destinations).splitlines()[1:]} == {
+        "avisos",
+        "conciliacao",
+        "crm",
+        "webhook",
+    }
     assert "all that differs: success" in person.enter(deliver)
     assert "webhook" in person.enter(history)
     before = person.box("webhook")["records"]
@@ -125,7 +130,7 @@ def test_a_file_that_the_guide_shows_is_the_one_of_the_demonstration() -> None:
 
 def test_the_connections_of_the_demonstration_hold_and_lead_to_its_receiver_alone() -> None:
     destinations = load_connections(EXAMPLES).destinations
-    assert set(destinations) == {"avisos", "crm", "webhook"}
+    assert set(destinations) == {"avisos", "conciliacao", "crm", "webhook"}
     assert {one.url.references for one in destinations.values()} == {("${env:RECEIVER_URL}",)}
 
 

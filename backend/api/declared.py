@@ -41,10 +41,12 @@ lists = APIRouter(tags=["cadastros"])
 """The lists of declared entities, which stand behind all other addresses."""
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _SHEET: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A planilha",
-        "content": {XLSX: {"schema": {"type": "string", "format": "binary"}}},
+        # generators of clients pass over a type of content that they do not know, and take the other
+        "content": {XLSX: _BINARY, "application/octet-stream": _BINARY},
         **with_headers("ETag", "Content-Disposition"),
     },
     **NOT_FOUND_RESPONSE,
@@ -207,6 +209,7 @@ def _parameters(*without: str) -> list[dict[str, Any]]:
     return [*own_parameters(of_declared(_ANY), without=("ordem", "campos", *without)), *_NAMED]
 
 
+_FILES = describe_files("Os registros")
 _BESIDE = "Os filtros e os campos são os que `GET /entidades/{entidade}` diz."
 
 
@@ -254,7 +257,7 @@ lists.add_api_route(
     methods=["GET"],
     operation_id="download_records",
     summary="Uma entidade declarada: arquivo",
-    **describe_files("Os registros"),
+    **{**_FILES, "responses": {**_FILES["responses"], **NOT_FOUND_RESPONSE}},
     openapi_extra={"parameters": [*_parameters(*PAGING), EXCEL_PARAMETER]},
     route_class_override=DeclaredRoute,
 )

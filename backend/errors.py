@@ -43,6 +43,7 @@ def _documented(code: int, description: str) -> dict[int | str, dict[str, Any]]:
 
 PROBLEM_RESPONSES = {
     **_documented(400, "O corpo não pôde ser lido, ou o endereço pedido não é deste serviço"),
+    **_documented(408, "O corpo chega devagar demais"),
     **_documented(413, "O corpo passa do limite"),
     **_documented(422, "Algum valor não serve; `detail` diz qual e o que se espera"),
     **_documented(503, "Banco de dados ou RabbitMQ indisponível; tente depois de `Retry-After` segundos"),

@@ -196,12 +196,12 @@ def test_the_brokers_definitions_fit_the_urls_and_the_queue(queue: str) -> None:
     assert [(user["name"], user["password"]) for user in definitions["users"]] == [("pncp", "secret1")]
     assert [(vhost["name"], vhost["default_queue_type"]) for vhost in definitions["vhosts"]] == [("pncp", "quorum")]
     assert [(one["user"], one["vhost"]) for one in definitions["permissions"]] == [("pncp", "pncp")]
-    (policy,) = definitions["policies"]
-    assert policy["vhost"] == "pncp"
-    assert re.search(policy["pattern"], name)
-    assert not re.search(policy["pattern"], f"{name}.dead")
-    assert policy["definition"]["dead-letter-exchange"] == ""
-    assert policy["definition"]["dead-letter-routing-key"] == f"{name}.dead"
+    for policy, each in zip(definitions["policies"], (name, "processed_data"), strict=True):
+        assert policy["vhost"] == "pncp"
+        assert re.search(policy["pattern"], each)
+        assert not re.search(policy["pattern"], f"{each}.dead")
+        assert policy["definition"]["dead-letter-exchange"] == ""
+        assert policy["definition"]["dead-letter-routing-key"] == f"{each}.dead"
     mounted = {one["source"]: one["target"] for one in SERVICES["rabbitmq"]["configs"]}
     assert f"load_definitions = {mounted['rabbitmq-definitions']}\n" in compose["configs"]["rabbitmq-conf"]["content"]
 

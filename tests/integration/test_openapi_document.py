@@ -30,6 +30,8 @@ OPERATIONS = {
     *("get_unsubscribe_page", "unsubscribe_search"),
     *("list_changes", "get_storage", "list_domains", "get_domain", "list_releases", "get_release"),
     *("research_prices", "download_prices", "find_control_number", "describe_list"),
+    *("push_records", "upload_file", "list_imports", "get_import", "list_import_rows", "get_import_errors"),
+    *("confirm_import", "discard_import", "get_declared_record", "put_declared_record", "remove_declared_record"),
     *(f"{verb}_{entity.name}" for entity in ENTITIES for verb in ("list", "count", "download")),
 }
 """The names that clients were generated with. One that is renamed breaks their code."""

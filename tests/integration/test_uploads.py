@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -129,3 +130,43 @@ async def test_a_file_of_entities_of_the_folder_goes_by_its_layout(open_api: Ope
     api = await open_api(connections_dir=tmp_path)
     assert (await api.put("/intake/vendas/arquivo?nome=v.csv", content=b"a;b\n1;2\n")).status_code == 202
     assert (await api.put("/intake/nada/arquivo?nome=v.csv", content=b"a")).json()["code"] == "unknown_layout"
+
+
+async def test_a_sender_that_goes_away_leaves_nothing(api: httpx.AsyncClient, database: Database) -> None:
+    messages = iter(
+        [
+            {"type": "http.request", "body": b"x" * (2**20 + 5), "more_body": True},
+            {"type": "http.disconnect"},
+            {"type": "http.disconnect"},
+        ]
+    )
+    parts: list[int] = []
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        parts.append(await database.value("SELECT count(*) FROM import_files"))
+        return next(messages)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    path = "/intake/produtos/arquivo"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "PUT",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"nome=a.csv",
+        "root_path": "",
+        "headers": [(b"host", b"api")],
+        "client": ("127.0.0.1", 1),
+        "server": ("api", 80),
+    }
+    await api._transport.app(scope, receive, send)  # type: ignore[attr-defined]
+    assert parts[:2] == [0, 1], "the first part was stored while the rest was on its way"
+    assert sent[0]["status"] == 400
+    assert await database.value("SELECT count(*) FROM imports") == 0
+    assert await database.value("SELECT count(*) FROM import_files") == 0

@@ -375,12 +375,46 @@ def _add_imports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", type=_positive, metavar="ID", nargs="?", help=tr("an import; without it all of them"))
     parser.add_argument("--layout", metavar="NAME", help=tr("those of this layout or entity only"))
     parser.add_argument("--state", choices=states, help=tr("those in this state only"))
+    parser.add_argument("--door", choices=("api", "file", "folder", "page", "sql"), help=tr("those that came this way"))
     parser.add_argument("--limit", type=_positive, default=20, help=tr("how many, 200 at most (20)"))
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--confirm", action="store_true", help=tr("take in what an import holds back, and watch it"))
     what.add_argument("--discard", action="store_true", help=tr("end an import; what was taken in stays"))
     what.add_argument("--watch", action="store_true", help=tr("show its progress until it ends or is held back"))
     what.add_argument("--errors", metavar="FILE", help=tr("write what is wrong with its rows into this CSV"))
+    _add_url(parser)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="SOURCE", help=tr("its file in CONNECTIONS_DIR, without the ending"))
+
+
+def _add_source_and_reason(parser: argparse.ArgumentParser) -> None:
+    _add_source(parser)
+    _add_reason(parser)
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    _add_actions(
+        parser,
+        {
+            "list": ("databases of others with their state", _add_nothing),
+            "confirm": ("remove here what a reading no longer found", _add_source),
+            "cancel": ("end the reading under way; what was read stays", _add_source),
+            "pause": ("read nothing from a source until it is resumed", _add_source_and_reason),
+            "resume": ("read from a source again", _add_source),
+        },
+    )
+
+
+def _add_read(parser: argparse.ArgumentParser) -> None:
+    _add_source(parser)
+    parser.add_argument("--delta", action="store_true", help=tr("only what has changed since the last reading"))
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help=tr("show its progress until it ends or is held; exit code 0 if it succeeded, else 1"),
+    )
     _add_url(parser)
 
 
@@ -576,6 +610,8 @@ COMMANDS = {
     "deliveries": _asking("destinations and deliveries: list, confirm, pause, trace", _add_deliveries),
     "import": _asking("take in a spreadsheet: FILE --layout NAME or --entity NAME", _add_import),
     "imports": _asking("what has come in, and what became of it: list, show, confirm, discard", _add_imports),
+    "sources": _asking("databases of others that are read: list, confirm, pause, resume", _add_sources),
+    "read": _asking("read a database of others: all rows, or what has changed", _add_read),
     "token": _asking("a token for the API, good for half an hour", _add_token),
     "open": _asking("the page in a browser", _add_open),
     "verify": _tool("compare the mirror with the portal; exit code 1 if they differ: --from DAY --to DAY"),

@@ -623,6 +623,45 @@ não está completo, 130 interrompido.
     "ROW": "LINHA",
     "COLUMN": "COLUNA",
     "VALUE": "VALOR",
+    "those that came this way": "só as que vieram por aqui",
+    "{id} is no delivery; what comes in: ./pncp imports, ./pncp sources": (
+        "{id} não é uma entrega; o que entra: ./pncp imports, ./pncp sources"
+    ),
+    # Databases of others
+    "databases of others that are read: list, confirm, pause, resume": (
+        "bancos de outros sistemas que são lidos: lista, confirma, pausa, retoma"
+    ),
+    "read a database of others: all rows, or what has changed": (
+        "lê o banco de outro sistema: todas as linhas, ou o que mudou"
+    ),
+    "databases of others with their state": "bancos de outros sistemas e o seu estado",
+    "remove here what a reading no longer found": "remove aqui o que uma leitura não encontrou mais",
+    "end the reading under way; what was read stays": "encerra a leitura em andamento; o que foi lido fica",
+    "read nothing from a source until it is resumed": "não lê nada de uma fonte até que seja retomada",
+    "read from a source again": "volta a ler uma fonte",
+    "only what has changed since the last reading": "só o que mudou desde a última leitura",
+    "no reading of {name} is under way": "nenhuma leitura de {name} está em andamento",
+    "the reading is cancelled; what was read stays": "a leitura foi cancelada; o que foi lido fica",
+    "reading {id} of {name} has begun": "a leitura {id} de {name} começou",
+    "no longer watching; reading {id} goes on": "fim do acompanhamento; a leitura {id} continua",
+    "no worker that takes in runs, so nothing is read": "nenhum processo de entradas está no ar; nada é lido",
+    "all rows": "todas as linhas",
+    "reading {id} of {name}, {mode}: ": "leitura {id} de {name}, {mode}: ",
+    "reading {id} of {name}": "leitura {id} de {name}",
+    "{n} rows are read": "{n} linhas lidas",
+    "waiting for the source, which failed": "esperando a fonte, que falhou",
+    "it waits for a person: {n} records are gone from the source": (
+        "espera por uma pessoa: {n} registros sumiram da fonte"
+    ),
+    "to remove them here: ./pncp sources confirm {name}; not to: ./pncp sources cancel {name}": (
+        "para removê-los aqui: ./pncp sources confirm {name}; para não: ./pncp sources cancel {name}"
+    ),
+    "what was rejected, and why: ./pncp imports --door sql": (
+        "o que foi recusado, e por quê: ./pncp imports --door sql"
+    ),
+    "SOURCE": "FONTE",
+    "READS": "LÊ",
+    "READ": "LIDAS",
     # The backend that is asked
     "nothing answers at {url}: start ./pncp up or demo, or name another backend by --url": (
         "nada responde em {url}: inicie ./pncp up ou demo, ou indique outro backend com --url"

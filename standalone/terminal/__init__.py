@@ -30,6 +30,8 @@ MODULES = {
     "deliveries": "deliveries",
     "import": "intake",
     "imports": "intake",
+    "sources": "sources",
+    "read": "sources",
     "export": "export",
     "token": "access",
     "open": "access",

@@ -114,7 +114,7 @@ def deliveries(api: Api, options: argparse.Namespace) -> int:
 def _listed(api: Api, options: argparse.Namespace) -> Shown:
     match options.what:
         case "history":
-            answer = api.get("/jobs", subject=options.destination, limit=options.limit)
+            answer = api.get("/jobs", kind="delivery", subject=options.destination, limit=options.limit)
             return answer, [jobs_of(answer["jobs"])]
         case "trace":
             answer = api.get(f"/deliveries/{options.entity}/{quote(options.key, safe='/')}")
@@ -132,6 +132,8 @@ def _about_job(api: Api, options: argparse.Namespace) -> Shown:
             line = tr("delivery {id} is cancelled; what was sent stays sent, the rest is still owed", id=options.id)
             return api.post(f"{address}/cancel"), [line]
     answer = api.get(address)
+    if answer["kind"] != "delivery":
+        raise LaunchError(tr("{id} is no delivery; what comes in: ./pncp imports, ./pncp sources", id=options.id))
     return answer, details_of(answer)
 
 

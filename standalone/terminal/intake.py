@@ -118,7 +118,7 @@ def imports(api: Api, options: argparse.Namespace) -> int:
         )
         if asked:
             raise LaunchError(tr("say which import: ./pncp imports ID {option}", option=asked))
-        words = {"layout": options.layout, "state": options.state, "limit": options.limit}
+        words = {"layout": options.layout, "state": options.state, "door": options.door, "limit": options.limit}
         answer = api.get("/imports", **words)
         print_answer(answer, imports_of(answer["imports"]), as_json=options.json)
         return 0

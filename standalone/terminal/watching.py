@@ -1,4 +1,4 @@
-"""An execution, a delivery or an import to its end: a line that moves on a terminal, else one now and then."""
+"""Executions, deliveries, imports and readings to their end: a line that moves on a terminal, else one now and then."""
 
 import time
 from collections.abc import Callable
@@ -30,6 +30,11 @@ def watch_to_its_end(api: Api, execution_id: str, *, is_quiet: bool) -> Answer:
 def watch_job(api: Api, job_id: str, *, is_quiet: bool) -> Answer:
     """A delivery when it has ended or waits for a person, otherwise as for executions."""
     return _watch(api, f"/jobs/{job_id}", _words_alone(job_id), note_job, _waits_for_a_person, is_quiet=is_quiet)
+
+
+def watch_reading(api: Api, job_id: str, *, is_quiet: bool) -> Answer:
+    """A reading of a source when it has ended or waits for a person, otherwise as for executions."""
+    return _watch(api, f"/jobs/{job_id}", _words_alone(job_id), note_reading, _waits_for_a_person, is_quiet=is_quiet)
 
 
 def watch_import(api: Api, import_id: str, *, is_quiet: bool) -> Answer:
@@ -146,6 +151,19 @@ def note_job(progress: Progress, job: Answer) -> str:
     if job["phase"] == "waiting":
         words += "; " + tr("waiting for the destination, which failed")
     description = tr("delivery {id} to {name}", id=job["id"], name=job["subject"])
+    progress.update(progress.tasks[0].id, description=description, words=words)
+    return words
+
+
+def note_reading(progress: Progress, job: Answer) -> str:
+    """Show how far a reading is: how many rows were read, and what it waits for."""
+    if job["phase"] == "queued":
+        words = tr("queued: no worker that takes in has taken it yet")
+    else:
+        words = tr("{n} rows are read", n=number(job["seen"]))
+    if job["phase"] == "waiting":
+        words += "; " + tr("waiting for the source, which failed")
+    description = tr("reading {id} of {name}", id=job["id"], name=job["subject"])
     progress.update(progress.tasks[0].id, description=description, words=words)
     return words
 

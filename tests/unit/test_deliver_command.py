@@ -40,6 +40,7 @@ def destination(**changes: Any) -> dict[str, Any]:
 def job(**changes: Any) -> dict[str, Any]:
     known = {
         "id": 7,
+        "kind": "delivery",
         "subject": "crm",
         "mode": "diferencas",
         "trigger": "api",
@@ -283,3 +284,8 @@ def test_a_test_of_a_destination_is_watched() -> None:
 def test_the_answer_of_a_watched_delivery_is_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert Asked(started())("deliver", "crm", "--watch", "--json") == 0
     assert json.loads(capsys.readouterr().out)["id"] == 7
+
+
+def test_what_is_no_delivery_is_not_shown_as_one() -> None:
+    with pytest.raises(LaunchError, match="7 is no delivery; what comes in"):
+        Asked({("GET", "/jobs/7"): job(kind="intake", mode="importacao")})("deliveries", "show", "7")

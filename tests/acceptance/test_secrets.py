@@ -1,6 +1,7 @@
 """Nothing secret is in what the services print or answer: start with marked secrets, make errors, and look."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import jwt
@@ -100,3 +101,49 @@ async def test_marked_secrets_are_in_no_log_and_in_no_answer(stack: Stack, hook:
         assert marker not in kept
         for process in stack.processes:
             assert marker not in process.text
+
+
+ERP = """
+url: ${env:ERP_URL}
+entities: {produtos: {table: produtos, key: codigo}}
+"""
+
+
+async def test_the_password_of_a_source_is_in_no_log_and_in_no_answer(stack: Stack, tmp_path: Path) -> None:
+    marker = "marker-of-the-source"
+    for name, written in {
+        "sources/erp.yaml": ERP,
+        "entities/produtos.yaml": "key: codigo\ncolumns: {codigo: integer}\n",
+    }.items():
+        path = tmp_path / "connections" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(written, encoding="utf-8")
+    stack.settings |= {"CONNECTIONS_DIR": str(tmp_path / "connections"), "LOG_LEVEL": "DEBUG"}
+    await stack.start_backend()
+    worker = stack.start(
+        "worker",
+        "-m",
+        "ingestor",
+        WORKER_KINDS="intake",
+        DELIVERY_RETRY_SECONDS="0.1",
+        ERP_URL=f"postgresql://leitor:{marker}@127.0.0.1:1/erp?sslpassword={marker}",
+    )
+    await eventually(lambda: "worker started" in worker.text, seconds=60)
+    job = (await stack.api.post("/sources/erp/ler", json={})).headers["location"]
+
+    async def has_failed() -> bool:
+        return bool((await stack.api.get("/sources/erp")).json()["last_error"])
+
+    await eventually(has_failed, seconds=30)
+    await eventually(lambda: "job is tried again later" in worker.text, seconds=30)
+    answers = [await stack.api.get(path) for path in ("/sources", job, f"{job}/log", "/metrics", "/imports")]
+    async with stack.engine.connect() as db:
+        kept = str((await db.execute(text("SELECT last_error FROM sources"))).all())
+        kept += str((await db.execute(text("SELECT error_message FROM sync_slices"))).all())
+    assert "não há conexão" in kept
+    for answer in answers:
+        assert answer.status_code == 200
+        assert marker not in answer.text
+    assert marker not in kept
+    for process in stack.processes:
+        assert marker not in process.text

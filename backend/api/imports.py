@@ -8,12 +8,12 @@ from fastapi.responses import StreamingResponse
 from backend.access import reads_imports, takes_in_some
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce, State
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
-from backend.models.imports import ImportDetail, ImportRows, ImportRowsQuery, Imports, ImportsQuery
+from backend.models.imports import ImportDetail, ImportFigures, ImportRows, ImportRowsQuery, Imports, ImportsQuery
 from backend.openapi import with_headers
 from backend.security import User, is_administrator, name_of, require_scope
 from backend.services.entities.rows import to_json
 from backend.services.intake import imports
-from backend.services.intake.imports import Onlooker, list_imports, load_import, load_rows, open_errors
+from backend.services.intake.imports import Onlooker, list_imports, load_figures, load_import, load_rows, open_errors
 from common.connections.scopes import INTAKE, READ_ALL, covers, scope_of
 
 router = APIRouter(prefix="/imports", tags=["entradas"])
@@ -27,6 +27,13 @@ _CSV = {"text/csv": {"schema": {"type": "string"}}}
 async def get_imports(query: Annotated[ImportsQuery, Query()], state: AppState, user: CurrentUser) -> Imports:
     """Da mais nova para a mais antiga. Um programa vê as suas; um leitor vê mascarados os CPFs."""
     return await list_imports(state["reading"], query, onlooker_of(user))
+
+
+@router.get("/resumo", operation_id="summarize_imports", summary="As importações em números")
+@reads_imports
+async def get_figures(state: AppState, user: CurrentUser) -> ImportFigures:
+    """Quantas vieram hoje, esperam confirmação ou correm, e quantas linhas esperam ou foram recusadas."""
+    return await load_figures(state["reading"], onlooker_of(user))
 
 
 @router.get("/{import_id}", operation_id="get_import", summary="Uma importação", responses=NOT_FOUND_RESPONSE)

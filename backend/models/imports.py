@@ -131,6 +131,7 @@ class ImportPreview(BaseModel):
     rejected: int
     waiting: int = Field(description="linhas que esperam um registro a que se referem")
     unknown: int = Field(description="linhas de que ainda não se sabe")
+    repeated: int = Field(description="chaves que estão em mais de uma linha do arquivo; vale a última")
 
 
 class ImportDetail(Import):
@@ -145,6 +146,17 @@ class Imports(BaseModel):
 
     imports: list[Import]
     next_cursor: Annotated[str | None, Field(description="`null` na última página")]
+
+
+class ImportFigures(BaseModel):
+    """As importações em números."""
+
+    today: int = Field(description="recebidas hoje, no horário de Brasília, sem as leituras de bancos de dados")
+    held: int = Field(description="esperam confirmação")
+    running: int = Field(description="recebidas, e ainda não terminadas nem à espera de confirmação")
+    waiting_rows: int = Field(description="linhas que esperam um registro a que se referem; no máximo 100.000")
+    rejected_rows: int = Field(description="linhas recusadas das importações dos últimos sete dias")
+    refused: int = Field(description="arquivos recusados por inteiro nos últimos sete dias")
 
 
 class ImportRowsQuery(BaseModel):

@@ -40,30 +40,31 @@ SITUATIONS: Mapping[str, str] = {
 """What a row comes to, the gravest first. A value that differs goes before a late publication, which `atrasada` says
 in any case."""
 
+# in this order, for a page of paper has room for the first ones
 _LABELS: Mapping[str, tuple[ColumnType, str]] = {
-    "registro": ("text", "Compra, ou contratação que só está no PNCP"),
-    "origem": ("text", "De onde é a linha: compra ou pncp"),
     "situacao": ("text", "Situação"),
+    "objeto": ("text", "Objeto"),
+    "valor_proprio": ("number", "Valor próprio"),
+    "valor_pncp": ("number", "Valor no PNCP"),
+    "diferenca": ("number", "Diferença: valor próprio menos o do PNCP"),
+    "data_assinatura": ("day", "Data da assinatura"),
+    "dias": ("number", "Dias: da assinatura à publicação, ou até hoje"),
+    "atrasada": ("boolean", "Passou do prazo de publicação"),
     "numero": ("text", "Número da compra no sistema próprio"),
     "numero_controle_pncp": ("control_number", "Número de controle no PNCP"),
     "identificada_por": ("text", "O que diz qual é a contratação"),
-    "candidatas": ("number", "Contratações que podem ser a da compra"),
+    "candidatas": ("integer", "Contratações que podem ser a da compra"),
     "orgao_cnpj": ("cnpj", "CNPJ do órgão"),
     "orgao_nome": ("text", "Órgão, no PNCP"),
-    "objeto": ("text", "Objeto"),
     "objeto_pncp": ("text", "Objeto no PNCP"),
     "fornecedor": ("cpf_cnpj", "CPF ou CNPJ do fornecedor"),
     "comparado": ("text", "Que valores se comparam: homologado ou estimado"),
-    "valor_proprio": ("number", "Valor próprio"),
-    "valor_pncp": ("number", "Valor no PNCP"),
-    "diferenca": ("number", "Valor próprio menos o do PNCP"),
-    "data_assinatura": ("day", "Data da assinatura"),
     "data_publicacao_pncp": ("moment", "Publicação no PNCP"),
-    "dias": ("number", "Dias da assinatura à publicação, ou até hoje"),
-    "atrasada": ("boolean", "Passou do prazo de publicação"),
     "situacao_propria": ("text", "Situação no sistema próprio"),
     "situacao_pncp": ("text", "Situação no PNCP"),
     "link_pncp": ("text", "Página no PNCP"),
+    "registro": ("text", "Número da compra, ou da contratação que só está no PNCP"),
+    "origem": ("text", "De onde é a linha: compra ou pncp"),
 }
 
 
@@ -74,6 +75,7 @@ def reconciliation(purchases: Declaration, deadline_days: int) -> Declaration:
         label="Conciliação das compras próprias com o PNCP",
         key=("registro", "origem"),
         columns={name: DeclaredColumn(name, kind, label) for name, (kind, label) in _LABELS.items()},
+        searched=("objeto",),
         view=f"({_rows(purchases, deadline_days)})",
         version=VERSION,
         is_shipped=True,
@@ -210,8 +212,8 @@ def _own_rows(deadline_days: int) -> str:
       FROM (
         SELECT p.numero AS registro, c.numero_controle_pncp IS NOT NULL AS is_found, f.candidatas, p.por,
                coalesce(c.numero_controle_pncp, p.contratacao) AS numero_controle_pncp, p.orgao_cnpj,
-               c.orgao_entidade_razao_social AS orgao_nome, p.objeto, c.objeto_compra AS objeto_pncp, p.fornecedor,
-               d.comparado,
+               c.orgao_entidade_razao_social AS orgao_nome, coalesce(p.objeto, c.objeto_compra) AS objeto,
+               c.objeto_compra AS objeto_pncp, p.fornecedor, d.comparado,
                CASE d.comparado WHEN 'homologado' THEN p.valor_homologado WHEN 'estimado' THEN p.valor_estimado
                     ELSE coalesce(p.valor_homologado, p.valor_estimado) END AS valor_proprio,
                CASE d.comparado WHEN 'homologado' THEN c.valor_total_homologado
@@ -250,7 +252,7 @@ def _rows_of_portal() -> str:
     SELECT c.numero_controle_pncp AS registro, 'pncp' AS origem, '{ONLY_PORTAL}' AS situacao,
            CAST(NULL AS text) AS numero, c.numero_controle_pncp, CAST(NULL AS text) AS identificada_por,
            CAST(NULL AS bigint) AS candidatas, c.orgao_entidade_cnpj AS orgao_cnpj,
-           c.orgao_entidade_razao_social AS orgao_nome, CAST(NULL AS text) AS objeto, c.objeto_compra AS objeto_pncp,
+           c.orgao_entidade_razao_social AS orgao_nome, c.objeto_compra AS objeto, c.objeto_compra AS objeto_pncp,
            CAST(NULL AS text) AS fornecedor, CAST(NULL AS text) AS comparado, CAST(NULL AS numeric) AS valor_proprio,
            coalesce(c.valor_total_homologado, c.valor_total_estimado) AS valor_pncp,
            CAST(NULL AS numeric) AS diferenca, CAST(NULL AS date) AS data_assinatura, c.data_publicacao_pncp,

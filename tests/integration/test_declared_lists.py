@@ -452,7 +452,7 @@ async def test_a_view_is_a_list_and_one_that_cannot_be_read_says_so(
 
 async def test_entities_are_told_with_columns_counts_and_layouts(declared_api: httpx.AsyncClient, folder: Path) -> None:
     entities = {each["nome"]: each for each in (await declared_api.get("/entities")).json()["entidades"]}
-    assert {*shipped(), "pecas", "oportunidades", "pessoas"} == set(entities)
+    assert {*shipped(), "conciliacao", "pecas", "oportunidades", "pessoas"} == set(entities)
     pecas = entities["pecas"]
     assert (pecas["registros"], pecas["registros_tipo"], pecas["origem"], pecas["recebe"]) == (
         9,

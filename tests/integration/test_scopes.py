@@ -96,6 +96,7 @@ GET /historico read:historico read 16384
 GET /historico.{formato} read:historico read 16384
 GET /historico/facetas read:* read 16384
 GET /imports read:* read 16384 also intake:?
+GET /imports/resumo read:* read 16384 also intake:?
 GET /imports/{import_id} read:* read 16384 also intake:?
 GET /imports/{import_id}/erros.csv read:* read 16384 also intake:?
 GET /imports/{import_id}/rows read:* read 16384 also intake:?

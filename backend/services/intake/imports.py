@@ -14,6 +14,7 @@ from backend.errors import ConflictError, NotFoundError
 from backend.models.imports import (
     Import,
     ImportDetail,
+    ImportFigures,
     ImportPreview,
     ImportRow,
     ImportRows,
@@ -69,6 +70,27 @@ _PREVIEW = text("""
            count(*) FILTER (WHERE state = 'pending' AND waits_key IS NOT NULL) AS waiting,
            count(*) FILTER (WHERE state = 'pending' AND action IS NULL AND waits_key IS NULL) AS unknown
       FROM import_rows WHERE import_id = :id GROUP BY entity ORDER BY entity
+""")
+_FIGURES = text("""
+    WITH mine AS (
+        SELECT i.id, i.state, i.rejected, i.created_at, i.door, e.held IS NOT NULL AS is_held
+          FROM imports i LEFT JOIN sync_executions e ON e.id = i.execution_id AND e.kind = 'intake'
+         WHERE CAST(:owner AS text) IS NULL OR i.requested_by = :owner
+    ), recent AS (SELECT * FROM mine WHERE created_at > now() - interval '7 days')
+    SELECT (SELECT count(*) FROM mine
+             WHERE door <> 'sql'
+               AND created_at >= timezone('America/Sao_Paulo', date_trunc('day', timezone('America/Sao_Paulo', now())))
+           ) AS today,
+           (SELECT count(*) FROM mine WHERE state IN ('received', 'checked') AND is_held) AS held,
+           (SELECT count(*) FROM mine
+             WHERE state = 'processing' OR (state IN ('received', 'checked') AND NOT is_held)) AS running,
+           (SELECT count(*) FROM (
+                SELECT FROM import_rows r
+                 WHERE r.state = 'pending' AND r.waits_key IS NOT NULL
+                   AND (CAST(:owner AS text) IS NULL OR r.import_id IN (SELECT id FROM mine))
+                 LIMIT 100000) AS waiting) AS waiting_rows,
+           (SELECT coalesce(sum(rejected), 0) FROM recent) AS rejected_rows,
+           (SELECT count(*) FROM recent WHERE state = 'refused') AS refused
 """)
 _ROWS = text("""
     SELECT row, entity, key, state, action, CAST(data AS text) AS data, errors, waits_entity, waits_key
@@ -129,9 +151,16 @@ async def _load_own(db: AsyncConnection, import_id: int, onlooker: Onlooker) -> 
     return row
 
 
+async def load_figures(reading: ReadConnections, onlooker: Onlooker) -> ImportFigures:
+    """How many imports there are of each kind, and what they wait for."""
+    async with reading.connect() as db:
+        row = (await db.execute(_FIGURES, {"owner": onlooker.owner})).one()
+    return ImportFigures(**row._asdict())
+
+
 def _preview_of(row: Row[Any], planned: Mapping[str, int] | None) -> ImportPreview:
     """What the rows of an entity have done; before any has, what the worker has found that they would do."""
-    counted = row._asdict()
+    counted = row._asdict() | {"repeated": (planned or {}).get("repeated", 0)}
     if planned is not None and row.unknown and row.unknown == row.rows - row.rejected:
         counted |= {name: planned.get(name, 0) for name in ("create", "change", "none", "waiting")} | {"unknown": 0}
     return ImportPreview(**counted)

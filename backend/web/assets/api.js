@@ -9,8 +9,9 @@ const TIMEOUT = 20000;
 export const connection = store({ state: "ok", since: 0 });
 
 export class ApiError extends Error {
-  constructor(detail, { status = 0, retryAfter = 0, path = "", errors = [] } = {}) {
+  constructor(detail, { status = 0, retryAfter = 0, path = "", errors = [], rejected = [] } = {}) {
     super(detail);
+    this.rejected = rejected;
     this.errors = errors;
     this.status = status;
     this.retryAfter = retryAfter;
@@ -28,14 +29,16 @@ export class ApiError extends Error {
   }
 }
 
-export async function request(method, path, { json, form, key } = {}) {
+// `json` is written as JSON; `written` is JSON already, whose numbers may have more digits than ours. `asText`: the
+// answer is not read, for the same reason.
+export async function request(method, path, { json, written, form, key, asText = false } = {}) {
   // the header tells the backend not to have the browser ask for a password in a window of its own
   const headers = { "X-Requested-With": "fetch", Accept: "application/json", "Accept-Language": "pt-BR" };
   const token = session.token();
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (json !== undefined || written !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
-  const body = json !== undefined ? JSON.stringify(json) : form ? new URLSearchParams(form) : undefined;
+  const body = written ?? (json !== undefined ? JSON.stringify(json) : form ? new URLSearchParams(form) : undefined);
   let answer;
   try {
     answer = await fetch(path, { method, headers, body, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
@@ -44,7 +47,7 @@ export async function request(method, path, { json, form, key } = {}) {
     throw new ApiError("O servidor não responde.", { path });
   }
   setServerTime(answer.headers.get("Date"));
-  const content = await parse(answer);
+  const content = asText && answer.ok ? await answer.text() : await parse(answer);
   if (answer.ok) {
     if (path !== "/auth/me") note("ok"); // which asks no database
     return content;
@@ -54,6 +57,7 @@ export async function request(method, path, { json, form, key } = {}) {
     retryAfter: Number(answer.headers.get("Retry-After")) || 0,
     path,
     errors: content?.errors,
+    rejected: content?.rejected,
   });
   if (error.isUnreachable) note("unreachable");
   else if (answer.status === 503 && content?.code === "database_away") note("database");
@@ -62,6 +66,35 @@ export async function request(method, path, { json, form, key } = {}) {
 }
 
 export const get = (path) => request("GET", path);
+
+// Send a file as it is; `progress` is given the share that has been sent. fetch() says nothing of that.
+export function upload(path, file, progress) {
+  const token = session.token();
+  const sending = new XMLHttpRequest();
+  sending.open("PUT", path);
+  sending.responseType = "json";
+  for (const [name, value] of Object.entries({ "X-Requested-With": "fetch", Accept: "application/json", "Accept-Language": "pt-BR", "Content-Type": "application/octet-stream" })) sending.setRequestHeader(name, value);
+  if (token) sending.setRequestHeader("Authorization", `Bearer ${token}`);
+  sending.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+  return new Promise((resolve, reject) => {
+    sending.onload = () => {
+      const { status, response } = sending;
+      if (status >= 200 && status < 300) {
+        resolve(response);
+        return;
+      }
+      if (status === 401) session.expire(Boolean(token));
+      const error = new ApiError(response?.detail ?? `O servidor respondeu ${status}.`, { status, retryAfter: Number(sending.getResponseHeader("Retry-After")) || 0, path, errors: response?.errors });
+      error.location = sending.getResponseHeader("Location");
+      reject(error);
+    };
+    sending.onerror = () => {
+      note("unreachable");
+      reject(new ApiError("O envio foi interrompido. Nada foi importado; envie de novo.", { path }));
+    };
+    sending.send(file);
+  });
+}
 
 // Save an answer as a file. The token stands in no address, so that the browser cannot fetch it by itself.
 export async function download(path, name) {

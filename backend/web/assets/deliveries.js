@@ -127,7 +127,7 @@ const STREAMS = [
 ];
 
 // Pages of something with cursors; answers the data, and a pager where there is more than one page
-function usePaged(path, parameters, every) {
+export function usePaged(path, parameters, every) {
   const [trail, setTrail] = useState([""]);
   const plain = withQuery(path, parameters);
   useEffect(() => setTrail([""]), [plain]);
@@ -193,7 +193,7 @@ const JOBS = [
 ];
 
 function JobList({ subject }) {
-  const { data, error, again, pager } = usePaged("/jobs", { subject, limit: 10 }, (known) => (known?.jobs.some((one) => one.status === "running") ? 3000 : 15000));
+  const { data, error, again, pager } = usePaged("/jobs", { kind: "delivery", subject, limit: 10 }, (known) => (known?.jobs.some((one) => one.status === "running") ? 3000 : 15000));
   if (!data) return error ? html`<${Trouble} error=${error} again=${again} />` : html`<${Skeleton} lines=${4} />`;
   if (!data.jobs.length) return html`<${Empty} title="Nenhuma entrega ainda" />`;
   return html`<${Table} columns=${JOBS} rows=${data.jobs} caption="Entregas" />${pager("")}`;
@@ -256,10 +256,10 @@ function Held({ job }) {
       <${Button} writes kind="danger-quiet" icon="stop" onClick=${() => askCancel(job)}>Cancelar a entrega<//></div><//>`;
 }
 
-function Log({ job }) {
+export function Log({ job }) {
   const { data, error, again, pager } = usePaged(`/jobs/${job.id}/log`, { limit: 100 }, job.status === "running" ? 3000 : 60000);
   if (!data) return error ? html`<${Trouble} error=${error} again=${again} />` : html`<${Skeleton} lines=${4} />`;
-  if (!data.lines.length) return html`<${Empty} title="Nenhuma linha">Nada foi registrado ainda para esta entrega.<//>`;
+  if (!data.lines.length) return html`<${Empty} title="Nenhuma linha">Nada foi registrado ainda aqui.<//>`;
   return html`<ol class="log" aria-label="Linhas do registro" tabindex="0">${data.lines.map(
     (line) => html`<li class=${line.level} key=${line.id}><time datetime=${line.logged_at} title=${when(line.logged_at)}>${preciseTimeOf(line.logged_at)}</time>
       <span class="level">${line.level}</span><span class="event">${line.event}<span class="fields">${Object.entries(line.fields)

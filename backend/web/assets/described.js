@@ -59,6 +59,9 @@ export function placeOfNumber(number) {
   return `/${parts.join("/")}`;
 }
 
+// Of a record of a declared entity; null for a key that is masked.
+export const placeOfRecord = (entity, key) => (/\*{3}/.test(key ?? "***") ? null : `/cadastro/${entity}/${encodeURIComponent(key)}`);
+
 // Of an address of the API, "/contratos/{cnpj}/{ano}/{sequencial}"; null where this page has no such place.
 export function placeOfAddress(address) {
   const [, list, ...rest] = (address ?? "").split("/");

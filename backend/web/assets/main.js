@@ -41,12 +41,18 @@ function later(load, name) {
 }
 
 const [Deliveries, Destination, Job] = ["Deliveries", "Destination", "Job"].map((name) => later(() => import("./deliveries.js"), name));
+const [Imports, ImportView] = ["Imports", "ImportView"].map((name) => later(() => import("./imports.js"), name));
+const [Registers, RecordView] = ["Registers", "RecordView"].map((name) => later(() => import("./registers.js"), name));
+const Reconciliation = later(() => import("./reconciliation.js"), "Reconciliation");
 const OPERATION = [
   ["/", "Painel", Overview],
   ["/historico", "Histórico", History],
   ["/cobertura", "Cobertura", Coverage],
   ["/agenda", "Agenda", Schedules],
   ["/rejeitados", "Rejeitados", Rejected],
+  ["/entradas", "Entradas", Imports],
+  ["/cadastros", "Cadastros", Registers],
+  ["/conciliacao", "Conciliação", Reconciliation],
   ["/entregas", "Entregas", Deliveries],
   ["/alertas", "Alertas", Alerts],
 ];
@@ -85,6 +91,8 @@ const RECORDS = {
   orgao: ["/contratacoes", PartyView],
   entrega: ["/entregas", Destination],
   trabalho: ["/entregas", Job],
+  importacao: ["/entradas", ImportView],
+  cadastro: ["/cadastros", RecordView],
 };
 
 async function enter() {
@@ -130,7 +138,7 @@ function Frame() {
   const first = useRef(true);
   const place = PLACES.find(([path]) => path === `/${here.parts[0] ?? ""}`);
   const id = here.parts[0] === "execucoes" && /^\d+$/.test(here.parts[1] ?? "") ? here.parts[1] : null;
-  const [parent, RecordView] = (here.parts.length > 1 && RECORDS[here.parts[0]]) || [];
+  const [parent, OneView] = (here.parts.length > 1 && RECORDS[here.parts[0]]) || [];
   const key = id ? `execution ${id}` : (place?.[0] ?? here.path);
   const active = id ? "/historico" : (parent ?? place?.[0]);
   useEffect(() => {
@@ -141,7 +149,7 @@ function Frame() {
     content.current.focus({ preventScroll: true });
     scrollTo(0, 0);
   }, [key]);
-  if (!RecordView && viewName.get()) nameView("");
+  if (!OneView && viewName.get()) nameView("");
   return html`
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), content.current.focus())}>Pular para o conteúdo</a>
     <${Header} active=${active} />
@@ -153,14 +161,14 @@ function Frame() {
           ? html`<${Execution} id=${id} />`
           : place
             ? html`<${place[2]} />`
-            : RecordView
-              ? html`<${RecordView} parts=${here.parts} />`
+            : OneView
+              ? html`<${OneView} parts=${here.parts} />`
             : html`<${Card}><${Empty} title="Não há nada neste endereço" icon="error"><a href="#/">Voltar ao painel</a>
         <//><//>`
       }
     </main>
     <${Foot} />
-    <${Watch} name=${id ? `Execução ${id}` : RecordView ? viewName.use() : (place?.[1] ?? "")} />
+    <${Watch} name=${id ? `Execução ${id}` : OneView ? viewName.use() : (place?.[1] ?? "")} />
     <${DialogHost} /><${Toasts} /><${Announcer} />`;
 }
 

@@ -15,12 +15,14 @@ const PER_PAGE = 50;
 const OWN = ["ordem", "contagem"];
 const RELEVANCE = "relevancia";
 
-export function Records({ place }) {
-  const [address, one, many] = LISTS[place];
+// `list`: the API's address, and what one and many are called. `extra`: what every request has beside the filters.
+// `show`: what the rows show where it is not what the API says, see RecordTable. `Intro` stands above the list.
+export function Records({ place, list = LISTS[place], title, Intro, show, extra }) {
+  const [address, one, many] = list;
   const { data: description, error, again } = useDescription(address);
   if (!description || description.endereco !== address)
     return error ? html`<${Trouble} error=${error} again=${again} />` : html`<${Card}><${Skeleton} lines=${8} /><//>`;
-  return html`<${Listing} key=${place} place=${place} description=${description} words=${{ one, many }} />`;
+  return html`<${Listing} key=${place} place=${place} description=${description} words=${{ one, many }} title=${title} Intro=${Intro} show=${show} extra=${extra} />`;
 }
 
 function queryOf(description, parameters, names = OWN) {
@@ -31,12 +33,13 @@ function queryOf(description, parameters, names = OWN) {
   return query;
 }
 
-function Listing({ place, description, words }) {
+function Listing({ place, description: described, words, title, Intro, show = {}, extra = {} }) {
+  const description = show.columnsOf ? { ...described, colunas: show.columnsOf(described) } : described;
   const { parameters } = route.use();
   const query = queryOf(description, parameters);
   const filters = queryOf(description, parameters, []);
   const columns = columnsOf(description);
-  const path = pathOf(description, query, columns.fields);
+  const path = pathOf(description, query, [...new Set([...columns.fields, ...(show.more ?? [])])], extra);
   const list = usePages(path);
   const move = (next) => go(`/${place}`, next);
   const change = (name, values) => {
@@ -57,9 +60,10 @@ function Listing({ place, description, words }) {
   const facetsPath = description.facetas.length ? `/${description.endereco}/facetas${filters.size ? `?${filters}` : ""}` : null;
   const chosen = filters.size - (filters.has(SEARCH) ? 1 : 0);
   const form = html`<${Filters} description=${description} parameters=${filters} facetsPath=${facetsPath} change=${change} />`;
-  return html`<header class="view-head list-head"><h1>${description.rotulo}</h1>
+  return html`<header class="view-head list-head"><h1>${title ?? description.rotulo}</h1>
       <div class="head-actions"><${Button} icon="bell" onClick=${() => showDialog(({ close }) => html`<${SaveDialog} description=${description} filters=${filters} close=${close} />`)}>Salvar busca<//>
         <${Button} icon="download" onClick=${() => showDialog(({ close }) => html`<${ExportDialog} description=${description} filters=${filters} order=${query.get("ordem")} words=${words} close=${close} />`)}>Exportar<//></div></header>
+    ${Intro && html`<${Intro} filters=${filters} />`}
     <${SearchBox} description=${description} value=${filters.get(SEARCH) ?? ""} search=${(text) => set(SEARCH, text)} />
     <${Chips} description=${description} parameters=${filters} change=${change} clear=${clear} />
     ${unknown.length > 0 && html`<p class="note warn" role="alert">Este endereço tem ${unknown.length === 1 ? "um filtro que não existe" : "filtros que não existem"} aqui, e sem efeito: ${unknown.join(", ")}.</p>`}
@@ -69,7 +73,7 @@ function Listing({ place, description, words }) {
         <div class="results-head"><p class="total" role="status"><${Total} list=${list} words=${words} isCounting=${query.get("contagem") === "exata"} countAll=${() => set("contagem", "exata")} /></p>
           <${OrderChoice} description=${description} isSearch=${filters.has(SEARCH)} value=${query.get("ordem") ?? ""} choose=${(order) => set("ordem", order)} /></div>
         <${MirrorNote} mirror=${list.pages[0]?.espelho} />
-        <${Results} description=${description} columns=${columns} list=${list} words=${words} isFiltered=${filters.size > 0} clear=${clear} />
+        <${Results} description=${description} columns=${columns} list=${list} words=${words} isFiltered=${filters.size > 0} clear=${clear} show=${show} />
       </section>
     </div>`;
 }
@@ -142,8 +146,8 @@ function OrderChoice({ description, isSearch, value, choose }) {
 
 // --- pages ---------------------------------------------------------------------------------------------------------
 
-function pathOf(description, query, fields) {
-  const parameters = new URLSearchParams(query);
+function pathOf(description, query, fields, extra) {
+  const parameters = new URLSearchParams([...query, ...Object.entries(extra)]);
   parameters.set("limite", PER_PAGE);
   parameters.set("campos", fields.join(","));
   return `/${description.endereco}?${parameters}`;
@@ -190,17 +194,17 @@ function usePages(path) {
   return { pages, error, isLoading, again, next: cursor && !isLoading ? next : null, isLoadingMore: state.isLoading, moreError: state.error };
 }
 
-function Results({ description, columns, list, words, isFiltered, clear }) {
+function Results({ description, columns, list, words, isFiltered, clear, show }) {
   if (list.error && !list.isLoading)
     return html`<${Trouble} error=${list.error} again=${list.again} />${isFiltered && html`<p class="centred"><${Button} onClick=${clear}>Limpar filtros<//></p>`}`;
   if (!list.pages.length) return html`<${Skeleton} lines=${12} />`;
   const rows = list.pages.flatMap((page) => page.registros);
   if (!rows.length)
-    return html`<${Empty} title=${isFiltered ? "Nada passa por estes filtros" : "O espelho ainda não tem registros aqui"} icon="search">
-      ${isFiltered ? html`<p>Tire um filtro, ou busque com menos palavras.</p><${Button} onClick=${clear}>Limpar filtros<//>` : "Aparecem assim que forem carregados do portal."}<//>`;
+    return html`<${Empty} title=${isFiltered ? "Nada passa por estes filtros" : (show.empty ?? "O espelho ainda não tem registros aqui")} icon="search">
+      ${isFiltered ? html`<p>Tire um filtro, ou busque com menos palavras.</p><${Button} onClick=${clear}>Limpar filtros<//>` : (show.hint ?? "Aparecem assim que forem carregados do portal.")}<//>`;
   const total = list.pages[0].total_tipo === "exato" ? ` de ${integer(list.pages[0].total)}` : "";
   return html`<div class="listing" aria-busy=${list.isLoading ? "true" : undefined}>
-    <${RecordTable} description=${description} columns=${columns} rows=${rows} caption=${description.rotulo} />
+    <${RecordTable} description=${description} columns=${columns} rows=${rows} caption=${description.rotulo} linkOf=${show.linkOf} textOf=${show.textOf} cells=${show.cells} />
     <div class="load-more">
       ${list.moreError && html`<p class="note bad" role="alert">${list.moreError.message}</p>`}
       ${list.next ? html`<${Button} onClick=${list.next} busy=${list.isLoadingMore}>${list.isLoadingMore ? "Carregando…" : "Carregar mais"}<//>` : html`<span></span>`}
@@ -222,18 +226,19 @@ export function columnsOf(description, without = []) {
   return { title, before, town, state, rest, fields: [...new Set([...description.colunas])].filter((name) => !without.includes(name)), byName: fields };
 }
 
-export function RecordTable({ columns, rows, caption, description, linkOf = (row) => placeOfRow(row) }) {
+// `linkOf` and `textOf` say where a row leads and what its first column says, and `cells` how others are drawn, by name.
+export function RecordTable({ columns, rows, caption, description, linkOf = (row) => placeOfRow(row), textOf: titleOf, cells = {} }) {
   const { title, before, town, state, rest, byName } = columns;
   return html`<div class="table-wrap records" role="region" aria-label=${caption} tabindex="0"><table><caption class="unseen">${caption}</caption>
     <thead><tr><th scope="col">${shortLabel(byName[title].rotulo)}</th>
       ${rest.map((name) => html`<th scope="col" key=${name} class=${kindOf(byName[name])}>${headOf(byName[name], town && state && name === town)}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => {
       const place = linkOf(row);
-      const text = (row[title] ?? "").trim() || "Sem descrição";
+      const text = (titleOf ? titleOf(row) : String(row[title] ?? "")).trim() || "Sem descrição";
       return html`<tr key=${description.colunas.slice(0, 2).map((name) => row[name]).join(" ")}>
         <td class="object" data-title=${shortLabel(byName[title].rotulo)}>${place ? html`<a class="row-link clamp" href=${hashOf(place)}>${text}</a>` : html`<span class="clamp">${text}</span>`}
           ${before.length > 0 && html`<span class="muted keys">${before.map((name) => (/^numero_item$/.test(name) ? `item ${row[name]}` : textOf(byName[name], row[name]))).join(" · ")}</span>`}</td>
-        ${rest.map((name) => html`<td key=${name} class=${kindOf(byName[name])} data-title=${headOf(byName[name], town && state && name === town)}>${cellOf(byName[name], row, name === town ? state : null)}</td>`)}
+        ${rest.map((name) => html`<td key=${name} class=${kindOf(byName[name])} data-title=${headOf(byName[name], town && state && name === town)}>${cells[name] ? cells[name](row) : cellOf(byName[name], row, name === town ? state : null)}</td>`)}
       </tr>`;
     })}</tbody></table></div>`;
 }

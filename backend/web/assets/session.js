@@ -47,3 +47,9 @@ export const session = {
 
 export const READ_ONLY = "Só um administrador pode fazer isto; você entrou como leitor.";
 export const mayWrite = () => current.get().user?.role === "admin";
+// Whether the user may hand in rows of a layout; of any, where none is named.
+export function mayTakeIn(layout) {
+  const scopes = current.get().user?.scopes ?? [];
+  if (mayWrite() || scopes.includes("admin") || scopes.includes("intake:*")) return true;
+  return layout ? scopes.includes(`intake:${layout}`) : scopes.some((one) => one.startsWith("intake:"));
+}

@@ -36,13 +36,15 @@ const ICONS = {
 export const Icon = ({ name }) =>
   html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${ICONS[name]} /></svg>`;
 
-// A button that writes (`writes`) stays where it is for those who may only read, and says why it does nothing.
+// A button that writes (`writes`) stays where it is for those who may only read, and says why it does nothing. So does
+// one whose `may` is false: what it does takes a scope that the user has not.
 export function Button({
   onClick,
   children,
   icon,
   kind = "",
   writes = false,
+  may = true,
   busy = false,
   disabled = "",
   label,
@@ -50,7 +52,7 @@ export function Button({
   ...rest
 }) {
   session.use();
-  const reason = writes && !mayWrite() ? READ_ONLY : disabled;
+  const reason = (writes && !mayWrite()) || !may ? READ_ONLY : disabled;
   const press = (event) => {
     if (reason || busy) {
       event.preventDefault();

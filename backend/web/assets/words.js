@@ -140,8 +140,37 @@ export const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 // Without authentication all users have one name.
 export const who = (name) => (name === "an administrator" ? "um administrador" : name);
 
-// Values that the portal writes as a letter, by the end of the name of a filter or field.
+// What a purchase comes to beside the portal: how it is marked, and what it is called as a tile and as a value.
+export const RECONCILED = {
+  nao_encontrada: ["bad", "Não está no PNCP", "não está no PNCP"],
+  valor_difere: ["bad", "Valor difere", "valor difere"],
+  fora_do_prazo: ["warn", "Publicada fora do prazo", "fora do prazo"],
+  ambigua: ["warn", "Mais de uma possível", "mais de uma possível"],
+  sem_identificacao: ["warn", "Sem identificação", "sem identificação"],
+  so_no_pncp: ["warn", "Só no PNCP", "só no PNCP"],
+  publicada_sem_valor: ["quiet", "Publicada, sem valor a comparar", "sem valor a comparar"],
+  publicada_e_igual: ["good", "Publicada e igual", "publicada e igual"],
+};
+
+// By which way rows came in, and how an import goes.
+export const DOORS = { api: "pela API", file: "arquivo, pela API", folder: "pasta", page: "esta página", sql: "banco de dados" };
+export const IMPORT = {
+  receiving: ["quiet", "recebendo"],
+  queued: ["quiet", "na fila"],
+  checking: ["busy", "conferindo"],
+  held: ["warn", "espera confirmação"],
+  processing: ["busy", "gravando"],
+  done: ["good", "terminada"],
+  refused: ["bad", "recusada"],
+  discarded: ["quiet", "descartada"],
+};
+export const ROW = { pending: ["warn", "espera"], processed: ["good", "gravada"], unchanged: ["quiet", "sem mudança"], rejected: ["bad", "recusada"] };
+export const ACTION = { create: "cria", change: "muda", none: "não muda nada", remove: "remove" };
+
+// Values that the portal writes as a letter, by the end of the name of a filter or field; and words of ours.
 const LETTERS = {
+  situacao: Object.fromEntries(Object.entries(RECONCILED).map(([name, [, , said]]) => [name, said])),
+  identificada_por: { numero_controle_pncp: "número de controle", ano_sequencial: "ano e sequencial", processo: "processo", numero_edital: "número do edital" },
   esfera: { F: "Federal", E: "Estadual", M: "Municipal", D: "Distrital", N: "Não se aplica" },
   poder: { E: "Executivo", L: "Legislativo", J: "Judiciário", N: "Não se aplica" },
   tipo_pessoa: { PJ: "Pessoa jurídica", PF: "Pessoa física", PE: "Pessoa estrangeira" },

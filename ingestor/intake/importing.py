@@ -182,8 +182,8 @@ async def process(tools: Tools, claim: IntakeClaim, found: Import, layout: Layou
     """
     if found.state == "received":
         await _stage(tools, claim, found, layout)
-        if found.needs_confirmation and not claim.options.get("confirmed"):
-            raise NeedsConfirmation
+    if found.state != "processing":  # whoever staged it may have died before this was asked
+        await _ask_leave(tools, claim, found, layout)
     entities = {each.entity.name: each.entity for each in layout.into}
     while not tools.stops():
         marks = await in_transaction(tools.engine, lambda db: _process_chunk(db, claim, found.id, entities))
@@ -220,17 +220,23 @@ async def _stage(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout
         except SheetRefused as refused:
             raise Refused(refused.code, refused.message) from None
 
-    async def check(db: AsyncConnection) -> int:
+    async def check(db: AsyncConnection) -> None:
         await _hold(db, claim)
-        driver = await driver_of(db)
-        preview = await _preview(driver, found.id, layout)
+        preview = await _preview(await driver_of(db), found.id, layout)
         await imports.mark_checked(db, found.id, {**notes, **preview})
-        return int(await driver.fetchval("SELECT rejected FROM imports WHERE id = $1", found.id))
 
-    rejected = await in_transaction(tools.engine, check)
-    log.info("import is staged", import_id=found.id, rows=notes["rows"], rejected=rejected)
+    await in_transaction(tools.engine, check)
+    log.info("import is staged", import_id=found.id, rows=notes["rows"])
+
+
+async def _ask_leave(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout) -> None:
+    """Raise where staged rows may not become records, or not yet."""
+    async with tools.engine.connect() as db:
+        rejected = await (await driver_of(db)).fetchval("SELECT rejected FROM imports WHERE id = $1", found.id)
     if rejected and layout.policy == "all_or_nothing":
         raise Refused(REJECTED_ROWS, f"{rejected} linhas têm erros, e o layout {layout.name} aceita tudo ou nada")
+    if found.needs_confirmation and not claim.options.get("confirmed"):
+        raise NeedsConfirmation
 
 
 async def _fetch(engine: AsyncEngine, import_id: int, path: Path) -> None:

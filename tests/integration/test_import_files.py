@@ -1,7 +1,7 @@
 """Files that are taken in: staged, shown, confirmed, refused, processed."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,23 @@ import pytest
 import xlsxwriter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.connections.loading import load_connections
+from common.connections.settings import Layout
 from common.lifecycle import executions, imports, jobs
+from ingestor.intake import importing
 from tests.integration.conftest import Database
-from tests.integration.test_importing import OTHER, SUPPLIER, counts, has_ended, quick, working
+from tests.integration.test_importing import (
+    OTHER,
+    SUPPLIER,
+    claim,
+    counts,
+    found,
+    has_ended,
+    layout,
+    quick,
+    tools_of,
+    working,
+)
 from tests.support import eventually
 
 __all__ = ["quick"]
@@ -202,3 +216,43 @@ async def test_an_import_of_a_layout_that_is_gone_is_refused(database: Database,
     assert await database.value("SELECT fault_code FROM imports") == "unknown_layout"
     execution_id = await database.value("SELECT execution_id FROM imports")
     assert not await database.run(executions.cancel, execution_id, "admin")
+
+
+async def test_a_preview_is_waited_for_though_the_worker_dies_right_behind_it(database: Database, sheet: bytes) -> None:
+    import_id = await upload(database, sheet, needs_confirmation=True)
+    await stage_and_die(database, layout("fornecedores_proprios"))
+    async with working(database):
+
+        async def is_settled() -> bool:
+            return await database.value("SELECT held IS NOT NULL OR status <> 'running' FROM sync_executions")
+
+        await eventually(is_settled)
+    assert await database.value(f"SELECT state FROM imports WHERE id = {import_id}") == "checked"
+    assert await database.value("SELECT count(*) FROM entity_records") == 0
+
+
+async def test_all_or_nothing_holds_though_the_worker_dies_right_behind_the_staging(
+    database: Database, tmp_path: Path
+) -> None:
+    content = write_xlsx(
+        tmp_path / "c.xlsx",
+        [[SUPPLIER, "Ministério", "n1", 10.5], ["1", "Ninguém", "n2", 20]],
+        ["CPF ou CNPJ", "Nome ou razão social", "Nota", "Valor"],
+    )
+    async with folder_with(tmp_path, "all_or_nothing") as folder:
+        import_id = await upload(database, content, layout="parceiros")
+        await stage_and_die(database, load_connections(folder).layouts["parceiros"])
+        async with working(database, folder=folder):
+            await eventually(has_ended(database, import_id))
+    assert await database.value("SELECT state FROM imports") == "refused"
+    assert await database.value("SELECT count(*) FROM entity_records") == 0
+
+
+async def stage_and_die(database: Database, by: Layout) -> None:
+    """What a worker has committed that is killed as soon as the rows are staged."""
+    claimed = await claim(database, "dies")
+    one = await found(database, claimed)
+    with suppress(importing.Refused, importing.NeedsConfirmation):
+        await importing.process(tools_of(database, chunks=0), claimed, one, by)
+    assert await database.value("SELECT state FROM imports") == "checked"
+    await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 second'")

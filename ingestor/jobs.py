@@ -232,14 +232,21 @@ class JobWorker(Generic[C]):
             self._metrics.slice_ended("postponed")
             log.warning("job is tried again later", seconds=round(error.seconds, 1), reason=error.reason)
             return
-        if await in_transaction(self._engine, partial(slices.hold, claim=claim)) is not None:
-            await self._end(claim, error.cause, GAVE_UP.format(reason=error.reason))
+        await self._end(claim, error.cause, GAVE_UP.format(reason=error.reason))
 
     async def _end(self, claim: C, cause: Cause, message: str) -> None:
-        """End the job as failed."""
-        await in_transaction(
-            self._engine, partial(end_with, execution_id=claim.execution_id, cause=cause, message=message)
-        )
+        """End the job as failed, unless its slice is another worker's now: what failed here may go well there."""
+
+        async def end_own(db: AsyncConnection) -> bool:
+            await jobs.lock(db, claim.execution_id)
+            if await slices.hold(db, claim) is None:
+                return False
+            await end_with(db, claim.execution_id, cause, message)
+            return True
+
+        if not await in_transaction(self._engine, end_own):
+            self._lose()
+            return
         self._metrics.slice_ended("failed")
         log.error("execution finished", status="error", cause=cause, error_message=message)
 

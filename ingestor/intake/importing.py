@@ -322,6 +322,9 @@ async def _process_chunk(
     rows = await driver.fetch(_NEXT, import_id, CHUNK - 1)
     if not rows:
         return None
+    unknown = {row["entity"] for row in rows} - entities.keys()
+    if unknown:
+        raise Refused("layout_changed", f"o layout mudou desde a leitura: já não traz {', '.join(sorted(unknown))}")
     marks = await _store(driver, import_id, rows, entities)
     await _count(driver, import_id, marks)
     processed, unchanged = marks.count("processed"), marks.count("unchanged")

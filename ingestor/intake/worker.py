@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.connections.loading import FOLDERS, Stamp, check_connections, no_connections, stamp_of
 from common.connections.settings import Connections
 from common.database import cause_of, in_transaction, is_database_trouble
-from common.lifecycle import imports, intake, jobs
+from common.lifecycle import imports, intake, jobs, slices
 from common.lifecycle.imports import Import
 from common.lifecycle.intake import IntakeClaim
 from ingestor.delivery.breaker import pause_seconds
@@ -237,12 +237,16 @@ class IntakeWorker(JobWorker[IntakeClaim]):
     async def _refuse(self, claim: IntakeClaim, found: Import, refused: Refused) -> None:
         """End an import that is not taken in, with its reason."""
 
-        async def refuse(db: AsyncConnection) -> None:
+        async def refuse(db: AsyncConnection) -> bool:
             await jobs.lock(db, claim.execution_id)
+            if await slices.hold(db, claim) is None:
+                return False
             await end_with(db, claim.execution_id, "bad_file", refused.message)
-            await imports.end(db, found.id, "refused", code=refused.code, fault=refused.message)
+            return await imports.end(db, found.id, "refused", code=refused.code, fault=refused.message)
 
-        await in_transaction(self._engine, refuse)
+        if not await in_transaction(self._engine, refuse):
+            self._lose()
+            return
         self._metrics.slice_ended("failed")
         log.warning("import is refused", code=refused.code, fault=refused.message)
 

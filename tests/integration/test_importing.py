@@ -246,3 +246,34 @@ async def found(database: Database, claimed: intake.IntakeClaim) -> imports.Impo
 def tools_of(database: Database, *, chunks: int = 1000) -> Tools:
     left = iter([False] * chunks)
     return Tools(database.engine, lambda: next(left, True))
+
+
+async def test_rows_of_an_entity_that_the_layout_has_no_more_refuse_the_import(database: Database) -> None:
+    import_id = await push(database, "compras", purchase("1"))
+    claimed = await claim(database, "w")
+    with pytest.raises(importing.Refused) as refused:
+        await process(tools_of(database, chunks=3), claimed, await found(database, claimed), layout("produtos"))
+    assert refused.value.code == "layout_changed"
+    assert await counts(database, import_id) == (1, 1, 0, 0, 0)
+
+
+async def test_a_worker_that_was_overtaken_refuses_nothing(database: Database) -> None:
+    import_id = await push(database, "compras", purchase("1"))
+    first = await claim(database, "first")
+    seen = await found(database, first)
+    await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 second'")
+    await claim(database, "second")
+    async with working(database) as worker:
+        await worker._refuse(first, seen, importing.Refused("too_slow", "demorou"))
+    assert await database.value(f"SELECT state FROM imports WHERE id = {import_id}") == "checked"
+    assert await database.value("SELECT status FROM sync_executions") == "running"
+
+
+async def test_a_worker_that_was_overtaken_ends_nothing(database: Database) -> None:
+    await push(database, "compras", purchase("1"))
+    first = await claim(database, "first")
+    await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 second'")
+    await claim(database, "second")
+    async with working(database) as worker:
+        await worker._end(first, "misconfigured", "o arquivo não está na pasta")
+    assert await database.value("SELECT status FROM sync_executions") == "running"

@@ -18,7 +18,7 @@ from backend.errors import NOT_FOUND_RESPONSE, READ_VIEW
 from backend.models.declared import DeclaredEntities, Layouts
 from backend.models.summary import Facets
 from backend.openapi import with_headers
-from backend.services.deliveries.files import find_layout, unknown_list
+from backend.services.deliveries.files import Known, find_layout, unknown_list
 from backend.services.entities.declared import (
     find_declared,
     list_declared,
@@ -122,7 +122,11 @@ async def _give_model(request: Request, layout: Layout) -> Response:
 
 
 class DeclaredRoute(APIRoute):
-    """A route of which `{entidade}` is one of the declared entities of this moment; others have no such address."""
+    """A route of which `{entidade}` is one of the declared entities; others have no such address.
+
+    A request keeps the entities of the moment at which the gate saw it: one that is declared after that has no route
+    that the gate knows of, and so no user.
+    """
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As any route, but for names that nothing declares."""
@@ -133,8 +137,11 @@ class DeclaredRoute(APIRoute):
 
 
 def _is_declared(scope: Scope, name: str) -> bool:
-    connections = scope.get("state", {}).get("connections")
-    return connections is not None and name.replace("_", "-") in connections.known.lists
+    state = scope.get("state", {})
+    if "connections" not in state:
+        return False
+    known: Known = state.setdefault("declared", state["connections"].known)
+    return name.replace("_", "-") in known.lists
 
 
 async def _find(request: Request, state: State, address: str) -> Entity:

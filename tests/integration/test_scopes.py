@@ -343,6 +343,34 @@ async def test_what_a_client_may_hand_in_follows_from_the_address(start: Open, f
         assert "www-authenticate" not in answer.headers, "Basic has no scopes"
 
 
+async def test_an_entity_that_is_declared_behind_the_gate_is_given_to_no_one(start: Open, folder: Path) -> None:
+    class Late:
+        """Connections that know of entities when they are asked again."""
+
+        def __init__(self, files: files.ConnectionFiles) -> None:
+            self._files = files
+            self._is_asked = False
+
+        @property
+        def known(self) -> files.Known:
+            is_first, self._is_asked = not self._is_asked, True
+            return files.Known() if is_first else self._files.known
+
+        async def load(self) -> files.Known:
+            return await self._files.load()
+
+    clients = await start(connections_dir=folder)
+    connections = clients.state["connections"]
+    await connections.load()
+    for path in ("/pedidos", "/pedidos.csv", "/pedidos/facetas"):
+        clients.state["connections"] = Late(connections)
+        async with clients() as api:
+            assert (await api.get(path)).status_code == 404, path
+    clients.state["connections"] = connections
+    async with clients() as api:
+        assert (await api.get("/pedidos")).status_code == 401
+
+
 async def test_a_client_starts_deliveries_to_its_destination_alone(start: Open, folder: Path) -> None:
     allow(folder, "deliver:crm")
     async with (await start(connections_dir=folder))() as api:

@@ -33,6 +33,15 @@ def mask_text(text: str) -> str:
     return _IN_TEXT.sub(lambda found: _masked(found) if _is_cpf(found) else found[0], text)
 
 
+def mask_texts(value: Any) -> Any:
+    """A value of JSON in which CPFs are masked, as deep as it is."""
+    if isinstance(value, dict):
+        return {name: mask_texts(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [mask_texts(inner) for inner in value]
+    return mask_text(value) if isinstance(value, str) else value
+
+
 def mask_numbers(text: str) -> str:
     """A text in which all that looks like a CPF is masked, whatever its check digits say."""
     return _IN_TEXT.sub(_masked, text)

@@ -10,6 +10,7 @@ from backend.services.entities.question import Question
 from backend.services.summary import MOST_VALUES, InRollup, load_rollup_facets, to_rollup
 from common.database import driver_of
 from common.entities.entity import Entity, Filter, Form
+from common.masking import mask_text
 from common.resources.description import Kind
 
 # ruff: noqa: S608  # names in these statements stand in descriptions, and values are parameters
@@ -74,5 +75,8 @@ async def _counted(db: AsyncConnection, question: Question, name: str) -> Facet:
         rows = await (await driver_of(db)).fetch(statement, *where.values, timeout=FACET_SECONDS)
     except TimeoutError:
         return Facet(valores=[], outros=0, incompleta=True)
+    is_free = any(each.is_free and each.sql == column for each in question.entity.fields.values())
     values = [FacetValue(valor=row["valor"], registros=row["registros"]) for row in rows]
+    if is_free:
+        values = [each.model_copy(update={"valor": each.valor and mask_text(each.valor)}) for each in values]
     return Facet(valores=values, outros=rows[0]["valores"] - len(rows) if rows else 0, incompleta=False)

@@ -10,7 +10,7 @@ from backend.models.rejected import RejectedRecords
 from backend.models.sync import SyncExecutionDetail
 from common.entities.declared import PERSONAL as PERSONAL_TYPES
 from common.entities.declared import Declaration
-from common.masking import mask_fields, mask_numbers, mask_text
+from common.masking import mask_fields, mask_numbers, mask_text, mask_texts
 from common.resources import PERSONAL
 
 
@@ -71,12 +71,3 @@ def mask_record(data: Mapping[str, Any], declaration: Declaration | None) -> dic
     personal = {column.name: () for column in columns.values() if column.type in PERSONAL_TYPES}
     masked: dict[str, Any] = mask_texts(mask_fields(data, personal))
     return masked
-
-
-def mask_texts(value: Any) -> Any:
-    """A value of JSON in which CPFs are masked, as deep as it is."""
-    if isinstance(value, dict):
-        return {name: mask_texts(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [mask_texts(inner) for inner in value]
-    return mask_text(value) if isinstance(value, str) else value

@@ -73,7 +73,8 @@ class Field:
     """A column of an entity's rows, by the SQL that gives it.
 
     `is_default`: it stands in rows where no columns are named. `is_personal`: it may hold the number of a natural
-    person, and `person` is the field that says which kind of person it is about, if one does.
+    person, and `person` is the field that says which kind of person it is about, if one does. `is_free`: a text in
+    which such a number may have been written, which is known by its check digits alone.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Field:
     is_default: bool = True
     is_personal: bool = False
     person: str | None = None
+    is_free: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -443,10 +445,15 @@ def of_declared(entity: Declaration) -> Entity:
     key = Field(KEY, "Chave", Kind.TEXT, f"{MAIN}.key", is_personal=entity.has_personal_key)
     parts.fields[KEY] = key
     for each in entity.columns.values():
-        sql = f"{MAIN}.v_{each.name}"
-        is_default = each.kind is not Kind.JSON
+        is_json = each.kind is Kind.JSON
         parts.fields[each.name] = Field(
-            each.name, each.label, each.kind, sql, is_default=is_default, is_personal=each.is_personal
+            each.name,
+            each.label,
+            each.kind,
+            f"{MAIN}.v_{each.name}",
+            is_default=not is_json,
+            is_personal=each.is_personal or is_json,
+            is_free=each.type == "text" and not each.values and each.name not in entity.key,
         )
     _add_declared_filters(parts, entity, values)
     paged = _paged_by(entity, key, parts.fields)

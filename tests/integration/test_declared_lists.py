@@ -524,3 +524,30 @@ async def test_a_model_has_the_columns_and_explains_them(open_api: OpenApi, fold
     assert (await api.get("/entities/oportunidades/modelo.xlsx")).status_code == 404
     with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
         assert b"<f>" not in file.read("xl/worksheets/sheet1.xml")
+
+
+async def test_a_cpf_that_stands_in_a_text_or_in_json_is_masked_wherever_the_record_is_shown(
+    stored: Database, open_api: OpenApi, tmp_path: Path
+) -> None:
+    (tmp_path / "entities").mkdir()
+    columns = "{id: text, nome: text, dono: {type: text, references: fornecedores_proprios}, extra: json, lote: text}"
+    (tmp_path / "entities" / "contatos.yaml").write_text(f"key: id\ncolumns: {columns}\n")
+    lot = "52998224726"  # eleven digits that are no CPF
+    extra = {"cpf": CPF, "lista": [{"texto": f"de {CPF}"}], "n": Decimal("1.10")}
+    await put(stored, "contatos", {"1": {"id": "1", "nome": f"ANA {CPF}", "dono": CPF, "extra": extra, "lote": lot}})
+    api = await is_loaded(await open_api(connections_dir=tmp_path), "/contatos")
+    for path in (
+        *("/contatos", "/contatos?campos=todos", "/contatos.csv", "/contatos.csv?excel=1", "/contatos.ndjson"),
+        *("/contatos.atom", "/contatos/facetas?facetas=nome,dono,lote"),
+    ):
+        answer = await api.get(path)
+        assert answer.status_code == 200, answer.text
+        assert CPF not in answer.text, path
+        assert answer.text.count(MASKED) >= 2, path
+        assert lot in answer.text, path
+    (shown,) = (await api.get("/contatos?campos=extra")).json(parse_float=Decimal)["registros"]
+    masked = {"cpf": MASKED, "lista": [{"texto": f"de {MASKED}"}], "n": Decimal("1.10")}
+    assert shown["extra"] == masked
+    assert (await api.get("/contatos.ndjson?campos=extra")).status_code == 422
+    (whole,) = (await api.get("/contatos?campos=todos&dados_pessoais=true")).json(parse_float=Decimal)["registros"]
+    assert (whole["nome"], whole["dono"], whole["extra"]) == (f"ANA {CPF}", CPF, extra)

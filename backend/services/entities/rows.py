@@ -15,7 +15,7 @@ from backend.services.entities.question import RANKED, Question, Where
 from backend.services.exports.tables import grouped
 from backend.services.summary import load_rollup_total
 from common.entities.entity import DATES, RELEVANCE, Entity, Field, Order
-from common.masking import mask_field, mask_fields
+from common.masking import mask_field, mask_fields, mask_text, mask_texts
 from common.resources import PERSONAL
 from common.resources.description import Kind
 
@@ -269,23 +269,26 @@ def to_objects(question: Question, rows: Iterable[asyncpg.Record]) -> list[dict[
     """Rows as they are shown: JSON as it is stored, and the numbers of natural persons masked."""
     names = dict.fromkeys(each.name for each in question.fields)  # the first columns of rows, in their order
     as_json = [each for each in question.fields if each.kind is Kind.JSON]
-    personal = [] if question.sees_all else [each for each in question.fields if each.is_personal]
+    masked = [] if question.sees_all else [each for each in question.fields if each.is_personal or each.is_free]
     shown = []
     for row in rows:
         made = dict(zip(names, row.values(), strict=False))
-        for each in personal:
-            value = made[each.name]
-            if value is not None:
-                made[each.name] = (
-                    mask_fields(json.loads(value, parse_float=Decimal), PERSONAL)
-                    if each.kind is Kind.JSON
-                    else mask_field(value, row[each.person] if each.person else None)
-                )
+        for each in masked:
+            if made[each.name] is not None:
+                made[each.name] = _masked(question.entity, each, row, made[each.name])
         for each in as_json:
             if isinstance(made[each.name], str):
                 made[each.name] = orjson.Fragment(made[each.name])
         shown.append(made)
     return shown
+
+
+def _masked(entity: Entity, field: Field, row: asyncpg.Record, value: Any) -> Any:
+    """A value without CPFs; in JSON of others they may stand under any name."""
+    if field.kind is Kind.JSON:
+        read = mask_fields(json.loads(value, parse_float=Decimal), PERSONAL)
+        return read if entity.declared is None else mask_texts(read)
+    return mask_text(value) if field.is_free else mask_field(value, row[field.person] if field.person else None)
 
 
 def to_json(value: Mapping[str, Any]) -> bytes:

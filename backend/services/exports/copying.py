@@ -76,6 +76,8 @@ def _shown(question: Question, field: Field) -> str:
     if field.is_personal and not question.sees_all:
         person = question.entity.fields[field.person].sql if field.person else "NULL"
         return f"mask_personal({field.sql}, {person})"
+    if field.is_free and not question.sees_all:
+        return f"mask_personal({field.sql}, 'PJ')"  # by check digits alone
     if field.kind is Kind.BOOLEAN:
         return f"CAST({field.sql} AS text)"  # true and false; COPY writes t and f
     return field.sql

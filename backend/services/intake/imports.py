@@ -26,7 +26,7 @@ from backend.models.imports import (
 )
 from backend.services.deliveries.files import Known
 from backend.services.intake.announcing import announce
-from backend.services.personal import mask_record, mask_texts
+from backend.services.personal import mask_record
 from backend.services.publisher import RabbitMQPublisher
 from backend.services.reading import ReadConnections
 from common.database import run_again
@@ -34,7 +34,7 @@ from common.entities.declared import from_json
 from common.execution_log import log_finished
 from common.intake.reports import BYTE_ORDER_MARK, HEAD, Line, line_of_fault, lines_of, to_csv
 from common.lifecycle import executions, imports, jobs
-from common.masking import mask_text
+from common.masking import mask_text, mask_texts
 
 log = structlog.get_logger(__name__)
 

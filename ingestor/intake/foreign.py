@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import structlog
-from sqlalchemy import URL, Connection, CursorResult, Engine, Select, create_engine, make_url
+from sqlalchemy import URL, Connection, CursorResult, Engine, ExceptionContext, Select, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -41,7 +41,7 @@ SILENT_SECONDS = 5
 PACKAGES: Mapping[str, tuple[str, str]] = {
     "oracle": ("oracledb", "oracledb"),
     "postgresql": ("psycopg", "psycopg[binary]"),
-    "mysql": ("pymysql", "pymysql"),
+    "mysql": ("pymysql", "pymysql[rsa]"),
     "mariadb": ("pymysql", "pymysql"),
     "mssql": ("pyodbc", "pyodbc"),
     "sqlite": ("sqlite3", ""),
@@ -82,6 +82,7 @@ class ForeignDatabase:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"source-{source.name}")
         self._engine: Engine | None = None
         self._connection: Connection | None = None
+        self._raw: Any = None
         self._result: CursorResult[Any] | None = None
         self._deadline = 0.0
         self._is_busy = False
@@ -98,15 +99,14 @@ class ForeignDatabase:
         try:
             await self._run(self._open)
         except BaseException:
-            self._thread.shutdown(wait=False)
+            await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connection; a statement that is under way is cancelled first."""
-        raw = self._connection.connection.driver_connection if self._connection is not None else None
         if self._is_busy:
-            _interrupt(raw)
+            _interrupt(self._raw)
         self._thread.submit(self._close)
         self._thread.shutdown(wait=False)
 
@@ -199,10 +199,13 @@ class ForeignDatabase:
         url = _url_of(self._source)
         self.dialect = url.get_dialect()().name
         self._engine = create_engine(url, **_engine_options(url, self.dialect, self._source.timeout))
+        if self.dialect == "postgresql":
+            event.listen(self._engine, "handle_error", _close_cursor)
         connection = self._connection = self._engine.connect()
         for statement in _session_statements(connection, self._source.timeout):
             connection.exec_driver_sql(statement)
         raw: Any = connection.connection.driver_connection
+        self._raw = raw
         match self.dialect:
             case "postgresql":
                 _adapt_postgresql(raw)
@@ -363,6 +366,13 @@ def _adapt_postgresql(raw: Any) -> None:
     data_error = importlib.import_module("psycopg").DataError
     for kind in ("Date", "Timestamp", "Timestamptz"):
         raw.adapters.register_loader(kind.lower(), _lenient(getattr(datetimes, f"{kind}Loader"), data_error))
+
+
+def _close_cursor(context: ExceptionContext) -> None:
+    """Close the cursor of a statement that has failed; of a connection that is gone nothing else closes it."""
+    execution = context.execution_context
+    if execution is not None and execution.cursor is not None:
+        execution.cursor.close()
 
 
 def _lenient(loader: Any, data_error: type[Exception]) -> Any:

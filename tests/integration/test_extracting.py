@@ -1,5 +1,6 @@
 """Databases of others are read: whole and in part, interrupted, changed, with rows that cannot be stored (S1)."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.lifecycle import executions, jobs
@@ -18,6 +20,7 @@ from ingestor.intake.faults import SourceChanged, SourceDown, SourceMisconfigure
 from ingestor.intake.foreign import ForeignDatabase
 from tests.integration.conftest import Database
 from tests.sources import Desk, Erp, mariadb_erp, postgresql_erp, sqlite_erp
+from tests.support import eventually
 
 CURSOR = "cursor: {column: MUDOU, lag: 15m}"
 MOMENT = datetime(2026, 3, 1, 10)
@@ -565,3 +568,40 @@ async def test_nothing_is_written_to_a_source(desk: Desk, erp: Erp, database: Da
         assert connection is not None
         with pytest.raises((SourceChanged, SourceDown)):
             await database_of_others._run(connection.exec_driver_sql, "DELETE FROM produtos")
+
+
+async def test_a_statement_that_is_under_way_ends_when_the_worker_does(desk: Desk, postgresql: Erp) -> None:
+    postgresql.run("CREATE VIEW devagar AS SELECT codigo, nome, pg_sleep(30)::text AS s FROM produtos")
+    postgresql.put("produtos", products(1, 2))
+    desk.write_products()
+    path = desk.folder / "sources" / "erp.yaml"
+    path.write_text(path.read_text().replace("table: produtos", "table: devagar"))
+    await desk.ask()
+    reading = asyncio.create_task(desk.work())
+    active = text("""
+        SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'pncp-sync' AND wait_event = 'PgSleep'
+    """)
+
+    def is_asking() -> bool:
+        with postgresql.connect() as db:
+            return bool(db.execute(active).scalar_one())
+
+    await eventually(is_asking, seconds=20)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await eventually(lambda: not is_asking(), seconds=10)
+
+
+async def test_a_connection_that_breaks_is_a_source_that_is_down(desk: Desk, postgresql: Erp) -> None:
+    postgresql.run(
+        "CREATE VIEW cai AS SELECT codigo, nome, pg_terminate_backend(pg_backend_pid())::text AS s FROM produtos"
+    )
+    postgresql.put("produtos", products(1, 2))
+    desk.write_products()
+    path = desk.folder / "sources" / "erp.yaml"
+    path.write_text(path.read_text().replace("table: produtos", "table: cai") + "    fields: {nome: s}\n")
+    await desk.ask()
+    with pytest.raises(SourceDown):
+        await desk.work()

@@ -24,6 +24,7 @@ from tests.acceptance.test_page import (  # noqa: F401  # fixtures
 from tests.integration.conftest import Database
 from tests.integration.test_reconciliation import DAYS, DIFFERS, MISSING, plant, store_purchases
 from tests.sheets import xlsx
+from tests.sources import sqlite_erp
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +137,7 @@ async def test_a_file_that_came_before_is_told_and_a_record_is_corrected_and_rem
 
     await button(page, "Corrigir").click()
     form = page.get_by_role("dialog", name="Corrigir 2026/001")
-    await expect(form.get_by_label("Valor homologado")).to_have_value("1500,5")
+    await expect(form.get_by_label("Valor homologado")).to_have_value("1500,50")
     await form.get_by_label("Valor homologado").fill("mil")
     await button(form, "Gravar").click()
     await expect(form.get_by_text("Escreva um número")).to_be_visible()
@@ -228,3 +229,47 @@ async def test_an_import_whose_file_is_refused_says_why(
     await expect(page.get_by_text("faltam colunas obrigatórias")).to_be_visible()
     await expect(page.get_by_text("recusada", exact=True)).to_be_visible()
     await assert_accessible(page)
+
+
+SOURCE = """
+url: ${env:ERP_URL}
+schedule: "30 0 * * *"
+entities:
+  produtos: {table: produtos, key: codigo}
+"""
+
+
+async def test_a_source_is_read_and_what_it_lacks_is_removed_only_after_a_confirmation(
+    stack: Stack,
+    visit: Open,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "connections" / "sources"
+    folder.mkdir(parents=True)
+    (folder / "erp.yaml").write_text(SOURCE)
+    with sqlite_erp(tmp_path) as erp:
+        erp.run("CREATE TABLE produtos (codigo text PRIMARY KEY, descricao text)")
+        erp.put("produtos", [{"codigo": f"P{number}", "descricao": f"Produto {number}"} for number in range(10)])
+        settings = {"CONNECTIONS_DIR": str(folder.parent), "ERP_URL": erp.url}
+        await stack.start_backend(**settings)
+        await stack.start_ingestor(WORKER_KINDS="intake", **settings)
+        page = await visit("#/entradas")
+        card = page.get_by_role("region", name="erp", exact=True)
+        await expect(card).to_contain_text("em ordem")
+        await assert_accessible(page)
+        await button(card, "Ler agora: erp").click()
+        await expect(card).to_contain_text("Linhas10")
+        erp.run("DELETE FROM produtos WHERE codigo > 'P4'")
+        await button(card, "Ler agora: erp").click()
+        await expect(card).to_contain_text("espera confirmação")
+        await expect(card).to_contain_text("5 registros seriam removidos")
+        await assert_accessible(page)
+        await button(card, "Confirmar").click()
+        await button(page.get_by_role("dialog"), "Confirmar e remover").click()
+        await expect(card).to_contain_text("Linhas5")
+        await button(card, "Pausar: erp").click()
+        await page.get_by_label("Por quê?").fill("manutenção do ERP")
+        await page.keyboard.press("Enter")
+        await expect(card).to_contain_text("“manutenção do ERP”")
+        await button(card, "Retomar: erp").click()
+        await expect(card).to_contain_text("em ordem")

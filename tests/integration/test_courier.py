@@ -19,6 +19,7 @@ from ingestor.delivery.courier import Courier, CourierOptions
 from ingestor.delivery.verdicts import Answer
 from tests.deliveries import Receiver, Request, accepting, put_products, write_files
 from tests.integration.conftest import Database
+from tests.integration.test_reconciliation import DAYS, plant, store_purchases
 from tests.support import eventually
 
 NAMES = {number: f"produto {number}" for number in range(1, 26)}
@@ -421,3 +422,44 @@ async def test_an_update_is_followed_although_the_destination_was_tested_since(
     """)
     async with database.engine.connect() as db:
         assert [row.destination for row in await db.execute(module._UPDATED, pairs)] == ["crm"]
+
+
+RECONCILED = """
+url: https://crm.example/api
+start: all
+streams:
+  - entity: conciliacao
+    where: {situacao: {in: [valor_difere, nao_encontrada]}}
+    batch: {records: 3, wrap: registros}
+    fields: {CODIGO: {meta: key}, SITUACAO: situacao, DIFERENCA: {from: diferenca, decimal: 2}}
+"""
+
+
+async def test_differences_between_own_purchases_and_the_portal_are_delivered_and_told_again_when_they_change(
+    database: Database, tmp_path: Path
+) -> None:
+    made = plant()
+    await made.portal.store(database)
+    await store_purchases(database, made.purchases)
+    (tmp_path / "destinations").mkdir()
+    (tmp_path / "destinations" / "crm.yaml").write_text(RECONCILED)
+    receiver = Receiver()
+    expected = {
+        f"{key}/{origin}"
+        for (key, origin), each in made.expected.items()
+        if each["situacao"] in ("valor_difere", "nao_encontrada")
+    }
+    async with running(database, tmp_path, receiver, deadline_days=DAYS):
+        await eventually(has_ended(database, await ask(database)))
+        assert {record["CODIGO"] for request in receiver.requests for record in request.records} == expected
+        before = len(receiver.requests)
+        await eventually(has_ended(database, await ask(database)))
+        assert len(receiver.requests) == before, "nothing has changed"
+        await database.rows(
+            "UPDATE contratacoes SET valor_total_homologado = 90.61, updated_at = clock_timestamp()"
+            " WHERE numero_controle_pncp = :number",
+            number=made.purchases["centavo"]["numero_controle_pncp"],
+        )
+        await eventually(has_ended(database, await ask(database)))
+    (last,) = receiver.requests[before:]
+    assert last.records == [{"CODIGO": "centavo/compra", "SITUACAO": "valor_difere", "DIFERENCA": "-0.10"}]

@@ -65,7 +65,9 @@ def told(folder: Path) -> list[str]:
 
 def test_the_examples_are_valid_and_say_what_they_are_to_say() -> None:
     connections = load_connections(EXAMPLES)
-    assert set(connections.destinations) == {"slack-notebooks", "telegram-abertas", "webhook", "fila", "plusoft"}
+    assert set(connections.destinations) == {
+        *("slack-notebooks", "telegram-abertas", "webhook", "fila", "plusoft", "conciliacao")
+    }
     plusoft = connections.destinations["plusoft"]
     assert [stream.name for stream in plusoft.streams] == ["filiais", "produtos", "clientes", "vendas"]
     assert [stream.wrap for stream in plusoft.streams] == ["registros"] * 4

@@ -128,6 +128,7 @@ def create_engine(
                 "idle_in_transaction_session_timeout": "10000",
                 "timezone": "UTC",
                 "datestyle": "ISO",  # COPY writes dates as text
+                "jit": "off",  # to compile the reconciliation takes longer than to run it
                 **(settings or {}),
             },
         },

@@ -1,5 +1,7 @@
-"""The guided five minutes of ./pncp demo, each step entered as it is printed and seen to show what it says."""
+"""The guided ten minutes of ./pncp demo, each step entered as it is printed and seen to show what it says."""
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,13 +11,13 @@ from openpyxl import load_workbook
 
 from tests.demonstration import Demonstration, copy_project
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("demonstration"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("demonstration"), pytest.mark.timeout(500)]
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     demonstration = Demonstration(copy_project(tmp_path_factory.mktemp("guide") / "project"), "--days", "5")
-    demonstration.wait_for("7. Deliver to another system")
+    demonstration.wait_for("12. Compare one's own purchases with the portal")
     yield demonstration
     demonstration.stop()
 
@@ -23,11 +25,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]
 def commands_of(guide: str) -> dict[str, list[str]]:
     """The commands of each step, by its number."""
     steps: dict[str, list[str]] = {}
+    number = ""
     for line in guide.splitlines():
         if line.startswith("     "):
-            steps[max(steps)].append(line.strip())
+            steps[number].append(line.strip())
         elif line[:1].isdigit():
-            steps[line[0]] = []
+            number = line.partition(".")[0]
+            steps[number] = []
     return steps
 
 
@@ -43,7 +47,7 @@ def test_each_step_of_the_guide_shows_what_it_says(running: Demonstration) -> No
     assert printed.returncode == 0, printed.stderr
     assert printed.stdout in running.said.read_text()  # the same as at the start
     steps = commands_of(printed.stdout)
-    assert list(steps) == ["1", "2", "3", "4", "5", "6", "7"]
+    assert list(steps) == [str(number) for number in range(1, 13)]
 
     (verdict,) = steps["1"]
     asked = running.shell(verdict)
@@ -82,6 +86,39 @@ def test_each_step_of_the_guide_shows_what_it_says(running: Demonstration) -> No
     destinations, deliver = steps["7"]
     assert "webhook" in running.shell(destinations).stdout
     assert "accepted" in running.shell(deliver).stdout
+
+    drop, imports = steps["8"]
+    assert running.shell(drop).returncode == 0
+    until(lambda: re.search(r"vendas +vendas\.xlsx +done", running.shell(imports).stdout) is not None)
+
+    push, imports = steps["9"]
+    pushed = json.loads(running.shell(push).stdout)
+    assert pushed["rejected"] == []
+    until(lambda: re.search(r"vendas +JSON +done", running.shell(imports).stdout) is not None)
+    again = running.json("imports", str(pushed["import_id"]))
+    assert again["unchanged"] == again["rows"] > 0
+
+    (spoilt,) = steps["10"]
+    refused = running.shell(spoilt)
+    assert refused.returncode == 3, refused.stderr
+    assert "(check_digits)" in refused.stdout
+    assert "(not_day)" in refused.stdout
+    assert "(not_mapped)" in refused.stdout
+    saved = running.project / Path(spoilt.split()[2]).with_suffix(".erros.csv")
+    assert "check_digits" in saved.read_text(encoding="utf-8-sig")
+
+    sources, read = steps["11"]
+    assert "erp" in running.shell(sources).stdout
+    assert "all rows: success" in running.shell(read).stdout
+
+    some, everything = steps["12"]
+    for command in (some, everything):
+        exported = running.shell(command)
+        assert exported.returncode == 0, (command, exported.stderr)
+    assert (running.project / "conciliacao.pdf").read_bytes().startswith(b"%PDF")
+    rows = load_workbook(running.project / "conciliacao.xlsx").worksheets[0].iter_rows(values_only=True)
+    planted = {each for each in next(zip(*(row for row in rows), strict=False)) if each}
+    assert planted
 
 
 def states_since(running: Demonstration, day: str) -> set[str]:

@@ -361,18 +361,20 @@ _FORGET_FILES = text("""
          WHERE i.ended_at < now() - make_interval(days => :days)
          LIMIT :most FOR UPDATE OF f SKIP LOCKED)
 """)
-# The oldest one of that age.
+# The oldest one of that age. What was refused or discarded keeps rows that nobody looks at any more.
 _FORGET_ROWS = text("""
     DELETE FROM import_rows WHERE (import_id, row, entity) IN (
         SELECT r.import_id, r.row, r.entity
-          FROM (SELECT id FROM imports WHERE ended_at < now() - make_interval(days => :days) AND pending = 0
+          FROM (SELECT id FROM imports
+                 WHERE ended_at < now() - make_interval(days => :days) AND (pending = 0 OR state <> 'done')
                  ORDER BY ended_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) AS oldest
           JOIN import_rows r ON r.import_id = oldest.id
          LIMIT :most)
 """)
 _FORGET_IMPORT = text("""
     DELETE FROM imports WHERE id IN (
-        SELECT id FROM imports WHERE ended_at < now() - make_interval(days => :days) AND pending = 0
+        SELECT id FROM imports
+         WHERE ended_at < now() - make_interval(days => :days) AND (pending = 0 OR state <> 'done')
          ORDER BY ended_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
 """)
 REFERENCE_MISSING = "reference_missing"
@@ -399,7 +401,7 @@ async def forget_files(db: AsyncConnection, *, days: int = 7, most: int = 10) ->
 async def forget(db: AsyncConnection, *, days: int, most: int = 5000) -> int:
     """Delete rows of the oldest import that ended so long ago, or itself; answers how many rows of tables.
 
-    One with rows that wait stays until they have been processed or rejected.
+    One that is done and has rows that wait stays until they have been processed or rejected.
     """
     rows = (await db.execute(_FORGET_ROWS, {"days": days, "most": most})).rowcount
     return rows or (await db.execute(_FORGET_IMPORT, {"days": days})).rowcount

@@ -277,3 +277,15 @@ async def test_a_worker_that_was_overtaken_ends_nothing(database: Database) -> N
     async with working(database) as worker:
         await worker._end(first, "misconfigured", "o arquivo não está na pasta")
     assert await database.value("SELECT status FROM sync_executions") == "running"
+
+
+async def test_an_import_that_was_discarded_is_forgotten_with_the_rows_that_it_left(database: Database) -> None:
+    import_id = await push(database, "compras", purchase("1"))
+    execution_id = await database.value("SELECT execution_id FROM imports")
+    assert await database.run(executions.cancel, execution_id, "admin")
+    assert await database.run(imports.discard, import_id)
+    await database.rows("UPDATE imports SET ended_at = now() - interval '31 days'")
+    while await database.run(imports.forget, days=30):
+        pass
+    assert await database.value("SELECT count(*) FROM import_rows") == 0
+    assert await database.value("SELECT count(*) FROM imports") == 0

@@ -97,7 +97,8 @@ async def put_record(
 async def remove(
     entidade: EntityName, chave: RecordKey, response: Response, state: AppState, user: CurrentUser
 ) -> RecordRemoved:
-    """Na hora; `Location` é a importação que o diz. 409 enquanto há registros que se referem a ele.
+    """Na hora; `Location` é a importação que o diz. 409 enquanto há registros que se referem a ele, ou linhas dele
+    que esperam ser gravadas.
 
     O conteúdo é apagado depois de 30 dias; até lá, o mesmo registro enviado de novo volta como era.
     """

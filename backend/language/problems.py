@@ -232,6 +232,10 @@ _PROBLEMS = {
         "Registros que se referem a {key} de {entity}: {count}. Remova-os antes, ou mude a que se referem.",
         "Records that refer to {key} of {entity}: {count}. Remove them before, or change what they refer to.",
     ),
+    "record_coming": (
+        "A importação {import_id} ainda vai gravar {key} de {entity}. Remova-o depois que ela terminar.",
+        "Import {import_id} is yet to store {key} of {entity}. Remove it when that has ended.",
+    ),
     # --- of the verdict, schedules, goals, alerts, tokens --------------------------------------------------------
     "unknown_trouble": (
         "Não há problema com este identificador; GET /sync/verdict diz quais há.",

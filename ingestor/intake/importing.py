@@ -92,7 +92,7 @@ _WAITING = """
 _RIPE = """
     SELECT r.import_id, r.row, r.entity, r.key, CAST(r.data AS text) AS data, r.digest,
            own.key IS NOT NULL AND own.updated_at > i.created_at AND own.import_id IS DISTINCT FROM r.import_id
-           AND own.digest IS DISTINCT FROM r.digest AS is_replaced
+           AND (own.digest IS DISTINCT FROM r.digest OR own.removed_at IS NOT NULL) AS is_replaced
       FROM import_rows r
       JOIN imports i ON i.id = r.import_id
       JOIN entity_records referred ON referred.entity = r.waits_entity AND referred.key = r.waits_key

@@ -181,6 +181,27 @@ async def test_a_row_that_has_waited_does_not_write_over_what_came_after_it(data
     assert await database.value(f"SELECT errors -> 0 ->> 'code' FROM import_rows WHERE import_id = {old}") == "replaced"
 
 
+async def test_a_row_that_has_waited_does_not_bring_back_what_was_removed_meanwhile(database: Database) -> None:
+    await run(database, await push(database, "fornecedores_proprios", supplier()))
+    same = purchase("1", fornecedor=SUPPLIER)
+    await run(database, await push(database, "compras", same))
+    await database.rows("UPDATE entity_records SET removed_at = now() WHERE entity = 'fornecedores_proprios'")
+    old = await push(database, "compras", same)
+    await run(database, old)
+    assert await counts(database, old) == (1, 1, 0, 0, 0)
+    await database.rows("UPDATE entity_records SET removed_at = now(), updated_at = now() WHERE entity = 'compras'")
+    later = await push(database, "fornecedores_proprios", supplier())
+    async with working(database):
+        await eventually(has_ended(database, later))
+
+        async def is_settled() -> bool:
+            return await database.value(f"SELECT pending = 0 FROM imports WHERE id = {old}")
+
+        await eventually(is_settled)
+    assert await counts(database, old) == (1, 0, 0, 0, 1)
+    assert await database.value("SELECT removed_at IS NOT NULL FROM entity_records WHERE entity = 'compras'")
+
+
 async def test_a_worker_that_was_overtaken_writes_nothing_and_the_next_goes_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -310,6 +310,21 @@ async def test_a_correction_is_an_import_of_one_row_whose_key_stands_in_the_addr
     assert (nothing.status_code, nothing.json()["code"]) == (422, "nothing_accepted")
 
 
+async def test_a_record_is_not_removed_while_rows_of_it_are_about_to_bring_it_back(
+    api: httpx.AsyncClient, intake: Intake, database: Database
+) -> None:
+    await intake.record("produtos", "1", {"codigo": "1", "descricao": "a"})
+    corrected = await api.put("/entities/produtos/records/1", json={"descricao": "b"})
+    refused = await api.delete("/entities/produtos/records/1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "record_coming")
+    assert f"A importação {corrected.json()['import_id']} " in refused.json()["detail"]
+    assert (await api.post(f"/imports/{corrected.json()['import_id']}/discard")).status_code == 200
+    held = await intake.file()
+    await intake.staged(held, [good(2, "1")])
+    assert (await api.delete("/entities/produtos/records/1")).status_code == 200, "what is held is decided on"
+    assert await database.value("SELECT removed_at IS NOT NULL FROM entity_records")
+
+
 async def test_a_record_is_removed_only_when_no_other_refers_to_it_and_the_removal_is_traced(
     api: httpx.AsyncClient, intake: Intake, database: Database
 ) -> None:

@@ -54,6 +54,14 @@ _IMPORTS = text("""
 _LOCK = text("""
     SELECT key FROM entity_records WHERE entity = :entity AND key = :key AND removed_at IS NULL FOR UPDATE
 """)
+# Rows that were handed in before would bring it back. A held import is decided on, and waits for nobody.
+_COMING = text("""
+    SELECT r.import_id FROM import_rows r
+      JOIN imports i ON i.id = r.import_id AND i.ended_at IS NULL
+      JOIN sync_executions e ON e.id = i.execution_id AND e.held IS NULL
+     WHERE r.entity = :entity AND r.key = :key AND r.state = 'pending' AND r.waits_key IS NULL
+     ORDER BY r.import_id LIMIT 1
+""")
 _REMOVE = text("""
     UPDATE entity_records SET removed_at = now(), updated_at = now(), import_id = :import_id
      WHERE entity = :entity AND key = :key
@@ -141,7 +149,7 @@ async def remove(engine: AsyncEngine, declaration: Declaration, key: str, *, who
 
     Raises:
         UnknownRecordError: there is none, or it is removed already.
-        ConflictError: records that are not removed refer to it.
+        ConflictError: records that are not removed refer to it, or rows of it are about to be processed.
 
     """
     named = {"entity": declaration.name, "key": key}
@@ -149,6 +157,9 @@ async def remove(engine: AsyncEngine, declaration: Declaration, key: str, *, who
     async def once(db: AsyncConnection) -> int:
         if (await db.execute(_LOCK, named)).first() is None:
             raise UnknownRecordError(declaration.name, key)
+        coming = (await db.execute(_COMING, named)).scalar_one_or_none()
+        if coming is not None:
+            raise ConflictError("record_coming", entity=declaration.name, key=mask_text(key), import_id=coming)
         count = (await db.execute(_COUNT_REFERRED, named)).scalar_one()
         if count:
             raise ConflictError("record_referred", entity=declaration.name, key=mask_text(key), count=count)

@@ -295,6 +295,8 @@ async def test_a_correction_is_an_import_of_one_row_whose_key_stands_in_the_addr
     row = await database.row("SELECT key, CAST(data AS text) AS data, state FROM import_rows")
     assert (row.key, row.state) == ("1/2026/7", "pending")
     assert orjson.loads(row.data) == {"compra": "1/2026", "item": 7, "descricao": "Caneta", "quantidade": 1.25}
+    negative = await api.put("/entities/itens-compra/records/1/2026/-7", json={"descricao": "Caneta"})
+    assert (negative.status_code, negative.json()["accepted"]) == (202, 1), negative.text
     same = await api.put("/entities/produtos/records/7", json={"codigo": "7", "descricao": "Caneta"})
     assert same.status_code == 202
     for path, body, code in (

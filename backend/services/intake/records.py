@@ -2,6 +2,7 @@
 removal.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from common.masking import mask_text
 
 log = structlog.get_logger(__name__)
 
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 SHOWN = 20
 """Of the imports of a record, and of those that refer to it."""
 
@@ -130,7 +132,7 @@ def check_correction(layout: Layout, key: str, record: Any) -> tuple[dict[str, A
     if len(parts) != len(entity.key):
         raise _refused("path", "chave", "key_form", parts=len(entity.key), names=", ".join(entity.key))
     given = {
-        name: int(part) if entity.columns[name].type == "integer" and part.isascii() and part.isdigit() else part
+        name: int(part) if entity.columns[name].type == "integer" and _INTEGER.fullmatch(part) else part
         for name, part in zip(entity.key, parts, strict=True)
     }
     whole = {**given, **record}

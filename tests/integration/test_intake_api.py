@@ -157,6 +157,29 @@ async def test_a_layout_that_takes_all_or_nothing_takes_nothing(
     assert [tuple(row) for row in states] == [("catalogo", "refused"), ("catalogo", "checked")]
 
 
+async def test_a_member_that_the_layout_does_not_name_refuses_all_that_its_record_is(
+    open_api: OpenApi, database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "layouts").mkdir()
+    into = (
+        "[{entity: fornecedores_proprios, fields: {documento: doc, nome: nome}},"
+        " {entity: compras, fields: {numero: nota, orgao_cnpj: doc, valor_homologado: valor}}]"
+    )
+    (tmp_path / "layouts" / "notas.yaml").write_text(f"into: {into}\n")
+    api = await open_api(connections_dir=tmp_path)
+    record = {"doc": "00394460000141", "nome": "A", "nota": "7"}
+    answer = await api.post("/intake/notas", json=[{**record, "valor": 1}, {**record, "nota": "8", "valr": 1}])
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 2), answer.text
+    assert [(one["row"], one["entity"], one["code"]) for one in answer.json()["rejected"]] == [
+        (2, "fornecedores_proprios", "unknown_column"),
+        (2, "compras", "unknown_column"),
+    ], "a purchase without the value that was sent is another one"
+    assert await database.value("SELECT array_agg(key) FROM import_rows WHERE state = 'pending'") == [
+        "00394460000141",
+        "7",
+    ]
+
+
 async def test_values_of_persons_are_masked_in_what_is_refused(api: httpx.AsyncClient, database: Database) -> None:
     body = [{"documento": CPF, "nome": "x" * 300}, {"documento": "52998224724", "nome": f"de {CPF}", "cpf": CPF}]
     answer = await api.post("/intake/fornecedores-proprios", json=body)

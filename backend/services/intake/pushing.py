@@ -123,8 +123,8 @@ def _check_record(reader: Reader, layout: Layout, named: set[str], number: int, 
         if name not in named
     )
     rows = reader.read(number, record)
-    if unknown:
-        rows[0] = replace(rows[0], errors=(*unknown, *rows[0].errors)[: imports.MOST_ERRORS])
+    if unknown:  # of which entity it was meant to be, nothing says
+        return [replace(row, errors=(*unknown, *row.errors)[: imports.MOST_ERRORS]) for row in rows]
     return rows
 
 

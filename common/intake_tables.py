@@ -174,6 +174,13 @@ def add_intake(metadata: MetaData) -> None:
             "waits_key",
             postgresql_where=text("state = 'pending' AND waits_key IS NOT NULL"),
         ),
+        # those that a later row of their record overtakes
+        Index(
+            "ix_import_rows_waiting_key",
+            "entity",
+            "key",
+            postgresql_where=text("state = 'pending' AND waits_key IS NOT NULL"),
+        ),
         Index("ix_import_rows_state", "import_id", "state", "row"),
         # the imports that a record came by
         Index("ix_import_rows_key", "entity", "key", "import_id"),

@@ -428,6 +428,25 @@ _END_ABANDONED = text("""
       FROM sync_executions e
      WHERE i.ended_at IS NULL AND e.id = i.execution_id AND e.status = 'error'
 """)
+_REJECT_WAITING_ROWS = """
+    WITH rejected AS (
+        UPDATE import_rows r
+           SET state = 'rejected', waits_entity = NULL, waits_key = NULL,
+               errors = jsonb_build_array(jsonb_build_object('column', '', 'value', left(r.key, 100),
+                                                             'code', CAST(:code AS text),
+                                                             'message', CAST(:message AS text)))
+          FROM {rows} AND r.state = 'pending' AND r.waits_key IS NOT NULL
+        RETURNING r.import_id
+    )
+    UPDATE imports i SET pending = pending - done.rows, rejected = rejected + done.rows, updated_at = now()
+      FROM (SELECT import_id, count(*) AS rows FROM rejected GROUP BY import_id) AS done WHERE i.id = done.import_id
+"""
+_REJECT_OVERTAKEN = text(
+    _REJECT_WAITING_ROWS.format(
+        rows="""unnest(CAST(:keys AS text[]), CAST(:rows AS int[])) AS later (key, row)
+         WHERE r.entity = :entity AND r.key = later.key AND (r.import_id, r.row) < (:id, later.row)"""
+    )
+)
 REPLACED = "replaced"
 _REPLACED = "enquanto esperava, o registro recebeu um conteúdo mais novo"
 
@@ -442,6 +461,14 @@ async def reject_replaced(db: AsyncConnection, import_id: int, rows: Sequence[tu
         "message": _REPLACED,
     }
     await db.execute(_REJECT_REPLACED, parameters)
+
+
+async def reject_overtaken(db: AsyncConnection, import_id: int, entity: str, rows: Mapping[str, int]) -> None:
+    """Reject rows that still wait, as later ones of their records hold now. `rows`: numbers by keys."""
+    told = {"keys": list(rows), "rows": list(rows.values())}
+    await db.execute(
+        _REJECT_OVERTAKEN, {"id": import_id, "entity": entity, **told, "code": REPLACED, "message": _REPLACED}
+    )
 
 
 async def end_abandoned(db: AsyncConnection) -> int:
@@ -471,21 +498,21 @@ _END_LISTING = text("""
 _DROP_LISTING = text("""
     DELETE FROM imports WHERE execution_id = :execution_id AND layout = :entity AND door = 'sql'
 """)
-_REJECT_OVERTAKEN = text("""
-    WITH rejected AS (
-        UPDATE import_rows r
-           SET state = 'rejected', waits_entity = NULL, waits_key = NULL,
-               errors = jsonb_build_array(jsonb_build_object('column', '', 'value', left(r.key, 100),
-                                                             'code', CAST(:code AS text),
-                                                             'message', CAST(:message AS text)))
-         WHERE r.entity = :entity AND r.key = ANY(CAST(:keys AS text[])) AND r.state = 'pending'
-           AND r.waits_key IS NOT NULL
-           AND EXISTS (SELECT FROM imports i WHERE i.id = r.import_id AND i.door = 'sql')
-        RETURNING r.import_id
+_REJECT_READ_AGAIN = text(
+    _REJECT_WAITING_ROWS.format(
+        rows="""imports i
+         WHERE i.id = r.import_id AND i.door = 'sql' AND r.entity = :entity AND r.key = ANY(CAST(:keys AS text[]))"""
     )
-    UPDATE imports i SET pending = pending - done.rows, rejected = rejected + done.rows, updated_at = now()
-      FROM (SELECT import_id, count(*) AS rows FROM rejected GROUP BY import_id) AS done WHERE i.id = done.import_id
-""")
+)
+_REJECT_GONE = text(
+    _REJECT_WAITING_ROWS.format(
+        rows="""imports i
+         WHERE i.id = r.import_id AND i.door = 'sql' AND i.layout = :entity AND i.notes ->> 'source' = :source
+           AND i.execution_id <> :execution_id AND r.entity = :entity"""
+    )
+)
+GONE = "gone"
+_GONE = "enquanto esperava, a linha saiu da fonte"
 
 
 async def list_unstored(
@@ -535,7 +562,13 @@ async def end_listing(db: AsyncConnection, execution_id: int, entity: str) -> No
     await db.execute(_END_LISTING, {"execution_id": execution_id, "entity": entity})
 
 
-async def reject_overtaken(db: AsyncConnection, entity: str, keys: Sequence[str]) -> None:
+async def reject_read_again(db: AsyncConnection, entity: str, keys: Sequence[str]) -> None:
     """Reject rows of earlier readings that still wait, as these keys have been read again."""
     parameters = {"entity": entity, "keys": list(keys), "code": REPLACED, "message": _REPLACED}
-    await db.execute(_REJECT_OVERTAKEN, parameters)
+    await db.execute(_REJECT_READ_AGAIN, parameters)
+
+
+async def reject_gone(db: AsyncConnection, execution_id: int, entity: str, *, source: str) -> None:
+    """Reject rows of earlier readings that still wait, as a whole reading has met none of them."""
+    parameters = {"entity": entity, "source": source, "execution_id": execution_id, "code": GONE, "message": _GONE}
+    await db.execute(_REJECT_GONE, parameters)

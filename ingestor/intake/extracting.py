@@ -143,6 +143,8 @@ async def finish(db: AsyncConnection, claim: IntakeClaim, registered: Registered
     rows: int = (await db.execute(_COUNT_MET, {"id": registered.id})).scalar_one()
     await sources.end(db, registered, cursor=position.next_cursor, is_whole=is_whole, rows=rows if is_whole else None)
     await db.execute(_FORGET_KEYS, {"id": registered.id})
+    if is_whole:
+        await imports.reject_gone(db, claim.execution_id, registered.name, source=registered.source.name)
     await imports.end_listing(db, claim.execution_id, registered.name)
     return await jobs.finish(db, claim)
 
@@ -331,7 +333,7 @@ async def _store(db: AsyncConnection, work: _Work, read: _Read) -> None:
     records = [make_record(entity, row.key, row.data) for row in read.rows if row.key is not None and row.data]
     done = await upsert(driver, entity, records, source=work.registered.source.name)
     rejected = [row for row in read.rows if row.errors]
-    await imports.reject_overtaken(db, work.entity, keys)
+    await imports.reject_read_again(db, work.entity, keys)
     await _list(db, work, [row for row in read.rows if row.errors or row.key in done.missing], done.missing)
     await sources.advance(
         db, work.registered, after=read.after, without_cursor=read.without_cursor, is_read=read.is_last

@@ -88,13 +88,15 @@ _WAITING = """
                         WHERE own.entity = $4 AND own.key = r.data ->> $3 AND own.import_id = $1
                           AND own.state = 'pending')
 """
-# What waits for a record that is there now. What has been changed since the import came in is not written over.
+# What waits for a record that is there now. What a later import, or none, has changed or removed since this one came in
+# is not written over.
 _RIPE = """
     SELECT r.import_id, r.row, r.entity, r.key, CAST(r.data AS text) AS data, r.digest,
-           own.key IS NOT NULL AND own.updated_at > i.created_at AND own.import_id IS DISTINCT FROM r.import_id
+           CASE i.door WHEN 'sql' THEN i.notes ->> 'source' END AS source,
+           own.updated_at > i.created_at AND (own.import_id IS NULL OR own.import_id > r.import_id)
            AND (own.digest IS DISTINCT FROM r.digest OR own.removed_at IS NOT NULL) AS is_replaced
       FROM import_rows r
-      JOIN imports i ON i.id = r.import_id
+      JOIN imports i ON i.id = r.import_id AND i.state IN ('processing', 'done')
       JOIN entity_records referred ON referred.entity = r.waits_entity AND referred.key = r.waits_key
                                   AND referred.removed_at IS NULL
       LEFT JOIN entity_records own ON own.entity = r.entity AND own.key = r.key
@@ -325,7 +327,7 @@ async def _process_chunk(
     unknown = {row["entity"] for row in rows} - entities.keys()
     if unknown:
         raise Refused("layout_changed", f"o layout mudou desde a leitura: já não traz {', '.join(sorted(unknown))}")
-    marks = await _store(driver, import_id, rows, entities)
+    marks = await _store(db, import_id, rows, entities)
     await _count(driver, import_id, marks)
     processed, unchanged = marks.count("processed"), marks.count("unchanged")
     await jobs.count(db, claim, seen=len(rows), unchanged=unchanged, accepted=processed, requests=1)
@@ -333,23 +335,33 @@ async def _process_chunk(
 
 
 async def _store(
-    driver: "asyncpg.Connection[Any]",
+    db: AsyncConnection,
     import_id: int,
     rows: Sequence[asyncpg.Record],
     entities: Mapping[str, Declaration],
+    *,
+    source: str | None = None,
 ) -> _Marks:
-    """Upsert staged rows, entity by entity, and mark what became of them. Of rows with one key the last one holds."""
+    """Upsert staged rows, entity by entity, and mark what became of them. Of rows with one key the last one holds.
+
+    Rows before them that still wait are overtaken. `source`: the database that they were read from.
+    """
+    driver = await driver_of(db)
     marks = _Marks()
+    held: dict[str, dict[str, int]] = {}
     for name, entity in entities.items():
         own = [row for row in rows if row["entity"] == name]
         if not own:
             continue
         last = {row["key"]: row for row in own}
         records = [restore(entity, key, row["data"], row["digest"]) for key, row in last.items()]
-        done = await upsert(driver, entity, records, import_id=import_id)
+        done = await upsert(driver, entity, records, source=source, import_id=import_id)
+        held[name] = {key: row["row"] for key, row in last.items() if key not in done.missing}
         for row in own:
             _mark(marks, row, import_id, done, is_last=last[row["key"]] is row, last=last[row["key"]])
     await marks.write(driver)
+    for name, numbers in held.items():
+        await imports.reject_overtaken(db, import_id, name, numbers)
     return marks
 
 
@@ -395,7 +407,8 @@ async def retry_waiting(db: AsyncConnection, entities: Mapping[str, Declaration]
     for row in ripe:
         by_import.setdefault(row["import_id"], []).append(row)
     for import_id, rows in sorted(by_import.items()):
-        marks = await _store(driver, import_id, [row for row in rows if not row["is_replaced"]], entities)
+        fresh = [row for row in rows if not row["is_replaced"]]
+        marks = await _store(db, import_id, fresh, entities, source=rows[0]["source"])
         await _count(driver, import_id, marks)
         replaced = [row for row in rows if row["is_replaced"]]
         if replaced:

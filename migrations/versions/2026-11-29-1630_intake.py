@@ -105,6 +105,7 @@ CREATE TABLE import_rows (
 CREATE INDEX ix_import_rows_pending ON import_rows (import_id, row) WHERE state = 'pending' AND waits_key IS NULL;
 CREATE INDEX ix_import_rows_waiting ON import_rows (waits_entity, waits_key)
     WHERE state = 'pending' AND waits_key IS NOT NULL;
+CREATE INDEX ix_import_rows_waiting_key ON import_rows (entity, key) WHERE state = 'pending' AND waits_key IS NOT NULL;
 CREATE INDEX ix_import_rows_state ON import_rows (import_id, state, row);
 CREATE INDEX ix_import_rows_key ON import_rows (entity, key, import_id);
 CREATE TABLE sources (

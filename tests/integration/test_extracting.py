@@ -605,3 +605,32 @@ async def test_a_connection_that_breaks_is_a_source_that_is_down(desk: Desk, pos
     await desk.ask()
     with pytest.raises(SourceDown):
         await desk.work()
+
+
+async def test_a_row_that_has_waited_belongs_to_its_source_and_goes_with_it(
+    references: Desk, postgresql: Erp, database: Database
+) -> None:
+    await references.read()
+    await bring_product(references, 99)
+    assert await database.value("SELECT source FROM entity_records WHERE entity = 'linhas' AND key = '11'") == "erp"
+
+
+async def test_a_row_that_waits_and_has_left_the_source_is_not_stored(
+    references: Desk, postgresql: Erp, database: Database
+) -> None:
+    await references.read()
+    postgresql.run("DELETE FROM linhas WHERE id = 11")
+    await references.read()
+    assert [(each.state, each.pending, each.rejected) for each in await listed(database)] == [("rejected", 0, 1)]
+    await bring_product(references, 99)
+    assert set(await stored(database, "linhas")) == {"10"}
+
+
+async def bring_product(references: Desk, number: int) -> None:
+    """The product that a row waits for."""
+    async with references.engine.begin() as db:
+        await db.exec_driver_sql(f"""
+            INSERT INTO entity_records (entity, key, data, source)
+            VALUES ('produtos', '{number}', '{{"codigo": {number}}}', 'erp')
+        """)
+        await importing.retry_waiting(db, {each.name: each.entity.entity for each in references.registered})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.services.intake import records as removing
 from common.connections.loading import no_connections
 from common.connections.settings import Layout
 from common.intake.rows import Reader
@@ -310,3 +311,101 @@ async def test_an_import_that_was_discarded_is_forgotten_with_the_rows_that_it_l
         pass
     assert await database.value("SELECT count(*) FROM import_rows") == 0
     assert await database.value("SELECT count(*) FROM imports") == 0
+
+
+async def is_pending(database: Database, import_id: int) -> bool:
+    return bool(await database.value(f"SELECT pending > 0 FROM imports WHERE id = {import_id}"))
+
+
+async def process_now(database: Database, import_id: int, name: str = "compras") -> None:
+    """Process an import whose turn it is."""
+    claimed = await claim(database, "w")
+    assert (await found(database, claimed)).id == import_id
+    assert await process(tools_of(database), claimed, await found(database, claimed), layout(name))
+    assert await database.run(finish, claimed, import_id)
+    await database.run(executions.close, claimed.execution_id)
+
+
+async def retry(database: Database) -> int:
+    declared = no_connections().declarations
+    return await database.run(importing.retry_waiting, declared)
+
+
+async def bring(database: Database, *documents: str) -> None:
+    """The suppliers that rows wait for."""
+    import_id = await push(database, "fornecedores_proprios", *map(supplier, documents))
+    await process_now(database, import_id, "fornecedores_proprios")
+
+
+async def test_a_row_that_has_waited_does_not_write_over_a_later_row_of_its_import(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "CHUNK", 1)
+    import_id = await push(
+        database, "compras", purchase("1", fornecedor=SUPPLIER, objeto="velho"), purchase("1", objeto="novo")
+    )
+    await process_now(database, import_id)
+    await bring(database, SUPPLIER)
+    await retry(database)
+    assert await database.value("SELECT data ->> 'objeto' FROM entity_records WHERE entity = 'compras'") == "novo"
+    assert await counts(database, import_id) == (2, 0, 1, 0, 1)
+
+
+async def test_a_row_that_has_waited_longer_does_not_count_as_newer_than_one_that_came_later(
+    database: Database,
+) -> None:
+    old = await push(database, "compras", purchase("1", fornecedor=SUPPLIER, objeto="velho"))
+    new = await push(database, "compras", purchase("1", fornecedor=OTHER, objeto="novo"))
+    await process_now(database, old)
+    await process_now(database, new)
+    await bring(database, SUPPLIER)
+    await retry(database)
+    await bring(database, OTHER)
+    await retry(database)
+    assert await database.value("SELECT data ->> 'objeto' FROM entity_records WHERE entity = 'compras'") == "novo"
+    assert await counts(database, new) == (1, 0, 1, 0, 0)
+
+
+async def test_a_later_import_that_says_what_is_there_overtakes_a_row_that_waits(database: Database) -> None:
+    await process_now(database, await push(database, "compras", purchase("1", objeto="certo")))
+    old = await push(database, "compras", purchase("1", fornecedor=SUPPLIER, objeto="errado"))
+    await process_now(database, old)
+    await process_now(database, await push(database, "compras", purchase("1", objeto="certo")))
+    await bring(database, SUPPLIER)
+    await retry(database)
+    assert await database.value("SELECT data ->> 'objeto' FROM entity_records WHERE entity = 'compras'") == "certo"
+    assert await counts(database, old) == (1, 0, 0, 0, 1)
+
+
+async def test_a_record_that_was_removed_while_a_row_waited_stays_removed(database: Database) -> None:
+    await bring(database, SUPPLIER)
+    await process_now(database, await push(database, "compras", purchase("1", fornecedor=SUPPLIER)))
+    await database.rows("UPDATE entity_records SET removed_at = now() WHERE key = :key", key=SUPPLIER)
+    old = await push(database, "compras", purchase("1", fornecedor=SUPPLIER))
+    await process_now(database, old)
+    assert await is_pending(database, old)
+    await records_removed(database, "1")
+    await bring(database, SUPPLIER)
+    await retry(database)
+    assert await database.value("SELECT removed_at IS NOT NULL FROM entity_records WHERE entity = 'compras'")
+    assert not await is_pending(database, old)
+
+
+async def records_removed(database: Database, key: str) -> None:
+    declaration = no_connections().declarations["compras"]
+    await removing.remove(database.engine, declaration, key, who="admin")
+
+
+async def test_rows_of_an_import_that_was_discarded_wait_for_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "CHUNK", 1)
+    import_id = await push(database, "compras", purchase("1", fornecedor=SUPPLIER), purchase("2"))
+    claimed = await claim(database, "w")
+    assert not await process(tools_of(database, chunks=1), claimed, await found(database, claimed), layout("compras"))
+    assert await database.run(executions.cancel, claimed.execution_id, "admin")
+    assert await database.run(imports.end_abandoned) == 1
+    await bring(database, SUPPLIER)
+    await retry(database)
+    assert await database.value("SELECT count(*) FROM entity_records WHERE entity = 'compras'") == 0
+    assert await counts(database, import_id) == (2, 2, 0, 0, 0)

@@ -34,6 +34,9 @@ TICK_SECONDS = 5.0
 RETRY_SECONDS = 15.0
 TIDY_SECONDS = 600.0
 POSTPONED_SECONDS = 30.0
+LAYOUT_SECONDS = 20.0
+LAYOUT_TRIES = 3
+"""How often an import whose layout is gone waits for it, before it is refused."""
 NO_LAYOUT = "o layout {layout} não está na pasta, ou não vale"
 
 
@@ -86,8 +89,9 @@ class IntakeWorker(JobWorker[IntakeClaim]):
 
     async def _claim(self, db: AsyncConnection, lease_seconds: float) -> IntakeClaim | None:
         assert self._connections is not None  # noqa: S101  # see `_is_ready`
-        # without the folder, this worker does not know which layouts there are
-        layouts = list(self._connections.layouts) if self._options.folder is None else None
+        # without the folder, or while it cannot be read, this worker does not know which layouts there are
+        is_blind = self._options.folder is None or self._is_unread
+        layouts = list(self._connections.layouts) if is_blind else None
         return await intake.claim(
             db, self.id, lease_seconds=lease_seconds, sources=self._readings.names, layouts=layouts
         )
@@ -100,15 +104,18 @@ class IntakeWorker(JobWorker[IntakeClaim]):
             self._connections = self._connections or no_connections()
             return
         stamp = await asyncio.to_thread(stamp_of, self._options.folder)
-        if stamp == self._stamp:
+        if stamp == self._stamp and not self._is_unread:
             return
         found, faults = await asyncio.to_thread(check_connections, self._options.folder)
-        for fault in faults:
-            log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
-        self._connections = _with_former(found, self._connections, {Path(fault.file).stem for fault in faults})
+        if stamp != self._stamp:
+            for fault in faults:
+                log.error("a file of connections does not hold", file=fault.file, line=fault.line, fault=fault.message)
         # a folder that cannot be read says nothing of its files
         self._is_unread = any(fault.file in (str(self._options.folder), *FOLDERS) for fault in faults)
-        if not self._is_unread:
+        if self._is_unread:
+            self._connections = self._connections or found
+        else:
+            self._connections = _with_former(found, self._connections, {Path(fault.file).stem for fault in faults})
             await self._readings.take(self._connections.sources)
         self._stamp = stamp
         self._wake.set()
@@ -176,6 +183,8 @@ class IntakeWorker(JobWorker[IntakeClaim]):
             return
         layout = self._connections.layouts.get(found.layout)
         if layout is None:
+            if claim.failures < LAYOUT_TRIES:  # files are replaced one by one
+                raise Postponed(LAYOUT_SECONDS, "misconfigured", NO_LAYOUT.format(layout=found.layout))
             await self._refuse(claim, found, Refused("unknown_layout", NO_LAYOUT.format(layout=found.layout)))
             return
         with structlog.contextvars.bound_contextvars(import_id=found.id, layout=found.layout):

@@ -13,6 +13,8 @@ from common.connections.loading import load_connections
 from common.connections.settings import Layout
 from common.lifecycle import executions, imports, jobs
 from ingestor.intake import importing
+from ingestor.intake import worker as module
+from ingestor.intake.worker import IntakeWorker
 from tests.integration.conftest import Database
 from tests.integration.test_importing import (
     OTHER,
@@ -209,7 +211,10 @@ async def test_a_layout_of_all_or_nothing_takes_nothing_of_a_sheet_with_an_error
     assert await database.value("SELECT count(*) FROM import_rows WHERE state = 'rejected'") > 0
 
 
-async def test_an_import_of_a_layout_that_is_gone_is_refused(database: Database, sheet: bytes, tmp_path: Path) -> None:
+async def test_an_import_of_a_layout_that_is_gone_is_refused(
+    database: Database, sheet: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LAYOUT_SECONDS", 0.01)
     import_id = await upload(database, sheet, layout="sumiu")
     async with folder_with(tmp_path, "valid_rows") as folder, working(database, folder=folder):
         await eventually(has_ended(database, import_id))
@@ -256,3 +261,61 @@ async def stage_and_die(database: Database, by: Layout) -> None:
         await importing.process(tools_of(database, chunks=0), claimed, one, by)
     assert await database.value("SELECT state FROM imports") == "checked"
     await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 second'")
+
+
+async def test_an_import_waits_while_the_folder_of_its_layout_cannot_be_read(
+    database: Database, tmp_path: Path
+) -> None:
+    content = write_xlsx(
+        tmp_path / "c.xlsx",
+        [[SUPPLIER, "Ministério", "n1", 10.5]],
+        ["CPF ou CNPJ", "Nome ou razão social", "Nota", "Valor"],
+    )
+    async with folder_with(tmp_path, "valid_rows") as folder:
+        async with working(database, folder=folder) as worker:
+            await eventually(lambda: _knows(worker, "parceiros"))
+            folder.rename(tmp_path / "away")
+            await worker._look()
+            import_id = await upload(database, content, layout="parceiros")
+            await eventually(has_ended(database, import_id))
+        assert await database.value("SELECT state FROM imports") == "done"
+
+
+async def test_a_worker_that_starts_while_its_folder_cannot_be_read_takes_nothing(
+    database: Database, sheet: bytes, tmp_path: Path
+) -> None:
+    import_id = await upload(database, sheet, layout="parceiros")
+    async with working(database, folder=tmp_path / "connections") as worker:
+        await worker._look()
+        await worker._fill_slots()
+        assert not worker._held
+    assert await database.value(f"SELECT state FROM imports WHERE id = {import_id}") == "received"
+
+
+async def _knows(worker: IntakeWorker, name: str) -> bool:
+    return worker._connections is not None and name in worker._connections.layouts
+
+
+async def test_an_import_goes_on_when_the_file_of_its_layout_has_been_replaced(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LAYOUT_SECONDS", 0.5)
+    content = write_xlsx(
+        tmp_path / "c.xlsx",
+        [[SUPPLIER, "Ministério", "n1", 10.5]],
+        ["CPF ou CNPJ", "Nome ou razão social", "Nota", "Valor"],
+    )
+    async with folder_with(tmp_path, "valid_rows") as folder, working(database, folder=folder) as worker:
+        await eventually(lambda: _knows(worker, "parceiros"))
+        written = folder / "layouts" / "parceiros.yaml"
+        written.rename(tmp_path / "parceiros.yaml")
+        await worker._look()
+        import_id = await upload(database, content, layout="parceiros")
+
+        async def is_looked_at() -> bool:
+            return bool(await database.value("SELECT max(failures) > 0 FROM sync_slices"))
+
+        await eventually(is_looked_at)
+        (tmp_path / "parceiros.yaml").rename(written)
+        await eventually(has_ended(database, import_id))
+    assert await database.value("SELECT state FROM imports") == "done"

@@ -93,7 +93,8 @@ _WAITING = """
 _RIPE = """
     SELECT r.import_id, r.row, r.entity, r.key, CAST(r.data AS text) AS data, r.digest,
            CASE i.door WHEN 'sql' THEN i.notes ->> 'source' END AS source,
-           own.updated_at > i.created_at AND (own.import_id IS NULL OR own.import_id > r.import_id)
+           own.updated_at > i.created_at
+           AND (own.import_id IS NULL OR own.import_id > r.import_id OR own.removed_at IS NOT NULL)
            AND (own.digest IS DISTINCT FROM r.digest OR own.removed_at IS NOT NULL) AS is_replaced
       FROM import_rows r
       JOIN imports i ON i.id = r.import_id AND i.state IN ('processing', 'done')

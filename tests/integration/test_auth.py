@@ -93,9 +93,9 @@ async def test_every_route_but_the_public_ones_wants_a_user(start: Open) -> None
     assert {"/", "/health", "/health/live", "/health/ready", "/auth/token", "/buscas/cancelar/{token}"} == PUBLIC
     assets = {"/assets", "/assets/preact"}
     assert {path for _, path in found} >= PUBLIC | assets
+    names = {"name": "docs.js", "execution_id": "1", "entidade": "compras", "formato": "csv"}
     async with clients() as api:
         for method, path in found:
-            names = {"name": "docs.js", "execution_id": "1", "entidade": "compras", "formato": "csv"}
             asked = re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), path)
             answer = await api.request(method, asked + "/page.css" if path in assets else asked)
             if path in PUBLIC | assets:

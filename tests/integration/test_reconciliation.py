@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,8 @@ from common.entities.reconciliation import (
     UNCOMPARED,
     UNNAMED,
 )
+from simulator.generated import generate
+from standalone.purchases import plan
 from tests.integration.conftest import Database, OpenApi
 
 DAYS = 20
@@ -558,3 +560,48 @@ async def test_a_purchase_that_passes_the_deadline_becomes_another_version(datab
     changed = {row.registro: row.alterado_em for row in rows}
     assert changed["sumiu"] == midnight
     assert changed["ainda_no_prazo"].year == 2020
+
+
+# --- the demonstration --------------------------------------------------------------------------------------------
+
+
+async def test_what_is_planted_in_the_demonstration_is_found_and_nothing_else(database: Database) -> None:
+    world = generate(1, TODAY - timedelta(days=9), TODAY, 60, now=lambda: datetime.combine(TODAY, time(12)))
+    records = [world.inventor.record(each) for each in world.contratacoes.records.values()]
+    portal = Portal()
+    for each in records:
+        amounts = {
+            name: None if each[written] is None else Decimal(str(each[written]))
+            for name, written in (
+                ("valor_total_estimado", "valorTotalEstimado"),
+                ("valor_total_homologado", "valorTotalHomologado"),
+            )
+        }
+        number = portal.add(
+            each["orgaoEntidade"]["cnpj"],
+            each["sequencialCompra"],
+            date.fromisoformat(each["dataPublicacaoPncp"][:10]),
+            ano_compra=each["anoCompra"],
+            processo=each["processo"],
+            numero_compra=each["numeroCompra"],
+            **amounts,
+        )
+        assert number == each["numeroControlePNCP"]
+    erp, sheet = plan(records, TODAY)
+    purchases = {
+        each.number: {
+            "orgao_cnpj": each.cnpj,
+            **({"numero_controle_pncp": each.control_number} if each.control_number else {}),
+            **({"processo": each.process} if each.process else {}),
+            **({"valor_homologado": Decimal(str(each.value))} if each.value is not None else {}),
+            "data_assinatura": each.signed_on.isoformat(),
+        }
+        for each in (*erp, *sheet)
+    }
+    await portal.store(database)
+    await store_purchases(database, purchases)
+    found = {
+        (row.registro, row.origem): row.situacao for row in await read_view(database, "registro, origem, situacao")
+    }
+    assert {key: found[key, "compra"] for key in purchases} == {each.number: each.situation for each in (*erp, *sheet)}
+    assert found == {key: situation for key, (situation, *_) in model(purchases, portal).items()}

@@ -598,6 +598,9 @@ não está completo, 130 interrompido.
     "to take it in: ./pncp imports {id} --confirm; not to: --discard": (
         "para importar: ./pncp imports {id} --confirm; para não importar: --discard"
     ),
+    "records that changed after the preview that was confirmed: {count}": (
+        "registros que mudaram depois da prévia que foi confirmada: {count}"
+    ),
     "columns that are not taken in: {names}": "colunas que não são importadas: {names}",
     "{n} of {all} records": "{n} de {all} registros",
     "queued: no worker that takes in has taken it yet": "na fila: nenhum processo de entradas a pegou ainda",

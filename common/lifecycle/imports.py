@@ -95,6 +95,11 @@ _CONFIRM = text("""
     UPDATE imports SET confirmed_at = now(), confirmed_by = :who, updated_at = now()
      WHERE execution_id = :execution_id AND state = 'checked'
 """)
+_ASK_AGAIN = text("""
+    UPDATE imports SET notes = notes || CAST(:notes AS jsonb), checked_at = now(), confirmed_at = NULL,
+                       confirmed_by = NULL, updated_at = now()
+     WHERE id = :id AND state = 'checked'
+""")
 _END = text("""
     UPDATE imports SET state = :state, fault_code = :code, fault = :fault, ended_at = now(), updated_at = now()
      WHERE id = :id AND ended_at IS NULL
@@ -294,6 +299,11 @@ async def mark_processing(db: AsyncConnection, import_id: int) -> bool:
 async def confirm(db: AsyncConnection, execution_id: int, who: str) -> bool:
     """Note who has looked at the preview; the execution is confirmed with it."""
     return (await db.execute(_CONFIRM, {"execution_id": execution_id, "who": who})).rowcount == 1
+
+
+async def ask_again(db: AsyncConnection, import_id: int, notes: Mapping[str, Any]) -> None:
+    """Take a confirmation back, as the preview is another one now; the execution's is taken back with it."""
+    await db.execute(_ASK_AGAIN, {"id": import_id, "notes": json.dumps(notes)})
 
 
 async def end(

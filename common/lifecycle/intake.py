@@ -83,6 +83,9 @@ _ASK_FOR = text("""
            updated_at = now()
      WHERE id = :execution_id
 """)
+_ASK_AGAIN = text("""
+    UPDATE sync_executions SET options = options - 'confirmed', updated_at = now() WHERE id = :execution_id
+""")
 _DETAILS = text("""
     SELECT resource, trigger, options, started_at IS NULL AS is_new, created_at
       FROM sync_executions WHERE id = :execution_id
@@ -166,6 +169,11 @@ async def lock_unplanned(db: AsyncConnection, sources: Sequence[str]) -> Request
 async def ask_for(db: AsyncConnection, execution_id: int, entity: str) -> None:
     """Note of which entity a reading that is held asks whether it may go on."""
     await db.execute(_ASK_FOR, {"execution_id": execution_id, "entity": entity})
+
+
+async def ask_again(db: AsyncConnection, execution_id: int) -> None:
+    """Take the confirmation of an import back."""
+    await db.execute(_ASK_AGAIN, {"execution_id": execution_id})
 
 
 async def plan(db: AsyncConnection, execution_id: int, parts: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from common.connections.settings import Layout
 from common.database import driver_of, in_transaction
 from common.entities.declared import Declaration
 from common.intake.rows import Reader
-from common.lifecycle import imports, jobs, slices
+from common.lifecycle import imports, intake, jobs, slices
 from common.lifecycle.imports import Import
 from common.lifecycle.intake import IntakeClaim
 from ingestor.errors import LeaseLost
@@ -72,6 +73,13 @@ _PREVIEW = """
              WHERE import_id = $1 AND state = 'pending' ORDER BY entity, key, row DESC) r
       LEFT JOIN entity_records known ON known.entity = r.entity AND known.key = r.key
      GROUP BY r.entity
+"""
+_CHANGED_SINCE = """
+    SELECT count(*) FROM (SELECT DISTINCT ON (entity, key) entity, key, digest FROM import_rows
+                           WHERE import_id = $1 AND state = 'pending' ORDER BY entity, key, row DESC) r
+      JOIN entity_records known ON known.entity = r.entity AND known.key = r.key
+     WHERE known.updated_at > (SELECT checked_at FROM imports WHERE id = $1)
+       AND (known.digest IS DISTINCT FROM r.digest OR known.removed_at IS NOT NULL)
 """
 _REPEATED = """
     SELECT entity, count(*) AS keys FROM (
@@ -238,8 +246,26 @@ async def _ask_leave(tools: Tools, claim: IntakeClaim, found: Import, layout: La
         rejected = await (await driver_of(db)).fetchval("SELECT rejected FROM imports WHERE id = $1", found.id)
     if rejected and layout.policy == "all_or_nothing":
         raise Refused(REJECTED_ROWS, f"{rejected} linhas têm erros, e o layout {layout.name} aceita tudo ou nada")
-    if found.needs_confirmation and not claim.options.get("confirmed"):
+    if not found.needs_confirmation:
+        return
+    ask_again = partial(_ask_again, claim=claim, found=found, layout=layout)
+    if not claim.options.get("confirmed") or await in_transaction(tools.engine, ask_again):
         raise NeedsConfirmation
+
+
+async def _ask_again(db: AsyncConnection, claim: IntakeClaim, found: Import, layout: Layout) -> bool:
+    """Whether rows would write over what was changed since their preview, which is then made anew to be confirmed."""
+    await jobs.lock(db, claim.execution_id)
+    await _hold(db, claim)
+    driver = await driver_of(db)
+    await driver.execute(BY_INDEX)
+    changed = await driver.fetchval(_CHANGED_SINCE, found.id)
+    if changed:
+        preview = await _preview(driver, found.id, layout)
+        await imports.ask_again(db, found.id, {**preview, "changed_since": changed})
+        await intake.ask_again(db, claim.execution_id)
+        log.warning("records were changed since the preview that was confirmed", records=changed)
+    return bool(changed)
 
 
 async def _fetch(engine: AsyncEngine, import_id: int, path: Path) -> None:

@@ -199,6 +199,10 @@ def preview_of(one: Answer) -> Iterator[RenderableType]:
         counts = (each[name] for name in ("create", "change", "none", "waiting", "rejected"))
         shown.add_row(each["entity"], *(number(count) for count in counts))
     yield shown
+    changed = one["notes"].get("changed_since")
+    if changed:
+        said = tr("records that changed after the preview that was confirmed: {count}", count=number(changed))
+        yield Text(said, STYLES["warning"])
     unknown = one["notes"].get("unknown_columns")
     if unknown:
         yield Text(tr("columns that are not taken in: {names}", names=", ".join(unknown)), STYLES["warning"])

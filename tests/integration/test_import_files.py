@@ -24,6 +24,7 @@ from tests.integration.test_importing import (
     found,
     has_ended,
     layout,
+    push,
     quick,
     tools_of,
     working,
@@ -319,3 +320,29 @@ async def test_an_import_goes_on_when_the_file_of_its_layout_has_been_replaced(
         (tmp_path / "parceiros.yaml").rename(written)
         await eventually(has_ended(database, import_id))
     assert await database.value("SELECT state FROM imports") == "done"
+
+
+async def test_what_was_changed_since_the_preview_is_asked_about_again(database: Database, tmp_path: Path) -> None:
+    old = write_xlsx(tmp_path / "old.xlsx", [[SUPPLIER, "Velho", None], [OTHER, "Caixa", None]])
+    import_id = await upload(database, old, needs_confirmation=True)
+    execution_id = await database.value("SELECT execution_id FROM imports")
+
+    async def waits() -> bool:
+        return await database.value(f"SELECT held IS NOT NULL FROM sync_executions WHERE id = {execution_id}")
+
+    async def confirm(db: AsyncConnection) -> bool:
+        return await jobs.confirm(db, execution_id) and await imports.confirm(db, execution_id, "admin")
+
+    async with working(database):
+        await eventually(waits)
+        newer = await push(database, "fornecedores_proprios", {"documento": SUPPLIER, "nome": "Novo"})
+        await eventually(has_ended(database, newer))
+        assert await database.run(confirm)
+        await eventually(waits)
+        assert await database.value("SELECT data ->> 'nome' FROM entity_records") == "Novo"
+        row = await database.row(f"SELECT notes, confirmed_by FROM imports WHERE id = {import_id}")
+        assert (row.notes["changed_since"], row.confirmed_by) == (1, None)
+        assert row.notes["preview"]["fornecedores_proprios"] == {"create": 1, "change": 1, "none": 0, "waiting": 0}
+        assert await database.run(confirm)
+        await eventually(has_ended(database, import_id))
+    assert await database.rows("SELECT data ->> 'nome' FROM entity_records ORDER BY 1") == [("Caixa",), ("Velho",)]

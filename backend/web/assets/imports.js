@@ -203,9 +203,9 @@ export function ImportView({ parts }) {
   return html`<nav class="crumbs" aria-label="Caminho"><a href="#/entradas">Entradas</a> <span aria-hidden="true">/</span> <span aria-current="page">${one.id}</span></nav>
     <header class="view-head"><div class="title-line"><h1>${nameOf(one)}</h1><${ImportState} of=${one} /></div>
       <div class="head-actions">${isUnfinished(one) && one.phase !== "receiving" && html`<${Button} may=${mayTakeIn(one.layout)} icon="stop" kind="danger-quiet" onClick=${() => askDiscard(one)}>Descartar<//>`}</div></header>
-    ${one.fault && html`<div class="verdict bad" role="note"><p>${one.fault}</p><p class="muted">Nada deste arquivo foi gravado. Corrija e envie de novo.</p></div>`}
+    ${one.fault && html`<div class="verdict bad" role="note"><p>${one.fault}</p><p class="muted">${one.processed ? "O que já foi gravado fica." : "Nada deste arquivo foi gravado."} Corrija e envie de novo.</p></div>`}
     ${isUnfinished(one) && html`<${Advance} one=${one} />`}
-    <${Card} id="fatos" title="Importação"><dl class="facts wide">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl><${Notes} notes=${one.notes} /><//>
+    <${Card} id="fatos" title="Importação"><dl class="facts wide">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl><${Notes} notes=${one.notes} held=${one.phase === "held"} /><//>
     ${one.preview.length > 0 && html`<${Preview} one=${one} />`}
     ${one.rows > 0 && html`<${Card} id="linhas" title="Linhas" aside=${one.rejected > 0 && html`<${Save} path=${`${path}/erros.csv`} name=${`importacao-${one.id}.erros.csv`} label="Erros em CSV" />`}><${Rows} one=${one} /><//>`}
     ${one.job_id && html`<${Card} id="registro" title="Registro"><${Log} job=${{ id: one.job_id, status: isUnfinished(one) ? "running" : "success" }} /><//>`}`;
@@ -224,10 +224,10 @@ function Advance({ one }) {
   return html`<${Card}><p>${AT_WORK[one.phase]}</p>${share !== null && html`<div class="job-progress"><${Progress} value=${share} label="Linhas gravadas" /><span>${integer(done)} de ${integer(one.rows)}</span></div>`}<//>`;
 }
 
-function Notes({ notes }) {
+function Notes({ notes, held }) {
   const unknown = notes.unknown_columns ?? [];
-  if (!unknown.length) return null;
-  return html`<p class="note warn">${unknown.length === 1 ? "Uma coluna não é deste layout e foi deixada de lado" : "Estas colunas não são deste layout e foram deixadas de lado"}: ${unknown.join(", ")}.</p>`;
+  const changed = held ? notes.changed_since ?? 0 : 0;
+  return html`${changed > 0 && html`<p class="note warn">${changed === 1 ? "Um registro mudou" : `${integer(changed)} registros mudaram`} depois da prévia que foi confirmada, e esta planilha gravaria por cima: olhe a prévia de novo.</p>`}${unknown.length > 0 && html`<p class="note warn">${unknown.length === 1 ? "Uma coluna não é deste layout e foi deixada de lado" : "Estas colunas não são deste layout e foram deixadas de lado"}: ${unknown.join(", ")}.</p>`}`;
 }
 
 const PREVIEW = (held) => [

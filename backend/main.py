@@ -112,7 +112,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     """Create the application; connections are opened by its lifespan."""
     limiter = Limiter(settings.limits, settings.counting_key)
     metrics = Metrics()
-    connections = ConnectionFiles(settings.connections_dir, settings.reconciliation_days)
+    connections = ConnectionFiles(settings.connections_dir, settings.reconciliation_days, settings.counting_key)
     security = Security(settings, limiter, metrics, connections) if settings.authenticates else None
     app = FastAPI(
         title="PNCP Sync",

@@ -435,11 +435,12 @@ def _names(resource: Resource, party: Party) -> bool:
 # --- declared entities ------------------------------------------------------------------------------------------
 
 
-def of_declared(entity: Declaration) -> Entity:
+def of_declared(entity: Declaration, secret: str = "") -> Entity:
     """The records of a declared entity that are not removed, or the rows of its view.
 
     Where keys may be numbers of natural persons, rows are paged by a number of ours, as cursors show what they are
-    paged by; a view has none, and its rows are paged by a hash.
+    paged by; a view has none, and its rows are paged by a hash. Without `secret`, of letters and digits, its readers
+    could find the number by trying all of them.
     """
     parts, values = _Parts(), {name: f"{MAIN}.v_{name}" for name in entity.columns}
     key = Field(KEY, "Chave", Kind.TEXT, f"{MAIN}.key", is_personal=entity.has_personal_key)
@@ -456,7 +457,7 @@ def of_declared(entity: Declaration) -> Entity:
             is_free=each.type == "text" and not each.values and each.name not in entity.key,
         )
     _add_declared_filters(parts, entity, values)
-    paged = _paged_by(entity, key, parts.fields)
+    paged = _paged_by(entity, key, parts.fields, secret)
     parts.orders[KEY] = Order(KEY, key.label, paged[0].sql, paged[0].kind, is_required=True, is_descending=False)
     moments = [(CHANGED, "Alterado pela última vez", f"{MAIN}.updated_at")]
     if entity.view is None:
@@ -496,11 +497,11 @@ def _declared_source(entity: Declaration) -> str:
     return f"(SELECT {', '.join((*own, *columns))} FROM {rows}) {MAIN}"
 
 
-def _paged_by(entity: Declaration, key: Field, fields: Mapping[str, Field]) -> tuple[Field, ...]:
+def _paged_by(entity: Declaration, key: Field, fields: Mapping[str, Field], secret: str) -> tuple[Field, ...]:
     if entity.view is None:
         return (Field("numero", "Número", Kind.LONG, f"{MAIN}.number"),) if key.is_personal else (key,)
     if key.is_personal:
-        return (Field("resumo", "Resumo da chave", Kind.TEXT, f"md5({MAIN}.key)"),)
+        return (Field("resumo", "Resumo da chave", Kind.TEXT, f"md5('{secret}' || {MAIN}.key)"),)
     return tuple(fields[name] for name in entity.key)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import zipfile
@@ -551,3 +552,26 @@ async def test_a_cpf_that_stands_in_a_text_or_in_json_is_masked_wherever_the_rec
     assert (await api.get("/contatos.ndjson?campos=extra")).status_code == 422
     (whole,) = (await api.get("/contatos?campos=todos&dados_pessoais=true")).json(parse_float=Decimal)["registros"]
     assert (whole["nome"], whole["dono"], whole["extra"]) == (f"ANA {CPF}", CPF, extra)
+
+
+async def test_the_cursor_of_a_view_of_persons_does_not_say_who_comes_last(
+    open_api: OpenApi, folder: Path, stored: Database
+) -> None:
+    columns = "{cpf: cpf, total: number}"
+    written = f"view: vw_pessoas\nkey: cpf\nversion: mudou\ncolumns: {columns}\n"
+    (folder / "entities" / "da_visao.yaml").write_text(written)
+    await stored.rows("CREATE VIEW vw_pessoas AS SELECT cnpj AS cpf, total, mudou FROM valores LIMIT 9")
+    try:
+        api = await is_loaded(await open_api(**USERS, connections_dir=folder), "/da-visao", auth=VIEWER)
+        numbers = {row.cpf for row in await stored.rows("SELECT cpf FROM vw_pessoas")}
+        guesses = {hashlib.md5(each.encode(), usedforsecurity=False).hexdigest() for each in numbers}
+        cursor, found = None, []
+        while cursor is not None or not found:
+            asked = {"limite": 2, **({"cursor": cursor} if cursor else {})}
+            page = (await api.get("/da-visao", params=asked, auth=VIEWER)).json()
+            found += page["registros"]
+            cursor = page["proximo"]
+            assert cursor is None or guesses.isdisjoint(json.loads(base64.urlsafe_b64decode(cursor + "==")))
+        assert len(found) == len(numbers)
+    finally:
+        await stored.rows("DROP VIEW vw_pessoas")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path, PurePath
 
 import structlog
@@ -43,11 +44,13 @@ class Known:
     declarations: Mapping[str, Declaration] = field(default_factory=dict)
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
+    secret: str = field(default="", repr=False)
 
     @cached_property
     def lists(self) -> Mapping[str, Entity]:
         """Those of declared entities, by their addresses."""
-        return {each.address: each for each in map(_list_of, self.declarations.values())}
+        made = [_list_of(each, self.secret) for each in self.declarations.values()]
+        return {each.address: each for each in made}
 
     def list_of(self, address: str) -> Entity | None:
         """The list at an address, of the mirror or of a declared entity; that of the latter may have underscores."""
@@ -65,13 +68,22 @@ class Known:
 
 
 class ConnectionFiles:
-    """The folder of connections, looked at on request; secrets are never resolved here."""
+    """The folder of connections, looked at on request; secrets are never resolved here.
 
-    def __init__(self, folder: Path | None, deadline_days: int = DEADLINE_DAYS) -> None:
+    `key`: the same in all backends; of it follows what cursors hide numbers of natural persons behind.
+    """
+
+    def __init__(self, folder: Path | None, deadline_days: int = DEADLINE_DAYS, key: bytes | None = None) -> None:
+        self._secret = "" if key is None else blake2b(b"cursors", key=key, digest_size=16).hexdigest()
         self.folder = folder
         self.deadline_days = deadline_days
         without = no_connections(deadline_days)
-        self._known = Known(entities=without.entities, declarations=without.declarations, layouts=without.layouts)
+        self._known = Known(
+            entities=without.entities,
+            declarations=without.declarations,
+            layouts=without.layouts,
+            secret=self._secret,
+        )
         self._stamp: Stamp | None = None
         self._looked_at = float("-inf")
         self._loading = asyncio.Lock()
@@ -133,11 +145,12 @@ class ConnectionFiles:
             {**declarations, **found.declarations},
             {**layouts, **found.layouts},
             found.sources,
+            self._secret,
         )
 
 
-def _list_of(declared: Declaration) -> Entity:
-    return to_list(declared) if declared.name == RECONCILIATION else of_declared(declared)
+def _list_of(declared: Declaration, secret: str) -> Entity:
+    return to_list(declared) if declared.name == RECONCILIATION else of_declared(declared, secret)
 
 
 def unknown_list(address: str, known: Known) -> NotFoundError:

@@ -91,39 +91,6 @@ def test_each_step_of_the_guide_shows_what_it_says(running: Demonstration) -> No
     assert "webhook" in running.shell(destinations).stdout
     assert "accepted" in running.shell(deliver).stdout
 
-    drop, imports = steps["8"]
-    assert running.shell(drop).returncode == 0
-    until(lambda: re.search(r"vendas +vendas\.xlsx +done", running.shell(imports).stdout) is not None)
-
-    push, imports = steps["9"]
-    pushed = json.loads(running.shell(push).stdout)
-    assert pushed["rejected"] == []
-    until(lambda: re.search(r"vendas +JSON +done", running.shell(imports).stdout) is not None)
-    again = running.json("imports", str(pushed["import_id"]))
-    assert again["unchanged"] == again["rows"] > 0
-
-    (spoilt,) = steps["10"]
-    refused = running.shell(spoilt)
-    assert refused.returncode == 3, refused.stderr
-    assert "(check_digits)" in refused.stdout
-    assert "(not_day)" in refused.stdout
-    assert "(not_mapped)" in refused.stdout
-    saved = running.project / Path(spoilt.split()[2]).with_suffix(".erros.csv")
-    assert "check_digits" in saved.read_text(encoding="utf-8-sig")
-
-    sources, read = steps["11"]
-    assert "erp" in running.shell(sources).stdout
-    assert "all rows: success" in running.shell(read).stdout
-
-    some, everything = steps["12"]
-    for command in (some, everything):
-        exported = running.shell(command)
-        assert exported.returncode == 0, (command, exported.stderr)
-    assert (running.project / "conciliacao.pdf").read_bytes().startswith(b"%PDF")
-    rows = load_workbook(running.project / "conciliacao.xlsx").worksheets[0].iter_rows(values_only=True)
-    planted = {each for each in next(zip(*(row for row in rows), strict=False)) if each}
-    assert planted
-
 
 def test_each_step_of_intake_shows_what_it_says(running: Demonstration) -> None:
     steps = commands_of(running.call("demo", "--guide").stdout)

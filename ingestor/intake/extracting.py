@@ -139,6 +139,8 @@ async def finish(db: AsyncConnection, claim: IntakeClaim, registered: Registered
     if await slices.hold(db, claim) is None:
         return False
     position = await sources.load_position(db, registered)
+    if position.reading != claim.execution_id:
+        raise LeaseLost(f"the file of {registered.name} has changed")
     is_whole = claim.mode == "backfill" or position.cursor is None
     rows: int = (await db.execute(_COUNT_MET, {"id": registered.id})).scalar_one()
     await sources.end(db, registered, cursor=position.next_cursor, is_whole=is_whole, rows=rows if is_whole else None)
@@ -335,9 +337,16 @@ async def _store(db: AsyncConnection, work: _Work, read: _Read) -> None:
     rejected = [row for row in read.rows if row.errors]
     await imports.reject_read_again(db, work.entity, keys)
     await _list(db, work, [row for row in read.rows if row.errors or row.key in done.missing], done.missing)
-    await sources.advance(
-        db, work.registered, after=read.after, without_cursor=read.without_cursor, is_read=read.is_last
+    is_same = await sources.advance(
+        db,
+        work.registered,
+        work.claim.execution_id,
+        after=read.after,
+        without_cursor=read.without_cursor,
+        is_read=read.is_last,
     )
+    if not is_same:
+        raise LeaseLost(f"the file of {work.entity} has changed")  # whoever claims it next reads by the new one
     counted = {
         "unchanged": len(done.unchanged),
         "created": len(done.created),

@@ -47,7 +47,7 @@ _BEGIN = text("""
 _ADVANCE = text("""
     UPDATE source_entities SET reading_after = CAST(:after AS jsonb),
                                without_cursor = coalesce(without_cursor, 0) + :without_cursor
-     WHERE id = :id
+     WHERE id = :id AND reading_execution_id = :execution_id
 """)
 _END = text("""
     UPDATE source_entities
@@ -183,14 +183,16 @@ async def begin(
 async def advance(
     db: AsyncConnection,
     registered: Registered,
+    execution_id: int,
     *,
     after: Sequence[Any],
     without_cursor: int = 0,
     is_read: bool = False,
-) -> None:
-    """Note the last row of a page that was stored."""
+) -> bool:
+    """Note the last row of a page that was stored; `False` where the entity's file has changed amid the reading."""
     written = json.dumps({"values": [encode(each) for each in after], "is_read": is_read})
-    await db.execute(_ADVANCE, {"id": registered.id, "after": written, "without_cursor": without_cursor})
+    parameters = {"id": registered.id, "execution_id": execution_id, "after": written, "without_cursor": without_cursor}
+    return (await db.execute(_ADVANCE, parameters)).rowcount == 1
 
 
 async def end(

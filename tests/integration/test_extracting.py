@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.lifecycle import executions, jobs
 from ingestor.errors import LeaseLost
-from ingestor.intake import extracting, importing
+from ingestor.intake import extracting, importing, sources
 from ingestor.intake.extracting import Held
 from ingestor.intake.faults import SourceChanged, SourceDown, SourceMisconfigured
 from ingestor.intake.foreign import ForeignDatabase
@@ -634,3 +634,33 @@ async def bring_product(references: Desk, number: int) -> None:
             VALUES ('produtos', '{number}', '{{"codigo": {number}}}', 'erp')
         """)
         await importing.retry_waiting(db, {each.name: each.entity.entity for each in references.registered})
+
+
+async def test_a_reading_whose_file_changes_amid_it_does_not_end_as_one_of_the_new_file(
+    desk: Desk, postgresql: Erp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgresql.put("produtos", products(1, 25))
+    desk.write_products(cursor=CURSOR)
+    await desk.read()
+    await desk.ask("update")
+    store = extracting._store
+
+    async def change_and_store(*arguments: Any) -> None:
+        written = desk.folder / "entities" / "produtos.yaml"
+        written.write_text(written.read_text().replace("max: 100", "max: 99"))
+        async with desk.engine.begin() as db:
+            await sources.register(db, desk.source)
+        await store(*arguments)
+
+    monkeypatch.setattr(extracting, "_store", change_and_store)
+    with pytest.raises(LeaseLost):
+        await desk.work()
+    monkeypatch.undo()
+    monkeypatch.setenv("ERP_URL", postgresql.url)
+    known = await position(database)
+    assert (known.cursor_value, known.full_at, known.rows) == (None, None, 25)
+    await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 second' WHERE status = 'running'")
+    async with desk.engine.begin() as db:
+        desk.registered = await sources.register(db, desk.source)
+    assert await desk.work()
+    assert (await position(database)).full_at is not None

@@ -354,7 +354,9 @@ async def _store(db: AsyncConnection, work: _Work, read: _Read) -> None:
         "rejected": len(rejected),
     }
     accepted = len(done.created) + len(done.changed)
-    await jobs.count(db, work.claim, seen=read.seen, requests=1, accepted=accepted, forgives=True, **counted)
+    # a stream that has broken off begins anew, and shows with its first page nothing that it had not reached before
+    forgives = work.registered.entity.paging == "keyset"
+    await jobs.count(db, work.claim, seen=read.seen, requests=1, accepted=accepted, forgives=forgives, **counted)
     work.counts.update({"rows": read.seen, **counted, "waiting": len(done.missing)})
     work.metrics.source_read(work.registered.source.name, work.entity, read.seen)
 

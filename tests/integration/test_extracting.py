@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -664,3 +664,28 @@ async def test_a_reading_whose_file_changes_amid_it_does_not_end_as_one_of_the_n
         desk.registered = await sources.register(db, desk.source)
     assert await desk.work()
     assert (await position(database)).full_at is not None
+
+
+async def test_a_stream_that_always_breaks_off_fails_for_good_in_the_end(
+    desk: Desk, postgresql: Erp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgresql.put("produtos", products(1, 45))
+    desk.write_products(cursor="paging: stream")
+    await desk.ask()
+    stream = ForeignDatabase.stream
+
+    async def breaks_off(self: ForeignDatabase, *arguments: Any) -> AsyncIterator[Any]:
+        async for page in stream(self, *arguments):
+            yield page
+            raise SourceDown("caiu")
+
+    monkeypatch.setattr(ForeignDatabase, "stream", breaks_off)
+    for _ in range(3):
+        claim = await desk.claim()
+        assert claim is not None
+        with pytest.raises(SourceDown):
+            await desk.work(claim)
+        failure = {"delay_seconds": 0, "cause": "source_down", "error_message": "caiu"}
+        async with desk.engine.begin() as db:
+            assert await jobs.postpone(db, claim, **failure)
+    assert await database.value("SELECT failures FROM sync_slices") == 3

@@ -121,6 +121,8 @@ def _problems_of_column(
 def _lacking(written: EntityFile) -> Iterator[Problem]:
     """What a file takes away of the columns that the reconciliation reads."""
     known = shipped()[RECONCILED]
+    if written.view is not None:
+        yield Problem(("view",), "a conciliação lê registros que são recebidos, e não uma visão")
     for each in known.columns.values():
         column = written.columns.get(each.name)
         if column is None or column.type != each.type:

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from common.connections.entities import SHIPPED_FOLDER
 from common.connections.files import FILES, schema_of
 from common.connections.guards import AS_REFERENCE
 from common.connections.loading import FOLDERS, check_connections, load_connections
@@ -394,6 +395,25 @@ def test_a_destination_cannot_be_called_as_a_resource(tmp_path: Path, name: str)
 )
 def test_a_declaration_that_is_none_is_refused(write: Write, content: str, said: str) -> None:
     assert said in " ".join(told(write(e__produtos=content)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("objeto: {type: text, label: Objeto, max: 5000}", "centro: text\n  objeto: text", None),
+        ("  situacao: {type: text, label: Situação, max: 60}\n", "", "`situacao`, do tipo text"),
+        ("ano: {type: integer", "ano: {type: text", "`ano`, do tipo integer"),
+        ("key: numero", "key: [numero, orgao_cnpj]", "precisa da chave numero"),
+        ("label: Compras próprias", "label: Compras\nview: vw_compras\nversion: mudou", "e não uma visão"),
+    ],
+)
+def test_purchases_may_have_more_columns_and_stay_what_the_reconciliation_reads(
+    write: Write, before: str, after: str, said: str | None
+) -> None:
+    shipped = (SHIPPED_FOLDER / "compras.yaml").read_text()
+    assert before in shipped
+    faults = told(write(e__compras=shipped.replace(before, after)))
+    assert (faults == []) if said is None else (said in " ".join(faults))
 
 
 def test_declared_entities_can_be_delivered(write: Write) -> None:

@@ -180,6 +180,30 @@ async def test_a_member_that_the_layout_does_not_name_refuses_all_that_its_recor
     ]
 
 
+async def test_a_request_that_is_repeated_is_answered_as_it_was_though_the_entity_has_changed(
+    open_api: OpenApi, database: Database, tmp_path: Path
+) -> None:
+    async def pushed(api: httpx.AsyncClient, **member: str) -> httpx.Response:
+        records = [{**PENS, **member}, {"codigo": "8"}]
+        return await api.post("/intake/produtos", json=records, headers={"Idempotency-Key": f"k{len(member)}"})
+
+    api = await open_api(connections_dir=tmp_path)
+    first, refused = await pushed(api), await pushed(api, marca="x")
+    assert (first.status_code, first.json()["accepted"], len(first.json()["rejected"])) == (202, 1, 1)
+    assert refused.status_code == 422
+    await database.rows(
+        "UPDATE import_rows SET state = 'rejected', errors = CAST(:errors AS jsonb) WHERE import_id = 1 AND row = 1",
+        errors='[{"column": "", "value": "7", "code": "replaced", "message": "x"}]',
+    )
+    (tmp_path / "entities").mkdir()
+    (tmp_path / "entities" / "produtos.yaml").write_text("key: codigo\ncolumns: {codigo: text, marca: text}\n")
+    api = await open_api(connections_dir=tmp_path)
+    assert (await pushed(api)).json() == first.json()
+    again = await pushed(api, marca="x")
+    told = ("status", "import_id", "accepted", "rejected")
+    assert {name: again.json()[name] for name in told} == {name: refused.json()[name] for name in told}
+
+
 async def test_values_of_persons_are_masked_in_what_is_refused(api: httpx.AsyncClient, database: Database) -> None:
     body = [{"documento": CPF, "nome": "x" * 300}, {"documento": "52998224724", "nome": f"de {CPF}", "cpf": CPF}]
     answer = await api.post("/intake/fornecedores-proprios", json=body)

@@ -34,6 +34,14 @@ NOTHING_ACCEPTED = "nothing_accepted"
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _EXECUTION_OF = text("SELECT execution_id FROM imports WHERE id = :id")
+# What was refused later, while it was processed, was accepted.
+_ANSWERED = text("""
+    SELECT i.execution_id, i.rows, r.row, r.entity, r.errors
+      FROM imports i
+      LEFT JOIN import_rows r ON r.import_id = i.id AND r.state = 'rejected'
+                             AND r.errors -> 0 ->> 'code' <> ALL(CAST(:later AS text[]))
+     WHERE i.id = :id ORDER BY r.row, r.entity
+""")
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,9 @@ class Push:
     def rejected(self) -> list[RejectedCell]:
         """What is wrong with rows that are not accepted."""
         return [
-            RejectedCell(row=row.row, entity=row.entity, **vars(error)) for row in self.rows for error in row.errors
+            RejectedCell(row=row.row, entity=row.entity, **vars(error))
+            for row in self.rows
+            for error in row.errors[: imports.MOST_ERRORS]
         ]
 
     @property
@@ -171,12 +181,23 @@ async def push(engine: AsyncEngine, publisher: RabbitMQPublisher | None, asked: 
         return created, True
 
     import_id, is_new = await in_transaction(engine, accept)
+    if not is_new:
+        return await _load_answer(engine, import_id)
     async with engine.connect() as db:
         job_id: int | None = (await db.execute(_EXECUTION_OF, {"id": import_id})).scalar_one_or_none()
     pushed = Pushed(import_id, job_id, asked.accepted, asked.rejected)
-    if is_new:
-        await _tell(publisher, asked, pushed, metrics)
+    await _tell(publisher, asked, pushed, metrics)
     return pushed
+
+
+async def _load_answer(engine: AsyncEngine, import_id: int) -> Pushed:
+    """What was answered when an import was pushed, whatever its layout has become since."""
+    later = [imports.REPLACED, imports.REFERENCE_MISSING]
+    async with engine.connect() as db:
+        rows = (await db.execute(_ANSWERED, {"id": import_id, "later": later})).all()
+    refused = [row for row in rows if row.row is not None]
+    cells = [RejectedCell(row=row.row, entity=row.entity, **error) for row in refused for error in row.errors]
+    return Pushed(import_id, rows[0].execution_id, rows[0].rows - len(refused), cells)
 
 
 async def _tell(publisher: RabbitMQPublisher | None, asked: Push, pushed: Pushed, metrics: Metrics) -> None:

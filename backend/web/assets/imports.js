@@ -1,6 +1,6 @@
 // What comes in: files, pushed records, databases of others; what rows would do before they do it, and what was refused.
 import { confirm, showDialog, whatWentWrong } from "./actions.js";
-import { useAnswer } from "./answers.js";
+import { forgetAnswers, useAnswer } from "./answers.js";
 import { request, upload, withQuery } from "./api.js";
 import { Log, usePaged } from "./deliveries.js";
 import { placeOfRecord } from "./described.js";
@@ -180,7 +180,8 @@ export function ImportView({ parts }) {
   useEffect(() => {
     if (before.current && phase && before.current !== phase) {
       announce(`Importação ${id}: ${IMPORT[phase][1]}.`);
-      refresh(`${path}/rows`, "/imports/resumo");
+      forgetAnswers(); // lists of what it has changed
+      refresh(`${path}/rows`, "/imports/resumo", "/entities");
     }
     before.current = phase;
   }, [phase]);

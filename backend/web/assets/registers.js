@@ -1,6 +1,6 @@
 // Records of one's own: the declared entities, the list of each, and one record with where it came from.
 import { confirm, showDialog, whatWentWrong } from "./actions.js";
-import { useAnswer } from "./answers.js";
+import { forgetAnswers, useAnswer } from "./answers.js";
 import { request } from "./api.js";
 import { placeOfNumber, placeOfRecord, textOf } from "./described.js";
 import { Save } from "./exports.js";
@@ -104,6 +104,13 @@ export function RecordView({ parts }) {
   const schema = useAnswer(`/entities/${entity}`);
   const { data: one, error } = useLive(address, 15000);
   useEffect(() => nameView(key), [key]);
+  // lists that were seen before it changed
+  const seen = useRef(null);
+  const state = one && `${one.updated_at} ${one.removed_at}`;
+  useEffect(() => {
+    if (seen.current && state && seen.current !== state) forgetAnswers();
+    seen.current = state ?? seen.current;
+  }, [state]);
   const again = () => refresh(address);
   if (!one || !schema.data)
     return [error, schema.error].some((each) => each?.status === 404 || each?.status === 422)
@@ -276,6 +283,7 @@ function askRemove(one, address, entity) {
     act: async () => {
       const answer = await request("DELETE", address);
       toast("Registro removido.", "good", { href: hashOf(`/importacao/${answer.import_id}`), text: "Ver" });
+      forgetAnswers();
       await refresh("/entities", "/imports");
       go(placeOf(entity));
     },

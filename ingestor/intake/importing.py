@@ -34,6 +34,7 @@ CHUNK = 1000
 CONFIRM = "confirm_import"
 REJECTED_ROWS = "rejected_rows"
 NO_ROWS = "no_rows"
+NOTHING_ACCEPTED = "nothing_accepted"
 
 _PARTS = "SELECT data FROM import_files WHERE import_id = $1 AND part >= $2 ORDER BY part LIMIT 4"
 # Whole rows of the sheet: what one row is of several entities is not torn apart.
@@ -243,7 +244,10 @@ async def _stage(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout
 async def _ask_leave(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout) -> None:
     """Raise where staged rows may not become records, or not yet."""
     async with tools.engine.connect() as db:
-        rejected = await (await driver_of(db)).fetchval("SELECT rejected FROM imports WHERE id = $1", found.id)
+        driver = await driver_of(db)
+        rows, rejected = await driver.fetchrow("SELECT rows, rejected FROM imports WHERE id = $1", found.id)
+    if rejected and rejected == rows:
+        raise Refused(NOTHING_ACCEPTED, "nenhuma linha pode ser importada: todas têm erros")
     if rejected and layout.policy == "all_or_nothing":
         raise Refused(REJECTED_ROWS, f"{rejected} linhas têm erros, e o layout {layout.name} aceita tudo ou nada")
     if not found.needs_confirmation:

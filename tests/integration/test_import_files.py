@@ -346,3 +346,13 @@ async def test_what_was_changed_since_the_preview_is_asked_about_again(database:
         assert await database.run(confirm)
         await eventually(has_ended(database, import_id))
     assert await database.rows("SELECT data ->> 'nome' FROM entity_records ORDER BY 1") == [("Caixa",), ("Velho",)]
+
+
+async def test_a_sheet_of_which_no_row_can_be_taken_in_is_refused(database: Database, tmp_path: Path) -> None:
+    content = write_xlsx(tmp_path / "b.xlsx", [["1", "Ana", None], ["2", "Bia", None]])
+    import_id = await upload(database, content, needs_confirmation=True)
+    async with working(database):
+        await eventually(has_ended(database, import_id))
+    assert await counts(database, import_id) == (2, 0, 0, 0, 2)
+    row = await database.row("SELECT i.state, i.fault_code, e.status FROM imports i, sync_executions e")
+    assert tuple(row) == ("refused", "nothing_accepted", "error")

@@ -56,7 +56,7 @@ _IMPORTS = text("""
 _LOCK = text("""
     SELECT key FROM entity_records WHERE entity = :entity AND key = :key AND removed_at IS NULL FOR UPDATE
 """)
-# Rows that were handed in before would bring it back. A held import is decided on, and waits for nobody.
+# Rows that were handed in before would bring it back. Those of a held import are decided on later, with their preview.
 _COMING = text("""
     SELECT r.import_id FROM import_rows r
       JOIN imports i ON i.id = r.import_id AND i.ended_at IS NULL

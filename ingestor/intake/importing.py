@@ -194,7 +194,7 @@ async def process(tools: Tools, claim: IntakeClaim, found: Import, layout: Layou
     """
     if found.state == "received":
         await _stage(tools, claim, found, layout)
-    if found.state != "processing":  # whoever staged it may have died before this was asked
+    if found.state != "processing":  # the worker that staged it may have died before this was asked
         await _ask_leave(tools, claim, found, layout)
     entities = {each.entity.name: each.entity for each in layout.into}
     while not tools.stops():

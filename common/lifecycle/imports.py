@@ -371,7 +371,7 @@ _FORGET_FILES = text("""
          WHERE i.ended_at < now() - make_interval(days => :days)
          LIMIT :most FOR UPDATE OF f SKIP LOCKED)
 """)
-# The oldest one of that age. What was refused or discarded keeps rows that nobody looks at any more.
+# The oldest one of that age. What was refused or discarded keeps rows that are not looked at any more.
 _FORGET_ROWS = text("""
     DELETE FROM import_rows WHERE (import_id, row, entity) IN (
         SELECT r.import_id, r.row, r.entity

@@ -346,7 +346,7 @@ async def _store(db: AsyncConnection, work: _Work, read: _Read) -> None:
         is_read=read.is_last,
     )
     if not is_same:
-        raise LeaseLost(f"the file of {work.entity} has changed")  # whoever claims it next reads by the new one
+        raise LeaseLost(f"the file of {work.entity} has changed")  # the worker that claims it next reads by the new one
     counted = {
         "unchanged": len(done.unchanged),
         "created": len(done.created),

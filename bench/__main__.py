@@ -14,6 +14,7 @@ from bench.intake import run_intake
 from bench.read import EXPORTED, run_read
 from bench.requests_cost import run_requests
 from bench.scale_out import run_scale
+from bench.taking_in import run_taking_in
 from common.resources import RESOURCE_NAMES, RESOURCES_BY_NAME
 
 PARTS = ("ingest", "api", "scale", "requests", "files", "deliver", "intake")
@@ -61,7 +62,9 @@ def run_parts(databases: Databases, options: argparse.Namespace) -> None:
         sizes = options.records or ([20_000] if quick else [10_000, 100_000, 1_000_000])
         run_deliver(databases, sizes, options.latency or [0, 200], options.repeats or 1)
     if "intake" in parts:
-        run_intake(5_000 if quick else 100_000, options.repeats or (1 if quick else 3))
+        rows, repeats = (5_000 if quick else 100_000), options.repeats or (1 if quick else 3)
+        run_intake(rows, repeats)
+        run_taking_in(databases, rows, repeats)
     if READ in parts:
         rows = 200_000 if quick else 10_000_000
         contratos, itens = options.contratos or rows, options.itens or rows

@@ -41,11 +41,11 @@ def run_intake(rows: int, repeats: int) -> None:
     found: dict[str, list[_Reading]] = {form: [] for form in FORMS}
     with tempfile.TemporaryDirectory(prefix="pncp-bench-") as folder:
         paths = {form: Path(folder) / f"{ENTITY}.{form}" for form in FORMS}
-        rustpy_xlsxwriter.write_worksheets([("Planilha", _rows(rows))], str(paths["xlsx"]))
+        rustpy_xlsxwriter.write_worksheets([("Planilha", rows_of(rows))], str(paths["xlsx"]))
         with paths["csv"].open("w", encoding="cp1252", newline="") as file:
             writer = csv.writer(file, delimiter=";")
-            writer.writerow(next(_rows(1)))
-            writer.writerows(map(_as_text, _rows(rows)))
+            writer.writerow(next(rows_of(1)))
+            writer.writerows(map(_as_text, rows_of(rows)))
         for _ in range(repeats):
             for form in FORMS:
                 found[form].append(asyncio.run(_read(paths[form], rows)))
@@ -57,7 +57,7 @@ def run_intake(rows: int, repeats: int) -> None:
             [f".{form}", f"{rows / seconds:,.0f}", f"{own:.2f}", f"{child:.2f}", f"{own_mib:.0f}", f"{child_mib:.0f}"]
         )
     head = ["", "rows/s", "worker CPU s", "child CPU s", "worker MiB", "child MiB"]
-    columns = len(next(_rows(1)))
+    columns = len(next(rows_of(1)))
     table(f"Spreadsheets: {rows:,} rows of {columns} columns into rows of {ENTITY}", head, lines)
 
 
@@ -85,7 +85,7 @@ def _child_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _rows(count: int) -> Iterator[dict[str, Any]]:
+def rows_of(count: int) -> Iterator[dict[str, Any]]:
     """Twelve of the columns filled, by their names."""
     for number in range(count):
         yield {

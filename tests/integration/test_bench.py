@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import httpx
 import pytest
 
-from bench import deliver, filling, ingest, intake, read
+from bench import deliver, filling, ingest, intake, read, taking_in
 from bench.api import exists, serving
 from bench.contender import Task, run
 from bench.databases import Databases, query
@@ -218,6 +218,16 @@ def test_benchmarked_spreadsheets_are_read_to_their_last_row(capsys: pytest.Capt
     printed = capsys.readouterr().out
     for form in intake.FORMS:
         assert re.search(rf"^\.{form} +\| +[0-9,]+ \|", printed, re.MULTILINE), form
+
+
+def test_benchmarked_intake_makes_a_record_of_every_row_by_each_door(
+    databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taking_in.run_taking_in(databases, 1_200, repeats=1)
+
+    printed = capsys.readouterr().out
+    for name in (".xlsx of 120 rows", ".xlsx of 1,200 rows", "1,200 records pushed", "1,200 rows of PostgreSQL"):
+        assert re.search(rf"^{re.escape(name)} +\| +[0-9.]+ \|", printed, re.MULTILINE), name
 
 
 def test_the_receiver_of_the_benchmark_counts_requests_records_and_bytes() -> None:

@@ -244,8 +244,8 @@ async def _stage(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout
 async def _ask_leave(tools: Tools, claim: IntakeClaim, found: Import, layout: Layout) -> None:
     """Raise where staged rows may not become records, or not yet."""
     async with tools.engine.connect() as db:
-        driver = await driver_of(db)
-        rows, rejected = await driver.fetchrow("SELECT rows, rejected FROM imports WHERE id = $1", found.id)
+        counted = await (await driver_of(db)).fetch("SELECT rows, rejected FROM imports WHERE id = $1", found.id)
+    ((rows, rejected),) = counted
     if rejected and rejected == rows:
         raise Refused(NOTHING_ACCEPTED, "nenhuma linha pode ser importada: todas têm erros")
     if rejected and layout.policy == "all_or_nothing":

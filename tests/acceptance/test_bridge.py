@@ -199,6 +199,7 @@ async def test_four_entities_of_an_erp_reach_a_crm_at_night_whole_and_once(
         await first.ended()
         first = await start_courier(stack, folder, erp)
     await eventually(lambda: has_read(stack), seconds=seconds)
+    assert peak_kib(first) < 150 * MIB, "memory grows with the rows"
     assert await stored(stack) == 4 * each
     await _check_records(stack, each)
 
@@ -206,7 +207,8 @@ async def test_four_entities_of_an_erp_reach_a_crm_at_night_whole_and_once(
     await eventually(lambda: _is_beyond(port, 5 * each // 2), seconds=seconds)
     early = peak_kib(first)
     await eventually(lambda: _is_beyond(port, 7 * each // 2), seconds=seconds)
-    assert peak_kib(first) < early + 16 * MIB, "memory grows with the records"
+    # up to 50,000 keys of a stream are held at once, whatever it owes
+    assert peak_kib(first) < early + 48 * MIB, "memory grows with the records"
     first.send(signal.SIGKILL)
     await first.ended()
     await start_courier(stack, folder, erp)

@@ -58,7 +58,7 @@ async def test_a_held_import_shows_what_its_rows_would_do_and_goes_on_when_it_is
     shown = (await api.get(f"/imports/{import_id}")).json()
     assert (shown["phase"], shown["rows"], shown["pending"], shown["rejected"]) == ("held", 3, 2, 1)
     assert shown["notes"] == {"unknown_columns": ["cor"]}
-    expected = {"entity": "produtos", "rows": 3, **plan, "remove": 0, "rejected": 1, "unknown": 0}
+    expected = {"entity": "produtos", "rows": 3, **plan, "remove": 0, "rejected": 1, "unknown": 0, "repeated": 0}
     assert shown["preview"] == [expected]
     confirmed = await api.post(f"/imports/{import_id}/confirm")
     assert (confirmed.status_code, confirmed.json()["phase"]) == (200, "processing")
@@ -67,6 +67,27 @@ async def test_a_held_import_shows_what_its_rows_would_do_and_goes_on_when_it_is
     assert (job.held, job.options["confirmed"]) == (None, True)
     again = await api.post(f"/imports/{import_id}/confirm")
     assert (again.status_code, again.json()["code"]) == (409, "import_not_held")
+
+
+async def test_imports_are_counted_by_what_they_wait_for(
+    api: httpx.AsyncClient, intake: Intake, database: Database
+) -> None:
+    assert set((await api.get("/imports/resumo")).json().values()) == {0}
+    held, running, done, old = [await intake.file() for _ in range(4)]
+    await intake.staged(held, [good(2, "1"), bad(3, ("descricao", "", "required", "falta o valor"))])
+    await intake.staged(running, [good(2, "1"), good(3, "2")], held=False)
+    await intake.waits(running, 3, "fornecedores_proprios", "7")
+    await intake.ended(done, "refused")
+    await intake.staged(old, [bad(2, ("descricao", "", "required", "falta o valor"))])
+    await database.rows("UPDATE imports SET created_at = now() - interval '8 days' WHERE id = :id", id=old)
+    assert (await api.get("/imports/resumo")).json() == {
+        "today": 3,
+        "held": 2,
+        "running": 1,
+        "waiting_rows": 1,
+        "rejected_rows": 1,
+        "refused": 1,
+    }
 
 
 async def test_an_import_is_discarded_once_and_its_job_with_it(

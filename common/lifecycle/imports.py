@@ -434,10 +434,16 @@ _REJECT_REPLACED = text("""
       FROM (SELECT count(*) AS rows FROM rejected) AS done WHERE id = :id
 """)
 _END_ABANDONED = text("""
-    UPDATE imports i SET state = 'discarded', ended_at = now(), updated_at = now()
-      FROM sync_executions e
+    UPDATE imports i
+       SET state = CASE WHEN failed.is_own THEN 'refused' ELSE 'discarded' END, ended_at = now(), updated_at = now(),
+           fault_code = CASE WHEN failed.is_own THEN CAST(:code AS text) END,
+           fault = CASE WHEN failed.is_own THEN format(CAST(:message AS text), e.cause) END
+      FROM sync_executions e CROSS JOIN LATERAL (
+           SELECT e.trigger = 'import' AND e.cause IS DISTINCT FROM 'cancelled' AS is_own) AS failed
      WHERE i.ended_at IS NULL AND e.id = i.execution_id AND e.status = 'error'
 """)
+CUT_OFF = "cut_off"
+_CUT_OFF = "a importação não pôde ser terminada (%s)"
 _REJECT_WAITING_ROWS = """
     WITH rejected AS (
         UPDATE import_rows r
@@ -483,7 +489,7 @@ async def reject_overtaken(db: AsyncConnection, import_id: int, entity: str, row
 
 async def end_abandoned(db: AsyncConnection) -> int:
     """End imports whose executions have failed or were cancelled; what was processed stays."""
-    return (await db.execute(_END_ABANDONED)).rowcount
+    return (await db.execute(_END_ABANDONED, {"code": CUT_OFF, "message": _CUT_OFF})).rowcount
 
 
 # --- rows of a source that could not be stored ------------------------------------------------------------------------

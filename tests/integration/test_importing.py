@@ -409,3 +409,13 @@ async def test_rows_of_an_import_that_was_discarded_wait_for_nothing(
     await retry(database)
     assert await database.value("SELECT count(*) FROM entity_records WHERE entity = 'compras'") == 0
     assert await counts(database, import_id) == (2, 2, 0, 0, 0)
+
+
+async def test_an_import_that_kills_its_workers_is_not_told_as_one_that_somebody_discarded(database: Database) -> None:
+    await push(database, "compras", purchase("1"))
+    await database.rows("UPDATE sync_slices SET stalls = 99")
+    async with working(database):
+        import_id = await database.value("SELECT id FROM imports")
+        await eventually(has_ended(database, import_id))
+    row = await database.row("SELECT state, fault_code, fault FROM imports")
+    assert tuple(row) == ("refused", "cut_off", "a importação não pôde ser terminada (stalled)")

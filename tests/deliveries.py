@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.connections.loading import load_connections
 from common.connections.settings import Destination, Stream
-from common.lifecycle import deliveries, executions
+from common.lifecycle import deliveries, executions, jobs
 from common.lifecycle.deliveries import StreamClaim
 from ingestor.delivery.deliver import Tools, deliver_stream, finish_stream
 from ingestor.delivery.pace import Pace
@@ -188,9 +188,10 @@ class Desk:
     async def ask(self, how: str = "backfill", **options: Any) -> int:
         """Ask for a delivery, and plan it."""
         async with self.engine.begin() as db:
-            created = await deliveries.create(
+            created = await jobs.create(
                 db,
-                destination="crm",
+                kind="delivery",
+                subject="crm",
                 mode=how,
                 trigger="api",
                 options=options,  # type: ignore[arg-type]
@@ -198,7 +199,7 @@ class Desk:
             assert created is not None
             asked = await deliveries.lock_unplanned(db, ["crm"])
             assert asked is not None
-            await deliveries.plan(db, asked.id, [each.id for each in self.registered])
+            await jobs.plan(db, asked.id, [each.id for each in self.registered])
         return created
 
     async def claim(self, worker_id: str = "courier", lease_seconds: float = 60) -> StreamClaim | None:

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from common.connections.loading import load_connections
 from common.connections.settings import Source
-from common.lifecycle import Mode, executions, intake
+from common.lifecycle import Mode, executions, intake, jobs
 from common.lifecycle.intake import IntakeClaim
 from ingestor.intake import extracting, sources
 from ingestor.intake.sources import Registered
@@ -143,11 +143,11 @@ class Desk:
         """A reading whose entities wait to be claimed."""
         async with self.engine.begin() as db:
             self.registered = await sources.register(db, self.source)
-            created = await intake.create(db, subject="erp", mode=mode, trigger="api")
+            created = await jobs.create(db, kind="intake", subject="erp", mode=mode, trigger="api")
             assert created is not None
             asked = await intake.lock_unplanned(db, ["erp"])
             assert asked is not None
-            await intake.plan(db, asked.id, sources.parts_of(self.registered, mode))
+            await jobs.plan(db, asked.id, sources.parts_of(self.registered, mode))
         return created
 
     async def claim(self, worker_id: str = "worker", lease_seconds: float = 60) -> IntakeClaim | None:

@@ -23,7 +23,7 @@ from common.connections.settings import Source
 from common.connections.sources import kind_of
 from common.cron import next_runs
 from common.database import in_transaction, run_again
-from common.lifecycle import Mode, admission, intake
+from common.lifecycle import Mode, admission, intake, jobs
 from common.lifecycle.intake import DELTA, SCHEDULE
 
 log = structlog.get_logger(__name__)
@@ -121,8 +121,9 @@ async def read_source(
             return earlier, False
         if (await db.execute(_IS_PAUSED, {"name": SCHEDULE + name})).first() is not None:
             raise ConflictError("source_paused", name=name)
-        created = await intake.create(
+        created = await jobs.create(
             db,
+            kind="intake",
             subject=name,
             mode=MODES[request.modo],
             trigger="api",

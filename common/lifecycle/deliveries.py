@@ -4,7 +4,6 @@ A destination has one delivery at a time. The slices of a delivery are claimed o
 of a later stream find those that they refer to.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,14 +18,6 @@ from common.lifecycle.slices import MAX_STALLS
 SCHEDULE = "deliver:"
 """A destination's schedule has its name behind this. While it is paused, nothing is sent."""
 
-_CREATE = text("""
-    INSERT INTO sync_executions (kind, resource, mode, criterio, trigger, options, requested_by, idempotency_key,
-                                 request_digest, published_at)
-    VALUES ('delivery', :destination, :mode, 'atualizacao', :trigger, CAST(:options AS jsonb), :requested_by,
-            :idempotency_key, :request_digest, now())
-    ON CONFLICT DO NOTHING
-    RETURNING id
-""")
 _RUNNING = text("""
     SELECT id FROM sync_executions WHERE kind = 'delivery' AND status = 'running' AND resource = :destination
 """)
@@ -40,13 +31,6 @@ _LOCK_UNPLANNED = text("""
                           AND reading.status = 'running')
      ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
-_PLAN = text("""
-    INSERT INTO sync_slices (execution_id, ordinal, kind, resource, mode, criterio, part)
-    SELECT e.id, stream.ordinal, e.kind, e.resource, e.mode, e.criterio, stream.id
-      FROM sync_executions e, unnest(CAST(:ids AS int[])) WITH ORDINALITY AS stream (id, ordinal)
-     WHERE e.id = :execution_id
-""")
-_MARK_PLANNED = text("UPDATE sync_executions SET planned_at = now(), updated_at = now() WHERE id = :execution_id")
 _CLAIM = text("""
     UPDATE sync_slices
        SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
@@ -107,34 +91,6 @@ class StreamClaim:
     taken_over: bool
 
 
-async def create(
-    db: AsyncConnection,
-    *,
-    destination: str,
-    mode: Mode,
-    trigger: str,
-    options: Mapping[str, Any] | None = None,
-    requested_by: str | None = None,
-    idempotency_key: str | None = None,
-    request_digest: str | None = None,
-) -> int | None:
-    """Record a delivery and answer its id; `None` where the destination has one, or the idempotency key is known.
-
-    `mode`: `update` for what was changed since the last one, `backfill` for all that differs.
-    """
-    parameters = {
-        "destination": destination,
-        "mode": mode,
-        "trigger": trigger,
-        "options": None if options is None else json.dumps(options),
-        "requested_by": requested_by,
-        "idempotency_key": idempotency_key,
-        "request_digest": request_digest,
-    }
-    created: int | None = (await db.execute(_CREATE, parameters)).scalar_one_or_none()
-    return created
-
-
 async def running_of(db: AsyncConnection, destination: str) -> int | None:
     """The delivery that a destination has."""
     found: int | None = (await db.execute(_RUNNING, {"destination": destination})).scalar_one_or_none()
@@ -145,12 +101,6 @@ async def lock_unplanned(db: AsyncConnection, destinations: Sequence[str]) -> Re
     """Lock the oldest delivery to one of these destinations that has no slices yet."""
     row = (await db.execute(_LOCK_UNPLANNED, {"destinations": list(destinations)})).one_or_none()
     return None if row is None else Requested(row.id, row.resource, row.options or {})
-
-
-async def plan(db: AsyncConnection, execution_id: int, stream_ids: Sequence[int]) -> None:
-    """Write a slice for each stream, at least one, of a locked delivery."""
-    await db.execute(_PLAN, {"execution_id": execution_id, "ids": list(stream_ids)})
-    await db.execute(_MARK_PLANNED, {"execution_id": execution_id})
 
 
 async def claim(

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.database import driver_of
 from common.entities.declared import digest_of, to_json
-from common.lifecycle import intake
+from common.lifecycle import intake, jobs
 
 FILES_LOCK = 7_020_114_190
 """The advisory lock under which files that are whole are compared, so that of two equal ones the second is known."""
@@ -233,8 +233,9 @@ async def refuse_push(db: AsyncConnection, import_id: int, rows: Sequence[Staged
 
 
 async def _execution_of(db: AsyncConnection, import_id: int, layout: str, requested_by: str | None) -> int:
-    execution_id = await intake.create(
+    execution_id = await jobs.create(
         db,
+        kind="intake",
         subject=layout,
         mode="backfill",
         trigger=intake.IMPORT,
@@ -242,7 +243,7 @@ async def _execution_of(db: AsyncConnection, import_id: int, layout: str, reques
         requested_by=requested_by,
     )
     assert execution_id is not None  # noqa: S101  # nothing of an import's execution is unique
-    await intake.plan(db, execution_id, [0])
+    await jobs.plan(db, execution_id, [0])
     return execution_id
 
 

@@ -4,7 +4,6 @@ An import is one slice, whose `resource` is the layout; imports of one layout go
 later wins. A reading of a source has a slice for each of its entities, in order; `part` is the id of the entity.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,14 +22,6 @@ SCHEDULE = "extract:"
 DELTA = ".delta"
 """What stands behind the name of the schedule of a source's changes."""
 
-_CREATE = text("""
-    INSERT INTO sync_executions (kind, resource, mode, criterio, trigger, options, requested_by, idempotency_key,
-                                 request_digest, published_at)
-    VALUES ('intake', :subject, :mode, 'atualizacao', :trigger, CAST(:options AS jsonb), :requested_by,
-            :idempotency_key, :request_digest, now())
-    ON CONFLICT DO NOTHING
-    RETURNING id
-""")
 _RUNNING = text("""
     SELECT id FROM sync_executions
      WHERE kind = 'intake' AND trigger <> 'import' AND status = 'running' AND resource = :source
@@ -41,13 +32,6 @@ _LOCK_UNPLANNED = text("""
        AND resource = ANY(CAST(:sources AS text[]))
      ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
-_PLAN = text("""
-    INSERT INTO sync_slices (execution_id, ordinal, kind, resource, mode, criterio, part)
-    SELECT e.id, part.ordinal, e.kind, e.resource, e.mode, e.criterio, part.id
-      FROM sync_executions e, unnest(CAST(:parts AS int[])) WITH ORDINALITY AS part (id, ordinal)
-     WHERE e.id = :execution_id
-""")
-_MARK_PLANNED = text("UPDATE sync_executions SET planned_at = now(), updated_at = now() WHERE id = :execution_id")
 # An import waits for the ones before it of the same layout, but for those that wait to be confirmed.
 _CLAIM = text("""
     UPDATE sync_slices
@@ -126,34 +110,6 @@ class IntakeClaim:
     taken_over: bool
 
 
-async def create(
-    db: AsyncConnection,
-    *,
-    subject: str,
-    mode: Mode,
-    trigger: str,
-    options: Mapping[str, Any] | None = None,
-    requested_by: str | None = None,
-    idempotency_key: str | None = None,
-    request_digest: str | None = None,
-) -> int | None:
-    """Record an intake and answer its id; `None` where the source is being read, or the idempotency key is known.
-
-    `mode`: `update` for what was changed since the last reading, `backfill` for all rows, and for imports.
-    """
-    parameters = {
-        "subject": subject,
-        "mode": mode,
-        "trigger": trigger,
-        "options": None if options is None else json.dumps(options),
-        "requested_by": requested_by,
-        "idempotency_key": idempotency_key,
-        "request_digest": request_digest,
-    }
-    created: int | None = (await db.execute(_CREATE, parameters)).scalar_one_or_none()
-    return created
-
-
 async def running_of(db: AsyncConnection, source: str) -> int | None:
     """The reading that a source has."""
     found: int | None = (await db.execute(_RUNNING, {"source": source})).scalar_one_or_none()
@@ -174,12 +130,6 @@ async def ask_for(db: AsyncConnection, execution_id: int, entity: str) -> None:
 async def ask_again(db: AsyncConnection, execution_id: int) -> None:
     """Take the confirmation of an import back."""
     await db.execute(_ASK_AGAIN, {"execution_id": execution_id})
-
-
-async def plan(db: AsyncConnection, execution_id: int, parts: Sequence[int]) -> None:
-    """Write a slice for each part, at least one: ids of a source's entities, or 0 for an import."""
-    await db.execute(_PLAN, {"execution_id": execution_id, "parts": list(parts)})
-    await db.execute(_MARK_PLANNED, {"execution_id": execution_id})
 
 
 async def claim(

@@ -1,13 +1,14 @@
-"""What deliveries and intakes have in common: their slices count, end and wait, and they are held, in one way."""
+"""What deliveries and intakes have in common: they are made, planned, counted, put off, held and ended in one way."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from common.lifecycle import Kind, Mode
 from common.lifecycle.causes import Cause
 from common.lifecycle.slices import UNHELD, Fenced, change
 from common.tables import sync_slices
@@ -16,6 +17,21 @@ PATIENCE = timedelta(hours=24)
 """How long a job may fail in a row before it ends; the next one has the same to do."""
 
 _FORGIVEN: Mapping[str, Any] = {"failures": 0, "failing_since": None, "cause": None, "error_message": None}
+_CREATE = text("""
+    INSERT INTO sync_executions (kind, resource, mode, criterio, trigger, options, requested_by, idempotency_key,
+                                 request_digest, published_at)
+    VALUES (:kind, :subject, :mode, 'atualizacao', :trigger, CAST(:options AS jsonb), :requested_by,
+            :idempotency_key, :request_digest, now())
+    ON CONFLICT DO NOTHING
+    RETURNING id
+""")
+_PLAN = text("""
+    INSERT INTO sync_slices (execution_id, ordinal, kind, resource, mode, criterio, part)
+    SELECT e.id, part.ordinal, e.kind, e.resource, e.mode, e.criterio, part.id
+      FROM sync_executions e, unnest(CAST(:parts AS int[])) WITH ORDINALITY AS part (id, ordinal)
+     WHERE e.id = :execution_id
+""")
+_MARK_PLANNED = text("UPDATE sync_executions SET planned_at = now(), updated_at = now() WHERE id = :execution_id")
 _LOCK = text("SELECT FROM sync_executions WHERE id = :execution_id FOR NO KEY UPDATE")
 _HOLD = text("""
     UPDATE sync_executions SET held = CAST(:held AS jsonb), updated_at = now()
@@ -26,6 +42,43 @@ _CONFIRM = text("""
        SET held = NULL, options = coalesce(options, '{}') || '{"confirmed": true}', updated_at = now()
      WHERE id = :execution_id AND kind <> 'sync' AND status = 'running' AND held IS NOT NULL
 """)
+
+
+async def create(
+    db: AsyncConnection,
+    *,
+    kind: Kind,
+    subject: str,
+    mode: Mode,
+    trigger: str,
+    options: Mapping[str, Any] | None = None,
+    requested_by: str | None = None,
+    idempotency_key: str | None = None,
+    request_digest: str | None = None,
+) -> int | None:
+    """Record a job and answer its id; `None` where its destination or source has one, or the idempotency key is known.
+
+    `subject`: the destination, the source, or the layout of an import. `mode`: `update` for what was changed since the
+    last one, `backfill` for all that differs, all rows, and for imports.
+    """
+    parameters = {
+        "kind": kind,
+        "subject": subject,
+        "mode": mode,
+        "trigger": trigger,
+        "options": None if options is None else json.dumps(options),
+        "requested_by": requested_by,
+        "idempotency_key": idempotency_key,
+        "request_digest": request_digest,
+    }
+    created: int | None = (await db.execute(_CREATE, parameters)).scalar_one_or_none()
+    return created
+
+
+async def plan(db: AsyncConnection, execution_id: int, parts: Sequence[int]) -> None:
+    """Write a slice for each part of a locked job, at least one: ids of streams or of a source's entities, or 0."""
+    await db.execute(_PLAN, {"execution_id": execution_id, "parts": list(parts)})
+    await db.execute(_MARK_PLANNED, {"execution_id": execution_id})
 
 
 async def count(

@@ -15,7 +15,7 @@ from common.connections.loading import FOLDERS, Stamp, check_connections, stamp_
 from common.connections.settings import Connections, Destination
 from common.database import cause_of, driver_of, in_transaction, is_database_trouble
 from common.entities.reconciliation import DEADLINE_DAYS
-from common.lifecycle import deliveries
+from common.lifecycle import deliveries, jobs
 from common.lifecycle.deliveries import SCHEDULE, StreamClaim
 from ingestor.delivery import ledger, probe
 from ingestor.delivery.breaker import pause_seconds
@@ -226,7 +226,7 @@ class Courier(JobWorker[StreamClaim]):
         if not streams:
             await end_with(db, asked.id, "misconfigured", GONE.format(destination=asked.destination))
             return True
-        await deliveries.plan(db, asked.id, streams)
+        await jobs.plan(db, asked.id, streams)
         return True
 
     def _is_ready(self) -> bool:
@@ -264,7 +264,9 @@ class Courier(JobWorker[StreamClaim]):
             "schedule": SCHEDULE,
         }
         for row in (await db.execute(_UPDATED, parameters)).all():
-            created = await deliveries.create(db, destination=row.destination, mode="update", trigger="after_update")
+            created = await jobs.create(
+                db, kind="delivery", subject=row.destination, mode="update", trigger="after_update"
+            )
             if created is not None:
                 log.info("execution accepted", execution_id=created, destination=row.destination)
 
@@ -345,7 +347,7 @@ async def _start(db: AsyncConnection, name: str, _: object) -> Outcome:
     running = await deliveries.running_of(db, destination)
     if running is not None:
         return Outcome(skipped_reason=f"a entrega {running} ainda não terminou")
-    created = await deliveries.create(db, destination=destination, mode="backfill", trigger="schedule")
+    created = await jobs.create(db, kind="delivery", subject=destination, mode="backfill", trigger="schedule")
     return Outcome([] if created is None else [created])
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.connections.settings import Source
 from common.database import in_transaction
-from common.lifecycle import Mode, intake
+from common.lifecycle import Mode, intake, jobs
 from common.lifecycle.intake import DELTA, SCHEDULE, IntakeClaim
 from ingestor.intake import sources
 from ingestor.intake.sources import Registered
@@ -83,7 +83,7 @@ class Readings:
         registered = [each for each in self._registered[asked.source] if wanted is None or each.name in wanted]
         parts = sources.parts_of(registered, asked.mode)
         if parts:
-            await intake.plan(db, asked.id, parts)
+            await jobs.plan(db, asked.id, parts)
         else:
             await end_with(db, asked.id, "misconfigured", NOTHING_CHANGES.format(source=asked.source))
         return True
@@ -123,5 +123,5 @@ async def _start(db: AsyncConnection, name: str, due_at: datetime) -> Outcome:
             raise _NotYet
         return Outcome(skipped_reason=f"a leitura {running.id} ainda não terminou")
     mode: Mode = "update" if is_delta else "backfill"
-    created = await intake.create(db, subject=source, mode=mode, trigger="schedule")
+    created = await jobs.create(db, kind="intake", subject=source, mode=mode, trigger="schedule")
     return Outcome([] if created is None else [created])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from common.lifecycle import deliveries
+from common.lifecycle import jobs
 from simulator.receiver.app import Manners, Receiver, serve
 from simulator.receiver.faults import Faults
 from tests.acceptance.conftest import Process, Stack
@@ -54,7 +54,7 @@ class Delivery:
     async def ask(self) -> int:
         """Ask for a full delivery."""
         async with self.stack.engine.begin() as db:
-            created = await deliveries.create(db, destination="crm", mode="backfill", trigger="api")
+            created = await jobs.create(db, kind="delivery", subject="crm", mode="backfill", trigger="api")
         assert created is not None
         return created
 

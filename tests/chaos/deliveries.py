@@ -21,7 +21,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.delivery_tables import REJECTED
-from common.lifecycle import Mode, deliveries
+from common.lifecycle import Mode, jobs
 from simulator.receiver.app import Manners, Receiver, serve
 from simulator.receiver.faults import Faults
 from tests.chaos.invariants import Findings
@@ -352,7 +352,7 @@ class DeliveryStorm:
 
     async def _create(self, mode: Mode) -> int | None:
         async with self._engine.begin() as db:
-            return await deliveries.create(db, destination=DESTINATION, mode=mode, trigger="api")
+            return await jobs.create(db, kind="delivery", subject=DESTINATION, mode=mode, trigger="api")
 
     # --- calm and judgement -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from common.database import UnreachableDatabaseError
-from common.lifecycle import deliveries, executions, jobs
+from common.lifecycle import executions, jobs
 from ingestor import jobs as job_worker
 from ingestor import loops
 from ingestor.delivery import courier as module
@@ -49,7 +49,7 @@ async def running(database: Database, folder: Path, receiver: Receiver, **option
 
 async def ask(database: Database, **options: Any) -> int:
     created = await database.run(
-        deliveries.create, destination="crm", mode="backfill", trigger="api", options=options or None
+        jobs.create, kind="delivery", subject="crm", mode="backfill", trigger="api", options=options or None
     )
     assert created is not None
     return created
@@ -317,7 +317,7 @@ async def test_a_delivery_whose_last_stream_has_ended_is_closed_by_the_next_cour
         await eventually(lambda: courier._places)
     execution_id = await ask(database)
     stream_id = await database.value("SELECT id FROM streams")
-    await database.run(deliveries.plan, execution_id, [stream_id])
+    await database.run(jobs.plan, execution_id, [stream_id])
     await database.rows("UPDATE sync_slices SET status = 'success', finished_at = now()")
     async with running(database, folder, Receiver()):
         await eventually(has_ended(database, execution_id))

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.clock import to_wall_clock
-from common.lifecycle import intake
+from common.lifecycle import jobs
 from ingestor.intake import worker as module
 from ingestor.intake.readings import Readings
 from ingestor.intake.worker import IntakeOptions, IntakeWorker
@@ -68,7 +68,7 @@ def start(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Start:
 
 async def ask(desk: Desk, mode: Any = "backfill") -> int:
     async with desk.engine.begin() as db:
-        created = await intake.create(db, subject="erp", mode=mode, trigger="api")
+        created = await jobs.create(db, kind="intake", subject="erp", mode=mode, trigger="api")
     assert created is not None
     return created
 

@@ -12,7 +12,7 @@ from backend.services.alerts.findings import Rules
 from backend.services.alerts.texts import Episode, compose
 from backend.services.deliveries import files as files_module
 from backend.services.deliveries.files import ConnectionFiles
-from common.lifecycle import deliveries, executions, intake
+from common.lifecycle import deliveries, executions, jobs
 from ingestor.intake import sources
 from tests.integration.conftest import Database, OpenApi
 from tests.sources import Desk
@@ -170,7 +170,7 @@ async def test_a_source_that_fails_opens_an_episode_that_a_good_reading_ends(dat
     (row,) = (await look(database)).values()
     assert f"a leitura {execution_id} falhou" in row.summary
     async with desk.engine.begin() as db:
-        again = await intake.create(db, subject="erp", mode="backfill", trigger="api")
+        again = await jobs.create(db, kind="intake", subject="erp", mode="backfill", trigger="api")
         assert again is not None
         await executions.end(db, again, status="success")
     assert await look(database) == {}

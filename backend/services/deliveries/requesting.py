@@ -19,7 +19,7 @@ from backend.services.deliveries.files import ConnectionFiles, Known, unknown_en
 from common.connections.scopes import DELIVER, scope_of
 from common.connections.settings import Destination
 from common.database import in_transaction
-from common.lifecycle import Mode, admission, deliveries, intake
+from common.lifecycle import Mode, admission, deliveries, intake, jobs
 from common.lifecycle.deliveries import SCHEDULE
 
 log = structlog.get_logger(__name__)
@@ -157,8 +157,14 @@ async def _read_first(db: AsyncConnection, source: tuple[str, str] | None, who: 
     name, entity = source
     if (await db.execute(_SOURCE_IS_PAUSED, {"schedule": intake.SCHEDULE + name})).first() is not None:
         return None
-    created = await intake.create(
-        db, subject=name, mode="backfill", trigger=TRIGGER, options={"entities": [entity]}, requested_by=who
+    created = await jobs.create(
+        db,
+        kind="intake",
+        subject=name,
+        mode="backfill",
+        trigger=TRIGGER,
+        options={"entities": [entity]},
+        requested_by=who,
     )
     return created if created is not None else await intake.running_of(db, name)
 
@@ -195,9 +201,10 @@ async def _begin(
         if running is not None:
             raise DeliveryRunningError(asked.destination, running)
         reading = await _read_first(db, source, who)
-        created = await deliveries.create(
+        created = await jobs.create(
             db,
-            destination=asked.destination,
+            kind="delivery",
+            subject=asked.destination,
             mode=asked.mode,
             trigger=TRIGGER,
             options=asked.options if reading is None else {**asked.options, "reads_first": reading},

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 import httpx
+import psycopg
 import rustpy_xlsxwriter
 from sqlalchemy.engine import make_url
 
@@ -73,9 +73,6 @@ class _Peak:
 
 def run_taking_in(databases: Databases, rows: int, repeats: int) -> None:
     """Each door in turns, into a database of its own."""
-    has_driver = find_spec("psycopg") is not None
-    if not has_driver:
-        print("\nA database of others is left out: psycopg is not installed.")
     uploads: dict[int, list[tuple[Run, float]]] = {rows // 10: [], rows: []}
     pushes: list[tuple[Run, float]] = []
     readings: list[Run] = []
@@ -86,10 +83,9 @@ def run_taking_in(databases: Databases, rows: int, repeats: int) -> None:
                 runs.append(product.upload(size))
         with _product(databases) as product:
             pushes.append(product.push(rows))
-        if has_driver:
-            with _product(databases, rows) as product:
-                bare.append(rows / product.read_and_discard())
-                readings.append(product.read(rows))
+        with _product(databases, rows) as product:
+            bare.append(rows / product.read_and_discard())
+            readings.append(product.read(rows))
     _print(uploads, pushes, readings, bare)
 
 
@@ -106,8 +102,7 @@ def _print(
         lines.append([f".xlsx of {size:,} rows", *_cells(runs), f"{max(child for _, child in found):.0f}"])
     runs = [run for run, _ in pushes]
     lines.append([f"{runs[0].records:,} records pushed", *_cells(runs), "-"])
-    if readings:
-        lines.append([f"{readings[0].records:,} rows of PostgreSQL", *_cells(readings), "-"])
+    lines.append([f"{readings[0].records:,} rows of PostgreSQL", *_cells(readings), "-"])
     discarded = ", ".join(f"{rate:,.0f}" for rate in bare)
     accepted = ", ".join(f"{rate:,.0f}" for _, rate in pushes)
     table(
@@ -116,7 +111,7 @@ def _print(
         lines,
         f"Load of the machine in the last minute: {os.getloadavg()[0]:.1f}.",
         f"Pushed by one client, {PUSHED:,} a request, answered when they are stored: {accepted} records/s.",
-        *([f"The same SELECT read by pages and thrown away: {discarded} rows/s."] if bare else []),
+        f"The same SELECT read by pages and thrown away: {discarded} rows/s.",
     )
 
 
@@ -179,8 +174,6 @@ class _Product:
 
     def read_and_discard(self) -> float:
         """Seconds that the same pages take when nothing is done with their rows."""
-        import psycopg  # noqa: PLC0415  # see `has_driver`
-
         began, last = time.monotonic(), ""
         url = make_url(self._source_url).set(drivername="postgresql")
         with psycopg.connect(url.render_as_string(hide_password=False)) as db:

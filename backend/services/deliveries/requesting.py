@@ -197,9 +197,8 @@ async def _begin(
         if earlier is not None:
             return earlier, False
         await _check_state(db, asked.destination)
-        running = await deliveries.running_of(db, asked.destination)
-        if running is not None:
-            raise DeliveryRunningError(asked.destination, running)
+        if await deliveries.running_of(db, asked.destination) is not None:  # no reading for what is refused
+            return await find_faster(db), False
         reading = await _read_first(db, source, who)
         created = await jobs.create(
             db,
@@ -212,12 +211,13 @@ async def _begin(
             idempotency_key=idempotency_key,
             request_digest=asked.digest,
         )
-        if created is not None:
-            return created, True
-        # another request was faster: the same one, or any other of this destination
+        return (await find_faster(db), False) if created is None else (created, True)
+
+    async def find_faster(db: AsyncConnection) -> int:
+        """The delivery of another request that was faster, if it is the same one; any other one refuses this."""
         earlier = await _find_earlier(db, asked, idempotency_key)
         if earlier is not None:
-            return earlier, False
+            return earlier
         running = await deliveries.running_of(db, asked.destination)
         if running is None:  # it has just ended
             raise ConflictError("request_in_progress")

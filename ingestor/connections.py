@@ -1,4 +1,4 @@
-"""The commands on connections: check the files, print their schemas, preview a destination, forget one.
+"""The commands on connections: check the files, print their schemas, preview a destination or a source, forget one.
 
 What is asked for goes to stdout; the exit code says whether all is well.
 """
@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,14 +16,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.config import ConfigurationError, ConnectionsSettings, load_settings
 from common.connections.files import FILES, schema_of
+from common.connections.layouts import plain_layout
 from common.connections.loading import check_connections
 from common.connections.samples import columns_sql, conditions_sql, sample_of
 from common.connections.secrets import SecretText
 from common.connections.settings import Connections, Destination, Layout, Source, Stream
 from common.database import check_schema, driver_of
-from common.entities.declared import Declaration
+from common.entities.declared import Declaration, to_json
+from common.intake.rows import Reader
 from common.lifecycle.deliveries import SCHEDULE, running_of
+from common.lifecycle.imports import StagedRow
 from ingestor.config import IngestorSettings
+from ingestor.intake.columns import shape_of
+from ingestor.intake.faults import SourceChanged, SourceDown, SourceMisconfigured
+from ingestor.intake.foreign import ForeignDatabase
 from ingestor.opening import make_engine
 
 if TYPE_CHECKING:
@@ -59,7 +66,7 @@ def add_connections(commands: "_SubParsersAction[argparse.ArgumentParser]") -> N
     """Add the command with its actions."""
     parser = commands.add_parser(
         "connections",
-        help="check the files of connections, print their schemas, preview a destination, or forget one",
+        help="check the files of connections, print their schemas, preview a destination or a source, forget one",
         description="The files lie in entities, layouts, sources, destinations and clients in CONNECTIONS_DIR.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -74,8 +81,8 @@ def add_connections(commands: "_SubParsersAction[argparse.ArgumentParser]") -> N
     schema.add_argument("folder", choices=tuple(FILES), nargs="?", default="destinations", help="(%(default)s)")
     preview = actions.add_parser(
         "preview",
-        help="print some records of a destination as it would receive them",
-        description="Reads the database; does not contact the destination.",
+        help="print some records of a destination as it would receive them, or some rows of a source",
+        description="Of a destination, reads the database and does not contact it; of a source, reads some rows there.",
     )
     preview.add_argument("name", metavar="NAME")
     _add_folder(preview)
@@ -214,9 +221,11 @@ async def connections(settings: IngestorSettings, options: argparse.Namespace) -
 
 
 async def _preview(engine: AsyncEngine, known: Connections, options: argparse.Namespace) -> int:
+    if options.name in known.sources:
+        return await _preview_source(known.sources[options.name])
     destination = known.destinations.get(options.name)
     if destination is None:
-        print(f"there is no valid file destinations/{options.name}.yaml", file=sys.stderr)
+        print(f"there is no valid file {options.name}.yaml in destinations or sources", file=sys.stderr)
         return SOMETHING_IS_AMISS
     for stream in destination.streams:
         print(f"{stream.name}:")
@@ -229,6 +238,32 @@ async def _preview(engine: AsyncEngine, known: Connections, options: argparse.Na
         if not rows:
             print("no records")
     return ALL_IS_WELL
+
+
+async def _preview_source(source: Source) -> int:
+    """Read some rows of each entity of a source, and print what they would be stored as."""
+    try:
+        async with ForeignDatabase(source) as database:
+            for entity in source.entities:
+                shape = shape_of(replace(entity, page=SAMPLES), await database.columns(entity), {})
+                page = await database.page(shape, ())
+                reader = Reader(plain_layout(entity.entity), door="sql")
+                reader.bind(shape.places)
+                print(f"{entity.entity.name}:")
+                for number, row in enumerate(page.rows, 1):
+                    _print_staged(reader.read(number, shape.cells_of(row))[0])
+    except (SourceDown, SourceChanged, SourceMisconfigured) as error:
+        print(error, file=sys.stderr)
+        return SOMETHING_IS_AMISS
+    return ALL_IS_WELL
+
+
+def _print_staged(row: StagedRow) -> None:
+    if row.data is not None and not row.errors:
+        print(to_json(row.data))
+        return
+    reasons = "; ".join(f"{error.column}: {error.message}" for error in row.errors)
+    print(f"rejected {row.key or '(no key)'}: {reasons}")
 
 
 def _select_some(stream: Stream) -> str:

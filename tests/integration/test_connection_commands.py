@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from tests.integration.conftest import Database
@@ -97,7 +99,59 @@ async def test_a_preview_prints_records_as_they_would_be_sent(
     _, out, _ = await run("preview", "crm", folder=tmp_path, DATABASE_URL=database_url)
     assert "situacao: valor sem correspondência: 7" in out.splitlines()[1]
     code, _, err = await run("preview", "other", folder=tmp_path, DATABASE_URL=database_url)
-    assert (code, err) == (1, "there is no valid file destinations/other.yaml\n")
+    assert (code, err) == (1, "there is no valid file other.yaml in destinations or sources\n")
+
+
+async def test_check_says_what_entities_layouts_and_sources_are(tmp_path: Path) -> None:
+    folder = write_intake(tmp_path)
+    code, out, _ = await run("check", folder=folder, ERP_FILE=str(tmp_path / "erp.sqlite"))
+    assert code == 0
+    assert out.splitlines() == [
+        "notas  entity, by nota",
+        "  fornecedor refers to fornecedores_proprios",
+        "planilha  layout, valid_rows",
+        "  notas: Nota, CNPJ",
+        "erp  source, 30 0 * * *",
+        "  notas: NOTA by NUMERO",
+        "  ${env:ERP_FILE}",
+        "no faults; entities: 1, layouts: 1, sources: 1, destinations: 0, clients: 0",
+    ]
+
+
+async def test_a_preview_of_a_source_prints_rows_as_they_would_be_stored(tmp_path: Path, database_url: str) -> None:
+    folder = write_intake(tmp_path)
+    path = tmp_path / "erp.sqlite"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE NOTA (NUMERO TEXT PRIMARY KEY, FORNECEDOR TEXT)")
+        db.executemany("INSERT INTO NOTA VALUES (?, ?)", [("n1", "00.394.460/0001-41"), ("n2", "7")])
+    code, out, err = await run("preview", "erp", folder=folder, ERP_FILE=str(path), DATABASE_URL=database_url)
+    assert (code, err) == (0, "")
+    heading, stored, rejected = out.splitlines()
+    assert heading == "notas:"
+    assert json.loads(stored) == {"nota": "n1", "fornecedor": "00394460000141"}
+    assert rejected.startswith("rejected n2: fornecedor: ")
+    path.unlink()
+    code, out, err = await run("preview", "erp", folder=folder, ERP_FILE=str(path), DATABASE_URL=database_url)
+    assert (code, out) == (1, "")
+    assert err
+
+
+def write_intake(folder: Path) -> Path:
+    files = {
+        "entities/notas": """
+key: nota
+columns:
+  nota: text
+  fornecedor: {type: cnpj, references: fornecedores_proprios}
+""",
+        "layouts/planilha": "into: [{entity: notas, fields: {nota: Nota, fornecedor: CNPJ}}]",
+        "sources/erp": "url: sqlite:///${env:ERP_FILE}\nentities: {notas: {table: NOTA, key: NUMERO}}",
+    }
+    for name, content in files.items():
+        path = folder / f"{name}.yaml"
+        path.parent.mkdir()
+        path.write_text(content, encoding="utf-8")
+    return folder
 
 
 async def test_forget_removes_a_destination_with_all_that_is_known_of_it(database: Database, database_url: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from standalone import cli, tools
 from standalone.api import Api
+from standalone.courier import EXAMPLES
 from standalone.system import LaunchError
 from standalone.terminal import output
 from standalone.terminal.access import open as open_page
@@ -457,3 +458,24 @@ def test_the_folder_of_connections_is_meant_from_where_the_person_stands(monkeyp
     assert tools._paths_from_caller(["check", "--dir", "mine"]) == ["check", "--dir", "/somewhere/mine"]
     assert tools._paths_from_caller(["check", "--dir=mine"]) == ["check", "--dir", "/somewhere/mine"]
     assert tools._paths_from_caller(["preview", "crm"]) == ["preview", "crm"]
+
+
+def test_files_of_connections_are_checked_in_the_language_of_the_person(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["check", "--dir", str(EXAMPLES), "--without-secrets"]
+    assert tools._check_connections(words, {}) == 0
+    english = capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("LANGUAGE", "pt_BR")
+    assert tools._check_connections(words, {}) == 0
+    portuguese = capsys.readouterr().out.splitlines()
+    assert len(portuguese) == len(english)
+    assert english[-1].startswith("no faults; entities: ")
+    assert portuguese[-1].startswith("sem erros; entidades: ")
+    assert "erp  fonte, 0 1 * * *, mudanças */5 * * * *" in portuguese
+
+
+def test_without_a_folder_of_connections_there_is_nothing_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONNECTIONS_DIR", raising=False)
+    with pytest.raises(LaunchError, match="CONNECTIONS_DIR: is not set"):
+        tools._check_connections(["check"], {})

@@ -185,7 +185,7 @@ async def test_a_courier_that_was_frozen_at_the_send_settles_nothing_and_takes_n
     before = await delivery.value(ledger)
 
     frozen.send(signal.SIGCONT)
-    await eventually(lambda: "stream is another worker's now" in frozen.text, seconds=30)
+    await eventually(lambda: "slice is another worker's now" in frozen.text, seconds=30)
     assert delivery.names == NAMES | {3: "mudou"}
     assert (delivery.box.backwards, delivery.box.duplicates) == (0, 0)
     assert await delivery.value(ledger) == before

@@ -233,7 +233,7 @@ async def test_two_workers_take_each_sheet_once(shop: Shop, sales: list[dict[str
     assert sum(each["created"] for each in ended) == sum(map(len, found.values()))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 async def test_a_worker_that_is_killed_amid_an_import_of_20_000_rows_loses_and_doubles_nothing(
     shop: Shop, sales: list[dict[str, Any]]
 ) -> None:
@@ -248,13 +248,13 @@ async def test_a_worker_that_is_killed_amid_an_import_of_20_000_rows_loses_and_d
             (row,) = await shop.rows("SELECT coalesce(max(processed + unchanged), 0) FROM imports")
             return bool(row[0] > least)
 
-        await eventually(is_amid, seconds=120, every=0.01)
+        await eventually(is_amid, seconds=240, every=0.01)
         worker.send(signal.SIGKILL)
         await worker.ended()
         killed += (await shop.imports())[0]["state"] == "processing"
     assert killed == 2, "it was killed too late to show anything"
     await shop.worker()
-    (done,) = await shop.has_ended(1, seconds=180)
+    (done,) = await shop.has_ended(1, seconds=300)
     assert (done["state"], done["rejected"], done["pending"]) == ("done", 0, 0)
     assert done["rows"] == 4 * MANY
     assert done["processed"] + done["unchanged"] == done["rows"]

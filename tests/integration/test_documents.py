@@ -85,7 +85,12 @@ def test_both_readmes_have_the_same_commands_and_link_to_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "README.en.md", *(f"docs/{name}.md" for name in ("reading", "operating", "delivery"))]
+    "document",
+    [
+        "README.md",
+        "README.en.md",
+        *(f"docs/{name}.md" for name in ("reading", "operating", "delivery", "intake", "sources")),
+    ],
 )
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
     folder = (ROOT / document).parent
@@ -93,7 +98,8 @@ def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "README.en.md", "docs/reading.md", "docs/operating.md", "docs/delivery.md"]
+    "document",
+    ["README.md", "README.en.md", *(f"docs/{name}.md" for name in ("reading", "operating", "delivery", "intake"))],
 )
 def test_every_place_that_a_document_links_to_has_its_heading(document: str) -> None:
     folder = (ROOT / document).parent

@@ -136,7 +136,8 @@ def test_every_command_that_asks_has_a_url_and_json() -> None:
     for name in cli.ASKING:
         days = ["--from", "2026-03-01", "--to", "2026-03-02"]
         needed = {"sync": ["--update"], "coverage": days, "cancel": ["1"], "retry": ["1"], "log": ["1"]}
-        needed |= {"export": ["contratos"], "show": ["1"], "deliver": ["crm"]}
+        needed |= {"export": ["contratos"], "show": ["1"], "deliver": ["crm"], "read": ["erp"]}
+        needed |= {"import": ["vendas.xlsx", "--layout", "vendas"]}
         words = needed.get(name, [])
         given = options(name, *words, "--url", "http://x", "--json")
         assert (given.url, given.json) == ("http://x", True)

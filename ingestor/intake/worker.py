@@ -1,10 +1,11 @@
 """The worker of intakes: it processes imports, reads sources, and takes up rows that waited for what they refer to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -27,6 +28,7 @@ from ingestor.intake.sources import Registered
 from ingestor.jobs import POLL_SECONDS, JobWorker, Lease, Postponed, Step, end_with
 from ingestor.metrics import Metrics
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
@@ -290,16 +292,13 @@ def _with_former(found: Connections, former: Connections | None, faulty: set[str
     """What the files say, and for files that do not hold what they said before."""
     if former is None:
         return found
-
-    def kept(now: dict[str, object], before: dict[str, object]) -> dict[str, object]:
-        return {**{name: one for name, one in before.items() if name in faulty}, **now}
-
-    return Connections(
-        destinations=found.destinations,
-        entities=found.entities,
-        clients=found.clients,
-        digest=found.digest,
-        declarations=kept(dict(found.declarations), dict(former.declarations)),  # type: ignore[arg-type]
-        layouts=kept(dict(found.layouts), dict(former.layouts)),  # type: ignore[arg-type]
-        sources=kept(dict(found.sources), dict(former.sources)),  # type: ignore[arg-type]
+    return replace(
+        found,
+        declarations=_kept(found.declarations, former.declarations, faulty),
+        layouts=_kept(found.layouts, former.layouts, faulty),
+        sources=_kept(found.sources, former.sources, faulty),
     )
+
+
+def _kept(now: Mapping[str, T], before: Mapping[str, T], faulty: set[str]) -> dict[str, T]:
+    return {**{name: one for name, one in before.items() if name in faulty}, **now}

@@ -13,6 +13,7 @@ from backend.access import CLOSED, Access, access_of, leaves
 from backend.errors import FORBIDDEN_RESPONSE, LIMIT_RESPONSE, UNAUTHORIZED_RESPONSE
 from backend.middleware import LIVENESS, PUBLIC
 from backend.models.examples import EXAMPLES
+from backend.models.imports import RecordsRefused
 from backend.models.problem import Problem
 from common.connections.scopes import ADMIN, DELIVER, INTAKE, READ
 
@@ -88,8 +89,10 @@ def describe(app: FastAPI, *, authenticates: bool) -> None:
         if app.openapi_schema is None:
             schema = make()
             problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            refused = RecordsRefused.model_json_schema(ref_template="#/components/schemas/{model}")
             components = schema["components"]
             components["schemas"] |= {**problem.pop("$defs", {}), "Problem": problem}
+            components["schemas"] |= {**refused.pop("$defs", {}), "RecordsRefused": refused}
             components["headers"] = _HEADERS
             if authenticates:
                 components["securitySchemes"] = _schemes_of(access_of(route) for route in leaves(app.router.routes))

@@ -10,7 +10,7 @@ from backend.api.sync import IdempotencyKey
 from backend.bodies import LONGEST_RECORDS, body, takes_file
 from backend.dependencies import AppState, CurrentUser, EachParameterOnce
 from backend.errors import CONFLICT_RESPONSE, MEDIA_TYPE_RESPONSE, NOT_FOUND_RESPONSE, problem
-from backend.models.imports import ImportAccepted, RecordsAccepted, RecordsRefused, UploadQuery
+from backend.models.imports import ImportAccepted, RecordsAccepted, UploadQuery
 from backend.openapi import with_headers
 from backend.security import User
 from backend.services.deliveries.files import find_layout
@@ -35,7 +35,6 @@ REFUSED_RESPONSE: dict[int | str, dict[str, Any]] = {
                 }
             }
         },
-        "model": RecordsRefused,
     }
 }
 _RECORDS = {

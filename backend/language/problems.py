@@ -137,6 +137,7 @@ _PROBLEMS = {
         "Não existe o destino {name}. Os mais próximos: {near}.",
         "There is no destination {name}. The nearest: {near}.",
     ),
+    "unknown_list": ("Não existe a lista {name}: use {near}.", "There is no list {name}: use {near}."),
     "unknown_entity": (
         "Não existe a entidade {name}. As mais próximas: {near}.",
         "There is no entity {name}. The nearest: {near}.",

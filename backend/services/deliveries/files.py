@@ -155,7 +155,7 @@ def _list_of(declared: Declaration, secret: str) -> Entity:
 
 def unknown_list(address: str, known: Known) -> NotFoundError:
     """The error for an address that no list has."""
-    return NotFoundError(f"Não existe a lista {address}: use {', '.join(known.addresses)}.")
+    return NotFoundError("unknown_list", name=address, near=list(known.addresses))
 
 
 def unknown_destination(name: str, names: Sequence[str]) -> NotFoundError:

@@ -732,7 +732,7 @@ async def test_a_database_that_says_nothing_makes_readiness_fail_in_time(
         proxy.freeze()
         began = time.monotonic()
         assert (await api.get("/health/ready")).status_code == 503
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
         assert (await api.get("/health/live")).status_code == 200
         await proxy.cut()
 

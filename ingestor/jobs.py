@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import Kind, executions, jobs, slices
 from common.lifecycle.causes import Cause
-from common.lifecycle.slices import Fenced
+from common.lifecycle.jobs import JobClaim
 from ingestor.loops import end, repeat, settle
 from ingestor.metrics import Metrics
 from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
@@ -29,14 +29,6 @@ DATABASE_RETRY_SECONDS = 5.0
 GAVE_UP = "sem êxito por 24 horas: {reason}"
 
 Step = Callable[[], Awaitable[None]]
-
-
-class JobClaim(Fenced, Protocol):
-    """A claim of a slice of a job."""
-
-    @property
-    def execution_id(self) -> int:
-        """The job."""
 
 
 C = TypeVar("C", bound=JobClaim)

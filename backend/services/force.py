@@ -9,9 +9,10 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from backend.errors import ConflictError, IdempotencyKeyReusedError, PublishFailedError, TooManyUnfinishedError
+from backend.errors import ConflictError, PublishFailedError, TooManyUnfinishedError
 from backend.metrics import Metrics
 from backend.models.sync import SyncRequest
+from backend.services.idempotency import find_earlier
 from backend.services.publisher import RabbitMQPublisher
 from common.database import in_transaction, is_database_trouble
 from common.execution_log import log_finished
@@ -129,11 +130,9 @@ def _log_fields(request: SyncRequest) -> dict[str, str | None]:
 
 
 async def _find_earlier(db: AsyncConnection, key: str, digest: str, *, publishes: bool) -> int | None:
-    known = await admission.find_request(db, key)
+    known = await find_earlier(db, key, digest)
     if known is None:
         return None
-    if known.request_digest != digest:
-        raise IdempotencyKeyReusedError("idempotency_key_reused")
     if known.undecided and publishes:
         if known.age_seconds < admission.UNDECIDED_SECONDS:
             raise ConflictError("request_in_progress")

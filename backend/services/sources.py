@@ -11,11 +11,12 @@ import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from backend.errors import ConflictError, IdempotencyKeyReusedError, NotFoundError
+from backend.errors import ConflictError, NotFoundError
 from backend.models.destinations import FileFault
 from backend.models.sources import ReadRequest, SourceEntityState, Sources, SourceState, SourceSummary
 from backend.services import schedules
 from backend.services.deliveries.files import ConnectionFiles, Known
+from backend.services.idempotency import find_earlier
 from backend.services.reading import ReadConnections
 from common.connections.loading import SOURCES
 from common.connections.reading import Fault
@@ -23,7 +24,7 @@ from common.connections.settings import Source
 from common.connections.sources import kind_of
 from common.cron import next_runs
 from common.database import in_transaction, run_again
-from common.lifecycle import Mode, admission, intake, jobs
+from common.lifecycle import Mode, intake, jobs
 from common.lifecycle.intake import DELTA, SCHEDULE
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,6 @@ _WORKERS = text("""
     SELECT count(*) FROM workers WHERE stopped_at IS NULL AND alive_until > now() AND 'intake' = ANY(kinds)
 """)
 _NAMES = text("SELECT name FROM sources ORDER BY name")
-_IS_PAUSED = text("SELECT 1 FROM schedules WHERE name = :name AND paused_at IS NOT NULL")
 
 
 class ReadingRunningError(ConflictError):
@@ -116,10 +116,10 @@ async def read_source(
     digest = hashlib.sha256(json.dumps([name, request.modo]).encode()).hexdigest()
 
     async def accept(db: AsyncConnection) -> tuple[int, bool]:
-        earlier = await _find_earlier(db, idempotency_key, digest)
+        earlier = await find_earlier(db, idempotency_key, digest)
         if earlier is not None:
-            return earlier, False
-        if (await db.execute(_IS_PAUSED, {"name": SCHEDULE + name})).first() is not None:
+            return earlier.id, False
+        if await jobs.is_paused(db, SCHEDULE + name):
             raise ConflictError("source_paused", name=name)
         created = await jobs.create(
             db,
@@ -134,9 +134,9 @@ async def read_source(
         if created is not None:
             return created, True
         # another request was faster: the same one, or any other of this source
-        earlier = await _find_earlier(db, idempotency_key, digest)
+        earlier = await find_earlier(db, idempotency_key, digest)
         if earlier is not None:
-            return earlier, False
+            return earlier.id, False
         running = await intake.running_of(db, name)
         if running is None:  # it has just ended
             raise ConflictError("request_in_progress")
@@ -147,15 +147,6 @@ async def read_source(
         structlog.contextvars.bind_contextvars(execution_id=job_id)  # until the request has ended
         log.info("reading accepted", source=name, mode=request.modo, trigger="api", user=who)
     return job_id
-
-
-async def _find_earlier(db: AsyncConnection, idempotency_key: str | None, digest: str) -> int | None:
-    known = None if idempotency_key is None else await admission.find_request(db, idempotency_key)
-    if known is None:
-        return None
-    if known.request_digest != digest:
-        raise IdempotencyKeyReusedError("idempotency_key_reused")
-    return known.id
 
 
 @run_again

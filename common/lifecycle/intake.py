@@ -6,14 +6,13 @@ later wins. A reading of a source has a slice for each of its entities, in order
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from common.lifecycle import Mode
-from common.lifecycle.slices import MAX_STALLS
+from common.lifecycle import Mode, jobs
+from common.lifecycle.jobs import JobClaim
 
 IMPORT = "import"
 """The trigger of an execution that processes an import; any other reads a source."""
@@ -33,34 +32,19 @@ _LOCK_UNPLANNED = text("""
      ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 # An import waits for the ones before it of the same layout, but for those that wait to be confirmed.
-_CLAIM = text("""
-    UPDATE sync_slices
-       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
-           lease_until = now() + make_interval(secs => :lease_seconds), started_at = coalesce(started_at, now()),
-           updated_at = now()
-      FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held
-              FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
-             WHERE s.kind = 'intake' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
-               AND e.held IS NULL
-               AND CASE e.trigger
-                   WHEN 'import' THEN e.resource = ANY(coalesce(CAST(:layouts AS text[]), ARRAY[e.resource]))
-                   ELSE e.resource = ANY(CAST(:sources AS text[])) END
-               AND (s.lease_until IS NULL OR s.lease_until < now()) AND (s.run_after IS NULL OR s.run_after <= now())
-               AND NOT EXISTS (SELECT FROM sync_slices before
-                                WHERE before.execution_id = s.execution_id AND before.ordinal < s.ordinal
-                                  AND before.status IN ('pending', 'running'))
-               AND NOT EXISTS (SELECT FROM sync_executions before
-                                WHERE e.trigger = 'import' AND before.kind = 'intake' AND before.trigger = 'import'
-                                  AND before.resource = e.resource AND before.id < e.id
-                                  AND before.status = 'running' AND before.held IS NULL)
-               AND NOT EXISTS (SELECT FROM schedules p
-                                WHERE e.trigger <> 'import' AND p.name = :schedule || e.resource
-                                  AND p.paused_at IS NOT NULL)
-             ORDER BY s.execution_id, s.ordinal LIMIT 1 FOR UPDATE OF s SKIP LOCKED) AS free
-     WHERE sync_slices.id = free.id
-    RETURNING sync_slices.id AS slice_id, execution_id, attempt, worker_id, part, mode, failures, started_at,
-              free.was_held
-""")
+_CLAIM = jobs.claiming(
+    "intake",
+    """CASE e.trigger
+           WHEN 'import' THEN e.resource = ANY(coalesce(CAST(:layouts AS text[]), ARRAY[e.resource]))
+           ELSE e.resource = ANY(CAST(:sources AS text[])) END
+       AND NOT EXISTS (SELECT FROM sync_executions before
+                        WHERE e.trigger = 'import' AND before.kind = 'intake' AND before.trigger = 'import'
+                          AND before.resource = e.resource AND before.id < e.id
+                          AND before.status = 'running' AND before.held IS NULL)
+       AND NOT EXISTS (SELECT FROM schedules p
+                        WHERE e.trigger <> 'import' AND p.name = :schedule || e.resource
+                          AND p.paused_at IS NOT NULL)""",
+)
 _ASK_FOR = text("""
     UPDATE sync_executions
        SET options = coalesce(options, '{}') || jsonb_build_object('asked_for', CAST(:entity AS text)),
@@ -69,10 +53,6 @@ _ASK_FOR = text("""
 """)
 _ASK_AGAIN = text("""
     UPDATE sync_executions SET options = options - 'confirmed', updated_at = now() WHERE id = :execution_id
-""")
-_DETAILS = text("""
-    SELECT resource, trigger, options, started_at IS NULL AS is_new, created_at
-      FROM sync_executions WHERE id = :execution_id
 """)
 
 
@@ -86,28 +66,13 @@ class Requested:
     options: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class IntakeClaim:
-    """A slice of an intake held by one worker.
+class IntakeClaim(JobClaim):
+    """A slice of an intake held by one worker."""
 
-    `subject` is the layout of an import, or the name of a source; `part` is the id of the source's entity, 0 for an
-    import. `taken_over`: the lease of another worker has run out.
-    """
-
-    slice_id: int
-    execution_id: int
-    attempt: int
-    worker_id: str
-    part: int
-    mode: Mode
-    failures: int
-    began_at: datetime
-    subject: str
-    is_import: bool
-    options: Mapping[str, Any]
-    starts_execution: bool
-    created_at: datetime
-    taken_over: bool
+    @property
+    def is_import(self) -> bool:
+        """Whether it processes an import; any other reads a source."""
+        return self.trigger == IMPORT
 
 
 async def running_of(db: AsyncConnection, source: str) -> int | None:
@@ -144,31 +109,9 @@ async def claim(
 
     `layouts`: whose imports are taken; those of all, also of ones that are gone, where it is not given.
     """
-    parameters = {
-        "worker_id": worker_id,
-        "lease_seconds": float(lease_seconds),
-        "max_stalls": MAX_STALLS,
+    own = {
         "sources": list(sources),
         "layouts": None if layouts is None else list(layouts),
         "schedule": SCHEDULE,
     }
-    row = (await db.execute(_CLAIM, parameters)).one_or_none()
-    if row is None:
-        return None
-    told = (await db.execute(_DETAILS, {"execution_id": row.execution_id})).one()
-    return IntakeClaim(
-        slice_id=row.slice_id,
-        execution_id=row.execution_id,
-        attempt=row.attempt,
-        worker_id=row.worker_id,
-        part=row.part,
-        mode=row.mode,
-        failures=row.failures,
-        began_at=row.started_at,
-        subject=told.resource,
-        is_import=told.trigger == IMPORT,
-        options=told.options or {},
-        starts_execution=told.is_new,
-        created_at=told.created_at,
-        taken_over=row.was_held,
-    )
+    return await jobs.claim(db, _CLAIM, worker_id, IntakeClaim, lease_seconds=lease_seconds, **own)

@@ -1,16 +1,17 @@
-"""What deliveries and intakes have in common: they are made, planned, counted, put off, held and ended in one way."""
+"""What deliveries and intakes have in common: they are made, planned, claimed, counted, held and ended in one way."""
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from sqlalchemy import func, text
+from sqlalchemy import TextClause, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from common.lifecycle import Kind, Mode
 from common.lifecycle.causes import Cause
-from common.lifecycle.slices import UNHELD, Fenced, change
+from common.lifecycle.slices import MAX_STALLS, UNHELD, Fenced, change
 from common.tables import sync_slices
 
 PATIENCE = timedelta(hours=24)
@@ -32,6 +33,30 @@ _PLAN = text("""
      WHERE e.id = :execution_id
 """)
 _MARK_PLANNED = text("UPDATE sync_executions SET planned_at = now(), updated_at = now() WHERE id = :execution_id")
+_CLAIM = """
+    UPDATE sync_slices
+       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
+           lease_until = now() + make_interval(secs => :lease_seconds), started_at = coalesce(started_at, now()),
+           updated_at = now()
+      FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held
+              FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
+             WHERE s.kind = '{kind}' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
+               AND e.held IS NULL
+               AND (s.lease_until IS NULL OR s.lease_until < now()) AND (s.run_after IS NULL OR s.run_after <= now())
+               AND NOT EXISTS (SELECT FROM sync_slices before
+                                WHERE before.execution_id = s.execution_id AND before.ordinal < s.ordinal
+                                  AND before.status IN ('pending', 'running'))
+               AND {own}
+             ORDER BY s.execution_id, s.ordinal LIMIT 1 FOR UPDATE OF s SKIP LOCKED) AS free
+     WHERE sync_slices.id = free.id
+    RETURNING sync_slices.id AS slice_id, execution_id, attempt, worker_id, part, mode, failures, started_at,
+              free.was_held
+"""
+_DETAILS = text("""
+    SELECT resource, trigger, options, started_at IS NULL AS is_new, created_at
+      FROM sync_executions WHERE id = :execution_id
+""")
+_IS_PAUSED = text("SELECT 1 FROM schedules WHERE name = :name AND paused_at IS NOT NULL")
 _LOCK = text("SELECT FROM sync_executions WHERE id = :execution_id FOR NO KEY UPDATE")
 _HOLD = text("""
     UPDATE sync_executions SET held = CAST(:held AS jsonb), updated_at = now()
@@ -42,6 +67,34 @@ _CONFIRM = text("""
        SET held = NULL, options = coalesce(options, '{}') || '{"confirmed": true}', updated_at = now()
      WHERE id = :execution_id AND kind <> 'sync' AND status = 'running' AND held IS NOT NULL
 """)
+
+
+@dataclass(frozen=True)
+class JobClaim:
+    """A slice of a job held by one worker.
+
+    `part`: the id of a stream or of a source's entity, 0 of an import; `subject`: the destination, the source, or the
+    layout of an import. `began_at`: the moment of the first claim; `created_at`: when the job was asked for.
+    `taken_over`: the lease of another worker has run out, whose last requests may be on their way.
+    """
+
+    slice_id: int
+    execution_id: int
+    attempt: int
+    worker_id: str
+    part: int
+    mode: Mode
+    failures: int
+    began_at: datetime
+    subject: str
+    trigger: str
+    options: Mapping[str, Any]
+    starts_execution: bool
+    created_at: datetime
+    taken_over: bool
+
+
+C = TypeVar("C", bound=JobClaim)
 
 
 async def create(
@@ -79,6 +132,52 @@ async def plan(db: AsyncConnection, execution_id: int, parts: Sequence[int]) -> 
     """Write a slice for each part of a locked job, at least one: ids of streams or of a source's entities, or 0."""
     await db.execute(_PLAN, {"execution_id": execution_id, "parts": list(parts)})
     await db.execute(_MARK_PLANNED, {"execution_id": execution_id})
+
+
+def claiming(kind: Kind, own: str) -> TextClause:
+    """The statement that claims a slice of a kind. `own`: SQL of what else must hold of the slice `s` of the job `e`.
+
+    Of one job only the first slice that has not ended is claimed, and none of a job that waits to be confirmed.
+    """
+    return text(_CLAIM.format(kind=kind, own=own))
+
+
+async def claim(
+    db: AsyncConnection,
+    statement: TextClause,
+    worker_id: str,
+    made: type[C],
+    *,
+    lease_seconds: float,
+    **parameters: Any,
+) -> C | None:
+    """Take the next slice that a statement of `claiming` finds, under a lease; `parameters` are those of its own."""
+    limits = {"worker_id": worker_id, "lease_seconds": float(lease_seconds), "max_stalls": MAX_STALLS}
+    row = (await db.execute(statement, {**limits, **parameters})).one_or_none()
+    if row is None:
+        return None
+    told = (await db.execute(_DETAILS, {"execution_id": row.execution_id})).one()
+    return made(
+        slice_id=row.slice_id,
+        execution_id=row.execution_id,
+        attempt=row.attempt,
+        worker_id=row.worker_id,
+        part=row.part,
+        mode=row.mode,
+        failures=row.failures,
+        began_at=row.started_at,
+        subject=told.resource,
+        trigger=told.trigger,
+        options=told.options or {},
+        starts_execution=told.is_new,
+        created_at=told.created_at,
+        taken_over=row.was_held,
+    )
+
+
+async def is_paused(db: AsyncConnection, schedule: str) -> bool:
+    """Whether the schedule of a destination or a source is paused, and with it all its work."""
+    return (await db.execute(_IS_PAUSED, {"name": schedule})).first() is not None
 
 
 async def count(

@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from common.connections.settings import Stream
 from common.database import cause_of, driver_of, in_transaction, network_errors
 from common.difference import Scope
-from common.lifecycle import deliveries, jobs, slices
-from common.lifecycle.deliveries import StreamClaim
+from common.lifecycle import jobs, slices
+from common.lifecycle.deliveries import SCHEDULE, StreamClaim
 from ingestor.delivery import breaker, ledger, owed
 from ingestor.delivery.ledger import Filled, Frozen
 from ingestor.delivery.owed import scope_of
@@ -313,7 +313,7 @@ async def _hold_unpaused(db: AsyncConnection, work: Delivery) -> None:
 
     """
     await _hold(db, work)
-    if await deliveries.is_paused(db, work.claim.destination):
+    if await jobs.is_paused(db, SCHEDULE + work.claim.destination):
         raise _Interrupted
 
 

@@ -26,7 +26,6 @@ _RUNNING = text("""
       FROM sync_executions
      WHERE kind = 'intake' AND trigger <> 'import' AND status = 'running' AND resource = :source
 """)
-_IS_PAUSED = text("SELECT 1 FROM schedules WHERE name = :name AND paused_at IS NOT NULL")
 
 
 class _NotYet(Exception):
@@ -68,12 +67,9 @@ class Readings:
     async def plan(self) -> bool:
         """Give each new reading its entities; answers whether there was one."""
         planned = 0
-        while self._registered and await self._plan_next():
+        while bool(self._registered) and await in_transaction(self._engine, self._plan_one):
             planned += 1
         return planned > 0
-
-    async def _plan_next(self) -> bool:
-        return await in_transaction(self._engine, self._plan_one)
 
     async def _plan_one(self, db: AsyncConnection) -> bool:
         asked = await intake.lock_unplanned(db, self.names)
@@ -115,7 +111,7 @@ async def _start(db: AsyncConnection, name: str, due_at: datetime) -> Outcome:
     """The reading of a source, by its schedule."""
     is_delta = name.endswith(DELTA)
     source = name.removeprefix(SCHEDULE).removesuffix(DELTA)
-    if is_delta and (await db.execute(_IS_PAUSED, {"name": SCHEDULE + source})).first() is not None:
+    if is_delta and await jobs.is_paused(db, SCHEDULE + source):
         return Outcome(skipped_reason=f"a fonte {source} está em pausa")
     running = (await db.execute(_RUNNING, {"source": source, "due_at": due_at})).one_or_none()
     if running is not None:

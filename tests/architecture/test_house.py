@@ -74,7 +74,7 @@ def test_a_module_of_common_is_used_by_both_services() -> None:
 def test_only_the_state_machine_writes_a_status() -> None:
     writes = re.compile(r"UPDATE\s+sync_(executions|slices)|(update|insert)\(sync_(executions|slices)\)", re.IGNORECASE)
     writers = {str(path.relative_to(ROOT)) for path in CODE if writes.search(path.read_text())}
-    names = ("admission", "deliveries", "executions", "intake", "jobs", "slices")
+    names = ("admission", "executions", "intake", "jobs", "slices")
     assert writers == {f"common/lifecycle/{name}.py" for name in names}
 
 

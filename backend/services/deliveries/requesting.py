@@ -11,15 +11,16 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from backend.errors import ConflictError, IdempotencyKeyReusedError
+from backend.errors import ConflictError
 from backend.models.destinations import DeliveryRequest
 from backend.security import User, require_scope
 from backend.services.deliveries.destinations import check_name, no_file
 from backend.services.deliveries.files import ConnectionFiles, Known, unknown_entity
+from backend.services.idempotency import find_earlier
 from common.connections.scopes import DELIVER, scope_of
 from common.connections.settings import Destination
 from common.database import in_transaction
-from common.lifecycle import Mode, admission, deliveries, intake, jobs
+from common.lifecycle import Mode, deliveries, intake, jobs
 from common.lifecycle.deliveries import SCHEDULE
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,6 @@ _STATE = text("""
     SELECT (SELECT paused_at FROM schedules WHERE name = :schedule) IS NOT NULL AS is_paused,
            (SELECT stopped_at FROM destinations WHERE name = :name) IS NOT NULL AS is_stopped
 """)
-_SOURCE_IS_PAUSED = text("SELECT 1 FROM schedules WHERE name = :schedule AND paused_at IS NOT NULL")
 _IS_ANY_REJECTED = text("""
     SELECT EXISTS (SELECT FROM deliveries d JOIN streams t ON t.id = d.stream_id
                     WHERE t.destination = :name AND d.rejected_since IS NOT NULL
@@ -155,7 +155,7 @@ async def _read_first(db: AsyncConnection, source: tuple[str, str] | None, who: 
     if source is None:
         return None
     name, entity = source
-    if (await db.execute(_SOURCE_IS_PAUSED, {"schedule": intake.SCHEDULE + name})).first() is not None:
+    if await jobs.is_paused(db, intake.SCHEDULE + name):
         return None
     created = await jobs.create(
         db,
@@ -193,9 +193,9 @@ async def _begin(
     """Record a delivery, after a reading of `source`, a source and one of its entities, where there is one."""
 
     async def accept(db: AsyncConnection) -> tuple[int, bool]:
-        earlier = await _find_earlier(db, asked, idempotency_key)
+        earlier = await find_earlier(db, idempotency_key, asked.digest)
         if earlier is not None:
-            return earlier, False
+            return earlier.id, False
         await _check_state(db, asked.destination)
         if await deliveries.running_of(db, asked.destination) is not None:  # no reading for what is refused
             return await find_faster(db), False
@@ -215,9 +215,9 @@ async def _begin(
 
     async def find_faster(db: AsyncConnection) -> int:
         """The delivery of another request that was faster, if it is the same one; any other one refuses this."""
-        earlier = await _find_earlier(db, asked, idempotency_key)
+        earlier = await find_earlier(db, idempotency_key, asked.digest)
         if earlier is not None:
-            return earlier
+            return earlier.id
         running = await deliveries.running_of(db, asked.destination)
         if running is None:  # it has just ended
             raise ConflictError("request_in_progress")
@@ -233,15 +233,6 @@ async def _begin(
         }
         log.info("delivery accepted", **told, trigger=TRIGGER, user=who)
     return job_id
-
-
-async def _find_earlier(db: AsyncConnection, asked: Asked, idempotency_key: str | None) -> int | None:
-    known = None if idempotency_key is None else await admission.find_request(db, idempotency_key)
-    if known is None:
-        return None
-    if known.request_digest != asked.digest:
-        raise IdempotencyKeyReusedError("idempotency_key_reused")
-    return known.id
 
 
 async def _check_state(db: AsyncConnection, name: str) -> None:

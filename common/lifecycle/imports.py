@@ -420,20 +420,6 @@ async def forget(db: AsyncConnection, *, days: int, most: int = 5000) -> int:
 
 # --- what became of rows elsewhere ----------------------------------------------------------------------------------
 
-_REJECT_REPLACED = text("""
-    WITH rejected AS (
-        UPDATE import_rows r
-           SET state = 'rejected', waits_entity = NULL, waits_key = NULL,
-               errors = jsonb_build_array(jsonb_build_object('column', '', 'value', left(r.key, 100),
-                                                             'code', CAST(:code AS text),
-                                                             'message', CAST(:message AS text)))
-          FROM unnest(CAST(:rows AS int[]), CAST(:entities AS text[])) AS late (row, entity)
-         WHERE r.import_id = :id AND r.row = late.row AND r.entity = late.entity AND r.state = 'pending'
-        RETURNING 1
-    )
-    UPDATE imports SET pending = pending - done.rows, rejected = rejected + done.rows, updated_at = now()
-      FROM (SELECT count(*) AS rows FROM rejected) AS done WHERE id = :id
-""")
 _END_ABANDONED = text("""
     UPDATE imports i
        SET state = CASE WHEN failed.is_own THEN 'refused' ELSE 'discarded' END, ended_at = now(), updated_at = now(),
@@ -458,6 +444,12 @@ _REJECT_WAITING_ROWS = """
     UPDATE imports i SET pending = pending - done.rows, rejected = rejected + done.rows, updated_at = now()
       FROM (SELECT import_id, count(*) AS rows FROM rejected GROUP BY import_id) AS done WHERE i.id = done.import_id
 """
+_REJECT_REPLACED = text(
+    _REJECT_WAITING_ROWS.format(
+        rows="""unnest(CAST(:rows AS int[]), CAST(:entities AS text[])) AS late (row, entity)
+         WHERE r.import_id = :id AND r.row = late.row AND r.entity = late.entity"""
+    )
+)
 _REJECT_OVERTAKEN = text(
     _REJECT_WAITING_ROWS.format(
         rows="""unnest(CAST(:keys AS text[]), CAST(:rows AS int[])) AS later (key, row)

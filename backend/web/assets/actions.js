@@ -78,6 +78,16 @@ const Choices = ({ all, chosen, choose }) =>
       <span>${label}</span></label>`,
   )}</fieldset>`;
 
+// Does what has an effect and needs no dialog, says what went wrong, and asks anew for what it may have changed.
+export async function attempt(act, afterwards) {
+  try {
+    await act();
+  } catch (error) {
+    toast(whatWentWrong(error), "bad");
+  }
+  await afterwards();
+}
+
 export function whatWentWrong(error) {
   if (error.status === 429 && error.retryAfter) return `${error.message} (daqui a ${error.retryAfter} s)`;
   if (error.isUnreachable)

@@ -1,5 +1,5 @@
 // What is delivered to other systems: the destinations, what they are owed and reject, and the deliveries.
-import { confirm, showDialog, whatWentWrong } from "./actions.js";
+import { attempt, confirm, showDialog, whatWentWrong } from "./actions.js";
 import { newKey, request, withQuery } from "./api.js";
 import { duration, integer, plural, preciseTimeOf, when } from "./format.js";
 import { refresh, useLive } from "./live.js";
@@ -273,32 +273,23 @@ export function Log({ job }) {
 const addressOf = (one) => `/destinations/${encodeURIComponent(one.name)}`;
 const linkTo = (id) => ({ href: hashOf(`/trabalho/${id}`), text: "Acompanhar" });
 
-async function attempt(act) {
-  try {
-    await act();
-  } catch (error) {
-    toast(whatWentWrong(error), "bad");
-  }
-  await afterChange();
-}
-
 const resume = (one) =>
   attempt(async () => {
     await request("POST", `${addressOf(one)}/resume`);
     toast(`${one.name}: retomado.`);
-  });
+  }, afterChange);
 
 const test = (one) =>
   attempt(async () => {
     const answer = await request("POST", `${addressOf(one)}/test`);
     toast(`${one.name}: um pedido de teste será enviado.`, "good", linkTo(answer.request_id));
-  });
+  }, afterChange);
 
 const repeat = (one, chaves) =>
   attempt(async () => {
     const answer = await request("POST", `${addressOf(one)}/rejeitados/repetir`, { json: chaves ? { chaves } : {} });
     toast(`${one.name}: os rejeitados serão enviados de novo.`, "good", linkTo(answer.request_id));
-  });
+  }, afterChange);
 
 function askRepeat(one) {
   confirm({

@@ -1,5 +1,5 @@
 // What is to be kept complete: since which day, how much is missing, and the form that sets it, with its cost beforehand.
-import { showDialog, whatWentWrong } from "./actions.js";
+import { attempt, confirm, showDialog, whatWentWrong } from "./actions.js";
 import { request, withQuery } from "./api.js";
 import { bytes, decimal, duration, integer, numericDay, plural, today } from "./format.js";
 import { Field, focusFault } from "./forms.js";
@@ -7,7 +7,6 @@ import { refresh, useLive } from "./live.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { ResourceChoice, useResources } from "./resources.js";
 import { Badge, Button, Card, Dialog, Progress, Skeleton, toast } from "./ui.js";
-import { confirm } from "./actions.js";
 import { who } from "./words.js";
 
 export const FIRST_DAY = "2021-01-01";
@@ -52,15 +51,11 @@ function Goal({ goal }) {
 
 const afterChange = () => refresh("/sync/goals", "/sync/dashboard", "/sync/verdict", "/sync/history");
 
-async function resume(goal) {
-  try {
+const resume = (goal) =>
+  attempt(async () => {
     await request("POST", `/sync/goals/${goal.resource}/resume`);
     toast(`${goal.label}: a leitura do que falta continua.`);
-  } catch (error) {
-    toast(whatWentWrong(error), "bad");
-  }
-  await afterChange();
-}
+  }, afterChange);
 
 function askPause(goal) {
   confirm({

@@ -1,5 +1,5 @@
 // Databases of others that are read: how each is, when it is read next, and what waits for a decision.
-import { confirm, whatWentWrong } from "./actions.js";
+import { attempt, confirm } from "./actions.js";
 import { newKey, request } from "./api.js";
 import { integer, plural, when } from "./format.js";
 import { refresh, useLive } from "./live.js";
@@ -68,26 +68,17 @@ function HeldReading({ one }) {
       <${Button} writes kind="danger-quiet small" icon="stop" onClick=${() => askCancel(one)}>Cancelar a leitura<//></div></div>`;
 }
 
-async function attempt(act) {
-  try {
-    await act();
-  } catch (error) {
-    toast(whatWentWrong(error), "bad");
-  }
-  await afterChange();
-}
-
 const read = (one, modo) =>
   attempt(async () => {
     await request("POST", `${addressOf(one)}/ler`, { json: { modo }, key: newKey() });
     toast(`${one.name}: leitura iniciada.`);
-  });
+  }, afterChange);
 
 const resume = (one) =>
   attempt(async () => {
     await request("POST", `${addressOf(one)}/resume`);
     toast(`${one.name}: retomada.`);
-  });
+  }, afterChange);
 
 function askPause(one) {
   confirm({

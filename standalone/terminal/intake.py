@@ -154,10 +154,15 @@ def imports_of(listed: list[Answer]) -> RenderableType:
     shown = table(heads, right=heads[5:9], wrap=("FROM", "CAME (Brasília)", "ERROR"))
     for one in listed:
         origin = one["file_name"] or _door_of(one)
-        counts = (one["rows"], one["processed"] + one["unchanged"], one["rejected"], one["pending"])
+        counts = (one["rows"], one["processed"] + one["unchanged"], one["rejected"], _waiting(one))
         cells = [moment(one["created_at"]), *(number(count) for count in counts), one["fault"] or ""]
         shown.add_row(str(one["id"]), one["layout"], origin, _phase(one), *cells)
     return shown
+
+
+def _waiting(one: Answer) -> int:
+    """How many rows wait; those of an import that was not taken in wait for nothing."""
+    return 0 if one["phase"] in ("discarded", "refused") else int(one["pending"])
 
 
 def _door_of(one: Answer) -> str:
@@ -179,7 +184,7 @@ def details_of(one: Answer) -> Iterator[RenderableType]:
     facts.add_row("  " + tr("from"), f"{origin}, {labelled(one['created_at'])}{who}")
     counts = {name: number(one[name]) for name in ("created", "changed", "unchanged", "rejected", "pending")}
     sums = tr("{created} created, {changed} changed, {unchanged} unchanged, {rejected} rejected", **counts)
-    if one["pending"]:
+    if _waiting(one):
         sums += ", " + tr("{pending} not yet processed", **counts)
     facts.add_row("  " + tr("records"), sums)
     if one["fault"]:

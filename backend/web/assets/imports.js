@@ -17,6 +17,9 @@ import { ACTION, DOORS, IMPORT, ROW, who } from "./words.js";
 const FORMATS = [".xlsx", ".ods", ".xls", ".csv"];
 const UNFINISHED = ["receiving", "queued", "checking", "processing"];
 const isUnfinished = (one) => UNFINISHED.includes(one?.phase);
+// Rows of an import that was not taken in wait for nothing.
+const waiting = (one) => (["discarded", "refused"].includes(one.phase) ? 0 : one.pending);
+
 const afterChange = () => refresh("/imports", "/entities", "/sources", "/jobs");
 const addressOf = (id) => `/imports/${id}`;
 const placeOf = (id) => hashOf(`/importacao/${id}`);
@@ -141,7 +144,7 @@ const IMPORTS = [
   { title: "Estado", cell: (one) => html`<${ImportState} of=${one} />` },
   { title: "Linhas", kind: "number", cell: (one) => integer(one.rows) },
   { title: "Gravadas", kind: "number", cell: (one) => html`${integer(one.processed)}${one.unchanged > 0 && html` <span class="small muted">${integer(one.unchanged)} sem mudança</span>`}` },
-  { title: "Esperam", kind: "number", isNeeded: (one) => one.pending, cell: (one) => integer(one.pending) },
+  { title: "Esperam", kind: "number", isNeeded: waiting, cell: (one) => integer(waiting(one)) },
   { title: "Recusadas", kind: "number", cell: (one) => (one.rejected ? html`<span class="warn-text">${integer(one.rejected)}</span>` : "0") },
   { title: "Recebida", kind: "number", cell: (one) => html`<${When} moment=${one.created_at} />` },
 ];

@@ -74,7 +74,10 @@ async def run(settings: IngestorSettings) -> None:
                     )
                     listening.append(tasks.create_task(listener.run()))
             working = [tasks.create_task(each.run()) for each in workers]
-            await stopping.wait()
+            signalled = tasks.create_task(stopping.wait())
+            # a worker whose schema was changed ends by itself
+            await asyncio.wait((signalled, *working), return_when=asyncio.FIRST_COMPLETED)
+            stopping.set()
             log.info("stopping")
             for task in listening:
                 task.cancel()

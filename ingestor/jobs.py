@@ -17,7 +17,8 @@ from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import Kind, executions, jobs, slices
 from common.lifecycle.causes import Cause
 from common.lifecycle.jobs import JobClaim
-from ingestor.loops import end, repeat, settle
+from ingestor.errors import LeaseLost
+from ingestor.loops import end, repeat, settle, stops_on
 from ingestor.metrics import Metrics
 from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
 from ingestor.settling import database_wait
@@ -108,14 +109,14 @@ class JobWorker(Generic[C]):
         log.info("worker started", kind=self.kind, worker_id=self.id, slots=self._slots)
         async with self._tasks as tasks:
             beats = [
-                tasks.create_task(repeat(step, self._lease_seconds / 4, self._settled, ends=self._settled))
+                tasks.create_task(self._keep(step, self._lease_seconds / 4, self._settled))
                 for step in (self._beat, self._renew)
             ]
             loops = [
-                tasks.create_task(repeat(step, seconds, self.stopping, ends=self.stopping))
+                tasks.create_task(self._keep(step, seconds, self.stopping))
                 for step, seconds in (*self._steps(), (self._close_left_open, POLL_SECONDS))
             ]
-            loops.append(tasks.create_task(repeat(self._fill_slots, POLL_SECONDS, self._wake, ends=self.stopping)))
+            loops.append(tasks.create_task(self._keep(self._fill_slots, POLL_SECONDS, self._wake)))
             await self.stopping.wait()
             self._wake.set()
             all_ended = await end(loops)
@@ -127,6 +128,14 @@ class JobWorker(Generic[C]):
         await self._close()
         await leave(self._engine, self.id)
         log.info("worker stopped", kind=self.kind, worker_id=self.id)
+
+    async def _keep(self, step: Step, seconds: float, wake: asyncio.Event) -> None:
+        """Repeat a step until the worker stops; with `_settled` to wake it, until all its slices are settled."""
+        ends = wake if wake is self._settled else self.stopping
+        await repeat(step, seconds, wake, ends=ends, is_settled=self._stops_on)
+
+    async def _stops_on(self, error: Exception) -> bool:
+        return await stops_on(error, self._engine, self.stopping)
 
     def announce(self) -> None:
         """Look for work at once: something was heard of."""
@@ -171,6 +180,22 @@ class JobWorker(Generic[C]):
         self._wake.set()
 
     # --- how a slice ends -----------------------------------------------------------------------------------------
+
+    async def _settle_error(self, claim: C, error: Exception, *, retry_seconds: float) -> None:
+        """What becomes of a slice when the work of this claim ended in an error."""
+        match error:
+            case Postponed():
+                await self._postpone(claim, error)
+            case LeaseLost():
+                self._lose()
+            case _ if is_database_trouble(error):
+                await self._give_back(claim, cause_of(error))
+            case _ if await self._stops_on(error):
+                await self._release(claim)
+            case _:
+                log.error("job ended unexpectedly", exc_info=error)
+                message = f"unexpected {type(error).__name__}"
+                await self._postpone(claim, Postponed(retry_seconds, "internal", message))
 
     async def _mark_started(self, claim: C) -> None:
         await in_transaction(self._engine, partial(executions.mark_started, execution_id=claim.execution_id))

@@ -4,8 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.database import cause_of, is_database_trouble
+from common.database import (
+    UnusableDatabaseError,
+    cause_of,
+    check_schema,
+    is_database_trouble,
+    is_unknown_to_schema,
+)
 from ingestor import settling
 from ingestor.presence import LEAVE_SECONDS
 
@@ -15,22 +22,46 @@ GRACE_SECONDS = 20.0  # a stopping worker's time to finish what is in hand
 LOOPS_SECONDS = 0.5  # the time of loops to end by themselves
 
 
+async def stops_on(error: Exception, engine: AsyncEngine, stopping: asyncio.Event) -> bool:
+    """Stop the worker if a statement failed because the schema is another version's by now; answers whether it is so.
+
+    Nothing that such a worker reads could be stored.
+    """
+    if not is_unknown_to_schema(error):
+        return False
+    try:
+        await check_schema(engine)
+    except UnusableDatabaseError as unusable:
+        if not stopping.is_set():
+            log.critical("the schema was changed, this worker stops", reason=str(unusable))
+            stopping.set()
+        return True
+    return False
+
+
 async def repeat(
-    step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event, *, ends: asyncio.Event
+    step: Callable[[], Awaitable[None]],
+    seconds: float,
+    wake: asyncio.Event,
+    *,
+    ends: asyncio.Event,
+    is_settled: Callable[[Exception], Awaitable[bool]],
 ) -> None:
     """Repeat a step every so many seconds, or as soon as `wake` is set, until `ends` is set.
 
-    While the database is unavailable, keep retrying. Every other error ends the loop.
+    While the database is unavailable, keep retrying. Every other error ends the loop, unless `is_settled` has seen
+    to it.
     """
     while not ends.is_set():
         pause = seconds
         try:
             await step()
         except Exception as error:
-            if not is_database_trouble(error):
+            if is_database_trouble(error):
+                log.warning("database is not available", step=step.__name__.strip("_"), cause=cause_of(error))
+            elif not await is_settled(error):
                 raise
             pause = settling.database_wait()
-            log.warning("database is not available", step=step.__name__.strip("_"), cause=cause_of(error))
         try:
             async with asyncio.timeout(pause):
                 await wake.wait()

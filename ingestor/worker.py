@@ -4,7 +4,6 @@ There is one recovery: work that was lost by any fault is found again by polling
 """
 
 import asyncio
-import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common import traces
-from common.database import (
-    UnusableDatabaseError,
-    cause_of,
-    check_schema,
-    in_transaction,
-    is_database_trouble,
-    is_unknown_to_schema,
-)
+from common.database import cause_of, in_transaction, is_database_trouble
 from common.lifecycle import admission, executions, slices
 from common.lifecycle.slices import Claim
 from common.lists import Scopes
@@ -35,7 +27,7 @@ from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
 from ingestor.dominios import ingest_dominios
 from ingestor.goals import fill_goals
 from ingestor.history import delete_old
-from ingestor.loops import end, repeat, settle
+from ingestor.loops import end, repeat, settle, stops_on
 from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
 from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
@@ -191,7 +183,11 @@ class Worker:
 
     async def _keep(self, step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event) -> None:
         """Repeat a step until the worker stops; with `_settled` to wake it, until all its slices are settled."""
-        await repeat(step, seconds, wake, ends=wake if wake is self._settled else self.stopping)
+        ends = wake if wake is self._settled else self.stopping
+        await repeat(step, seconds, wake, ends=ends, is_settled=self._stops_on)
+
+    async def _stops_on(self, error: Exception) -> bool:
+        return await stops_on(error, self._engine, self.stopping)
 
     # --- loops ----------------------------------------------------------------------------------------------------
 
@@ -441,17 +437,11 @@ class Worker:
                 await (settling.finish(self._tools, work) if complete else settling.release(self._tools, claim))
             except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is
                 self._held[claim].is_settling = True
-                await settling.settle_error(self._tools, work, error, retry_seconds=self._options.slice_retry_seconds)
-                if is_unknown_to_schema(error) and not self.stopping.is_set():
-                    await self._end_on_another_schema()
-
-    async def _end_on_another_schema(self) -> None:
-        """Stop the process if the schema is another version's by now: nothing that is read could be stored."""
-        try:
-            await check_schema(self._engine)
-        except UnusableDatabaseError as error:
-            log.critical("the schema was changed, this worker stops", reason=str(error))
-            signal.raise_signal(signal.SIGTERM)
+                if await self._stops_on(error):
+                    await settling.release(self._tools, claim)
+                else:
+                    retry_seconds = self._options.slice_retry_seconds
+                    await settling.settle_error(self._tools, work, error, retry_seconds=retry_seconds)
 
     # --- the end --------------------------------------------------------------------------------------------------
 

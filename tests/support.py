@@ -37,7 +37,7 @@ def migrate(url: str, *command: str, capture: bool = False) -> None:
     )
 
 
-async def eventually(condition: Callable[[], object], *, seconds: float = 10, every: float = 0.02) -> None:
+async def eventually(condition: Callable[[], object], *, seconds: float = 60, every: float = 0.02) -> None:
     """Wait until a condition holds; it may be a coroutine function. Fails with its last value."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

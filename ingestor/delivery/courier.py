@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.connections.loading import FOLDERS, Stamp, check_connections, stamp_of
 from common.connections.settings import Connections, Destination
-from common.database import cause_of, driver_of, in_transaction, is_database_trouble
+from common.database import driver_of, in_transaction
 from common.entities.reconciliation import DEADLINE_DAYS
 from common.lifecycle import deliveries, jobs
 from common.lifecycle.deliveries import SCHEDULE, StreamClaim
@@ -32,8 +32,7 @@ from ingestor.delivery.deliver import (
 )
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.streams import Registered, load_missing, lock_open, mark_missing, register
-from ingestor.errors import LeaseLost
-from ingestor.jobs import POLL_SECONDS, JobWorker, Lease, Postponed, Step, end_with
+from ingestor.jobs import POLL_SECONDS, JobWorker, Lease, Step, end_with
 from ingestor.metrics import Metrics
 from ingestor.schedule import Outcome, tick_each
 
@@ -313,13 +312,11 @@ class Courier(JobWorker[StreamClaim]):
             else:
                 await self._release(claim)
         except Exception as error:  # noqa: BLE001  # what becomes of the stream depends on which it is
-            await self._insist(partial(self._settle_error, claim, registered, error))
+            await self._insist(partial(self._settle_stream, claim, registered, error))
 
-    async def _settle_error(self, claim: StreamClaim, registered: Registered, error: Exception) -> None:
+    async def _settle_stream(self, claim: StreamClaim, registered: Registered, error: Exception) -> None:
         """What becomes of a stream when the work of this claim ended in an error."""
         match error:
-            case Postponed():
-                await self._postpone(claim, error)
             case Stopped():
                 await self._end(claim, "destination_stopped", str(error))
             case Unreadable():
@@ -331,14 +328,9 @@ class Courier(JobWorker[StreamClaim]):
                 details = await in_transaction(self._engine, hold)
                 if details is not None:
                     log.warning("delivery is held until it is confirmed", **details)
-            case LeaseLost():
-                self._lose()
-            case _ if is_database_trouble(error):
-                await self._give_back(claim, cause_of(error))
             case _:
-                log.error("delivery ended unexpectedly", exc_info=error)
-                seconds = pause_seconds(claim.failures + 1, self._options.retry_seconds, None)
-                await self._postpone(claim, Postponed(seconds, "internal", f"unexpected {type(error).__name__}"))
+                retry_seconds = pause_seconds(claim.failures + 1, self._options.retry_seconds, None)
+                await self._settle_error(claim, error, retry_seconds=retry_seconds)
 
 
 async def _start(db: AsyncConnection, name: str, _: object) -> Outcome:

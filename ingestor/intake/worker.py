@@ -12,12 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from common.connections.loading import FOLDERS, Stamp, check_connections, no_connections, stamp_of
 from common.connections.settings import Connections
-from common.database import cause_of, in_transaction, is_database_trouble
+from common.database import in_transaction
 from common.lifecycle import imports, intake, jobs, slices
 from common.lifecycle.imports import Import
 from common.lifecycle.intake import IntakeClaim
 from ingestor.delivery.breaker import pause_seconds
-from ingestor.errors import LeaseLost
 from ingestor.intake import extracting, importing, records, sources
 from ingestor.intake.extracting import Held
 from ingestor.intake.faults import SourceChanged, SourceDown, SourceMisconfigured
@@ -174,7 +173,8 @@ class IntakeWorker(JobWorker[IntakeClaim]):
                     await self._mark_started(claim)
                 await (self._import(claim) if claim.is_import else self._extract(claim))
             except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is
-                await self._insist(partial(self._settle_error, claim, error))
+                settle = partial(self._settle_error, claim, error, retry_seconds=POSTPONED_SECONDS)
+                await self._insist(settle)
 
     async def _import(self, claim: IntakeClaim) -> None:
         assert self._connections is not None  # noqa: S101  # nothing is claimed before
@@ -272,20 +272,6 @@ class IntakeWorker(JobWorker[IntakeClaim]):
             log.info("import waits for its confirmation")
         else:
             self._lose()
-
-    async def _settle_error(self, claim: IntakeClaim, error: Exception) -> None:
-        """What becomes of a slice when the work of this claim ended in an error."""
-        match error:
-            case Postponed():
-                await self._postpone(claim, error)
-            case LeaseLost():
-                self._lose()
-            case _ if is_database_trouble(error):
-                await self._give_back(claim, cause_of(error))
-            case _:
-                log.error("intake ended unexpectedly", exc_info=error)
-                message = f"unexpected {type(error).__name__}"
-                await self._postpone(claim, Postponed(POSTPONED_SECONDS, "internal", message))
 
 
 def _with_former(found: Connections, former: Connections | None, faulty: set[str]) -> Connections:

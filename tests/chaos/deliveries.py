@@ -33,7 +33,7 @@ BOX = "produtos"
 LEASE_SECONDS = 4
 TIMEOUT_SECONDS = 1
 LOADED = "destination loaded"
-CRASHES = ("delivery ended unexpectedly", "Traceback (most recent call last)")
+CRASHES = ("job ended unexpectedly", "Traceback (most recent call last)")
 QUIET_WITHIN = 120.0
 """Seconds after the storm in which nothing more may be owed."""
 FAULTS = Faults(error_before=0.08, error_after=0.05, hang=0.05, throttle=0.03, bad=0.01)

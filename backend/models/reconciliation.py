@@ -15,7 +15,9 @@ class ReconciledSums(BaseModel):
     atrasadas: int = Field(description="quantas passaram do prazo de publicação, também com outro valor")
     valor_proprio: Amount | None
     valor_pncp: Amount | None
-    diferenca: Amount | None = Field(description="a soma das diferenças: valor próprio menos o do PNCP")
+    diferenca: Amount | None = Field(
+        description="a soma das diferenças: valor próprio menos o do PNCP, uma vez por contratação"
+    )
     diferenca_absoluta: Amount | None = Field(description="a soma das diferenças sem sinal, que não se anulam")
 
 

@@ -3,6 +3,7 @@
 A purchase names its contratação by the control number; else by CNPJ, year and sequence, of which that number is made;
 else by the number of its process, or of its notice, among the contratações of its CNPJ, those of its year if it says
 one. The best that a purchase says decides: a control number that the portal does not know is not looked for otherwise.
+Purchases of one contratação, such as one for each supplier, are compared with it by their sum.
 
 Rows are purchases, and beside them the contratações that no purchase names: of the CNPJs that have purchases, from the
 year of their first one on.
@@ -46,7 +47,7 @@ _LABELS: Mapping[str, tuple[ColumnType, str]] = {
     "objeto": ("text", "Objeto"),
     "valor_proprio": ("number", "Valor próprio"),
     "valor_pncp": ("number", "Valor no PNCP"),
-    "diferenca": ("number", "Diferença: valor próprio menos o do PNCP"),
+    "diferenca": ("number", "Diferença: valor próprio, o de todas as compras da contratação, menos o do PNCP"),
     "data_assinatura": ("day", "Data da assinatura"),
     "dias": ("number", "Dias: da assinatura à publicação, ou até hoje"),
     "atrasada": ("boolean", "Passou do prazo de publicação"),
@@ -54,6 +55,8 @@ _LABELS: Mapping[str, tuple[ColumnType, str]] = {
     "numero_controle_pncp": ("control_number", "Número de controle no PNCP"),
     "identificada_por": ("text", "O que diz qual é a contratação"),
     "candidatas": ("integer", "Contratações que podem ser a da compra"),
+    "compras": ("integer", "Compras próprias da mesma contratação, com esta"),
+    "valor_das_compras": ("number", "Valor próprio de todas elas, se todas o têm"),
     "orgao_cnpj": ("cnpj", "CNPJ do órgão"),
     "orgao_nome": ("text", "Órgão, no PNCP"),
     "objeto_pncp": ("text", "Objeto no PNCP"),
@@ -111,7 +114,10 @@ def _year_of_notice(sql: str) -> str:
 
 
 def _purchases(entity: Declaration) -> str:
-    """SELECT of the purchases, with what each says of its contratação: `contratacao`, or a number to look for."""
+    """SELECT of the purchases, with what each says of its contratação: `contratacao`, or a number to look for.
+
+    Removed ones are among them, as `is_removed`: the sum of the others changes with them.
+    """
     values = ", ".join(f"{value_of(entity, each, 'd')} AS {each.name}" for each in entity.columns.values())
     made = (
         "CASE WHEN ano BETWEEN 1000 AND 9999 AND sequencial BETWEEN 1 AND 999999999 THEN orgao_cnpj || '-1-'"
@@ -125,8 +131,8 @@ def _purchases(entity: Declaration) -> str:
       FROM (SELECT o.*, nullif(o.numero_controle_pncp, '') AS controle, {made} AS feito,
                    {_number_of_process("o.processo")} AS procurado, {_number_of_notice("o.numero_edital")} AS edital,
                    coalesce(o.ano, {_year_of_notice("o.numero_edital")}) AS ano_edital
-              FROM (SELECT {values}, d.updated_at FROM {RECORDS} d
-                     WHERE d.entity = '{PURCHASES}' AND d.removed_at IS NULL OFFSET 0) o OFFSET 0) k"""
+              FROM (SELECT {values}, d.updated_at, d.removed_at IS NOT NULL AS is_removed FROM {RECORDS} d
+                     WHERE d.entity = '{PURCHASES}' OFFSET 0) o OFFSET 0) k"""
 
 
 _SEARCHED = (("processo", "procurado", "ano"), ("numero_edital", "edital", "ano_edital"))
@@ -177,7 +183,7 @@ def _found() -> str:
         f"""
         SELECT p.numero, count(*) AS candidatas, min(c.numero_controle_pncp) AS contratacao,
                max(c.updated_at) AS updated_at
-          FROM portal c JOIN own p ON {_same_number(*each)} GROUP BY p.numero"""
+          FROM portal c JOIN every p ON {_same_number(*each)} GROUP BY p.numero"""
         for each in _SEARCHED
     )
 
@@ -189,8 +195,22 @@ _TODAY = f"CAST(timezone('{BRASILIA.key}', now()) AS date)"
 
 def _rows(entity: Declaration, deadline_days: int) -> str:
     """SELECT of all rows. Both sides are read once: to take values out of JSON is most of the work."""
-    both = f"WITH own AS MATERIALIZED ({_purchases(entity)}), portal AS MATERIALIZED ({_PORTAL})"
-    return f"{both} {_own_rows(deadline_days)} UNION ALL {_rows_of_portal()}"
+    return f"""
+    WITH every AS MATERIALIZED ({_purchases(entity)}), own AS (SELECT * FROM every WHERE NOT is_removed),
+         portal AS MATERIALIZED ({_PORTAL}), found AS MATERIALIZED ({_found()})
+    {_own_rows(deadline_days)} UNION ALL {_rows_of_portal()}"""
+
+
+def _of_all(aggregate: str) -> str:
+    """SQL of an aggregate over the purchases of the same contratação; null where none was found."""
+    return (
+        f"CASE WHEN c.numero_controle_pncp IS NOT NULL THEN {aggregate} FILTER (WHERE NOT p.is_removed) OVER same END"
+    )
+
+
+def _sum_of_all(value: str) -> str:
+    """SQL of a sum over the purchases of the same contratação; null where one of them has no value."""
+    return f"CASE WHEN {_of_all(f'count({value})')} = {_of_all('count(*)')} THEN {_of_all(f'sum({value})')} END"
 
 
 def _own_rows(deadline_days: int) -> str:
@@ -203,45 +223,55 @@ def _own_rows(deadline_days: int) -> str:
                           WHEN r.comparado IS NULL THEN '{UNCOMPARED}' ELSE '{EQUAL}' END
                 WHEN r.candidatas > 1 THEN '{AMBIGUOUS}' WHEN r.por IS NULL THEN '{UNNAMED}'
                 ELSE '{MISSING}' END AS situacao,
-           r.registro AS numero, r.numero_controle_pncp, r.por AS identificada_por, r.candidatas, r.orgao_cnpj,
-           r.orgao_nome, r.objeto, r.objeto_pncp, r.fornecedor, r.comparado, r.valor_proprio, r.valor_pncp,
-           r.diferenca, r.data_assinatura, r.data_publicacao_pncp, r.dias, r.dias > {deadline_days} AS atrasada,
-           r.situacao_propria, r.situacao_pncp, r.link_pncp,
+           r.registro AS numero, r.numero_controle_pncp, r.por AS identificada_por, r.candidatas, r.compras,
+           r.valor_das_compras, r.orgao_cnpj, r.orgao_nome, r.objeto, r.objeto_pncp, r.fornecedor, r.comparado,
+           r.valor_proprio, r.valor_pncp, r.diferenca, r.data_assinatura, r.data_publicacao_pncp, r.dias,
+           r.dias > {deadline_days} AS atrasada, r.situacao_propria, r.situacao_pncp, r.link_pncp,
            CASE WHEN NOT r.is_found AND r.dias > {deadline_days} THEN greatest(r.updated_at, {overdue})
                 ELSE r.updated_at END AS {VERSION}
       FROM (
-        SELECT p.numero AS registro, c.numero_controle_pncp IS NOT NULL AS is_found, f.candidatas, p.por,
-               coalesce(c.numero_controle_pncp, p.contratacao) AS numero_controle_pncp, p.orgao_cnpj,
-               c.orgao_entidade_razao_social AS orgao_nome, coalesce(p.objeto, c.objeto_compra) AS objeto,
-               c.objeto_compra AS objeto_pncp, p.fornecedor, d.comparado,
-               CASE d.comparado WHEN 'homologado' THEN p.valor_homologado WHEN 'estimado' THEN p.valor_estimado
-                    ELSE coalesce(p.valor_homologado, p.valor_estimado) END AS valor_proprio,
-               CASE d.comparado WHEN 'homologado' THEN c.valor_total_homologado
-                    WHEN 'estimado' THEN c.valor_total_estimado
-                    ELSE coalesce(c.valor_total_homologado, c.valor_total_estimado) END AS valor_pncp,
-               CASE d.comparado WHEN 'homologado' THEN d.homologado ELSE d.estimado END AS diferenca,
-               p.data_assinatura, c.data_publicacao_pncp,
-               CASE WHEN c.numero_controle_pncp IS NOT NULL THEN CAST(c.data_publicacao_pncp AS date)
-                    WHEN f.candidatas IS NULL AND p.por IS NOT NULL THEN {_TODAY}
-               END - p.data_assinatura AS dias,
-               p.situacao AS situacao_propria, c.situacao_compra_nome AS situacao_pncp,
-               {_page("c.numero_controle_pncp")} AS link_pncp,
-               greatest(p.updated_at, c.updated_at, f.updated_at) AS updated_at
-          FROM own p
-          LEFT JOIN ({_found()}) f ON f.numero = p.numero
-          LEFT JOIN LATERAL (
-            SELECT n.numero_controle_pncp, n.orgao_entidade_razao_social, n.objeto_compra, n.situacao_compra_nome,
-                   n.valor_total_estimado, n.valor_total_homologado, n.data_publicacao_pncp, n.updated_at
-              FROM contratacoes n
-             WHERE n.{AUSENTE} IS NULL
-               AND n.numero_controle_pncp = CASE WHEN p.contratacao IS NOT NULL THEN p.contratacao
-                                                 WHEN f.candidatas = 1 THEN f.contratacao END OFFSET 0) c ON true
+        SELECT g.*, d.comparado,
+               CASE d.comparado WHEN 'homologado' THEN g.proprio_homologado WHEN 'estimado' THEN g.proprio_estimado
+                    ELSE coalesce(g.proprio_homologado, g.proprio_estimado) END AS valor_proprio,
+               CASE d.comparado WHEN 'homologado' THEN g.soma_homologado WHEN 'estimado' THEN g.soma_estimado
+                    ELSE coalesce(g.soma_homologado, g.soma_estimado) END AS valor_das_compras,
+               CASE d.comparado WHEN 'homologado' THEN g.valor_total_homologado
+                    WHEN 'estimado' THEN g.valor_total_estimado
+                    ELSE coalesce(g.valor_total_homologado, g.valor_total_estimado) END AS valor_pncp,
+               CASE d.comparado WHEN 'homologado' THEN d.homologado ELSE d.estimado END AS diferenca
+          FROM (
+            SELECT p.numero AS registro, p.is_removed, c.numero_controle_pncp IS NOT NULL AS is_found, f.candidatas,
+                   p.por, coalesce(c.numero_controle_pncp, p.contratacao) AS numero_controle_pncp, p.orgao_cnpj,
+                   c.orgao_entidade_razao_social AS orgao_nome, coalesce(p.objeto, c.objeto_compra) AS objeto,
+                   c.objeto_compra AS objeto_pncp, p.fornecedor, p.valor_homologado AS proprio_homologado,
+                   p.valor_estimado AS proprio_estimado, c.valor_total_homologado, c.valor_total_estimado,
+                   {_of_all("count(*)")} AS compras, {_sum_of_all("p.valor_homologado")} AS soma_homologado,
+                   {_sum_of_all("p.valor_estimado")} AS soma_estimado, p.data_assinatura, c.data_publicacao_pncp,
+                   CASE WHEN c.numero_controle_pncp IS NOT NULL THEN CAST(c.data_publicacao_pncp AS date)
+                        WHEN f.candidatas IS NULL AND p.por IS NOT NULL THEN {_TODAY}
+                   END - p.data_assinatura AS dias,
+                   p.situacao AS situacao_propria, c.situacao_compra_nome AS situacao_pncp,
+                   {_page("c.numero_controle_pncp")} AS link_pncp,
+                   greatest(p.updated_at, c.updated_at, f.updated_at,
+                            CASE WHEN c.numero_controle_pncp IS NOT NULL THEN max(p.updated_at) OVER same END
+                   ) AS updated_at
+              FROM every p
+              LEFT JOIN found f ON f.numero = p.numero
+              LEFT JOIN LATERAL (
+                SELECT n.numero_controle_pncp, n.orgao_entidade_razao_social, n.objeto_compra, n.situacao_compra_nome,
+                       n.valor_total_estimado, n.valor_total_homologado, n.data_publicacao_pncp, n.updated_at
+                  FROM contratacoes n
+                 WHERE n.{AUSENTE} IS NULL
+                   AND n.numero_controle_pncp = CASE WHEN p.contratacao IS NOT NULL THEN p.contratacao
+                                                     WHEN f.candidatas = 1 THEN f.contratacao END OFFSET 0) c ON true
+            WINDOW same AS (PARTITION BY c.numero_controle_pncp)) g
          CROSS JOIN LATERAL (
             SELECT h.homologado, h.estimado,
                    CASE WHEN h.homologado <> 0 OR (h.homologado = 0 AND coalesce(h.estimado, 0) = 0) THEN 'homologado'
                         WHEN h.estimado IS NOT NULL THEN 'estimado' END AS comparado
-              FROM (SELECT round(p.valor_homologado, 2) - round(c.valor_total_homologado, 2) AS homologado,
-                           round(p.valor_estimado, 2) - round(nullif(c.valor_total_estimado, 0), 2) AS estimado) h) d
+              FROM (SELECT round(g.soma_homologado, 2) - round(g.valor_total_homologado, 2) AS homologado,
+                           round(g.soma_estimado, 2) - round(nullif(g.valor_total_estimado, 0), 2) AS estimado) h) d
+         WHERE NOT g.is_removed
       ) r"""
 
 
@@ -251,7 +281,8 @@ def _rows_of_portal() -> str:
     return f"""
     SELECT c.numero_controle_pncp AS registro, 'pncp' AS origem, '{ONLY_PORTAL}' AS situacao,
            CAST(NULL AS text) AS numero, c.numero_controle_pncp, CAST(NULL AS text) AS identificada_por,
-           CAST(NULL AS bigint) AS candidatas, c.orgao_entidade_cnpj AS orgao_cnpj,
+           CAST(NULL AS bigint) AS candidatas, CAST(NULL AS bigint) AS compras,
+           CAST(NULL AS numeric) AS valor_das_compras, c.orgao_entidade_cnpj AS orgao_cnpj,
            c.orgao_entidade_razao_social AS orgao_nome, c.objeto_compra AS objeto, c.objeto_compra AS objeto_pncp,
            CAST(NULL AS text) AS fornecedor, CAST(NULL AS text) AS comparado, CAST(NULL AS numeric) AS valor_proprio,
            coalesce(c.valor_total_homologado, c.valor_total_estimado) AS valor_pncp,

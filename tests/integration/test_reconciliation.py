@@ -133,6 +133,28 @@ class Planted:
         self.expected[key, "compra"] = {"situacao": situation, **found}
 
 
+def _plant_several(made: Planted, soon: date, value: Mapping[str, Decimal]) -> None:
+    """Contratações that several purchases name."""
+    add, buy = made.portal.add, made.buy
+    shared = add(CITY, 12, soon, **value)
+    for key, part in (("parte_1", Decimal("60.50")), ("parte_2", Decimal(30))):
+        together = {"is_compras": 2, "is_valor_das_compras": Decimal("90.5"), "is_valor_pncp": Decimal("90.5")}
+        buy(key, EQUAL, numero_controle_pncp=shared, valor_homologado=part, is_valor_proprio=part, **together)
+    short = add(CITY, 13, soon, processo="P13", **value)
+    buy("falta_1", DIFFERS, numero_controle_pncp=short, valor_homologado=60, is_diferenca=Decimal("-20.5"))
+    buy("falta_2", DIFFERS, processo="P-13", valor_homologado=10, is_diferenca=Decimal("-20.5"), is_compras=2)
+    half = add(CITY, 14, soon, **value)
+    buy(
+        "com",
+        UNCOMPARED,
+        numero_controle_pncp=half,
+        is_valor_das_compras=None,
+        is_valor_proprio=Decimal("90.5"),
+        valor_homologado=Decimal("90.5"),
+    )
+    buy("sem", UNCOMPARED, numero_controle_pncp=half, is_compras=2)
+
+
 def plant() -> Planted:
     """Every kind of difference, and neighbours that are none."""
     made = Planted()
@@ -236,6 +258,8 @@ def plant() -> Planted:
         **own,
     )
 
+    _plant_several(made, soon, value)
+
     # the deadline
     last = date(2026, 3, 2) + timedelta(days=DAYS)
     buy("no_prazo", EQUAL, numero_controle_pncp=add(CITY, 20, last, **value), is_dias=DAYS, is_atrasada=False, **own)
@@ -333,7 +357,7 @@ async def test_every_planted_difference_is_found_and_nothing_else(database: Data
     assert sum(sum(each["situacoes"].values()) for each in summary["meses"]) == len(found)
     assert sum(sum(each["situacoes"].values()) for each in summary["orgaos"]) == len(found)
     differing = next(each for each in summary["situacoes"] if each["situacao"] == DIFFERS)
-    differences = [row["diferenca"] for row in found.values() if row["situacao"] == DIFFERS]
+    differences = [row["diferenca"] / row["compras"] for row in found.values() if row["situacao"] == DIFFERS]
     assert Decimal(differing["diferenca"]) == sum(differences)
     assert Decimal(differing["diferenca_absoluta"]) == sum(map(abs, differences))
 
@@ -381,10 +405,18 @@ def cents(value: Decimal | None) -> Decimal | None:
     return None if value is None else value.quantize(Decimal("0.01"), "ROUND_HALF_UP")
 
 
-def judge(purchase: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, Decimal | None]:
+def total(purchases: Sequence[Mapping[str, Any]], name: str) -> Decimal | None:
+    values = [each.get(name) for each in purchases]
+    return None if None in values else sum(values, Decimal(0))
+
+
+def judge(
+    purchase: Mapping[str, Any], same: Sequence[Mapping[str, Any]], found: Mapping[str, Any]
+) -> tuple[str, Decimal | None]:
+    """What a purchase comes to; `same`: the purchases of its contratação, of which it is one."""
     pairs = (
-        (purchase.get("valor_homologado"), found["valor_total_homologado"]),
-        (purchase.get("valor_estimado"), found["valor_total_estimado"] or None),
+        (total(same, "valor_homologado"), found["valor_total_homologado"]),
+        (total(same, "valor_estimado"), found["valor_total_estimado"] or None),
     )
     differences = [cents(a) - cents(b) for a, b in pairs if a is not None and b is not None]  # type: ignore[operator]
     difference = next((each for each in differences if each), differences[0] if differences else None)
@@ -402,6 +434,11 @@ def model(purchases: Mapping[str, Mapping[str, Any]], portal: Portal) -> dict[tu
     rows: dict[tuple[str, str], tuple[str, Any, Any]] = {}
     meant: set[str] = set()
     first: dict[str, int] = {}
+    same: dict[str, list[Mapping[str, Any]]] = {}
+    for purchase in purchases.values():
+        candidates, _ = candidates_of(purchase, listed)
+        if len(candidates) == 1:
+            same.setdefault(candidates[0]["numero_controle_pncp"], []).append(purchase)
     for key, purchase in purchases.items():
         candidates, by = candidates_of(purchase, listed)
         meant |= {each["numero_controle_pncp"] for each in candidates}
@@ -409,8 +446,9 @@ def model(purchases: Mapping[str, Mapping[str, Any]], portal: Portal) -> dict[tu
         if not said and by == "ano_sequencial":
             said = control(purchase["orgao_cnpj"], purchase["sequencial"], purchase["ano"])
         if len(candidates) == 1:
-            situation, difference = judge(purchase, candidates[0])
-            rows[key, "compra"] = (situation, candidates[0]["numero_controle_pncp"], difference)
+            number = candidates[0]["numero_controle_pncp"]
+            situation, difference = judge(purchase, same[number], candidates[0])
+            rows[key, "compra"] = (situation, number, difference)
         else:
             situation = AMBIGUOUS if candidates else MISSING if by else UNNAMED
             rows[key, "compra"] = (situation, said or None, None)
@@ -469,6 +507,10 @@ async def test_the_select_says_what_the_model_says(database: Database, seed: int
     portal, purchases = scatter(seed)
     await portal.store(database)
     await store_purchases(database, purchases)
+    removed = random.Random(seed).sample(sorted(purchases), 20)
+    await database.rows("UPDATE entity_records SET removed_at = now() WHERE key = ANY(:keys)", keys=removed)
+    for key in removed:
+        del purchases[key]
     rows = await read_view(database, "registro, origem, situacao, numero_controle_pncp, diferenca")
     found = {(row.registro, row.origem): (row.situacao, row.numero_controle_pncp, row.diferenca) for row in rows}
     assert len(found) == len(rows), "keys are unique"
@@ -490,7 +532,12 @@ async def test_it_is_filtered_counted_and_exported_as_any_list(database: Databas
     assert {row["registro"] for row in await rows_of(api, situacao=DIFFERS)} == differing
     late = await rows_of(api, atrasada="true", situacao=f"{LATE},{DIFFERS}")
     assert {row["registro"] for row in late} == {"tarde", "tarde_e_difere"}
-    assert {row["registro"] for row in await rows_of(api, diferenca_max="-0.01")} == {"estimado", "tarde_e_difere"}
+    assert {row["registro"] for row in await rows_of(api, diferenca_max="-0.01")} == {
+        "estimado",
+        "tarde_e_difere",
+        "falta_1",
+        "falta_2",
+    }
     table = await api.get("/conciliacao.csv", params={"situacao": DIFFERS, "campos": "numero,situacao,diferenca"})
     assert {line.split(",")[0] for line in table.text.splitlines()[1:]} == differing
     for suffix, start in (("pdf", b"%PDF"), ("xlsx", b"PK"), ("ndjson", b"{"), ("atom", b"<?xml")):
@@ -548,6 +595,19 @@ async def test_what_is_delivered_has_one_key_and_a_version_that_moves_with_eithe
     await database.rows("UPDATE entity_records SET updated_at = now() WHERE key = 'centavo'")
     after = await versions()
     assert {key for key, version in after.items() if version != before[key]} == {"numero/compra", "centavo/compra"}
+
+
+async def test_a_purchase_that_is_removed_changes_the_others_of_its_contratacao(database: Database) -> None:
+    made = plant()
+    await made.portal.store(database)
+    await store_purchases(database, made.purchases)
+    before = {row.registro: row for row in await read_view(database, "registro, alterado_em")}
+    await database.rows("UPDATE entity_records SET removed_at = now(), updated_at = now() WHERE key = 'parte_2'")
+    after = {row.registro: row for row in await read_view(database, "registro, alterado_em, diferenca, compras")}
+    assert set(before) - set(after) == {"parte_2"}
+    assert (after["parte_1"].diferenca, after["parte_1"].compras) == (Decimal(-30), 1)
+    changed = {key for key, row in after.items() if row.alterado_em != before[key].alterado_em}
+    assert changed == {"parte_1"}, "another version, which is delivered"
 
 
 async def test_a_purchase_that_passes_the_deadline_becomes_another_version(database: Database) -> None:

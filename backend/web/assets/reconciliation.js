@@ -14,10 +14,11 @@ const LIST = ["conciliacao", "linha", "linhas"];
 const isFound = (row) => row.origem === "compra" && row.situacao !== "nao_encontrada" && placeOfNumber(row.numero_controle_pncp);
 const SHOW = {
   columnsOf: () => ["registro", "objeto", "situacao", "valor_proprio", "valor_pncp", "diferenca", "data_assinatura", "dias"],
-  more: ["origem", "numero_controle_pncp"],
+  more: ["origem", "numero_controle_pncp", "compras", "valor_das_compras"],
   linkOf: (row) => (row.origem === "compra" ? placeOfRecord("compras", row.registro) : placeOfNumber(row.registro)),
   cells: {
     situacao: (row) => html`<${Badge} tone=${RECONCILED[row.situacao][0]}>${RECONCILED[row.situacao][2]}<//>${isFound(row) && html` <a class="keys" href=${hashOf(placeOfNumber(row.numero_controle_pncp))}>ver no PNCP<span class="unseen">: ${row.registro}</span></a>`}`,
+    valor_proprio: (row) => html`${money(row.valor_proprio)}${row.compras > 1 && html`<br /><span class="muted small">${row.valor_das_compras == null ? "" : `${money(row.valor_das_compras)} em `}${integer(row.compras)} compras</span>`}`,
     diferenca: (row) => html`<span class=${row.diferenca ? "bad-text" : ""}>${money(row.diferenca)}</span>`,
   },
   empty: "Ainda não há compras próprias",

@@ -62,6 +62,7 @@ takes_in_some = access(f"{INTAKE}:{ANY}", "write")
 reads_imports = access(READ_ALL, "read", also=f"{INTAKE}:{ANY}")
 delivers = access(f"{DELIVER}:{{destination}}", "write")
 delivers_some = access(f"{DELIVER}:{ANY}", "write")
+reads_job = access(READ_ALL, "read", also=f"{DELIVER}:{ANY}")
 
 
 def reads_list(name: str) -> Callable[[Endpoint], Endpoint]:

@@ -5,15 +5,24 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from backend.access import changes, reads
-from backend.dependencies import AppState, CurrentUser, EachParameterOnce
+from backend.access import changes, reads, reads_job
+from backend.dependencies import AppState, CurrentUser, EachParameterOnce, State
 from backend.errors import CONFLICT_RESPONSE, NOT_FOUND_RESPONSE
 from backend.models.execution_log import ExecutionLog
 from backend.models.jobs import JobDetail, JobLogQuery, Jobs, JobsQuery
 from backend.openapi import with_headers
-from backend.security import name_of, sees_personal_data
-from backend.services.deliveries.jobs import cancel_job, confirm_job, list_jobs, load_job, load_log, open_log
+from backend.security import User, name_of, sees_personal_data
+from backend.services.deliveries.jobs import (
+    UnknownJobError,
+    cancel_job,
+    confirm_job,
+    list_jobs,
+    load_job,
+    load_log,
+    open_log,
+)
 from backend.services.personal import mask_log
+from common.connections.scopes import DELIVER, READ_ALL, covers, scope_of
 
 router = APIRouter(prefix="/jobs", tags=["entregas"])
 
@@ -36,10 +45,13 @@ async def get_jobs(query: Annotated[JobsQuery, Query()], state: AppState, user: 
 
 
 @router.get("/{job_id}", operation_id="get_job", summary="Um trabalho", responses=NOT_FOUND_RESPONSE)
-@reads
+@reads_job
 async def get_job(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetail:
-    """Com o andamento de cada fluxo. Só um administrador recebe `samples`."""
-    return await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))
+    """Com o andamento de cada fluxo. Só um administrador recebe `samples`.
+
+    Um programa que só pode entregar vê as entregas aos seus destinos.
+    """
+    return await _load_seen(state, job_id, user)
 
 
 @router.get(
@@ -50,7 +62,7 @@ async def get_job(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetai
     response_model=ExecutionLog,
     responses={200: {"content": _TEXT, **with_headers("Content-Disposition")}, **NOT_FOUND_RESPONSE},
 )
-@reads
+@reads_job
 async def get_log(
     job_id: JobId, query: Annotated[JobLogQuery, Query()], state: AppState, user: CurrentUser
 ) -> ExecutionLog | Response:
@@ -59,6 +71,7 @@ async def get_log(
     Um leitor vê mascarados os CPFs.
     """
     sees_all = sees_personal_data(user)
+    await _load_seen(state, job_id, user)
     if query.formato == "json":
         found = await load_log(state["reading"], job_id, query)
         return found if sees_all else mask_log(found)
@@ -91,3 +104,18 @@ async def confirm(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetai
     """O que foi retido por ser muito, ou por ter sido quase todo recusado, segue; de uma importação, a prévia."""
     await confirm_job(state["engine"], job_id, name_of(user))
     return await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))
+
+
+async def _load_seen(state: State, job_id: int, user: User | None) -> JobDetail:
+    """A job that a user may see; readers see all.
+
+    Raises:
+        UnknownJobError: there is none, or it is no delivery to one of the destinations that are all this user may see.
+
+    """
+    job = await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))
+    if user is None or covers(user.scopes, READ_ALL):
+        return job
+    if job.kind == "delivery" and covers(user.scopes, scope_of(DELIVER, job.subject)):
+        return job
+    raise UnknownJobError(job_id)

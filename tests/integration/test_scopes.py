@@ -115,8 +115,8 @@ GET /itens-pca/facetas read:* read 16384
 GET /itens.{formato} read:itens read 16384
 GET /itens/facetas read:* read 16384
 GET /jobs read:* read 16384
-GET /jobs/{job_id} read:* read 16384
-GET /jobs/{job_id}/log read:* read 16384
+GET /jobs/{job_id} read:* read 16384 also deliver:?
+GET /jobs/{job_id}/log read:* read 16384 also deliver:?
 GET /layouts read:* read 16384 also intake:?
 GET /layouts/{layout}/modelo.xlsx read:* read 16384 also intake:?
 GET /metrics read:* read 16384
@@ -377,6 +377,10 @@ async def test_a_client_starts_deliveries_to_its_destination_alone(start: Open, 
         token = await bearer(api)
         started = await api.post("/contratos/sincronizar", json={"destino": "crm"}, headers=token)
         assert started.status_code == 202, started.text
+        seen = await api.get(started.headers["location"], headers=token)
+        assert (seen.status_code, seen.json()["subject"]) == (200, "crm")
+        assert (await api.get(f"{started.headers['location']}/log", headers=token)).status_code == 200
+        assert_missing(await api.get("/jobs", headers=token), "read:*")
         assert_missing(
             await api.post("/contratos/sincronizar", json={"destino": "erp-2"}, headers=token), "deliver:erp-2"
         )
@@ -385,8 +389,15 @@ async def test_a_client_starts_deliveries_to_its_destination_alone(start: Open, 
         assert (await api.post("/destinations/crm/test", headers=token)).status_code == 409, "it is delivering"
         assert_missing(await api.post("/destinations/erp-2/test", headers=token), "deliver:erp-2")
         assert_missing(await api.post("/destinations/crm/pause", json={"reason": "x"}, headers=token), "admin")
+    allow(folder, "deliver:erp-2")
+    async with (await start(connections_dir=folder))() as api:
+        token = await bearer(api)
+        for path in (started.headers["location"], f"{started.headers['location']}/log", "/jobs/99999"):
+            answer = await api.get(path, headers=token)
+            assert (answer.status_code, answer.json()["code"]) == (404, "unknown_job"), path
     allow(folder, "intake:pedidos")
     async with (await start(connections_dir=folder))() as api:
+        assert_missing(await api.get(started.headers["location"], headers=await bearer(api)), "read:*")
         answer = await api.post("/contratos/sincronizar", json={"destino": "crm"}, headers=await bearer(api))
         assert_missing(answer, "deliver:*")
 

@@ -1,4 +1,4 @@
-"""`python -m ingestor`: settings, logging, engine, client; then work until a signal says to stop, or do one command."""
+"""`python -m ingestor`: settings, logging, engine, client; work until a signal or a worker ends it, or a command."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ async def run(settings: IngestorSettings) -> None:
             signalled = tasks.create_task(stopping.wait())
             # a worker whose schema was changed ends by itself
             await asyncio.wait((signalled, *working), return_when=asyncio.FIRST_COMPLETED)
-            stopping.set()
+            signalled.cancel()
             log.info("stopping")
             for task in listening:
                 task.cancel()

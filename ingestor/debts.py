@@ -21,6 +21,7 @@ from common.lists import Scopes
 from common.resources import INLINE, LISTINGS_OF
 from common.resources.description import Child, Resource
 from ingestor.errors import NoRoomError, PncpError, PncpPaused, StoppedWaiting
+from ingestor.loops import was_upgraded
 from ingestor.room import Charge, Room, Share, alone, counting
 from ingestor.sources.pncp.children import PartsRead, fetch_or_owe, fetch_parts
 from ingestor.sources.pncp.client import PncpClient
@@ -306,7 +307,7 @@ async def _try(engine: AsyncEngine, client: PncpClient, room: Room, debt: Debt, 
         await in_transaction(engine, partial(_put_back, debts=[debt]))
         return "waits"
     except Exception as error:
-        if is_database_trouble(error):
+        if is_database_trouble(error) or await was_upgraded(error, engine):
             raise
         log.exception("a list could not be read unexpectedly", natural_key=debt.key, list=debt.child.name)
         owed = Owed("unread", f"unexpected {type(error).__name__}")

@@ -13,12 +13,12 @@ from typing import Generic, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.database import cause_of, in_transaction, is_database_trouble
+from common.database import cause_of, in_transaction, is_database_trouble, is_unknown_to_schema
 from common.lifecycle import Kind, executions, jobs, slices
 from common.lifecycle.causes import Cause
 from common.lifecycle.jobs import JobClaim
 from ingestor.errors import LeaseLost
-from ingestor.loops import end, repeat, settle, stops_on
+from ingestor.loops import end, repeat, settle, stop_if_upgraded
 from ingestor.metrics import Metrics
 from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
 from ingestor.settling import database_wait
@@ -77,6 +77,7 @@ class JobWorker(Generic[C]):
         self._held: dict[int, _Held[C]] = {}
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
+        self._leaves_slices = False  # those in hand when the schema was upgraded
         self._tasks = asyncio.TaskGroup()
 
     # --- what a subclass says -----------------------------------------------------------------------------------
@@ -120,7 +121,8 @@ class JobWorker(Generic[C]):
             await self.stopping.wait()
             self._wake.set()
             all_ended = await end(loops)
-            if not (await self._settle_all() and all_ended):
+            all_settled = await self._settle_all()
+            if self._leaves_slices or not (all_settled and all_ended):
                 for _ in await release_all(self._engine, self.id):
                     self._metrics.slice_ended("released")
             self._settled.set()
@@ -132,10 +134,7 @@ class JobWorker(Generic[C]):
     async def _keep(self, step: Step, seconds: float, wake: asyncio.Event) -> None:
         """Repeat a step until the worker stops; with `_settled` to wake it, until all its slices are settled."""
         ends = wake if wake is self._settled else self.stopping
-        await repeat(step, seconds, wake, ends=ends, is_settled=self._stops_on)
-
-    async def _stops_on(self, error: Exception) -> bool:
-        return await stops_on(error, self._engine, self.stopping)
+        await repeat(step, seconds, wake, ends=ends, engine=self._engine, stopping=self.stopping)
 
     def announce(self) -> None:
         """Look for work at once: something was heard of."""
@@ -191,11 +190,16 @@ class JobWorker(Generic[C]):
             case _ if is_database_trouble(error):
                 await self._give_back(claim, cause_of(error))
             case _ if await self._stops_on(error):
-                await self._release(claim)
+                self._leaves_slices = True
             case _:
-                log.error("job ended unexpectedly", exc_info=error)
+                log.error("job ended unexpectedly", kind=self.kind, exc_info=error)
                 message = f"unexpected {type(error).__name__}"
                 await self._postpone(claim, Postponed(retry_seconds, "internal", message))
+
+    async def _stops_on(self, error: Exception) -> bool:
+        """Whether the work failed because the schema was upgraded; an error that explains another one counts as it."""
+        cause = error if is_unknown_to_schema(error) else error.__cause__
+        return await stop_if_upgraded(cause, self._engine, self.stopping)
 
     async def _mark_started(self, claim: C) -> None:
         await in_transaction(self._engine, partial(executions.mark_started, execution_id=claim.execution_id))

@@ -22,21 +22,29 @@ GRACE_SECONDS = 20.0  # a stopping worker's time to finish what is in hand
 LOOPS_SECONDS = 0.5  # the time of loops to end by themselves
 
 
-async def stops_on(error: Exception, engine: AsyncEngine, stopping: asyncio.Event) -> bool:
-    """Stop the worker if a statement failed because the schema is another version's by now; answers whether it is so.
+async def was_upgraded(error: BaseException | None, engine: AsyncEngine) -> UnusableDatabaseError | None:
+    """Whether a statement failed because the schema is another version's by now; the error says which."""
+    while error is not None and is_unknown_to_schema(error):
+        try:
+            await check_schema(engine)
+        except UnusableDatabaseError as unusable:
+            return unusable
+        except Exception as trouble:
+            if not is_database_trouble(trouble):
+                raise
+            await asyncio.sleep(settling.database_wait())
+        else:
+            return None
+    return None
 
-    Nothing that such a worker reads could be stored.
-    """
-    if not is_unknown_to_schema(error):
-        return False
-    try:
-        await check_schema(engine)
-    except UnusableDatabaseError as unusable:
-        if not stopping.is_set():
-            log.critical("the schema was changed, this worker stops", reason=str(unusable))
-            stopping.set()
-        return True
-    return False
+
+async def stop_if_upgraded(error: BaseException | None, engine: AsyncEngine, stopping: asyncio.Event) -> bool:
+    """Stop the worker if its schema was upgraded, for it could store nothing; answers whether it is so."""
+    unusable = await was_upgraded(error, engine)
+    if unusable is not None and not stopping.is_set():
+        log.critical("the schema was changed, this worker stops", reason=str(unusable))
+        stopping.set()
+    return unusable is not None
 
 
 async def repeat(
@@ -45,12 +53,13 @@ async def repeat(
     wake: asyncio.Event,
     *,
     ends: asyncio.Event,
-    is_settled: Callable[[Exception], Awaitable[bool]],
+    engine: AsyncEngine,
+    stopping: asyncio.Event,
 ) -> None:
     """Repeat a step every so many seconds, or as soon as `wake` is set, until `ends` is set.
 
-    While the database is unavailable, keep retrying. Every other error ends the loop, unless `is_settled` has seen
-    to it.
+    While the database is unavailable, keep retrying. On a schema that was upgraded, set `stopping`. Every other error
+    ends the loop.
     """
     while not ends.is_set():
         pause = seconds
@@ -59,7 +68,7 @@ async def repeat(
         except Exception as error:
             if is_database_trouble(error):
                 log.warning("database is not available", step=step.__name__.strip("_"), cause=cause_of(error))
-            elif not await is_settled(error):
+            elif not await stop_if_upgraded(error, engine, stopping):
                 raise
             pause = settling.database_wait()
         try:

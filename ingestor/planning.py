@@ -18,6 +18,7 @@ from common.lifecycle.executions import Execution
 from common.lifecycle.slices import PlannedSlice
 from common.resources.dominios import DOMINIOS
 from common.watermarks import Beyond
+from ingestor.loops import was_upgraded
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ async def plan_next(
                 return None
             slices, bridges = await _plan(db, execution, rules)
     except Exception as error:
-        if execution is None or is_database_trouble(error):
+        if execution is None or is_database_trouble(error) or await was_upgraded(error, engine):
             raise
         log.exception("execution cannot be planned", execution_id=execution.id)
         await _give_up(engine, execution.id, f"planning failed: {type(error).__name__}")

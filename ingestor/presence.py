@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from common.database import cause_of, is_database_trouble
+from common.database import cause_of, is_database_trouble, is_unknown_to_schema
 from common.lifecycle import Kind, slices
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ async def leave(engine: AsyncEngine, worker_id: str) -> None:
             await db.execute(_LEAVE, {"id": worker_id})
             await db.execute(_FORGET, {"days": FORGET_WORKERS_AFTER_DAYS})
     except Exception as error:
-        if not is_database_trouble(error):
+        if not (is_database_trouble(error) or is_unknown_to_schema(error)):
             raise
         log.warning("database is not available, the end of this worker is not recorded", cause=cause_of(error))
 
@@ -67,9 +67,9 @@ async def release_all(engine: AsyncEngine, worker_id: str) -> list[tuple[int, in
             await limit_statements(db, LEAVE_SECONDS)
             released = await slices.release_all(db, worker_id)
     except Exception as error:
-        if not is_database_trouble(error):
+        if not (is_database_trouble(error) or is_unknown_to_schema(error)):
             raise
-        log.warning("database is not available, the leases will run out", cause=cause_of(error))
+        log.warning("the slices are not released, the leases will run out", cause=cause_of(error))
         return []
     for slice_id, execution_id in released:
         log.info("slice is released", slice_id=slice_id, execution_id=execution_id)

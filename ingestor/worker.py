@@ -27,7 +27,7 @@ from ingestor.debts import PROGRESS, Turn, is_any_due, work_off
 from ingestor.dominios import ingest_dominios
 from ingestor.goals import fill_goals
 from ingestor.history import delete_old
-from ingestor.loops import end, repeat, settle, stops_on
+from ingestor.loops import end, repeat, settle, stop_if_upgraded
 from ingestor.metrics import Metrics
 from ingestor.planning import Rules, plan_next
 from ingestor.presence import beat, leave, limit_statements, new_worker_id, release_all
@@ -121,6 +121,7 @@ class Worker:
         self._wake_planner = asyncio.Event()
         self._wake_slots = asyncio.Event()
         self._settled = asyncio.Event()
+        self._leaves_slices = False  # those in hand when the schema was upgraded
         self._tasks = asyncio.TaskGroup()
         self._metrics.held_slices.set_function(lambda: len(self._held))
         self._tools = Tools(
@@ -174,7 +175,7 @@ class Worker:
             self._wake_slots.set()
             all_ended = await end(loops)
             all_settled = await self._settle_all()
-            if not (all_ended and all_settled):
+            if self._leaves_slices or not (all_ended and all_settled):
                 await self._release_all()
             self._settled.set()
             await end(beats)
@@ -184,10 +185,7 @@ class Worker:
     async def _keep(self, step: Callable[[], Awaitable[None]], seconds: float, wake: asyncio.Event) -> None:
         """Repeat a step until the worker stops; with `_settled` to wake it, until all its slices are settled."""
         ends = wake if wake is self._settled else self.stopping
-        await repeat(step, seconds, wake, ends=ends, is_settled=self._stops_on)
-
-    async def _stops_on(self, error: Exception) -> bool:
-        return await stops_on(error, self._engine, self.stopping)
+        await repeat(step, seconds, wake, ends=ends, engine=self._engine, stopping=self.stopping)
 
     # --- loops ----------------------------------------------------------------------------------------------------
 
@@ -437,11 +435,11 @@ class Worker:
                 await (settling.finish(self._tools, work) if complete else settling.release(self._tools, claim))
             except Exception as error:  # noqa: BLE001  # what becomes of the slice depends on which it is
                 self._held[claim].is_settling = True
-                if await self._stops_on(error):
-                    await settling.release(self._tools, claim)
-                else:
-                    retry_seconds = self._options.slice_retry_seconds
-                    await settling.settle_error(self._tools, work, error, retry_seconds=retry_seconds)
+                if await stop_if_upgraded(error, self._engine, self.stopping):
+                    self._leaves_slices = True
+                    return
+                retry_seconds = self._options.slice_retry_seconds
+                await settling.settle_error(self._tools, work, error, retry_seconds=retry_seconds)
 
     # --- the end --------------------------------------------------------------------------------------------------
 

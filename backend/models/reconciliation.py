@@ -14,7 +14,9 @@ class ReconciledSums(BaseModel):
     registros: int
     atrasadas: int = Field(description="quantas passaram do prazo de publicação, também com outro valor")
     valor_proprio: Amount | None
-    valor_pncp: Amount | None
+    valor_pncp: Amount | None = Field(
+        description="cada contratação uma vez; a de compras em situações diferentes, em partes iguais"
+    )
     diferenca: Amount | None = Field(
         description="a soma das diferenças: valor próprio menos o do PNCP, uma vez por contratação"
     )

@@ -24,9 +24,9 @@ _NO_SUMS: Mapping[str, Any] = {
 }
 
 
-def _part(value: str) -> str:
+def _part(value: str, places: int) -> str:
     """SQL of a sum in which the purchases of one contratação count what they share in equal parts, and so once."""
-    return f"round(sum({value} / compras), 4)"
+    return f"round(sum({value} / compras), {places})"
 
 
 async def load_sums(
@@ -46,13 +46,14 @@ async def load_sums(
         SELECT {columns["situacao"]} AS situacao, CAST({month} AS date) AS mes, {columns["orgao_cnpj"]} AS orgao_cnpj,
                {columns["orgao_nome"]} AS orgao_nome, {columns["atrasada"]} AS atrasada,
                {columns["valor_proprio"]} AS valor_proprio, {columns["valor_pncp"]} AS valor_pncp,
-               {columns["diferenca"]} AS diferenca, coalesce({columns["compras"]}, 1) AS compras
+               {columns["diferenca"]} AS diferenca,
+               count(*) OVER (PARTITION BY {columns["numero_controle_pncp"]}) AS compras
           FROM {question.entity.source}{where.sql}
     )
     SELECT GROUPING(mes) = 0 AS is_month, GROUPING(orgao_cnpj) = 0 AS is_orgao, situacao, mes, orgao_cnpj,
            max(orgao_nome) AS orgao_nome, count(*) AS registros, count(*) FILTER (WHERE atrasada) AS atrasadas,
-           sum(valor_proprio) AS valor_proprio, {_part("valor_pncp")} AS valor_pncp,
-           {_part("diferenca")} AS diferenca, {_part("abs(diferenca)")} AS diferenca_absoluta
+           sum(valor_proprio) AS valor_proprio, {_part("valor_pncp", 4)} AS valor_pncp,
+           {_part("diferenca", 2)} AS diferenca, {_part("abs(diferenca)", 2)} AS diferenca_absoluta
       FROM rows GROUP BY GROUPING SETS ((situacao), (mes, situacao), (orgao_cnpj, situacao))"""
     try:
         found = await driver.fetch(statement, *where.values, timeout=LIST_SECONDS)

@@ -116,7 +116,7 @@ def _year_of_notice(sql: str) -> str:
 def _purchases(entity: Declaration) -> str:
     """SELECT of the purchases, with what each says of its contratação: `contratacao`, or a number to look for.
 
-    Removed ones are among them, as `is_removed`: the sum of the others changes with them.
+    Removed ones are among them, as `is_removed`: with them the rows of others change, and that is a change of today.
     """
     values = ", ".join(f"{value_of(entity, each, 'd')} AS {each.name}" for each in entity.columns.values())
     made = (
@@ -183,7 +183,7 @@ def _found() -> str:
         f"""
         SELECT p.numero, count(*) AS candidatas, min(c.numero_controle_pncp) AS contratacao,
                max(c.updated_at) AS updated_at
-          FROM portal c JOIN every p ON {_same_number(*each)} GROUP BY p.numero"""
+          FROM portal c JOIN with_removed p ON {_same_number(*each)} GROUP BY p.numero"""
         for each in _SEARCHED
     )
 
@@ -196,7 +196,7 @@ _TODAY = f"CAST(timezone('{BRASILIA.key}', now()) AS date)"
 def _rows(entity: Declaration, deadline_days: int) -> str:
     """SELECT of all rows. Both sides are read once: to take values out of JSON is most of the work."""
     return f"""
-    WITH every AS MATERIALIZED ({_purchases(entity)}), own AS (SELECT * FROM every WHERE NOT is_removed),
+    WITH with_removed AS MATERIALIZED ({_purchases(entity)}), own AS (SELECT * FROM with_removed WHERE NOT is_removed),
          portal AS MATERIALIZED ({_PORTAL}), found AS MATERIALIZED ({_found()})
     {_own_rows(deadline_days)} UNION ALL {_rows_of_portal()}"""
 
@@ -211,6 +211,16 @@ def _of_all(aggregate: str) -> str:
 def _sum_of_all(value: str) -> str:
     """SQL of a sum over the purchases of the same contratação; null where one of them has no value."""
     return f"CASE WHEN {_of_all(f'count({value})')} = {_of_all('count(*)')} THEN {_of_all(f'sum({value})')} END"
+
+
+def _trace(row: str) -> str:
+    """SQL of a part of a second, made of what other purchases and contratações change in a row.
+
+    Deliveries compare the moment of a row's last change, and not all that changes it has one: a purchase that no longer
+    names this contratação leaves none behind.
+    """
+    values = ", ".join(f"{row}.{name}" for name in ("candidatas", "compras", "valor_das_compras", "diferenca"))
+    return f"(hashtext(concat_ws('|', {values})) & 65535) / 1000000.0"
 
 
 def _own_rows(deadline_days: int) -> str:
@@ -228,7 +238,7 @@ def _own_rows(deadline_days: int) -> str:
            r.valor_proprio, r.valor_pncp, r.diferenca, r.data_assinatura, r.data_publicacao_pncp, r.dias,
            r.dias > {deadline_days} AS atrasada, r.situacao_propria, r.situacao_pncp, r.link_pncp,
            CASE WHEN NOT r.is_found AND r.dias > {deadline_days} THEN greatest(r.updated_at, {overdue})
-                ELSE r.updated_at END AS {VERSION}
+                ELSE r.updated_at + make_interval(secs => {_trace("r")}) END AS {VERSION}
       FROM (
         SELECT g.*, d.comparado,
                CASE d.comparado WHEN 'homologado' THEN g.proprio_homologado WHEN 'estimado' THEN g.proprio_estimado
@@ -255,7 +265,7 @@ def _own_rows(deadline_days: int) -> str:
                    greatest(p.updated_at, c.updated_at, f.updated_at,
                             CASE WHEN c.numero_controle_pncp IS NOT NULL THEN max(p.updated_at) OVER same END
                    ) AS updated_at
-              FROM every p
+              FROM with_removed p
               LEFT JOIN found f ON f.numero = p.numero
               LEFT JOIN LATERAL (
                 SELECT n.numero_controle_pncp, n.orgao_entidade_razao_social, n.objeto_compra, n.situacao_compra_nome,

@@ -319,7 +319,7 @@ class Courier(JobWorker[StreamClaim]):
         match error:
             case Stopped():
                 await self._end(claim, "destination_stopped", str(error))
-            case Unreadable():
+            case Unreadable() if not await self._stops_on(error):
                 await self._end(claim, "misconfigured", str(error))
             case probe.ProbeFailed():
                 await self._end(claim, "destination_down", str(error))

@@ -143,6 +143,9 @@ def _plant_several(made: Planted, soon: date, value: Mapping[str, Decimal]) -> N
     short = add(CITY, 13, soon, processo="P13", **value)
     buy("falta_1", DIFFERS, numero_controle_pncp=short, valor_homologado=60, is_diferenca=Decimal("-20.5"))
     buy("falta_2", DIFFERS, processo="P-13", valor_homologado=10, is_diferenca=Decimal("-20.5"), is_compras=2)
+    three = add(CITY, 15, soon, **value)
+    for key, part in (("um_de_tres", 10), ("dois_de_tres", 20), ("tres_de_tres", Decimal("60.49"))):
+        buy(key, DIFFERS, numero_controle_pncp=three, valor_homologado=part, is_diferenca=Decimal("-0.01"))
     half = add(CITY, 14, soon, **value)
     buy(
         "com",
@@ -357,7 +360,10 @@ async def test_every_planted_difference_is_found_and_nothing_else(database: Data
     assert sum(sum(each["situacoes"].values()) for each in summary["meses"]) == len(found)
     assert sum(sum(each["situacoes"].values()) for each in summary["orgaos"]) == len(found)
     differing = next(each for each in summary["situacoes"] if each["situacao"] == DIFFERS)
-    differences = [row["diferenca"] / row["compras"] for row in found.values() if row["situacao"] == DIFFERS]
+    # once for each contratação, however many purchases it has
+    of_number = {row["numero_controle_pncp"]: row for row in found.values() if row["situacao"] == DIFFERS}
+    differences = [row["diferenca"] for row in of_number.values()]
+    assert len(of_number) < differing["registros"]
     assert Decimal(differing["diferenca"]) == sum(differences)
     assert Decimal(differing["diferenca_absoluta"]) == sum(map(abs, differences))
 
@@ -537,6 +543,9 @@ async def test_it_is_filtered_counted_and_exported_as_any_list(database: Databas
         "tarde_e_difere",
         "falta_1",
         "falta_2",
+        "um_de_tres",
+        "dois_de_tres",
+        "tres_de_tres",
     }
     table = await api.get("/conciliacao.csv", params={"situacao": DIFFERS, "campos": "numero,situacao,diferenca"})
     assert {line.split(",")[0] for line in table.text.splitlines()[1:]} == differing
@@ -608,6 +617,30 @@ async def test_a_purchase_that_is_removed_changes_the_others_of_its_contratacao(
     assert (after["parte_1"].diferenca, after["parte_1"].compras) == (Decimal(-30), 1)
     changed = {key for key, row in after.items() if row.alterado_em != before[key].alterado_em}
     assert changed == {"parte_1"}, "another version, which is delivered"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE entity_records SET data = data || CAST(:said AS jsonb), updated_at = now() WHERE key = 'parte_2'",
+        "UPDATE entity_records SET data = '{}', removed_at = now() WHERE key = 'parte_2'",
+        "UPDATE contratacoes SET ausente_desde = now() WHERE numero_controle_pncp = :number",
+    ],
+    ids=["it names another", "it is removed and emptied", "the contratação is gone"],
+)
+async def test_what_changes_a_row_from_outside_makes_it_another_version(database: Database, change: str) -> None:
+    made = plant()
+    await made.portal.store(database)
+    await store_purchases(database, made.purchases)
+    number = made.purchases["parte_1"]["numero_controle_pncp"]
+    other = made.purchases["centavo"]["numero_controle_pncp"]
+    before = {row.registro: row for row in await read_view(database, "registro, situacao, diferenca, alterado_em")}
+    said = {"said": f'{{"numero_controle_pncp": "{other}"}}', "number": number}
+    await database.rows(change, **{name: value for name, value in said.items() if f":{name}" in change})
+    after = {row.registro: row for row in await read_view(database, "registro, situacao, diferenca, alterado_em")}
+    for key, row in after.items():
+        assert (row == before[key]) == (row.alterado_em == before[key].alterado_em), key
+    assert after["parte_1"] != before["parte_1"]
 
 
 async def test_a_purchase_that_passes_the_deadline_becomes_another_version(database: Database) -> None:

@@ -106,7 +106,9 @@ async def _execute(url: str, statement: str) -> None:
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """The application's engine on an empty database."""
     url = make_url(database_url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
-    engine = create_engine(url, application_name="pncp-tests", pool_size=20)
+    # a machine that stands still must not end a test's own transaction
+    patient = {"idle_in_transaction_session_timeout": "0"}
+    engine = create_engine(url, application_name="pncp-tests", pool_size=20, settings=patient)
     async with engine.begin() as db:
         await db.execute(EMPTY)
     yield engine

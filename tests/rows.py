@@ -141,7 +141,6 @@ class Filler:
 async def fill(engine: AsyncEngine, count: int = 40, resources: Iterable[Resource] = RESOURCES) -> None:
     """Fill every table of these resources, their lists and all parties."""
     async with engine.begin() as db:
-        await db.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")  # a machine may stand still
         filler = Filler(db, {}, random.Random(1))
         for party in PARTIES:
             await filler.fill_party(party)

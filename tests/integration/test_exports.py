@@ -104,7 +104,6 @@ async def queued(database: Database, **over: Any) -> int:
 async def held(database: Database, table: str = "fornecedores") -> AsyncIterator[None]:
     """While rows cannot be read: a job that begins stays where it reads them."""
     async with database.engine.begin() as db:
-        await db.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         await db.exec_driver_sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield
 

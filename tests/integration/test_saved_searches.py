@@ -179,7 +179,6 @@ async def test_what_commits_late_is_reported_once(
     insert = INSERT.replace(":key", "$1").replace(":uf", "'ZZ'")
     async with office.database.engine.connect() as before, office.database.engine.connect() as during:
         for db in (before, during):
-            await db.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
             await db.commit()
         await before.exec_driver_sql(insert, ("new-before",))
         told = await office.save()
@@ -434,7 +433,6 @@ async def test_a_search_that_is_changed_or_deleted_amid_an_evaluation_is_not_wri
     await office.save()
     await add(office.database, "new-1")
     async with office.database.engine.begin() as db:
-        await db.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         await db.exec_driver_sql("LOCK TABLE buscas_registros IN ACCESS EXCLUSIVE MODE")
         looking = asyncio.create_task(office.look())
         await office.database.someone_waits_for_a_lock()

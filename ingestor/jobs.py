@@ -174,7 +174,8 @@ class JobWorker(Generic[C]):
             task.add_done_callback(partial(self._let_go, claim.slice_id))
 
     def _let_go(self, slice_id: int, task: asyncio.Task[None]) -> None:
-        if self._held[slice_id].task is task:  # it may have been claimed again already
+        held = self._held.get(slice_id)
+        if held is not None and held.task is task:  # it may have been claimed again, and that claim may have ended
             del self._held[slice_id]
         self._wake.set()
 

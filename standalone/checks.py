@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +24,8 @@ CHECKS = {
 }
 # What tests must not read: the person's own database, and the real portal.
 HIDDEN = ("DATABASE_URL", "PNCP_BASE_URL", "PNCP_CALLED_FROM", "APP_ENV", "ADMIN_PASSWORD", "ADMIN_PASSWORD_HASH")
+# The tests' databases are gone with their run: nothing of them has to outlive the machine.
+FLEETING = {"fsync": "off", "full_page_writes": "off"}
 DEFAULT_BROKER = "amqp://guest:guest@127.0.0.1:5672/"
 
 
@@ -57,7 +59,7 @@ def run_tests(arguments: Sequence[str]) -> int:
     try:
         settings = read_settings()
         _tell_broker(settings.get("RABBITMQ_URL") or DEFAULT_BROKER)
-        server_url = _open_server(settings, supervisor)
+        server_url = _open_server(settings, supervisor, FLEETING)
         environment = {name: value for name, value in os.environ.items() if name not in HIDDEN}
         environment["PNCP_TEST_SERVER_URL"] = server_url
         if settings.get("RABBITMQ_URL"):
@@ -113,13 +115,13 @@ def _tell_broker(url: str) -> None:
     say(f"- RabbitMQ at {hide_password(url)}: {answers}")
 
 
-def _open_server(settings: Settings, supervisor: Supervisor) -> str:
-    """The URL of a server on which the tests may make databases."""
+def _open_server(settings: Settings, supervisor: Supervisor, own: Mapping[str, str] | None = None) -> str:
+    """The URL of a server on which databases may be made; `own`: settings of one that is started for it."""
     given = settings.get("DATABASE_URL")
     if given:
         say(f"- PostgreSQL: databases of their own on the server of DATABASE_URL, {hide_password(given)}")
         return plain_url(given)
-    server = EmbeddedPostgres(supervisor.folder / "postgres", check=supervisor.check)
+    server = EmbeddedPostgres(supervisor.folder / "postgres", check=supervisor.check, settings=own)
     supervisor.parts.append(server)
     with step(f"PostgreSQL: embedded, in {server.folder} until the end"):
         return server.start()

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -52,13 +52,19 @@ class EmbeddedPostgres:
 
     name = "PostgreSQL"
 
-    def __init__(self, folder: Path, check: Callable[[], None] | None = None) -> None:
-        """Nothing is started before `start`, which calls `check` while it waits; an exception of it ends the start."""
+    def __init__(
+        self, folder: Path, check: Callable[[], None] | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Nothing is started before `start`, which calls `check` while it waits; an exception of it ends the start.
+
+        `settings`: of the server, beside our own.
+        """
         self.folder = folder.absolute()
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         self.port = 0
         self._check = check or (lambda: None)
+        self._settings = settings or {}
         self._lock = FolderLock(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
         self.is_service = False
@@ -318,6 +324,7 @@ class EmbeddedPostgres:
             "unix_socket_directories": "",
             "max_connections": "100",
             "synchronous_commit": "on",
+            **self._settings,
         }
         command = [
             *user,

@@ -33,6 +33,7 @@ BOX = "produtos"
 LEASE_SECONDS = 4
 TIMEOUT_SECONDS = 1
 LOADED = "destination loaded"
+LONGEST_CRASH = 6000  # characters of what it says
 CRASHES = ("job ended unexpectedly", "Traceback (most recent call last)")
 QUIET_WITHIN = 120.0
 """Seconds after the storm in which nothing more may be owed."""
@@ -408,7 +409,8 @@ class DeliveryStorm:
         for told in couriers.bad_ends:
             findings.check("ends", False, told)
         for crash in CRASHES:
-            findings.check("ends", crash not in couriers.text, f"a courier says: {crash}")
+            _, found, said = couriers.text.partition(crash)
+            findings.check("ends", not found, f"a courier says: {found}{said[:LONGEST_CRASH]}")
         self.result.faults = couriers.faults
         self.result.figures |= {
             "changes": self._changes,

@@ -17,6 +17,7 @@ from ingestor.delivery import courier as module
 from ingestor.delivery import owed, streams
 from ingestor.delivery.courier import Courier, CourierOptions
 from ingestor.delivery.verdicts import Answer
+from ingestor.jobs import JobWorker
 from tests.deliveries import Receiver, Request, accepting, put_products, write_files
 from tests.integration.conftest import Database
 from tests.integration.test_reconciliation import DAYS, plant, store_purchases
@@ -464,3 +465,34 @@ async def test_differences_between_own_purchases_and_the_portal_are_delivered_an
         await eventually(has_ended(database, await ask(database)))
     (last,) = receiver.requests[before:]
     assert last.records == [{"CODIGO": "centavo/compra", "SITUACAO": "valor_difere", "DIFERENCA": "-0.10"}]
+
+
+async def test_a_claim_that_ends_after_a_later_one_of_its_slice_is_let_go(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A courier that stood still claims its own slice again while the first claim still waits for an answer."""
+    monkeypatch.setattr(JobWorker, "_renew", lambda _: asyncio.sleep(0))
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["message"]))
+    await put_products(database.engine, NAMES)
+    answers = [asyncio.Event(), asyncio.Event()]
+    asked: list[Request] = []
+
+    async def wait(request: Request) -> None:
+        asked.append(request)
+        if len(asked) <= len(answers):
+            await answers[len(asked) - 1].wait()
+
+    receiver = Receiver(before=wait)
+    async with running(database, write_files(tmp_path), receiver, lease_seconds=5.0) as courier:
+        execution_id = await ask(database)
+        await eventually(lambda: len(asked) == 1)
+        await database.rows("UPDATE sync_slices SET lease_until = now() - interval '1 second'")
+        await eventually(lambda: len(asked) == 2)
+        answers[1].set()
+        await eventually(has_ended(database, execution_id))
+        await eventually(lambda: not courier._held)
+        answers[0].set()
+        await eventually(lambda: not [task for task in asyncio.all_tasks() if task.get_name().startswith("slice")])
+        await asyncio.sleep(0)
+    assert faults == []

@@ -178,8 +178,6 @@ async def test_what_commits_late_is_reported_once(
     await add(office.database, "new-old")
     insert = INSERT.replace(":key", "$1").replace(":uf", "'ZZ'")
     async with office.database.engine.connect() as before, office.database.engine.connect() as during:
-        for db in (before, during):
-            await db.commit()
         await before.exec_driver_sql(insert, ("new-before",))
         told = await office.save()
         assert (told["vistos_desde"] is None) == (most_known > 0)

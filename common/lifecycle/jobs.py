@@ -33,12 +33,10 @@ _PLAN = text("""
      WHERE e.id = :execution_id
 """)
 _MARK_PLANNED = text("UPDATE sync_executions SET planned_at = now(), updated_at = now() WHERE id = :execution_id")
+# Materialized: in a FROM of its own the planner may run the search once for each slice, and each finds another one.
 _CLAIM = """
-    UPDATE sync_slices
-       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
-           lease_until = now() + make_interval(secs => :lease_seconds), started_at = coalesce(started_at, now()),
-           updated_at = now()
-      FROM (SELECT s.id, s.worker_id IS NOT NULL AS was_held
+    WITH free AS MATERIALIZED (
+            SELECT s.id, s.worker_id IS NOT NULL AS was_held
               FROM sync_slices s JOIN sync_executions e ON e.id = s.execution_id
              WHERE s.kind = '{kind}' AND s.status IN ('pending', 'running') AND s.stalls < :max_stalls
                AND e.held IS NULL
@@ -47,8 +45,12 @@ _CLAIM = """
                                 WHERE before.execution_id = s.execution_id AND before.ordinal < s.ordinal
                                   AND before.status IN ('pending', 'running'))
                AND {own}
-             ORDER BY s.execution_id, s.ordinal LIMIT 1 FOR UPDATE OF s SKIP LOCKED) AS free
-     WHERE sync_slices.id = free.id
+             ORDER BY s.execution_id, s.ordinal LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
+    UPDATE sync_slices
+       SET status = 'running', attempt = attempt + 1, stalls = stalls + 1, worker_id = :worker_id,
+           lease_until = now() + make_interval(secs => :lease_seconds), started_at = coalesce(started_at, now()),
+           updated_at = now()
+      FROM free WHERE sync_slices.id = free.id
     RETURNING sync_slices.id AS slice_id, execution_id, attempt, worker_id, part, mode, failures, started_at,
               free.was_held
 """

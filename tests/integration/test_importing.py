@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.services.intake import records as removing
@@ -242,6 +243,20 @@ async def test_two_workers_process_each_import_once(database: Database) -> None:
         assert (pending, unchanged, rejected) == (0, 0, 0)
         assert processed == rows
     assert await database.value("SELECT count(*) FROM entity_records") == 186
+
+
+async def test_one_import_is_claimed_at_a_time_whatever_the_plan_of_the_statement(database: Database) -> None:
+    for number in range(4):
+        await push(database, "compras", purchase(str(number)))
+        await push(database, "produtos", {"codigo": str(number), "descricao": "x"})
+    async with database.engine.begin() as db:
+        await db.execute(
+            text("UPDATE pg_class SET reltuples = 1, relpages = 1 WHERE relname IN ('sync_slices', 'sync_executions')")
+        )
+        for setting in ("hashjoin", "mergejoin", "material", "indexscan", "bitmapscan"):
+            await db.execute(text(f"SET LOCAL enable_{setting} = off"))
+        assert await intake.claim(db, "w", lease_seconds=60, sources=[]) is not None
+    assert await database.value("SELECT count(*) FROM sync_slices WHERE worker_id = 'w'") == 1
 
 
 async def test_a_worker_without_the_folder_leaves_layouts_that_it_does_not_know(database: Database) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.database import UnreachableDatabaseError, check_schema
@@ -19,7 +20,7 @@ from ingestor.intake.worker import IntakeOptions, IntakeWorker
 from ingestor.worker import Worker, WorkerOptions
 from simulator.world import World
 from tests.deliveries import Receiver, put_products, write_files
-from tests.integration.conftest import Database, Portals, piece
+from tests.integration.conftest import Database, Portals, listing_pages, piece
 from tests.integration.test_importing import purchase, push
 from tests.integration.test_schedule import RULES
 from tests.support import eventually
@@ -28,8 +29,9 @@ from tests.support import eventually
 @asynccontextmanager
 async def upgraded(database: Database, table: str, column: str) -> AsyncIterator[None]:
     """Within the block the schema is another version's: the table has not this column."""
-    await database.rows(f"ALTER TABLE {table} RENAME COLUMN {column} TO of_the_next_version")
-    await database.rows("UPDATE alembic_version SET version_num = '9999'")
+    async with database.engine.begin() as db:  # as a migration does: both at once
+        await db.execute(text(f"ALTER TABLE {table} RENAME COLUMN {column} TO of_the_next_version"))
+        await db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     try:
         yield
     finally:
@@ -108,12 +110,15 @@ async def test_an_execution_that_it_cannot_plan_any_more_waits_for_its_own_versi
 
 
 async def test_a_worker_that_cannot_release_its_slices_leaves_them_to_their_leases(
-    database: Database, portals: Portals, world: World
+    database: Database, portals: Portals, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loops, "GRACE_SECONDS", 0.1)
+    portal = await portals.serve(world)
+    portal.quirks.add("hang", times=1)
     await database.planned()
-    worker = Worker(database.engine, await portals.client(await portals.serve(world)), OPTIONS)
+    worker = Worker(database.engine, await portals.client(portal, timeout_seconds=60), OPTIONS)
     running = asyncio.create_task(worker.run())
-    await eventually(lambda: worker._held)
+    await eventually(lambda: listing_pages(portal) == [1])
     async with upgraded(database, "sync_slices", "stalls"):
         await asyncio.wait_for(running, 60)
 

@@ -51,7 +51,8 @@ async def get_job(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetai
 
     Um programa que só pode entregar vê as entregas aos seus destinos.
     """
-    return await _load_seen(state, job_id, user)
+    await _require_sight(state, job_id, user)
+    return await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))
 
 
 @router.get(
@@ -71,7 +72,7 @@ async def get_log(
     Um leitor vê mascarados os CPFs.
     """
     sees_all = sees_personal_data(user)
-    await _load_seen(state, job_id, user)
+    await _require_sight(state, job_id, user)
     if query.formato == "json":
         found = await load_log(state["reading"], job_id, query)
         return found if sees_all else mask_log(found)
@@ -106,16 +107,15 @@ async def confirm(job_id: JobId, state: AppState, user: CurrentUser) -> JobDetai
     return await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))
 
 
-async def _load_seen(state: State, job_id: int, user: User | None) -> JobDetail:
-    """A job that a user may see; readers see all.
+async def _require_sight(state: State, job_id: int, user: User | None) -> None:
+    """Hide from a user that may only deliver all jobs but the deliveries to its destinations; readers see all.
 
     Raises:
-        UnknownJobError: there is none, or it is no delivery to one of the destinations that are all this user may see.
+        UnknownJobError: there is none, or it is hidden.
 
     """
-    job = await load_job(state["reading"], job_id, sees_all=sees_personal_data(user))
     if user is None or covers(user.scopes, READ_ALL):
-        return job
-    if job.kind == "delivery" and covers(user.scopes, scope_of(DELIVER, job.subject)):
-        return job
-    raise UnknownJobError(job_id)
+        return
+    job = await load_job(state["reading"], job_id, sees_all=False)
+    if job.kind != "delivery" or not covers(user.scopes, scope_of(DELIVER, job.subject)):
+        raise UnknownJobError(job_id)
